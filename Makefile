@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
+# The first Python that runs: a name on PATH may be a shim with nothing behind it.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: help demo test fix lint types imports unit clean
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+# .venv runs the daemon and the local platform; .venv-dev adds the tools that check them.
+# They are two because some of the tools, once installed, slow every import of the daemon.
+.venv/ready: requirements.lock
+.venv-dev/ready: requirements-dev.lock
+.venv/ready .venv-dev/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Run: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make a venv. Run: apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(@D) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $(filter %.lock,$^)
+	@$(@D)/bin/pip install $(PIP_QUIETLY) --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: .venv/ready ## the main job before your eyes, under 30 s (KEEP=1 stays up)
+	@.venv/bin/rensei-daemon demo $(if $(KEEP),--keep)
+
+test: .venv/ready lint types imports unit ## lint, types, import contracts, tests
+
+lint: .venv-dev/ready
+	.venv-dev/bin/ruff check .
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/codespell
+
+types: .venv-dev/ready
+	.venv-dev/bin/mypy
+
+imports: .venv-dev/ready
+	.venv-dev/bin/lint-imports --no-cache
+
+unit: .venv-dev/ready
+	.venv-dev/bin/pytest
+
+fix: .venv-dev/ready ## format, and mend what can be mended
+	.venv-dev/bin/ruff check --fix .
+	.venv-dev/bin/ruff format .
+
+clean: ## remove what make made
+	rm -rf .venv .venv-dev .mypy_cache .pytest_cache .ruff_cache .hypothesis

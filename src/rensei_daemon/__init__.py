@@ -1,0 +1,3 @@
+"""rensei-daemon: the host agent of a Rensei fleet."""
+
+__version__ = "0.1.0"

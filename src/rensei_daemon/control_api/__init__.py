@@ -1,0 +1,1 @@
+"""The daemon, seen from its own host: HTTP over a unix socket."""

@@ -1,0 +1,1 @@
+"""The pure part: values in, values out. No clock, no file, no socket, no log."""

@@ -1,0 +1,151 @@
+"""Every error of ours, and who must act on it.
+
+::
+
+    RenseiError                  .hint: what to do next; .exit_code: what the shell sees
+    ├─ UsageError            64  the caller: the command line asks for the impossible
+    ├─ SettingsError         78  the operator: the file or the environment is wrong
+    ├─ StateInUseError       75  the operator: another daemon holds this state
+    ├─ NotPermittedError     77  the operator: this user may not do that here
+    ├─ MutationError             nobody: the answer is a failed outcome, with this text
+    │  ├─ UnknownOperationError     an op this daemon does not know
+    │  ├─ InvalidMutationError      params missing, mistyped or out of vocabulary
+    │  ├─ ForbiddenMutationError    a guard of this host says no
+    │  └─ ConflictingMutationError  the edit cannot be made in today's text
+    ├─ PlatformError         69
+    │  ├─ TransientError         nobody: try again (no connection, 5xx, 429, nonsense)
+    │  ├─ UnauthorizedError  77  the operator, once a fresh key and token did not help
+    │  └─ RefusedError           us: another 4xx; .status and .detail say which
+    ├─ StorageError           1  the operator: disk full, read-only, not ours
+    ├─ DeliveryError          1  the operator: a consumer did not get its credentials
+    └─ ControlError           1
+       ├─ DaemonNotRunningError  3  the operator: start it
+       ├─ DaemonSilentError      2  the operator: it runs, but does not answer
+       └─ ControlRefusedError    1  the daemon answered no, and says why
+
+The docstring of a class is its message when none is given. No message, hint or cause
+may hold a secret: whoever raises one of these from foreign text scrubs it first.
+"""
+
+from typing import ClassVar
+
+
+class RenseiError(Exception):
+    """Something went wrong."""
+
+    exit_code: ClassVar[int] = 1
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+        self.hint = hint or self.default_hint
+
+
+class UsageError(RenseiError):
+    """The command line asks for something impossible."""
+
+    exit_code = 64
+
+
+class SettingsError(RenseiError):
+    """The configuration cannot be used."""
+
+    exit_code = 78
+
+
+class StateInUseError(RenseiError):
+    """Another daemon holds this state directory."""
+
+    exit_code = 75
+
+
+class NotPermittedError(RenseiError):
+    """Not permitted."""
+
+    exit_code = 77
+
+
+class MutationError(RenseiError):
+    """The mutation cannot be applied."""
+
+
+class UnknownOperationError(MutationError):
+    """The op is not one this daemon knows."""
+
+
+class InvalidMutationError(MutationError):
+    """The params are not what the op asks for."""
+
+
+class ForbiddenMutationError(MutationError):
+    """A guard of this host forbids the mutation."""
+
+
+class ConflictingMutationError(MutationError):
+    """Today's text does not allow the edit."""
+
+
+class PlatformError(RenseiError):
+    """The platform did not do what it was asked."""
+
+    exit_code = 69
+
+
+class TransientError(PlatformError):
+    """The platform cannot be reached, or does not answer sensibly."""
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+        """Seconds the platform asked us to wait, if it did."""
+
+
+class UnauthorizedError(PlatformError):
+    """The platform does not accept our key or token."""
+
+    exit_code = 77
+
+
+class RefusedError(PlatformError):
+    """The platform refused the request."""
+
+    def __init__(
+        self, message: str = "", *, status: int, detail: str, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        """The HTTP status."""
+        self.detail = detail
+        """What the platform said, at most 2 KiB of it."""
+
+
+class StorageError(RenseiError):
+    """A file of ours cannot be read or written."""
+
+
+class DeliveryError(RenseiError):
+    """A consumer did not get its credentials."""
+
+
+class ControlError(RenseiError):
+    """The daemon on this host did not do what it was asked."""
+
+
+class DaemonNotRunningError(ControlError):
+    """The daemon is not running."""
+
+    exit_code = 3
+    default_hint = "start it: systemctl start rensei-daemon"
+
+
+class DaemonSilentError(ControlError):
+    """The daemon runs but does not answer."""
+
+    exit_code = 2
+    default_hint = "see what holds it: rensei-daemon logs -n 50"
+
+
+class ControlRefusedError(ControlError):
+    """The daemon refused the request."""

@@ -1,0 +1,1 @@
+"""The platform in small: real HTTP on loopback, for development, tests and labs."""

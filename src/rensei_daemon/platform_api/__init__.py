@@ -1,0 +1,1 @@
+"""The platform, seen from this host."""

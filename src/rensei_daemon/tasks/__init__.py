@@ -1,0 +1,1 @@
+"""The loops: one file each; run it, cancel it, nothing else."""

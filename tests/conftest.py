@@ -1,0 +1,9 @@
+"""What every test shares."""
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run every async test on the event loop the daemon runs on."""
+    return "asyncio"
