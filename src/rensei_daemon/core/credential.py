@@ -1,0 +1,118 @@
+"""A session's credentials: compared, versioned, and never printed.
+
+The values live in memory and in the deliveries, nowhere else. Nothing here has a repr
+that shows one.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+BLOCKED_NAMES = frozenset({
+    "RENSEI_DAEMON_JWT", "RENSEI_DAEMON_API_KEY", "RENSEI_RUNTIME_JWT",
+    "DONMAI_DAEMON_JWT", "DONMAI_DAEMON_API_KEY", "DONMAI_RUNTIME_JWT",
+    "DONMAI_DAEMON_TOKEN", "DONMAI_ORCHESTRATOR_URL",
+    "DONMAI_CONTROL_TOKEN", "DONMAI_CONTROL_TOKEN_FILE",
+    "M2M_JWT_SECRET", "AUDIT_SIGNING_KEY_PRIVATE", "AUDIT_SIGNING_KEY_PUBLIC",
+    "WORKOS_API_KEY", "WORKOS_COOKIE_PASSWORD", "WORKER_API_KEY",
+    "CODE_INTEL_HOST_JWT_SECRET",
+})  # fmt: skip
+"""Names that belong to the platform and its daemons, in every brand it has had."""
+
+HIJACKING_NAMES = frozenset({
+    "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS4",
+    "PROMPT_COMMAND", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE",
+    "PYTHONBREAKPOINT", "NODE_OPTIONS", "NODE_PATH", "PERL5OPT", "PERL5LIB", "PERL5DB",
+    "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS",
+    "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GCONV_PATH", "GLIBC_TUNABLES",
+})  # fmt: skip
+"""Names that would let a credential change what a worker runs."""
+
+HIJACKING_PREFIXES = (
+    "LD_", "DYLD_", "BASH_FUNC_", "GIT_CONFIG",
+    "RENSEI_CREDENTIAL_", "DONMAI_CREDENTIAL_",
+)  # fmt: skip
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def is_forbidden(name: str) -> bool:
+    """Whether the platform may never set this name in a process on this host."""
+    return (
+        name in BLOCKED_NAMES
+        or name in HIJACKING_NAMES
+        or name.startswith(HIJACKING_PREFIXES)
+        or _NAME.fullmatch(name) is None
+    )
+
+
+def _is_storable(value: str) -> bool:
+    # An environment holds no NUL, and UTF-8 no lone surrogate.
+    return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Values that may be handed on, and the names of those that were dropped."""
+
+    env: Mapping[str, str] = field(repr=False)
+    dropped: tuple[str, ...]
+    """Sorted; shown to operators, who must know why a variable is missing."""
+
+
+def accept(env: Mapping[str, str]) -> Accepted:
+    """Part what may reach a process from what may not."""
+    kept = {
+        name: value
+        for name, value in env.items()
+        if not is_forbidden(name) and _is_storable(value)
+    }
+    return Accepted(kept, tuple(sorted(env.keys() - kept.keys())))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed between two sets of values."""
+
+    changed: Mapping[str, str] = field(repr=False)
+    """New and changed names, with their new values."""
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything changed at all."""
+        return bool(self.changed or self.removed)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that changed, sorted."""
+        return tuple(sorted((*self.changed, *self.removed)))
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One generation of a session's values, swapped whole."""
+
+    generation: int = 0
+    """Rises by one with every change; 0 is the empty set before the first snapshot."""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def replaced(self, env: Mapping[str, str]) -> "Credentials":
+        """Return the next generation with exactly these values, or itself if equal.
+
+        The first set is a generation also when it is empty: consumers wait for it.
+        """
+        if self.generation and dict(env) == dict(self.env):
+            return self
+        return Credentials(self.generation + 1, dict(env))
+
+    def updated(self, delta: Mapping[str, str]) -> "Credentials":
+        """Return the next generation with these values changed, or itself if equal."""
+        return self.replaced({**self.env, **delta})
+
+
+def difference(before: Credentials, after: Credentials) -> Difference:
+    """Compare two generations by their values."""
+    return Difference(
+        changed={n: v for n, v in after.env.items() if before.env.get(n) != v},
+        removed=tuple(sorted(before.env.keys() - after.env.keys())),
+    )

@@ -1,0 +1,57 @@
+"""One beat and its answer, as values."""
+
+from dataclasses import dataclass
+
+from rensei_daemon.core.admission import AdmissionReport
+from rensei_daemon.core.host import HostStatus
+from rensei_daemon.core.mutation import PendingMutation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How busy this host is."""
+
+    cpu_percent: float
+    memory_percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acks:
+    """Outcomes the platform has not confirmed yet."""
+
+    applied: tuple[str, ...] = ()
+    """Mutation ids."""
+    failures: tuple[tuple[str, str], ...] = ()
+    """(mutation id, reason)."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every mutation these acks speak of."""
+        return (*self.applied, *(mutation for mutation, _ in self.failures))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What this host tells the platform."""
+
+    status: str
+    """`idle`, `busy` or `draining`."""
+    active_count: int
+    max_sessions: int
+    load: Load | None
+    load_average: tuple[float, float, float] | None
+    """Over one, five and fifteen minutes."""
+    report: AdmissionReport
+    report_in_full: bool
+    """Whether the platform has not seen this report yet."""
+    acks: Acks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatAnswer:
+    """What the platform answers."""
+
+    host_status: HostStatus | None = None
+    """None: not said, the last one stands."""
+    pending: tuple[PendingMutation, ...] = ()
+    """In the order they are to be applied."""

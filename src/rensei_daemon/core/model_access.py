@@ -1,0 +1,193 @@
+"""Which models, and paid by whom, a workload may use on this host.
+
+A policy narrows, never widens: it can take a mode away from the ceiling the platform
+allows, and pin a host or a model for one; it can add nothing. `decide` gives the same
+answers as the platform's own resolver (both are held to one set of shared vectors).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rensei_daemon.core.params import (
+    decode_error,
+    json_object,
+    storable,
+    text,
+)
+
+
+class AuthMode(StrEnum):
+    """Who pays for a call, and with what; in the order of the default ladder."""
+
+    BYOK = "byok"
+    METERED = "metered"
+    SHARED = "shared"
+    HOST_SESSION = "host-session"
+    LOCAL = "local"
+
+
+ANY_ROW = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRequest:
+    """What a session asks for."""
+
+    workload: str
+    company: str
+    model: str
+    requested: str
+    """The auth mode it would like."""
+    platform_allowed: tuple[str, ...]
+    """The ceiling: the modes the platform leaves open, in its order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessDecision:
+    """What it gets."""
+
+    auth_mode: str | None
+    """None: denied."""
+    host: str | None
+    model: str | None
+    effective_set: tuple[str, ...]
+    """The modes that survived, in the ceiling's order."""
+    dropped: tuple[str, ...]
+    """`row.mode` of each cell that grants a mode outside the ceiling, and was ignored."""
+    scope: str
+    """`machine` or `machine-workload`: whose policy decided."""
+    decided_by: tuple[str, str] | None
+    """(row, mode) of the cell that pinned the chosen mode, if a cell did."""
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether a mode is left to use."""
+        return self.auth_mode is not None
+
+
+def decide(block: Mapping[str, Any], request: AccessRequest) -> AccessDecision:
+    """Narrow the ceiling by this host's policy, and choose.
+
+    `block` is the file's `[model_access]` as plain values; an empty one narrows nothing.
+    A workload's policy replaces the default whole; they are never merged. For each mode
+    the row of the model, then of the company, then `*` speaks: the first that has it.
+    """
+    workloads = block.get("workloads", {})
+    is_override = request.workload in workloads
+    policy = workloads[request.workload] if is_override else block.get("default", {})
+    matrix = policy.get("matrix", {})
+    rows = [row for row in _rows(request) if row in matrix]
+
+    cells = {
+        mode: next(((row, matrix[row][mode]) for row in rows if mode in matrix[row]), None)
+        for mode in request.platform_allowed
+    }
+    effective = tuple(mode for mode, found in cells.items() if _lets_pass(found))
+    chosen = _choose(request.requested, effective, policy.get("auth_order", ()))
+    pin = cells[chosen] if chosen is not None else None
+    cell = pin[1] if pin else {}
+    return AccessDecision(
+        auth_mode=chosen,
+        host=None if chosen is None else cell.get("host", ""),
+        model=None if chosen is None else cell.get("model", request.model),
+        effective_set=effective,
+        dropped=tuple(
+            f"{row}.{mode}"
+            for row in rows
+            for mode, cell in matrix[row].items()
+            if cell.get("allowed") and mode not in request.platform_allowed
+        ),
+        scope="machine-workload" if is_override else "machine",
+        decided_by=(pin[0], chosen) if pin and chosen is not None else None,
+    )
+
+
+def denial(request: AccessRequest, scope: str) -> str:
+    """Say that nothing was left, in the wire's words."""
+    return (
+        f"access denied: {scope} policy denies (company={request.company} × "
+        f"model={request.model} × authMode={request.requested}, "
+        f'workload="{request.workload}")'
+    )
+
+
+def _rows(request: AccessRequest) -> list[str]:
+    return list(dict.fromkeys((request.model, request.company, ANY_ROW)))
+
+
+def _lets_pass(found: tuple[str, Mapping[str, Any]] | None) -> bool:
+    return found is None or bool(found[1].get("allowed"))
+
+
+def _choose(
+    requested: str, effective: Sequence[str], auth_order: Sequence[str]
+) -> str | None:
+    if requested in effective:
+        return requested
+    preferred = [*auth_order, *AuthMode, *effective]
+    return next((str(mode) for mode in preferred if mode in effective), None)
+
+
+def parse_policy(raw: object) -> Mapping[str, Any]:
+    """Check a policy from the platform and spell it as the file does.
+
+    Shape in: `{matrix: {row: {mode: {allowed, host?, model?, enforce?}}}, authOrder?}`;
+    null means absent everywhere. Raises `InvalidMutationError`.
+    """
+    policy = _without_nulls(json_object(raw, "policy"))
+    _refuse_unknown(policy, ("matrix", "authOrder"), "policy")
+    parsed: dict[str, Any] = {}
+    if "authOrder" in policy:
+        parsed["auth_order"] = _auth_order(policy["authOrder"])
+    rows = _without_nulls(json_object(policy.get("matrix", {}), "policy.matrix"))
+    parsed["matrix"] = {row: _row(cells, row) for row, cells in rows.items()}
+    return parsed
+
+
+def _auth_order(raw: object) -> list[str]:
+    if not isinstance(raw, list):
+        raise decode_error("policy.authOrder must be a list of auth modes")
+    return [_mode(mode, "policy.authOrder") for mode in raw]
+
+
+def _row(raw: object, row: str) -> dict[str, Any]:
+    name = f"policy.matrix.{row}"
+    cells = _without_nulls(json_object(raw, name))
+    return {
+        _mode(mode, name): _cell(cell, f"{name}.{mode}") for mode, cell in cells.items()
+    }
+
+
+def _cell(raw: object, name: str) -> dict[str, Any]:
+    cell = _without_nulls(json_object(raw, name))
+    _refuse_unknown(cell, ("allowed", "host", "model", "enforce"), name)
+    allowed = cell.get("allowed")
+    if not isinstance(allowed, bool):
+        raise decode_error(f"{name}.allowed must be true or false")
+    parsed: dict[str, Any] = {"allowed": allowed}
+    parsed |= {
+        key: text(cell[key], f"{name}.{key}") for key in ("host", "model") if key in cell
+    }
+    if "enforce" in cell:
+        parsed["enforce"] = storable(cell["enforce"], f"{name}.enforce")
+    return parsed
+
+
+def _mode(raw: object, name: str) -> str:
+    mode = text(raw, f"an auth mode in {name}")
+    if mode not in list(AuthMode):
+        known = ", ".join(AuthMode)
+        raise decode_error(f'"{mode}" in {name} is not an auth mode ({known})')
+    return mode
+
+
+def _without_nulls(raw: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+def _refuse_unknown(raw: Mapping[str, object], known: tuple[str, ...], name: str) -> None:
+    unknown = [key for key in raw if key not in known]
+    if unknown:
+        raise decode_error(f'{name} has an unknown key "{unknown[0]}"')

@@ -1,0 +1,216 @@
+"""The operations the platform may ask of this host, as frozen values.
+
+Every wire name of an operation stands here, once. `parse_mutation` is the only way from
+the platform's JSON to a value; what it returns is complete and well-typed, so that what
+follows (`core.document`) never looks at JSON again. Texts of refusals are the wire's own:
+the platform shows them to whoever asked for the change.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rensei_daemon.core.model_access import parse_policy
+from rensei_daemon.core.params import optional_text, params_object, required_text, texts
+from rensei_daemon.errors import InvalidMutationError, UnknownOperationError
+
+
+class Op(StrEnum):
+    """What a mutation does; the values are the wire's names."""
+
+    PROJECT_ADD = "project.add"
+    PROJECT_REMOVE = "project.remove"
+    PROJECT_ENABLE = "project.enable"
+    PROJECT_DISABLE = "project.disable"
+    POOL_DELETED = "pool.deleted"
+    MODEL_ACCESS_SET = "modelAccess.set"
+    MODEL_ACCESS_CLEAR = "modelAccess.clear"
+
+
+WORKLOADS = (
+    "research", "backlog-creation", "backlog-groomer", "development", "inflight", "qa",
+    "acceptance", "refinement", "refinement-coordination", "merge", "security",
+    "improvement-loop", "outcome-auditor", "ga-readiness", "documentation-steward",
+    "operational-scanner-vercel", "operational-scanner-audit", "operational-scanner-ci",
+    "coordination", "inflight-coordination", "code-survival-scan", "kg-extraction",
+    "interview",
+)  # fmt: skip
+"""The closed vocabulary of workloads that `modelAccess.set` may name."""
+
+DEFAULT_POOL_DELETED_REASON = (
+    "This pool was deleted. Re-bind this host to another pool to resume claiming work."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingMutation:
+    """One mutation as the platform delivered it, not yet understood."""
+
+    id: str
+    op: str
+    params: Any
+    """Whatever JSON the platform sent."""
+    requested_at: str = ""
+    requested_by: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Name the content (op and params), so that a changed redelivery is noticed.
+
+        Hex SHA-256 of the canonical JSON: sorted keys, no spaces, ASCII.
+        """
+        canonical = json.dumps(
+            [self.op, self.params], sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectAdd:
+    """Allow the project on this host, and name one of its repositories."""
+
+    id: str
+    repository: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRemove:
+    """Forget the project and all its repositories."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectEnable:
+    """Let the project run here again."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectDisable:
+    """Stop the project here, keeping its repositories."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolDeleted:
+    """The capacity pool this host is bound to is gone."""
+
+    pool_id: str
+    candidate_pool_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAccessSet:
+    """Replace a model-access policy: the default, or one workload's."""
+
+    workload: str
+    """Empty: the default policy."""
+    policy: Mapping[str, Any]
+    """The policy as it stands in the file: `auth_order`, `matrix`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAccessClear:
+    """Drop one workload's policy, or the whole block."""
+
+    workload: str
+    """Empty: the whole block."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRestored:
+    """The platform calls this host's status ok again; ours, never sent as a mutation."""
+
+
+Mutation = (
+    ProjectAdd
+    | ProjectRemove
+    | ProjectEnable
+    | ProjectDisable
+    | PoolDeleted
+    | ModelAccessSet
+    | ModelAccessClear
+)
+
+
+def parse_mutation(op: str, params: object) -> Mutation:
+    """Understand one mutation.
+
+    Raises `UnknownOperationError` for an op that is not ours, `InvalidMutationError`
+    for params that are missing, mistyped or out of vocabulary.
+    """
+    try:
+        known = Op(op)
+    except ValueError:
+        message = f'unsupported mutation op "{op}" (upgrade daemon?)'
+        raise UnknownOperationError(message) from None
+    return _PARSERS[known](params_object(params))
+
+
+def _project_add(params: Mapping[str, object]) -> ProjectAdd:
+    complaint = "project.add requires id + repository"
+    project = required_text(params, "id", complaint)
+    repository = required_text(params, "repository", complaint)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@", repository):
+        raise InvalidMutationError(
+            "project.add: the repository URL carries user info; "
+            "send it without, and rotate the secret if it held one"
+        )
+    return ProjectAdd(id=project, repository=repository)
+
+
+def _project_remove(params: Mapping[str, object]) -> ProjectRemove:
+    return ProjectRemove(id=required_text(params, "id", "project.remove requires id"))
+
+
+def _project_enable(params: Mapping[str, object]) -> ProjectEnable:
+    return ProjectEnable(id=required_text(params, "id", "project.enable: requires id"))
+
+
+def _project_disable(params: Mapping[str, object]) -> ProjectDisable:
+    complaint = "project.disable: requires id"
+    return ProjectDisable(id=required_text(params, "id", complaint))
+
+
+def _pool_deleted(params: Mapping[str, object]) -> PoolDeleted:
+    complaint = "pool.deleted requires poolId"
+    where = "pool.deleted "
+    return PoolDeleted(
+        pool_id=required_text(params, "poolId", complaint, where=where),
+        candidate_pool_ids=texts(params, "candidatePoolIds", where=where),
+        reason=optional_text(params, "reason", where=where) or DEFAULT_POOL_DELETED_REASON,
+    )
+
+
+def _model_access_set(params: Mapping[str, object]) -> ModelAccessSet:
+    workload = optional_text(params, "workload")
+    policy = parse_policy(params.get("policy"))
+    if workload and workload not in WORKLOADS:
+        raise InvalidMutationError(
+            f'unknown workload "{workload}": not in the shared workload vocabulary '
+            f"(known keys: {', '.join(WORKLOADS)})"
+        )
+    return ModelAccessSet(workload=workload, policy=policy)
+
+
+def _model_access_clear(params: Mapping[str, object]) -> ModelAccessClear:
+    return ModelAccessClear(workload=optional_text(params, "workload"))
+
+
+_PARSERS: Mapping[Op, Callable[[Mapping[str, object]], Mutation]] = {
+    Op.PROJECT_ADD: _project_add,
+    Op.PROJECT_REMOVE: _project_remove,
+    Op.PROJECT_ENABLE: _project_enable,
+    Op.PROJECT_DISABLE: _project_disable,
+    Op.POOL_DELETED: _pool_deleted,
+    Op.MODEL_ACCESS_SET: _model_access_set,
+    Op.MODEL_ACCESS_CLEAR: _model_access_clear,
+}
