@@ -134,15 +134,18 @@ def parse_policy(raw: object) -> Mapping[str, Any]:
     """Check a policy from the platform and spell it as the file does.
 
     Shape in: `{matrix: {row: {mode: {allowed, host?, model?, enforce?}}}, authOrder?}`;
-    null means absent everywhere. Raises `InvalidMutationError`.
+    null means absent everywhere, and a row or matrix that says nothing is left out.
+    Raises `InvalidMutationError`.
     """
     policy = _without_nulls(json_object(raw, "policy"))
     _refuse_unknown(policy, ("matrix", "authOrder"), "policy")
     parsed: dict[str, Any] = {}
     if "authOrder" in policy:
         parsed["auth_order"] = _auth_order(policy["authOrder"])
-    rows = _without_nulls(json_object(policy.get("matrix", {}), "policy.matrix"))
-    parsed["matrix"] = {row: _row(cells, row) for row, cells in rows.items()}
+    raw_rows = _without_nulls(json_object(policy.get("matrix", {}), "policy.matrix"))
+    rows = {row: _row(cells, row) for row, cells in raw_rows.items()}
+    if any(rows.values()):
+        parsed["matrix"] = {row: cells for row, cells in rows.items() if cells}
     return parsed
 
 

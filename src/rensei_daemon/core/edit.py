@@ -1,0 +1,108 @@
+"""What a change means, apart from how a file spells it.
+
+A change is a few edits, each of one place in the tree of values. Trees are plain dicts
+as `tomllib` gives them; an edit knows what it found and what it leaves, so it can be
+checked, told to a person, and reversed.
+"""
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from rensei_daemon.errors import ConflictingMutationError
+
+Path = tuple[str, ...]
+
+
+class _Absent(Enum):
+    ABSENT = "absent"
+
+
+ABSENT: Final = _Absent.ABSENT
+"""Nothing stands at the path; TOML has no null that could be mistaken for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One place, before and after; either may be `ABSENT`."""
+
+    path: Path
+    before: Any
+    after: Any
+
+    @property
+    def reversed(self) -> "Edit":
+        """The edit that undoes this one."""
+        return Edit(self.path, self.after, self.before)
+
+
+def look_up(tree: Mapping[str, Any], path: Path) -> Any:
+    """Return the value at the path, or `ABSENT`.
+
+    Raises `ConflictingMutationError` when what should be a table on the way is none.
+    """
+    value: Any = tree
+    for key in path:
+        if not isinstance(value, Mapping):
+            message = (
+                f"{'.'.join(path)} cannot be edited: a table above it is a plain value"
+            )
+            raise ConflictingMutationError(message)
+        if key not in value:
+            return ABSENT
+        value = value[key]
+    return value
+
+
+def look_up_table(tree: Mapping[str, Any], path: Path) -> Mapping[str, Any] | None:
+    """Return the table at the path, or None; a value that is no table is a conflict."""
+    value = look_up(tree, path)
+    if value is not ABSENT and not isinstance(value, Mapping):
+        raise ConflictingMutationError(f"{'.'.join(path)} is not a table")
+    return None if value is ABSENT else value
+
+
+def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Edit]:
+    """Yield the smallest edits that lead from one value to the other.
+
+    Tables are compared key by key, everything else (lists too) as a whole. Types count:
+    `1` is not `true`, nor `1.0`.
+    """
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in before:
+            yield from differences(before[key], after.get(key, ABSENT), (*path, key))
+        for key in after:
+            if key not in before:
+                yield Edit((*path, key), ABSENT, after[key])
+    elif not same(before, after):
+        yield Edit(path, before, after)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values are equal, types included, at every depth."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return type(left) is type(right) and bool(left == right)
+
+
+def apply_edits(tree: MutableMapping[str, Any], edits: Sequence[Edit]) -> None:
+    """Make the edits in a tree, in order; the tables on the way are made as needed.
+
+    A table that an edit empties stays, empty.
+    """
+    for edit in edits:
+        table: Any = tree
+        for key in edit.path[:-1]:
+            table = table.setdefault(key, {})
+        if edit.after is ABSENT:
+            table.pop(edit.path[-1], None)
+        else:
+            table[edit.path[-1]] = thawed(edit.after)
+
+
+def thawed(value: Any) -> Any:
+    """Copy the tables of a value; lists are shared, since an edit never grows one."""
+    return {k: thawed(v) for k, v in value.items()} if isinstance(value, Mapping) else value

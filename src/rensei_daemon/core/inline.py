@@ -1,0 +1,137 @@
+"""Values as TOML text: written new, and edited where they stand.
+
+An inline table is edited member by member and an array only ever grows at its end, so
+that spacing, quoting and the comments inside an array survive.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tomlkit
+
+from rensei_daemon.core.edit import ABSENT, Edit, Path, same
+from rensei_daemon.core.layout import read_key, tokens
+
+
+def render_key(path: Path) -> str:
+    """Spell a key, dotted when it has parts, each quoted only if it must be."""
+    return ".".join(tomlkit.key(part).as_string() for part in path)
+
+
+def render(value: Any) -> str:
+    """Spell a value on one line."""
+    if isinstance(value, Mapping):
+        members = [f"{render_key((key,))} = {render(item)}" for key, item in value.items()]
+        return f"{{ {', '.join(members)} }}" if members else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(render(item) for item in value)}]"
+    return str(tomlkit.item(value).as_string())
+
+
+def edit_inline(text: str, edit: Edit) -> str:
+    """Return the inline table with one place in it changed; `edit.path` starts inside."""
+    for member in _members(text):
+        if member.path == edit.path and edit.after is ABSENT:
+            return _without(text, member)
+        if member.path == edit.path:
+            value = replace_value(member.value_of(text), edit)
+            return _spliced(text, member.value, member.end, value)
+        if member.path == edit.path[: len(member.path)]:
+            inner = Edit(edit.path[len(member.path) :], edit.before, edit.after)
+            return _spliced(
+                text, member.value, member.end, edit_inline(member.value_of(text), inner)
+            )
+    if edit.after is ABSENT:
+        # Spelled by dotted members, all of which go.
+        for member in reversed(list(_members(text))):
+            if member.path[: len(edit.path)] == edit.path:
+                text = _without(text, member)
+        return text
+    return _with(text, f"{render_key(edit.path)} = {render(edit.after)}")
+
+
+def replace_value(text: str, edit: Edit) -> str:
+    """Return the text of a value that becomes another; an array that grows is kept."""
+    before, after = edit.before, edit.after
+    if (
+        isinstance(before, list)
+        and isinstance(after, list)
+        and before
+        and same(before, after[: len(before)])
+    ):
+        document = tomlkit.parse(f"value = {text}\n")
+        for item in after[len(before) :]:
+            document["value"].append(item)
+        return tomlkit.dumps(document).removeprefix("value = ").removesuffix("\n")
+    return render(after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One `key = value` of an inline table, by offsets."""
+
+    path: Path
+    start: int
+    value: int
+    end: int
+
+    def value_of(self, text: str) -> str:
+        return text[self.value : self.end]
+
+
+def _members(text: str) -> Iterator[_Member]:
+    at = 1  # behind the brace
+    while True:
+        at = _skip_spaces(text, at)
+        if text[at] == "}":
+            return
+        path, after = read_key(text, at)
+        value = _skip_spaces(text, after + 1)
+        end, stop = _member_ends(text, value)
+        yield _Member(path, at, value, end)
+        if text[stop] == "}":
+            return
+        at = stop + 1
+
+
+def _skip_spaces(text: str, at: int) -> int:
+    while text[at] in " \t":
+        at += 1
+    return at
+
+
+def _member_ends(text: str, at: int) -> tuple[int, int]:
+    """Return where the value ends, and where the comma or brace behind it stands."""
+    depth, end = 0, at
+    for token in tokens(text, at):
+        sort = token.lastgroup
+        if depth == 0 and sort in ("comma", "close"):
+            return end, token.start()
+        depth += (sort == "open") - (sort == "close")
+        if sort != "space":
+            end = token.end()
+    raise ValueError("an inline table does not end")
+
+
+def _spliced(text: str, start: int, end: int, new: str) -> str:
+    return text[:start] + new + text[end:]
+
+
+def _without(text: str, member: _Member) -> str:
+    members = list(_members(text))
+    index = next(i for i, other in enumerate(members) if other.start == member.start)
+    if len(members) == 1:
+        return "{}"
+    if index + 1 < len(members):
+        return text[: member.start] + text[members[index + 1].start :]
+    return text[: members[index - 1].end] + text[member.end :]
+
+
+def _with(text: str, member: str) -> str:
+    last = None
+    for last in _members(text):  # noqa: B007 - the last one is what we want
+        pass
+    if last is None:
+        return f"{{ {member} }}"
+    return f"{text[: last.end]}, {member}{text[last.end :]}"

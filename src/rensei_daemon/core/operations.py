@@ -1,0 +1,139 @@
+"""What each operation changes: a mutation and today's values in, edits out.
+
+Nothing here knows how a file spells the values. No edits means that everything the
+mutation asks for already holds, which is a success.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, assert_never
+
+from rensei_daemon.core.edit import (
+    ABSENT,
+    Edit,
+    Path,
+    differences,
+    look_up,
+    look_up_table,
+    same,
+)
+from rensei_daemon.core.mutation import (
+    ModelAccessClear,
+    ModelAccessSet,
+    Mutation,
+    PoolDeleted,
+    PoolRestored,
+    ProjectAdd,
+    ProjectDisable,
+    ProjectEnable,
+    ProjectRemove,
+)
+from rensei_daemon.errors import ConflictingMutationError
+
+Tree = Mapping[str, Any]
+
+
+def edits_for(  # noqa: C901 - one arm an operation, and mypy knows that none is missing
+    mutation: Mutation | PoolRestored, tree: Tree, now: datetime
+) -> list[Edit]:
+    """Return what the mutation changes in these values.
+
+    `now` is the time to write down where the file keeps one (`pool.since`).
+    """
+    match mutation:
+        case ProjectAdd():
+            return _add_project(mutation, tree)
+        case ProjectRemove():
+            return _set(tree, ("projects", mutation.id), ABSENT)
+        case ProjectEnable():
+            return _enable_project(mutation.id, tree)
+        case ProjectDisable():
+            return _disable_project(mutation.id, tree)
+        case PoolDeleted():
+            return _delete_pool(mutation, tree, now)
+        case ModelAccessSet():
+            return _set_policy(mutation, tree)
+        case ModelAccessClear():
+            return _clear_policy(mutation, tree)
+        case PoolRestored():
+            return _set(tree, ("pool",), ABSENT)
+        case _:
+            assert_never(mutation)
+
+
+def normal_form(repository: str) -> str:
+    """Spell a repository to compare it: trimmed, lower case, no final `/` or `.git`."""
+    return repository.strip().lower().rstrip("/").removesuffix(".git").rstrip("/")
+
+
+def _set(tree: Tree, path: Path, value: Any) -> list[Edit]:
+    before = look_up(tree, path)
+    return [] if same(before, value) else [Edit(path, before, value)]
+
+
+def _add_project(mutation: ProjectAdd, tree: Tree) -> list[Edit]:
+    path = ("projects", mutation.id)
+    entry = look_up_table(tree, path)
+    if entry is None:
+        return _set(tree, path, {"repositories": [mutation.repository]})
+    repositories = _texts(entry.get("repositories", []), (*path, "repositories"))
+    edits = _enable_project(mutation.id, tree)
+    if normal_form(mutation.repository) not in map(normal_form, repositories):
+        grown = [*repositories, mutation.repository]
+        edits += _set(tree, (*path, "repositories"), grown)
+    return edits
+
+
+def _texts(value: Any, path: Path) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConflictingMutationError(f"{'.'.join(path)} is not a list of strings")
+    return value
+
+
+def _enable_project(project: str, tree: Tree) -> list[Edit]:
+    path = ("projects", project)
+    entry = look_up_table(tree, path)
+    if entry is None:
+        return _set(tree, path, {"repositories": []})
+    return _set(tree, (*path, "enabled"), True) if "enabled" in entry else []
+
+
+def _disable_project(project: str, tree: Tree) -> list[Edit]:
+    path = ("projects", project)
+    entry = look_up_table(tree, path)
+    return [] if entry is None else _set(tree, (*path, "enabled"), False)
+
+
+def _delete_pool(mutation: PoolDeleted, tree: Tree, now: datetime) -> list[Edit]:
+    told = {
+        "status": "deleted",
+        "id": mutation.pool_id,
+        "reason": mutation.reason,
+        "candidates": list(mutation.candidate_pool_ids),
+    }
+    before = look_up_table(tree, ("pool",))
+    if before is None:
+        return _set(tree, ("pool",), {**told, "since": now})
+    # Told again, it is still the same deletion: `since` says when we first heard.
+    is_known = before.get("id") == mutation.pool_id and "since" in before
+    since = before["since"] if is_known else now
+    return list(differences(before, {**told, "since": since}, ("pool",)))
+
+
+def _set_policy(mutation: ModelAccessSet, tree: Tree) -> list[Edit]:
+    scope = ("workloads", mutation.workload) if mutation.workload else ("default",)
+    path = ("model_access", *scope)
+    before = look_up_table(tree, path)
+    return list(differences(ABSENT if before is None else before, mutation.policy, path))
+
+
+def _clear_policy(mutation: ModelAccessClear, tree: Tree) -> list[Edit]:
+    if not mutation.workload:
+        return _set(tree, ("model_access",), ABSENT)
+    path: Path = ("model_access", "workloads", mutation.workload)
+    if look_up(tree, path) is ABSENT:
+        return []
+    # A table that would stand there empty goes as well.
+    while path[:-1] and len(look_up(tree, path[:-1])) == 1:
+        path = path[:-1]
+    return _set(tree, path, ABSENT)

@@ -1,0 +1,220 @@
+"""The edit, by golden pairs and by properties."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rensei_daemon.core.document import Document, Outcome, apply_all
+from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, same
+from rensei_daemon.core.mutation import Mutation, Op, PoolRestored, parse_mutation
+from rensei_daemon.errors import MutationError, SettingsError
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+
+
+def accept_all(_: Mapping[str, Any]) -> None:
+    """Accept every file."""
+
+
+def _apply(text: str, *mutations: Mutation | PoolRestored) -> tuple[str, list[Outcome]]:
+    document, outcomes = apply_all(mutations, Document(text), accept_all, NOW)
+    return document.text, outcomes
+
+
+def _golden(suffix: str, name: str) -> str:
+    return (GOLDEN / f"{name}.{suffix}").read_bytes().decode()
+
+
+NAMES = sorted(
+    path.name.removesuffix(".before.toml") for path in GOLDEN.glob("*.before.toml")
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden(name: str) -> None:
+    """Each pair: the mutations lead from the one text to exactly the other."""
+    mutations = [
+        parse_mutation(raw["op"], raw["params"])
+        for raw in json.loads(_golden("mutations.json", name))
+    ]
+    text, outcomes = _apply(_golden("before.toml", name), *mutations)
+    assert text == _golden("after.toml", name)
+    assert [outcome.error for outcome in outcomes] == [None] * len(mutations)
+    assert _apply(text, *mutations[-1:])[0] == text
+
+
+def test_pool_comes_and_goes_without_a_trace() -> None:
+    """A pool that is deleted and restored leaves the file byte for byte as it was."""
+    before = _golden("before.toml", "pool_deleted")
+    after, _ = _apply(_golden("after.toml", "pool_deleted"), PoolRestored())
+    assert after == before
+
+
+def test_one_bad_mutation_fails_alone() -> None:
+    """A mutation the settings model refuses fails; those around it are applied."""
+
+    def accept(tree: Mapping[str, Any]) -> None:
+        if "bad" in tree["projects"]:
+            raise SettingsError("config.toml:3:1: projects.bad is not allowed")
+
+    mutations = [
+        parse_mutation("project.enable", {"id": project})
+        for project in ("a", "b", "bad", "c", "d")
+    ]
+    document, outcomes = apply_all(mutations, Document("[projects]\n"), accept, NOW)
+    assert document.tree == {"projects": {p: {"repositories": []} for p in "abcd"}}
+    assert [str(outcome.error or "") for outcome in outcomes] == [
+        "",
+        "",
+        "the result would not be a valid configuration: "
+        "config.toml:3:1: projects.bad is not allowed",
+        "",
+        "",
+    ]
+
+
+def test_a_text_that_is_not_toml_is_a_conflict() -> None:
+    """Nothing is edited in a file that cannot be read."""
+    with pytest.raises(MutationError, match="the file is not valid TOML"):
+        _apply("projects = [", parse_mutation("project.enable", {"id": "a"}))
+
+
+def test_a_batch_knows_what_each_mutation_did() -> None:
+    """Each outcome carries its own edits, also when a later one takes them back."""
+    _, outcomes = _apply(
+        "",
+        parse_mutation("project.enable", {"id": "a"}),
+        parse_mutation("project.disable", {"id": "a"}),
+        parse_mutation("project.remove", {"id": "a"}),
+    )
+    path = ("projects", "a")
+    assert [outcome.edits for outcome in outcomes] == [
+        (Edit(path, ABSENT, {"repositories": []}),),
+        (Edit((*path, "enabled"), ABSENT, False),),
+        (Edit(path, {"repositories": [], "enabled": False}, ABSENT),),
+    ]
+
+
+# -- properties --
+
+ids = st.sampled_from(
+    ["a", "b", "proj_1", "é ü", 'q"uote', "dot.ted", "", " ", "\x7f\u2028"]
+)
+scalars = st.one_of(
+    st.text(max_size=8), st.integers(), st.booleans(), st.none(), st.floats(allow_nan=True)
+)
+junk = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+cells = st.fixed_dictionaries(
+    {"allowed": st.booleans()},
+    optional={"host": st.text(max_size=5), "model": ids, "enforce": junk},
+)
+modes = st.sampled_from(["byok", "metered", "shared", "host-session", "local"])
+policies = st.fixed_dictionaries(
+    {"matrix": st.dictionaries(ids, st.dictionaries(modes, cells, max_size=3), max_size=3)},
+    optional={"authOrder": st.lists(modes, max_size=3)},
+)
+good_params = st.fixed_dictionaries(
+    {"id": ids, "repository": ids},
+    optional={
+        "poolId": ids,
+        "reason": st.text(max_size=9),
+        "candidatePoolIds": st.lists(ids, max_size=2),
+        "policy": policies,
+        "workload": st.sampled_from(["qa", "merge", "", None]),
+    },
+)
+ops = st.sampled_from([*Op, "session.kill"])
+requests = st.tuples(ops, st.one_of(good_params, good_params, junk))
+
+lines = st.sampled_from([
+    "", "# free", "[projects]", "[projects.a]", "repositories = ['x']", "enabled = false",
+    "a = {}", "b = { repositories = [] } # b", "'dot.ted' = { enabled = true }",
+    "repositories = [ # one\n  'x', # two\n  ]", "projects.a.enabled = true", "[pool]",
+    "id = 'p'", "status = 'deleted'", "[model_access.default]", "auth_order = []",
+    "[model_access.default.matrix.a]", "byok = { allowed = true }", "[[other]]", "x = 1",
+    "[model_access.workloads.qa.matrix.'*']", "local.allowed = false", "[machine]",
+    's = """\n[projects]\n# no"""', "projects = { a = { repositories = ['y'] } }",
+])  # fmt: skip
+texts = st.builds(
+    lambda parts, end, final: end.join(part.replace("\n", end) for part in parts) + final,
+    st.lists(lines, max_size=12),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["", "\n"]),
+)
+
+
+def _parsed(request: tuple[str, Any]) -> Mutation | None:
+    try:
+        return parse_mutation(*request)
+    except MutationError:
+        return None
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
+
+
+@given(
+    text=st.one_of(texts, texts, st.text(max_size=40)), batch=st.lists(requests, max_size=4)
+)
+def test_nothing_but_a_mutation_error_is_raised(
+    text: str, batch: list[tuple[str, Any]]
+) -> None:
+    """Any text and any params give an outcome, or a MutationError; never a crash."""
+    mutations = [m for request in batch if (m := _parsed(request)) is not None]
+    try:
+        after, outcomes = _apply(text, *mutations)
+    except MutationError:
+        assert not _is_toml(text)
+        return
+    assert len(outcomes) == len(mutations)
+    expected = tomllib.loads(text)
+    for outcome in outcomes:
+        apply_edits(expected, outcome.edits)
+    assert same(tomllib.loads(after), expected)
+
+
+@given(text=texts.filter(_is_toml), request=requests)
+def test_applied_twice_is_applied_once(text: str, request: tuple[str, Any]) -> None:
+    """A mutation that has been applied changes nothing when it comes again."""
+    if (mutation := _parsed(request)) is None:
+        return
+    once, outcomes = _apply(text, mutation)
+    if outcomes[0].error is None:
+        twice, again = _apply(once, mutation)
+        assert twice == once
+        assert again == [Outcome()]
+
+
+@given(text=texts.filter(_is_toml), request=requests)
+def test_untouched_lines_are_identical(text: str, request: tuple[str, Any]) -> None:
+    """Every line that speaks of something else survives byte for byte, in its order."""
+    if (mutation := _parsed(request)) is None:
+        return
+    after, _ = _apply(text, mutation)
+    foreign = re.compile(r"# free|\[machine\]|\[\[other\]\]|x = 1|s = .*|# no\"\"\"")
+    untouched = [line.rstrip("\r\n") for line in text.split("\n") if foreign.match(line)]
+    remaining = [line.rstrip("\r\n") for line in after.split("\n")]
+    iterator = iter(remaining)
+    for line in untouched:
+        # A free comment is an entry's own where it is glued to one that was removed.
+        assert line == "# free" or line in iterator
