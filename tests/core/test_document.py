@@ -1,7 +1,6 @@
 """The edit, by golden pairs and by properties."""
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from rensei_daemon.core.document import Document, Outcome, apply_all
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, same
+from rensei_daemon.core.layout import Kind, Layout
 from rensei_daemon.core.mutation import Mutation, Op, PoolRestored, parse_mutation
 from rensei_daemon.errors import MutationError, SettingsError
 
@@ -207,14 +207,23 @@ def test_applied_twice_is_applied_once(text: str, request: tuple[str, Any]) -> N
 
 @given(text=texts.filter(_is_toml), request=requests)
 def test_untouched_lines_are_identical(text: str, request: tuple[str, Any]) -> None:
-    """Every line that speaks of something else survives byte for byte, in its order."""
+    """Every statement that speaks of something else survives byte for byte, in its order.
+
+    So does every comment, unless something was removed that may have owned it.
+    """
     if (mutation := _parsed(request)) is None:
         return
-    after, _ = _apply(text, mutation)
-    foreign = re.compile(r"# free|\[machine\]|\[\[other\]\]|x = 1|s = .*|# no\"\"\"")
-    untouched = [line.rstrip("\r\n") for line in text.split("\n") if foreign.match(line)]
-    remaining = [line.rstrip("\r\n") for line in after.split("\n")]
-    iterator = iter(remaining)
-    for line in untouched:
-        # A free comment is an entry's own where it is glued to one that was removed.
-        assert line == "# free" or line in iterator
+    after, (outcome,) = _apply(text, mutation)
+    is_removal = any(edit.after is ABSENT for edit in outcome.edits)
+    remaining = iter(after.split("\n"))
+    for item in Layout(text).items:
+        touched = any(_is_within(item.path, edit.path) for edit in outcome.edits)
+        if item.kind is Kind.BLANK or touched or (is_removal and not item.is_statement):
+            continue
+        for line in text[item.start : item.end].removesuffix("\n").split("\n"):
+            assert line in remaining or line + "\r" in after.split("\n")
+
+
+def _is_within(path: tuple[str, ...], edited: tuple[str, ...]) -> bool:
+    shorter = min(len(path), len(edited))
+    return path[:shorter] == edited[:shorter] and shorter > 0
