@@ -5,8 +5,10 @@ as `tomllib` gives them; an edit knows what it found and what it leaves, so it c
 checked, told to a person, and reversed.
 """
 
+import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -106,3 +108,42 @@ def apply_edits(tree: MutableMapping[str, Any], edits: Sequence[Edit]) -> None:
 def thawed(value: Any) -> Any:
     """Copy the tables of a value; lists are shared, since an edit never grows one."""
     return {k: thawed(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def dump_edits(edits: Sequence[Edit]) -> str:
+    """Spell edits as JSON; a time and an absence are one-key objects."""
+    return json.dumps([[list(e.path), _plain(e.before), _plain(e.after)] for e in edits])
+
+
+def _plain(value: Any) -> Any:
+    if value is ABSENT:
+        return {"$absent": True}
+    if isinstance(value, datetime):
+        return {"$time": value.isoformat()}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def load_edits(text: str) -> list[Edit]:
+    """Read what `dump_edits` wrote."""
+    return [
+        Edit(tuple(path), _unplain(before), _unplain(after))
+        for path, before, after in json.loads(text)
+    ]
+
+
+def _unplain(value: Any) -> Any:
+    match value:
+        case {"$absent": True}:
+            return ABSENT
+        case {"$time": str(moment)}:
+            return datetime.fromisoformat(moment)
+        case dict():
+            return {key: _unplain(item) for key, item in value.items()}
+        case list():
+            return [_unplain(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,251 @@
+"""The configuration file: one file, two authors.
+
+The operator edits it with whatever they like; the daemon replaces it whole. Neither may
+lose the other's work. The replace is therefore an exchange: new and old text swap places
+in one step, and only then is the old one compared with what was read. If a person has
+saved in between, their text goes back where it was and the caller starts over from it.
+"""
+
+import ctypes
+import errno
+import fcntl
+import getpass
+import hashlib
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from rensei_daemon.core.document import Document
+from rensei_daemon.disk.atomic import storage_errors, sync_directory, temporary_file
+from rensei_daemon.errors import RenseiError, SettingsError, StorageError
+
+MAX_BYTES = 16 * 1024 * 1024
+LOCK_SECONDS = 5.0
+WRITER_SECONDS = 10.0
+_POLL_SECONDS = 0.02
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class EditedMeanwhileError(StorageError):
+    """The file was edited at the same moment; apply to the newest text."""
+
+
+class ConfigFile:
+    """Reads the file, and replaces it without losing anybody's edit.
+
+    A symlink is followed, and its target written. Every method blocks: call it from a
+    thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = path.with_name(f"{path.name}.lock")
+
+    def read(self) -> Document:
+        """Return today's text.
+
+        Raises `SettingsError` for a file that is missing, unreadable, not a regular file,
+        larger than 16 MiB or not UTF-8. Whether it is valid TOML is not asked here.
+        """
+        try:
+            with _opened(self.path) as file:
+                data = _content(file, self.path)
+        except FileNotFoundError as error:
+            hint = "write one: rensei-daemon install, or copy config.example.toml there"
+            raise SettingsError(f"{self.path}: there is no such file", hint=hint) from error
+        except OSError as error:
+            hint = f"chown {getpass.getuser()} {self.path} && chmod u+rw {self.path}"
+            raise SettingsError(f"{self.path}: {error.strerror}", hint=hint) from error
+        return Document(_decoded(data, self.path))
+
+    def replace(self, before: Document, after: Document) -> None:
+        """Put `after` where `before` stands.
+
+        Owner, mode and extended attributes are carried over; the file and its directory
+        are flushed. Raises `EditedMeanwhileError` when the file is no longer `before`
+        (it then holds the person's text), `StorageError` when the disk says no.
+        """
+        target = self.path.resolve()
+        with storage_errors(target), self._locked(), _opened(target) as file:
+            _wait_for_writers(file, target)
+            if _content(file, target) != before.text.encode():
+                raise EditedMeanwhileError
+            with _successor(file, target, after) as temporary:
+                _exchange(temporary, target, before, after)
+
+    def recover(self, *, before: str, after: str) -> None:
+        """Settle what a crash left beside the file, given the last intent's digests.
+
+        A crash between the exchange and the comparison leaves the old file under a
+        temporary name. If that is not `before`, it is an edit that nobody else has.
+        """
+        target = self.path.resolve()
+        with storage_errors(target), self._locked():
+            for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+                is_exchanged = target.exists() and _digest(target) == after
+                if is_exchanged and _digest(leftover) not in (before, after):
+                    _rename_exchange(leftover, target)
+                leftover.unlink()
+            sync_directory(target.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock beside the file; never on the file, which is replaced."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._lock, flags, 0o600)
+        try:
+            deadline = time.monotonic() + LOCK_SECONDS
+            while not _try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"{self._lock} is held by another process",
+                        hint=f"see which: fuser -v {self._lock}",
+                    )
+                time.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    # Non-blocking, because opening a FIFO would otherwise wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise SettingsError(
+                f"{path}: not a regular file", hint=f"look at it: ls -ld {path}"
+            )
+        yield file
+
+
+def _content(file: BinaryIO, path: Path) -> bytes:
+    file.seek(0)
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise SettingsError(f"{path}: larger than {MAX_BYTES // 2**20} MiB")
+    return data
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        message = f"{path}:{line}:{column}: not UTF-8"
+        raise SettingsError(message, hint="save the file as UTF-8") from error
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _successor(file: BinaryIO, target: Path, document: Document) -> Iterator[Path]:
+    """Lay the new text beside the file, with all that is not text taken from it."""
+    found = os.fstat(file.fileno())
+    mode = stat.S_IMODE(found.st_mode)
+    with temporary_file(target, document.text.encode(), mode=mode) as temporary:
+        # An unprivileged daemon cannot give a file away; its own ownership then stands.
+        with suppress(PermissionError):
+            os.chown(temporary, found.st_uid, found.st_gid)
+            temporary.chmod(mode)  # a change of owner clears some bits
+        for name in os.listxattr(file.fileno()):
+            with suppress(PermissionError):
+                os.setxattr(temporary, name, os.getxattr(file.fileno(), name))
+        yield temporary
+
+
+def _exchange(temporary: Path, target: Path, before: Document, after: Document) -> None:
+    try:
+        _rename_exchange(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_EXCHANGE:
+            raise
+        # The file was compared a moment ago; here that moment is all the care there is.
+        temporary.replace(target)
+        sync_directory(target.parent)
+        return
+    sync_directory(target.parent)
+    try:
+        came_back = _settled(temporary)
+    except RenseiError:
+        # Still being written to: it goes back unread, so that nothing typed is lost.
+        _rename_exchange(temporary, target)
+        raise
+    if came_back == before.text.encode():
+        return
+    _rename_exchange(temporary, target)
+    if _settled(temporary) != after.text.encode():
+        # Saved once more while ours stood there: that text is the newest.
+        _rename_exchange(temporary, target)
+    sync_directory(target.parent)
+    raise EditedMeanwhileError
+
+
+def _settled(path: Path) -> bytes:
+    """Return the content once nobody has the file open for writing any more."""
+    with _opened(path) as file:
+        _wait_for_writers(file, path)
+        return _content(file, path)
+
+
+def _rename_exchange(one: Path, other: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = (
+        _AT_FDCWD,
+        os.fsencode(one),
+        _AT_FDCWD,
+        os.fsencode(other),
+        _RENAME_EXCHANGE,
+    )
+    if libc.renameat2(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(other))
+
+
+def _wait_for_writers(file: BinaryIO, path: Path) -> None:
+    """Wait until nobody has the file open for writing.
+
+    The kernel grants a read lease exactly then. It is given back at once: it is a
+    question, not a claim.
+    """
+    deadline = time.monotonic() + WRITER_SECONDS
+    while not _is_closed_for_writing(file):
+        if time.monotonic() > deadline:
+            raise StorageError(
+                f"{path} is held open for writing by another program",
+                hint=f"close it there; see which: fuser -v {path}",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_closed_for_writing(file: BinaryIO) -> bool:
+    try:
+        # A writer who comes while we hold the lease has us signalled. By default with
+        # SIGIO, which ends a process that does not expect it; SIGURG does nothing.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        # Other refusals mean that this file system, or a file that is not ours, has no
+        # leases; then there is nothing to ask.
+        return error.errno != errno.EAGAIN
+    return True

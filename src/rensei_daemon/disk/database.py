@@ -1,0 +1,149 @@
+"""The journal's database: its schema, how it is opened, and what a transaction is.
+
+SQLite in the state directory. A transaction is durable when it returns (WAL, FULL).
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rensei_daemon.disk.atomic import storage_errors
+from rensei_daemon.errors import StorageError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE mutations (
+    position     INTEGER PRIMARY KEY AUTOINCREMENT, -- the platform's order of delivery
+    id           TEXT NOT NULL UNIQUE,
+    op           TEXT NOT NULL,
+    params       TEXT,                      -- JSON; dropped after a while
+    digest       TEXT NOT NULL,             -- of op and params
+    requested_by TEXT NOT NULL,
+    requested_at TEXT NOT NULL,
+    received_at  TEXT NOT NULL,
+    state        TEXT NOT NULL,
+    error        TEXT NOT NULL DEFAULT '',
+    decided_at   TEXT NOT NULL DEFAULT '',
+    acked_at     TEXT NOT NULL DEFAULT '',
+    is_suspect   INTEGER NOT NULL DEFAULT 0, -- was in flight when the daemon died
+    flight       INTEGER NOT NULL DEFAULT 0, -- how many are in flight with it
+    deaths       INTEGER NOT NULL DEFAULT 0,
+    boot_id      TEXT NOT NULL DEFAULT '',
+    is_conflict  INTEGER NOT NULL DEFAULT 0  -- came again with other content
+) STRICT;
+CREATE INDEX mutations_by_state ON mutations (state, position);
+CREATE TABLE changes (
+    number        INTEGER PRIMARY KEY AUTOINCREMENT,
+    mutation_id   TEXT,                     -- null: ours
+    cause         TEXT NOT NULL,
+    requested_by  TEXT NOT NULL,
+    at            TEXT NOT NULL,
+    edits         TEXT NOT NULL,            -- JSON: [[path, before, after], ...]
+    digest_before TEXT NOT NULL,
+    digest_after  TEXT NOT NULL,
+    is_made       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE texts (digest TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+
+
+Run = Callable[..., sqlite3.Cursor]
+"""Executes one statement of a transaction."""
+
+
+class Database:
+    """One open database; its methods block, and may be called from any thread."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._mutex = threading.Lock()
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Return what a query finds."""
+        with self._mutex, database_errors(self._path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run statements that become durable together, or not at all."""
+        with self._mutex, database_errors(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
+    """Open the database, making it as needed.
+
+    A file that is none of ours is renamed, and its new path returned beside a fresh one;
+    nothing is ever deleted. Raises `StorageError` when the disk says no, or when a newer
+    version wrote the file.
+    """
+    aside = None
+    try:
+        connection = _connected(path)
+    except sqlite3.OperationalError as error:
+        raise _storage_error(path, error) from error
+    except sqlite3.DatabaseError:
+        aside = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        with storage_errors(path):
+            path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with database_errors(path):
+            connection = _connected(path)
+    return Database(connection, path), aside
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        path.chmod(0o600)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StorageError(
+                f"{path}: written by a newer rensei-daemon (schema {version})",
+                hint="install that version again, or move the file away",
+            )
+        if version == 0:
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("quick_check failed")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Say what the database refused, and where to look."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _storage_error(path, error) from error
+
+
+def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+    hint = f"see the disk: df -h {path.parent}; ls -ld {path.parent} {path}"
+    return StorageError(f"{path}: {error}", hint=hint)

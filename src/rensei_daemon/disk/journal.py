@@ -1,0 +1,307 @@
+"""The journal: every mutation's one outcome, and every change of the file, for good.
+
+The life of a mutation is `core.journal`'s; this file keeps it, a transaction a step.
+Rules:
+
+1. An outcome, once recorded, is never changed; id, digest and outcome are never dropped.
+2. An intent names the exact text it starts from and the one it will leave, and is durable
+   before the configuration file is touched.
+3. Whatever cannot be opened as a journal is set aside, never deleted.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from rensei_daemon.core.document import Document
+from rensei_daemon.core.edit import dump_edits
+from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.core.journal import (
+    OWED,
+    UNDECIDED,
+    Counts,
+    Flight,
+    Planned,
+    State,
+    Step,
+    advance,
+    after_death,
+)
+from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.disk.database import Database, Run
+
+PARAMS_KEPT = timedelta(days=30)
+TEXTS_KEPT = 50
+
+
+class Journal:
+    """One open journal; its methods block, and may be called from any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- receiving --
+
+    def receive(
+        self, delivered: Sequence[PendingMutation], now: datetime
+    ) -> tuple[PendingMutation, ...]:
+        """Record what was delivered; return those that came before with other content.
+
+        A known id keeps its outcome, which is owed again if the platform had already
+        been told.
+        """
+        conflicts = []
+        with self._database.transaction() as run:
+            for mutation in delivered:
+                row = run(
+                    "SELECT state, digest FROM mutations WHERE id = ?", (mutation.id,)
+                ).fetchone()
+                if row is None:
+                    self._insert(run, mutation, now)
+                    continue
+                state = State(row["state"])
+                if state not in (*OWED, *UNDECIDED):
+                    self._move(run, mutation.id, state, Step.REDELIVER)
+                if row["digest"] != mutation.digest:
+                    run("UPDATE mutations SET is_conflict = 1 WHERE id = ?", (mutation.id,))
+                    conflicts.append(mutation)
+        return tuple(conflicts)
+
+    def _insert(self, run: Run, mutation: PendingMutation, now: datetime) -> None:
+        run(
+            "INSERT INTO mutations (id, op, params, digest, requested_by, requested_at,"
+            " received_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                mutation.id,
+                mutation.op,
+                json.dumps(mutation.params),
+                mutation.digest,
+                mutation.requested_by,
+                mutation.requested_at,
+                _iso(now),
+                State.RECEIVED,
+            ),
+        )
+
+    def undecided(self) -> tuple[tuple[PendingMutation, ...], ...]:
+        """Return what awaits an outcome, in its order, as batches to try together.
+
+        A mutation that was in flight when the daemon died is a batch of its own, so that
+        one that kills the daemon can be told from those it took along.
+        """
+        rows = self._database.rows(
+            "SELECT * FROM mutations WHERE state IN (?, ?) ORDER BY position", UNDECIDED
+        )
+        batches: list[list[PendingMutation]] = []
+        is_joinable = False
+        for row in rows:
+            if row["is_suspect"] or not is_joinable:
+                batches.append([])
+            batches[-1].append(_pending(row))
+            is_joinable = not row["is_suspect"]
+        return tuple(map(tuple, batches))
+
+    def deaths(self, mutation_id: str) -> int:
+        """Return how often the daemon died on this boot with only this one in flight."""
+        rows = self._database.rows(
+            "SELECT deaths FROM mutations WHERE id = ?", (mutation_id,)
+        )
+        return int(rows[0]["deaths"]) if rows else 0
+
+    # -- deciding --
+
+    def take_off(self, ids: Sequence[str]) -> None:
+        """Note that these are about to be tried together."""
+        with self._database.transaction() as run:
+            for mutation_id in ids:
+                run("UPDATE mutations SET flight = ? WHERE id = ?", (len(ids), mutation_id))
+
+    def intend(
+        self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
+    ) -> None:
+        """Record what the file will become and, of those refused, the outcome."""
+        with self._database.transaction() as run:
+            run("DELETE FROM changes WHERE is_made = 0")
+            for planned in plan:
+                if planned.error:
+                    self._decide(run, planned.id, Step.REJECT, now, planned.error)
+                    continue
+                if planned.id:
+                    self._intend(run, planned.id)
+                if planned.edits:
+                    self._insert_change(run, planned, before, after, now)
+            if before.text != after.text:
+                run(
+                    "INSERT OR IGNORE INTO texts VALUES (?, ?)",
+                    (before.digest, before.text),
+                )
+            run("INSERT OR REPLACE INTO meta VALUES ('digest_before', ?)", (before.digest,))
+            run("INSERT OR REPLACE INTO meta VALUES ('digest_after', ?)", (after.digest,))
+
+    def _intend(self, run: Run, mutation_id: str) -> None:
+        state = self._state(run, mutation_id)
+        if state is not State.INTENDED:  # meant before, and now meant afresh
+            self._move(run, mutation_id, state, Step.INTEND)
+
+    def _insert_change(
+        self,
+        run: Run,
+        planned: Planned,
+        before: Document,
+        after: Document,
+        now: datetime,
+    ) -> None:
+        run(
+            "INSERT INTO changes (mutation_id, cause, requested_by, at, edits,"
+            " digest_before, digest_after) VALUES (?, ?, coalesce((SELECT requested_by"
+            " FROM mutations WHERE id = ?), ''), ?, ?, ?, ?)",
+            (
+                planned.id or None,
+                planned.cause,
+                planned.id,
+                _iso(now),
+                dump_edits(planned.edits),
+                before.digest,
+                after.digest,
+            ),
+        )
+
+    def intended_digests(self) -> tuple[str, str]:
+        """Return the digests (before, after) of the last intent; empty without one."""
+        rows = self._database.rows("SELECT key, value FROM meta WHERE key LIKE 'digest_%'")
+        found = {row["key"]: row["value"] for row in rows}
+        return found.get("digest_before", ""), found.get("digest_after", "")
+
+    def record_applied(self, now: datetime) -> None:
+        """Record the outcome of everything intended: the new text is on disk."""
+        with self._database.transaction() as run:
+            intended = run("SELECT id FROM mutations WHERE state = ?", (State.INTENDED,))
+            for row in intended.fetchall():
+                self._decide(run, row["id"], Step.APPLY, now)
+            run("UPDATE changes SET is_made = 1 WHERE is_made = 0")
+
+    def reject(self, mutation_id: str, error: str, now: datetime) -> None:
+        """Record that one mutation failed."""
+        with self._database.transaction() as run:
+            self._decide(run, mutation_id, Step.REJECT, now, error)
+
+    def _decide(
+        self, run: Run, mutation_id: str, step: Step, now: datetime, error: str = ""
+    ) -> None:
+        self._move(run, mutation_id, self._state(run, mutation_id), step)
+        run(
+            "UPDATE mutations SET error = ?, decided_at = ?, flight = 0, is_suspect = 0"
+            " WHERE id = ?",
+            (error, _iso(now), mutation_id),
+        )
+
+    def _state(self, run: Run, mutation_id: str) -> State:
+        row = run("SELECT state FROM mutations WHERE id = ?", (mutation_id,)).fetchone()
+        return State(row["state"])
+
+    def _move(self, run: Run, mutation_id: str, state: State, step: Step) -> None:
+        run(
+            "UPDATE mutations SET state = ? WHERE id = ?",
+            (advance(state, step), mutation_id),
+        )
+
+    # -- acknowledging --
+
+    def owed(self, limit: int = 5000) -> Acks:
+        """Return the outcomes the platform has not confirmed, oldest first."""
+        rows = self._database.rows(
+            "SELECT id, state, error FROM mutations WHERE state IN (?, ?)"
+            " ORDER BY position LIMIT ?",
+            (*OWED, limit),
+        )
+        return Acks(
+            applied=tuple(row["id"] for row in rows if row["state"] == State.APPLIED),
+            failures=tuple(
+                (row["id"], row["error"]) for row in rows if row["state"] == State.REJECTED
+            ),
+        )
+
+    def confirm(self, ids: Sequence[str], now: datetime) -> None:
+        """Record that a beat carrying these outcomes was answered."""
+        if not ids:
+            return
+        with self._database.transaction() as run:
+            for mutation_id in ids:
+                state = self._state(run, mutation_id)
+                if state in OWED:
+                    self._move(run, mutation_id, state, Step.CONFIRM)
+                    run(
+                        "UPDATE mutations SET acked_at = ? WHERE id = ?",
+                        (_iso(now), mutation_id),
+                    )
+
+    # -- looking --
+
+    def counts(self) -> Counts:
+        """Count outcomes, and how many of them are still owed."""
+        rows = self._database.rows(
+            "SELECT state, count(*) AS n FROM mutations GROUP BY state"
+        )
+        by_state = {State(row["state"]): int(row["n"]) for row in rows}
+        applied, rejected = by_state.get(State.APPLIED, 0), by_state.get(State.REJECTED, 0)
+        return Counts(
+            applied=applied + by_state.get(State.APPLIED_ACKED, 0),
+            failed=rejected + by_state.get(State.REJECTED_ACKED, 0),
+            unacknowledged=applied + rejected,
+        )
+
+    def latest(self) -> Mapping[str, str] | None:
+        """Return the mutation decided last, by column name."""
+        rows = self._database.rows(
+            "SELECT id, op, state, error, requested_by, decided_at FROM mutations"
+            " WHERE decided_at != '' ORDER BY decided_at DESC, position DESC LIMIT 1"
+        )
+        return dict(rows[0]) if rows else None
+
+    # -- keeping --
+
+    def prune(self, now: datetime) -> None:
+        """Forget old params and texts; outcomes stay for good, and what is owed whole."""
+        with self._database.transaction() as run:
+            run(
+                "UPDATE mutations SET params = NULL"
+                " WHERE state IN (?, ?) AND decided_at < ? AND params IS NOT NULL",
+                (State.APPLIED_ACKED, State.REJECTED_ACKED, _iso(now - PARAMS_KEPT)),
+            )
+            run(
+                "DELETE FROM texts WHERE digest NOT IN (SELECT digest_before FROM changes"
+                " ORDER BY number DESC LIMIT ?)",
+                (TEXTS_KEPT,),
+            )
+
+    def note_deaths(self, boot_id: str) -> None:
+        """Count what was in flight when the daemon died; called once, at start."""
+        with self._database.transaction() as run:
+            flown = run(
+                "SELECT id, flight, deaths, boot_id FROM mutations WHERE flight > 0"
+            )
+            for row in flown.fetchall():
+                flight = Flight(
+                    size=row["flight"], deaths=row["deaths"], boot_id=row["boot_id"]
+                )
+                left = after_death(flight, boot_id)
+                run(
+                    "UPDATE mutations SET flight = 0, is_suspect = 1, deaths = ?,"
+                    " boot_id = ? WHERE id = ?",
+                    (left.deaths, left.boot_id, row["id"]),
+                )
+
+
+def _pending(row: sqlite3.Row) -> PendingMutation:
+    return PendingMutation(
+        id=row["id"],
+        op=row["op"],
+        params=json.loads(row["params"]),
+        requested_at=row["requested_at"],
+        requested_by=row["requested_by"],
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
