@@ -13,6 +13,7 @@ HOME = {"HOME": "/home/op"}
 
 
 def system_config(root: Path, text: str = "") -> Path:
+    """Put a system config below a root."""
     path = root / "etc/rensei-daemon/config.toml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -146,7 +147,7 @@ def test_hidden_system_config(tmp_path: Path) -> None:
     """A system config in a directory the user may not enter is still the one meant."""
     config = system_config(tmp_path)
     config.parent.chmod(0o700)
-    for parent in list(tmp_path.parents)[:2] + [tmp_path]:
+    for parent in [*list(tmp_path.parents)[:2], tmp_path]:
         parent.chmod(0o755)
     os.seteuid(65534)
     try:

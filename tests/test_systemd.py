@@ -13,6 +13,7 @@ from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """Listen as a service manager does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.settimeout(5)
@@ -21,6 +22,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def notifier(manager: socket.socket) -> Notifier:
+    """Return the line to that manager."""
     return Notifier.from_environ({"NOTIFY_SOCKET": manager.getsockname()})
 
 

@@ -12,6 +12,7 @@ OLDER = "rsp_live_CANARY2"
 
 
 def key_file(path: Path, text: str = f"{KEY}\n", mode: int = 0o600) -> Path:
+    """Write a key file."""
     path.write_text(text)
     path.chmod(mode)
     return path
