@@ -1,0 +1,116 @@
+"""The API key: three places it may live, and no other.
+
+It is never a setting and never in `config.toml`, so that the file can be shown, diffed
+and kept. This module reads the key afresh each time it is asked; when to ask again is
+the caller's affair.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from rensei_daemon.errors import SettingsError
+
+VARIABLE = "RENSEI_API_KEY"
+CREDENTIAL = "api-key"
+
+_KEY = re.compile(r"rs[kp]_live_[\x21-\x7e]+")
+_MAX_BYTES = 4096
+_ASK_FOR_ONE = (
+    "put the key in /etc/credstore/rensei-daemon.api-key (mode 0600), "
+    "or name a file in platform.api_key_file, or set RENSEI_API_KEY"
+)
+_RESTART = "systemctl restart rensei-daemon"
+
+
+class ApiKeySource(StrEnum):
+    """Where a key came from; it decides how a new one is taken up."""
+
+    SYSTEMD_CREDENTIAL = "systemd-credential"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of the platform; its repr does not show it."""
+
+    secret: str = field(repr=False)
+    source: ApiKeySource
+
+    @property
+    def rotation_hint(self) -> str:
+        """What makes the daemon use a new key."""
+        if self.source is ApiKeySource.FILE:
+            return (
+                "write the new key to platform.api_key_file, then: rensei-daemon reload"
+            )
+        place = (
+            "the unit's api-key credential"
+            if self.source is ApiKeySource.SYSTEMD_CREDENTIAL
+            else VARIABLE
+        )
+        return f"put the new key in {place}, then: {_RESTART}"
+
+
+def read_api_key(*, environ: Mapping[str, str], api_key_file: Path | None) -> ApiKey:
+    """Return the first key found: systemd credential, environment, file.
+
+    Raises `SettingsError` when there is none, when what is there is no key, or when the
+    file is open to others; never with the text that was found.
+    """
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        text = _read(Path(directory) / CREDENTIAL, private=False)
+        if text is not None:
+            where = f"the systemd credential {CREDENTIAL}"
+            return _checked(text, ApiKeySource.SYSTEMD_CREDENTIAL, where)
+    if text := environ.get(VARIABLE):
+        return _checked(text, ApiKeySource.ENVIRONMENT, VARIABLE)
+    if api_key_file is not None:
+        text = _read(api_key_file, private=True)
+        if text is not None:
+            return _checked(text, ApiKeySource.FILE, str(api_key_file))
+        raise SettingsError(f"{api_key_file}: no such file", hint=_ASK_FOR_ONE)
+    raise SettingsError("there is no API key", hint=_ASK_FOR_ONE)
+
+
+def _read(path: Path, *, private: bool) -> str | None:
+    """Return the text of a small file, or None when there is no file."""
+    try:
+        # Without O_NONBLOCK a FIFO in the key's place would hold the daemon for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if private:
+                _require_private(path, os.fstat(descriptor).st_mode)
+            return file.read(_MAX_BYTES).decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: the API key cannot be read: {error.strerror}",
+            hint=f"make it readable for the daemon's user alone: chmod 0600 {path}",
+        ) from error
+
+
+def _require_private(path: Path, mode: int) -> None:
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        raise SettingsError(
+            f"{path}: others can read the API key (mode {stat.S_IMODE(mode):04o})",
+            hint=f"chmod 0600 {path}; if others could read it, replace the key too",
+        )
+
+
+def _checked(text: str, source: ApiKeySource, where: str) -> ApiKey:
+    secret = text.strip()
+    if not secret:
+        raise SettingsError(f"{where}: the API key is empty", hint=_ASK_FOR_ONE)
+    if not _KEY.fullmatch(secret):
+        raise SettingsError(
+            f"{where}: this is no API key of the platform",
+            hint="a key starts with rsk_live_ (older ones: rsp_live_), in one line",
+        )
+    return ApiKey(secret, source)

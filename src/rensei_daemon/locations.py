@@ -1,0 +1,217 @@
+"""Where the daemon's files are, found the same way by every command.
+
+This module reads `[paths]` of the config file and nothing else of it, so that `status`,
+`logs` and `doctor` find the daemon while the rest of the file is broken, huge or not
+theirs to read. It knows no settings and imports nothing slow. `$STATE_DIRECTORY` and
+`$RUNTIME_DIRECTORY` are never read: they belong to whatever unit a command runs in.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CONFIG_VARIABLE = "RENSEI_DAEMON_CONFIG"
+STATE_VARIABLE = "RENSEI_DAEMON_PATHS__STATE"
+RUNTIME_VARIABLE = "RENSEI_DAEMON_PATHS__RUNTIME"
+
+MAX_CONFIG_BYTES = 16 * 1024 * 1024
+"""A longer file is read no further; no config of ours comes near."""
+
+_WHOLE_PARSE_CHARACTERS = 32 * 1024
+"""Up to here a full parse takes milliseconds; above, `[paths]` is sought by text."""
+
+_NAME = "rensei-daemon"
+_HEADER = re.compile(r"\s*\[")
+_PATHS_HEADER = re.compile(r"""\s*\[\s*(paths|"paths"|'paths')\s*\]\s*(#.*)?$""")
+_PATHS_KEY = re.compile(r"""\s*(paths|"paths"|'paths')\s*[.=]""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locations:
+    """The config file, the two directories, and every file in them by name."""
+
+    config: Path
+    state: Path
+    """What survives a reboot; holds no secret."""
+    runtime: Path
+    """What does not; meant to be a tmpfs, and may hold secrets."""
+    unit_scope: str | None = None
+    """`system` or `user`: whose systemd unit this config belongs to by its place."""
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the daemon answers `status` and takes orders."""
+        return self.runtime / "control.sock"
+
+    @property
+    def credential_socket(self) -> Path:
+        """Where worker processes get their session's values."""
+        return self.runtime / "credentials.sock"
+
+    @property
+    def token(self) -> Path:
+        """The runtime token."""
+        return self.runtime / "token"
+
+    @property
+    def journal(self) -> Path:
+        """The record of every mutation and change."""
+        return self.state / "journal.db"
+
+    @property
+    def identity(self) -> Path:
+        """The worker id and the machine id it was given for."""
+        return self.state / "identity.json"
+
+    @property
+    def status(self) -> Path:
+        """The daemon's last state, for when it is down."""
+        return self.state / "status.json"
+
+    @property
+    def log(self) -> Path:
+        """The log, where no terminal and no journal takes it."""
+        return self.state / "log.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one daemon that owns this state."""
+        return self.state / "lock"
+
+    @property
+    def config_lock(self) -> Path:
+        """Held by whoever edits the config."""
+        return self.config.with_name(self.config.name + ".lock")
+
+
+def locate(
+    *,
+    environ: Mapping[str, str],
+    uid: int,
+    config: Path | None = None,
+    root: Path = Path("/"),
+) -> Locations:
+    """Find the config file and the state and runtime directories.
+
+    `config` is the caller's `--config`; `root` is where the system directories hang.
+    Relative paths in the file or the environment start at the config's own directory.
+    No file needs to exist, and none that cannot be read is an error.
+    """
+    system_config = root / "etc" / _NAME / "config.toml"
+    user_config = _xdg(environ, "XDG_CONFIG_HOME", ".config") / _NAME / "config.toml"
+    chosen = _choose_config(environ, uid, config, system_config, user_config)
+    paths = _read_paths(chosen)
+    system = uid == 0 or chosen.is_relative_to(root / "etc")
+    if system:
+        state, runtime = root / "var/lib" / _NAME, root / "run" / _NAME
+    else:
+        state = _xdg(environ, "XDG_STATE_HOME", ".local/state") / _NAME
+        runtime = _user_runtime(environ, uid, state, root)
+    scopes = {user_config: "user", system_config: "system"}
+    return Locations(
+        config=chosen,
+        state=_pick(environ.get(STATE_VARIABLE), paths.get("state"), chosen) or state,
+        runtime=_pick(environ.get(RUNTIME_VARIABLE), paths.get("runtime"), chosen)
+        or runtime,
+        unit_scope=scopes.get(chosen),
+    )
+
+
+def _choose_config(
+    environ: Mapping[str, str],
+    uid: int,
+    asked: Path | None,
+    system_config: Path,
+    user_config: Path,
+) -> Path:
+    if asked is not None:
+        return Path(os.path.abspath(asked))  # noqa: PTH100 - resolve() would follow a link that an atomic replace must not
+    if named := environ.get(CONFIG_VARIABLE):
+        return Path(os.path.abspath(named))  # noqa: PTH100 - as above
+    if uid == 0 or _may_exist(system_config):
+        return system_config
+    return user_config
+
+
+def _may_exist(path: Path) -> bool:
+    """Tell whether a file is there, or hidden behind a directory we may not enter."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
+    named = Path(environ.get(variable, ""))
+    # The XDG specification has relative values ignored.
+    return named if named.is_absolute() else Path(environ.get("HOME", "/")) / below_home
+
+
+def _user_runtime(
+    environ: Mapping[str, str], uid: int, state: Path, root: Path
+) -> Path:
+    named = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    if named.is_absolute():
+        return named / _NAME
+    # A cron job or `su` has no XDG_RUNTIME_DIR, while the directory is often there. A
+    # shared /tmp is no substitute: anyone could have made our name there first.
+    login = root / "run/user" / str(uid)
+    return login / _NAME if login.is_dir() else state / "run"
+
+
+def _pick(variable: str | None, key: object, config: Path) -> Path | None:
+    for named in (variable, key):
+        if isinstance(named, str) and named:
+            return config.parent / named
+    return None
+
+
+def _read_paths(config: Path) -> Mapping[str, object]:
+    try:
+        # Without O_NONBLOCK a FIFO in the config's place would hold every command.
+        descriptor = os.open(config, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            text = file.read(MAX_CONFIG_BYTES).decode(errors="replace")
+    except OSError:
+        return {}
+    return find_paths(text)
+
+
+def find_paths(text: str) -> Mapping[str, object]:
+    """Return the `[paths]` table of a config text, whatever else the text holds."""
+    if "paths" not in text:
+        return {}
+    if len(text) <= _WHOLE_PARSE_CHARACTERS:
+        tree = _parse(text)
+        if tree is not None:
+            return _table(tree)
+    return _find_by_text(text)
+
+
+def _find_by_text(text: str) -> Mapping[str, object]:
+    found: dict[str, object] = {}
+    table: str | None = ""
+    for line in text.splitlines():
+        if _HEADER.match(line):
+            table = "[paths]\n" if _PATHS_HEADER.match(line) else None
+        elif table or (table == "" and _PATHS_KEY.match(line)):
+            found.update(_table(_parse(f"{table}{line}") or {}))
+    return found
+
+
+def _parse(text: str) -> Mapping[str, object] | None:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
+
+
+def _table(tree: Mapping[str, object]) -> Mapping[str, object]:
+    paths = tree.get("paths")
+    return paths if isinstance(paths, dict) else {}

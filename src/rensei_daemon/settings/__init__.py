@@ -1,0 +1,1 @@
+"""The operator's settings: text and environment in, one frozen value out."""

@@ -1,0 +1,101 @@
+"""Where settings come from, and which of them a given key came from.
+
+Three layers lie over the defaults: the command line, the environment, the file. This
+module reads `RENSEI_DAEMON_SECTION__KEY` variables into a tree shaped like the file's,
+and makes relative paths start at the config's directory. `projects`, `pool` and
+`model_access` have no variables: they are kept in step by edits of the file, and a
+variable over them would make every edit void.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_origin
+
+from rensei_daemon.settings.model import ConfigTree, Section
+from rensei_daemon.settings.spelling import nearest
+
+PREFIX = "RENSEI_DAEMON_"
+Tree = Mapping[str, Any]
+
+_PATH_KEYS = (
+    ("platform", "api_key_file"),
+    ("platform", "ca_file"),
+    ("log", "file"),
+    ("paths", "state"),
+    ("paths", "runtime"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and where: `file:line:column`, a variable, an option."""
+
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        """Return the one line shown."""
+        return f"{self.place}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment sets, and what it gets wrong."""
+
+    tree: Tree
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def variable(section: str, key: str) -> str:
+    """Return the name of the variable that sets a key."""
+    return f"{PREFIX}{section}__{key}".upper()
+
+
+_VARIABLES = {
+    variable(section, key): (section, key, get_origin(info.annotation) is tuple)
+    for section, holder in ConfigTree.model_fields.items()
+    if isinstance(holder.annotation, type) and issubclass(holder.annotation, Section)
+    for key, info in holder.annotation.model_fields.items()
+}
+"""Every variable there is: its section, its key, and whether it holds a JSON list."""
+
+
+def read_environment(environ: Mapping[str, str]) -> Environment:
+    """Return what `RENSEI_DAEMON_*__*` variables set; an empty one sets nothing."""
+    tree: dict[str, dict[str, Any]] = {}
+    problems: list[Problem] = []
+    for name, text in sorted(environ.items()):
+        if not name.startswith(PREFIX) or "__" not in name[len(PREFIX) :]:
+            continue
+        if name.upper() not in _VARIABLES:
+            what = "unknown variable" + _nearest_variable(name)
+            problems.append(Problem(name, what))
+            continue
+        section, key, is_list = _VARIABLES[name.upper()]
+        if not text:
+            continue
+        try:
+            tree.setdefault(section, {})[key] = json.loads(text) if is_list else text
+        except ValueError:
+            what = 'it must be a JSON list, like ["a", "b"]'
+            problems.append(Problem(name, what))
+    return Environment(tree, tuple(problems))
+
+
+def _nearest_variable(name: str) -> str:
+    # The prefix all of them share would make any two look alike.
+    words = {known.removeprefix(PREFIX): known for known in _VARIABLES}
+    hint = nearest(name.removeprefix(PREFIX), words)
+    return hint.replace('"', f'"{PREFIX}', 1)
+
+
+def anchored(tree: Tree, folder: Path) -> dict[str, Any]:
+    """Return the tree with relative paths made to start at `folder`."""
+    result = dict(tree)
+    for section, key in _PATH_KEYS:
+        table = result.get(section)
+        if isinstance(table, Mapping) and isinstance(table.get(key), str):
+            result[section] = {**table, key: str(folder / table[key])}
+    return result

@@ -1,0 +1,143 @@
+"""Text in, settings out; or an error with one line a problem, each saying where.
+
+It opens no file: whoever read the text says what the file is called. Command line over
+environment over file over default.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings.sources import InitSettingsSource
+
+from rensei_daemon.errors import SettingsError
+from rensei_daemon.settings import positions
+from rensei_daemon.settings.layers import (
+    Problem,
+    Tree,
+    anchored,
+    read_environment,
+    variable,
+)
+from rensei_daemon.settings.model import ConfigTree, Settings
+from rensei_daemon.settings.problems import KeyPath, refusals
+
+_PARSER_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_MOST_PROBLEMS = 50
+_NO_OVERRIDES: Mapping[str, object] = {}
+
+
+def load(
+    text: str,
+    *,
+    path: Path,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object] = _NO_OVERRIDES,
+) -> Settings:
+    """Return the settings in force for a config text.
+
+    `path` names the file in problems and anchors relative paths; `overrides` is shaped
+    like the file and comes from the command line. Raises `SettingsError`.
+    """
+    tree = parse(text, path=path)
+    environment = read_environment(environ)
+    layers: dict[str, Tree] = {
+        "command line": overrides,
+        "environment": environment.tree,
+        "file": tree,
+    }
+    problems = list(environment.problems)
+    try:
+        settings = _merge([anchored(layer, path.parent) for layer in layers.values()])
+    except ValidationError as error:
+        problems += _placed(list(refusals(error)), layers, text, path)
+    if problems:
+        raise _error(problems, hint=f"check it with: rensei-daemon config check {path}")
+    return settings
+
+
+def accept(tree: Mapping[str, Any]) -> None:
+    """Check an already parsed file, as it would be without any environment.
+
+    Raises `SettingsError`, which names key paths instead of lines.
+    """
+    try:
+        ConfigTree.model_validate(tree)
+    except ValidationError as error:
+        raise _error([what for _, what in refusals(error)]) from None
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether a text sets nothing: a truncated or emptied file, not a choice."""
+    return all(
+        not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()
+    )
+
+
+def parse(text: str, *, path: Path) -> dict[str, Any]:
+    """Return the tree of a TOML text; raise `SettingsError` saying where it breaks."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem = _unreadable(str(error), text, path)
+    except RecursionError:
+        problem = Problem(str(path), "values are nested too deeply")
+    raise _error([problem], hint=f"check it with: rensei-daemon config check {path}")
+
+
+def _unreadable(message: str, text: str, path: Path) -> Problem:
+    at = _PARSER_PLACE.search(message)
+    line, column = positions.position_of(text, len(text))
+    if at is not None and at.group(1):
+        line, column = int(at.group(1)), int(at.group(2))
+    what = _PARSER_PLACE.sub("", message)
+    return Problem(f"{path}:{line}:{column}", what[:1].lower() + what[1:])
+
+
+def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
+    sources = tuple(InitSettingsSource(Settings, layer) for layer in layers)
+    return Settings(_build_sources=(sources, {}))
+
+
+def _placed(
+    refused: Sequence[tuple[KeyPath, str]],
+    layers: Mapping[str, Tree],
+    text: str,
+    path: Path,
+) -> list[Problem]:
+    """Say where each refused key was set, those of the file in the file's order."""
+    written = positions.Positions(text)
+    outside: list[Problem] = []
+    inside: list[tuple[positions.Position, str]] = []
+    for where, what in refused:
+        source = next((name for name in layers if _holds(layers[name], where)), "file")
+        if source == "environment" and len(where) > 1:
+            name = variable(str(where[0]), str(where[1]))
+            outside.append(Problem(name, what))
+        elif source == "command line":
+            outside.append(Problem(source, what))
+        else:
+            inside.append((written.find(where), what))
+    return outside + [
+        Problem(f"{path}:{line}:{column}", what)
+        for (line, column), what in sorted(inside)
+    ]
+
+
+def _holds(tree: Any, where: KeyPath) -> bool:
+    for part in where:
+        try:
+            tree = tree[part]
+        except (LookupError, TypeError):
+            return False
+    return True
+
+
+def _error(problems: Sequence[Problem | str], *, hint: str = "") -> SettingsError:
+    lines = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"and {len(problems) - _MOST_PROBLEMS} more problems")
+    return SettingsError("\n".join(lines), hint=hint)

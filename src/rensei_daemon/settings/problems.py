@@ -1,0 +1,90 @@
+"""What the model refused, said to the operator: the key, the place, the likely word.
+
+The values that were refused are never shown: any of them might be a secret in the wrong
+place.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from rensei_daemon.settings.model import ConfigTree
+from rensei_daemon.settings.spelling import nearest
+
+KeyPath = tuple[str | int, ...]
+
+
+def refusals(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
+    """Return each refused key and a sentence about it."""
+    for detail in error.errors(include_input=False, include_url=False):
+        yield _refusal(detail)
+
+
+def _refusal(detail: ErrorDetails) -> tuple[KeyPath, str]:
+    path = detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        return path, _unknown(path)
+    if path[-1:] == ("[key]",):
+        return path[:-1], _unknown(path[:-1])
+    if detail["type"] == "missing":
+        return path[:-1], f'{_table(path[:-1])} lacks the key "{path[-1]}"'
+    return path, f"{dotted(path)}: {_sentence(detail)}"
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    text = detail["msg"].removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def _unknown(path: KeyPath) -> str:
+    parent, key = path[:-1], str(path[-1])
+    return f'unknown key "{key}" {_within(parent)}{nearest(key, known_keys(parent))}'
+
+
+def _within(path: KeyPath) -> str:
+    return f"in {_table(path)}" if path else "at the top level"
+
+
+def _table(path: KeyPath) -> str:
+    return f"[{dotted(path)}]"
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Return a key path as people write it: `credentials.sessions[0].id`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def known_keys(path: KeyPath) -> tuple[str, ...]:
+    """Return the keys the table at `path` may have; none when any will do."""
+    annotation: Any = ConfigTree
+    for part in path:
+        annotation = _below(_model(annotation), part)
+    annotation = _model(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return tuple(annotation.model_fields)
+    if get_origin(annotation) is dict:
+        return tuple(str(name) for name in get_args(get_args(annotation)[0]))
+    return ()
+
+
+def _below(annotation: Any, part: str | int) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(part))
+        return field.annotation if field else None
+    arguments = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return arguments[1]
+    return arguments[0] if arguments else None
+
+
+def _model(annotation: Any) -> Any:
+    """Return X for `X | None`."""
+    arguments = get_args(annotation)
+    if type(None) in arguments:
+        return next(choice for choice in arguments if choice is not type(None))
+    return annotation

@@ -1,0 +1,128 @@
+"""What single values must be, beyond their type.
+
+Each function returns the value it was given, made regular, or raises `ValueError` with
+a sentence for the operator, which never quotes a value that could hold a secret.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from rensei_daemon.core.urls import is_loopback
+from rensei_daemon.settings.spelling import nearest
+
+OPERATIONS = (
+    "project.add",
+    "project.remove",
+    "project.enable",
+    "project.disable",
+    "pool.deleted",
+    "modelAccess.set",
+    "modelAccess.clear",
+)
+
+_MODE = re.compile(r"0?[0-7]{3}")
+
+
+class _Session(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def env_file(self) -> Path | None: ...
+
+
+Sessions = TypeVar("Sessions", bound=tuple[_Session, ...])
+
+
+def platform_url(url: str) -> str:
+    """Demand a plain https URL; http only to this host, where nobody listens in."""
+    text = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # reading it is what checks it
+    except ValueError:
+        raise ValueError("this is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("it must be an https:// URL")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it must not hold a user name or password")
+    if parts.query or parts.fragment:
+        raise ValueError("it must not have a query or a fragment")
+    if parts.scheme == "http" and not is_loopback(text):
+        raise ValueError("https is required, except to a loopback address")
+    return text
+
+
+def operation_pattern(pattern: str) -> str:
+    """Demand the name of an op, or a pattern with `*` that fits at least one."""
+    if any(fnmatchcase(operation, pattern) for operation in OPERATIONS):
+        return pattern
+    families = [f"{name.split('.')[0]}.*" for name in OPERATIONS]
+    raise ValueError(
+        "a pattern fits no op this daemon knows"
+        + nearest(pattern, [*OPERATIONS, *families])
+    )
+
+
+def octal_mode(mode: str) -> str:
+    """Demand three octal digits, with or without a leading zero."""
+    if not _MODE.fullmatch(mode):
+        raise ValueError('it must be an octal mode in quotes, like "0440"')
+    return mode
+
+
+def env_file(path: Path) -> Path:
+    """Demand an absolute path, or one that stays inside the runtime directory."""
+    relative = PurePosixPath(path)
+    if not relative.name or ".." in relative.parts:
+        raise ValueError("it must name a file, without '..'")
+    if relative.name in ("control.sock", "credentials.sock", "token"):
+        raise ValueError("this name belongs to the daemon")
+    return path
+
+
+def argv(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Demand a program and its arguments, as the system takes them."""
+    if any("\0" in word for word in words):
+        raise ValueError("a word must not hold a NUL")
+    return words
+
+
+def distinct(sessions: Sessions) -> Sessions:
+    """Demand that no two sessions share an id or a file."""
+    _refuse_repeated("id", (session.id for session in sessions))
+    files = (session.env_file for session in sessions)
+    _refuse_repeated("env_file", (str(file) for file in files if file))
+    return sessions
+
+
+def _refuse_repeated(key: str, values: Iterable[str]) -> None:
+    for value, count in Counter(values).items():
+        if count > 1:
+            raise ValueError(f'{count} sessions have the {key} "{value}"')
+
+
+def listen_address(address: str) -> str:
+    """Demand HOST:PORT, with brackets around an IPv6 address."""
+    try:
+        split_address(address)
+    except ValueError:
+        raise ValueError('it must be "HOST:PORT", like "127.0.0.1:9464"') from None
+    return address
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; raise `ValueError` when it is not that."""
+    parts = urlsplit(f"//{address}")
+    if (
+        not parts.hostname
+        or parts.port is None
+        or parts.netloc != address
+        or "@" in address
+    ):
+        raise ValueError("not HOST:PORT")
+    return parts.hostname, parts.port

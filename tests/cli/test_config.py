@@ -1,0 +1,120 @@
+"""`rensei-daemon config`, as the shell sees it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+GOOD = '[machine]\nname = "build-01"\n[log]\nlevel = "debug"\n'
+
+
+def run(
+    *arguments: str | Path, stdin: str = "", **environ: str
+) -> tuple[int, str, str]:
+    """Run `rensei-daemon config ...` and return its code and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rensei_daemon", "config", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env={"HOME": "/nowhere"} | environ,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def written(folder: Path, text: str) -> Path:
+    """Write a config."""
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def test_path(tmp_path: Path) -> None:
+    """`config path` prints the file in use, whether or not it exists."""
+    path = tmp_path / "config.toml"
+    assert run("path", "--config", path) == (0, f"{path}\n", "")
+    assert run("path", RENSEI_DAEMON_CONFIG=str(path)) == (0, f"{path}\n", "")
+
+
+def test_check_good(tmp_path: Path) -> None:
+    """A good file is called good."""
+    path = written(tmp_path, GOOD)
+    assert run("check", path) == (0, f"{path}: ok\n", "")
+
+
+def test_check_bad(tmp_path: Path) -> None:
+    """Each problem is a bare line with file, line, column and a suggestion; exit 78."""
+    path = written(tmp_path, '[log]\nlevl = "debug"\n[machne]\n')
+    assert run("check", path) == (
+        78,
+        "",
+        f'{path}:2:1: unknown key "levl" in [log] (did you mean "level"?)\n'
+        f'{path}:3:1: unknown key "machne" at the top level'
+        ' (did you mean "machine"?)\n',
+    )
+
+
+def test_check_standard_input() -> None:
+    """`-` checks a file before it is put in place."""
+    assert run("check", "-", stdin=GOOD) == (0, "<stdin>: ok\n", "")
+    code, _, said = run("check", "-", stdin="a =")
+    assert (code, said) == (78, "<stdin>:1:4: invalid value\n")
+
+
+def test_check_missing(tmp_path: Path) -> None:
+    """A missing file is a problem that says how to begin."""
+    path = tmp_path / "config.toml"
+    assert run("check", path) == (
+        78,
+        "",
+        f"rensei-daemon: {path}: there is no such file\n"
+        "  begin with the annotated example: config.example.toml\n",
+    )
+
+
+def test_check_binary(tmp_path: Path) -> None:
+    """A file that is no text is placed at the offending line."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"[log]\nlevel = '\xff'\n")
+    code, _, said = run("check", path)
+    assert (code, said) == (78, f"rensei-daemon: {path}:2:1: this is not UTF-8 text\n")
+
+
+def test_check_advises(tmp_path: Path) -> None:
+    """What is allowed but will not work as hoped is noted, and stays exit 0."""
+    path = written(
+        tmp_path,
+        '[[credentials.sessions]]\nid = "a"\n'
+        'env_file = "a.env"\nenv_file_mode = "0444"\n'
+        'on_rotate = ["/bin/systemctl", "reload", "worker"]\n',
+    )
+    code, _, said = run("check", path)
+    assert code == 0
+    assert [line.split(": ", 2)[1] for line in said.splitlines()] == ["note"] * 3
+    assert "use a .path unit on its env_file instead" in said
+
+
+def test_show(tmp_path: Path) -> None:
+    """`config show` prints what is in force, as TOML that loads again."""
+    path = written(tmp_path, GOOD)
+    code, shown, _ = run("show", "--config", path, RENSEI_DAEMON_LOG__LEVEL="error")
+    assert code == 0
+    assert '[machine]\nname = "build-01"\nmax_sessions = 4\n' in shown
+    assert '[log]\nlevel = "error"\n' in shown
+    assert run("check", "-", stdin=shown) == (0, "<stdin>: ok\n", "")
+
+
+def test_show_json(tmp_path: Path) -> None:
+    """With --json every key is there, and the directories as they were found."""
+    path = written(tmp_path, '[paths]\nstate = "s"\nruntime = "r"\n')
+    code, shown, _ = run("show", "--config", path, "--json")
+    assert code == 0
+    tree = json.loads(shown)
+    assert tree["platform"] == {
+        "url": "https://app.rensei.ai",
+        "org_id": None,
+        "worker_host_id": None,
+        "api_key_file": None,
+        "ca_file": None,
+    }
+    assert tree["paths"] == {"state": f"{tmp_path}/s", "runtime": f"{tmp_path}/r"}

@@ -1,0 +1,74 @@
+"""The annotated reference and the model say the same."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.model import (
+    Cell,
+    ConfigTree,
+    ModelAccess,
+    Policy,
+    Pool,
+    Project,
+    Section,
+    Session,
+)
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+EXAMPLE_OF_A_KEY = re.compile(r"^# (?=\[|[a-z_-]+ = )", re.MULTILINE)
+
+
+def uncommented() -> dict[str, Any]:
+    """Return the tree of the example with every commented key taken in."""
+    text = EXAMPLE.read_text().replace("\nsessions = []\n", "\n")
+    return tomllib.loads(EXAMPLE_OF_A_KEY.sub("", text))
+
+
+def test_it_changes_nothing() -> None:
+    """The example as it is equals an empty file: every default in it is right."""
+    example = load(EXAMPLE.read_text(), path=EXAMPLE, environ={})
+    assert example == load("", path=EXAMPLE, environ={})
+
+
+def test_every_default_is_written() -> None:
+    """Each key with a default stands in the example, not in a comment."""
+    written = tomllib.loads(EXAMPLE.read_text())
+    defaults = load("", path=EXAMPLE, environ={}).model_dump(exclude_none=True)
+    del defaults["machine"]["name"]  # the host name: no text can state it
+    assert [
+        f"{section}.{key}"
+        for section, keys in defaults.items()
+        for key in keys
+        if key not in written[section]
+    ] == []
+
+
+def test_every_key_is_described() -> None:
+    """Each key of the model appears, at least as a commented example."""
+    tree = uncommented()
+    assert set(tree) == set(ConfigTree.model_fields)
+    for name, info in ConfigTree.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            assert set(tree[name]) == set(info.annotation.model_fields)
+    cells = [*tree["model_access"]["default"]["matrix"]["anthropic"].values()]
+    cells += tree["model_access"]["workloads"]["kg-extraction"]["matrix"][
+        "anthropic"
+    ].values()
+    for model, tables in (
+        (Session, tree["credentials"]["sessions"]),
+        (Project, tree["projects"].values()),
+        (Pool, [tree["pool"]]),
+        (ModelAccess, [tree["model_access"]]),
+        (Policy, [tree["model_access"]["default"]]),
+        (Cell, cells),
+    ):
+        assert {key for table in tables for key in table} == set(model.model_fields)
+
+
+def test_the_commented_examples_are_right() -> None:
+    """The example with every comment taken in is accepted too."""
+    text = EXAMPLE.read_text().replace("\nsessions = []\n", "\n")
+    load(EXAMPLE_OF_A_KEY.sub("", text), path=EXAMPLE, environ={})

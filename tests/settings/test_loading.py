@@ -1,0 +1,266 @@
+"""From text and environment to settings, or to problems that say where."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from rensei_daemon.errors import SettingsError
+from rensei_daemon.settings.loading import accept, is_blank, load, parse
+from rensei_daemon.settings.model import Settings
+
+PATH = Path("/c/config.toml")
+
+
+def loaded(text: str, **environ: str) -> Settings:
+    """Load a text under an environment."""
+    return load(text, path=PATH, environ=environ)
+
+
+def problems(text: str, **environ: str) -> list[str]:
+    """Return the lines of the error a text raises."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(text, **environ)
+    return str(caught.value).splitlines()
+
+
+def test_order() -> None:
+    """Command line, environment, file, default: the first that speaks is heard."""
+    text = """
+        [log]
+        level = "warning"
+        format = "json"
+        [machine]
+        region = "file"
+        max_sessions = 9
+    """
+    environ = {
+        "RENSEI_DAEMON_LOG__LEVEL": "error",
+        "RENSEI_DAEMON_MACHINE__REGION": "env",
+    }
+    settings = load(
+        text, path=PATH, environ=environ, overrides={"log": {"level": "debug"}}
+    )
+    assert settings.log.level == "debug"
+    assert settings.machine.region == "env"
+    assert settings.log.format == "json"
+    assert settings.machine.max_sessions == 9
+    assert settings.heartbeat.interval_seconds == 30
+
+
+def test_environment_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the environment that was handed in counts."""
+    monkeypatch.setenv("RENSEI_DAEMON_LOG__LEVEL", "error")
+    monkeypatch.setenv("LOG", "{}")
+    assert loaded("").log.level == "info"
+
+
+def test_environment_types() -> None:
+    """A variable holds a number, a text, or a JSON list where the key is a list."""
+    settings = loaded(
+        "",
+        RENSEI_DAEMON_HEARTBEAT__INTERVAL_SECONDS="2.5",
+        RENSEI_DAEMON_MUTATIONS__ALLOW='["pool.deleted"]',
+        RENSEI_DAEMON_CREDENTIALS__SESSIONS='[{"id": "build"}]',
+        RENSEI_DAEMON_METRICS__LISTEN="[::1]:9464",
+    )
+    assert settings.heartbeat.interval_seconds == 2.5
+    assert settings.mutations.allow == ("pool.deleted",)
+    assert settings.credentials.sessions[0].id == "build"
+    assert settings.metrics.address == ("::1", 9464)
+
+
+def test_other_variables() -> None:
+    """Variables that are no settings are not our business; an empty one is unset."""
+    settings = loaded(
+        "",
+        RENSEI_DAEMON_CONFIG="/x",
+        RENSEI_API_KEY="rsk_live_x",
+        OTHER__THING="1",
+        RENSEI_DAEMON_LOG__LEVEL="",
+    )
+    assert settings.log.level == "info"
+
+
+def test_unknown_variables() -> None:
+    """An unknown variable is an error that names the nearest one."""
+    assert problems("", RENSEI_DAEMON_LOG__LEVLE="x", RENSEI_DAEMON_QQQ__Z="x") == [
+        "RENSEI_DAEMON_LOG__LEVLE: unknown variable"
+        ' (did you mean "RENSEI_DAEMON_LOG__LEVEL"?)',
+        "RENSEI_DAEMON_QQQ__Z: unknown variable",
+    ]
+
+
+def test_projects_are_not_in_the_environment() -> None:
+    """What the platform keeps in step has no variables that would void the edits."""
+    assert problems("", RENSEI_DAEMON_PROJECTS__A="{}", RENSEI_DAEMON_POOL__ID="x")
+
+
+def test_bad_variables() -> None:
+    """A bad value in a variable is placed at the variable, and not shown."""
+    assert problems(
+        "",
+        RENSEI_DAEMON_LOG__LEVEL="CANARY",
+        RENSEI_DAEMON_MUTATIONS__PROTECTED_PROJECTS="CANARY",
+    ) == [
+        "RENSEI_DAEMON_MUTATIONS__PROTECTED_PROJECTS: "
+        'it must be a JSON list, like ["a", "b"]',
+        "RENSEI_DAEMON_LOG__LEVEL: log.level: "
+        "input should be 'debug', 'info', 'warning' or 'error'",
+    ]
+
+
+def test_bad_override() -> None:
+    """A bad value from the command line is placed there."""
+    with pytest.raises(SettingsError) as caught:
+        load("", path=PATH, environ={}, overrides={"log": {"level": "loud"}})
+    assert str(caught.value).startswith("command line: log.level: ")
+
+
+def test_unknown_keys() -> None:
+    """Every unknown key is named with its place and the nearest known key, in order."""
+    text = """\
+[platform]
+  urll = "x"
+[heartbeet]
+[credentials]
+sessions = [{ id = "a" }, { id = "b", env_fil = "b.env" }]
+[projects]
+p = { repositories = [], enabld = false }
+"q r".enabled = 1
+[model_access.workloads.x.matrix.anthropic]
+byoc = { allowed = true }
+byok = { alowed = true }
+"""
+    assert problems(text) == [
+        '/c/config.toml:2:3: unknown key "urll" in [platform] (did you mean "url"?)',
+        '/c/config.toml:3:1: unknown key "heartbeet" at the top level'
+        ' (did you mean "heartbeat"?)',
+        '/c/config.toml:5:39: unknown key "env_fil" in [credentials.sessions[1]]'
+        ' (did you mean "env_file"?)',
+        '/c/config.toml:7:26: unknown key "enabld" in [projects.p]'
+        ' (did you mean "enabled"?)',
+        "/c/config.toml:8:7: projects.q r.enabled: input should be a valid boolean",
+        '/c/config.toml:10:1: unknown key "byoc" in'
+        ' [model_access.workloads.x.matrix.anthropic] (did you mean "byok"?)',
+        "/c/config.toml:11:1: [model_access.workloads.x.matrix.anthropic.byok]"
+        ' lacks the key "allowed"',
+        '/c/config.toml:11:10: unknown key "alowed" in'
+        ' [model_access.workloads.x.matrix.anthropic.byok] (did you mean "allowed"?)',
+    ]
+
+
+def test_names_are_matched_as_written() -> None:
+    """A table in capitals is another table, and an unknown one."""
+    assert problems("[Log]\n") == [
+        '/c/config.toml:1:1: unknown key "Log" at the top level (did you mean "log"?)'
+    ]
+
+
+def test_hint() -> None:
+    """The hint says how to check a mended file."""
+    with pytest.raises(SettingsError) as caught:
+        loaded("x = 1")
+    assert caught.value.hint == (
+        "check it with: rensei-daemon config check /c/config.toml"
+    )
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a = 1\nb = \n", "/c/config.toml:2:5: invalid value"),
+        ("a = 1\na = 2\n", "/c/config.toml:2:6: cannot overwrite a value"),
+        ("[log", "/c/config.toml:1:5: expected ']' at the end of a table declaration"),
+        ('a = "CANARY', "/c/config.toml:1:12: unterminated string"),
+        ("a = " + "[" * 9999, "/c/config.toml: values are nested too deeply"),
+    ],
+)
+def test_broken_text(text: str, expected: str) -> None:
+    """Text that is no TOML is an error with line and column, without its content."""
+    assert problems(text) == [expected]
+
+
+def test_many_problems() -> None:
+    """The first fifty problems are listed, the others counted."""
+    lines = problems("".join(f"key{n} = 1\n" for n in range(60)))
+    assert len(lines) == 51
+    assert lines[-1] == "and 10 more problems"
+
+
+def test_values_are_never_shown() -> None:
+    """A refused value may be a secret that was put in the wrong place."""
+    text = """
+        [platform]
+        url = "https://CANARY:CANARY@example.com"
+        api_key = "rsk_live_CANARY"
+        ca_file = 7
+        [machine]
+        max_sessions = "CANARY"
+        [mutations]
+        allow = ["CANARY"]
+        [credentials]
+        [[credentials.sessions]]
+        id = "C A N A R Y"
+        env_file_mode = "CANARY"
+        on_rotate = "CANARY"
+        [pool]
+        since = "CANARY"
+    """
+    with pytest.raises(SettingsError) as caught:
+        loaded(text)
+    shown = f"{caught.value!r} {caught.value} {caught.value.hint}"
+    assert "CANARY" not in shown
+    assert "C A N A R Y" not in shown
+    assert caught.value.__context__ is None
+
+
+def test_relative_paths() -> None:
+    """A relative path starts at the config's directory, whoever names it."""
+    settings = load(
+        '[platform]\nca_file = "ca.pem"\napi_key_file = "/k"\n[paths]\nstate = "s"\n',
+        path=PATH,
+        environ={"RENSEI_DAEMON_PATHS__RUNTIME": "r"},
+        overrides={"log": {"file": "l"}},
+    )
+    assert settings.platform.ca_file == Path("/c/ca.pem")
+    assert settings.platform.api_key_file == Path("/k")
+    assert settings.paths.state == Path("/c/s")
+    assert settings.paths.runtime == Path("/c/r")
+    assert settings.log.file == Path("/c/l")
+
+
+def test_accept() -> None:
+    """A tree is accepted or refused by key path, without any environment."""
+    accept(parse("[projects]\na = {}\n", path=PATH))
+    with pytest.raises(SettingsError) as caught:
+        accept({"projects": {"a": {"enabled": 3}}, "x": 1})
+    assert str(caught.value).splitlines() == [
+        "projects.a.enabled: input should be a valid boolean",
+        'unknown key "x" at the top level',
+    ]
+
+
+def test_accept_is_fast() -> None:
+    """Ten thousand projects are checked within 60 ms (thrice that on a busy host)."""
+    project = {"repositories": ["https://github.com/acme/api"], "enabled": True}
+    tree = {"projects": {f"proj_{n}": project for n in range(10_000)}}
+    fastest = min(_seconds_to_accept(tree) for _ in range(5))
+    assert fastest < 0.18
+
+
+def _seconds_to_accept(tree: Mapping[str, object]) -> float:
+    start = time.perf_counter()
+    accept(tree)
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", True), (" \n\t\n", True), ("# all\n  # gone", True), ("[log]", False)],
+)
+def test_is_blank(text: str, expected: bool) -> None:
+    """A text of blanks and comments sets nothing."""
+    assert is_blank(text) is expected

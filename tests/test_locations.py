@@ -1,0 +1,225 @@
+"""Where every command looks for the daemon's files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rensei_daemon.locations import find_paths, locate
+
+HOME = {"HOME": "/home/op"}
+
+
+def system_config(root: Path, text: str = "") -> Path:
+    """Put a system config below a root."""
+    path = root / "etc/rensei-daemon/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
+def test_root(tmp_path: Path) -> None:
+    """Root uses the system's places, whether or not a config is there yet."""
+    found = locate(environ=HOME, uid=0, root=tmp_path)
+    assert found.config == tmp_path / "etc/rensei-daemon/config.toml"
+    assert found.state == tmp_path / "var/lib/rensei-daemon"
+    assert found.runtime == tmp_path / "run/rensei-daemon"
+    assert found.unit_scope == "system"
+
+
+def test_user_of_a_system_daemon(tmp_path: Path) -> None:
+    """A user on a host with a system config is shown that daemon."""
+    config = system_config(tmp_path)
+    found = locate(environ=HOME, uid=1000, root=tmp_path)
+    assert found.config == config
+    assert found.state == tmp_path / "var/lib/rensei-daemon"
+    assert found.runtime == tmp_path / "run/rensei-daemon"
+
+
+def test_user_alone(tmp_path: Path) -> None:
+    """Without a system config a user gets the XDG places, by variable."""
+    environ = {
+        "XDG_CONFIG_HOME": "/c",
+        "XDG_STATE_HOME": "/s",
+        "XDG_RUNTIME_DIR": "/r",
+    }
+    found = locate(environ=environ, uid=1000, root=tmp_path)
+    assert found.config == Path("/c/rensei-daemon/config.toml")
+    assert found.state == Path("/s/rensei-daemon")
+    assert found.runtime == Path("/r/rensei-daemon")
+    assert found.unit_scope == "user"
+
+
+def test_user_without_variables(tmp_path: Path) -> None:
+    """Without XDG variables the places are below HOME, never below /tmp."""
+    found = locate(environ=HOME, uid=1000, root=tmp_path)
+    assert found.config == Path("/home/op/.config/rensei-daemon/config.toml")
+    assert found.state == Path("/home/op/.local/state/rensei-daemon")
+    assert found.runtime == Path("/home/op/.local/state/rensei-daemon/run")
+
+
+def test_login_directory(tmp_path: Path) -> None:
+    """The login's runtime directory is used when only its variable is missing."""
+    (tmp_path / "run/user/1000").mkdir(parents=True)
+    found = locate(environ=HOME, uid=1000, root=tmp_path)
+    assert found.runtime == tmp_path / "run/user/1000/rensei-daemon"
+
+
+def test_relative_xdg(tmp_path: Path) -> None:
+    """A relative XDG variable is ignored, as its specification asks."""
+    found = locate(environ=HOME | {"XDG_STATE_HOME": "s"}, uid=1, root=tmp_path)
+    assert found.state == Path("/home/op/.local/state/rensei-daemon")
+
+
+def test_config_option_wins(tmp_path: Path) -> None:
+    """`--config` goes before the variable, and is made absolute."""
+    environ = HOME | {"RENSEI_DAEMON_CONFIG": "/elsewhere.toml"}
+    found = locate(environ=environ, uid=1, config=Path("c.toml"), root=tmp_path)
+    assert found.config == Path.cwd() / "c.toml"
+    assert found.unit_scope is None
+
+
+def test_config_variable(tmp_path: Path) -> None:
+    """`$RENSEI_DAEMON_CONFIG` goes before the system's config."""
+    system_config(tmp_path)
+    environ = HOME | {"RENSEI_DAEMON_CONFIG": "/elsewhere.toml"}
+    assert locate(environ=environ, uid=0, root=tmp_path).config == Path(
+        "/elsewhere.toml"
+    )
+
+
+def test_config_below_etc(tmp_path: Path) -> None:
+    """A user's config below /etc means the system's directories."""
+    config = tmp_path / "etc/other/config.toml"
+    found = locate(environ=HOME, uid=1000, config=config, root=tmp_path)
+    assert found.state == tmp_path / "var/lib/rensei-daemon"
+    assert found.unit_scope is None
+
+
+def test_unit_variables(tmp_path: Path) -> None:
+    """The directories of the unit a command runs in are not the daemon's."""
+    environ = {"STATE_DIRECTORY": "/x", "RUNTIME_DIRECTORY": "/y"}
+    found = locate(environ=environ, uid=0, root=tmp_path)
+    assert found.state == tmp_path / "var/lib/rensei-daemon"
+    assert found.runtime == tmp_path / "run/rensei-daemon"
+
+
+def test_paths_table(tmp_path: Path) -> None:
+    """`[paths]` places both directories; a relative one starts at the config's."""
+    config = tmp_path / "config.toml"
+    config.write_text('[paths]\nstate = "state"\nruntime = "/run/x"\n')
+    found = locate(environ=HOME, uid=0, config=config, root=tmp_path)
+    assert found.state == tmp_path / "state"
+    assert found.runtime == Path("/run/x")
+
+
+def test_paths_variables(tmp_path: Path) -> None:
+    """The variables go before `[paths]`; an empty one says nothing."""
+    config = tmp_path / "config.toml"
+    config.write_text('[paths]\nstate = "state"\nruntime = "/run/x"\n')
+    environ = {
+        "RENSEI_DAEMON_PATHS__STATE": "/v",
+        "RENSEI_DAEMON_PATHS__RUNTIME": "",
+    }
+    found = locate(environ=environ, uid=0, config=config, root=tmp_path)
+    assert found.state == Path("/v")
+    assert found.runtime == Path("/run/x")
+
+
+def test_fifo_config(tmp_path: Path) -> None:
+    """A config that never ends its reading holds nobody up."""
+    config = tmp_path / "config.toml"
+    os.mkfifo(config)
+    found = locate(environ=HOME, uid=0, config=config, root=tmp_path)
+    assert found.state == tmp_path / "var/lib/rensei-daemon"
+
+
+def test_directory_config(tmp_path: Path) -> None:
+    """A config that cannot be read says nothing about paths."""
+    found = locate(environ=HOME, uid=0, config=tmp_path, root=tmp_path)
+    assert found.runtime == tmp_path / "run/rensei-daemon"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_hidden_system_config(tmp_path: Path) -> None:
+    """A system config in a directory the user may not enter is still the one meant."""
+    config = system_config(tmp_path)
+    config.parent.chmod(0o700)
+    for parent in [*list(tmp_path.parents)[:2], tmp_path]:
+        parent.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        found = locate(environ=HOME, uid=65534, root=tmp_path)
+    finally:
+        os.seteuid(0)
+    assert found.config == config
+
+
+BROKEN = "x = = 1\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[paths]\nstate = "/s"\n',
+        'paths = { state = "/s" }\n',
+        'paths.state = "/s"\n',
+        BROKEN + '[paths] # here\nstate = "/s" # there\n[log]\nstate = "/no"\n',
+        BROKEN + '[ "paths" ]\r\nstate = "/s"\r\n',
+        'paths.state = "/s"\n' + BROKEN,
+        '[paths]\nnonsense\nstate = "/s"\n',
+        "[projects]\n"
+        + 'p = { repositories = ["r"] }\n' * 9000
+        + '[paths]\nstate="/s"',
+        "a = " + "[" * 9999 + '\n[paths]\nstate = "/s"\n',
+    ],
+)
+def test_find_paths(text: str) -> None:
+    """`[paths]` is found in any spelling, whatever surrounds it."""
+    assert find_paths(text) == {"state": "/s"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '# [paths]\n# state = "/s"\n',
+        "paths = 3\n",
+        '[other]\npaths.state = "/s"\n',
+        '[a.paths]\nstate = "/s"\n' + BROKEN,
+        'text = """\n[paths]\nstate = "/s"\n"""\n',
+    ],
+)
+def test_no_paths(text: str) -> None:
+    """What only looks like `[paths]` is not taken for it."""
+    assert find_paths(text) == {}
+
+
+def test_files() -> None:
+    """Every file has its one place."""
+    found = locate(environ=HOME, uid=0, config=Path("/c/config.toml"), root=Path("/r"))
+    state, runtime = Path("/r/var/lib/rensei-daemon"), Path("/r/run/rensei-daemon")
+    assert found.control_socket == runtime / "control.sock"
+    assert found.credential_socket == runtime / "credentials.sock"
+    assert found.token == runtime / "token"
+    assert found.journal == state / "journal.db"
+    assert found.identity == state / "identity.json"
+    assert found.status == state / "status.json"
+    assert found.log == state / "log.jsonl"
+    assert found.lock == state / "lock"
+    assert found.config_lock == Path("/c/config.toml.lock")
+
+
+def test_import_is_light() -> None:
+    """Finding files loads nothing that the quick commands could not afford."""
+    program = (
+        "import sys, rensei_daemon.locations;"
+        "print([m for m in ('pydantic', 'httpx', 'anyio', 'structlog', 'click')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
