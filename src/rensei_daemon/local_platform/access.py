@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from rensei_daemon.local_platform import tokens
 from rensei_daemon.local_platform.ledger import Ledger
 from rensei_daemon.local_platform.records import ADMIN_ROLES, Host, Worker
-from rensei_daemon.local_platform.refusal import forbidden, not_found, unauthorized
+from rensei_daemon.local_platform.refusal import (
+    RefusalError,
+    forbidden,
+    not_found,
+    unauthorized,
+)
 
 KEY_PREFIX = "rsk_live_"
 LEGACY_PREFIX = "rsp_live_"
@@ -64,6 +69,17 @@ def token_caller(ledger: Ledger, bearer: str | None) -> Caller:
         actor=claims["sub"],
         worker_id=claims["sub"],
     )
+
+
+def is_stale_token(ledger: Ledger, bearer: str | None) -> bool:
+    """Say whether the bearer is a runtime token that is good for nothing any more."""
+    if bearer is None or not tokens.is_token(bearer):
+        return False
+    try:
+        token_caller(ledger, bearer)
+    except RefusalError:
+        return True
+    return False
 
 
 def worker_caller(ledger: Ledger, bearer: str | None, worker_id: str) -> Worker:

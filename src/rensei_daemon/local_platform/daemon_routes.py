@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from rensei_daemon.local_platform import access, mutations, rotation, wire
@@ -28,9 +28,16 @@ def _audited(
 
 
 async def snapshot(request: Request) -> Response:
-    """POST /api/daemon/credentials/snapshot: everything a session sees, merged flat."""
+    """POST /api/daemon/credentials/snapshot: everything a session sees, merged flat.
+
+    A stale runtime token is sent to the login page, as a browser would be: the public
+    platform does that here, and a client must not take the page for an answer.
+    """
     state: State = request.app.state.platform
-    caller = access.operator_caller(state, wire.bearer(request))
+    bearer = wire.bearer(request)
+    if access.is_stale_token(state, bearer):
+        return RedirectResponse("/login", status_code=307)
+    caller = access.operator_caller(state, bearer)
     body = await wire.read_json(request)
     access.require_org(caller, wire.text(body, "orgId"))
     project_id = wire.optional_text(body, "projectId")
@@ -50,7 +57,7 @@ async def snapshot(request: Request) -> Response:
         envName=scope.env_name,
         names=sorted(answer["env"]),
     )
-    return JSONResponse(answer, background=audit)
+    return wire.answer(answer, background=audit)
 
 
 async def rotate(request: Request) -> Response:
@@ -74,7 +81,7 @@ async def rotate(request: Request) -> Response:
         "sessionCount": done.session_count,
         "rotatedAt": done.rotated_at,
     }
-    return JSONResponse(answer, background=audit)
+    return wire.answer(answer, background=audit)
 
 
 async def rotate_stream(request: Request) -> Response:
@@ -97,7 +104,7 @@ async def list_mutations(request: Request) -> Response:
     limit = wire.limit(request.query_params)
     host_id = wire.text(request.query_params, "workerHostId")
     found = mutations.listed(state, access.own_host(state, caller, host_id), limit)
-    return JSONResponse({"mutations": [mutations.for_operator(m) for m in found]})
+    return wire.answer({"mutations": [mutations.for_operator(m) for m in found]})
 
 
 async def enqueue(request: Request) -> Response:
@@ -112,7 +119,7 @@ async def enqueue(request: Request) -> Response:
     mutation = mutations.enqueue(state, host, op, params, requested_by=caller.actor)
     audit = _audited(state, caller, "mutations.enqueue", id=mutation.id, op=op)
     answer = {"mutation": mutations.for_operator(mutation)}
-    return JSONResponse(answer, background=audit)
+    return wire.answer(answer, background=audit)
 
 
 async def cancel(request: Request) -> Response:
@@ -122,11 +129,17 @@ async def cancel(request: Request) -> Response:
     mutation_id = request.path_params["mutation_id"]
     if not mutations.cancel(state, caller.org_id, mutation_id):
         answer = {"cancelled": False, "reason": "already_delivered"}
-        return JSONResponse(answer, status_code=409)
+        return wire.answer(answer, status=409)
     audit = _audited(state, caller, "mutations.cancel", id=mutation_id)
-    return JSONResponse({"cancelled": True}, background=audit)
+    return wire.answer({"cancelled": True}, background=audit)
 
 
+async def login(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    """GET or POST /login: the page a browser would be sent to."""
+    return HTMLResponse("<!doctype html><title>Sign in</title><h1>Sign in</h1>")
+
+
+LOGIN = Route("/login", login, methods=["GET", "POST"])
 ROUTES = (
     Route("/api/daemon/credentials/snapshot", snapshot, methods=["POST"]),
     Route("/api/daemon/credentials/rotate", rotate, methods=["POST"]),

@@ -5,7 +5,7 @@ status) is done here, and so is what it has one for, without a request. Whatever
 an org or a host takes its id or its name. The rules are elsewhere; see `ledger`.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rensei_daemon.local_platform import mutations, rotation
@@ -32,7 +32,8 @@ class State(Ledger):
     def add_org(self, name: str, *, id: str | None = None) -> Org:
         """Add a tenant."""
         org = Org(id=id or self.new_id("org"), name=name)
-        _must_be_new(org.id, self.tables.orgs)
+        for known in self.tables.orgs.values():
+            _must_differ({org.id, org.name}, {known.id, known.name})
         self.put(org)
         return org
 
@@ -75,7 +76,10 @@ class State(Ledger):
             name=name,
             created_at=self.now_text(),
         )
-        _must_be_new(host.id, self.tables.hosts)
+        for known in self.tables.hosts.values():
+            _must_differ({host.id}, {known.id})
+            if known.org_id == host.org_id:
+                _must_differ({host.name}, {known.name})
         self.put(host)
         return host
 
@@ -203,6 +207,6 @@ class State(Ledger):
         return list(self.tables.audit.values())
 
 
-def _must_be_new(id_: str, known: Container[str]) -> None:
-    if id_ in known:
-        raise RefusalError(409, f"{id_} already exists")
+def _must_differ(new: set[str], known: set[str]) -> None:
+    for name in new & known:
+        raise RefusalError(409, f"{name} already exists")

@@ -1,10 +1,16 @@
-"""Reading requests: bodies and queries into typed values, or a 400 that says why."""
+"""JSON in and out: requests into typed values, or a 400 that says why; answers as text.
+
+It knows the types of the fields, and none of the rules about them.
+"""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
+from starlette.responses import Response
 
 from rensei_daemon.local_platform.mutations import Outcomes
 from rensei_daemon.local_platform.records import Json
@@ -12,6 +18,18 @@ from rensei_daemon.local_platform.refusal import RefusalError, invalid
 
 _LARGEST_BODY = 16 * 1024 * 1024
 _STATUSES = ("idle", "busy", "draining")
+
+
+def answer(
+    content: Json, *, status: int = 200, background: BackgroundTask | None = None
+) -> Response:
+    """Write an answer in ASCII: a lone surrogate in a value must not break the rest."""
+    return Response(
+        json.dumps(content, separators=(",", ":")),
+        status,
+        media_type="application/json",
+        background=background,
+    )
 
 
 def bearer(request: Request) -> str | None:
@@ -28,12 +46,16 @@ async def read_json(request: Request) -> Json:
         if len(raw) > _LARGEST_BODY:
             raise RefusalError(413, "body too large")
     try:
-        body = json.loads(raw)
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        body = json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         raise invalid("body must be JSON") from None
     if not isinstance(body, dict):
         raise invalid("body must be a JSON object")
     return body
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def text(body: Mapping[str, Any], name: str) -> str:
@@ -73,7 +95,7 @@ def mapping(body: Json, name: str) -> Json:
 def limit(query: Mapping[str, str]) -> int:
     """Return how many rows are asked for: 1 to 500, and 100 when nothing is said."""
     value = query.get("limit", "100")
-    if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= 500:
+    if not re.fullmatch("[0-9]{1,3}", value) or not 1 <= int(value) <= 500:
         raise invalid("limit must be between 1 and 500")
     return int(value)
 

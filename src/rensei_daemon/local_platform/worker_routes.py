@@ -1,7 +1,7 @@
 """The endpoints a worker host uses to register, to beat and to renew its token."""
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from rensei_daemon.local_platform import access, wire, workers
@@ -27,7 +27,7 @@ async def register(request: Request) -> Response:
     body = await wire.read_json(request)
     worker = workers.register(state, caller, _registration(body, "capacity"))
     token, expires_at = workers.issue_token(state, worker)
-    return JSONResponse(
+    return wire.answer(
         {
             "workerId": worker.id,
             "heartbeatInterval": state.settings.heartbeat_interval_ms,
@@ -46,7 +46,7 @@ async def register_daemon(request: Request) -> Response:
     worker = workers.register(state, caller, _registration(body, "maxAgents"))
     token, _ = workers.issue_token(state, worker)
     settings = state.settings
-    return JSONResponse(
+    return wire.answer(
         {
             "workerId": worker.id,
             "runtimeJwt": token,
@@ -64,7 +64,7 @@ async def refresh_token(request: Request) -> Response:
     worker_id = request.path_params["worker_id"]
     worker = access.worker_caller(state, wire.bearer(request), worker_id)
     token, expires_at = workers.issue_token(state, worker)
-    return JSONResponse({"runtimeToken": token, "runtimeTokenExpiresAt": expires_at})
+    return wire.answer({"runtimeToken": token, "runtimeTokenExpiresAt": expires_at})
 
 
 async def heartbeat(request: Request) -> Response:
@@ -75,7 +75,7 @@ async def heartbeat(request: Request) -> Response:
     body = await wire.read_json(request)
     wire.check_beat(body, count_name="activeCount")
     outcomes = wire.outcomes(body)
-    return JSONResponse(workers.answer_beat(state, worker, body, outcomes))
+    return wire.answer(workers.answer_beat(state, worker, body, outcomes))
 
 
 async def heartbeat_daemon(request: Request) -> Response:
@@ -89,7 +89,7 @@ async def heartbeat_daemon(request: Request) -> Response:
     worker = access.worker_caller(state, wire.bearer(request), worker_id)
     wire.check_beat(body, count_name="activeSessions")
     workers.note_beat(state, worker, body)
-    return JSONResponse(workers.short_answer(state))
+    return wire.answer(workers.short_answer(state))
 
 
 ROUTES = (
