@@ -16,7 +16,7 @@ import click
 from rensei_daemon import __version__
 from rensei_daemon.errors import RenseiError, UsageError
 
-COMMANDS = ("config", "logs")
+COMMANDS = ("status", "logs", "reload", "sync", "config", "platform")
 """Every command, in the order `--help` shows them; each is `command` in its module."""
 
 PROGRAM = "rensei-daemon"
