@@ -1,0 +1,179 @@
+"""Asking the daemon on this host: one request, one answer, and a clear word when not.
+
+Only the standard library, and little of it: `status` and `exec` start in a fraction of
+the time a real HTTP client takes to import. What is told apart here is who must act: no
+daemon, a daemon that does not answer, a caller who may not ask, a daemon that says no.
+"""
+
+import json
+import os
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+from rensei_daemon.control_api.listener import group_name
+from rensei_daemon.errors import (
+    ControlError,
+    ControlRefusedError,
+    DaemonNotRunningError,
+    DaemonSilentError,
+    NotPermittedError,
+    PlatformError,
+    SettingsError,
+    StateInUseError,
+    UsageError,
+)
+
+RETRY_SECONDS = 0.05
+BUSY = 503
+
+_KINDS = {
+    kind.exit_code: kind
+    for kind in (
+        UsageError,
+        PlatformError,
+        StateInUseError,
+        NotPermittedError,
+        SettingsError,
+    )
+}
+
+
+def request(
+    control_socket: Path,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    lock: Path | None = None,
+    timeout_seconds: float = 2.0,
+) -> Any:
+    """Ask the daemon and return its answer, decoded.
+
+    With `lock`, the state lock's file, a daemon that holds it but does not listen is told
+    from one that is not there. Raises DaemonNotRunningError, DaemonSilentError,
+    NotPermittedError, or what the daemon refused with: ControlRefusedError, or the error
+    its exit code stands for.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    question = _encode(method, path, body)
+    while True:
+        try:
+            status, answer = _ask(control_socket, question, deadline)
+        except DaemonNotRunningError:
+            if lock is None or not is_locked(lock):
+                raise
+        else:
+            if status != BUSY:
+                return _accept(status, answer)
+        _pause(deadline, timeout_seconds)
+
+
+def _encode(method: str, path: str, body: Any) -> bytes:
+    content = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}"
+    return f"{head}\r\nConnection: close\r\n\r\n".encode() + content
+
+
+def _ask(control_socket: Path, question: bytes, deadline: float) -> tuple[int, Any]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_left(deadline))
+        try:
+            connection.connect(os.fspath(control_socket))
+        except PermissionError as error:
+            raise _not_permitted(control_socket) from error
+        except BlockingIOError:
+            return BUSY, None  # its queue is full
+        except OSError as error:
+            why = error.strerror or error
+            raise DaemonNotRunningError(
+                f"the daemon is not running ({control_socket}: {why})"
+            ) from error
+        try:
+            connection.sendall(question)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it had heard enough: what it says about that can still be read
+        except TimeoutError as error:
+            raise DaemonSilentError("the daemon runs but does not listen") from error
+        return _decode(_read(connection, deadline), control_socket)
+
+
+def _read(connection: socket.socket, deadline: float) -> bytes:
+    chunks: list[bytes] = []
+    while True:
+        connection.settimeout(_left(deadline))
+        try:
+            chunk = connection.recv(65536)
+        except TimeoutError as error:
+            raise DaemonSilentError("the daemon runs but does not answer") from error
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+
+
+def _decode(raw: bytes, control_socket: Path) -> tuple[int, Any]:
+    head, _, content = raw.partition(b"\r\n\r\n")
+    try:
+        return int(head.split(b" ", 2)[1]), json.loads(content)
+    except (ValueError, IndexError) as error:
+        raise ControlError(
+            f"what serves {control_socket} broke off, or is not the daemon",
+            hint="see what happened: rensei-daemon logs -n 50",
+        ) from error
+
+
+def _accept(status: int, answer: Any) -> Any:
+    if status < 300:
+        return answer
+    said = answer if isinstance(answer, dict) else {}
+    kind = _KINDS.get(said.get("exit_code", 1), ControlRefusedError)
+    raise kind(str(said.get("error", "")), hint=str(said.get("hint", "")))
+
+
+def _pause(deadline: float, timeout_seconds: float) -> None:
+    if time.monotonic() + RETRY_SECONDS >= deadline:
+        raise DaemonSilentError(
+            f"the daemon runs but has taken no request for {timeout_seconds:g} s"
+        )
+    time.sleep(RETRY_SECONDS)
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.001)  # 0 would mean not to wait at all
+
+
+def _not_permitted(control_socket: Path) -> NotPermittedError:
+    """Say which group lets the caller in, if one does."""
+    try:
+        found = control_socket.stat()
+    except OSError:
+        return NotPermittedError(f"you may not reach {control_socket}", hint="use sudo")
+    if not found.st_mode & stat.S_IWGRP:
+        return NotPermittedError(
+            f"{control_socket} is there, but only root and the daemon's user may use it",
+            hint="use sudo, or name a group that may read: [control].group",
+        )
+    group = group_name(found.st_gid)
+    return NotPermittedError(
+        f"{control_socket} is there, not permitted: join group {group}",
+        hint=f"sudo usermod -aG {group} $USER, then log in again",
+    )
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether a process holds a lock on this file; no is also said when nobody can tell.
+
+    The kernel's own list is read, because trying the lock would take it for a moment, and
+    a daemon that starts in that moment would give up.
+    """
+    try:
+        inode = lock.stat().st_ino
+        table = Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return False
+    # A line: `1: FLOCK  ADVISORY  WRITE 812 fe:01:393230 0 EOF`
+    return any(f":{inode} " in line for line in table.splitlines())

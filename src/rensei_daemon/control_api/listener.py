@@ -1,0 +1,108 @@
+"""The control socket as a file: bound so that nobody uninvited can ever connect.
+
+On Linux a socket file has the mode of the socket that is bound to it, and nobody can
+connect before `listen`; so mode and group are settled first, and there is no window in
+which they are wider, nor a umask shared with other threads.
+"""
+
+import grp
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
+
+LONGEST_PATH_BYTES = 107
+"""What `sockaddr_un` holds, less the final NUL."""
+
+BACKLOG = 128
+PROBE_SECONDS = 1.0
+
+
+@contextmanager
+def private_socket(path: Path, gid: int | None) -> Iterator[socket.socket]:
+    """Listen on a fresh socket file: 0600, or 0660 for the group `gid`; remove it after.
+
+    A stale file is replaced; one that a process still serves is StateInUseError. A group
+    the daemon's user may not give files to is SettingsError; so is a path too long.
+    """
+    if len(os.fsencode(path)) > LONGEST_PATH_BYTES:
+        raise SettingsError(
+            f"{path} is too long for a socket ({LONGEST_PATH_BYTES} bytes)",
+            hint="set [paths].runtime to a shorter directory",
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.setblocking(False)
+        try:
+            own_file = _bind(listening, path, gid)
+        except OSError as error:
+            raise StorageError(f"cannot listen on {path}: {error.strerror}") from error
+        try:
+            yield listening
+        finally:
+            _unlink_own(path, own_file)
+
+
+def _bind(listening: socket.socket, path: Path, gid: int | None) -> os.stat_result:
+    _remove_stale(path)
+    os.fchmod(listening.fileno(), 0o600)
+    listening.bind(os.fspath(path))
+    _open_to(path, gid)
+    listening.listen(BACKLOG)
+    return path.lstat()
+
+
+def _unlink_own(path: Path, own_file: os.stat_result) -> None:
+    # Somebody else may have put another in its place: that one is theirs.
+    try:
+        if os.path.samestat(path.lstat(), own_file):
+            path.unlink()
+    except FileNotFoundError:
+        pass  # gone is what was wanted
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StorageError(f"{path} is in the way: it is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_SECONDS)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except BlockingIOError:
+            pass  # its backlog is full: hung, but alive
+    raise StateInUseError(
+        f"another process serves {path}", hint="see which: rensei-daemon status"
+    )
+
+
+def _open_to(path: Path, gid: int | None) -> None:
+    if gid is None:
+        return
+    try:
+        os.chown(path, -1, gid, follow_symlinks=False)
+    except PermissionError as error:
+        path.unlink()
+        name = group_name(gid)
+        raise SettingsError(
+            f"the daemon's user may not give {path} to group {name}: it is not a member",
+            hint=f"in the unit: SupplementaryGroups={name}; else: usermod -aG {name} USER",
+        ) from error
+    path.chmod(0o660)
+
+
+def group_name(gid: int) -> str:
+    """Name a group, by its number when it has no name."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

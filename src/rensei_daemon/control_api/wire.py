@@ -1,0 +1,164 @@
+"""What is said over the control socket: requests, answers, and who may say what.
+
+Values and rules only; no bytes arrive or leave here. The routes themselves are handed
+in by whoever assembles the daemon. An answer is JSON; one that refuses is
+`{"error": what, "hint": what to do, "exit_code": what a shell should see}`.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from rensei_daemon.errors import (
+    ControlError,
+    MutationError,
+    NotPermittedError,
+    PlatformError,
+    RenseiError,
+    SettingsError,
+    StateInUseError,
+    TransientError,
+    UsageError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The process at the other end, as the kernel saw it connect."""
+
+    pid: int
+    uid: int
+    gid: int
+
+    def may_write(self, own_uid: int) -> bool:
+        """Whether it may change anything: root and the daemon's own user may."""
+        return self.uid in (0, own_uid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a handler is given."""
+
+    peer: Peer
+    path: Mapping[str, str] = field(default_factory=dict)
+    """What stands where the route says `{name}`."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    """Decoded JSON; None when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One verb of the daemon."""
+
+    handler: Callable[[Request], Awaitable[Any]]
+    """Returns what JSON can spell, or raises a RenseiError, which becomes a refusal."""
+    writes: bool = False
+    """Whether only root and the daemon's user may use it."""
+
+
+Routes = Mapping[tuple[str, str], Route]
+"""By (method, path); a segment of the path may be a parameter: `/v1/mutations/{id}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and what JSON can spell."""
+
+    status: int
+    body: Any
+    allow: tuple[str, ...] = ()
+    """The methods that would have worked, with a 405."""
+
+
+def refuse(
+    status: HTTPStatus, message: str, *, hint: str = "", allow: tuple[str, ...] = ()
+) -> Answer:
+    """Answer no to a request that never reached a handler."""
+    code = {
+        HTTPStatus.FORBIDDEN: NotPermittedError.exit_code,
+        HTTPStatus.SERVICE_UNAVAILABLE: ControlError.exit_code,
+    }.get(status, UsageError.exit_code)
+    return Answer(status, {"error": message, "hint": hint, "exit_code": code}, allow)
+
+
+_STATUSES: tuple[tuple[type[RenseiError], HTTPStatus], ...] = (
+    (UsageError, HTTPStatus.BAD_REQUEST),
+    (NotPermittedError, HTTPStatus.FORBIDDEN),
+    (SettingsError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (MutationError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (StateInUseError, HTTPStatus.CONFLICT),
+    (TransientError, HTTPStatus.GATEWAY_TIMEOUT),
+    (PlatformError, HTTPStatus.BAD_GATEWAY),
+)
+
+
+def refuse_for(error: RenseiError) -> Answer:
+    """Answer no in a handler's own words."""
+    kinds = (status for kind, status in _STATUSES if isinstance(error, kind))
+    return Answer(
+        next(kinds, HTTPStatus.INTERNAL_SERVER_ERROR),
+        {"error": str(error), "hint": error.hint, "exit_code": error.exit_code},
+    )
+
+
+def find_route(
+    routes: Routes, method: str, target: str
+) -> tuple[Route, Mapping[str, str], Mapping[str, str]] | Answer:
+    """Find (route, path parameters, query) for a request's first line, or refuse.
+
+    A route spelt out wins over one with parameters.
+    """
+    url = urlsplit(target)
+    segments = [unquote(segment) for segment in url.path.split("/")]
+    matches = {
+        (known, path): parameters
+        for known, path in sorted(routes, key=lambda route: route[1].count("{"))
+        if (parameters := _match(path.split("/"), segments)) is not None
+    }
+    for (known, path), parameters in matches.items():
+        if known == method:
+            query = dict(parse_qsl(url.query, keep_blank_values=True))
+            return routes[known, path], parameters, query
+    if matches:
+        allow = tuple(sorted({known for known, _ in matches}))
+        return refuse(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            f"{url.path} does not take {method}",
+            hint=f"it takes {', '.join(allow)}",
+            allow=allow,
+        )
+    return refuse(
+        HTTPStatus.NOT_FOUND,
+        f"there is no {url.path}",
+        hint="command and daemon may be of different versions: restart the daemon",
+    )
+
+
+def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
+    if len(pattern) != len(segments):
+        return None
+    parameters = {}
+    for expected, given in zip(pattern, segments, strict=True):
+        if expected.startswith("{") and given:
+            parameters[expected.strip("{}")] = given
+        elif expected != given:
+            return None
+    return parameters
+
+
+def encode(answer: Answer) -> bytes:
+    """Spell an answer as the last one on its connection."""
+    body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode()
+    head = [
+        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    if answer.allow:
+        head.append(f"Allow: {', '.join(answer.allow)}")
+    return "\r\n".join([*head, "", ""]).encode() + body

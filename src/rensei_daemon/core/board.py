@@ -1,0 +1,174 @@
+"""The board: the single truth about the daemon's health.
+
+Each task posts its own line and raises its own alarms; the control API, `STATUS=`,
+`status.json` and the heartbeat read. Nobody else decides what is well and what is not.
+
+The board holds no clock. What time alone makes true (a beat grown old, a stream long
+down) shows when a report is made for that `now`; `on_change` tells only of what was
+posted, raised or cleared, and never twice for the same.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from rensei_daemon.core import conditions
+from rensei_daemon.core.conditions import Alarm, Code
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    HeartbeatLine,
+    MutationsLine,
+    PoolLine,
+    ProjectsLine,
+    SessionLine,
+    WorkerLine,
+)
+from rensei_daemon.core.status import Condition, Severity, State, Status
+
+Line = (
+    ConfigLine
+    | WorkerLine
+    | HeartbeatLine
+    | MutationsLine
+    | SessionLine
+    | ProjectsLine
+    | PoolLine
+)
+
+
+class Board:
+    """Everything the tasks last said; read it freely, change it by its methods."""
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        pid: int,
+        started_at: datetime,
+        config: ConfigLine,
+        worker: WorkerLine,
+        heartbeat: HeartbeatLine,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.version = version
+        self.pid = pid
+        self.started_at = started_at
+        self.config = config
+        self.worker = worker
+        self.heartbeat = heartbeat
+        self.mutations = MutationsLine()
+        self.projects = ProjectsLine()
+        self.pool = PoolLine()
+        self.sessions: dict[str, SessionLine] = {}
+        self.alarms: dict[tuple[Code, str], Alarm] = {}
+        self.is_stopping = False
+        self.on_change = on_change
+
+    def post(self, line: Line) -> None:
+        """Put a line in the place its type says, over the one that was there."""
+        if self._replace(line) != line:
+            self.on_change()
+
+    def _replace(self, line: Line) -> Line | None:
+        before: Line | None
+        match line:
+            case ConfigLine():
+                before, self.config = self.config, line
+            case WorkerLine():
+                before, self.worker = self.worker, line
+            case HeartbeatLine():
+                before, self.heartbeat = self.heartbeat, line
+            case MutationsLine():
+                before, self.mutations = self.mutations, line
+            case ProjectsLine():
+                before, self.projects = self.projects, line
+            case PoolLine():
+                before, self.pool = self.pool, line
+            case SessionLine():
+                before = self.sessions.get(line.id)
+                self.sessions[line.id] = line
+        return before
+
+    def drop_session(self, session: str) -> None:
+        """Forget a session the configuration no longer has, and every alarm about it."""
+        line = self.sessions.pop(session, None)
+        about_it = [key for key in self.alarms if key[1].split(":")[0] == session]
+        for key in about_it:
+            del self.alarms[key]
+        if line or about_it:
+            self.on_change()
+
+    def raise_alarm(
+        self, code: Code, message: str, *, hint: str, now: datetime, subject: str = ""
+    ) -> None:
+        """Raise an alarm, or renew the words of one that is up: it keeps its `since`.
+
+        `subject` tells alarms of one code apart: a session's id, `SESSION:CONSUMER`, a
+        mutation's id. No message or hint may hold a secret.
+        """
+        before = self.alarms.get((code, subject))
+        since = before.since if before else now
+        alarm = Alarm(code=code, subject=subject, message=message, hint=hint, since=since)
+        self.alarms[code, subject] = alarm
+        if alarm != before:
+            self.on_change()
+
+    def clear(self, code: Code, subject: str = "") -> None:
+        """Take an alarm down; one that is not up may be cleared all the same."""
+        if self.alarms.pop((code, subject), None):
+            self.on_change()
+
+    def stop(self) -> None:
+        """Say that the daemon is on its way out, which outweighs all else."""
+        self.is_stopping = True
+        self.on_change()
+
+
+def report(board: Board, now: datetime) -> Status:
+    """Say what state the daemon is in at `now`, and why."""
+    found = conditions.sorted_by_gravity(_conditions(board, now))
+    return Status(
+        state=_state(board, found, now),
+        reported_at=now,
+        version=board.version,
+        pid=board.pid,
+        uptime_seconds=max(0, int((now - board.started_at).total_seconds())),
+        config=board.config,
+        worker_id=board.worker.worker_id,
+        platform_url=board.worker.platform_url,
+        heartbeat=board.heartbeat,
+        mutations=board.mutations,
+        sessions=tuple(board.sessions[session] for session in sorted(board.sessions)),
+        projects=board.projects,
+        pool=None if board.pool.is_ok else board.pool,
+        conditions=found,
+    )
+
+
+def _conditions(board: Board, now: datetime) -> Iterator[Condition]:
+    started_at = board.started_at
+    yield from conditions.of_alarms(board.alarms.values(), now)
+    yield from conditions.of_config(board.config, started_at)
+    yield from conditions.of_heartbeat(board.heartbeat, started_at, now)
+    yield from conditions.of_pool(board.pool, started_at)
+    yield from conditions.of_sessions(board.sessions, started_at)
+    for session in board.sessions.values():
+        yield from conditions.of_session(session, now)
+
+
+def _state(board: Board, found: Iterable[Condition], now: datetime) -> State:
+    severities = {condition.severity for condition in found}
+    if board.is_stopping:
+        return State.STOPPING
+    if Severity.ERROR in severities:
+        return State.FAILED
+    if _is_starting(board, now):
+        return State.STARTING
+    return State.DEGRADED if Severity.WARNING in severities else State.OK
+
+
+def _is_starting(board: Board, now: datetime) -> bool:
+    age = (now - board.started_at).total_seconds()
+    has_all = board.heartbeat.last_ok_at is not None and all(
+        session.refreshed_at is not None for session in board.sessions.values()
+    )
+    return not has_all and age < conditions.STARTING_AT_MOST_SECONDS

@@ -1,0 +1,231 @@
+"""Which lines and alarms amount to a condition, how grave, and after how long.
+
+Every limit of the health model is in this file. It knows no clock: `now` arrives. A
+function here yields the conditions of one line; what they add up to is decided by the
+board. (A condition that explains another could hide it; the place for that is
+`sorted_by_gravity`, which sees them all.)
+
+Alarms are for what no line can show: a task raises one by its code and clears it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    HeartbeatLine,
+    PoolLine,
+    SessionLine,
+    StreamState,
+)
+from rensei_daemon.core.status import Condition, Severity
+
+STARTING_AT_MOST_SECONDS = 60.0
+"""By then the first beat and every first snapshot should have come."""
+
+BEAT_WARNING_INTERVALS = 3
+BEAT_WARNING_AT_LEAST_SECONDS = 3.0
+BEAT_ERROR_SECONDS = 300.0
+
+SESSION_GRACE_SECONDS = 60.0
+"""After `refresh_until`, or after the start when there was never any data."""
+REFRESH_AT_LEAST_SECONDS = 30.0
+"""No refresh is due sooner than this after the last one, whatever the platform says."""
+REFRESH_UNKNOWN_SECONDS = 900.0
+"""When a refresh is due if the platform did not say."""
+
+STREAM_WARNING_SECONDS = 60.0
+
+
+class Code(StrEnum):
+    """Alarms: what a task may raise."""
+
+    STORAGE = "storage"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    """The platform answers 403: it knows us, and says no."""
+    CONFIG_RESTART_NEEDED = "config.restart_needed"
+    DELIVERY_FAILED = "delivery.failed"
+    CONSUMER_LAGGING = "consumer.lagging"
+    MUTATION_CONFLICT = "mutation.conflict"
+    RUNTIME_NOT_TMPFS = "runtime.not_tmpfs"
+    RUN_BY_ROOT = "run_by_root"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How an alarm shows."""
+
+    severity: Severity
+    after_seconds: float = 0.0
+    """How long it must last before anybody is told."""
+
+
+RULES = {
+    Code.STORAGE: Rule(Severity.ERROR),
+    Code.UNAUTHORIZED: Rule(Severity.ERROR),
+    Code.FORBIDDEN: Rule(Severity.WARNING),
+    Code.CONFIG_RESTART_NEEDED: Rule(Severity.WARNING),
+    Code.DELIVERY_FAILED: Rule(Severity.WARNING),
+    Code.CONSUMER_LAGGING: Rule(Severity.WARNING, after_seconds=60.0),
+    Code.MUTATION_CONFLICT: Rule(Severity.WARNING),
+    Code.RUNTIME_NOT_TMPFS: Rule(Severity.INFO),
+    Code.RUN_BY_ROOT: Rule(Severity.INFO),
+}
+"""Every code has its rule; a test holds the two together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """What a task raised."""
+
+    code: Code
+    subject: str
+    message: str
+    hint: str
+    since: datetime
+
+
+def of_alarms(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
+    """Show the alarms that have lasted as long as their rule asks."""
+    for alarm in alarms:
+        rule = RULES[alarm.code]
+        if _age(alarm.since, now) >= rule.after_seconds:
+            yield Condition(
+                code=alarm.code,
+                severity=rule.severity,
+                message=alarm.message,
+                hint=alarm.hint,
+                since=alarm.since,
+                subject=alarm.subject,
+            )
+
+
+def of_config(line: ConfigLine, started_at: datetime) -> Iterator[Condition]:
+    """Say that the file cannot be used, and that the last good one is."""
+    if not line.valid:
+        yield Condition(
+            code="config.invalid",
+            severity=Severity.WARNING,
+            message=f"{line.error or line.path}; the last good text stays in force",
+            hint=line.hint or "see what is wrong: rensei-daemon config check",
+            since=line.since or started_at,
+        )
+
+
+def of_heartbeat(
+    line: HeartbeatLine, started_at: datetime, now: datetime
+) -> Iterator[Condition]:
+    """Say that no beat has got through for too long, whatever the retries do.
+
+    Five minutes make it an error, but never before the warning: with the slowest
+    interval, 300 s, a healthy beat is older than that.
+    """
+    warning_after = max(
+        BEAT_WARNING_AT_LEAST_SECONDS, BEAT_WARNING_INTERVALS * line.interval_seconds
+    )
+    error_after = max(BEAT_ERROR_SECONDS, warning_after)
+    if line.last_ok_at is None:
+        # Nothing but silence since the start must not look well once it may not be
+        # called starting any more.
+        warning_after = min(warning_after, STARTING_AT_MOST_SECONDS)
+    since = line.last_ok_at or started_at
+    age = _age(since, now)
+    if age >= warning_after:
+        said = f": {line.last_error}" if line.last_error else ""
+        yield Condition(
+            code="heartbeat.stale",
+            severity=Severity.ERROR if age >= error_after else Severity.WARNING,
+            message=f"no heartbeat gets through to the platform{said}",
+            hint="see why: rensei-daemon doctor",
+            since=since,
+        )
+
+
+def of_session(line: SessionLine, now: datetime) -> Iterator[Condition]:
+    """Say that a session's data are old, or that its stream is not live."""
+    since = _stale_since(line, now)
+    if since is not None:
+        what = "are out of date" if line.refreshed_at else "have never arrived"
+        yield Condition(
+            code="session.stale",
+            severity=Severity.ERROR,
+            message=f"the credentials of session {line.id} {what}",
+            hint=f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}",
+            since=since,
+            subject=line.id,
+        )
+    is_live = line.stream is StreamState.LIVE
+    if not is_live and _age(line.since, now) >= STREAM_WARNING_SECONDS:
+        yield Condition(
+            code="stream.interrupted",
+            severity=Severity.WARNING,
+            message=f"the rotate stream of session {line.id} is not live; "
+            "rotations arrive by polling, later",
+            hint=f"see why: rensei-daemon logs --session {line.id}",
+            since=line.since,
+            subject=line.id,
+        )
+
+
+def _stale_since(line: SessionLine, now: datetime) -> datetime | None:
+    # Ages are compared, not times added up: a refresh_until in the year 9999 must not
+    # overflow.
+    if line.refreshed_at is None:
+        overdue, since = _age(line.added_at, now), line.added_at
+    else:
+        data_age = _age(line.refreshed_at, now)
+        if line.refresh_until is None:
+            overdue, since = data_age - REFRESH_UNKNOWN_SECONDS, line.refreshed_at
+        else:
+            due_age = _age(line.refresh_until, now)
+            overdue = min(due_age, data_age - REFRESH_AT_LEAST_SECONDS)
+            since = max(line.refresh_until, line.refreshed_at)
+    return since if overdue >= SESSION_GRACE_SECONDS else None
+
+
+def of_sessions(sessions: Collection[str], started_at: datetime) -> Iterator[Condition]:
+    """Say, for information, that nobody gets credentials here."""
+    if not sessions:
+        yield Condition(
+            code="sessions.none",
+            severity=Severity.INFO,
+            message="no credential sessions are configured",
+            hint="add one: [[credentials.sessions]] in the configuration",
+            since=started_at,
+        )
+
+
+def of_pool(line: PoolLine, started_at: datetime) -> Iterator[Condition]:
+    """Say what the platform has done to the pool this host is bound to."""
+    if not line.is_ok:
+        which = f" {line.id}" if line.id else ""
+        why = f": {line.reason}" if line.reason else ""
+        pools = ", ".join(line.candidates)
+        yield Condition(
+            code=f"pool.{line.status}",
+            severity=Severity.WARNING,
+            message=f"this host's pool{which} is {line.status}{why}",
+            hint=line.action
+            or (
+                f"bind this host to one of: {pools}" if pools else "bind it to another pool"
+            ),
+            since=line.since or started_at,
+        )
+
+
+def sorted_by_gravity(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Put the gravest first, then the oldest."""
+    gravity = list(Severity)
+    return tuple(
+        sorted(
+            conditions,
+            key=lambda c: (gravity.index(c.severity), c.since, c.code, c.subject),
+        )
+    )
+
+
+def _age(since: datetime, now: datetime) -> float:
+    return (now - since).total_seconds()

@@ -1,0 +1,108 @@
+"""The daemon at one moment: its lines, its conditions, and the state they add up to.
+
+These are values and their two spellings, JSON and one line of text; what makes a
+condition, and a state, is decided elsewhere. Field names are the keys of the JSON, in
+its order, so a rename here or in the lines breaks other people's scripts.
+"""
+
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    HeartbeatLine,
+    MutationsLine,
+    PoolLine,
+    ProjectsLine,
+    SessionLine,
+    StreamState,
+)
+
+
+class State(StrEnum):
+    """The whole daemon in one word."""
+
+    STARTING = "starting"
+    OK = "ok"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+class Severity(StrEnum):
+    """How much a condition matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Something an operator should know, why, and what to do."""
+
+    code: str
+    severity: Severity
+    message: str
+    """One line, without an age: `since` says it."""
+    hint: str
+    since: datetime
+    subject: str = ""
+    """Which session, consumer or mutation, when there can be several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The daemon at one moment."""
+
+    state: State
+    reported_at: datetime
+    """What every age is counted from."""
+    version: str
+    pid: int
+    uptime_seconds: int
+    config: ConfigLine
+    worker_id: str | None
+    platform_url: str
+    heartbeat: HeartbeatLine
+    mutations: MutationsLine
+    sessions: tuple[SessionLine, ...]
+    projects: ProjectsLine
+    pool: PoolLine | None
+    """None while there is nothing to say about it."""
+    conditions: tuple[Condition, ...]
+    """The gravest first, then the oldest."""
+
+
+def to_json(status: Status) -> dict[str, Any]:
+    """Spell a status in JSON's types: times in ISO 8601 with Z, absent things null."""
+    plain: dict[str, Any] = _plain(status)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        zulu = value.astimezone(UTC).isoformat(timespec="milliseconds")
+        return zulu.replace("+00:00", "Z")
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def summary(status: Status) -> str:
+    """Put a status in one line, for `systemctl status`."""
+    worst = [c for c in status.conditions if c.severity is not Severity.INFO]
+    if not worst:
+        return f"{status.state}: {_all_well(status.sessions, status.projects)}"
+    more = f" (and {len(worst) - 1} more)" if len(worst) > 1 else ""
+    return f"{status.state}: {' '.join(worst[0].message.split())}{more}"
+
+
+def _all_well(sessions: tuple[SessionLine, ...], projects: ProjectsLine) -> str:
+    live = sum(session.stream is StreamState.LIVE for session in sessions)
+    streams = f"{live} of {len(sessions)} sessions live" if sessions else "no sessions"
+    return f"{streams}, {projects.enabled} projects enabled"

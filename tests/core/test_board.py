@@ -1,0 +1,356 @@
+"""The board: who may say what, and what it adds up to."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rensei_daemon.core.board import Board, Line, report
+from rensei_daemon.core.conditions import RULES, Code
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    HeartbeatLine,
+    LastMutation,
+    MutationsLine,
+    PoolLine,
+    ProjectsLine,
+    SessionLine,
+    StreamState,
+    WorkerLine,
+)
+from rensei_daemon.core.status import Severity, State
+
+START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+CONFIG = ConfigLine(path="/etc/rensei-daemon/config.toml", digest="abc123")
+WORKER = WorkerLine(platform_url="https://app.rensei.ai", worker_id="wkr_1")
+
+
+def after(seconds: float) -> datetime:
+    """Seconds after the start."""
+    return START + timedelta(seconds=seconds)
+
+
+def beaten(at: float) -> HeartbeatLine:
+    """A good beat then, one every 30 s."""
+    return HeartbeatLine(interval_seconds=30, last_ok_at=after(at))
+
+
+def session(
+    id: str = "build",
+    *,
+    stream: StreamState = StreamState.LIVE,
+    since: float = 0,
+    refreshed: float | None = 0,
+    until: float | None = 900,
+) -> SessionLine:
+    """One that is well, but for what is said."""
+    return SessionLine(
+        id=id,
+        stream=stream,
+        since=after(since),
+        added_at=START,
+        refreshed_at=None if refreshed is None else after(refreshed),
+        refresh_until=None if until is None else after(until),
+    )
+
+
+def board_with(*lines: Line) -> Board:
+    """A board that has just started, with these lines on it."""
+    board = Board(
+        version="0.1.0",
+        pid=812,
+        started_at=START,
+        config=CONFIG,
+        worker=WORKER,
+        heartbeat=HeartbeatLine(interval_seconds=30),
+    )
+    for line in lines:
+        board.post(line)
+    return board
+
+
+def found(board: Board, now: float) -> list[tuple[str, str]]:
+    """Code and severity of what is wrong then, information left out."""
+    conditions = report(board, after(now)).conditions
+    return [(c.code, c.severity) for c in conditions if c.severity is not Severity.INFO]
+
+
+STALE, SESSION, STREAM = "heartbeat.stale", "session.stale", "stream.interrupted"
+
+
+@pytest.mark.parametrize(
+    ("line", "now", "expected"),
+    [
+        (beaten(0), 89, []),
+        (beaten(0), 90, [(STALE, "warning")]),
+        (beaten(0), 91, [(STALE, "warning")]),
+        (beaten(0), 299, [(STALE, "warning")]),
+        (beaten(0), 301, [(STALE, "error")]),
+        (beaten(50), -10, []),
+        (HeartbeatLine(interval_seconds=0.2, last_ok_at=START), 2, []),
+        (HeartbeatLine(interval_seconds=0.2, last_ok_at=START), 4, [(STALE, "warning")]),
+        (HeartbeatLine(interval_seconds=300, last_ok_at=START), 899, []),
+        (HeartbeatLine(interval_seconds=300, last_ok_at=START), 901, [(STALE, "error")]),
+        (HeartbeatLine(interval_seconds=300), 59, []),
+        (HeartbeatLine(interval_seconds=300), 61, [(STALE, "warning")]),
+        (HeartbeatLine(interval_seconds=0.2), 4, [(STALE, "warning")]),
+        (HeartbeatLine(interval_seconds=30), 301, [(STALE, "error")]),
+    ],
+)
+def test_old_beats_are_told_at_their_limits(
+    line: HeartbeatLine, now: float, expected: list[tuple[str, str]]
+) -> None:
+    """A beat is stale after three intervals, at least 3 s, and gravely so after 5 min."""
+    assert found(board_with(line), now) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "now", "expected"),
+    [
+        (session(until=900), 959, []),
+        (session(until=900), 961, [(SESSION, "error")]),
+        (session(until=900, refreshed=930), 961, []),
+        (session(until=900, refreshed=930), 1019, []),
+        (session(until=900, refreshed=930), 1021, [(SESSION, "error")]),
+        (session(until=-500, refreshed=0), 89, []),
+        (session(until=-500, refreshed=0), 91, [(SESSION, "error")]),
+        (session(until=None), 959, []),
+        (session(until=None), 961, [(SESSION, "error")]),
+        (session(refreshed=None, until=None), 59, []),
+        (session(refreshed=None, until=None), 61, [(SESSION, "error")]),
+        (session(stream=StreamState.INTERRUPTED, since=10), 69, []),
+        (session(stream=StreamState.INTERRUPTED, since=10), 71, [(STREAM, "warning")]),
+        (session(stream=StreamState.CONNECTING), 59, []),
+        (session(stream=StreamState.CONNECTING), 61, [(STREAM, "warning")]),
+        (session(stream=StreamState.LIVE), 899, []),
+        (
+            session(stream=StreamState.INTERRUPTED),
+            961,
+            [(SESSION, "error"), (STREAM, "warning")],
+        ),
+    ],
+)
+def test_old_data_and_dead_streams_are_told_at_their_limits(
+    line: SessionLine, now: float, expected: list[tuple[str, str]]
+) -> None:
+    """Data are stale 60 s after a refresh was due, a stream 60 s after it broke."""
+    assert found(board_with(beaten(now), line), now) == expected
+
+
+def test_a_refresh_due_at_the_end_of_time_is_no_trouble() -> None:
+    """The platform may name any time it likes without breaking the report."""
+    last = datetime.max.replace(tzinfo=UTC)
+    line = SessionLine(
+        id="build", since=START, added_at=START, refreshed_at=START, refresh_until=last
+    )
+    board = board_with(beaten(0), line)
+    assert found(board, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (PoolLine(), []),
+        (PoolLine(status="deleted", id="pool_a"), [("pool.deleted", "warning")]),
+        (PoolLine(status="draining"), [("pool.draining", "warning")]),
+        (
+            ConfigLine(path="/c.toml", digest="", valid=False, error="/c.toml:3:1: no"),
+            [("config.invalid", "warning")],
+        ),
+    ],
+)
+def test_what_is_wrong_at_once_is_told_at_once(
+    line: Line, expected: list[tuple[str, str]]
+) -> None:
+    """A pool's end and a broken file are warnings from their first moment."""
+    assert found(board_with(beaten(0), line), 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (
+            PoolLine(status="deleted", candidates=("pool_b",)),
+            "bind this host to one of: pool_b",
+        ),
+        (PoolLine(status="deleted"), "bind it to another pool"),
+        (PoolLine(status="draining", action="wait for it"), "wait for it"),
+    ],
+)
+def test_a_pool_says_what_to_do(line: PoolLine, hint: str) -> None:
+    """The platform's own advice comes first, then the pools it names."""
+    assert report(board_with(beaten(0), line), START).conditions[0].hint == hint
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "expected"),
+    [
+        (Code.STORAGE, 0, [("storage", "error")]),
+        (Code.UNAUTHORIZED, 0, [("unauthorized", "error")]),
+        (Code.FORBIDDEN, 0, [("forbidden", "warning")]),
+        (Code.CONFIG_RESTART_NEEDED, 0, [("config.restart_needed", "warning")]),
+        (Code.DELIVERY_FAILED, 0, [("delivery.failed", "warning")]),
+        (Code.MUTATION_CONFLICT, 0, [("mutation.conflict", "warning")]),
+        (Code.CONSUMER_LAGGING, 59, []),
+        (Code.CONSUMER_LAGGING, 61, [("consumer.lagging", "warning")]),
+        (Code.RUN_BY_ROOT, 61, []),
+        (Code.RUNTIME_NOT_TMPFS, 61, []),
+    ],
+)
+def test_an_alarm_shows_as_its_rule_says(
+    code: Code, seconds: float, expected: list[tuple[str, str]]
+) -> None:
+    """Each alarm has its gravity, and the time it may last unseen."""
+    board = board_with(beaten(0))
+    board.raise_alarm(code, "it is so", hint="do this", now=START)
+    assert found(board, seconds) == expected
+
+
+def test_every_alarm_has_a_rule() -> None:
+    """No code can be raised that the report could not show."""
+    assert set(RULES) == set(Code)
+
+
+def _stopping(board: Board) -> None:
+    board.raise_alarm(Code.STORAGE, "disk full", hint="", now=START)
+    board.stop()
+
+
+STATES = [
+    (lambda _: None, 0, State.STARTING),
+    (lambda _: None, 59, State.STARTING),
+    (lambda _: None, 61, State.DEGRADED),
+    (lambda board: board.post(beaten(1)), 2, State.OK),
+    (lambda board: board.post(PoolLine(status="deleted")), 2, State.STARTING),
+    (
+        lambda board: board.raise_alarm(Code.UNAUTHORIZED, "no", hint="", now=START),
+        2,
+        State.FAILED,
+    ),
+    (_stopping, 2, State.STOPPING),
+]
+
+
+@pytest.mark.parametrize(("act", "now", "state"), STATES)
+def test_the_state_is_the_gravest_truth(
+    act: Callable[[Board], None], now: float, state: State
+) -> None:
+    """Stopping outweighs an error, an error outweighs starting, starting a warning."""
+    board = board_with()
+    act(board)
+    assert report(board, after(now)).state is state
+
+
+def test_the_daemon_starts_until_every_session_has_data() -> None:
+    """A good beat is not enough while a session waits for its first snapshot."""
+    waiting = session("two", refreshed=None, until=None)
+    board = board_with(beaten(1), session("one"), waiting)
+    states = [report(board, after(2)).state, report(board, after(59)).state]
+    board.post(session("two", refreshed=3))
+    states.append(report(board, after(4)).state)
+    assert states == [State.STARTING, State.STARTING, State.OK]
+
+
+def test_information_never_changes_the_state() -> None:
+    """Being run by root, without tmpfs and without sessions, the daemon may be well."""
+    board = board_with(beaten(0))
+    board.raise_alarm(Code.RUN_BY_ROOT, "run by root", hint="", now=after(1))
+    board.raise_alarm(Code.RUNTIME_NOT_TMPFS, "not tmpfs", hint="", now=after(2))
+    status = report(board, after(3))
+    assert status.state is State.OK
+    assert [c.code for c in status.conditions] == [
+        "sessions.none",
+        "run_by_root",
+        "runtime.not_tmpfs",
+    ]
+
+
+def test_conditions_come_gravest_first_then_oldest() -> None:
+    """The first condition is the one to mend first."""
+    board = board_with(beaten(10), session())
+    board.raise_alarm(Code.MUTATION_CONFLICT, "c", hint="", now=after(9), subject="dmut_2")
+    board.raise_alarm(
+        Code.DELIVERY_FAILED, "d", hint="", now=after(5), subject="build:hook"
+    )
+    board.raise_alarm(Code.STORAGE, "s", hint="", now=after(9))
+    conditions = report(board, after(10)).conditions
+    assert [(c.code, c.subject) for c in conditions] == [
+        ("storage", ""),
+        ("delivery.failed", "build:hook"),
+        ("mutation.conflict", "dmut_2"),
+    ]
+
+
+def test_an_alarm_raised_again_keeps_its_age_and_takes_the_new_words() -> None:
+    """How long something is wrong counts from the first time it was said."""
+    board = board_with(beaten(0))
+    board.raise_alarm(Code.STORAGE, "disk full", hint="free some", now=after(1))
+    board.raise_alarm(Code.STORAGE, "read-only", hint="remount", now=after(9))
+    condition = report(board, after(10)).conditions[0]
+    assert (condition.message, condition.hint, condition.since) == (
+        "read-only",
+        "remount",
+        after(1),
+    )
+
+
+def test_the_board_tells_of_each_change_once() -> None:
+    """Saying the same again is no change; clearing what is not up neither."""
+    told: list[str] = []
+    board = board_with(beaten(0))
+    board.on_change = lambda: told.append("changed")
+    steps: list[Callable[[], None]] = [
+        lambda: board.post(beaten(0)),
+        lambda: board.post(beaten(1)),
+        lambda: board.post(session()),
+        lambda: board.post(session()),
+        lambda: board.raise_alarm(Code.STORAGE, "full", hint="", now=START),
+        lambda: board.raise_alarm(Code.STORAGE, "full", hint="", now=after(5)),
+        lambda: board.clear(Code.STORAGE),
+        lambda: board.clear(Code.STORAGE),
+        lambda: board.drop_session("build"),
+        lambda: board.drop_session("build"),
+    ]
+    counts = []
+    for step in steps:
+        step()
+        counts.append(len(told))
+    assert counts == [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_a_dropped_session_takes_its_alarms_along() -> None:
+    """What nobody configures any more can not be wrong."""
+    board = board_with(beaten(0), session("build"), session("built"))
+    for subject in ("build", "build:hook", "built:hook"):
+        board.raise_alarm(Code.DELIVERY_FAILED, "no", hint="", now=START, subject=subject)
+    board.drop_session("build")
+    status = report(board, START)
+    assert [line.id for line in status.sessions] == ["built"]
+    assert [c.subject for c in status.conditions] == ["built:hook"]
+
+
+def test_every_line_has_its_place() -> None:
+    """What is posted is what is reported, sessions in the order of their ids."""
+    last = LastMutation(id="dmut_1", op="project.add", outcome="applied", at=START)
+    mutations = MutationsLine(applied=1, last=last)
+    pool = PoolLine(status="deleted", id="pool_a")
+    board = board_with(
+        CONFIG,
+        WORKER,
+        beaten(1),
+        mutations,
+        ProjectsLine(enabled=2, disabled=1),
+        pool,
+        session("b"),
+        session("a"),
+    )
+    status = report(board, after(7.9))
+    assert status.uptime_seconds == 7
+    assert (status.config, status.heartbeat, status.mutations) == (
+        CONFIG,
+        beaten(1),
+        mutations,
+    )
+    assert (status.worker_id, status.platform_url) == ("wkr_1", "https://app.rensei.ai")
+    assert (status.projects, status.pool) == (ProjectsLine(enabled=2, disabled=1), pool)
+    assert status.sessions == (session("a"), session("b"))
