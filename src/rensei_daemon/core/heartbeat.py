@@ -55,3 +55,7 @@ class BeatAnswer:
     """None: not said, the last one stands."""
     pending: tuple[PendingMutation, ...] = ()
     """In the order they are to be applied."""
+    skipped: int = 0
+    """Items that carried no usable id, so that they can be neither applied nor answered."""
+    worker_id: str = ""
+    """Who the platform took the beat from: another worker has to report in full again."""

@@ -1,0 +1,194 @@
+"""What an HTTP answer means: a value, or one of our errors.
+
+This module judges statuses, headers and bodies; it opens no connection. Nothing it puts
+in an error quotes a header, and what it quotes of a body is scrubbed first.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
+
+MAX_DETAIL = 2048
+"""Characters of an error body that are kept."""
+
+MAX_RETRY_AFTER_SECONDS = 15 * 60.0
+"""A longer wait asked for is cut to this: an outage must not outlive itself by hours."""
+
+MAX_DEPTH = 64
+"""Nesting beyond which JSON is cut off; the wire itself needs about ten levels."""
+
+_RETRYABLE = frozenset({408, 425, 429})
+_SECRETS = re.compile(r"rs[kp]_live_[\w-]+|[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", re.ASCII)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A successful answer."""
+
+    body: Any = field(repr=False)
+    """The JSON it carried, of any shape."""
+    date: datetime | None
+    """When the platform says it answered, by its own clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """An answer as it came in."""
+
+    host: str
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What must not be quoted: the bearer in use, and secrets of the request's body."""
+
+    @property
+    def media_type(self) -> str:
+        """The type the answer claims to be, without its parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def is_html(self) -> bool:
+        """Whether this is a page for people: a login form or a captive portal."""
+        start = self.content[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        return self.media_type in {
+            "text/html",
+            "application/xhtml+xml",
+        } or start.startswith((b"<!doctype html", b"<html"))
+
+    @property
+    def date(self) -> datetime | None:
+        """When the platform says it answered."""
+        return http_date(self.headers.get("date", ""))
+
+
+def read(raw: Raw, *, now: datetime) -> Answer:
+    """Return the answer's JSON, or raise what the answer means."""
+    refuse(raw, now=now)
+    if raw.is_html:
+        raise _captive_portal(raw)
+    try:
+        return Answer(body=parse_json(raw.content), date=raw.date)
+    except ValueError:
+        # The cause would quote the body.
+        message = f"{raw.host} answered {raw.status} with a body that is not JSON"
+        raise TransientError(message) from None
+
+
+def refuse(raw: Raw, *, now: datetime) -> None:
+    """Raise the error that a status other than 2xx stands for.
+
+    A redirect is a login page in the making: the platform answers a stale bearer so.
+    """
+    status = raw.status
+    if 200 <= status < 300:
+        return
+    said = f"{raw.host} answered {status}"
+    detail = _detail(raw)
+    text = f"{said}: {detail}" if detail else said
+    if status >= 500 or status < 200 or status in _RETRYABLE:
+        raise TransientError(text, retry_after=retry_after(raw.headers, now=now))
+    if status < 400:
+        raise UnauthorizedError(
+            f"{said}, a redirect to a login page",
+            hint="the API key or token is no longer accepted; check platform.url too",
+        )
+    if status == 401:
+        raise UnauthorizedError(text)
+    hint = "check the proxy settings of the service" if status == 407 else ""
+    raise RefusedError(text, status=status, detail=detail, hint=hint)
+
+
+def _captive_portal(raw: Raw) -> TransientError:
+    return TransientError(
+        f"{raw.host} answered {raw.status} with an HTML page instead of JSON",
+        hint="a captive portal or a proxy stands between this host and the platform",
+    )
+
+
+def _detail(raw: Raw) -> str:
+    """Return what the platform said of its refusal, scrubbed, on one line."""
+    if raw.is_html:
+        return "an HTML page, not the platform's own words"
+    try:
+        body = parse_json(raw.content)
+    except ValueError:
+        body = raw.content[: 4 * MAX_DETAIL].decode(errors="replace")
+    if isinstance(body, dict):
+        words = [body[key] for key in ("error", "reason", "message") if key in body]
+        body = words[0] if words and isinstance(words[0], str) else json.dumps(body)
+    return scrub(str(body), raw.secrets)[:MAX_DETAIL]
+
+
+def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Return foreign text on one line, without these secrets or any like ours."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "…")
+    return _UNPRINTABLE.sub(" ", _SECRETS.sub("…", text)).strip()
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON liberally; `ValueError` when it is none.
+
+    Duplicate keys: the last one counts. NaN and the infinities are floats, and so is a
+    number too long for an integer. What is nested deeper than `MAX_DEPTH` is null when
+    the nesting is beyond what Python can follow.
+    """
+    text = content.decode("utf-8-sig")
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        return json.loads(_cut_deep(text), parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < 400 else float(digits)
+
+
+def _cut_deep(text: str) -> str:
+    kept: list[str] = []
+    depth = start = 0
+    for token in _JSON_TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                kept += text[start : token.start()], "null"
+        elif token[0] in "]}":
+            if depth == MAX_DEPTH + 1:
+                start = token.end()
+            depth -= 1
+    return "".join((*kept, text[start:] if depth <= MAX_DEPTH else ""))
+
+
+def http_date(text: str) -> datetime | None:
+    """Read a date as HTTP headers spell it; None when it is absent or nonsense."""
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Return the seconds the platform asks us to wait; None when it does not, or raves.
+
+    A date is measured against the answer's own `Date`, so that a wrong clock on this
+    host does not matter; `now` stands in where there is none.
+    """
+    asked = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+", asked):
+        seconds = float(asked[:9])
+    elif until := http_date(asked):
+        seconds = (until - (http_date(headers.get("date", "")) or now)).total_seconds()
+    else:
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

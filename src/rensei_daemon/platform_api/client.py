@@ -1,0 +1,74 @@
+"""What the daemon asks the platform: beats and snapshots, one call each."""
+
+from urllib.parse import quote
+
+from rensei_daemon.core.heartbeat import Beat, BeatAnswer
+from rensei_daemon.core.session import Session
+from rensei_daemon.core.worker import Worker
+from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
+from rensei_daemon.platform_api import wire
+from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.platform_api.wire import Snapshot
+
+SNAPSHOT = "/api/daemon/credentials/snapshot"
+
+
+class PlatformClient:
+    """The platform's answers to this host; holds no state of its own."""
+
+    def __init__(self, http: Http, identity: Identity) -> None:
+        self._http = http
+        self._identity = identity
+
+    async def heartbeat(self, beat: Beat) -> BeatAnswer:
+        """Tell the platform how this host is; registers it first if need be.
+
+        A beat the platform refuses (401, 404, a redirect) is sent once more, unchanged,
+        with a fresh identity; the answer names the worker that it was taken from. Raises
+        `TransientError`, also for an answer nobody can read, so that no ack is lost;
+        `UnauthorizedError` and `RefusedError` as they come.
+        """
+        worker = await self._identity.enrolled()
+        try:
+            return await self._beat(worker, beat)
+        except UnauthorizedError:
+            pass
+        except RefusedError as refusal:
+            if refusal.status != 404:
+                raise
+        return await self._beat(await self._identity.refresh(worker), beat)
+
+    async def _beat(self, worker: Worker, beat: Beat) -> BeatAnswer:
+        answer = await self._http.call(
+            "POST",
+            f"/api/workers/{quote(worker.id, safe='')}/heartbeat",
+            bearer=self._identity.bearer(worker),
+            body=wire.beat_body(beat),
+        )
+        return wire.beat_answer(answer.body, worker_id=worker.id)
+
+    async def snapshot(self, session: Session) -> Snapshot:
+        """Fetch every value the session has.
+
+        Raises `UnauthorizedError` when the platform takes neither the key nor the one
+        read again, `RefusedError` (403: not this organisation's), `TransientError`.
+        """
+        org_id = session.org_id or self._identity.org_id
+        if not org_id:
+            await self._identity.enrolled()
+            org_id = self._identity.org_id
+        if not org_id:
+            raise TransientError(
+                "the runtime token names no organisation", hint="set platform.org_id"
+            )
+        body = {
+            "orgId": org_id,
+            "projectId": session.project_id,
+            "envName": session.env_name,
+            "sessionId": session.id,
+        }
+        answer = await self._identity.key.ask(
+            lambda key: self._http.call("POST", SNAPSHOT, bearer=key, body=body)
+        )
+        return wire.snapshot(answer.body, answered_at=answer.date or self._http.now())

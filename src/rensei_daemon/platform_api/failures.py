@@ -1,0 +1,60 @@
+"""What a failed exchange is called: in words an operator can act on, and no secret."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+import httpx
+
+from rensei_daemon.platform_api.answers import scrub
+
+MAX_QUOTED = 200
+"""Characters kept of what a peer said when it broke the protocol."""
+
+_REACH = "check the network, the firewall and the proxy settings"
+
+
+def explain(error: Exception, secrets: tuple[str, ...]) -> tuple[str, str]:
+    """Return what went wrong, and what to do about it."""
+    for cause in _causes(error):
+        if isinstance(cause, (socket.gaierror, ssl.SSLError, ConnectionRefusedError)):
+            return _explain_connect(cause)
+    match error:
+        case httpx.ConnectTimeout() | httpx.ConnectError():
+            return "it cannot be reached", _REACH
+        case httpx.PoolTimeout():
+            return "no connection came free; the pool was replaced", ""
+        case httpx.TimeoutException() | TimeoutError():
+            return "it did not answer in time", "it, or the network, is slow or stuck"
+        case httpx.ProxyError():
+            hint = "check the *_proxy variables of the service"
+            return f"the proxy refused: {_quoted(error, secrets)}", hint
+        case httpx.RemoteProtocolError():
+            return f"it broke off, or speaks no HTTP: {_quoted(error, secrets)}", ""
+        case _:
+            return f"the connection broke ({type(error).__name__})", ""
+
+
+def _explain_connect(cause: OSError) -> tuple[str, str]:
+    match cause:
+        case socket.gaierror():
+            return "its name cannot be resolved", "check platform.url, and DNS on this host"
+        case ssl.SSLCertVerificationError():
+            return (
+                f"its certificate is not trusted: {cause.verify_message}",
+                "set platform.ca_file to your CA's bundle, and check this host's clock",
+            )
+        case ssl.SSLError():
+            return "the TLS handshake failed", "check that platform.url speaks TLS"
+        case _:
+            return "it refused the connection", "check platform.url, and that it is up"
+
+
+def _quoted(error: Exception, secrets: tuple[str, ...]) -> str:
+    return scrub(str(error), secrets)[:MAX_QUOTED]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,222 @@
+"""The one door to the network: requests and streams to the platform, and their errors.
+
+This module knows how to ask and how asking fails; it knows no endpoint. Its rules:
+
+- Our limiter is the queue, never httpx's pool: a request cancelled while it queues for
+  a pool can take that pool's connections with it for ever. Should the pool be full
+  nevertheless, its client is dropped and a new one made.
+- Streams have a client of their own, so that neither can starve the other.
+- Redirects are never followed: the bearer stays with the host it was meant for.
+- Every failure leaves as one of our errors, without its cause: causes quote requests.
+"""
+
+import json
+import logging
+import re
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from rensei_daemon.errors import TransientError, UnauthorizedError
+from rensei_daemon.platform_api import answers, failures, transport
+from rensei_daemon.platform_api.answers import Answer, Raw
+
+CONCURRENT_REQUESTS = 8
+CALL_SECONDS = 20.0
+"""The longest one call can take, its wait in our queue included."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+def utc_now() -> datetime:
+    """Return the time by this host's clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_http(
+    url: str,
+    *,
+    user_agent: str,
+    ca_file: Path | None = None,
+    call_seconds: float = CALL_SECONDS,
+    now: Callable[[], datetime] = utc_now,
+) -> AsyncIterator["Http"]:
+    """Open the way to the platform at this URL; leaving closes every connection.
+
+    No connection is made yet. Raises `SettingsError` when the CA file or the proxy the
+    environment names cannot be used.
+    """
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs and headers
+    target = httpx.URL(url.rstrip("/"))
+    context = await anyio.to_thread.run_sync(transport.trust, target, ca_file)
+    http = Http(target, context, user_agent=user_agent, call_seconds=call_seconds, now=now)
+    try:
+        yield http
+    finally:
+        await http.aclose()
+
+
+class Http:
+    """The platform as something to ask; safe to share between tasks."""
+
+    def __init__(
+        self,
+        url: httpx.URL,
+        context: ssl.SSLContext,
+        *,
+        user_agent: str,
+        call_seconds: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.host = url.netloc.decode()
+        self.is_loopback = transport.is_loopback(url.host)
+        self.rebuilds = 0
+        """How often a wedged pool was replaced."""
+        self.now = now
+        self._url = url
+        self._call_seconds = call_seconds
+        self._queue = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
+        self._context = context
+        self._user_agent = user_agent
+        self._requests = self._client()
+        self._streams = self._client(for_streams=True)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._requests.aclose()
+        await self._streams.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        bearer: str = "",
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        secrets: tuple[str, ...] = (),
+    ) -> Answer:
+        """Ask once and return the JSON of a 2xx answer.
+
+        `body` is sent as JSON when it is not None. Raises `TransientError`,
+        `UnauthorizedError` (401, and any redirect) or `RefusedError` (another 4xx).
+        No text of theirs holds the bearer or one of `secrets`.
+        """
+        secrets = (bearer, *secrets)
+        headers = _headers(bearer)
+        content = None
+        if body is not None:
+            content = json.dumps(body, allow_nan=False).encode()
+            headers["Content-Type"] = "application/json"
+        with self.border(secrets):
+            try:
+                with anyio.fail_after(self._call_seconds):
+                    async with (
+                        self._queue,
+                        self._requests.stream(
+                            method,
+                            self._path(path),
+                            params=query,
+                            headers=headers,
+                            content=content,
+                        ) as response,
+                    ):
+                        raw = await self._raw(response, secrets)
+            except httpx.PoolTimeout:
+                await self._rebuild()
+                raise
+        return answers.read(raw, now=self.now())
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, bearer: str, query: Mapping[str, str]
+    ) -> AsyncIterator[httpx.Response]:
+        """Ask for an answer that is read as it comes; it has a 2xx status.
+
+        Errors as in `call`. What fails while reading is for the reader to translate,
+        with `border`.
+        """
+        headers = {**_headers(bearer), "Accept": "text/event-stream"}
+        headers |= {"Accept-Encoding": "identity", "Cache-Control": "no-store"}
+        request = self._streams.build_request(
+            "GET", self._path(path), params=query, headers=headers
+        )
+        with self.border((bearer,)), anyio.fail_after(self._call_seconds):
+            response = await self._streams.send(request, stream=True)
+        try:
+            if not response.is_success:
+                with self.border((bearer,)), anyio.fail_after(self._call_seconds):
+                    raw = await self._raw(response, (bearer,))
+                answers.refuse(raw, now=self.now())
+            yield response
+        finally:
+            await response.aclose()
+
+    def _client(self, *, for_streams: bool = False) -> httpx.AsyncClient:
+        return transport.client(
+            self._url, self._context, user_agent=self._user_agent, for_streams=for_streams
+        )
+
+    def _path(self, path: str) -> str:
+        return str(self._url).rstrip("/") + path
+
+    async def _rebuild(self) -> None:
+        wedged, self._requests = self._requests, self._client()
+        self.rebuilds += 1
+        await wedged.aclose()
+
+    async def _raw(self, response: httpx.Response, secrets: tuple[str, ...]) -> Raw:
+        return Raw(
+            host=self.host,
+            status=response.status_code,
+            headers=response.headers,
+            content=await _read(response, self.host),
+            secrets=secrets,
+        )
+
+    @contextmanager
+    def border(self, secrets: tuple[str, ...]) -> Iterator[None]:
+        """Turn whatever the network raises into a `TransientError` that says what to do."""
+        try:
+            yield
+        except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
+            what, hint = failures.explain(error, secrets)
+            # Without its cause: h11 quotes the bytes it chokes on, and httpx the request.
+            raise TransientError(f"{self.host}: {what}", hint=hint) from None
+
+
+def _headers(bearer: str) -> dict[str, str]:
+    headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+    if bearer:
+        if not re.fullmatch(r"[\x21-\x7e]+", bearer):
+            raise UnauthorizedError("the key or token holds characters HTTP cannot carry")
+        headers["Authorization"] = f"Bearer {bearer}"
+    return headers
+
+
+async def _read(response: httpx.Response, host: str) -> bytes:
+    """Read a body, unpacked, and no more of it than anyone could want to hold."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", ""}:
+        raise TransientError(f"{host} answered in an encoding nobody asked for")
+    unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        room = MAX_ANSWER_BYTES + 1 - len(content)
+        try:
+            content += chunk if unpack is None else unpack.decompress(chunk, room)
+        except zlib.error:
+            raise TransientError(f"{host} answered with broken gzip") from None
+        if len(content) > MAX_ANSWER_BYTES:
+            raise TransientError(f"{host} answered with more than 16 MiB")
+    if unpack is not None and content and not unpack.eof:
+        raise TransientError(f"{host} broke off in the middle of its answer")
+    return bytes(content)

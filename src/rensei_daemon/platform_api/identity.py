@@ -1,0 +1,258 @@
+"""Who this host is to the platform: the one owner of worker id and runtime token.
+
+Every lane takes both from here and brings them back when they are refused. This module
+keeps nothing on disk: it is handed what was saved, and hands back what is to be saved.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+import structlog
+
+from rensei_daemon.core.worker import Registration, Worker, claims
+from rensei_daemon.errors import (
+    PlatformError,
+    RefusedError,
+    TransientError,
+    UnauthorizedError,
+)
+from rensei_daemon.platform_api import wire
+from rensei_daemon.platform_api.answers import Answer
+from rensei_daemon.platform_api.http import Http, utc_now
+from rensei_daemon.platform_api.key import ApiKey
+
+REGISTER = "/api/workers/register"
+OLD_REGISTER = "/v1/daemon/register"
+
+ASSUMED_LIFETIME_SECONDS = 3600.0
+EARLY_SECONDS = 300.0
+"""A token is refreshed this long before it expires."""
+SOONEST_SECONDS = 10.0
+RETRY_SECONDS = 60.0
+REREGISTER_SECONDS = 60.0
+"""At most one new registration in this time; each leaves a worker behind."""
+
+_NO_SUCH_ENDPOINT = frozenset({404, 405})
+_log = structlog.get_logger()
+
+
+class Identity:
+    """The worker this host is, registered when first needed and refreshed ever after."""
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        read_key: Callable[[], str],
+        describe: Callable[[], Registration],
+        saved: Worker | None,
+        save: Callable[[Worker], Awaitable[None]],
+        now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = anyio.current_time,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        """Start from `saved`, if this machine is the one that registered it.
+
+        `describe` is asked anew for each registration; `save` is awaited after every
+        change and answers for its own errors. `now` is wall time, for expiry alone;
+        `clock` never goes back, and everything that waits goes by it.
+        """
+        self.key = ApiKey(read_key)
+        self._http = http
+        self._describe = describe
+        self._save = save
+        self._now = now
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = anyio.Lock()
+        self._attempts = 0
+        self._failure: PlatformError | None = None
+        self._reregister_after = -math.inf
+        self._refresh_at = math.inf
+        self._registered = anyio.Event()
+        self._worker: Worker | None = None
+        if saved is not None and saved.machine_id == describe().machine_id:
+            self._take(saved, answered_at=now())
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker as it stands; None before the first registration."""
+        return self._worker
+
+    @property
+    def worker_id(self) -> str:
+        """The worker's id; empty before the first registration."""
+        return self._worker.id if self._worker else ""
+
+    @property
+    def org_id(self) -> str:
+        """The organisation the runtime token speaks for; empty while there is none."""
+        org = claims(self._worker.token).get("org") if self._worker else ""
+        return org if isinstance(org, str) else ""
+
+    def bearer(self, worker: Worker) -> str:
+        """Return what the worker's endpoints take: its token, or the key without one."""
+        return worker.token or self.key.value
+
+    async def enrolled(self) -> Worker:
+        """Return the worker, registering it first if there is none.
+
+        Raises what registering raises; a saved worker without a token is refreshed.
+        """
+        worker = self._worker
+        if worker is None:
+            return await self._alone(self._register)
+        if not worker.token and not self._attempts:
+            return await self.refresh(worker)  # a reboot took the token
+        return worker
+
+    async def refresh(self, used: Worker) -> Worker:
+        """Return a worker to use in place of one that was refused.
+
+        One lane refreshes; whoever comes meanwhile, or with what was replaced already,
+        gets the same result, be it an error. A worker the platform has forgotten is
+        registered anew and gets another id. After any other failure the old one stays.
+        """
+        if self._worker is not None and self._worker != used:
+            return self._worker
+        return await self._alone(self._refresh)
+
+    async def keep_fresh(self) -> None:
+        """Refresh the token five minutes before it expires, for ever; never returns."""
+        while True:
+            await self._registered.wait()
+            await self._sleep(max(0.0, self._refresh_at - self._clock()))
+            if self._clock() < self._refresh_at:
+                continue  # another lane has refreshed it
+            try:
+                await self._alone(self._refresh)
+            except PlatformError as error:
+                self._refresh_at = self._clock() + RETRY_SECONDS
+                _log.warning("token.refresh_failed", error=str(error), hint=error.hint)
+
+    async def _alone(self, action: Callable[[], Awaitable[None]]) -> Worker:
+        """Run the action, or share the outcome of the one that ran while we waited."""
+        seen = self._attempts
+        async with self._lock:
+            if self._attempts == seen:
+                try:
+                    await action()
+                except PlatformError as error:
+                    self._failure = error
+                else:
+                    self._failure = None
+                self._attempts += 1  # not when cancelled: then the next one acts
+            if self._failure is not None:
+                raise self._failure
+            assert self._worker is not None  # noqa: S101 - every action that succeeds sets it
+            return self._worker
+
+    async def _refresh(self) -> None:
+        worker = self._worker
+        if worker is None:
+            await self._register()
+            return
+        try:
+            answer = await self._ask_refresh(worker)
+        except RefusedError as error:
+            if error.status not in _NO_SUCH_ENDPOINT:
+                raise
+            await self._reregister()
+            return
+        grant = wire.grant(answer.body)
+        if not grant.token:
+            raise TransientError("the platform answered a refresh without a token")
+        await self._adopt(replace(grant, worker_id=worker.id), answer)
+        _log.info("token.refreshed", worker_id=worker.id)
+
+    async def _ask_refresh(self, worker: Worker) -> Answer:
+        """Ask with the key, as deployed platforms want it; else with the old token.
+
+        The reference asks for the worker's token instead. Both are tried, the key first,
+        because the token is the one that may have expired.
+        """
+
+        async def ask(bearer: str) -> Answer:
+            path = f"/api/workers/{quote(worker.id, safe='')}/refresh-token"
+            return await self._http.call("POST", path, bearer=bearer, body={})
+
+        try:
+            return await self.key.ask(ask)
+        except UnauthorizedError:
+            if not worker.token:
+                raise
+        return await ask(worker.token)
+
+    async def _reregister(self) -> None:
+        if self._clock() < self._reregister_after:
+            raise TransientError(
+                "the platform does not know this worker; registered anew less than a "
+                "minute ago, so not again yet",
+            )
+        try:
+            await self._register()
+        except TransientError:
+            raise  # nothing was registered
+        except PlatformError:
+            self._reregister_after = self._clock() + REREGISTER_SECONDS
+            raise
+        self._reregister_after = self._clock() + REREGISTER_SECONDS
+
+    async def _register(self) -> None:
+        registration = self._describe()
+        body = wire.registration_body(registration)
+        try:
+            answer = await self.key.ask(
+                lambda key: self._http.call("POST", REGISTER, bearer=key, body=body)
+            )
+        except RefusedError as error:
+            if error.status not in _NO_SUCH_ENDPOINT:
+                raise
+            answer = await self.key.ask(lambda key: self._old_register(registration, key))
+        grant = wire.grant(answer.body)
+        if not grant.worker_id:
+            raise TransientError("the platform answered a registration without a workerId")
+        await self._adopt(grant, answer, machine_id=registration.machine_id)
+        _log.info("worker.registered", worker_id=grant.worker_id)
+
+    async def _old_register(self, registration: Registration, key: str) -> Answer:
+        body: Any = wire.old_registration_body(registration, key)
+        return await self._http.call("POST", OLD_REGISTER, body=body, secrets=(key,))
+
+    async def _adopt(self, grant: wire.Grant, answer: Answer, machine_id: str = "") -> None:
+        old = self._worker
+        pace = grant.heartbeat_seconds
+        if pace is not None and not self._http.is_loopback:
+            pace = min(max(pace, 5.0), 300.0)
+        worker = Worker(
+            id=grant.worker_id,
+            machine_id=machine_id or (old.machine_id if old else ""),
+            token=grant.token,
+            token_expires_at=grant.expires_at or _own_expiry(grant.token),
+            heartbeat_seconds=pace or (old.heartbeat_seconds if old else None),
+        )
+        self._take(worker, answered_at=answer.date or self._now())
+        await self._save(worker)
+
+    def _take(self, worker: Worker, *, answered_at: datetime) -> None:
+        """Make this the worker, and count its token's life from when it was given."""
+        lifetime = ASSUMED_LIFETIME_SECONDS
+        if worker.token_expires_at is not None:
+            lifetime = (worker.token_expires_at - answered_at).total_seconds()
+        due = max(lifetime - EARLY_SECONDS, SOONEST_SECONDS)
+        self._refresh_at = self._clock() + due
+        self._worker = worker
+        self._registered.set()
+
+
+def _own_expiry(token: str) -> datetime | None:
+    """Return the expiry a token itself carries."""
+    try:
+        return datetime.fromtimestamp(claims(token)["exp"], UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None

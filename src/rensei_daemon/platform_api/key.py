@@ -1,0 +1,49 @@
+"""The API key in use, and the one rule of its renewal: read it again after a refusal."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio.to_thread
+
+from rensei_daemon.errors import SettingsError, UnauthorizedError
+
+_T = TypeVar("_T")
+
+
+class ApiKey:
+    """The API key; shared by every lane, so that all of them see a new one at once."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        self.value = read()
+
+    def __repr__(self) -> str:
+        """Show nothing of the key."""
+        return "ApiKey(…)"
+
+    async def reread(self) -> bool:
+        """Read the key again, and tell whether it is another one.
+
+        A key that cannot be read leaves the old one in force: `UnauthorizedError`.
+        """
+        try:
+            value = await anyio.to_thread.run_sync(self._read)
+        except SettingsError as error:
+            raise UnauthorizedError(
+                f"the platform refused the API key, and it cannot be read again: {error}",
+                hint=error.hint,
+            ) from error
+        changed = value != self.value
+        self.value = value
+        return changed
+
+    async def ask(self, question: Callable[[str], Awaitable[_T]]) -> _T:
+        """Ask with the key as bearer; once more after a refusal, if the key has changed."""
+        used = self.value
+        try:
+            return await question(used)
+        except UnauthorizedError:
+            await self.reread()
+            if self.value == used:
+                raise
+        return await question(self.value)

@@ -1,0 +1,260 @@
+"""The shapes of the platform's public wire, and their way to and from our own values.
+
+What we send is exactly what the wire names. What we receive is read liberally: unknown
+keys are passed over, an optional key of a wrong type counts as absent, and one bad item
+costs none of its neighbours. What must not be guessed (a worker id, a token, a set of
+credentials) is a `TransientError` when it is not there.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rensei_daemon.core.heartbeat import Beat, BeatAnswer
+from rensei_daemon.core.host import HostStatus
+from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.worker import HostInfo, Registration
+from rensei_daemon.errors import TransientError
+from rensei_daemon.platform_api.reading import (
+    Maybe,
+    Shape,
+    is_id,
+    moment,
+    parse,
+    pruned,
+    text,
+)
+
+MAX_MUTATIONS = 5000
+"""Mutations taken of one answer; the platform sends the rest again."""
+
+
+class _HostStatus(Shape):
+    status: str
+    recommended_action: Maybe[str] = None
+    candidate_pool_ids: Maybe[list[Any]] = None
+
+
+class _BeatAnswer(Shape):
+    acknowledged: Maybe[bool] = None
+    host_status: Maybe[_HostStatus] = None
+    pending_mutations: Maybe[list[Any]] = None
+
+
+class _Grant(Shape):
+    worker_id: Maybe[str] = None
+    runtime_token: Maybe[str] = None
+    runtime_jwt: Maybe[str] = None
+    runtime_token_expires_at: Maybe[str] = None
+    expires_at: Maybe[str] = None
+    heartbeat_interval: Maybe[float] = None
+    heartbeat_interval_seconds: Maybe[float] = None
+
+
+class _Snapshot(Shape):
+    env: dict[str, Any]
+    refresh_until: Maybe[str] = None
+
+
+def registration_body(registration: Registration) -> dict[str, Any]:
+    """Spell a registration for `POST /api/workers/register`; what is empty is left out."""
+    report = registration.report
+    optional = {
+        "machineId": registration.machine_id,
+        "version": registration.version,
+        "daemonProjects": [
+            {"id": e.id, "repository": e.repository} for e in report.entries
+        ],
+        "projectIds": list(report.enabled_ids),
+        "capabilities": list(registration.capabilities),
+        "region": registration.region,
+        "hostInfo": _host_info(registration.host),
+    }
+    return {
+        "hostname": registration.hostname,
+        "capacity": max(1, registration.capacity),
+        "projectAdmissionVersion": 2,
+        "projectAdmissionMode": report.mode,
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+def _host_info(host: HostInfo) -> dict[str, Any]:
+    started = host.started_at and host.started_at.astimezone(UTC).isoformat()
+    found = {
+        "ip": host.ip,
+        "os": host.os,
+        "osVersion": host.os_version,
+        "arch": host.arch,
+        "cpuCores": host.cpu_cores,
+        "cpuModel": host.cpu_model,
+        "memTotalMb": host.mem_total_mb,
+        "daemonVersion": host.daemon_version,
+        "startedAt": started and started.replace("+00:00", "Z"),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def old_registration_body(registration: Registration, key: str) -> dict[str, Any]:
+    """Spell a registration for `POST /v1/daemon/register`, which takes the key inside."""
+    optional = {
+        "version": registration.version,
+        "machineId": registration.machine_id,
+        "region": registration.region,
+        "capabilities": list(registration.capabilities),
+    }
+    return {
+        "registrationToken": key,
+        "hostname": registration.hostname,
+        "maxAgents": max(1, registration.capacity),
+        "activeAgentCount": 0,
+        "status": "idle",
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the platform gives to a worker: by registration, or by a refresh."""
+
+    worker_id: str
+    """Empty in a refresh, which keeps the id."""
+    token: str = field(repr=False)
+    """Empty for callers with an old kind of key, who go on with that key."""
+    expires_at: datetime | None
+    heartbeat_seconds: float | None
+
+
+def grant(body: object) -> Grant:
+    """Understand the answer to a registration or a refresh, in either spelling."""
+    found = parse(_Grant, body, "an object")
+    seconds = found.heartbeat_interval_seconds
+    if found.heartbeat_interval is not None:
+        seconds = found.heartbeat_interval / 1000
+    token = found.runtime_token or found.runtime_jwt or ""
+    return Grant(
+        worker_id=found.worker_id if is_id(found.worker_id) else "",
+        token=token if re.fullmatch(r"[\x21-\x7e]+", token) else "",
+        expires_at=moment(found.runtime_token_expires_at) or moment(found.expires_at),
+        heartbeat_seconds=seconds if seconds and 0 < seconds < math.inf else None,
+    )
+
+
+def beat_body(beat: Beat) -> dict[str, Any]:
+    """Spell a beat for `POST /api/workers/{id}/heartbeat`.
+
+    `activeCount` and the report's hash go with every beat; the report itself only when
+    the platform has not seen it; everything empty stays at home.
+    """
+    report = beat.report
+    optional: dict[str, Any] = {
+        "status": beat.status,
+        "maxSessions": beat.max_sessions,
+        "allowlistHash": report.hash,
+        "appliedMutations": list(beat.acks.applied),
+        "mutationFailures": [{"id": id_, "error": why} for id_, why in beat.acks.failures],
+    }
+    if beat.load and _are_finite(beat.load.cpu_percent, beat.load.memory_percent):
+        optional["load"] = {
+            "cpu": beat.load.cpu_percent,
+            "memory": beat.load.memory_percent,
+        }
+    if beat.load_average and _are_finite(*beat.load_average):
+        names = ("one", "five", "fifteen")
+        optional["loadAverage"] = dict(zip(names, beat.load_average, strict=True))
+    if beat.report_in_full:
+        optional["allowlist"] = [
+            {"id": e.id, "repository": e.repository} for e in report.entries
+        ]
+        optional["enabledProjectIds"] = list(report.enabled_ids)
+        optional["projectAdmissionMode"] = report.mode
+    return {
+        "activeCount": beat.active_count,
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+def _are_finite(*numbers: float) -> bool:
+    return all(math.isfinite(number) for number in numbers)
+
+
+def beat_answer(body: object, *, worker_id: str) -> BeatAnswer:
+    """Understand a heartbeat's answer.
+
+    Raises `TransientError` when it is no object or says that the beat was not taken:
+    acks that may be lost are sent again.
+    """
+    found = parse(_BeatAnswer, body, "an object")
+    if found.acknowledged is False:
+        raise TransientError("the platform did not acknowledge the heartbeat")
+    items = found.pending_mutations or []
+    pending = [_pending(item) for item in items]
+    usable = [mutation for mutation in pending if mutation is not None]
+    return BeatAnswer(
+        host_status=_host_status(found.host_status),
+        pending=tuple(usable[:MAX_MUTATIONS]),
+        skipped=len(items) - len(usable),
+        worker_id=worker_id,
+    )
+
+
+def _host_status(found: _HostStatus | None) -> HostStatus | None:
+    if found is None or not found.status.strip():
+        return None
+    pools = found.candidate_pool_ids or []
+    return HostStatus(
+        status=found.status,
+        recommended_action=found.recommended_action or "",
+        candidate_pool_ids=tuple(pool for pool in pools if is_id(pool)),
+    )
+
+
+def _pending(item: object) -> PendingMutation | None:
+    if not isinstance(item, dict):
+        return None
+    identifier = item.get("id")
+    if not is_id(identifier):
+        return None
+    return PendingMutation(
+        id=identifier,
+        op=text(item.get("op")),
+        params=pruned(item.get("params")),
+        requested_at=text(item.get("requestedAt")),
+        requested_by=text(item.get("requestedBy")),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Every value a session has, and until when they are good."""
+
+    env: Mapping[str, str] = field(repr=False)
+    refresh_in_seconds: float
+    """When to take the next one, counted from the answer."""
+    refresh_until: datetime | None
+    """The platform's own word for it, by its own clock."""
+    dropped: tuple[str, ...] = ()
+    """Names, sorted, whose value was not text."""
+
+
+def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
+    """Understand a snapshot; `answered_at` is the answer's `Date`.
+
+    The next one is due 30 s before `refreshUntil`, but in 30 s at the earliest and in
+    24 h at the latest; in 15 min when the platform does not say.
+    """
+    found = parse(_Snapshot, body, "a set of credentials")
+    env = {name: value for name, value in found.env.items() if isinstance(value, str)}
+    until = moment(found.refresh_until)
+    delay = timedelta(minutes=15)
+    if until is not None:
+        delay = until - answered_at - timedelta(seconds=30)
+    return Snapshot(
+        env=env,
+        refresh_in_seconds=min(max(delay.total_seconds(), 30.0), 24 * 3600.0),
+        refresh_until=until,
+        dropped=tuple(sorted(found.env.keys() - env.keys())),
+    )

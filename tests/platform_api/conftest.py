@@ -1,0 +1,245 @@
+"""A raw server on loopback that answers with scripted bytes, and the door to it."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+
+from rensei_daemon.core.admission import report_from
+from rensei_daemon.core.heartbeat import Acks, Beat
+from rensei_daemon.core.worker import HostInfo, Registration, Worker
+from rensei_daemon.platform_api.http import Http, open_http
+from rensei_daemon.platform_api.identity import Identity
+
+KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
+NEW_KEY = "rsk_live_" + "decade" * 10 + "beef"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcmciOiJvcmdfMSJ9.c2lnbmF0dXJlLW9uZQ"
+"""Says {"org": "org_1"}."""
+NEW_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcmciOiJvcmdfMSJ9.c2lnbmF0dXJlLXR3bw"
+
+Step = bytes | anyio.Event
+"""Bytes to send, or what to wait for before going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came in."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def bearer(self) -> str:
+        """What the request was authorised with."""
+        return self.headers.get("authorization", "").removeprefix("Bearer ")
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class FaultServer:
+    """Answers each request with the next scripted answer for its path, then hangs up."""
+
+    port: int
+    received: list[Received] = field(default_factory=list)
+    plans: dict[str, list[Sequence[Step]]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def plan(self, path: str, *answers: bytes | Sequence[Step]) -> None:
+        """Answer requests whose path holds this text; the last answer is repeated."""
+        self.plans[path] = [[a] if isinstance(a, bytes) else a for a in answers]
+
+    def asked(self, path: str) -> list[Received]:
+        """Return the requests whose path holds this text."""
+        return [request for request in self.received if path in request.path]
+
+    async def serve(self, stream: SocketStream) -> None:
+        """Read one request and play the answer."""
+        async with stream:
+            try:
+                request = await _read(stream)
+                self.received.append(request)
+                for step in self._answer(request.path):
+                    if isinstance(step, bytes):
+                        await stream.send(step)
+                    else:
+                        await step.wait()
+            except (anyio.BrokenResourceError, anyio.EndOfStream):
+                return
+
+    def _answer(self, path: str) -> Sequence[Step]:
+        for fragment, answers in self.plans.items():
+            if fragment in path:
+                return answers.pop(0) if len(answers) > 1 else answers[0]
+        return [answer(500, {"error": f"nothing planned for {path}"})]
+
+
+async def _read(stream: SocketStream) -> Received:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += await stream.receive()
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    while len(body) < int(headers.get("content-length", 0)):
+        body += await stream.receive()
+    method, path, _ = first.split(" ")
+    return Received(method, path, headers, body)
+
+
+def answer(
+    status: int, body: object = None, *, content: bytes | None = None, **headers: str
+) -> bytes:
+    """Spell an HTTP answer; `content` is sent as it is, `body` as JSON."""
+    payload = json.dumps(body).encode() if content is None else content
+    fields = {"content_type": "application/json", **headers}
+    fields.setdefault("content_length", str(len(payload)))
+    lines = [
+        f"HTTP/1.1 {status} So",
+        *(f"{k.replace('_', '-')}: {v}" for k, v in fields.items()),
+    ]
+    return "\r\n".join((*lines, "", "")).encode() + payload
+
+
+@pytest.fixture
+def say() -> Callable[..., bytes]:
+    """Give the tests `answer`."""
+    return answer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    """Listen on a free port of loopback."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
+    fault_server = FaultServer(port)
+    async with anyio.create_task_group() as group:
+        group.start_soon(listener.serve, fault_server.serve)
+        yield fault_server
+        group.cancel_scope.cancel()
+    await listener.aclose()
+
+
+@pytest.fixture
+async def http(server: FaultServer) -> AsyncIterator[Http]:
+    """Open the door to the fault server."""
+    async with open_http(
+        server.url, user_agent="rensei-daemon/test", call_seconds=3
+    ) as http:
+        yield http
+
+
+class Clock:
+    """Time that passes when told to, and sleeps that end at once."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give the tests a clock of their own."""
+    return Clock()
+
+
+def registration() -> Registration:
+    """Describe a host with one project."""
+    return Registration(
+        machine_id="mid_1",
+        hostname="build-01",
+        capacity=4,
+        version="0.1.0",
+        region="eu",
+        capabilities=("local",),
+        host=HostInfo(os="linux", cpu_cores=16),
+        report=report_from(
+            mode="enumerated",
+            enabled_ids=["proj_a"],
+            entries=[("proj_a", "https://github.com/o/a")],
+        ),
+    )
+
+
+@dataclass(slots=True)
+class Safe:
+    """Keeps what an identity saves, and the keys it is given to read."""
+
+    keys: list[str] = field(default_factory=lambda: [KEY])
+    saved: list[Worker] = field(default_factory=list)
+
+    def read_key(self) -> str:
+        """Return the next key; the last one stays."""
+        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+
+    async def save(self, worker: Worker) -> None:
+        """Keep the worker."""
+        self.saved.append(worker)
+
+
+@pytest.fixture
+def safe() -> Safe:
+    """Give the tests a place to save to."""
+    return Safe()
+
+
+@pytest.fixture
+def identify(http: Http, safe: Safe, clock: Clock) -> Callable[..., Identity]:
+    """Make an identity that starts from this saved worker, or from none."""
+
+    def make(
+        saved: Worker | None = None, now: Callable[[], datetime] | None = None
+    ) -> Identity:
+        more = {} if now is None else {"now": now}
+        return Identity(
+            http,
+            read_key=safe.read_key,
+            describe=registration,
+            saved=saved,
+            save=safe.save,
+            clock=clock,
+            sleep=clock.sleep,
+            **more,
+        )
+
+    return make
+
+
+@pytest.fixture
+def beat() -> Beat:
+    """Return a beat that owes acks and has its report to tell."""
+    return Beat(
+        status="idle",
+        active_count=0,
+        max_sessions=4,
+        load=None,
+        load_average=None,
+        report=registration().report,
+        report_in_full=True,
+        acks=Acks(applied=("dmut_1",), failures=(("dmut_2", "no"),)),
+    )
+
+
+Patience = Callable[[Awaitable[Any]], Awaitable[Any]]
