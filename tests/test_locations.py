@@ -85,9 +85,7 @@ def test_config_variable(tmp_path: Path) -> None:
     """`$RENSEI_DAEMON_CONFIG` goes before the system's config."""
     system_config(tmp_path)
     environ = HOME | {"RENSEI_DAEMON_CONFIG": "/elsewhere.toml"}
-    assert locate(environ=environ, uid=0, root=tmp_path).config == Path(
-        "/elsewhere.toml"
-    )
+    assert locate(environ=environ, uid=0, root=tmp_path).config == Path("/elsewhere.toml")
 
 
 def test_config_below_etc(tmp_path: Path) -> None:
@@ -170,9 +168,7 @@ BROKEN = "x = = 1\n"
         BROKEN + '[ "paths" ]\r\nstate = "/s"\r\n',
         'paths.state = "/s"\n' + BROKEN,
         '[paths]\nnonsense\nstate = "/s"\n',
-        "[projects]\n"
-        + 'p = { repositories = ["r"] }\n' * 9000
-        + '[paths]\nstate="/s"',
+        "[projects]\n" + 'p = { repositories = ["r"] }\n' * 9000 + '[paths]\nstate="/s"',
         "a = " + "[" * 9999 + '\n[paths]\nstate = "/s"\n',
     ],
 )

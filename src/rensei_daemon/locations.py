@@ -153,9 +153,7 @@ def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
     return named if named.is_absolute() else Path(environ.get("HOME", "/")) / below_home
 
 
-def _user_runtime(
-    environ: Mapping[str, str], uid: int, state: Path, root: Path
-) -> Path:
+def _user_runtime(environ: Mapping[str, str], uid: int, state: Path, root: Path) -> Path:
     named = Path(environ.get("XDG_RUNTIME_DIR", ""))
     if named.is_absolute():
         return named / _NAME

@@ -8,9 +8,7 @@ from pathlib import Path
 GOOD = '[machine]\nname = "build-01"\n[log]\nlevel = "debug"\n'
 
 
-def run(
-    *arguments: str | Path, stdin: str = "", **environ: str
-) -> tuple[int, str, str]:
+def run(*arguments: str | Path, stdin: str = "", **environ: str) -> tuple[int, str, str]:
     """Run `rensei-daemon config ...` and return its code and what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "rensei_daemon", "config", *map(str, arguments)],

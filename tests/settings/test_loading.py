@@ -39,9 +39,7 @@ def test_order() -> None:
         "RENSEI_DAEMON_LOG__LEVEL": "error",
         "RENSEI_DAEMON_MACHINE__REGION": "env",
     }
-    settings = load(
-        text, path=PATH, environ=environ, overrides={"log": {"level": "debug"}}
-    )
+    settings = load(text, path=PATH, environ=environ, overrides={"log": {"level": "debug"}})
     assert settings.log.level == "debug"
     assert settings.machine.region == "env"
     assert settings.log.format == "json"
@@ -162,9 +160,7 @@ def test_hint() -> None:
     """The hint says how to check a mended file."""
     with pytest.raises(SettingsError) as caught:
         loaded("x = 1")
-    assert caught.value.hint == (
-        "check it with: rensei-daemon config check /c/config.toml"
-    )
+    assert caught.value.hint == ("check it with: rensei-daemon config check /c/config.toml")
     assert caught.value.exit_code == 78
 
 

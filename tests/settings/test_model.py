@@ -156,9 +156,7 @@ def test_distinct_sessions() -> None:
     twice = [{"id": "a"}, {"id": "a"}]
     assert refusal("credentials", "sessions", twice) == '2 sessions have the id "a"'
     twice = [{"id": "a", "env_file": "f"}, {"id": "b", "env_file": "f"}]
-    assert refusal("credentials", "sessions", twice) == (
-        '2 sessions have the env_file "f"'
-    )
+    assert refusal("credentials", "sessions", twice) == ('2 sessions have the env_file "f"')
 
 
 @pytest.mark.parametrize(("mode", "number"), [("0440", 0o440), ("640", 0o640)])

@@ -45,9 +45,7 @@ def path_command(config: Path | None) -> None:
 @_config
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.pass_context
-def check_command(
-    context: click.Context, config: Path | None, file: Path | None
-) -> None:
+def check_command(context: click.Context, config: Path | None, file: Path | None) -> None:
     """Check the config file, FILE, or standard input (-); exit 78 on problems.
 
     Example: rensei-daemon config check new.toml

@@ -68,9 +68,7 @@ def command() -> None:
     show_default=True,
     help="How long a runtime token is good for.",
 )
-@click.option(
-    "--ready-file", type=_new_file, help="Write the URL here when it listens."
-)
+@click.option("--ready-file", type=_new_file, help="Write the URL here when it listens.")
 def serve(host: str, port: int, ready_file: Path | None, **choices: Any) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
@@ -98,9 +96,7 @@ def serve(host: str, port: int, ready_file: Path | None, **choices: Any) -> None
     except OSError as error:
         raise _cannot_serve(error, address, port) from error
     except sqlite3.Error as error:
-        raise StorageError(
-            f"{choices['state_file']} cannot be used: {error}"
-        ) from error
+        raise StorageError(f"{choices['state_file']} cannot be used: {error}") from error
 
 
 @command.group()

@@ -6,7 +6,7 @@ anything changes. This file does not know where the states are kept.
 ::
 
     RECEIVED ──intend──▶ INTENDED ──apply──▶ APPLIED ──confirm──▶ APPLIED_ACKED
-        │                    │                  ▲                      │
+        │    ◀──abandon──    │                  ▲                      │
         │                    │                  └──────redeliver───────┘
         └───────reject───────┴─────reject─────▶ REJECTED ──confirm──▶ REJECTED_ACKED
                                                    ▲                      │
@@ -42,6 +42,8 @@ class Step(StrEnum):
 
     INTEND = "intend"
     APPLY = "apply"
+    ABANDON = "abandon"
+    """The intent came to nothing; another will be made."""
     REJECT = "reject"
     CONFIRM = "confirm"
     """The platform has answered a beat that carried the outcome."""
@@ -51,7 +53,11 @@ class Step(StrEnum):
 
 _MOVES: dict[State, dict[Step, State]] = {
     State.RECEIVED: {Step.INTEND: State.INTENDED, Step.REJECT: State.REJECTED},
-    State.INTENDED: {Step.APPLY: State.APPLIED, Step.REJECT: State.REJECTED},
+    State.INTENDED: {
+        Step.APPLY: State.APPLIED,
+        Step.ABANDON: State.RECEIVED,
+        Step.REJECT: State.REJECTED,
+    },
     State.APPLIED: {Step.CONFIRM: State.APPLIED_ACKED},
     State.REJECTED: {Step.CONFIRM: State.REJECTED_ACKED},
     State.APPLIED_ACKED: {Step.REDELIVER: State.APPLIED},

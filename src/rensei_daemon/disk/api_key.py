@@ -46,9 +46,7 @@ class ApiKey:
     def rotation_hint(self) -> str:
         """What makes the daemon use a new key."""
         if self.source is ApiKeySource.FILE:
-            return (
-                "write the new key to platform.api_key_file, then: rensei-daemon reload"
-            )
+            return "write the new key to platform.api_key_file, then: rensei-daemon reload"
         place = (
             "the unit's api-key credential"
             if self.source is ApiKeySource.SYSTEMD_CREDENTIAL

@@ -34,6 +34,10 @@ _RENAME_EXCHANGE = 2
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
+Stamp = tuple[int, int, int]
+"""Inode, time of change in nanoseconds, size; or an error number and zeros."""
+
+
 class EditedMeanwhileError(StorageError):
     """The file was edited at the same moment; apply to the newest text."""
 
@@ -65,6 +69,22 @@ class ConfigFile:
             hint = f"chown {getpass.getuser()} {self.path} && chmod u+rw {self.path}"
             raise SettingsError(f"{self.path}: {error.strerror}", hint=hint) from error
         return Document(_decoded(data, self.path))
+
+    def stamp(self) -> Stamp:
+        """Tell cheaply whether the file may have changed since an earlier stamp."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            return (error.errno or 0, 0, 0)
+        return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def is_being_written(self) -> bool:
+        """Whether somebody has the file open for writing; no, where that cannot be told."""
+        try:
+            with _opened(self.path) as file:
+                return not _is_closed_for_writing(file)
+        except (OSError, SettingsError):
+            return False
 
     def replace(self, before: Document, after: Document) -> None:
         """Put `after` where `before` stands.

@@ -10,30 +10,14 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.atomic import replace_file
 
 NATIVE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedIdentity:
-    """What `identity.json` holds."""
-
-    worker_id: str
-    machine_id: str
-    heartbeat_interval_seconds: float = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedToken:
-    """What the runtime directory's `token` holds."""
-
-    value: str = field(repr=False)
-    expires_at: str = ""
-    """ISO 8601, as the platform said it."""
 
 
 class IdentityFile:
@@ -43,37 +27,50 @@ class IdentityFile:
         self._identity = identity
         self._token = token
 
-    def read(self) -> SavedIdentity | None:
-        """Return who we were, if we know."""
-        raw = _read_object(self._identity)
-        worker_id, machine_id = raw.get("worker_id"), raw.get("machine_id")
-        interval = raw.get("heartbeat_interval_seconds", 30.0)
-        if (
-            not isinstance(worker_id, str)
-            or not isinstance(machine_id, str)
-            or not worker_id
-        ):
+    def read(self) -> Worker | None:
+        """Return the worker this host was, if it knows; without a token after a reboot."""
+        saved, secret = _read_object(self._identity), _read_object(self._token)
+        worker_id, machine = saved.get("worker_id"), saved.get("machine_id")
+        if not isinstance(worker_id, str) or not isinstance(machine, str) or not worker_id:
             return None
-        return SavedIdentity(
-            worker_id=worker_id,
-            machine_id=machine_id,
-            heartbeat_interval_seconds=interval
+        interval = saved.get("heartbeat_seconds")
+        worker = Worker(
+            id=worker_id,
+            machine_id=machine,
+            heartbeat_seconds=float(interval)
             if isinstance(interval, int | float)
-            else 30.0,
+            else None,
+        )
+        token = secret.get("token")
+        # A token that names another worker is from before a crash between the two files.
+        if secret.get("worker_id") != worker_id or not isinstance(token, str):
+            return worker
+        return replace(
+            worker, token=token, token_expires_at=_time(secret.get("expires_at"))
         )
 
-    def read_token(self) -> SavedToken | None:
-        """Return the token, if this boot has one."""
-        raw = _read_object(self._token)
-        value, expires_at = raw.get("value"), raw.get("expires_at", "")
-        if not isinstance(value, str) or not value or not isinstance(expires_at, str):
-            return None
-        return SavedToken(value=value, expires_at=expires_at)
-
-    def save(self, identity: SavedIdentity, token: SavedToken) -> None:
+    def save(self, worker: Worker) -> None:
         """Write both; raises `StorageError`."""
-        replace_file(self._identity, _json(asdict(identity)), mode=0o600)
-        replace_file(self._token, _json(asdict(token)), mode=0o600)
+        identity = {
+            "worker_id": worker.id,
+            "machine_id": worker.machine_id,
+            "heartbeat_seconds": worker.heartbeat_seconds,
+        }
+        expires = worker.token_expires_at
+        secret = {
+            "worker_id": worker.id,
+            "token": worker.token,
+            "expires_at": expires.isoformat() if expires else None,
+        }
+        replace_file(self._identity, _json(identity), mode=0o600)
+        replace_file(self._token, _json(secret), mode=0o600)
+
+
+def _time(value: object) -> datetime | None:
+    with suppress(TypeError, ValueError):
+        moment = datetime.fromisoformat(value)  # type: ignore[arg-type] # suppressed
+        return moment if moment.tzinfo else None
+    return None
 
 
 def _read_object(path: Path) -> Mapping[str, object]:

@@ -60,9 +60,8 @@ class Journal:
                 if row is None:
                     self._insert(run, mutation, now)
                     continue
-                state = State(row["state"])
-                if state not in (*OWED, *UNDECIDED):
-                    self._move(run, mutation.id, state, Step.REDELIVER)
+                if State(row["state"]) not in (*OWED, *UNDECIDED):
+                    self._step(run, mutation.id, Step.REDELIVER)
                 if row["digest"] != mutation.digest:
                     run("UPDATE mutations SET is_conflict = 1 WHERE id = ?", (mutation.id,))
                     conflicts.append(mutation)
@@ -122,13 +121,13 @@ class Journal:
     ) -> None:
         """Record what the file will become and, of those refused, the outcome."""
         with self._database.transaction() as run:
-            run("DELETE FROM changes WHERE is_made = 0")
+            self._abandon(run)
             for planned in plan:
                 if planned.error:
                     self._decide(run, planned.id, Step.REJECT, now, planned.error)
                     continue
                 if planned.id:
-                    self._intend(run, planned.id)
+                    self._step(run, planned.id, Step.INTEND)
                 if planned.edits:
                     self._insert_change(run, planned, before, after, now)
             if before.text != after.text:
@@ -139,10 +138,15 @@ class Journal:
             run("INSERT OR REPLACE INTO meta VALUES ('digest_before', ?)", (before.digest,))
             run("INSERT OR REPLACE INTO meta VALUES ('digest_after', ?)", (after.digest,))
 
-    def _intend(self, run: Run, mutation_id: str) -> None:
-        state = self._state(run, mutation_id)
-        if state is not State.INTENDED:  # meant before, and now meant afresh
-            self._move(run, mutation_id, state, Step.INTEND)
+    def _abandon(self, run: Run) -> None:
+        """Take back an intent that came to nothing, so that there is ever only one."""
+        for mutation_id in self._intended(run):
+            self._step(run, mutation_id, Step.ABANDON)
+        run("DELETE FROM changes WHERE is_made = 0")
+
+    def _intended(self, run: Run) -> list[str]:
+        rows = run("SELECT id FROM mutations WHERE state = ?", (State.INTENDED,))
+        return [row["id"] for row in rows.fetchall()]
 
     def _insert_change(
         self,
@@ -173,13 +177,25 @@ class Journal:
         found = {row["key"]: row["value"] for row in rows}
         return found.get("digest_before", ""), found.get("digest_after", "")
 
+    def has_intents(self) -> bool:
+        """Whether an intent stands without its outcome."""
+        sql = "SELECT 1 FROM mutations WHERE state = ? LIMIT 1"
+        is_change = "SELECT 1 FROM changes WHERE is_made = 0 LIMIT 1"
+        return bool(
+            self._database.rows(sql, (State.INTENDED,)) or self._database.rows(is_change)
+        )
+
     def record_applied(self, now: datetime) -> None:
-        """Record the outcome of everything intended: the new text is on disk."""
+        """Record that the intent is on disk: the outcome of all that is in it."""
         with self._database.transaction() as run:
-            intended = run("SELECT id FROM mutations WHERE state = ?", (State.INTENDED,))
-            for row in intended.fetchall():
-                self._decide(run, row["id"], Step.APPLY, now)
+            for mutation_id in self._intended(run):
+                self._decide(run, mutation_id, Step.APPLY, now)
             run("UPDATE changes SET is_made = 1 WHERE is_made = 0")
+
+    def land(self) -> None:
+        """Note that what was in flight did not kill the daemon."""
+        with self._database.transaction() as run:
+            run("UPDATE mutations SET flight = 0 WHERE flight > 0")
 
     def reject(self, mutation_id: str, error: str, now: datetime) -> None:
         """Record that one mutation failed."""
@@ -189,22 +205,17 @@ class Journal:
     def _decide(
         self, run: Run, mutation_id: str, step: Step, now: datetime, error: str = ""
     ) -> None:
-        self._move(run, mutation_id, self._state(run, mutation_id), step)
+        self._step(run, mutation_id, step)
         run(
             "UPDATE mutations SET error = ?, decided_at = ?, flight = 0, is_suspect = 0"
             " WHERE id = ?",
             (error, _iso(now), mutation_id),
         )
 
-    def _state(self, run: Run, mutation_id: str) -> State:
+    def _step(self, run: Run, mutation_id: str, step: Step) -> None:
         row = run("SELECT state FROM mutations WHERE id = ?", (mutation_id,)).fetchone()
-        return State(row["state"])
-
-    def _move(self, run: Run, mutation_id: str, state: State, step: Step) -> None:
-        run(
-            "UPDATE mutations SET state = ? WHERE id = ?",
-            (advance(state, step), mutation_id),
-        )
+        state = advance(State(row["state"]), step)
+        run("UPDATE mutations SET state = ? WHERE id = ?", (state, mutation_id))
 
     # -- acknowledging --
 
@@ -222,19 +233,22 @@ class Journal:
             ),
         )
 
+    def owes(self, op: str) -> bool:
+        """Whether a mutation of this op awaits its outcome, or the platform its ack."""
+        sql = "SELECT 1 FROM mutations WHERE op = ? AND state IN (?, ?, ?, ?) LIMIT 1"
+        return bool(self._database.rows(sql, (op, *UNDECIDED, *OWED)))
+
     def confirm(self, ids: Sequence[str], now: datetime) -> None:
         """Record that a beat carrying these outcomes was answered."""
         if not ids:
             return
         with self._database.transaction() as run:
             for mutation_id in ids:
-                state = self._state(run, mutation_id)
-                if state in OWED:
-                    self._move(run, mutation_id, state, Step.CONFIRM)
-                    run(
-                        "UPDATE mutations SET acked_at = ? WHERE id = ?",
-                        (_iso(now), mutation_id),
-                    )
+                self._step(run, mutation_id, Step.CONFIRM)
+                run(
+                    "UPDATE mutations SET acked_at = ? WHERE id = ?",
+                    (_iso(now), mutation_id),
+                )
 
     # -- looking --
 

@@ -41,9 +41,7 @@ def key_caller(ledger: Ledger, bearer: str | None) -> Caller:
     digest = key_digest(bearer or "")
     for key in ledger.tables.keys.values():
         if key.digest == digest and not key.is_revoked:
-            return Caller(
-                org_id=key.org_id, key_id=key.id, actor=key.owner, role=key.role
-            )
+            return Caller(org_id=key.org_id, key_id=key.id, actor=key.owner, role=key.role)
     raise unauthorized()
 
 

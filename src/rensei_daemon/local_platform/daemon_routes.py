@@ -18,9 +18,7 @@ from rensei_daemon.local_platform.state import State
 from rensei_daemon.local_platform.streams import EventStream, LiveStream
 
 
-def _audited(
-    state: State, caller: Caller, action: str, **detail: Any
-) -> BackgroundTask:
+def _audited(state: State, caller: Caller, action: str, **detail: Any) -> BackgroundTask:
     async def write() -> None:
         state.log(caller.org_id, caller.actor, action, detail)
 

@@ -88,9 +88,7 @@ class Faults:
                 await app(scope, receive, send)
                 return
             body = await _body(receive)
-            response = Response(
-                fault.body, fault.status, fault.headers, fault.content_type
-            )
+            response = Response(fault.body, fault.status, fault.headers, fault.content_type)
             await response(scope, receive, send)
             fault.served.append(body)
             self._on_change()

@@ -209,9 +209,7 @@ _SNAPSHOT = _operation(
     ),
     security=[KEY],
     errors=(400, 401, 403),
-    body=_object(
-        {"orgId": TEXT}, {"projectId": TEXT, "envName": TEXT, "sessionId": TEXT}
-    ),
+    body=_object({"orgId": TEXT}, {"projectId": TEXT, "envName": TEXT, "sessionId": TEXT}),
 )
 _SNAPSHOT["responses"]["307"] = {
     "description": "A stale runtime token is sent to the login page.",

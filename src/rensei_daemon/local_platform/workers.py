@@ -48,9 +48,7 @@ def register(ledger: Ledger, caller: Caller, registration: Registration) -> Work
     return worker
 
 
-def _matching_host(
-    ledger: Ledger, org_id: str, registration: Registration
-) -> Host | None:
+def _matching_host(ledger: Ledger, org_id: str, registration: Registration) -> Host | None:
     """Find the host's row: a row made in advance has a name and no machine yet."""
     hosts = [host for host in ledger.tables.hosts.values() if host.org_id == org_id]
     machine_id = registration.machine_id

@@ -1,5 +1,7 @@
-"""What the daemon asks the platform: beats and snapshots, one call each."""
+"""What the daemon asks the platform: beats, snapshots and streams, one call each."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import quote
 
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
@@ -9,6 +11,7 @@ from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.platform_api.stream import EventStream, open_stream
 from rensei_daemon.platform_api.wire import Snapshot
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
@@ -72,3 +75,18 @@ class PlatformClient:
             lambda key: self._http.call("POST", SNAPSHOT, bearer=key, body=body)
         )
         return wire.snapshot(answer.body, answered_at=answer.date or self._http.now())
+
+    @asynccontextmanager
+    async def stream(self, session_id: str) -> AsyncIterator[EventStream]:
+        """Connect to the session's rotate-stream with the key, read again if refused.
+
+        Raises what `open_stream` raises.
+        """
+        key = self._identity.key
+        async with AsyncExitStack() as stack:
+            stream = await key.ask(
+                lambda bearer: stack.enter_async_context(
+                    open_stream(self._http, session_id, bearer)
+                )
+            )
+            yield stream

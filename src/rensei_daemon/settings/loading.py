@@ -122,8 +122,7 @@ def _placed(
         else:
             inside.append((written.find(where), what))
     return outside + [
-        Problem(f"{path}:{line}:{column}", what)
-        for (line, column), what in sorted(inside)
+        Problem(f"{path}:{line}:{column}", what) for (line, column), what in sorted(inside)
     ]
 
 

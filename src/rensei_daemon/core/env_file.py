@@ -1,0 +1,22 @@
+"""A session's values as the text of an env file.
+
+systemd's `EnvironmentFile=` and the POSIX shell's `.` read the same double-quoted
+string the same way: a backslash protects `"`, `\\`, `$` and a backquote, and everything
+else, line breaks included, stands for itself.
+"""
+
+import re
+from collections.abc import Mapping
+
+_SPECIAL = re.compile(r'["\\$`]')
+
+
+def render_env_file(env: Mapping[str, str]) -> str:
+    """Spell `NAME="value"` lines, sorted by name."""
+    return "".join(
+        f'{name}="{_SPECIAL.sub(_escaped, value)}"\n' for name, value in sorted(env.items())
+    )
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "\\" + found[0]

@@ -1,0 +1,27 @@
+"""Groups of this host, and whether this process may give files to them."""
+
+import getpass
+import grp
+import os
+
+from rensei_daemon.errors import SettingsError
+
+
+def group_id(name: str) -> int:
+    """Return the group's number.
+
+    Raises `SettingsError` for a group that does not exist, or that this user is not in
+    and could therefore not give a file to.
+    """
+    try:
+        gid = grp.getgrnam(name).gr_gid
+    except KeyError:
+        hint = f"make it: groupadd --system {name}"
+        raise SettingsError(f"there is no group {name} on this host", hint=hint) from None
+    if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
+        raise SettingsError(
+            f"the daemon's user {getpass.getuser()} is not in the group {name}",
+            hint=f"add SupplementaryGroups={name} to the unit (systemctl edit "
+            "rensei-daemon), then restart it",
+        )
+    return gid

@@ -1,0 +1,60 @@
+"""The daemon's two directories, and the lock that makes them one daemon's."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rensei_daemon.disk.atomic import storage_errors
+from rensei_daemon.errors import StateInUseError
+
+STATE_MODE = 0o700
+RUNTIME_MODE = 0o711
+"""Others may pass through to a file they are let into; each file is its own gate."""
+
+
+def prepare_directory(path: Path, *, mode: int) -> None:
+    """Make the directory, or give an existing one of ours its mode; raises `StorageError`."""
+    with storage_errors(path):
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(mode)
+
+
+@contextmanager
+def state_lock(path: Path) -> Iterator[None]:
+    """Hold the state directory; raises `StateInUseError` when another daemon does.
+
+    The kernel lets go when the process ends, however it ends.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with storage_errors(path):
+        descriptor = os.open(path, flags, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            raise StateInUseError(
+                f"another rensei-daemon{f' (pid {holder})' if holder else ''} "
+                f"holds {path.parent}",
+                hint="stop it first, or give this one its own [paths]",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_tmpfs(path: Path) -> bool:
+    """Whether the directory lives in memory, as far as /proc/mounts tells."""
+    longest, kind = "", ""
+    resolved = f"{path.resolve()}/"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, file_system, *_ = line.split(" ")
+        prefix = mount.rstrip("/") + "/"
+        if resolved.startswith(prefix) and len(prefix) >= len(longest):
+            longest, kind = prefix, file_system
+    return kind in ("tmpfs", "ramfs")

@@ -1,0 +1,183 @@
+"""The configuration in force: the last text of the file that could be used.
+
+Two things bring a new one: a person's edit, found by `watch` or asked for by a reload,
+and the daemon's own (`tasks.mutations`). Either way it passes here, once, and whoever
+lives by it is told. A text that cannot be used changes nothing; the last good one stays
+in force, also across a reboot.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from rensei_daemon.core.admission import AdmissionReport, report
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.document import Document
+from rensei_daemon.core.lines import ConfigLine, ProjectsLine
+from rensei_daemon.disk.atomic import replace_file
+from rensei_daemon.disk.config import ConfigFile, Stamp
+from rensei_daemon.errors import RenseiError, SettingsError, StorageError
+from rensei_daemon.settings.loading import is_blank
+from rensei_daemon.settings.model import Settings
+
+WATCH_SECONDS = 0.5
+STILL_SECONDS = 0.25
+
+Load = Callable[[str], Settings]
+"""Text to settings, with the environment and the command line laid over it."""
+
+_log = structlog.get_logger()
+
+
+class Configuration:
+    """Holds the text and settings in force; told of new ones, tells its listeners."""
+
+    def __init__(
+        self,
+        file: ConfigFile,
+        *,
+        last_good: Path,
+        load: Load,
+        document: Document,
+        settings: Settings,
+    ) -> None:
+        self.file = file
+        self.document = document
+        self.settings = settings
+        self._started_with = settings
+        self._last_good = last_good
+        self._load = load
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have the listener called after each change of what is in force."""
+        self._listeners.append(listener)
+
+    @property
+    def report(self) -> AdmissionReport:
+        """The allowlist as the platform is told it."""
+        return report(
+            self.document.tree.get("projects", {}), mode=self.settings.admission.mode
+        )
+
+    def check(self, document: Document) -> Settings:
+        """Return the settings a text would give; raises `SettingsError`."""
+        if is_blank(document.text):
+            raise SettingsError(f"{self.file.path}: the file is empty")
+        return self._load(document.text)
+
+    def adopt(self, document: Document, settings: Settings, board: Board) -> None:
+        """Put a text that was checked in force."""
+        # A file that is mended is news also when it says what was in force all along.
+        is_news = document.text != self.document.text or not board.config.valid
+        self.document, self.settings = document, settings
+        self.post(board)
+        if is_news:
+            for listener in self._listeners:
+                listener()
+
+    def post(self, board: Board) -> None:
+        """Say on the board that what is in force is what is on disk."""
+        projects = self.settings.projects.values()
+        enabled = sum(project.enabled for project in projects)
+        board.post(ConfigLine(path=str(self.file.path), digest=self.document.digest))
+        board.post(ProjectsLine(enabled=enabled, disabled=len(projects) - enabled))
+        needs = restart_needed(self._started_with, self.settings)
+        if needs:
+            board.raise_alarm(
+                Code.CONFIG_RESTART_NEEDED,
+                f"{', '.join(needs)} changed, which takes effect at the next start",
+                hint="systemctl restart rensei-daemon",
+                now=datetime.now(UTC),
+            )
+        else:
+            board.clear(Code.CONFIG_RESTART_NEEDED)
+
+    def refuse(self, error: RenseiError, board: Board) -> None:
+        """Say on the board that what is on disk cannot be used."""
+        board.post(
+            ConfigLine(
+                path=str(self.file.path),
+                digest=self.document.digest,
+                valid=False,
+                error=str(error),
+                hint=error.hint,
+                since=board.config.since or datetime.now(UTC),
+            )
+        )
+
+    def keep_last_good(self) -> None:
+        """Write down the text in force; blocks. A full disk is not this one's to report."""
+        try:
+            replace_file(self._last_good, self.document.text.encode(), mode=0o600)
+        except StorageError as error:
+            _log.warning("config.last_good_not_kept", error=str(error))
+
+
+async def reload(configuration: Configuration, board: Board) -> None:
+    """Read the file and put it in force; raises `SettingsError` when it cannot be used."""
+    try:
+        document, settings = await anyio.to_thread.run_sync(_read, configuration)
+    except RenseiError as error:
+        if board.config.valid or board.config.error != str(error):
+            _log.warning("config.refused", error=str(error), hint=error.hint)
+        configuration.refuse(error, board)
+        raise
+    is_new = document.text != configuration.document.text
+    configuration.adopt(document, settings, board)
+    if is_new:
+        _log.info(
+            "config.reloaded", path=str(configuration.file.path), digest=document.digest
+        )
+        await anyio.to_thread.run_sync(configuration.keep_last_good)
+
+
+def _read(configuration: Configuration) -> tuple[Document, Settings]:
+    document = configuration.file.read()
+    return document, configuration.check(document)
+
+
+async def watch(configuration: Configuration, board: Board) -> None:
+    """Reload whenever a person has changed the file, once it lies still; never returns."""
+    seen: Stamp | None = None
+    while True:
+        stamp = await anyio.to_thread.run_sync(configuration.file.stamp)
+        if stamp != seen:
+            await anyio.sleep(STILL_SECONDS)
+            again = await anyio.to_thread.run_sync(configuration.file.stamp)
+            if again != stamp or await anyio.to_thread.run_sync(
+                configuration.file.is_being_written
+            ):
+                continue
+            seen = stamp
+            try:
+                await reload(configuration, board)
+            except RenseiError:
+                continue  # the board and the log have it
+        await anyio.sleep(WATCH_SECONDS)
+
+
+def restart_needed(started_with: Settings, now: Settings) -> list[str]:
+    """Name the keys whose new values only a restart brings into effect."""
+    keys = (
+        ("platform", "url"),
+        ("platform", "ca_file"),
+        ("machine", "name"),
+        ("control", "group"),
+        ("metrics", "listen"),
+        ("log", "format"),
+        ("log", "file"),
+        ("paths", "state"),
+        ("paths", "runtime"),
+    )
+    return [
+        f"{section}.{key}"
+        for section, key in keys
+        if getattr(getattr(started_with, section), key)
+        != getattr(getattr(now, section), key)
+    ]

@@ -1,0 +1,216 @@
+"""The heartbeat: tell the platform how this host is, and bring back what it wants.
+
+It takes its pace from the platform, its acks from the journal, and its report from the
+configuration in force; what it brings goes to the mutations' inbox. The first beat goes
+out at once, a beat follows whenever there is an outcome to tell, and none of it ever
+gives up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
+from rensei_daemon.core.host import HostStatus
+from rensei_daemon.core.lines import PoolLine
+from rensei_daemon.core.mutation import Op
+from rensei_daemon.disk.host import LoadMeter, load_average
+from rensei_daemon.disk.journal import Journal
+from rensei_daemon.errors import (
+    PlatformError,
+    RefusedError,
+    StorageError,
+    TransientError,
+    UnauthorizedError,
+)
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.mutations import Inbox, mutations_line
+
+JITTER = 0.1
+"""Beats are this far from their interval at most, so that hosts spread out."""
+
+Draw = Callable[[float, float], float]
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class Heart:
+    """What beats need, and what one remembers of the last."""
+
+    client: PlatformClient
+    identity: Identity
+    journal: Journal
+    configuration: Configuration
+    board: Board
+    inbox: Inbox
+    meter: LoadMeter
+    status: str = "idle"
+    reported: tuple[str, str] = ("", "")
+    """(worker id, hash) of the last report the platform answered."""
+    host_status: HostStatus | None = None
+
+    @property
+    def interval_seconds(self) -> float:
+        """The pace in force: the platform's, held to its limits, or the file's."""
+        worker = self.identity.worker
+        named = worker.heartbeat_seconds if worker else None
+        return self.configuration.settings.interval_seconds(named)
+
+    async def beat(self) -> None:
+        """Send one beat and take in its answer; raises what the platform or disk does."""
+        acks = await anyio.to_thread.run_sync(self.journal.owed)
+        owes_pool = await anyio.to_thread.run_sync(self.journal.owes, Op.POOL_DELETED)
+        report = self.configuration.report
+        in_full = self.reported != (self.identity.worker_id, report.hash)
+        beat = Beat(
+            status=self.status,
+            active_count=0,
+            max_sessions=self.configuration.settings.machine.max_sessions,
+            load=self.meter.read(),
+            load_average=load_average(),
+            report=report,
+            report_in_full=in_full,
+            acks=acks,
+        )
+        answer = await self.client.heartbeat(beat)
+        if in_full or answer.worker_id == self.identity.worker_id == self.reported[0]:
+            # Only now: a report that never got through must be sent in full again, and
+            # a new worker is told everything.
+            self.reported = (answer.worker_id, report.hash)
+        await self._confirm(acks)
+        self._take(answer, pool_may_be_restored=not owes_pool)
+
+    async def _confirm(self, acks: Acks) -> None:
+        if acks.ids:
+            now = datetime.now(UTC)
+            await anyio.to_thread.run_sync(self.journal.confirm, acks.ids, now)
+            self.board.post(await anyio.to_thread.run_sync(mutations_line, self.journal))
+            _log.info("outcomes.acked", applied=acks.applied, failed=len(acks.failures))
+
+    def _take(self, answer: BeatAnswer, *, pool_may_be_restored: bool) -> None:
+        if answer.host_status is not None and answer.host_status != self.host_status:
+            self.host_status = answer.host_status
+            _log.info(
+                "host.status_changed",
+                status=answer.host_status.status,
+                action=answer.host_status.recommended_action,
+            )
+        is_ok = answer.host_status is not None and answer.host_status.is_ok
+        has_pool = self.configuration.settings.pool is not None
+        self.inbox.put(
+            answer.pending, pool_is_ok=is_ok and has_pool and pool_may_be_restored
+        )
+        self.post_pool()
+
+    def post_pool(self) -> None:
+        """Say what has become of the pool: by the file, else by the platform's word."""
+        pool = self.configuration.settings.pool
+        said = self.host_status
+        if pool is not None:
+            line = PoolLine(
+                status=pool.status or "deleted",
+                id=pool.id,
+                reason=pool.reason,
+                candidates=pool.candidates,
+                since=pool.since,
+            )
+        elif said is not None and said.suspends_claiming:
+            since = None if self.board.pool.is_ok else self.board.pool.since
+            line = PoolLine(
+                status=said.name.removeprefix("pool_"),
+                candidates=said.candidate_pool_ids,
+                action=said.recommended_action or None,
+                since=since or datetime.now(UTC),
+            )
+        else:
+            line = PoolLine()
+        self.board.post(line)
+
+
+async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
+    """Beat for ever; `hurry` asks for the next one at once, but never two in a second."""
+    heart.configuration.on_change(heart.post_pool)
+    failures = 0
+    while True:
+        started = anyio.current_time()
+        try:
+            await heart.beat()
+        except (PlatformError, StorageError) as error:
+            failures += 1
+            _note_failure(heart, error)
+            delay = _retry_delay(error, failures, heart.interval_seconds, draw)
+        else:
+            failures = 0
+            _note_success(heart)
+            delay = heart.interval_seconds * draw(1 - JITTER, 1 + JITTER)
+        await hurry.heard(within=delay)
+        soonest = started + min(1.0, heart.interval_seconds)
+        await anyio.sleep(max(0.0, soonest - anyio.current_time()))
+
+
+def _retry_delay(
+    error: PlatformError | StorageError, failures: int, interval: float, draw: Draw
+) -> float:
+    if not isinstance(error, TransientError):
+        return interval * draw(1 - JITTER, 1 + JITTER)
+    if error.retry_after is not None:
+        return error.retry_after * draw(1.0, 1.2)
+    return min(interval, 2.0 ** min(failures - 1, 32)) * draw(0.5, 1.5)
+
+
+def _note_success(heart: Heart) -> None:
+    board = heart.board
+    if board.heartbeat.consecutive_failures:
+        _log.info("heartbeat.recovered", failures=board.heartbeat.consecutive_failures)
+    for code in (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.STORAGE):
+        board.clear(code, "heartbeat")
+    board.post(replace(board.worker, worker_id=heart.identity.worker_id))
+    board.post(
+        replace(
+            board.heartbeat,
+            interval_seconds=heart.interval_seconds,
+            last_ok_at=datetime.now(UTC),
+            consecutive_failures=0,
+            last_error=None,
+        )
+    )
+
+
+def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
+    board, now = heart.board, datetime.now(UTC)
+    failures = board.heartbeat.consecutive_failures + 1
+    if failures == 1 or board.heartbeat.last_error != str(error):
+        _log.warning("heartbeat.failed", error=str(error), hint=error.hint)
+    alarm = _alarm_for(error)
+    if alarm is not None:
+        board.raise_alarm(alarm, str(error), hint=error.hint, now=now, subject="heartbeat")
+    board.post(
+        replace(
+            board.heartbeat,
+            interval_seconds=heart.interval_seconds,
+            consecutive_failures=failures,
+            last_error=str(error),
+        )
+    )
+
+
+def _alarm_for(error: PlatformError | StorageError) -> Code | None:
+    match error:
+        case UnauthorizedError():
+            return Code.UNAUTHORIZED
+        case RefusedError(status=403):
+            return Code.FORBIDDEN
+        case StorageError():
+            return Code.STORAGE
+        case _:
+            return None

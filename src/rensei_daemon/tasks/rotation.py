@@ -1,0 +1,354 @@
+"""One session's credentials: kept fresh, swapped whole, handed over at once.
+
+::
+
+    snapshots ─┐                                   ┌─▶ delivery (env file, …)
+               ├─▶ values ─▶ next generation ──────┼─▶ delivery
+    stream  ───┘   (memory only, sole writer)      └─▶ …
+
+Three lanes run for as long as the session exists. The stream says what changed, or that
+something did. The snapshots are the truth, and make good whatever a stream missed: one
+is taken at the start, after every connect, for every event nobody understood, when the
+last one grows old, and on a clock while there is no stream. The deliveries each carry
+the newest generation, one at a time; what was overtaken is never delivered.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import structlog
+
+from rensei_daemon.core.backoff import Backoff
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.credential import Credentials, accept, difference
+from rensei_daemon.core.lines import ConsumerLine, SessionLine, StreamState
+from rensei_daemon.core.session import Session
+from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.errors import (
+    DeliveryError,
+    PlatformError,
+    RefusedError,
+    TransientError,
+    UnauthorizedError,
+)
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.stream import EventStream, Update
+from rensei_daemon.tasks.bell import Bell
+
+POLL_SECONDS = 60.0
+"""How often a snapshot is taken while the stream is not live."""
+SLOW_POLL_SECONDS = 300.0
+"""How often once it has been down for long, or the platform has no stream for us."""
+LONG_DOWN_SECONDS = 600.0
+STEADY_SECONDS = 60.0
+"""A stream that was up this long has recovered; its backoff starts anew."""
+EARLY_SECONDS = 30.0
+"""A snapshot is taken this long before the last one must not be used any more."""
+
+RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
+
+Draw = Callable[[float, float], float]
+
+
+class Rotation:
+    """One session, from the platform to its deliveries."""
+
+    def __init__(
+        self,
+        session: Session,
+        deliveries: Sequence[Delivery],
+        *,
+        client: PlatformClient,
+        board: Board,
+        draw: Draw,
+    ) -> None:
+        self.session = session
+        self.credentials = Credentials()
+        self._deliveries = {delivery: Bell() for delivery in deliveries}
+        self._client = client
+        self._board = board
+        self._draw = draw
+        self._log = structlog.get_logger().bind(session=session.id)
+
+        now = datetime.now(UTC)
+        self._line = SessionLine(id=session.id, since=now, added_at=now)
+        self._consumers = {d: ConsumerLine(kind=d.kind, name=d.name) for d in deliveries}
+
+        self._reconsider = Bell()
+        self._is_snapshot_wanted = True
+        self._next_refresh = 0.0
+        self._next_poll = 0.0
+        self._stream_down_since = anyio.current_time()
+        self._is_stream_refused = False
+        self._arrived_in_flight: dict[str, str] | None = None
+        """What the stream said while a snapshot was on its way; None: none is."""
+
+    async def run(self) -> None:
+        """Keep the session until cancelled."""
+        self._post()
+        async with anyio.create_task_group() as lanes:
+            lanes.start_soon(self._keep_snapshots, name=f"snapshots of {self.session.id}")
+            lanes.start_soon(self._keep_stream, name=f"stream of {self.session.id}")
+            for delivery, changed in self._deliveries.items():
+                lanes.start_soon(
+                    self._keep_delivered, delivery, changed, name=delivery.name
+                )
+
+    async def withdraw(self) -> None:
+        """Take back what was delivered: the session is gone from the configuration."""
+        for delivery in self._deliveries:
+            await delivery.withdraw()
+
+    def want_snapshot(self) -> None:
+        """Have a snapshot taken now."""
+        self._is_snapshot_wanted = True
+        self._reconsider.ring()
+
+    # -- snapshots --
+
+    async def _keep_snapshots(self) -> None:
+        retry = RETRY
+        while True:
+            while not self._is_snapshot_wanted and (wait := self._seconds_until_due()) > 0:
+                await self._reconsider.heard(within=wait)
+            self._is_snapshot_wanted = False
+            try:
+                await self._take_snapshot()
+            except PlatformError as error:
+                self._note_refusal("snapshot", error)
+                retry = _lane(error, retry)
+                delay, retry = retry.next(self._draw, at_least=_asked_wait(error))
+                self._next_refresh = anyio.current_time() + max(delay, 0.5)
+            else:
+                retry = RETRY
+                self._clear_refusals("snapshot")
+
+    async def _take_snapshot(self) -> None:
+        self._arrived_in_flight = {}
+        try:
+            snapshot = await self._client.snapshot(self.session)
+            # The stream may have overtaken the snapshot, or been overtaken by it. What it
+            # said stands for now, and another snapshot tells which was newer.
+            overtaken = self._arrived_in_flight
+        finally:
+            self._arrived_in_flight = None
+        if overtaken:
+            self._is_snapshot_wanted = True
+        now = anyio.current_time()
+        self._next_refresh = now + snapshot.refresh_in_seconds
+        self._schedule_poll()
+        until = None
+        if snapshot.refresh_until is not None:
+            # By our own clock, so that a skewed one cannot make good data look old.
+            seconds = snapshot.refresh_in_seconds + EARLY_SECONDS
+            until = datetime.now(UTC) + timedelta(seconds=seconds)
+        accepted = accept(snapshot.env)
+        self._line = replace(
+            self._line,
+            refresh_until=until,
+            dropped_names=tuple(sorted({*accepted.dropped, *snapshot.dropped})),
+        )
+        self._swap(self.credentials.replaced({**accepted.env, **overtaken}), "snapshot")
+
+    def _seconds_until_due(self) -> float:
+        due = self._next_refresh
+        if self._line.stream is not StreamState.LIVE:
+            due = min(due, self._next_poll)
+        return due - anyio.current_time()
+
+    def _schedule_poll(self) -> None:
+        now = anyio.current_time()
+        is_long_down = now - self._stream_down_since >= LONG_DOWN_SECONDS
+        seconds = (
+            SLOW_POLL_SECONDS if is_long_down or self._is_stream_refused else POLL_SECONDS
+        )
+        self._next_poll = now + seconds * self._draw(0.9, 1.1)
+
+    # -- stream --
+
+    async def _keep_stream(self) -> None:
+        retry = RETRY
+        while True:
+            opened = anyio.current_time()
+            at_least = 0.0
+            try:
+                async with self._client.stream(self.session.id) as stream:
+                    await self._listen(stream)
+                    at_least = stream.retry_seconds or 0.0
+            except PlatformError as error:
+                self._stream_lost(error)
+                retry = _lane(error, retry)
+                at_least = _asked_wait(error)
+            else:
+                self._stream_lost(None)
+            if anyio.current_time() - opened >= STEADY_SECONDS:
+                retry = RETRY
+            delay, retry = retry.next(self._draw, at_least=at_least)
+            await anyio.sleep(delay)
+
+    async def _listen(self, stream: EventStream) -> None:
+        self._clear_refusals("stream")
+        self._is_stream_refused = False
+        self._set_stream(StreamState.LIVE)
+        self._log.info("stream.connected")
+        self.want_snapshot()
+        async for event in stream:
+            if isinstance(event, Update):
+                self._update(event.delta)
+            else:
+                self._log.warning("stream.event_not_understood", reason=event.reason)
+                self.want_snapshot()
+
+    def _stream_lost(self, error: PlatformError | None) -> None:
+        was_live = self._line.stream is StreamState.LIVE
+        if was_live:
+            self._stream_down_since = anyio.current_time()
+            self._set_stream(StreamState.INTERRUPTED)
+            reason = str(error) if error else "it has reached its maximum age"
+            self._log.info("stream.lost", reason=reason)
+        if isinstance(error, RefusedError) and error.status in (204, 404):
+            self._is_stream_refused = True
+        if error is not None:
+            self._note_refusal("stream", error)
+        if was_live:
+            self._schedule_poll()
+            self._reconsider.ring()
+
+    def _set_stream(self, state: StreamState) -> None:
+        self._line = replace(self._line, stream=state, since=datetime.now(UTC))
+        self._post()
+
+    # -- values --
+
+    def _update(self, delta: Mapping[str, str]) -> None:
+        accepted = accept(delta)
+        if accepted.dropped:
+            names = {*self._line.dropped_names, *accepted.dropped}
+            self._line = replace(self._line, dropped_names=tuple(sorted(names)))
+        if self._arrived_in_flight is not None:
+            self._arrived_in_flight.update(accepted.env)
+        if self.credentials.generation == 0:
+            # A delta alone is not the session's values; the snapshot under way is.
+            self.want_snapshot()
+        else:
+            self._swap(self.credentials.updated(accepted.env), "stream")
+
+    def _swap(self, credentials: Credentials, source: str) -> None:
+        before, self.credentials = self.credentials, credentials
+        self._line = replace(
+            self._line,
+            generation=credentials.generation,
+            refreshed_at=datetime.now(UTC),
+            names=tuple(sorted(credentials.env)),
+        )
+        self._post()
+        if credentials is before:
+            return
+        changed = difference(before, credentials)
+        self._log.info(
+            "credentials.changed",
+            generation=credentials.generation,
+            names=changed.names,
+            source=source,
+        )
+        for bell in self._deliveries.values():
+            bell.ring()
+
+    # -- deliveries --
+
+    async def _keep_delivered(self, delivery: Delivery, changed: Bell) -> None:
+        delivered, retry = Credentials(), RETRY
+        wait: float | None = None
+        while True:
+            await changed.heard(within=wait)
+            newest = self.credentials
+            try:
+                await delivery.deliver(newest, difference(delivered, newest))
+            except DeliveryError as error:
+                self._note_failed_delivery(delivery, error)
+                wait, retry = retry.next(self._draw)
+                continue
+            delivered, retry, wait = newest, RETRY, None
+            self._board.clear(Code.DELIVERY_FAILED, self._subject(delivery))
+            line = replace(self._consumers[delivery], generation=newest.generation)
+            self._consumers[delivery] = line
+            self._post()
+            self._log.info(
+                "credentials.delivered",
+                kind=delivery.kind,
+                to=delivery.name,
+                generation=newest.generation,
+            )
+
+    def _note_failed_delivery(self, delivery: Delivery, error: DeliveryError) -> None:
+        if (Code.DELIVERY_FAILED, self._subject(delivery)) not in self._board.alarms:
+            self._log.warning("delivery.failed", kind=delivery.kind, error=str(error))
+        self._board.raise_alarm(
+            Code.DELIVERY_FAILED,
+            f"session {self.session.id}: {error}",
+            hint=error.hint,
+            now=datetime.now(UTC),
+            subject=self._subject(delivery),
+        )
+
+    def _subject(self, delivery: Delivery) -> str:
+        return f"{self.session.id}:{delivery.kind}"
+
+    # -- the board --
+
+    def _post(self) -> None:
+        self._line = replace(self._line, consumers=tuple(self._consumers.values()))
+        self._board.post(self._line)
+
+    def _note_refusal(self, lane: str, error: PlatformError) -> None:
+        is_news = not any(
+            (code, self._lane_subject(lane)) in self._board.alarms for code in _REFUSALS
+        )
+        if isinstance(error, TransientError) or is_news:
+            self._log.warning(f"{lane}.failed", error=str(error), hint=error.hint)
+        code = _alarm_for(error)
+        if code is not None:
+            self._board.raise_alarm(
+                code,
+                f"session {self.session.id}: {error}",
+                hint=error.hint,
+                now=datetime.now(UTC),
+                subject=self._lane_subject(lane),
+            )
+
+    def _clear_refusals(self, lane: str) -> None:
+        for code in _REFUSALS:
+            self._board.clear(code, self._lane_subject(lane))
+
+    def _lane_subject(self, lane: str) -> str:
+        return f"{self.session.id}:{lane}"
+
+
+_REFUSALS = (Code.UNAUTHORIZED, Code.FORBIDDEN)
+
+
+def _alarm_for(error: PlatformError) -> Code | None:
+    match error:
+        case UnauthorizedError():
+            return Code.UNAUTHORIZED
+        case RefusedError(status=403):
+            return Code.FORBIDDEN
+        case _:
+            return None
+
+
+def _lane(error: PlatformError, retry: Backoff) -> Backoff:
+    """Return the retry policy that goes on from here: a refusal takes the slow lane."""
+    cap = (RETRY if isinstance(error, TransientError) else SLOW_RETRY).cap_seconds
+    return replace(retry, cap_seconds=cap)
+
+
+def _asked_wait(error: PlatformError) -> float:
+    """Return how long the platform asked us to wait; for nothing to stream, a long rest."""
+    if isinstance(error, RefusedError) and error.status in (204, 404):
+        return SLOW_POLL_SECONDS
+    return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0
