@@ -1,0 +1,182 @@
+"""Where log events go, and how they look there.
+
+An output renders in the caller's thread (cheap, and the event cannot change meanwhile)
+and writes in the writer's, where waiting hurts nobody. Writing may raise `OSError`: the
+writer counts the loss.
+"""
+
+import os
+import select
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from rensei_daemon.logs.journal import (
+    JOURNAL_SOCKET,
+    JournalSocket,
+    encode,
+    leads_to_journal,
+)
+from rensei_daemon.logs.rendering import Event, render_json, render_line
+from rensei_daemon.logs.rotation import RotatingFile
+
+
+class Output(Protocol):
+    """One place events go to."""
+
+    def render(self, event: Event) -> bytes:
+        """Return what is written for an event."""
+
+    def write(self, rendered: bytes) -> None:
+        """Write it, however long that takes."""
+
+    def close(self) -> None:
+        """Give back what the output holds."""
+
+
+class Console:
+    """Lines for people, on an open descriptor."""
+
+    def __init__(self, descriptor: int, *, colour: bool) -> None:
+        self._descriptor = descriptor
+        self._colour = colour
+
+    def render(self, event: Event) -> bytes:
+        """Return the human line."""
+        return _line(render_line(event, colour=self._colour))
+
+    def write(self, rendered: bytes) -> None:
+        """Write it all."""
+        _write_all(self._descriptor, rendered)
+
+    def close(self) -> None:
+        """Leave the descriptor to its owner."""
+
+
+class JsonLines:
+    """Lines for programs, on an open descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def render(self, event: Event) -> bytes:
+        """Return the JSON line."""
+        return _line(render_json(event))
+
+    def write(self, rendered: bytes) -> None:
+        """Write it all."""
+        _write_all(self._descriptor, rendered)
+
+    def close(self) -> None:
+        """Leave the descriptor to its owner."""
+
+
+class JsonFile:
+    """Lines for programs, in a file that is rotated."""
+
+    def __init__(self, file: RotatingFile) -> None:
+        self._file = file
+
+    def render(self, event: Event) -> bytes:
+        """Return the JSON line."""
+        return _line(render_json(event))
+
+    def write(self, rendered: bytes) -> None:
+        """Append it."""
+        self._file.write(rendered)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Journal:
+    """Entries with fields in systemd's journal; plain text when it does not listen."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._socket = JournalSocket(path)
+        self._descriptor = descriptor
+
+    def render(self, event: Event) -> bytes:
+        """Return the JSON line and the entry, so that either can be written."""
+        return _line(render_json(event)) + encode(event)
+
+    def write(self, rendered: bytes) -> None:
+        """Send the entry, or write the line when there is nobody to send it to."""
+        line, _, entry = rendered.partition(b"\n")
+        try:
+            self._socket.send(entry)
+        except OSError:
+            _write_all(self._descriptor, line + b"\n")
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def choose_outputs(
+    *,
+    format: str,
+    file: Path | None,
+    default_file: Path,
+    environ: Mapping[str, str],
+    stdout: int = 1,
+    stderr: int = 2,
+    journal: Path = JOURNAL_SOCKET,
+) -> list[Output]:
+    """Return where events go for `[log]` and the descriptors this process was given.
+
+    `auto` is a console on a terminal, the journal where stderr leads there, else JSON
+    lines. The file is written when it is named, or when stdout is neither a terminal
+    nor the journal, so that `rensei-daemon logs` has something to read.
+    """
+    if format == "auto":
+        format = _fitting(stderr, environ)
+    outputs: list[Output] = []
+    if format == "console":
+        outputs.append(Console(stderr, colour=_wants_colour(stderr, environ)))
+    elif format == "journal" and journal.exists():
+        outputs.append(Journal(journal, stderr))
+    else:
+        outputs.append(JsonLines(stderr))
+    if file is not None:
+        outputs.append(JsonFile(RotatingFile(file)))
+    elif not _is_terminal(stdout) and not leads_to_journal(stdout, environ):
+        outputs.append(JsonFile(RotatingFile(default_file)))
+    return outputs
+
+
+def _fitting(descriptor: int, environ: Mapping[str, str]) -> str:
+    if _is_terminal(descriptor):
+        return "console"
+    return "journal" if leads_to_journal(descriptor, environ) else "json"
+
+
+def _wants_colour(descriptor: int, environ: Mapping[str, str]) -> bool:
+    return (
+        _is_terminal(descriptor)
+        and not environ.get("NO_COLOR")
+        and environ.get("TERM") != "dumb"
+    )
+
+
+def _is_terminal(descriptor: int) -> bool:
+    with suppress(OSError):
+        return os.isatty(descriptor)
+    return False
+
+
+def _line(text: str) -> bytes:
+    # A lone surrogate has no bytes of its own, but its escape is legal JSON.
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            # Somebody we share the descriptor with made it non-blocking.
+            select.select([], [descriptor], [])

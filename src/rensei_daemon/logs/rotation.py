@@ -1,0 +1,67 @@
+"""A log file that never outgrows its place: the newest lines, and two files before.
+
+`log.jsonl` is the one being written; `log.jsonl.1` came before it, `log.jsonl.2` before
+that. Rotation is a rename, so a reader that holds the old file can finish it.
+"""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+MAX_BYTES = 10 * 1000 * 1000
+FILES = 3
+
+
+def family(path: Path, files: int = FILES) -> list[Path]:
+    """Return the file and its predecessors, newest first."""
+    return [path, *(Path(f"{path}.{age}") for age in range(1, files))]
+
+
+class RotatingFile:
+    """Appends whole lines; opened at the first one, owned by one writer."""
+
+    def __init__(
+        self, path: Path, *, max_bytes: int = MAX_BYTES, files: int = FILES
+    ) -> None:
+        self._family = family(path, files)
+        self._max_bytes = max_bytes
+        self._descriptor: int | None = None
+        self._size = 0
+        self._is_torn = False
+        """Whether the last line lacks its end: a full disk, a death while writing."""
+
+    def write(self, line: bytes) -> None:
+        """Append one line with its line break; raise `OSError` when it cannot be."""
+        if self._descriptor is None:
+            self._descriptor = self._open()
+        if self._size and self._size + len(line) > self._max_bytes:
+            self._descriptor = self._rotate()
+        text = b"\n" + line if self._is_torn else line
+        self._is_torn = True
+        written = os.write(self._descriptor, text)
+        self._size += written
+        if written < len(text):
+            raise OSError("the line was cut short")
+        self._is_torn = False
+
+    def close(self) -> None:
+        """Close the file; a later line opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self._family[0], flags, 0o600)
+        self._size = os.fstat(descriptor).st_size
+        self._is_torn = self._size > 0 and (
+            os.pread(descriptor, 1, self._size - 1) != b"\n"
+        )
+        return descriptor
+
+    def _rotate(self) -> int:
+        self.close()
+        for newer, older in reversed(list(pairwise(self._family))):
+            if newer.exists():
+                newer.replace(older)
+        return self._open()

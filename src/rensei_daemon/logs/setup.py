@@ -1,0 +1,156 @@
+"""structlog and the standard library's logging, led into one writer.
+
+Everybody else says `structlog.get_logger()` and knows nothing of this module. Events of
+our own never carry secrets (their types see to it); foreign text, which is what
+libraries log and what tracebacks quote, goes through `scrub` first.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from rensei_daemon.logs.journal import timestamp
+from rensei_daemon.logs.outputs import Output
+from rensei_daemon.logs.rendering import LEVELS, Event
+from rensei_daemon.logs.writer import Writer
+
+Scrub = Callable[[str], str]
+
+_TALKATIVE = ("httpx", "httpcore")
+"""Libraries that log every URL they call when they are let."""
+
+
+class LogControl:
+    """The running log: its level, which may change, and what it lost."""
+
+    def __init__(self, level: str, writer: Writer) -> None:
+        self._writer = writer
+        self._level = level
+        self.set_level(level)
+
+    @property
+    def level(self) -> str:
+        """The least level that is logged."""
+        return self._level
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost since the start."""
+        return self._writer.dropped
+
+    def set_level(self, level: str) -> None:
+        """Change the level for every logger, those already bound too."""
+        logging.getLogger().setLevel(LEVELS[level])
+        self._level = level
+
+    def admits(self, level: str) -> bool:
+        """Tell whether an event of this level is logged."""
+        return LEVELS[level] >= LEVELS[self._level]
+
+
+@contextmanager
+def log_to(
+    outputs: Sequence[Output], *, level: str, scrub: Scrub = str
+) -> Iterator[LogControl]:
+    """Log to these outputs while the block runs; its end writes what is queued."""
+    writer = Writer(outputs)
+    writer.start()
+    root = logging.getLogger()
+    before = root.level, root.handlers[:], structlog.get_config()
+    control = LogControl(level, writer)
+    pipeline = _Pipeline(control, writer, scrub)
+    root.handlers[:] = [_Bridge(pipeline)]
+    logging.captureWarnings(True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            pipeline.gate,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            pipeline.finish,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        logger_factory=lambda *_: pipeline,
+        cache_logger_on_first_use=False,  # a test, or a second run, configures anew
+    )
+    try:
+        yield control
+    finally:
+        logging.captureWarnings(False)
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+        structlog.configure(**before[2])
+        writer.close()
+
+
+class _Pipeline:
+    """From a call of a log method to the writer's queue."""
+
+    def __init__(self, control: LogControl, writer: Writer, scrub: Scrub) -> None:
+        self._control = control
+        self._writer = writer
+        self._scrub = scrub
+
+    def gate(
+        self, _: object, method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        if not self._control.admits(method):
+            raise structlog.DropEvent
+        return event
+
+    def finish(
+        self, _: object, method: str, event: MutableMapping[str, Any]
+    ) -> tuple[tuple[Event], dict[str, Any]]:
+        return (self.complete(method, event),), {}
+
+    def complete(self, level: str, event: MutableMapping[str, Any]) -> Event:
+        """Return an event in its final form and order."""
+        exception = event.pop("exception", None)
+        whole = {
+            "timestamp": timestamp(datetime.now(UTC)),
+            "level": level,
+            "event": event.pop("event", ""),
+            **event,
+        }
+        if exception:
+            whole["exception"] = self._scrub(exception)
+        return whole
+
+    def take_foreign(self, level: str, logger: str, text: str, trace: str) -> None:
+        """Log what a library said."""
+        said = {"event": "library.logged", "logger": logger, "text": self._scrub(text)}
+        self.write(self.complete(level, said | {"exception": trace}))
+
+    def write(self, event: Event) -> None:
+        self._writer.put(event)
+
+    debug = info = warning = error = critical = write
+
+
+class _Bridge(logging.Handler):
+    """What libraries log through the standard library, as events of ours."""
+
+    def __init__(self, pipeline: _Pipeline) -> None:
+        super().__init__()
+        self._pipeline = pipeline
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, LookupError):  # their format does not fit
+            text = str(record.msg)
+        trace = ""
+        if record.exc_info and record.exc_info[0]:
+            trace = self._formatter.formatException(record.exc_info)
+        self._pipeline.take_foreign(_level(record.levelno), record.name, text, trace)
+
+
+def _level(number: int) -> str:
+    fitting = [name for name, weight in LEVELS.items() if weight <= number]
+    return fitting[-1] if fitting else "debug"

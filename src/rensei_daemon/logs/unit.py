@@ -1,0 +1,84 @@
+"""The log of the unit, asked of journalctl.
+
+journalctl does the reading, the following and the permissions; this module asks for
+JSON and turns entries back into events.
+"""
+
+import json
+import subprocess
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from rensei_daemon.logs.journal import decode
+from rensei_daemon.logs.reading import Line, Wanted
+
+UNIT = "rensei-daemon"
+_UNIT_OPTIONS = {"system": f"--unit={UNIT}", "user": f"--user-unit={UNIT}"}
+
+
+def has_entries(scope: str) -> bool:
+    """Tell whether the journal holds anything of the unit that this user may read."""
+    try:
+        done = subprocess.run(  # noqa: S603 - no word of the user's is in it
+            [*_journalctl(scope), "--lines=1"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def read_unit(
+    scope: str, wanted: Wanted, count: int | None, *, follow: bool
+) -> Iterator[Line]:
+    """Yield the last `count` wanted entries of the unit, then new ones if asked to."""
+    cursor = ""
+    history: deque[Line] = deque(maxlen=count)
+    for entry in _entries(scope, _narrowed(wanted, count)):
+        cursor = str(entry.get("__CURSOR", ""))
+        event = decode(entry)
+        if wanted.admits(event):
+            history.append(event)
+    yield from history
+    if follow:
+        start = [f"--after-cursor={cursor}", "--no-tail"] if cursor else ["--lines=0"]
+        for entry in _entries(scope, ["--follow", *start]):
+            event = decode(entry)
+            if wanted.admits(event):
+                yield event
+
+
+def _narrowed(wanted: Wanted, count: int | None) -> list[str]:
+    """Return the options that spare journalctl what nobody wants to see."""
+    words: list[str] = []
+    if wanted.since is not None:
+        words.append(f"--since=@{wanted.since.timestamp():.6f}")
+    elif count is not None and wanted == Wanted():
+        words.append(f"--lines={count}")
+    return words
+
+
+def _entries(scope: str, options: list[str]) -> Iterator[Mapping[str, object]]:
+    words = [*_journalctl(scope), *options]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as journal:  # noqa: S603 - as above
+        assert journal.stdout is not None  # noqa: S101 - PIPE was asked for
+        try:
+            for raw in journal.stdout:
+                yield json.loads(raw)
+        finally:
+            journal.terminate()
+
+
+def _journalctl(scope: str) -> list[str]:
+    return [
+        "journalctl",
+        _UNIT_OPTIONS[scope],
+        "--output=json",
+        "--all",
+        "--quiet",
+        "--no-pager",
+    ]

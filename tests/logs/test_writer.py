@@ -1,0 +1,125 @@
+"""The thread that writes, and what it does when it cannot."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from rensei_daemon.logs.rendering import Event
+from rensei_daemon.logs.writer import Writer
+
+
+class Gate:
+    """An output that holds every write until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+        self.lines: list[dict[str, object]] = []
+        self.is_broken = False
+        self.is_closed = False
+
+    def render(self, event: Event) -> bytes:
+        return json.dumps(event).encode()
+
+    def write(self, rendered: bytes) -> None:
+        self.entered.set()
+        assert self.opened.wait(10)
+        if self.is_broken:
+            raise OSError("no space left")
+        self.lines.append(json.loads(rendered))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """Return a closed gate."""
+    return Gate()
+
+
+def test_order(gate: Gate) -> None:
+    """Events are written in order, all of them by the time the writer is closed."""
+    gate.opened.set()
+    writer = Writer([gate])
+    writer.start()
+    for number in range(1000):
+        writer.put({"n": number})
+    writer.close()
+    assert [line["n"] for line in gate.lines] == list(range(1000))
+    assert writer.dropped == 0
+    assert gate.is_closed
+
+
+def test_full_queue(gate: Gate) -> None:
+    """Behind a stuck output events are dropped and counted, and nobody waits."""
+    writer = Writer([gate], limit=3)
+    writer.start()
+    writer.put({"n": 0})
+    assert gate.entered.wait(5)
+    start = time.monotonic()
+    for number in range(1, 10):
+        writer.put({"n": number})
+    assert time.monotonic() - start < 1
+    assert writer.dropped == 6
+    gate.opened.set()
+    writer.close()
+    numbers = [line["n"] for line in gate.lines if "n" in line]
+    (report,) = [line for line in gate.lines if "n" not in line]
+    assert numbers == [0, 1, 2, 3]
+    assert (report["event"], report["level"]) == ("log.dropped", "warning")
+    assert report["lines"] == 6
+
+
+def test_failing_output(gate: Gate) -> None:
+    """A write that fails is a loss that is counted; the next one is tried again."""
+    gate.opened.set()
+    gate.is_broken = True
+    writer = Writer([gate])
+    writer.start()
+    writer.put({"n": 0})
+    assert wait_for(lambda: writer.dropped > 0)
+    gate.is_broken = False
+    writer.put({"n": 1})
+    writer.close()
+    assert [line.get("n") for line in gate.lines if "n" in line] == [1]
+    assert writer.dropped >= 1
+
+
+def wait_for(claim: Callable[[], bool]) -> bool:
+    """Wait until a claim holds, for five seconds at most."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if claim():
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def test_stuck_close(gate: Gate) -> None:
+    """Closing waits two seconds at most for an output that is stuck."""
+    writer = Writer([gate], limit=1)
+    writer.start()
+    writer.put({"n": 0})
+    assert gate.entered.wait(5)
+    writer.put({"n": 1})
+    start = time.monotonic()
+    writer.close()
+    assert time.monotonic() - start < 3
+    assert not gate.is_closed
+    gate.opened.set()
+
+
+def test_two_outputs() -> None:
+    """Every output gets every event."""
+    gates = [Gate(), Gate()]
+    for gate in gates:
+        gate.opened.set()
+    writer = Writer(gates)
+    writer.start()
+    writer.put({"n": 0})
+    writer.close()
+    assert [gate.lines for gate in gates] == [[{"n": 0}], [{"n": 0}]]
