@@ -16,7 +16,7 @@ import click
 from rensei_daemon import __version__
 from rensei_daemon.errors import RenseiError, UsageError
 
-COMMANDS = ()
+COMMANDS = ("status", "reload", "sync")
 """Every command, in the order `--help` shows them; each is `command` in its module."""
 
 PROGRAM = "rensei-daemon"
