@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -16,15 +17,18 @@ import pytest
 from anyio.abc import TaskStatus
 
 from rensei_daemon.cli import main
+from rensei_daemon.cli.control import ask
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.verbs import RELOAD, STATUS, SYNC
 from rensei_daemon.control_api.wire import Request, Route, Routes
-from rensei_daemon.errors import SettingsError
+from rensei_daemon.errors import DaemonNotRunningError, SettingsError
+from rensei_daemon.locations import Locations
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point the command line to a host of our own."""
+    monkeypatch.setenv("RENSEI_DAEMON_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("RENSEI_DAEMON_PATHS__STATE", str(tmp_path))
     monkeypatch.setenv("RENSEI_DAEMON_PATHS__RUNTIME", str(tmp_path))
     return tmp_path
@@ -110,7 +114,7 @@ def test_without_a_daemon_or_a_trace_of_one_there_is_a_hint(
     assert capsys.readouterr().err == (
         f"rensei-daemon: the daemon is not running ({host}/control.sock: "
         "No such file or directory)\n"
-        "  start it: systemctl start rensei-daemon\n"
+        f"  start it: rensei-daemon run --config {host}/config.toml\n"
     )
 
 
@@ -131,7 +135,7 @@ def test_without_a_daemon_the_last_state_is_shown_as_past(
     assert run("status") == 3
     out = capsys.readouterr().out
     assert out.startswith("○ NOT RUNNING  it was ok when last heard of, 12 min ago\n")
-    assert out.endswith("  start it: systemctl start rensei-daemon\n")
+    assert out.endswith(f"  start it: rensei-daemon run --config {host}/config.toml\n")
 
 
 @pytest.mark.parametrize("reported", [True, False])
@@ -146,6 +150,39 @@ def test_the_last_state_in_json_cannot_be_taken_for_todays(
     answer = json.loads(capsys.readouterr().out)
     assert (answer["state"], answer["last"]) == (None, last)
     assert (answer["age_seconds"] or 0) // 60 == (12 if reported else 0)
+
+
+@pytest.mark.parametrize(
+    ("scope", "hint"),
+    [
+        ("system", "start it: systemctl start rensei-daemon"),
+        ("user", "start it: systemctl --user start rensei-daemon"),
+        (None, "start it: rensei-daemon run --config /c.toml"),
+    ],
+)
+def test_the_hint_starts_this_very_daemon(
+    tmp_path: Path, scope: str | None, hint: str
+) -> None:
+    """A user's daemon and one by hand are not started by the system's unit."""
+    places = Locations(
+        config=Path("/c.toml"), state=tmp_path, runtime=tmp_path, unit_scope=scope
+    )
+    with pytest.raises(DaemonNotRunningError) as caught:
+        ask(places, STATUS)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 2), ("reload", 1), ("sync", 1)])
+def test_silence_has_a_code_of_its_own_for_status_alone(
+    host: Path, command: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a command that wants something done, no answer is a failure like another."""
+    monkeypatch.setattr("rensei_daemon.cli.reload.TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("rensei_daemon.cli.sync.TIMEOUT_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(host / "control.sock"))
+        stopped.listen()
+        assert run(command) == code
 
 
 def test_the_command_stays_light() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rensei_daemon.control_api.client import request
+from rensei_daemon.errors import ControlError, DaemonNotRunningError, DaemonSilentError
 from rensei_daemon.locations import Locations, locate
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
@@ -30,13 +31,45 @@ def ask(
     *,
     timeout_seconds: float = 2.0,
 ) -> Any:
-    """Use one of the daemon's verbs; every way it may not answer is its own error."""
+    """Use one of the daemon's verbs and return its answer; `verb` is (method, path).
+
+    Raises what `control_api.client.request` does, with the hint that starts this very
+    daemon when it does not run.
+    """
     method, path = verb
-    return request(
-        locations.control_socket,
-        method,
-        path,
-        body,
-        lock=locations.lock,
-        timeout_seconds=timeout_seconds,
-    )
+    try:
+        return request(
+            locations.control_socket,
+            method,
+            path,
+            body,
+            lock=locations.lock,
+            timeout_seconds=timeout_seconds,
+        )
+    except DaemonNotRunningError as error:
+        error.hint = _start_hint(locations)
+        raise
+
+
+def order(
+    locations: Locations,
+    verb: tuple[str, str],
+    body: Any = None,
+    *,
+    timeout_seconds: float,
+) -> Any:
+    """Use a verb as every command but `status` does: to them silence is a plain failure."""
+    try:
+        return ask(locations, verb, body, timeout_seconds=timeout_seconds)
+    except DaemonSilentError as error:
+        raise ControlError(str(error), hint=error.hint) from error
+
+
+def _start_hint(locations: Locations) -> str:
+    match locations.unit_scope:
+        case "system":
+            return "start it: systemctl start rensei-daemon"
+        case "user":
+            return "start it: systemctl --user start rensei-daemon"
+        case _:
+            return f"start it: rensei-daemon run --config {locations.config}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from rensei_daemon.cli.control import ask, config_option, find
+from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.verbs import SYNC, Synced, SyncedSession
 
@@ -20,7 +20,7 @@ def command(config: Path | None) -> int:
 
     Example: rensei-daemon sync
     """
-    answer = ask(find(config), SYNC, timeout_seconds=TIMEOUT_SECONDS)
+    answer = order(find(config), SYNC, timeout_seconds=TIMEOUT_SECONDS)
     click.echo(describe(answer), nl=False)
     return 0 if succeeded(answer) else 1
 
