@@ -109,6 +109,11 @@ _BUSY = refuse(
 )
 
 
+_READ_ONLY = refuse(
+    HTTPStatus.FORBIDDEN,
+    "only root and the daemon's user may change anything",
+    hint="run it with sudo",
+)
 _GARBAGE = refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 _HEADERS = refuse(_TOO_LARGE, "the headers are too large")
@@ -195,19 +200,17 @@ async def _answer(peer: Peer, head: h11.Request, body: bytes, routes: Routes) ->
         return found
     route, path, query = found
     if route.writes:
-        log.info("control.asked", method=method, path=target, uid=peer.uid, pid=peer.pid)
+        tell = log.bind(verb=f"{method} {target[:200]}", uid=peer.uid, pid=peer.pid)
+        if not peer.may_write(os.geteuid()):
+            tell.warning("control.refused")
+            return _READ_ONLY
+        tell.info("control.requested")
     return await _call(route, peer, path, query, body)
 
 
 async def _call(
     route: Route, peer: Peer, path: Mapping[str, str], query: Mapping[str, str], body: bytes
 ) -> Answer:
-    if route.writes and not peer.may_write(os.geteuid()):
-        return refuse(
-            HTTPStatus.FORBIDDEN,
-            "only root and the daemon's user may change anything",
-            hint="run it with sudo",
-        )
     try:
         content: Any = json.loads(body) if body else None
     except (ValueError, RecursionError):

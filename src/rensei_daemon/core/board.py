@@ -10,6 +10,7 @@ posted, raised or cleared, and never twice for the same.
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import assert_never
 
 from rensei_daemon.core import conditions
 from rensei_daemon.core.conditions import Alarm, Code
@@ -24,15 +25,10 @@ from rensei_daemon.core.lines import (
 )
 from rensei_daemon.core.status import Condition, Severity, State, Status
 
-Line = (
-    ConfigLine
-    | WorkerLine
-    | HeartbeatLine
-    | MutationsLine
-    | SessionLine
-    | ProjectsLine
-    | PoolLine
-)
+OnlyLine = ConfigLine | WorkerLine | HeartbeatLine | MutationsLine | ProjectsLine | PoolLine
+"""A line of which there is one."""
+
+Line = OnlyLine | SessionLine
 
 
 class Board:
@@ -65,11 +61,17 @@ class Board:
 
     def post(self, line: Line) -> None:
         """Put a line in the place its type says, over the one that was there."""
-        if self._replace(line) != line:
+        before: Line | None
+        if isinstance(line, SessionLine):
+            before = self.sessions.get(line.id)
+            self.sessions[line.id] = line
+        else:
+            before = self._replace(line)
+        if before != line:
             self.on_change()
 
-    def _replace(self, line: Line) -> Line | None:
-        before: Line | None
+    def _replace(self, line: OnlyLine) -> OnlyLine:
+        before: OnlyLine
         match line:
             case ConfigLine():
                 before, self.config = self.config, line
@@ -83,9 +85,8 @@ class Board:
                 before, self.projects = self.projects, line
             case PoolLine():
                 before, self.pool = self.pool, line
-            case SessionLine():
-                before = self.sessions.get(line.id)
-                self.sessions[line.id] = line
+            case _:
+                assert_never(line)
         return before
 
     def drop_session(self, session: str) -> None:

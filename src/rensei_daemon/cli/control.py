@@ -1,0 +1,75 @@
+"""Asking the daemon this command line is about."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rensei_daemon.control_api.client import request
+from rensei_daemon.errors import ControlError, DaemonNotRunningError, DaemonSilentError
+from rensei_daemon.locations import Locations, locate
+
+config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The daemon's configuration file.",
+)
+
+
+def find(config: Path | None) -> Locations:
+    """Find the files of the daemon meant by `--config`, or of this host's own."""
+    return locate(environ=os.environ, uid=os.geteuid(), config=config)
+
+
+def ask(
+    locations: Locations,
+    verb: tuple[str, str],
+    body: Any = None,
+    *,
+    timeout_seconds: float = 2.0,
+) -> Any:
+    """Use one of the daemon's verbs and return its answer; `verb` is (method, path).
+
+    Raises what `control_api.client.request` does, with the hint that starts this very
+    daemon when it does not run.
+    """
+    method, path = verb
+    try:
+        return request(
+            locations.control_socket,
+            method,
+            path,
+            body,
+            lock=locations.lock,
+            timeout_seconds=timeout_seconds,
+        )
+    except DaemonNotRunningError as error:
+        error.hint = _start_hint(locations)
+        raise
+
+
+def order(
+    locations: Locations,
+    verb: tuple[str, str],
+    body: Any = None,
+    *,
+    timeout_seconds: float,
+) -> Any:
+    """Use a verb as every command but `status` does: to them silence is a plain failure."""
+    try:
+        return ask(locations, verb, body, timeout_seconds=timeout_seconds)
+    except DaemonSilentError as error:
+        raise ControlError(str(error), hint=error.hint) from error
+
+
+def _start_hint(locations: Locations) -> str:
+    match locations.unit_scope:
+        case "system":
+            return "start it: systemctl start rensei-daemon"
+        case "user":
+            return "start it: systemctl --user start rensei-daemon"
+        case _:
+            return f"start it: rensei-daemon run --config {locations.config}"

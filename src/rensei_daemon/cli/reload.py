@@ -1,0 +1,38 @@
+"""`reload`: have the daemon read its configuration again, and say what that brought."""
+
+from pathlib import Path
+
+import click
+
+from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.terminal import clean
+from rensei_daemon.control_api.verbs import RELOAD, Reloaded
+
+TIMEOUT_SECONDS = 15.0
+
+
+@click.command("reload")
+@config_option
+def command(config: Path | None) -> None:
+    """Have the daemon read its configuration again now.
+
+    A file it cannot use changes nothing, and says where it is wrong: exit code 78.
+
+    Example: rensei-daemon reload
+    """
+    answer = order(find(config), RELOAD, timeout_seconds=TIMEOUT_SECONDS)
+    click.echo(describe(answer), nl=False)
+
+
+def describe(answer: Reloaded) -> str:
+    """Say what a reload brought, a line for each sort of change."""
+    lines = []
+    if answer["applied"]:
+        lines.append(f"in effect now: {clean(', '.join(answer['applied']))}")
+    if answer["needs_restart"]:
+        keys = clean(", ".join(answer["needs_restart"]))
+        lines.append(f"needs a restart: {keys}")
+        lines.append("  systemctl restart rensei-daemon")
+    if not lines:
+        lines.append("nothing has changed")
+    return "".join(f"{line}\n" for line in lines)

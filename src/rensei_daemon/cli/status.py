@@ -1,0 +1,122 @@
+"""`status`: whether the daemon is well, why not, and what to do."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rensei_daemon.cli.control import ask, config_option, find
+from rensei_daemon.cli.status_screen import render
+from rensei_daemon.cli.terminal import Terminal, measure, tolerate
+from rensei_daemon.control_api.verbs import STATUS
+from rensei_daemon.errors import DaemonNotRunningError, RenseiError
+from rensei_daemon.locations import Locations
+
+WATCH_SECONDS = 1.0
+EXIT_CODES = {"ok": 0, "starting": 1, "degraded": 1, "stopping": 1, "failed": 2}
+HOME_AND_CLEAR = "\x1b[H\x1b[2J"
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print the daemon's own JSON.")
+@click.option("--watch", is_flag=True, help="Ask again every second, until Ctrl-C.")
+@config_option
+def command(as_json: bool, watch: bool, config: Path | None) -> int:
+    """Say whether the daemon is well, why not, and what to do.
+
+    \b
+    Exit codes: 0 ok; 1 degraded, starting or stopping; 2 failed, or running but
+    silent for 2 s; 3 not running; 77 not permitted.
+
+    \b
+    Examples:
+      rensei-daemon status
+      rensei-daemon status --json | jq .conditions
+    """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
+    locations = find(config)
+    terminal = measure(sys.stdout, os.environ)
+    tolerate(sys.stdout)
+    if watch:
+        return _watch(locations, terminal, as_json)
+    text, exit_code = look(locations, terminal, as_json)
+    click.echo(text, nl=False)
+    return exit_code
+
+
+def _watch(locations: Locations, terminal: Terminal, as_json: bool) -> int:
+    clear = HOME_AND_CLEAR if terminal.is_tty and not as_json else ""
+    with suppress(KeyboardInterrupt):
+        while True:
+            try:
+                text, _ = look(locations, terminal, as_json)
+            except RenseiError as error:
+                # What is watched may come back, so the watch goes on.
+                text = f"{error}\n  {error.hint}\n"
+            click.echo(f"{clear}{text}", nl=False)
+            time.sleep(WATCH_SECONDS)
+    return 0
+
+
+def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, int]:
+    """Return (what to print, the exit code) for the daemon as it is now.
+
+    Without a daemon it is the last state on disk, for those who may read that; for others
+    DaemonNotRunningError.
+    """
+    now = datetime.now(UTC)
+    try:
+        status = ask(locations, STATUS)
+    except DaemonNotRunningError as error:
+        last = _last_state(locations.status)
+        if last is None:
+            raise
+        return _show_last(last, error, terminal, as_json, now), error.exit_code
+    exit_code = EXIT_CODES.get(status.get("state"), 1)
+    if as_json:
+        return json.dumps(status, indent=2, ensure_ascii=False) + "\n", exit_code
+    screen = render(status, width=terminal.width, colour=terminal.colour, now=now)
+    return screen, exit_code
+
+
+def _show_last(
+    last: Mapping[str, Any],
+    error: DaemonNotRunningError,
+    terminal: Terminal,
+    as_json: bool,
+    now: datetime,
+) -> str:
+    if as_json:
+        # `state` is not the last one: a script that reads only that must not be calmed.
+        answer = {
+            "state": None,
+            "error": str(error),
+            "hint": error.hint,
+            "age_seconds": _age_seconds(last, now),
+            "last": last,
+        }
+        return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+    screen = render(
+        last, width=terminal.width, colour=terminal.colour, now=now, alive=False
+    )
+    return f"{screen}\n{error}\n  {error.hint}\n"
+
+
+def _last_state(path: Path) -> Mapping[str, Any] | None:
+    try:
+        last = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return last if isinstance(last, dict) else None
+
+
+def _age_seconds(last: Mapping[str, Any], now: datetime) -> int | None:
+    if not last.get("reported_at"):
+        return None
+    return int((now - datetime.fromisoformat(last["reported_at"])).total_seconds())

@@ -1,0 +1,213 @@
+"""The screen `status` shows: a pure function of the daemon's JSON.
+
+Every age on it counts from a time in the data, never from the daemon having answered, so
+a daemon that talks but gets nothing done looks like what it is. Keys that are missing
+(another version wrote them) leave their line out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rensei_daemon.cli.terminal import Style, clean, columns, paint, span, wrap
+
+_MARGIN = 12
+_LOOKS = {
+    "ok": ("●", Style.GOOD),
+    "starting": ("◌", Style.WATCH),
+    "degraded": ("▲", Style.WATCH),
+    "stopping": ("◌", Style.WATCH),
+    "failed": ("✖", Style.BAD),
+    "not running": ("○", Style.BAD),
+}
+_UNKNOWN = ("?", Style.BAD)
+
+
+def render(
+    status: Mapping[str, Any],
+    *,
+    width: int,
+    colour: bool,
+    now: datetime,
+    alive: bool = True,
+) -> str:
+    """Draw the screen: the state, why and what to do, then each part of the daemon.
+
+    With `alive` false the status is the last one a daemon left behind.
+    """
+    conditions = status.get("conditions", [])
+    troubles = [c for c in conditions if c["severity"] != "info"]
+    notes = [c for c in conditions if c["severity"] == "info"]
+    blocks = [
+        _headline(status, troubles, colour, now, alive),
+        *(_condition(trouble, width, colour, now) for trouble in troubles),
+        _facts(status, width, now),
+        _sessions(status.get("sessions", []), width, colour, now, alive),
+        [line for note in notes for line in _note(note, width)],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _headline(
+    status: Mapping[str, Any],
+    troubles: Sequence[Mapping[str, Any]],
+    colour: bool,
+    now: datetime,
+    alive: bool,
+) -> list[str]:
+    state = clean(status.get("state", "?"))
+    shown = state if alive else "not running"
+    symbol, style = _LOOKS.get(shown, _UNKNOWN)
+    banner = f"{symbol} {shown.upper()}"
+    banner = paint(f" {banner} ", style, colour=True) if colour else banner
+    if not alive:
+        age = span(_age(status.get("reported_at"), now))
+        return [f"{banner}  it was {state} when last heard of, {age} ago"]
+    if troubles and state in ("degraded", "failed"):
+        banner += f" for {span(_age(troubles[0]['since'], now))}"
+    up = span(status.get("uptime_seconds", 0))
+    version = clean(status.get("version", "?"))
+    return [f"{banner}  rensei-daemon {version}, up {up}, pid {status.get('pid', '?')}"]
+
+
+def _condition(
+    condition: Mapping[str, Any], width: int, colour: bool, now: datetime
+) -> list[str]:
+    severity, code = clean(condition["severity"]), clean(condition["code"])
+    head = f"{severity.upper()}  {code}, for {span(_age(condition['since'], now))}"
+    message = wrap(clean(condition["message"]), width, first="  ", rest="  ")
+    hint = clean(condition.get("hint") or "")
+    lines = [paint(head, Style.STRONG, colour=colour), message]
+    return [*lines, wrap(hint, width, first="  → ", rest="    ")] if hint else lines
+
+
+def _note(condition: Mapping[str, Any], width: int) -> list[str]:
+    text = clean(condition["message"])
+    if condition.get("hint"):
+        text = f"{text} ({clean(condition['hint'])})"
+    return [wrap(text, width, first=f"{'note':<{_MARGIN}}", rest=" " * _MARGIN)]
+
+
+def _facts(status: Mapping[str, Any], width: int, now: datetime) -> list[str]:
+    parts = (
+        ("heartbeat", _heartbeat(status.get("heartbeat"), now)),
+        ("mutations", _mutations(status.get("mutations"), now)),
+        ("projects", _projects(status.get("projects"))),
+        ("pool", _pool(status)),
+        ("platform", _platform(status)),
+        ("config", _config(status.get("config"))),
+    )
+    lines = []
+    for label, texts in parts:
+        for index, text in enumerate(texts):
+            first = f"{'' if index else label:<{_MARGIN}}"
+            lines.append(wrap(text, width, first=first, rest=" " * _MARGIN))
+    return lines
+
+
+def _heartbeat(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
+    if not line:
+        return
+    interval = f"one every {line['interval_seconds']:g} s"
+    if line["last_ok_at"]:
+        yield f"last good beat {span(_age(line['last_ok_at'], now))} ago, {interval}"
+    else:
+        yield f"no good beat yet, {interval}"
+    if line["consecutive_failures"]:
+        count = line["consecutive_failures"]
+        yield f"{count} failed since: {clean(line['last_error'] or 'no reason given')}"
+
+
+def _mutations(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
+    if not line:
+        return
+    waiting = line["unacknowledged"]
+    reported = f"{waiting} not yet acknowledged" if waiting else "all acknowledged"
+    yield f"{line['applied']} applied, {line['failed']} failed, {reported}"
+    if last := line["last"]:
+        what = f"{clean(last['op'])} {clean(last['id'])} {clean(last['outcome'])}"
+        why = f": {clean(last['message'])}" if last.get("message") else ""
+        yield f"newest: {what} {span(_age(last['at'], now))} ago{why}"
+
+
+def _projects(line: Mapping[str, Any] | None) -> Iterable[str]:
+    if line:
+        yield f"{line['enabled']} enabled, {line['disabled']} disabled"
+
+
+def _pool(status: Mapping[str, Any]) -> Iterable[str]:
+    pool = status.get("pool")
+    if pool:
+        yield f"{clean(pool.get('id') or 'this host')}: {clean(pool['status'])}"
+
+
+def _platform(status: Mapping[str, Any]) -> Iterable[str]:
+    worker = status.get("worker_id")
+    known_as = f"as {clean(worker)}" if worker else "not registered yet"
+    yield f"{clean(status.get('platform_url', '?'))}, {known_as}"
+
+
+def _config(line: Mapping[str, Any] | None) -> Iterable[str]:
+    if line:
+        verdict = "valid" if line["valid"] else "NOT VALID, last good text in force"
+        yield f"{clean(line['path'])}, {verdict}"
+
+
+_TITLES = ("SESSION", "STREAM", "DATA", "REFRESH", "GEN", "NAMES", "CONSUMERS")
+
+
+def _sessions(
+    sessions: Sequence[Mapping[str, Any]],
+    width: int,
+    colour: bool,
+    now: datetime,
+    alive: bool,
+) -> list[str]:
+    if not sessions:
+        return []
+    rows = [_TITLES, *(_session(session, now, alive) for session in sessions)]
+    title, *lines = columns(rows, width)
+    dropped = (
+        wrap(
+            f"{clean(session['id'])} dropped: {clean(', '.join(session['dropped_names']))}",
+            width,
+            rest="  ",
+        )
+        for session in sessions
+        if session.get("dropped_names")
+    )
+    return [paint(title, Style.FAINT, colour=colour), *lines, *dropped]
+
+
+def _session(session: Mapping[str, Any], now: datetime, alive: bool) -> tuple[str, ...]:
+    stream = f"{session['stream']} {span(_age(session['since'], now))}"
+    has_data = session["refreshed_at"]
+    return (
+        clean(session["id"]),
+        clean(stream) if alive else "down",
+        f"{span(_age(session['refreshed_at'], now))} ago" if has_data else "none yet",
+        _refresh(session["refresh_until"], now),
+        str(session["generation"]),
+        str(len(session["names"])),
+        _consumers(session),
+    )
+
+
+def _refresh(until: str | None, now: datetime) -> str:
+    if not until:
+        return "-"
+    overdue = _age(until, now)
+    return f"{span(overdue)} late" if overdue >= 1 else f"in {span(-overdue)}"
+
+
+def _consumers(session: Mapping[str, Any]) -> str:
+    consumers = session["consumers"]
+    behind = sum(
+        consumer.get("generation") not in (None, session["generation"])
+        for consumer in consumers
+    )
+    return f"{len(consumers)} ({behind} behind)" if behind else str(len(consumers))
+
+
+def _age(time: str | None, now: datetime) -> float:
+    return (now - datetime.fromisoformat(time)).total_seconds() if time else 0.0

@@ -1,0 +1,50 @@
+"""`sync`: a beat and new snapshots now, and what they brought."""
+
+from pathlib import Path
+
+import click
+
+from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.terminal import clean
+from rensei_daemon.control_api.verbs import SYNC, Synced, SyncedSession
+
+TIMEOUT_SECONDS = 60.0
+
+
+@click.command("sync")
+@config_option
+def command(config: Path | None) -> int:
+    """Send a heartbeat and fetch new credentials now, and say how that went.
+
+    Exit code 1 when any of it failed.
+
+    Example: rensei-daemon sync
+    """
+    answer = order(find(config), SYNC, timeout_seconds=TIMEOUT_SECONDS)
+    click.echo(describe(answer), nl=False)
+    return 0 if succeeded(answer) else 1
+
+
+def succeeded(answer: Synced) -> bool:
+    """Whether the beat and every snapshot came through."""
+    return answer["beat_error"] is None and all(
+        session["error"] is None for session in answer["sessions"]
+    )
+
+
+def describe(answer: Synced) -> str:
+    """Say how the beat and each session's snapshot went, a line for each."""
+    beat = answer["beat_error"]
+    lines = [f"heartbeat: {'sent' if beat is None else f'failed: {clean(beat)}'}"]
+    lines += (_describe(session) for session in answer["sessions"])
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _describe(session: SyncedSession) -> str:
+    label = f"session {clean(session['id'])}"
+    if session["error"] is not None:
+        return f"{label}: failed: {clean(session['error'])}"
+    if not session["changed"]:
+        return f"{label}: unchanged, generation {session['generation']}"
+    names = clean(", ".join(session["changed"]))
+    return f"{label}: generation {session['generation']}, changed {names}"

@@ -1,0 +1,109 @@
+"""Manners at a terminal: how wide, whether in colour, in columns, and nothing foreign.
+
+Text from elsewhere (a platform's error, a file's line) may hold control characters that
+move a cursor or retitle a window; it is shown without them.
+"""
+
+import io
+import itertools
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TextIO
+
+NARROWEST, USUAL, WIDEST = 60, 80, 100
+
+
+class Style(StrEnum):
+    """What a text wants to say with its colour: SGR parameters."""
+
+    GOOD = "1;30;42"
+    WATCH = "1;30;43"
+    BAD = "1;37;41"
+    FAINT = "2"
+    STRONG = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Where the output goes."""
+
+    width: int = USUAL
+    colour: bool = False
+    is_tty: bool = False
+
+
+def measure(output: TextIO, environ: Mapping[str, str]) -> Terminal:
+    """Look at the other end: colour is for terminals, unless NO_COLOR asks for none."""
+    if not output.isatty():
+        return Terminal()
+    try:
+        columns = os.get_terminal_size(output.fileno()).columns
+    except OSError:
+        columns = 0
+    colour = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    width = min(max(columns or USUAL, NARROWEST), WIDEST)
+    return Terminal(width, colour, is_tty=True)
+
+
+def tolerate(output: TextIO) -> None:
+    """Let an output that cannot spell our signs show a question mark for them."""
+    if isinstance(output, io.TextIOWrapper):
+        output.reconfigure(errors="replace")
+
+
+def paint(text: str, style: Style, *, colour: bool) -> str:
+    """Put a text in a colour, where there are colours."""
+    return f"\x1b[{style}m{text}\x1b[0m" if colour else text
+
+
+def clean(text: object) -> str:
+    """Make foreign text fit to print: one line, no control characters."""
+    spaced = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else "�" for c in spaced)
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut a text to a width, and show that it was cut."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:
+    """Break a text into lines, each behind its margin; a word too long stays whole."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Put cells below one another, two spaces apart; a first one too wide is cut."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    spare = width - sum(widths[1:]) - 2 * (len(widths) - 1)
+    widths[0] = min(widths[0], max(spare, 8))
+    return [
+        "  ".join(
+            shorten(cell, size).ljust(size) for cell, size in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def span(seconds: float) -> str:
+    """Say how long, in at most two units: `4 s`, `3 min`, `2 h 5 min`, `3 d 4 h`."""
+    left = max(0, int(seconds))
+    for (unit, size), (smaller, small) in itertools.pairwise(_UNITS):
+        if left >= size:
+            whole, rest = divmod(left, size)
+            part = f" {rest // small} {smaller}" if unit in ("d", "h") else ""
+            return f"{whole} {unit}{part if rest >= small else ''}"
+    return f"{left} s"

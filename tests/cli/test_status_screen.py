@@ -1,0 +1,201 @@
+"""The screen of `status`, whole, for each state."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rensei_daemon.cli.status_screen import render
+from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    ConsumerLine,
+    HeartbeatLine,
+    LastMutation,
+    MutationsLine,
+    PoolLine,
+    ProjectsLine,
+    SessionLine,
+    StreamState,
+    WorkerLine,
+)
+from rensei_daemon.core.status import to_json
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+
+def ago(**span: float) -> datetime:
+    """So long before now."""
+    return NOW - timedelta(**span)
+
+
+def starting() -> Board:
+    """A daemon that has just come up."""
+    board = Board(
+        version="0.1.0",
+        pid=812,
+        started_at=ago(seconds=2),
+        config=ConfigLine(path="/etc/rensei-daemon/config.toml", digest="3fa9"),
+        worker=WorkerLine(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatLine(interval_seconds=30),
+    )
+    started = ago(seconds=1)
+    board.post(SessionLine(id="build", since=started, added_at=started))
+    return board
+
+
+def well() -> Board:
+    """A daemon three days old that has nothing to complain of."""
+    board = starting()
+    board.started_at = ago(days=3, hours=4)
+    board.post(WorkerLine(platform_url="https://app.rensei.ai", worker_id="wkr_123"))
+    board.post(HeartbeatLine(interval_seconds=30, last_ok_at=ago(seconds=4)))
+    board.post(ProjectsLine(enabled=3, disabled=1))
+    last = LastMutation(
+        id="dmut_12", op="project.add", outcome="applied", at=ago(minutes=3)
+    )
+    board.post(MutationsLine(applied=12, failed=1, last=last))
+    board.post(
+        SessionLine(
+            id="build",
+            stream=StreamState.LIVE,
+            since=ago(hours=3, minutes=20),
+            added_at=board.started_at,
+            generation=7,
+            refreshed_at=ago(seconds=40),
+            refresh_until=NOW + timedelta(minutes=14),
+            names=("GITHUB_TOKEN", "NPM_TOKEN", "PYPI_TOKEN"),
+            consumers=(
+                ConsumerLine(kind="env_file", name="/run/b.env", generation=7),
+                ConsumerLine(kind="socket", name="pid 900", generation=7),
+            ),
+        )
+    )
+    return board
+
+
+def degraded() -> Board:
+    """One whose platform is away and whose pool is gone."""
+    board = well()
+    board.post(
+        HeartbeatLine(
+            interval_seconds=30,
+            last_ok_at=ago(minutes=3),
+            consecutive_failures=5,
+            last_error="cannot reach app.rensei.ai: connection refused\x1b[2J",
+        )
+    )
+    board.post(
+        PoolLine(
+            status="deleted",
+            id="pool_a",
+            reason="merged into the larger one",
+            candidates=("pool_b", "pool_c"),
+            since=ago(minutes=2),
+        )
+    )
+    board.post(
+        SessionLine(
+            id="nightly-release-of-the-whole-of-the-monorepo",
+            stream=StreamState.INTERRUPTED,
+            since=ago(minutes=2),
+            added_at=board.started_at,
+            generation=2,
+            refreshed_at=ago(minutes=8),
+            refresh_until=ago(seconds=30),
+            names=("KEY",),
+            dropped_names=("LD_PRELOAD", "PATH"),
+            consumers=(ConsumerLine(kind="socket", name="pid 901", generation=1),),
+        )
+    )
+    return board
+
+
+def failed() -> Board:
+    """One that may not write its own files and has lost its file's sense."""
+    board = well()
+    board.raise_alarm(
+        Code.STORAGE,
+        "cannot write /etc/rensei-daemon/config.toml: No space left on device",
+        hint="free some space on /etc; the mutations wait, nothing is lost",
+        now=ago(minutes=1, seconds=5),
+    )
+    board.post(
+        ConfigLine(
+            path="/etc/rensei-daemon/config.toml",
+            digest="3fa9",
+            valid=False,
+            error="/etc/rensei-daemon/config.toml:12:3: unknown key 'regin', "
+            "the nearest is 'region'",
+            since=ago(seconds=20),
+        )
+    )
+    return board
+
+
+def stopping() -> Board:
+    """One on its way out."""
+    board = well()
+    board.stop()
+    return board
+
+
+def without_sessions() -> Board:
+    """One that is well and says what it lacks."""
+    board = well()
+    board.drop_session("build")
+    board.raise_alarm(
+        Code.RUN_BY_ROOT,
+        "the daemon is run by root",
+        hint="give it a user: rensei-daemon install",
+        now=board.started_at,
+    )
+    return board
+
+
+SCREENS = {
+    "starting": starting,
+    "ok": well,
+    "degraded": degraded,
+    "failed": failed,
+    "stopping": stopping,
+    "ok-without-sessions": without_sessions,
+}
+
+
+def screen(board: Board, **options: Any) -> str:
+    """Draw it as the command does, 80 columns wide, at a fixed time."""
+    options = {"width": 80, "colour": False, "now": NOW, **options}
+    return render(to_json(report(board, NOW)), **options)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_each_state_has_its_screen(name: str) -> None:
+    """What an operator sees is pinned to the character, and no line is too wide."""
+    drawn = screen(SCREENS[name]())
+    assert drawn == (GOLDEN / f"status-{name}.txt").read_text()
+    assert max(len(line) for line in drawn.splitlines()) <= 80
+
+
+def test_a_daemon_that_is_gone_never_looks_well() -> None:
+    """The last state is shown as the past it is."""
+    drawn = screen(well(), now=NOW + timedelta(minutes=12), alive=False)
+    assert drawn == (GOLDEN / "status-not-running.txt").read_text()
+
+
+def test_colour_marks_the_state_and_changes_no_word() -> None:
+    """Without the escapes the coloured screen is the plain one."""
+    drawn = screen(degraded(), colour=True)
+    assert drawn.startswith("\x1b[1;30;43m ▲ DEGRADED \x1b[0m for 3 min  rensei-daemon")
+    assert "\x1b[1mWARNING  heartbeat.stale, for 3 min\x1b[0m" in drawn
+
+
+def test_a_status_of_another_version_is_shown_as_far_as_it_goes() -> None:
+    """A file from an older daemon, or a newer one, is no reason to fail."""
+    drawn = render({"state": "resting"}, width=80, colour=False, now=NOW)
+    assert drawn == (
+        "? RESTING  rensei-daemon ?, up 0 s, pid ?\n\nplatform    ?, not registered yet\n"
+    )

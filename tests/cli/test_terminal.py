@@ -1,0 +1,128 @@
+"""Manners at a terminal."""
+
+import io
+import os
+import pty
+from collections.abc import Iterator, Mapping
+from typing import TextIO
+
+import pytest
+
+from rensei_daemon.cli.terminal import (
+    Style,
+    Terminal,
+    clean,
+    columns,
+    measure,
+    paint,
+    shorten,
+    span,
+    tolerate,
+    wrap,
+)
+
+
+@pytest.fixture
+def tty() -> Iterator[TextIO]:
+    """Open a terminal of our own."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        yield terminal
+    os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-5, "0 s"),
+        (0.9, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (119, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (86399, "23 h 59 min"),
+        (86400, "1 d"),
+        (100 * 86400 + 7300, "100 d 2 h"),
+    ],
+)
+def test_a_span_is_said_in_at_most_two_units(seconds: float, said: str) -> None:
+    """What is read at a glance needs no more."""
+    assert span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("environ", "colour"),
+    [
+        ({}, True),
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+    ],
+)
+def test_colour_is_for_terminals_that_want_it(
+    tty: TextIO, environ: Mapping[str, str], colour: bool
+) -> None:
+    """NO_COLOR, when it says anything, is respected."""
+    assert measure(tty, environ) == Terminal(80, colour, is_tty=True)
+
+
+def test_anything_but_a_terminal_gets_plain_text() -> None:
+    """A pipe has no width and no colours."""
+    assert measure(io.StringIO(), {}) == Terminal(80, colour=False, is_tty=False)
+
+
+def test_a_terminal_that_hides_its_size_is_taken_for_a_usual_one() -> None:
+    """The size is a courtesy, not a condition."""
+
+    class Sizeless(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def fileno(self) -> int:
+            raise OSError
+
+    assert measure(Sizeless(), {}).width == 80
+
+
+def test_an_output_without_our_signs_shows_question_marks() -> None:
+    """A locale of the last century is no reason for a traceback."""
+    raw = io.BytesIO()
+    output = io.TextIOWrapper(raw, encoding="ascii")
+    tolerate(output)
+    tolerate(io.StringIO())
+    output.write("● OK")
+    output.flush()
+    assert raw.getvalue() == b"? OK"
+
+
+def test_foreign_text_cannot_steer_the_terminal() -> None:
+    """Control characters, line breaks and direction marks do not get through."""
+    assert clean("a\x1b[31m\r\nb\tc\x07\u202e") == "a�[31m b c��"
+
+
+def test_colour_is_put_around_a_text_or_not_at_all() -> None:
+    """Plain output is the same text."""
+    assert paint("x", Style.FAINT, colour=True) == "\x1b[2mx\x1b[0m"
+    assert paint("x", Style.FAINT, colour=False) == "x"
+
+
+def test_columns_line_up_and_the_first_gives_way() -> None:
+    """Cells stand below one another, and a long name does not push the rest out."""
+    rows = [("NAME", "SIZE"), ("a", "1"), ("a-very-long-name", "22")]
+    assert columns(rows, 40) == [
+        "NAME              SIZE",
+        "a                 1",
+        "a-very-long-name  22",
+    ]
+    assert columns(rows, 16) == ["NAME        SIZE", "a           1", "a-very-lo…  22"]
+
+
+def test_text_is_cut_and_broken_visibly() -> None:
+    """What is missing shows, and what must be copied stays in one piece."""
+    assert shorten("abcdef", 4) == "abc…"
+    assert wrap("go to /a/very/long/path now", 12, first="> ", rest="  ") == (
+        "> go to\n  /a/very/long/path\n  now"
+    )

@@ -1,0 +1,196 @@
+"""The two spellings of a status."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    ConsumerLine,
+    HeartbeatLine,
+    LastMutation,
+    MutationsLine,
+    PoolLine,
+    ProjectsLine,
+    SessionLine,
+    StreamState,
+)
+from rensei_daemon.core.status import (
+    Condition,
+    Severity,
+    State,
+    Status,
+    summary,
+    to_json,
+)
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+QUIET = Status(
+    state=State.OK,
+    reported_at=NOON,
+    version="0.1.0",
+    pid=812,
+    uptime_seconds=7,
+    config=ConfigLine(path="/c.toml", digest="3fa9"),
+    worker_id=None,
+    platform_url="https://app.rensei.ai",
+    heartbeat=HeartbeatLine(interval_seconds=30),
+    mutations=MutationsLine(),
+    sessions=(),
+    projects=ProjectsLine(enabled=3),
+    pool=None,
+    conditions=(),
+)
+
+FULL = replace(
+    QUIET,
+    state=State.DEGRADED,
+    worker_id="wkr_1",
+    heartbeat=HeartbeatLine(
+        interval_seconds=0.5, last_ok_at=NOON, consecutive_failures=2, last_error="refused"
+    ),
+    mutations=MutationsLine(
+        applied=1,
+        last=LastMutation(id="dmut_1", op="project.add", outcome="applied", at=NOON),
+    ),
+    sessions=(
+        SessionLine(
+            id="build",
+            stream=StreamState.LIVE,
+            since=NOON,
+            added_at=NOON,
+            generation=2,
+            refreshed_at=NOON,
+            refresh_until=datetime(
+                2026, 11, 24, 14, 15, tzinfo=timezone(timedelta(hours=2))
+            ),
+            names=("TOKEN",),
+            dropped_names=("PATH",),
+            consumers=(ConsumerLine(kind="hook", name="/bin/reload", generation=2),),
+        ),
+    ),
+    pool=PoolLine(status="deleted", id="pool_a", candidates=("pool_b",), since=NOON),
+    conditions=(
+        Condition(
+            code="pool.deleted",
+            severity=Severity.WARNING,
+            message="the pool is\ndeleted",
+            hint="bind it",
+            since=NOON,
+        ),
+    ),
+)
+
+AT_NOON = "2026-11-24T12:00:00.000Z"
+
+
+def test_a_quiet_status_has_every_key() -> None:
+    """What has not happened is null, what there is none of is empty."""
+    assert to_json(QUIET) == {
+        "state": "ok",
+        "reported_at": AT_NOON,
+        "version": "0.1.0",
+        "pid": 812,
+        "uptime_seconds": 7,
+        "config": {
+            "path": "/c.toml",
+            "digest": "3fa9",
+            "valid": True,
+            "error": None,
+            "hint": "",
+            "since": None,
+        },
+        "worker_id": None,
+        "platform_url": "https://app.rensei.ai",
+        "heartbeat": {
+            "interval_seconds": 30,
+            "last_ok_at": None,
+            "consecutive_failures": 0,
+            "last_error": None,
+        },
+        "mutations": {"applied": 0, "failed": 0, "unacknowledged": 0, "last": None},
+        "sessions": [],
+        "projects": {"enabled": 3, "disabled": 0},
+        "pool": None,
+        "conditions": [],
+    }
+
+
+def test_a_full_status_is_spelt_in_plain_types() -> None:
+    """Times are in UTC with Z whatever zone they came in; tuples are lists."""
+    spelt = to_json(FULL)
+    assert {key: spelt[key] for key in ("heartbeat", "sessions", "pool", "conditions")} == {
+        "heartbeat": {
+            "interval_seconds": 0.5,
+            "last_ok_at": AT_NOON,
+            "consecutive_failures": 2,
+            "last_error": "refused",
+        },
+        "sessions": [
+            {
+                "id": "build",
+                "stream": "live",
+                "since": AT_NOON,
+                "added_at": AT_NOON,
+                "generation": 2,
+                "refreshed_at": AT_NOON,
+                "refresh_until": "2026-11-24T12:15:00.000Z",
+                "names": ["TOKEN"],
+                "dropped_names": ["PATH"],
+                "consumers": [{"kind": "hook", "name": "/bin/reload", "generation": 2}],
+            }
+        ],
+        "pool": {
+            "status": "deleted",
+            "id": "pool_a",
+            "reason": None,
+            "candidates": ["pool_b"],
+            "action": None,
+            "since": AT_NOON,
+        },
+        "conditions": [
+            {
+                "code": "pool.deleted",
+                "severity": "warning",
+                "message": "the pool is\ndeleted",
+                "hint": "bind it",
+                "since": AT_NOON,
+                "subject": "",
+            }
+        ],
+    }
+    assert spelt["mutations"]["last"] == {
+        "id": "dmut_1",
+        "op": "project.add",
+        "outcome": "applied",
+        "message": "",
+        "at": AT_NOON,
+    }
+
+
+NOTE = Condition(
+    code="sessions.none", severity=Severity.INFO, message="none", hint="", since=NOON
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (QUIET, "ok: no sessions, 3 projects enabled"),
+        (replace(QUIET, conditions=(NOTE,)), "ok: no sessions, 3 projects enabled"),
+        (
+            replace(QUIET, sessions=FULL.sessions),
+            "ok: 1 of 1 sessions live, 3 projects enabled",
+        ),
+        (FULL, "degraded: the pool is deleted"),
+        (
+            replace(FULL, conditions=(*FULL.conditions * 3, NOTE)),
+            "degraded: the pool is deleted (and 2 more)",
+        ),
+    ],
+)
+def test_a_status_is_said_in_one_line(status: Status, line: str) -> None:
+    """The gravest trouble speaks first; without any, what is well does."""
+    assert summary(status) == line
