@@ -67,6 +67,11 @@ class Locations:
         return self.state / "identity.json"
 
     @property
+    def machine_id(self) -> Path:
+        """The machine's id, where the operating system has none."""
+        return self.state / "machine-id"
+
+    @property
     def status(self) -> Path:
         """The daemon's last state, for when it is down."""
         return self.state / "status.json"
@@ -75,6 +80,11 @@ class Locations:
     def log(self) -> Path:
         """The log, where no terminal and no journal takes it."""
         return self.state / "log.jsonl"
+
+    @property
+    def last_good(self) -> Path:
+        """The last text of the config that could be used."""
+        return self.state / "config.last-good.toml"
 
     @property
     def lock(self) -> Path:

@@ -181,9 +181,7 @@ def test_gone_reader(environ: dict[str, str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as stdout:
-        done = subprocess.run(
-            PROGRAM, stdout=stdout, stderr=subprocess.PIPE, env=environ
-        )
+        done = subprocess.run(PROGRAM, stdout=stdout, stderr=subprocess.PIPE, env=environ)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

@@ -1,7 +1,7 @@
-"""A session's values as the text of an env file.
+r"""A session's values as the text of an env file.
 
 systemd's `EnvironmentFile=` and the POSIX shell's `.` read the same double-quoted
-string the same way: a backslash protects `"`, `\\`, `$` and a backquote, and everything
+string the same way: a backslash protects `"`, `\`, `$` and a backquote, and everything
 else, line breaks included, stands for itself.
 """
 

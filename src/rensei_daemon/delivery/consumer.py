@@ -14,7 +14,7 @@ class Delivery(Protocol):
 
     @property
     def kind(self) -> str:
-        """What sort of consumer this is: `env_file`, …"""
+        """What sort of consumer this is: `env_file`, for one."""
 
     @property
     def name(self) -> str:

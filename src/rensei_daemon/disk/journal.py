@@ -11,8 +11,10 @@ Rules:
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import dump_edits
@@ -29,7 +31,7 @@ from rensei_daemon.core.journal import (
     after_death,
 )
 from rensei_daemon.core.mutation import PendingMutation
-from rensei_daemon.disk.database import Database, Run
+from rensei_daemon.disk.database import Database, Run, open_database
 
 PARAMS_KEPT = timedelta(days=30)
 TEXTS_KEPT = 50
@@ -305,6 +307,14 @@ class Journal:
                     " boot_id = ? WHERE id = ?",
                     (left.deaths, left.boot_id, row["id"]),
                 )
+
+
+@contextmanager
+def open_journal(path: Path, *, now: datetime) -> Iterator[tuple[Journal, Path | None]]:
+    """Open the journal; beside it, where a file went that was none (see `open_database`)."""
+    database, set_aside = open_database(path, now=now)
+    with closing(database):
+        yield Journal(database), set_aside
 
 
 def _pending(row: sqlite3.Row) -> PendingMutation:

@@ -15,7 +15,7 @@ RUNTIME_MODE = 0o711
 
 
 def prepare_directory(path: Path, *, mode: int) -> None:
-    """Make the directory, or give an existing one of ours its mode; raises `StorageError`."""
+    """Make the directory, or give one of ours its mode; raises `StorageError`."""
     with storage_errors(path):
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         if path.stat().st_uid == os.geteuid():

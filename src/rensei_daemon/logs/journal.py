@@ -27,9 +27,7 @@ _MAX_FIELD_NAME = 64
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info")
 _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9_]")
-_SEALS = (
-    fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-)
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
 def leads_to_journal(descriptor: int, environ: Mapping[str, str]) -> bool:

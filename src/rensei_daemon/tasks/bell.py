@@ -1,4 +1,4 @@
-"""A bell between two tasks: one rings, the other stops waiting."""
+"""How one task lets another know: a bell that wakes one, a turn that all may await."""
 
 import anyio
 
@@ -21,3 +21,19 @@ class Bell:
         if rang:
             self._event = anyio.Event()
         return rang
+
+
+class Turn:
+    """A loop's turn: whoever waits goes on when the loop has come round once more."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def done(self) -> None:
+        """Say that the loop has come round."""
+        self._event.set()
+        self._event = anyio.Event()
+
+    async def next(self) -> None:
+        """Wait until it has."""
+        await self._event.wait()

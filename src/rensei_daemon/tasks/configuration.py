@@ -7,8 +7,10 @@ in force, also across a reboot.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -27,6 +29,12 @@ from rensei_daemon.settings.model import Settings
 
 WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25
+
+RESTART_KEYS = frozenset({
+    "platform.url", "platform.ca_file", "machine.name", "control.group", "metrics.listen",
+    "log.format", "log.file", "paths.state", "paths.runtime",
+})  # fmt: skip
+"""Keys whose new values only a restart brings into effect."""
 
 Load = Callable[[str], Settings]
 """Text to settings, with the environment and the command line laid over it."""
@@ -87,7 +95,8 @@ class Configuration:
         enabled = sum(project.enabled for project in projects)
         board.post(ConfigLine(path=str(self.file.path), digest=self.document.digest))
         board.post(ProjectsLine(enabled=enabled, disabled=len(projects) - enabled))
-        needs = restart_needed(self._started_with, self.settings)
+        changed = changed_keys(self._started_with, self.settings)
+        needs = [key for key in changed if key in RESTART_KEYS]
         if needs:
             board.raise_alarm(
                 Code.CONFIG_RESTART_NEEDED,
@@ -119,8 +128,19 @@ class Configuration:
             _log.warning("config.last_good_not_kept", error=str(error))
 
 
-async def reload(configuration: Configuration, board: Board) -> None:
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What reading the file again brought."""
+
+    applied: tuple[str, ...]
+    """Keys whose new values are in effect."""
+    needs_restart: tuple[str, ...]
+    """Keys whose new values wait for a restart."""
+
+
+async def reload(configuration: Configuration, board: Board) -> Reload:
     """Read the file and put it in force; raises `SettingsError` when it cannot be used."""
+    earlier = configuration.settings
     try:
         document, settings = await anyio.to_thread.run_sync(_read, configuration)
     except RenseiError as error:
@@ -135,6 +155,36 @@ async def reload(configuration: Configuration, board: Board) -> None:
             "config.reloaded", path=str(configuration.file.path), digest=document.digest
         )
         await anyio.to_thread.run_sync(configuration.keep_last_good)
+    changed = changed_keys(earlier, settings)
+    waiting = tuple(key for key in changed if key in RESTART_KEYS)
+    return Reload(tuple(key for key in changed if key not in waiting), waiting)
+
+
+def open_configuration(
+    file: ConfigFile, *, last_good: Path, load: Load
+) -> tuple[Configuration, SettingsError | None]:
+    """Read the file at start; blocks.
+
+    A file that cannot be used is returned as the error beside the last good one. Raises
+    that error when there is none.
+    """
+    try:
+        document = file.read()
+        settings = load(document.text)
+        trouble = None
+    except SettingsError as error:
+        try:
+            document = Document(last_good.read_text())
+            settings = load(document.text)
+        except (OSError, UnicodeDecodeError, SettingsError):
+            raise error from None
+        trouble = error
+    configuration = Configuration(
+        file, last_good=last_good, load=load, document=document, settings=settings
+    )
+    if trouble is None:
+        configuration.keep_last_good()
+    return configuration, trouble
 
 
 def _read(configuration: Configuration) -> tuple[Document, Settings]:
@@ -162,22 +212,21 @@ async def watch(configuration: Configuration, board: Board) -> None:
         await anyio.sleep(WATCH_SECONDS)
 
 
-def restart_needed(started_with: Settings, now: Settings) -> list[str]:
-    """Name the keys whose new values only a restart brings into effect."""
-    keys = (
-        ("platform", "url"),
-        ("platform", "ca_file"),
-        ("machine", "name"),
-        ("control", "group"),
-        ("metrics", "listen"),
-        ("log", "format"),
-        ("log", "file"),
-        ("paths", "state"),
-        ("paths", "runtime"),
-    )
+def changed_keys(before: Settings, after: Settings) -> list[str]:
+    """Name the keys, `section.key`, that differ."""
     return [
         f"{section}.{key}"
-        for section, key in keys
-        if getattr(getattr(started_with, section), key)
-        != getattr(getattr(now, section), key)
+        for section in type(before).model_fields
+        for key in _keys(getattr(before, section), getattr(after, section))
     ]
+
+
+def _keys(before: Any, after: Any) -> list[str]:
+    if before == after:
+        return []
+    was, is_now = (_members(value) for value in (before, after))
+    return [key for key in was | is_now if was.get(key) != is_now.get(key)]
+
+
+def _members(section: Any) -> dict[str, Any]:
+    return section if isinstance(section, dict) else dict(section or ())

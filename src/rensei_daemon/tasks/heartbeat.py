@@ -7,7 +7,7 @@ gives up.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import anyio
@@ -20,6 +20,7 @@ from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
 from rensei_daemon.core.host import HostStatus
 from rensei_daemon.core.lines import PoolLine
 from rensei_daemon.core.mutation import Op
+from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.disk.host import LoadMeter, load_average
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import (
@@ -31,12 +32,15 @@ from rensei_daemon.errors import (
 )
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutations import Inbox, mutations_line
 
 JITTER = 0.1
 """Beats are this far from their interval at most, so that hosts spread out."""
+
+BEAT_SECONDS = 180.0
+"""The longest a beat with all its refreshing can take; for the watchdog, which is patient."""
 
 Draw = Callable[[float, float], float]
 
@@ -54,10 +58,13 @@ class Heart:
     board: Board
     inbox: Inbox
     meter: LoadMeter
+    pulse: Pulse
     status: str = "idle"
     reported: tuple[str, str] = ("", "")
     """(worker id, hash) of the last report the platform answered."""
     host_status: HostStatus | None = None
+    turn: Turn = field(default_factory=Turn)
+    """Turns with every beat, good or bad."""
 
     @property
     def interval_seconds(self) -> float:
@@ -153,9 +160,20 @@ async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
             failures = 0
             _note_success(heart)
             delay = heart.interval_seconds * draw(1 - JITTER, 1 + JITTER)
+        heart.turn.done()
+        heart.pulse.promise("heartbeat", anyio.current_time() + delay + BEAT_SECONDS)
         await hurry.heard(within=delay)
         soonest = started + min(1.0, heart.interval_seconds)
         await anyio.sleep(max(0.0, soonest - anyio.current_time()))
+
+
+async def say_farewell(heart: Heart) -> None:
+    """Send the last beat: this host is draining. Whoever calls it bounds it."""
+    heart.status = "draining"
+    try:
+        await heart.beat()
+    except (PlatformError, StorageError) as error:
+        _log.warning("farewell.failed", error=str(error))
 
 
 def _retry_delay(

@@ -1,5 +1,7 @@
 """Telling the outside how the daemon is: the state file, and the service manager."""
 
+import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,20 +9,65 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from rensei_daemon import __version__
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.lines import ConfigLine, HeartbeatLine, WorkerLine
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.status import summary, to_json
 from rensei_daemon.disk.atomic import replace_file
-from rensei_daemon.errors import StorageError
+from rensei_daemon.disk.journal import Journal
+from rensei_daemon.disk.places import is_tmpfs
+from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.mutations import mutations_line
 
 AT_LEAST_EVERY_SECONDS = 30.0
 AT_MOST_EVERY_SECONDS = 0.5
 LATE_BEFORE_WATCHDOG_SECONDS = 5.0
 
 _log = structlog.get_logger()
+
+
+def open_board(
+    configuration: Configuration,
+    journal: Journal,
+    runtime: Path,
+    trouble: SettingsError | None,
+    set_aside: Path | None,
+) -> Board:
+    """Return the board as it stands before anything has happened; blocks."""
+    settings, now = configuration.settings, datetime.now(UTC)
+    board = Board(
+        version=__version__,
+        pid=os.getpid(),
+        started_at=now,
+        config=ConfigLine(
+            path=str(configuration.file.path), digest=configuration.document.digest
+        ),
+        worker=WorkerLine(platform_url=settings.platform.url),
+        heartbeat=HeartbeatLine(interval_seconds=settings.interval_seconds()),
+    )
+    configuration.post(board)
+    board.post(mutations_line(journal))
+    if trouble is not None:
+        _log.warning("config.refused", error=str(trouble), hint=trouble.hint)
+        configuration.refuse(trouble, board)
+    if set_aside is not None:
+        message = f"the journal could not be read and was set aside as {set_aside}"
+        _log.error("journal.set_aside", path=str(set_aside))
+        hint = f"outcomes recorded in it are not known any more; keep it, or: rm {set_aside}"
+        board.raise_alarm(Code.STORAGE, message, hint=hint, now=now, subject="journal")
+    if not is_tmpfs(runtime):
+        message = f"{runtime} is not in memory: credentials in it reach the disk"
+        hint = "put [paths].runtime on a tmpfs, such as /run"
+        board.raise_alarm(Code.RUNTIME_NOT_TMPFS, message, hint=hint, now=now)
+    if os.geteuid() == 0:
+        hint = "run it as a user of its own: rensei-daemon install sets one up"
+        board.raise_alarm(Code.RUN_BY_ROOT, "the daemon runs as root", hint=hint, now=now)
+    return board
 
 
 async def keep_reporting(board: Board, path: Path, notifier: Notifier) -> None:
@@ -41,12 +88,16 @@ async def keep_reporting(board: Board, path: Path, notifier: Notifier) -> None:
 
 async def write_status(board: Board, path: Path) -> None:
     """Write the state file once; a disk that refuses is an alarm, not an error."""
-    text = to_json(report(board, datetime.now(UTC)))
+    text = json.dumps(to_json(report(board, datetime.now(UTC))), indent=2) + "\n"
     try:
-        await anyio.to_thread.run_sync(lambda: replace_file(path, text.encode(), mode=0o600))
+        await anyio.to_thread.run_sync(
+            lambda: replace_file(path, text.encode(), mode=0o600)
+        )
     except StorageError as error:
         now = datetime.now(UTC)
-        board.raise_alarm(Code.STORAGE, str(error), hint=error.hint, now=now, subject="status")
+        board.raise_alarm(
+            Code.STORAGE, str(error), hint=error.hint, now=now, subject="status"
+        )
     else:
         board.clear(Code.STORAGE, "status")
 

@@ -25,6 +25,7 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, accept, difference
 from rensei_daemon.core.lines import ConsumerLine, SessionLine, StreamState
+from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.session import Session
 from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.errors import (
@@ -36,7 +37,7 @@ from rensei_daemon.errors import (
 )
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import EventStream, Update
-from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.bell import Bell, Turn
 
 POLL_SECONDS = 60.0
 """How often a snapshot is taken while the stream is not live."""
@@ -48,8 +49,14 @@ STEADY_SECONDS = 60.0
 EARLY_SECONDS = 30.0
 """A snapshot is taken this long before the last one must not be used any more."""
 
+SNAPSHOT_SECONDS = 180.0
+"""The longest one can take, a registration before it included; for the watchdog."""
+
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
-SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
+SLOW_SNAPSHOT_SECONDS = 180.0
+"""The longest one can take, a registration before it included; for the watchdog."""
+
+RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 
 Draw = Callable[[float, float], float]
 
@@ -64,6 +71,7 @@ class Rotation:
         *,
         client: PlatformClient,
         board: Board,
+        pulse: Pulse,
         draw: Draw,
     ) -> None:
         self.session = session
@@ -72,6 +80,7 @@ class Rotation:
         self._client = client
         self._board = board
         self._draw = draw
+        self._pulse = pulse
         self._log = structlog.get_logger().bind(session=session.id)
 
         now = datetime.now(UTC)
@@ -84,6 +93,10 @@ class Rotation:
         self._next_poll = 0.0
         self._stream_down_since = anyio.current_time()
         self._is_stream_refused = False
+        self.snapshot_turn = Turn()
+        """Turns with every snapshot, good or bad."""
+        self.snapshot_error: PlatformError | None = None
+        """What the last snapshot failed with."""
         self._arrived_in_flight: dict[str, str] | None = None
         """What the stream said while a snapshot was on its way; None: none is."""
 
@@ -100,6 +113,7 @@ class Rotation:
 
     async def withdraw(self) -> None:
         """Take back what was delivered: the session is gone from the configuration."""
+        self._pulse.retire(f"snapshots of {self.session.id}")
         for delivery in self._deliveries:
             await delivery.withdraw()
 
@@ -114,18 +128,22 @@ class Rotation:
         retry = RETRY
         while True:
             while not self._is_snapshot_wanted and (wait := self._seconds_until_due()) > 0:
+                self._promise(wait)
                 await self._reconsider.heard(within=wait)
             self._is_snapshot_wanted = False
+            self._promise(0.0)
             try:
                 await self._take_snapshot()
             except PlatformError as error:
+                self.snapshot_error = error
                 self._note_refusal("snapshot", error)
                 retry = _lane(error, retry)
                 delay, retry = retry.next(self._draw, at_least=_asked_wait(error))
                 self._next_refresh = anyio.current_time() + max(delay, 0.5)
             else:
-                retry = RETRY
+                retry, self.snapshot_error = RETRY, None
                 self._clear_refusals("snapshot")
+            self.snapshot_turn.done()
 
     async def _take_snapshot(self) -> None:
         self._arrived_in_flight = {}
@@ -154,6 +172,10 @@ class Rotation:
         )
         self._swap(self.credentials.replaced({**accepted.env, **overtaken}), "snapshot")
 
+    def _promise(self, wait: float) -> None:
+        until = anyio.current_time() + wait + SNAPSHOT_SECONDS
+        self._pulse.promise(f"snapshots of {self.session.id}", until)
+
     def _seconds_until_due(self) -> float:
         due = self._next_refresh
         if self._line.stream is not StreamState.LIVE:
@@ -174,17 +196,16 @@ class Rotation:
         retry = RETRY
         while True:
             opened = anyio.current_time()
-            at_least = 0.0
+            stream: EventStream | None = None
+            failure: PlatformError | None = None
             try:
                 async with self._client.stream(self.session.id) as stream:
                     await self._listen(stream)
-                    at_least = stream.retry_seconds or 0.0
             except PlatformError as error:
-                self._stream_lost(error)
+                failure = error
                 retry = _lane(error, retry)
-                at_least = _asked_wait(error)
-            else:
-                self._stream_lost(None)
+            self._stream_lost(failure)
+            at_least = max(_asked_wait(failure), (stream and stream.retry_seconds) or 0.0)
             if anyio.current_time() - opened >= STEADY_SECONDS:
                 retry = RETRY
             delay, retry = retry.next(self._draw, at_least=at_least)
@@ -347,7 +368,7 @@ def _lane(error: PlatformError, retry: Backoff) -> Backoff:
     return replace(retry, cap_seconds=cap)
 
 
-def _asked_wait(error: PlatformError) -> float:
+def _asked_wait(error: PlatformError | None) -> float:
     """Return how long the platform asked us to wait; for nothing to stream, a long rest."""
     if isinstance(error, RefusedError) and error.status in (204, 404):
         return SLOW_POLL_SECONDS

@@ -42,11 +42,10 @@ class Sessions:
         self._start = start
         self._running: dict[str, _Running] = {}
 
-    def want_snapshots(self) -> int:
-        """Have every session take a snapshot now; return how many there are."""
-        for running in self._running.values():
-            running.rotation.want_snapshot()
-        return len(self._running)
+    @property
+    def rotations(self) -> tuple[Rotation, ...]:
+        """Those under way."""
+        return tuple(running.rotation for running in self._running.values())
 
     async def keep(self) -> None:
         """Hold the running sessions to the configuration; never returns."""

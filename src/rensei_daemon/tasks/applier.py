@@ -1,0 +1,186 @@
+"""Bringing mutations to their outcome: journal, plan, file, journal. It blocks.
+
+Each step is durable when it returns, and a crash between any two of them is settled at
+the next start, by what the file then is:
+
+=====================  ==========================  ================================
+the daemon died        the file is                 then
+=====================  ==========================  ================================
+before the intent      what it was                 it is planned as if delivered now
+after the intent       what it was                 the same; the old intent is dropped
+after the replace      what the intent says        only the outcome is recorded
+any of these           edited by a person since    it is planned on today's text
+after the outcome      anything                    the outcome is sent
+=====================  ==========================  ================================
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rensei_daemon.core.document import Document, apply_all
+from rensei_daemon.core.guards import Guards
+from rensei_daemon.core.journal import MAX_DEATHS, POISON, Planned, Recovery, recovery
+from rensei_daemon.core.mutation import (
+    Mutation,
+    PendingMutation,
+    PoolRestored,
+    parse_mutation,
+)
+from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError
+from rensei_daemon.disk.journal import Journal
+from rensei_daemon.errors import MutationError, RenseiError, StorageError
+from rensei_daemon.settings.loading import accept
+
+TRIES_PER_EDIT = 3
+"""How often a person may save at the very moment we do before we come back later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One outcome, for the log."""
+
+    id: str
+    op: str
+    error: str
+    changed: bool
+
+
+class Applier:
+    """Applies mutations to the file on disk; every method blocks.
+
+    `check` raises `SettingsError` for a text that cannot be used, and so not be edited.
+    """
+
+    def __init__(
+        self,
+        file: ConfigFile,
+        journal: Journal,
+        *,
+        check: Callable[[Document], object],
+        guards: Callable[[], Guards],
+        boot_id: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._file = file
+        self._journal = journal
+        self._check = check
+        self._guards = guards
+        self._boot_id = boot_id
+        self._now = now
+        self._is_settled = False
+
+    def apply(
+        self, delivered: Sequence[PendingMutation], *, restore_pool: bool = False
+    ) -> tuple[list[Decided], tuple[PendingMutation, ...]]:
+        """Bring everything undecided to its outcome.
+
+        Returns the outcomes and, of what was delivered, what came again with other
+        content. Raises `SettingsError` when today's file cannot be edited, and
+        `StorageError`; what had no outcome then still has none.
+        """
+        try:
+            return self._apply(delivered, restore_pool)
+        except RenseiError:
+            with suppress(StorageError):  # the one on its way out says more
+                self._journal.land()
+            raise
+
+    def _apply(
+        self, delivered: Sequence[PendingMutation], restore_pool: bool
+    ) -> tuple[list[Decided], tuple[PendingMutation, ...]]:
+        if not self._is_settled:
+            self.settle()
+        conflicts = self._journal.receive(delivered, self._now())
+        decided: list[Decided] = []
+        for batch in self._journal.undecided():
+            if len(batch) == 1 and self._journal.deaths(batch[0].id) >= MAX_DEATHS:
+                decided.append(self._give_up(batch[0]))
+            else:
+                decided += self._apply_batch(batch)
+        if restore_pool:
+            self._apply_plan([(None, PoolRestored())])
+        return decided, conflicts
+
+    def settle(self) -> None:
+        """Finish what a crash cut short; once, before anything is applied."""
+        self._journal.note_deaths(self._boot_id)
+        before, after = self._journal.intended_digests()
+        self._file.recover(before=before, after=after)
+        if self._journal.has_intents():
+            today = self._file.read().digest
+            if recovery(after=after, today=today) is Recovery.RECORD:
+                self._journal.record_applied(self._now())
+        self._journal.prune(self._now())
+        self._is_settled = True
+
+    def _give_up(self, mutation: PendingMutation) -> Decided:
+        self._journal.reject(mutation.id, POISON, self._now())
+        return Decided(id=mutation.id, op=mutation.op, error=POISON, changed=False)
+
+    def _apply_batch(self, batch: Sequence[PendingMutation]) -> list[Decided]:
+        self._journal.take_off([mutation.id for mutation in batch])
+        return self._apply_plan([(pending, self._understood(pending)) for pending in batch])
+
+    def _understood(self, pending: PendingMutation) -> Mutation | MutationError:
+        try:
+            mutation = parse_mutation(pending.op, pending.params)
+            self._guards().check(pending.op, mutation)
+        except MutationError as error:
+            return error
+        return mutation
+
+    def _apply_plan(self, requests: Sequence["_Request"]) -> list[Decided]:
+        for _ in range(TRIES_PER_EDIT - 1):
+            try:
+                return self._try_plan(requests)
+            except EditedMeanwhileError:
+                continue
+        return self._try_plan(requests)
+
+    def _try_plan(self, requests: Sequence["_Request"]) -> list[Decided]:
+        now = self._now()
+        before = self._file.read()
+        self._check(before)
+        after, plan = _plan(requests, before, now)
+        self._journal.intend(plan, before, after, now)
+        if after.text != before.text:
+            self._file.replace(before, after)
+        self._journal.record_applied(self._now())
+        return [
+            Decided(
+                id=planned.id,
+                op=planned.cause,
+                error=planned.error,
+                changed=bool(planned.edits),
+            )
+            for planned in plan
+            if planned.id
+        ]
+
+
+_Request = tuple[PendingMutation | None, Mutation | PoolRestored | MutationError]
+"""What was asked (None: by ourselves), and what it was understood as."""
+
+
+def _plan(
+    requests: Sequence[_Request], before: Document, now: datetime
+) -> tuple[Document, list[Planned]]:
+    """Work out the new text, and what each request will come to."""
+    understood = [wanted for _, wanted in requests if not isinstance(wanted, MutationError)]
+    after, outcomes = apply_all(understood, before, accept, now)
+    remaining = iter(outcomes)
+    plan = []
+    for pending, wanted in requests:
+        outcome = None if isinstance(wanted, MutationError) else next(remaining)
+        error = wanted if outcome is None else outcome.error
+        plan.append(
+            Planned(
+                id=pending.id if pending else "",
+                cause=pending.op if pending else "pool restored",
+                edits=outcome.edits if outcome and not error else (),
+                error=str(error) if error else "",
+            )
+        )
+    return after, plan

@@ -1,0 +1,97 @@
+"""What an operator on this host can ask of the daemon, verb by verb."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+
+from rensei_daemon.control_api.verbs import (
+    RELOAD,
+    STATUS,
+    SYNC,
+    Reloaded,
+    Synced,
+    SyncedSession,
+)
+from rensei_daemon.control_api.wire import Request, Route, Routes
+from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.credential import difference
+from rensei_daemon.core.status import to_json
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.configuration import Reload
+from rensei_daemon.tasks.heartbeat import Heart
+from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.sessions import Sessions
+
+SYNC_SECONDS = 45.0
+"""How long a sync waits for the platform before it says what has come so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """The verbs, over the tasks that carry them out."""
+
+    board: Board
+    heart: Heart
+    hurry: Bell
+    sessions: Sessions
+    reload: Callable[[], Awaitable[Reload]]
+
+    def routes(self) -> Routes:
+        """Return the table the control API serves."""
+        return {
+            STATUS: Route(self._status),
+            RELOAD: Route(self._reload, writes=True),
+            SYNC: Route(self._sync, writes=True),
+        }
+
+    async def _status(self, _: Request) -> dict[str, Any]:
+        return to_json(report(self.board, datetime.now(UTC)))
+
+    async def _reload(self, _: Request) -> Reloaded:
+        done = await self.reload()
+        return Reloaded(applied=list(done.applied), needs_restart=list(done.needs_restart))
+
+    async def _sync(self, _: Request) -> Synced:
+        rotations = self.sessions.rotations
+        before = {rotation: rotation.credentials for rotation in rotations}
+        is_beaten = False
+
+        async def beat() -> None:
+            nonlocal is_beaten
+            self.hurry.ring()
+            await self.heart.turn.next()
+            is_beaten = True
+
+        refreshed: set[Rotation] = set()
+
+        async def refresh(rotation: Rotation) -> None:
+            rotation.want_snapshot()
+            await rotation.snapshot_turn.next()
+            refreshed.add(rotation)
+
+        with anyio.move_on_after(SYNC_SECONDS):
+            async with anyio.create_task_group() as asked:
+                asked.start_soon(beat)
+                for rotation in rotations:
+                    asked.start_soon(refresh, rotation)
+
+        late = f"no answer within {SYNC_SECONDS:g} s"
+        return Synced(
+            beat_error=self.board.heartbeat.last_error if is_beaten else late,
+            sessions=[
+                SyncedSession(
+                    id=rotation.session.id,
+                    generation=rotation.credentials.generation,
+                    changed=list(difference(before[rotation], rotation.credentials).names),
+                    error=_error_of(rotation) if rotation in refreshed else late,
+                )
+                for rotation in rotations
+            ],
+        )
+
+
+def _error_of(rotation: Rotation) -> str | None:
+    return None if rotation.snapshot_error is None else str(rotation.snapshot_error)
