@@ -73,9 +73,16 @@ async def running(
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    # With the protocol left to the kernel, asyncio takes the connections for something
+    # else than TCP, leaves TCP_NODELAY off, and every answer waits 40 ms for an ACK.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family)
-    listener.setblocking(False)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
