@@ -1,7 +1,7 @@
 """A running platform with one tenant, `acme`, and a way to ask it things."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -10,7 +10,7 @@ import pytest
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
 
-Call = Callable[..., Awaitable[httpx.Response]]
+Call = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 # To read the system's certificates takes longer than most of these tests.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,6 +1,6 @@
 """Credentials and mutations, by API key."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -9,7 +9,7 @@ import pytest
 
 from rensei_daemon.local_platform.running import RunningPlatform
 
-Call = Callable[..., Awaitable[httpx.Response]]
+Call = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
 ROTATE = "/api/daemon/credentials/rotate"

@@ -1,7 +1,7 @@
 """Registering, beating, renewing: the worker's side of the wire."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
@@ -10,7 +10,7 @@ import pytest
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
 
-Call = Callable[..., Awaitable[httpx.Response]]
+Call = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 REGISTER = "/api/workers/register"
 H1 = {"hostname": "h1", "machineId": "mid_1", "capacity": 4}
@@ -76,6 +76,12 @@ async def test_what_is_not_json_is_refused(
     """A body that is no JSON, or too strange to be read, is a 400 and no more."""
     answer = await call("POST", REGISTER, key, content=content)
     assert (answer.status_code, answer.json()) == (400, {"error": "body must be JSON"})
+
+
+async def test_a_body_too_large_is_refused(call: Call, key: str) -> None:
+    """More than 16 MiB is a 413, once it has all been sent."""
+    answer = await call("POST", REGISTER, key, content=b" " * (16 * 1024 * 1024 + 1))
+    assert (answer.status_code, answer.json()) == (413, {"error": "body too large"})
 
 
 @pytest.mark.parametrize("bearer", [None, "rsk_live_" + "0" * 64, "a.b.c", "\xe9"])

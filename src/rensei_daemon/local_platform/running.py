@@ -20,7 +20,7 @@ from rensei_daemon.local_platform.store import Store
 
 LOOPBACK = "127.0.0.1"
 
-_GOODBYE_SECONDS = 2.0
+_GOODBYE_SECONDS = 0.25
 
 
 class RunningPlatform:
@@ -138,18 +138,24 @@ class _Server(uvicorn.Server):
                 await anyio.sleep(1)
                 await self.on_tick(0)  # the Date header's clock
         finally:
+            self._say_goodbye()
             with anyio.move_on_after(_GOODBYE_SECONDS, shield=True):
-                await self._stop()
+                await self._emptied()
             for connection in list(self.server_state.connections):
                 connection.transport.abort()
+            with anyio.move_on_after(_GOODBYE_SECONDS, shield=True):
+                await self._emptied()
 
-    async def _stop(self) -> None:
-        """End the streams, let other answers finish, close every connection."""
+    def _say_goodbye(self) -> None:
+        """Take no more connections, end the streams, close what is idle."""
         for server in self.servers:
             server.close()
         self._state.drop_streams()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        # The server has no event for "the last connection is gone".
+
+    async def _emptied(self) -> None:
+        """Wait until the last answer is out and the last connection gone."""
+        # The server has no event for it.
         while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
             await anyio.sleep(0.002)
