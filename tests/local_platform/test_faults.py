@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import httpx
 
-from rensei_daemon.local_platform.running import RunningPlatform
+from rensei_daemon.local_platform.running import RunningPlatform, running
 
 Call = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
@@ -66,3 +66,53 @@ async def test_a_served_fault_can_be_waited_for(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call, "POST", REGISTER)
             await platform.until(lambda _: bool(fault.served))
+
+
+async def test_an_answer_can_be_lost(
+    platform: RunningPlatform, call: Call, key: str
+) -> None:
+    """With `app_sees` the platform does as it was asked, and is not heard."""
+    platform.faults.add("POST", REGISTER, status=502, app_sees=True)
+    assert (await call("POST", REGISTER, key, H1)).status_code == 502
+    assert [w.registration for w in platform.state.workers] == [H1]
+
+
+async def test_an_answer_can_be_held_back(
+    platform: RunningPlatform, call: Call, key: str
+) -> None:
+    """What was answered before a change arrives after it; the next is not held."""
+    path = "/api/daemon/credentials/snapshot"
+    body = {"orgId": "org_acme", "sessionId": "build"}
+    state = platform.state
+    state.set_credential("acme", "k", "A", "old")
+    hold = platform.faults.hold("post", path)
+    late: list[httpx.Response] = []
+
+    async def ask() -> None:
+        late.append(await call("POST", path, key, body))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await hold.ready.wait()
+            state.set_credential("acme", "k", "A", "new")
+            answer = await call("POST", path, key, body)
+            assert answer.json()["env"] == {"A": "new"}
+            assert not late
+            hold.release()
+    assert late[0].json()["env"] == {"A": "old"}
+
+
+async def test_what_is_held_goes_out_at_the_end(call: Call) -> None:
+    """A platform that ends does not wait for a hold nobody releases."""
+    late: list[httpx.Response] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks, running() as platform:
+            hold = platform.faults.hold("GET", "/lab")
+
+            async def ask() -> None:
+                late.append(await call("GET", f"{platform.url}/lab/state"))
+
+            tasks.start_soon(ask)
+            await hold.ready.wait()
+    assert [answer.status_code for answer in late] == [200]

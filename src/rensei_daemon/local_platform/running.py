@@ -94,12 +94,15 @@ def _url(listener: socket.socket) -> str:
 @contextmanager
 def _one_error_alone() -> Iterator[None]:
     """Let an error of the caller's block come out as itself, not in a group of one."""
+    alone: BaseException | None = None
     try:
         yield
     except BaseExceptionGroup as group:
         if len(group.exceptions) > 1:
             raise
-        raise group.exceptions[0] from None
+        alone = group.exceptions[0]
+    if alone is not None:  # raised out here, it keeps its own cause and context
+        raise alone
 
 
 class _Server(uvicorn.Server):
@@ -123,7 +126,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
             )
         )
-        self._state = platform.state
+        self._platform = platform
         self._listener = listener
 
     async def live(self, *, task_status: TaskStatus[None]) -> None:
@@ -150,7 +153,8 @@ class _Server(uvicorn.Server):
         """Take no more connections, end the streams, close what is idle."""
         for server in self.servers:
             server.close()
-        self._state.drop_streams()
+        self._platform.state.drop_streams()
+        self._platform.faults.clear()
         for connection in list(self.server_state.connections):
             connection.shutdown()
 
