@@ -161,7 +161,9 @@ def _assemble(
         machine_id_file=locations.machine_id,
     )
     client = PlatformClient(http, identity)
-    heart = Heart(client, identity, journal, configuration, board, inbox, LoadMeter(), pulse)
+    heart = Heart(
+        client, identity, journal, configuration, board, inbox, LoadMeter(), pulse
+    )
     applier = Applier(
         configuration.file,
         journal,
@@ -234,7 +236,9 @@ def _guards(configuration: Configuration) -> Guards:
 
 async def _obey_signals(reload_all: Callable[[], Awaitable[Reload]]) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+    with anyio.open_signal_receiver(
+        signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+    ) as received:
         async for number in received:
             _log.info("signal.received", signal=number.name)
             if number is not signal.SIGHUP:

@@ -263,7 +263,7 @@ def _loopback_address(host: str) -> str:
         is_loopback = False
     if not is_loopback:
         raise UsageError(
-            f"{host} is not a loopback address; the local platform is for this host",
+            f"{host} is not a loopback address: this platform is for one host",
             hint="leave --host away, or use 127.0.0.1 or ::1",
         )
     return address

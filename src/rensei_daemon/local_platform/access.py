@@ -33,7 +33,7 @@ class Caller:
 
 def key_digest(key: str) -> str:
     """Return what is kept of an API key."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 def key_caller(ledger: Ledger, bearer: str | None) -> Caller:

@@ -45,9 +45,7 @@ def rotate(ledger: Ledger, org_id: str, kind: str) -> Rotation:
     before = [c for c in _of_org(ledger, org_id) if c.kind == kind]
     if not before:
         raise not_found(f"Credential kind {kind}")
-    after = [
-        replace(c, value=c.staged or fresh_value(c.value), staged=None) for c in before
-    ]
+    after = [_rotated(credential) for credential in before]
     ledger.put(*after)
     now = ledger.now_text()
     rotated = {credential.id for credential in after}
@@ -62,6 +60,13 @@ def rotate(ledger: Ledger, org_id: str, kind: str) -> Rotation:
             told += 1
     names = tuple(sorted({credential.name for credential in after}))
     return Rotation(kind=kind, session_count=told, rotated_at=now, names=names)
+
+
+def _rotated(credential: Credential) -> Credential:
+    value = credential.staged
+    if value is None:
+        value = fresh_value(credential.value)
+    return replace(credential, value=value, staged=None)
 
 
 def _delta(

@@ -20,7 +20,7 @@ from rensei_daemon.local_platform.store import Store
 
 LOOPBACK = "127.0.0.1"
 
-_GOODBYE_SECONDS = 2.0
+_GOODBYE_SECONDS = 0.25
 
 
 class RunningPlatform:
@@ -73,9 +73,16 @@ async def running(
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    # With the protocol left to the kernel, asyncio takes the connections for something
+    # else than TCP, leaves TCP_NODELAY off, and every answer waits 40 ms for an ACK.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family)
-    listener.setblocking(False)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
@@ -87,12 +94,15 @@ def _url(listener: socket.socket) -> str:
 @contextmanager
 def _one_error_alone() -> Iterator[None]:
     """Let an error of the caller's block come out as itself, not in a group of one."""
+    alone: BaseException | None = None
     try:
         yield
     except BaseExceptionGroup as group:
         if len(group.exceptions) > 1:
             raise
-        raise group.exceptions[0] from None
+        alone = group.exceptions[0]
+    if alone is not None:  # raised out here, it keeps its own cause and context
+        raise alone
 
 
 class _Server(uvicorn.Server):
@@ -116,7 +126,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
             )
         )
-        self._state = platform.state
+        self._platform = platform
         self._listener = listener
 
     async def live(self, *, task_status: TaskStatus[None]) -> None:
@@ -131,18 +141,25 @@ class _Server(uvicorn.Server):
                 await anyio.sleep(1)
                 await self.on_tick(0)  # the Date header's clock
         finally:
+            self._say_goodbye()
             with anyio.move_on_after(_GOODBYE_SECONDS, shield=True):
-                await self._stop()
+                await self._emptied()
             for connection in list(self.server_state.connections):
                 connection.transport.abort()
+            with anyio.move_on_after(_GOODBYE_SECONDS, shield=True):
+                await self._emptied()
 
-    async def _stop(self) -> None:
-        """End the streams, let other answers finish, close every connection."""
+    def _say_goodbye(self) -> None:
+        """Take no more connections, end the streams, close what is idle."""
         for server in self.servers:
             server.close()
-        self._state.drop_streams()
+        self._platform.state.drop_streams()
+        self._platform.faults.clear()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        # The server has no event for "the last connection is gone".
+
+    async def _emptied(self) -> None:
+        """Wait until the last answer is out and the last connection gone."""
+        # The server has no event for it.
         while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
             await anyio.sleep(0.002)

@@ -60,12 +60,10 @@ class EventStream(Response):
         on_open: Callable[[LiveStream], None],
         on_close: Callable[[LiveStream], None],
     ) -> None:
-        super().__init__(headers={"cache-control": "no-cache"})
-        # Set by hand: the base class would announce a length.
-        self.raw_headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache"),
-        ]
+        super().__init__(
+            headers={"cache-control": "no-cache"}, media_type="text/event-stream"
+        )
+        del self.headers["content-length"]
         self._stream = stream
         self._keepalive_seconds = keepalive_seconds
         self._on_open = on_open

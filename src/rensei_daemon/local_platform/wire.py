@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from rensei_daemon.local_platform.mutations import Outcomes
@@ -40,18 +40,27 @@ def bearer(request: Request) -> str | None:
 
 async def read_json(request: Request) -> Json:
     """Return the body, which must be a JSON object of at most 16 MiB."""
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _LARGEST_BODY:
-            raise RefusalError(413, "body too large")
     try:
-        body = json.loads(raw, parse_constant=_refuse_constant)
+        body = json.loads(await _whole_body(request), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise invalid("body must be JSON") from None
     if not isinstance(body, dict):
         raise invalid("body must be a JSON object")
     return body
+
+
+async def _whole_body(request: Request) -> bytes:
+    """Read to the end, though it be too much: who still sends would miss the no."""
+    raw, is_too_large = bytearray(), False
+    try:
+        async for chunk in request.stream():
+            is_too_large = is_too_large or len(raw) + len(chunk) > _LARGEST_BODY
+            raw += b"" if is_too_large else chunk
+    except ClientDisconnect:
+        raise invalid("body must be whole") from None
+    if is_too_large:
+        raise RefusalError(413, "body too large")
+    return bytes(raw)
 
 
 def _refuse_constant(name: str) -> None:

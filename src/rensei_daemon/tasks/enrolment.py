@@ -67,7 +67,9 @@ def open_identity(
     )
 
 
-def key_reader(configuration: Configuration, environ: Mapping[str, str]) -> Callable[[], str]:
+def key_reader(
+    configuration: Configuration, environ: Mapping[str, str]
+) -> Callable[[], str]:
     """Return what reads the API key afresh, from wherever the settings in force say."""
 
     def read() -> str:

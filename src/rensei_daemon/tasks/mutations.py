@@ -23,10 +23,10 @@ from rensei_daemon.core.backoff import Backoff
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import LastMutation, MutationsLine
-from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.mutation import (
     PendingMutation,
 )
+from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided

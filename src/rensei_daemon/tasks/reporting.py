@@ -58,7 +58,9 @@ def open_board(
     if set_aside is not None:
         message = f"the journal could not be read and was set aside as {set_aside}"
         _log.error("journal.set_aside", path=str(set_aside))
-        hint = f"outcomes recorded in it are not known any more; keep it, or: rm {set_aside}"
+        hint = (
+            f"outcomes recorded in it are not known any more; keep it, or: rm {set_aside}"
+        )
         board.raise_alarm(Code.STORAGE, message, hint=hint, now=now, subject="journal")
     if not is_tmpfs(runtime):
         message = f"{runtime} is not in memory: credentials in it reach the disk"
