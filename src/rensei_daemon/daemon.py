@@ -6,11 +6,12 @@ whatever is opened after it. Nothing here decides anything.
 
 import random
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import anyio
 import structlog
@@ -67,6 +68,8 @@ from rensei_daemon.verbs import Verbs
 
 FAREWELL_SECONDS = 3.0
 
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
 _log = structlog.get_logger()
 _draw = random.SystemRandom().uniform
 
@@ -106,7 +109,7 @@ class _House:
     verbs: Verbs
     heart: Heart
     reload: Callable[[], Awaitable[Reload]]
-    loops: Mapping[str, Callable[[], Awaitable[None]]]
+    loops: Mapping[str, Loop]
     """What never returns by itself, by name."""
 
 
@@ -197,7 +200,7 @@ def _assemble(
         return done
 
     sessions = Sessions(configuration, board, start=start)
-    loops = {
+    loops: dict[str, Loop] = {
         "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
         "mutations": partial(
             apply_mutations,

@@ -19,7 +19,7 @@ Say = Callable[..., bytes]
 Identify = Callable[..., Identity]
 
 
-def enrolled(say: Say) -> bytes:
+def _enrolled(say: Say) -> bytes:
     return say(
         200,
         {
@@ -41,7 +41,7 @@ async def test_the_first_beat_registers_and_then_beats(
     beat: Beat,
 ) -> None:
     """A host without a worker registers, keeps the worker, and beats with its token."""
-    server.plan("register", enrolled(say))
+    server.plan("register", _enrolled(say))
     server.plan(
         "heartbeat", say(200, {"acknowledged": True, "hostStatus": {"status": "ok"}})
     )

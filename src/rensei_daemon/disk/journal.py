@@ -311,7 +311,7 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path, *, now: datetime) -> Iterator[tuple[Journal, Path | None]]:
-    """Open the journal; beside it, where a file went that was none (see `open_database`)."""
+    """Open the journal; beside it, where a file went that was none of ours."""
     database, set_aside = open_database(path, now=now)
     with closing(database):
         yield Journal(database), set_aside

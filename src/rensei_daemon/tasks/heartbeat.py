@@ -40,7 +40,7 @@ JITTER = 0.1
 """Beats are this far from their interval at most, so that hosts spread out."""
 
 BEAT_SECONDS = 180.0
-"""The longest a beat with all its refreshing can take; for the watchdog, which is patient."""
+"""The longest a beat with all its refreshing can take; for the watchdog."""
 
 Draw = Callable[[float, float], float]
 

@@ -52,11 +52,11 @@ EARLY_SECONDS = 30.0
 SNAPSHOT_SECONDS = 180.0
 """The longest one can take, a registration before it included; for the watchdog."""
 
-RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 SLOW_SNAPSHOT_SECONDS = 180.0
 """The longest one can take, a registration before it included; for the watchdog."""
 
-RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
+RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 
 Draw = Callable[[float, float], float]
 
