@@ -154,13 +154,15 @@ def test_follow(path: Path) -> None:
 
 
 def test_follow_across_rotations(path: Path) -> None:
-    """No line is lost or shown twice while the file is rotated under the reader."""
+    """No line is lost or shown twice, though two rotations come between two looks."""
     follower = Follower(follow_file(path, ALL, None))
     assert follower.take(9) == [*range(9)]
-    file = RotatingFile(path, max_bytes=4000)
+    held = path.stat().st_ino
+    file = RotatingFile(path, max_bytes=1400)
     for number in range(10, 130):
         file.write(line(number))
     file.close()
+    assert path.with_name("log.jsonl.2").stat().st_ino == held
     assert follower.take(120) == [*range(10, 130)]
     assert follower.is_quiet()
 

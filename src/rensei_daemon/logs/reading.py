@@ -74,16 +74,37 @@ def follow_file(path: Path, wanted: Wanted, count: int | None) -> Iterator[Line]
     yield from _last(whole, wanted, count)
     for older in files[1:]:
         older.close()
-    file = files[0] if files else _open_next(path)
+    file = files[0] if files else _wait_for(path)
     while True:
         yield from _wanted(_whole_lines(file), wanted)
         if _is_current(file, path):
             time.sleep(POLL_SECONDS)
             continue
-        # Renamed meanwhile: finish it, then go on with its successor.
+        # Renamed meanwhile: finish it, then go on with its successors.
         yield from _wanted(_whole_lines(file), wanted)
+        *passed, newest = _successors(file, path)
+        for between in passed:
+            yield from _wanted(_whole_lines(between), wanted)
+            between.close()
         file.close()
-        file = _open_next(path)
+        file = newest
+
+
+def _successors(file: BinaryIO, path: Path) -> list[BinaryIO]:
+    """Return the files that were begun after this one, oldest first.
+
+    Never none: a file without a successor was emptied in place, and is opened anew.
+    """
+    held = os.fstat(file.fileno())
+    newer: list[BinaryIO] = []
+    for candidate in (family_files := _open_family(path)):
+        if os.path.samestat(held, os.fstat(candidate.fileno())):
+            break
+        newer.insert(0, candidate)
+    for other in family_files:
+        if other not in newer:
+            other.close()
+    return newer or [_wait_for(path)]
 
 
 def _open_family(path: Path) -> list[BinaryIO]:
@@ -115,7 +136,7 @@ def _last(
     return found
 
 
-def _open_next(path: Path) -> BinaryIO:
+def _wait_for(path: Path) -> BinaryIO:
     while True:
         try:
             return path.open("rb")
