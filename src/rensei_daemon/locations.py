@@ -8,7 +8,6 @@ theirs to read. It knows no settings and imports nothing slow. `$STATE_DIRECTORY
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +213,8 @@ def _find_by_text(text: str) -> Mapping[str, object]:
 
 
 def _parse(text: str) -> Mapping[str, object] | None:
+    import tomllib  # 3 ms that the many configs without [paths] need not spend
+
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):

@@ -42,11 +42,11 @@ def test_check_good(tmp_path: Path) -> None:
 
 def test_check_bad(tmp_path: Path) -> None:
     """Each problem is a bare line with file, line, column and a suggestion; exit 78."""
-    path = written(tmp_path, '[log]\nlevl = "debug"\n[machne]\n')
+    path = written(tmp_path, '[log]\nlevels = "debug"\n[machne]\n')
     assert run("check", path) == (
         78,
         "",
-        f'{path}:2:1: unknown key "levl" in [log] (did you mean "level"?)\n'
+        f'{path}:2:1: unknown key "levels" in [log] (did you mean "level"?)\n'
         f'{path}:3:1: unknown key "machne" at the top level'
         ' (did you mean "machine"?)\n',
     )

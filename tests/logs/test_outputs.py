@@ -75,7 +75,7 @@ def test_terminal(fds: Descriptors, tmp_path: Path) -> None:
     outputs = chosen(fds.terminal, fds.terminal, tmp_path, {"TERM": "xterm"})
     outputs[0].write(outputs[0].render(EVENT))
     assert os.read(fds.screen, 200).startswith(b"\x1b[2mT\x1b[0m \x1b[32minfo")
-    assert kinds(outputs) == ["Console"]
+    assert kinds(outputs) == ["Stream"]
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -92,7 +92,7 @@ def test_pipe(fds: Descriptors, tmp_path: Path) -> None:
         output.write(output.render(EVENT))
     assert os.read(fds.pipe_out, 200) == JSON
     assert (tmp_path / "log.jsonl").read_bytes() == JSON
-    assert kinds(outputs) == ["JsonLines", "JsonFile"]
+    assert kinds(outputs) == ["Stream", "JsonFile"]
 
 
 def test_journal(fds: Descriptors, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_journal_gone(fds: Descriptors, tmp_path: Path) -> None:
 def test_no_journal(fds: Descriptors, tmp_path: Path) -> None:
     """Without a journal to speak to, even an asked-for journal is JSON lines."""
     outputs = chosen(fds.pipe_in, fds.terminal, tmp_path, {}, format="journal")
-    assert kinds(outputs) == ["JsonLines"]
+    assert kinds(outputs) == ["Stream"]
 
 
 def test_asked_for(fds: Descriptors, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_file(fds: Descriptors, tmp_path: Path) -> None:
     outputs = chosen(fds.terminal, fds.terminal, tmp_path, {}, file=file)
     outputs[1].write(outputs[1].render(EVENT))
     assert json.loads(file.read_text()) == EVENT
-    assert kinds(outputs) == ["Console", "JsonFile"]
+    assert kinds(outputs) == ["Stream", "JsonFile"]
     assert not (tmp_path / "log.jsonl").exists()
 
 
@@ -151,7 +151,7 @@ def test_closed_descriptors(fds: Descriptors, tmp_path: Path) -> None:
     outputs = chosen(closed, closed, tmp_path, {})
     with pytest.raises(OSError, match="Bad file descriptor"):
         outputs[0].write(JSON)
-    assert kinds(outputs) == ["JsonLines", "JsonFile"]
+    assert kinds(outputs) == ["Stream", "JsonFile"]
 
 
 def test_lone_surrogates(fds: Descriptors, tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """The log read back."""
 
-import itertools
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import Queue
 
 import pytest
 
@@ -21,7 +19,7 @@ def line(number: int, **keys: object) -> bytes:
     return json.dumps({"event": "e", "n": number} | keys).encode() + b"\n"
 
 
-def numbers(lines: list[Line]) -> list[object]:
+def numbers(lines: Iterable[Line]) -> list[object]:
     """Return which lines these are."""
     return [text if isinstance(text, str) else text["n"] for text in lines]
 
@@ -68,7 +66,7 @@ def test_foreign_lines(tmp_path: Path) -> None:
 
 def test_missing(tmp_path: Path) -> None:
     """Without a log there are no lines."""
-    assert read_file(tmp_path / "log.jsonl", ALL, 50) == []
+    assert numbers(read_file(tmp_path / "log.jsonl", ALL, 50)) == []
 
 
 EVENT = {
@@ -123,66 +121,88 @@ def test_parse_text(raw: bytes) -> None:
     assert isinstance(parse_line(raw), str)
 
 
-class Follower:
-    """Follows a log in a thread, so that a test can wait for its lines."""
+class EndOfScriptError(Exception):
+    """Nothing more happens to the log."""
 
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self._lines = lines
-        self._seen: Queue[Line] = Queue()
-        threading.Thread(target=self._run, daemon=True).start()
 
-    def _run(self) -> None:
-        for text in self._lines:
-            self._seen.put(text)
+def followed(
+    path: Path, count: int | None, *script: Callable[[], None]
+) -> list[object]:
+    """Follow a log while things happen to it between looks; return what was shown."""
+    steps = iter(script)
 
-    def take(self, count: int) -> list[object]:
-        return numbers([self._seen.get(timeout=5) for _ in range(count)])
+    def pause() -> None:
+        step = next(steps, None)
+        if step is None:
+            raise EndOfScriptError
+        step()
 
-    def is_quiet(self) -> bool:
-        return self._seen.empty()
+    shown: list[Line] = []
+    with suppress(EndOfScriptError):
+        for text in follow_file(path, ALL, count, pause):
+            shown.append(text)
+    return numbers(shown)
+
+
+def append(path: Path, text: bytes) -> Callable[[], None]:
+    """Return a step that appends to a file."""
+
+    def step() -> None:
+        with path.open("ab") as file:
+            file.write(text)
+
+    return step
+
+
+def log(path: Path, lines: range, max_bytes: int) -> Callable[[], None]:
+    """Return a step that logs lines into a file that is rotated."""
+
+    def step() -> None:
+        file = RotatingFile(path, max_bytes=max_bytes)
+        for number in lines:
+            file.write(line(number))
+        file.close()
+
+    return step
 
 
 def test_follow(path: Path) -> None:
     """Following shows the last lines, then each new one as soon as it is whole."""
-    follower = Follower(follow_file(path, ALL, 2))
-    assert follower.take(2) == [7, 8]
-    with path.open("ab", buffering=0) as file:
-        file.write(line(9) + line(10)[:5])
-        assert follower.take(1) == [9]
-        file.write(line(10)[5:])
-    assert follower.take(1) == [10]
+    begun, ended = line(10)[:5], line(10)[5:]
+    assert followed(path, 2, append(path, line(9) + begun)) == [7, 8, 9]
+    assert followed(path, 2, append(path, ended)) == [8, 9, 10]
 
 
 def test_follow_across_rotations(path: Path) -> None:
-    """No line is lost or shown twice while the file is rotated under the reader."""
-    follower = Follower(follow_file(path, ALL, None))
-    assert follower.take(9) == [*range(9)]
-    file = RotatingFile(path, max_bytes=4000)
-    for number in range(10, 130):
-        file.write(line(number))
-    file.close()
-    assert follower.take(120) == [*range(10, 130)]
-    assert follower.is_quiet()
+    """No line is lost or shown twice, though two rotations come between two looks."""
+    held = path.stat().st_ino
+    steps = [log(path, range(10, 130), 1400), log(path, range(130, 140), 1400)]
+    assert followed(path, None, *steps) == [*range(9), *range(10, 140)]
+    assert path.with_name("log.jsonl.2").stat().st_ino == held
+
+
+def test_follow_many_rotations(path: Path) -> None:
+    """When more was rotated away than is kept, the newest lines are shown whole."""
+    shown = followed(path, 0, log(path, range(100, 200), 250))
+    assert shown == [*range(200 - len(shown), 200)]
+    assert shown
 
 
 def test_follow_nothing_before(path: Path) -> None:
     """With no lines to begin with, only what comes is shown."""
-    lines = follow_file(path, ALL, 0)
-    follower = Follower(lines)
-    file = RotatingFile(path)
-    for number in itertools.count(9):
-        file.write(line(number))
-        if not follower.is_quiet():
-            break
-    file.close()
-    first = follower.take(1)[0]
-    assert isinstance(first, int)
-    assert first >= 9
+    assert followed(path, 0, append(path, line(9)), append(path, line(10))) == [9, 10]
 
 
-def test_follow_truncated(path: Path) -> None:
+def test_follow_emptied(path: Path) -> None:
     """A file that somebody emptied is read from its start again."""
-    follower = Follower(follow_file(path, ALL, 1))
-    assert follower.take(1) == [8]
-    path.write_bytes(line(1))
-    assert follower.take(1) == [1]
+
+    def empty() -> None:
+        path.write_bytes(line(1))
+
+    assert followed(path, 1, empty) == [8, 1]
+
+
+def test_follow_missing(tmp_path: Path) -> None:
+    """A log that is not there yet is shown from its beginning once it is."""
+    path = tmp_path / "log.jsonl"
+    assert followed(path, 5, lambda: None, append(path, line(1))) == [1]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from rensei_daemon.logs.outputs import JsonFile, JsonLines
+from rensei_daemon.logs.outputs import JsonFile, Stream
+from rensei_daemon.logs.rendering import render_json
 from rensei_daemon.logs.rotation import RotatingFile
 from rensei_daemon.logs.setup import log_to
 
@@ -150,7 +151,7 @@ def test_stuck_pipe() -> None:
     """A reader that stops reading costs lines, not the caller's time."""
     reading, writing = os.pipe()
     longest = 0.0
-    with log_to([JsonLines(writing)], level="info") as control:
+    with log_to([Stream(writing, render_json)], level="info") as control:
         log = structlog.get_logger()
         while not control.dropped:
             start = time.monotonic()

@@ -129,7 +129,7 @@ p = { repositories = [], enabld = false }
 "q r".enabled = 1
 [model_access.workloads.x.matrix.anthropic]
 byoc = { allowed = true }
-byok = { alowed = true }
+byok = { alloweds = true }
 """
     assert problems(text) == [
         '/c/config.toml:2:3: unknown key "urll" in [platform] (did you mean "url"?)',
@@ -144,7 +144,7 @@ byok = { alowed = true }
         ' [model_access.workloads.x.matrix.anthropic] (did you mean "byok"?)',
         "/c/config.toml:11:1: [model_access.workloads.x.matrix.anthropic.byok]"
         ' lacks the key "allowed"',
-        '/c/config.toml:11:10: unknown key "alowed" in'
+        '/c/config.toml:11:10: unknown key "alloweds" in'
         ' [model_access.workloads.x.matrix.anthropic.byok] (did you mean "allowed"?)',
     ]
 

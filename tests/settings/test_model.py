@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.loading import accept, load
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.model import ConfigTree, Settings
 
 
 def loaded(text: str) -> Settings:
@@ -211,6 +211,13 @@ def test_refused(tree: dict[str, Any]) -> None:
     """Vocabulary, types and required keys are checked."""
     with pytest.raises(SettingsError):
         accept(tree)
+
+
+def test_errors_hide_their_input() -> None:
+    """Even the model's own error, which nobody should print, holds no value."""
+    with pytest.raises(ValidationError) as caught:
+        ConfigTree.model_validate({"platform": {"api_key": "CANARY"}, "x": "CANARY"})
+    assert "CANARY" not in str(caught.value)
 
 
 def test_frozen() -> None:

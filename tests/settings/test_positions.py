@@ -95,6 +95,13 @@ def test_everything_is_found() -> None:
         assert Positions(TEXT).find(path) != top, path
 
 
+def test_broken_key() -> None:
+    """At a key that cannot be read the scanner stops, and keeps what it has."""
+    positions = Positions('a = 1\n"\\1" = 2\nb = 3\n')
+    assert positions.find(("a",)) == (1, 1)
+    assert positions.find(("b",)) == (1, 1)
+
+
 @given(st.text(alphabet="[]{}=.,#'\"\\\n ab1", max_size=40))
 def test_any_text_ends(text: str) -> None:
     """Whatever the text, the scanner stops and answers."""

@@ -7,8 +7,9 @@ writer counts the loss.
 
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -35,41 +36,23 @@ class Output(Protocol):
         """Give back what the output holds."""
 
 
-class Console:
-    """Lines for people, on an open descriptor."""
+class Stream:
+    """Lines on an open descriptor, which stays its owner's."""
 
-    def __init__(self, descriptor: int, *, colour: bool) -> None:
+    def __init__(self, descriptor: int, line_of: Callable[[Event], str]) -> None:
         self._descriptor = descriptor
-        self._colour = colour
+        self._line_of = line_of
 
     def render(self, event: Event) -> bytes:
-        """Return the human line."""
-        return _line(render_line(event, colour=self._colour))
+        """Return the line."""
+        return _line(self._line_of(event))
 
     def write(self, rendered: bytes) -> None:
         """Write it all."""
         _write_all(self._descriptor, rendered)
 
     def close(self) -> None:
-        """Leave the descriptor to its owner."""
-
-
-class JsonLines:
-    """Lines for programs, on an open descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def render(self, event: Event) -> bytes:
-        """Return the JSON line."""
-        return _line(render_json(event))
-
-    def write(self, rendered: bytes) -> None:
-        """Write it all."""
-        _write_all(self._descriptor, rendered)
-
-    def close(self) -> None:
-        """Leave the descriptor to its owner."""
+        """Leave the descriptor open."""
 
 
 class JsonFile:
@@ -135,11 +118,12 @@ def choose_outputs(
         format = _fitting(stderr, environ)
     outputs: list[Output] = []
     if format == "console":
-        outputs.append(Console(stderr, colour=_wants_colour(stderr, environ)))
+        colour = _wants_colour(stderr, environ)
+        outputs.append(Stream(stderr, partial(render_line, colour=colour)))
     elif format == "journal" and journal.exists():
         outputs.append(Journal(journal, stderr))
     else:
-        outputs.append(JsonLines(stderr))
+        outputs.append(Stream(stderr, render_json))
     if file is not None:
         outputs.append(JsonFile(RotatingFile(file)))
     elif not _is_terminal(stdout) and not leads_to_journal(stdout, environ):

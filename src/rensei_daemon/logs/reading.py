@@ -8,8 +8,8 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -22,6 +22,23 @@ from rensei_daemon.logs.rotation import family
 POLL_SECONDS = 0.2
 
 Line = Event | str
+
+_HEAD_BYTES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How far the log has been read: a file, how to know it again, and where in it."""
+
+    identity: tuple[int, int]
+    """Device and inode; the number of a deleted file may serve another."""
+    head: bytes
+    offset: int
+    """After the last whole line."""
+
+
+def _pause() -> None:
+    time.sleep(POLL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,48 +76,74 @@ def _is_after(event: Event, since: datetime) -> bool:
     return moment.replace(tzinfo=moment.tzinfo or UTC) >= since
 
 
-def read_file(path: Path, wanted: Wanted, count: int | None) -> list[Line]:
-    """Return the last `count` wanted lines of the log and its predecessors."""
-    with ExitStack() as held:
-        files = [held.enter_context(file) for file in _open_family(path)]
-        return _last(files, wanted, count)
+def read_file(path: Path, wanted: Wanted, count: int | None) -> Iterator[Line]:
+    """Yield the last `count` wanted lines of the log and its predecessors."""
+    with _opened(path) as files:
+        yield from _last(files, wanted, count)
 
 
-def follow_file(path: Path, wanted: Wanted, count: int | None) -> Iterator[Line]:
-    """Yield the last lines, then each new one for ever, across rotations."""
-    files = _open_family(path)
-    # The newest file is read to its end and kept, so that no line falls in between.
-    whole = [_whole_lines(file) for file in files]
-    yield from _last(whole, wanted, count)
-    for older in files[1:]:
-        older.close()
-    file = files[0] if files else _open_next(path)
+def follow_file(
+    path: Path, wanted: Wanted, count: int | None, pause: Callable[[], None] = _pause
+) -> Iterator[Line]:
+    """Yield the last lines, then each new one for ever, across rotations.
+
+    `pause` is called between two looks at the file. A look begins where the last one
+    ended, in the file that was the newest then, under whatever name it has by now.
+    """
+    with _opened(path) as files:
+        yield from _last([_whole_lines(file) for file in files], wanted, count)
+        mark = _mark(files)
     while True:
-        yield from _wanted(_whole_lines(file), wanted)
-        if _is_current(file, path):
-            time.sleep(POLL_SECONDS)
-            continue
-        # Renamed meanwhile: finish it, then go on with its successor.
-        yield from _wanted(_whole_lines(file), wanted)
-        file.close()
-        file = _open_next(path)
+        pause()
+        with _opened(path) as files:
+            for file in _unread(files, mark):
+                yield from _wanted(_whole_lines(file), wanted)
+            mark = _mark(files)
 
 
-def _open_family(path: Path) -> list[BinaryIO]:
+@contextmanager
+def _opened(path: Path) -> Iterator[list[BinaryIO]]:
     """Open the log and its predecessors, newest first, each once.
 
     A rotation while we open them shows us a file again under its next name.
     """
     files: dict[tuple[int, int], BinaryIO] = {}
-    for name in family(path):
-        try:
-            file: BinaryIO = name.open("rb")
-        except FileNotFoundError:
-            continue
-        status = os.fstat(file.fileno())
-        if files.setdefault((status.st_dev, status.st_ino), file) is not file:
-            file.close()
-    return list(files.values())
+    with ExitStack() as held:
+        for name in family(path):
+            with suppress(FileNotFoundError):
+                file = held.enter_context(name.open("rb"))
+                files.setdefault(_identity(file), file)
+        yield list(files.values())
+
+
+def _identity(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+def _mark(files: Sequence[BinaryIO]) -> _Mark | None:
+    if not files:
+        return None
+    offset = files[0].tell()
+    return _Mark(_identity(files[0]), _head(files[0]), offset)
+
+
+def _head(file: BinaryIO) -> bytes:
+    return os.pread(file.fileno(), _HEAD_BYTES, 0)
+
+
+def _unread(files: Sequence[BinaryIO], mark: _Mark | None) -> list[BinaryIO]:
+    """Return the files with lines after a mark, oldest first, each at its first one."""
+    unread: list[BinaryIO] = []
+    for file in files:
+        unread.insert(0, file)
+        if mark and _identity(file) == mark.identity:
+            # Emptied in place, or another file under a used number: all of it is new.
+            is_same = _head(file).startswith(mark.head)
+            if is_same and os.fstat(file.fileno()).st_size >= mark.offset:
+                file.seek(mark.offset)
+            break
+    return unread
 
 
 def _last(
@@ -113,23 +156,6 @@ def _last(
         if len(found) == count:
             break
     return found
-
-
-def _open_next(path: Path) -> BinaryIO:
-    while True:
-        try:
-            return path.open("rb")
-        except FileNotFoundError:
-            time.sleep(POLL_SECONDS)
-
-
-def _is_current(file: BinaryIO, path: Path) -> bool:
-    held = os.fstat(file.fileno())
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return True  # between the two renames, or gone for good: wait and see
-    return os.path.samestat(held, there) and there.st_size >= file.tell()
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:

@@ -37,8 +37,8 @@ class Positions:
     def __init__(self, text: str) -> None:
         self._text = text
         self._offsets: dict[KeyPath, int] = {}
-        # Whoever nests a thousand brackets is shown the outermost.
-        with contextlib.suppress(RecursionError):
+        # A bad escape in a key, a thousand brackets: what was read so far will do.
+        with contextlib.suppress(RecursionError, tomllib.TOMLDecodeError):
             for path, offset in _Scanner(text).statements():
                 self._offsets[path] = offset
 
