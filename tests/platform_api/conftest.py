@@ -1,7 +1,7 @@
 """A raw server on loopback that answers with scripted bytes, and the door to it."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,6 @@ from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.identity import Identity
 
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
-NEW_KEY = "rsk_live_" + "decade" * 10 + "beef"
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcmciOiJvcmdfMSJ9.c2lnbmF0dXJlLW9uZQ"
-"""Says {"org": "org_1"}."""
-NEW_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcmciOiJvcmdfMSJ9.c2lnbmF0dXJlLXR3bw"
-
 Step = bytes | anyio.Event
 """Bytes to send, or what to wait for before going on."""
 
@@ -67,11 +62,26 @@ class FaultServer:
         """Return the requests whose path holds this text."""
         return [request for request in self.received if path in request.path]
 
+    @staticmethod
+    def say(
+        status: int, body: object = None, *, content: bytes | None = None, **headers: str
+    ) -> bytes:
+        """Spell an HTTP answer; `content` is sent as it is, `body` as JSON."""
+        payload = json.dumps(body).encode() if content is None else content
+        fields = {"content_type": "application/json", **headers}
+        fields.setdefault("content_length", str(len(payload)))
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+        head = "\r\n".join((f"HTTP/1.1 {status} So", *lines, "", ""))
+        return head.encode() + payload
+
     async def serve(self, stream: SocketStream) -> None:
         """Read one request and play the answer."""
         async with stream:
             try:
                 request = await _read(stream)
+                if request is None:
+                    await stream.send(self.say(400))  # what HTTP servers tell TLS
+                    return
                 self.received.append(request)
                 for step in self._answer(request.path):
                     if isinstance(step, bytes):
@@ -85,11 +95,13 @@ class FaultServer:
         for fragment, answers in self.plans.items():
             if fragment in path:
                 return answers.pop(0) if len(answers) > 1 else answers[0]
-        return [answer(500, {"error": f"nothing planned for {path}"})]
+        return [self.say(500, {"error": f"nothing planned for {path}"})]
 
 
-async def _read(stream: SocketStream) -> Received:
-    data = b""
+async def _read(stream: SocketStream) -> Received | None:
+    data = await stream.receive()
+    if not data[:1].isalpha():
+        return None
     while b"\r\n\r\n" not in data:
         data += await stream.receive()
     head, _, body = data.partition(b"\r\n\r\n")
@@ -99,26 +111,6 @@ async def _read(stream: SocketStream) -> Received:
         body += await stream.receive()
     method, path, _ = first.split(" ")
     return Received(method, path, headers, body)
-
-
-def answer(
-    status: int, body: object = None, *, content: bytes | None = None, **headers: str
-) -> bytes:
-    """Spell an HTTP answer; `content` is sent as it is, `body` as JSON."""
-    payload = json.dumps(body).encode() if content is None else content
-    fields = {"content_type": "application/json", **headers}
-    fields.setdefault("content_length", str(len(payload)))
-    lines = [
-        f"HTTP/1.1 {status} So",
-        *(f"{k.replace('_', '-')}: {v}" for k, v in fields.items()),
-    ]
-    return "\r\n".join((*lines, "", "")).encode() + payload
-
-
-@pytest.fixture
-def say() -> Callable[..., bytes]:
-    """Give the tests `answer`."""
-    return answer
 
 
 @pytest.fixture
@@ -240,6 +232,3 @@ def beat() -> Beat:
         report_in_full=True,
         acks=Acks(applied=("dmut_1",), failures=(("dmut_2", "no"),)),
     )
-
-
-Patience = Callable[[Awaitable[Any]], Awaitable[Any]]
