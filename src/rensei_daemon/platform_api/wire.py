@@ -177,6 +177,25 @@ def beat_body(beat: Beat) -> dict[str, Any]:
     }
 
 
+def old_beat_body(
+    beat: Beat, registration: Registration, *, worker_id: str
+) -> dict[str, Any]:
+    """Spell a beat for `POST /v1/daemon/heartbeat`, which knows no acks and no report."""
+    optional = {
+        "version": registration.version,
+        "region": registration.region,
+        "capabilities": list(registration.capabilities),
+    }
+    return {
+        "workerId": worker_id,
+        "hostname": registration.hostname,
+        "status": beat.status,
+        "activeSessions": beat.active_count,
+        "maxSessions": beat.max_sessions,
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
 def _are_finite(*numbers: float) -> bool:
     return all(math.isfinite(number) for number in numbers)
 
