@@ -63,8 +63,10 @@ class Identity:
         `clock` never goes back, and everything that waits goes by it.
         """
         self.key = ApiKey(read_key)
+        self.is_old = False
+        """Whether the platform knows only the older endpoints."""
         self._http = http
-        self._describe = describe
+        self.describe = describe
         self._save = save
         self._now = now
         self._clock = clock
@@ -204,16 +206,18 @@ class Identity:
         self._reregister_after = self._clock() + REREGISTER_SECONDS
 
     async def _register(self) -> None:
-        registration = self._describe()
+        registration = self.describe()
         body = wire.registration_body(registration)
         try:
             answer = await self.key.ask(
                 lambda key: self._http.call("POST", REGISTER, bearer=key, body=body)
             )
+            self.is_old = False
         except RefusedError as error:
             if error.status not in _NO_SUCH_ENDPOINT:
                 raise
             answer = await self.key.ask(lambda key: self._old_register(registration, key))
+            self.is_old = True
         grant = wire.grant(answer.body)
         if not grant.worker_id:
             raise TransientError("the platform answered a registration without a workerId")
