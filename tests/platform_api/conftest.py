@@ -13,6 +13,7 @@ from anyio.abc import SocketStream
 from rensei_daemon.core.admission import report_from
 from rensei_daemon.core.heartbeat import Acks, Beat
 from rensei_daemon.core.worker import HostInfo, Registration, Worker
+from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.identity import Identity
 
@@ -181,9 +182,12 @@ class Safe:
 
     keys: list[str] = field(default_factory=lambda: [KEY])
     saved: list[Worker] = field(default_factory=list)
+    gone: SettingsError | None = None
 
     def read_key(self) -> str:
         """Return the next key; the last one stays."""
+        if self.gone is not None:
+            raise self.gone
         return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
 
     async def save(self, worker: Worker) -> None:

@@ -141,10 +141,11 @@ def test_endless_nesting_costs_only_itself(depth: int) -> None:
     assert (found["before"], found["after"]) == (1, "[{")
 
 
-def test_unclosed_nesting_is_no_json() -> None:
-    """A hundred thousand brackets that never close are refused, not followed."""
+@pytest.mark.parametrize("rest", [b"", b'"' + b'\\"' * 1_000_000, b'"\\'])
+def test_unclosed_nesting_is_no_json(rest: bytes) -> None:
+    """A hundred thousand brackets that never close are refused, and at once."""
     with pytest.raises(ValueError, match="Expecting"):
-        answers.parse_json(b"[" * 100_000)
+        answers.parse_json(b"[" * 100_000 + rest)
 
 
 def test_an_answer_hides_its_body() -> None:

@@ -17,6 +17,7 @@ from rensei_daemon.errors import (
     TransientError,
     UnauthorizedError,
 )
+from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
 
 if TYPE_CHECKING:
@@ -326,18 +327,14 @@ async def test_a_registration_that_was_not_answered_does_not_count(
 
 
 async def test_a_key_that_cannot_be_read_again_leaves_the_old_one(
-    server: "FaultServer", identify: Identify, safe: "Safe", monkeypatch: pytest.MonkeyPatch
+    server: "FaultServer", http: Http, identify: Identify, safe: "Safe"
 ) -> None:
     """A key file that is gone is said so, and does not end the daemon."""
-
-    def gone() -> str:
-        raise SettingsError("the key file is gone", hint="put it back")
-
     identity = identify(OLD)
-    monkeypatch.setattr(identity.key, "_read", gone)
+    safe.gone = SettingsError("the key file is gone", hint="put it back")
     server.plan("/", server.say(401))
     with pytest.raises(UnauthorizedError, match="key file is gone") as caught:
-        await identity.key.ask(lambda key: identity._http.call("GET", "/", bearer=key))
+        await identity.key.ask(lambda key: http.call("GET", "/", bearer=key))
     assert (caught.value.hint, identity.key.value) == ("put it back", KEY)
     assert "c0ffee" not in repr(identity.key)
 

@@ -305,6 +305,38 @@ async def test_a_keepalive_is_heard() -> None:
     assert heard[0] < heard[1] < heard[2]
 
 
+async def test_a_trickling_event_runs_out_of_time() -> None:
+    """A byte now and then does not renew the time an event has."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b"data: "
+        while True:
+            await anyio.sleep(0.02)
+            yield b"x"
+
+    limits = StreamLimits(event_seconds=0.1)
+    watched = WatchedBytes(source(), limits, max_age_seconds=5)
+    with (
+        anyio.fail_after(5),
+        pytest.raises(TransientError, match="did not complete in time"),
+    ):
+        [chunk async for chunk in watched]
+
+
+async def test_a_slow_reader_is_not_the_platforms_fault() -> None:
+    """Time that we take between two reads does not count against an event."""
+
+    async def source() -> AsyncIterator[bytes]:
+        for byte in A:
+            yield bytes([byte])
+
+    limits = StreamLimits(event_seconds=0.05)
+    watched = aiter(WatchedBytes(source(), limits, max_age_seconds=5))
+    assert await anext(watched) == b"e"
+    await anyio.sleep(0.1)
+    assert await anext(watched) == b"v"
+
+
 async def test_leaving_a_stream_hangs_up(server: "FaultServer", http: Http) -> None:
     """Cancelling a reader closes its connection, and the next stream is a new one."""
     never = anyio.Event()

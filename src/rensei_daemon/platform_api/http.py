@@ -116,12 +116,13 @@ class Http:
         if body is not None:
             content = json.dumps(body, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
+        client = self._requests
         with self.border(secrets):
             try:
                 with anyio.fail_after(self._call_seconds):
                     async with (
                         self._queue,
-                        self._requests.stream(
+                        client.stream(
                             method,
                             self._path(path),
                             params=query,
@@ -131,7 +132,7 @@ class Http:
                     ):
                         raw = await self._raw(response, secrets)
             except httpx.PoolTimeout:
-                await self._rebuild()
+                await self._rebuild(client)
                 raise
         return answers.read(raw, now=self.now())
 
@@ -168,10 +169,11 @@ class Http:
     def _path(self, path: str) -> str:
         return str(self._url).rstrip("/") + path
 
-    async def _rebuild(self) -> None:
-        wedged, self._requests = self._requests, self._client()
-        self.rebuilds += 1
-        await wedged.aclose()
+    async def _rebuild(self, wedged: httpx.AsyncClient) -> None:
+        if self._requests is wedged:  # else another call has seen to it
+            self._requests = self._client()
+            self.rebuilds += 1
+            await wedged.aclose()
 
     async def _raw(self, response: httpx.Response, secrets: tuple[str, ...]) -> Raw:
         return Raw(

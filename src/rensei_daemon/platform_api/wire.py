@@ -225,8 +225,8 @@ def _host_status(found: _HostStatus | None) -> HostStatus | None:
         return None
     pools = found.candidate_pool_ids or []
     return HostStatus(
-        status=found.status,
-        recommended_action=found.recommended_action or "",
+        status=text(found.status),
+        recommended_action=text(found.recommended_action),
         candidate_pool_ids=tuple(pool for pool in pools if is_id(pool)),
     )
 
@@ -275,5 +275,5 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
         env=env,
         refresh_in_seconds=min(max(delay.total_seconds(), 30.0), 24 * 3600.0),
         refresh_until=until,
-        dropped=tuple(sorted(found.env.keys() - env.keys())),
+        dropped=tuple(sorted(text(name) for name in found.env.keys() - env.keys())),
     )
