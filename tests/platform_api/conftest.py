@@ -1,14 +1,20 @@
 """A raw server on loopback that answers with scripted bytes, and the door to it."""
 
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream, Listener
+from anyio.streams.tls import TLSListener
 
 from rensei_daemon.core.admission import report_from
 from rensei_daemon.core.heartbeat import Acks, Beat
@@ -47,13 +53,14 @@ class FaultServer:
     """Answers each request with the next scripted answer for its path, then hangs up."""
 
     port: int
+    scheme: str = "http"
     received: list[Received] = field(default_factory=list)
     plans: dict[str, list[Sequence[Step]]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def plan(self, path: str, *answers: bytes | Sequence[Step]) -> None:
         """Answer requests whose path holds this text; the last answer is repeated."""
@@ -75,7 +82,7 @@ class FaultServer:
         head = "\r\n".join((f"HTTP/1.1 {status} So", *lines, "", ""))
         return head.encode() + payload
 
-    async def serve(self, stream: SocketStream) -> None:
+    async def serve(self, stream: ByteStream) -> None:
         """Read one request and play the answer."""
         async with stream:
             try:
@@ -99,7 +106,7 @@ class FaultServer:
         return [self.say(500, {"error": f"nothing planned for {path}"})]
 
 
-async def _read(stream: SocketStream) -> Received | None:
+async def _read(stream: ByteStream) -> Received | None:
     data = await stream.receive()
     if not data[:1].isalpha():
         return None
@@ -114,17 +121,50 @@ async def _read(stream: SocketStream) -> Received | None:
     return Received(method, path, headers, body)
 
 
+@asynccontextmanager
+async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[FaultServer]:
+    """Listen on a free port of loopback, with TLS if there is a context for it."""
+    listener: Listener[Any] = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
+    if context is not None:
+        listener = TLSListener(listener, context, standard_compatible=False)
+    fault_server = FaultServer(port, "https" if context else "http")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, fault_server.serve)
+        yield fault_server
+        tasks.cancel_scope.cancel()
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[FaultServer]:
-    """Listen on a free port of loopback."""
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
-    fault_server = FaultServer(port)
-    async with anyio.create_task_group() as group:
-        group.start_soon(listener.serve, fault_server.serve)
+    """Give the test a fault server."""
+    async with listening() as fault_server:
         yield fault_server
-        group.cancel_scope.cancel()
-    await listener.aclose()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=fault server", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+    with path.open("a") as both:
+        both.write(Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.fixture
+async def tls_server(certificate: Path) -> AsyncIterator[FaultServer]:
+    """Give the test a fault server that speaks TLS with that certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with listening(context) as fault_server:
+        yield fault_server
 
 
 @pytest.fixture

@@ -218,6 +218,35 @@ async def test_a_server_without_tls_is_named(server: "FaultServer") -> None:
             await http.call("GET", "/")
 
 
+async def test_the_extra_ca_file_is_trusted(
+    tls_server: "FaultServer", certificate: Path
+) -> None:
+    """A platform whose certificate is in the CA file is talked to."""
+    tls_server.plan("/", OK)
+    async with open_http(tls_server.url, user_agent="x", ca_file=certificate) as http:
+        assert (await http.call("GET", "/")).body == {"a": 42}
+
+
+async def test_an_unknown_certificate_is_not_trusted(tls_server: "FaultServer") -> None:
+    """Without it nothing is sent, and the hint names the setting."""
+    async with open_http(tls_server.url, user_agent="x") as http:
+        with pytest.raises(TransientError, match="certificate is not trusted") as caught:
+            await http.call("GET", "/", bearer=KEY)
+    assert "platform.ca_file" in caught.value.hint
+    assert tls_server.received == []
+
+
+async def test_a_certificate_for_another_name_is_not_trusted(
+    tls_server: "FaultServer", certificate: Path
+) -> None:
+    """A certificate counts for the host it names only."""
+    url = tls_server.url.replace("127.0.0.1", "localhost")
+    async with open_http(url, user_agent="x", ca_file=certificate) as http:
+        with pytest.raises(TransientError, match="certificate is not trusted"):
+            await http.call("GET", "/", bearer=KEY)
+    assert tls_server.received == []
+
+
 @pytest.mark.parametrize(
     ("cause", "what"),
     [
