@@ -4,7 +4,7 @@ import json
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -182,6 +182,8 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 1000.0
         self.slept: list[float] = []
+        self.wake: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint
+        """What happens while the next sleeper sleeps."""
 
     def __call__(self) -> float:
         return self.seconds
@@ -189,7 +191,8 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.seconds += seconds
-        await anyio.lowlevel.checkpoint()
+        meanwhile, self.wake = self.wake, anyio.lowlevel.checkpoint
+        await meanwhile()
 
 
 @pytest.fixture

@@ -341,6 +341,23 @@ async def test_another_platform_is_asked_through_the_proxy(
     assert [request.path for request in server.received] == ["http://platform.test/a"]
 
 
+async def test_a_proxy_that_refuses_is_named(
+    server: "FaultServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that wants a password says so in its own words, and the hint names it."""
+    monkeypatch.setenv("https_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.plan("platform.test:443", b"HTTP/1.1 407 Who are you\r\n\r\n")
+    async with open_http("https://platform.test", user_agent="x") as http:
+        with pytest.raises(
+            TransientError, match="the proxy refused: 407 Who are"
+        ) as caught:
+            await http.call("GET", "/", bearer=KEY)
+    assert "_proxy" in caught.value.hint
+    assert server.received[0].bearer == ""
+
+
 @pytest.mark.parametrize(
     ("named", "url", "proxy"),
     [

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ import structlog
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.errors import (
     PlatformError,
-    RefusedError,
     SettingsError,
     TransientError,
     UnauthorizedError,
@@ -313,17 +313,45 @@ async def test_a_forgotten_worker_registers_anew_once_a_minute(
     assert len(server.asked("register")) == 2
 
 
-async def test_a_registration_that_was_not_answered_does_not_count(
+async def test_a_failed_registration_counts_too(
+    server: "FaultServer", identify: Identify, clock: "Clock"
+) -> None:
+    """The minute starts with the try, and the worker stays what it was meanwhile."""
+    server.plan("refresh-token", server.say(404))
+    server.plan("register", server.say(503), registered(server, "wkr_2"))
+    identity = identify(OLD)
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await identity.refresh(OLD)
+    assert (identity.worker, len(server.asked("register"))) == (OLD, 1)
+    clock.seconds += 60
+    assert (await identity.refresh(OLD)).id == "wkr_2"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [(1500, 5.0), (30_000, 30.0), (3_600_000, 300.0), (None, None)]
+)
+async def test_a_distant_platform_sets_a_sane_pace(
+    server: "FaultServer",
+    http: Http,
+    identify: Identify,
+    said: int | None,
+    kept: float | None,
+) -> None:
+    """Its interval is kept between 5 s and 5 min."""
+    http.is_loopback = False
+    body = {"workerId": "wkr_1", "runtimeToken": TOKEN, "heartbeatInterval": said}
+    server.plan("register", server.say(200, body))
+    assert (await identify().enrolled()).heartbeat_seconds == kept
+
+
+async def test_a_refresh_that_names_no_pace_keeps_the_old_one(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """The minute starts with an answer; a platform that was down is tried again at once."""
-    server.plan("refresh-token", server.say(404))
-    server.plan("register", server.say(503), server.say(403), registered(server))
-    identity = identify(OLD)
-    for error in (TransientError, RefusedError, TransientError):
-        with pytest.raises(error):
-            await identity.refresh(OLD)
-    assert len(server.asked("register")) == 2
+    """How often to beat is not forgotten with a token."""
+    server.plan("refresh-token", refreshed(server))
+    worker = await identify(replace(OLD, heartbeat_seconds=7.0)).refresh(OLD)
+    assert worker.heartbeat_seconds == 7
 
 
 async def test_a_key_that_cannot_be_read_again_leaves_the_old_one(
@@ -373,6 +401,24 @@ async def test_a_token_is_refreshed_five_minutes_before_it_expires(
         "token.refresh_failed",
         "token.refreshed",
     ]
+
+
+async def test_a_token_another_lane_refreshed_is_left_alone(
+    server: "FaultServer", http: Http, safe: "Safe", identify: Identify, clock: "Clock"
+) -> None:
+    """The refresher goes by the newest token's expiry, whoever got it."""
+    server.plan("refresh-token", refreshed(server))
+    now = datetime(2026, 9, 1, 0, 0, tzinfo=UTC)
+    identity = identify(OLD, now=lambda: now)
+    clock.wake = lambda: identity.refresh(OLD)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(identity.keep_fresh)
+            while len(clock.slept) < 3:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    assert clock.slept[:2] == [3300, 3300]
+    assert len(server.received) == 2
 
 
 async def test_a_token_may_carry_its_own_expiry(

@@ -110,17 +110,18 @@ class Identity:
         """
         if self._worker is not None and self._worker != used:
             return self._worker
-        return await self._alone(self._refresh)
+        return await self._alone(lambda: self._refresh(used))
 
     async def keep_fresh(self) -> None:
         """Refresh the token five minutes before it expires, for ever; never returns."""
+        await self._registered.wait()
         while True:
-            await self._registered.wait()
             await self._sleep(max(0.0, self._refresh_at - self._clock()))
-            if self._clock() < self._refresh_at:
+            worker = self._worker
+            if worker is None or self._clock() < self._refresh_at:
                 continue  # another lane has refreshed it
             try:
-                await self._alone(self._refresh)
+                await self.refresh(worker)
             except PlatformError as error:
                 self._refresh_at = self._clock() + RETRY_SECONDS
                 _log.warning("token.refresh_failed", error=str(error), hint=error.hint)
@@ -142,11 +143,8 @@ class Identity:
             assert self._worker is not None  # noqa: S101 - every action that succeeds sets it
             return self._worker
 
-    async def _refresh(self) -> None:
-        worker = self._worker
-        if worker is None:
-            await self._register()
-            return
+    async def _refresh(self, used: Worker) -> None:
+        worker = self._worker or used
         try:
             granted = await enrolment.refresh(self._http, self.key, worker)
         except RefusedError as error:
@@ -160,17 +158,12 @@ class Identity:
     async def _reregister(self) -> None:
         if self._clock() < self._reregister_after:
             raise TransientError(
-                "the platform does not know this worker; registered anew less than a "
-                "minute ago, so not again yet",
+                "the platform does not know this worker; a new registration was tried "
+                "less than a minute ago, so not again yet"
             )
-        try:
-            await self._register()
-        except TransientError:
-            raise  # nothing was registered
-        except PlatformError:
-            self._reregister_after = self._clock() + REREGISTER_SECONDS
-            raise
+        # Counted before it is tried: one whose answer is lost leaves a worker behind too.
         self._reregister_after = self._clock() + REREGISTER_SECONDS
+        await self._register()
 
     async def _register(self) -> None:
         registration = self.describe()
