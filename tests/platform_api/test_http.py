@@ -182,6 +182,35 @@ async def test_a_wedged_pool_is_replaced(
         release.set()
 
 
+async def test_calls_that_queue_outlive_a_replaced_pool(
+    server: "FaultServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that waited while the client was replaced goes out with the new one."""
+    monkeypatch.setattr(transport, "USUAL_CONNECTIONS", 1)
+    monkeypatch.setattr(transport, "QUEUE_SECONDS", 0.05)
+    never = anyio.Event()
+    server.plan("/", [never], [OK])
+    outcomes: list[str] = []
+
+    async def lane(http: Http) -> None:
+        try:
+            await http.call("GET", "/")
+        except TransientError:
+            outcomes.append("transient")
+        else:
+            outcomes.append("answered")
+
+    with anyio.fail_after(5):
+        async with open_http(server.url, user_agent="x") as http:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(12):
+                    tasks.start_soon(lane, http)
+            assert http.rebuilds >= 1
+    never.set()
+    assert len(outcomes) == 12
+    assert "answered" in outcomes
+
+
 async def test_forty_cancelled_calls_leave_the_pool_whole(
     server: "FaultServer", http: Http
 ) -> None:
