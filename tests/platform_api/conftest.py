@@ -1,27 +1,29 @@
 """A raw server on loopback that answers with scripted bytes, and the door to it."""
 
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream, Listener
+from anyio.streams.tls import TLSListener
 
 from rensei_daemon.core.admission import report_from
 from rensei_daemon.core.heartbeat import Acks, Beat
 from rensei_daemon.core.worker import HostInfo, Registration, Worker
+from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.identity import Identity
 
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
-NEW_KEY = "rsk_live_" + "decade" * 10 + "beef"
-TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcmciOiJvcmdfMSJ9.c2lnbmF0dXJlLW9uZQ"
-"""Says {"org": "org_1"}."""
-NEW_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJvcmciOiJvcmdfMSJ9.c2lnbmF0dXJlLXR3bw"
-
 Step = bytes | anyio.Event
 """Bytes to send, or what to wait for before going on."""
 
@@ -51,13 +53,14 @@ class FaultServer:
     """Answers each request with the next scripted answer for its path, then hangs up."""
 
     port: int
+    scheme: str = "http"
     received: list[Received] = field(default_factory=list)
     plans: dict[str, list[Sequence[Step]]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def plan(self, path: str, *answers: bytes | Sequence[Step]) -> None:
         """Answer requests whose path holds this text; the last answer is repeated."""
@@ -67,11 +70,26 @@ class FaultServer:
         """Return the requests whose path holds this text."""
         return [request for request in self.received if path in request.path]
 
-    async def serve(self, stream: SocketStream) -> None:
+    @staticmethod
+    def say(
+        status: int, body: object = None, *, content: bytes | None = None, **headers: str
+    ) -> bytes:
+        """Spell an HTTP answer; `content` is sent as it is, `body` as JSON."""
+        payload = json.dumps(body).encode() if content is None else content
+        fields = {"content_type": "application/json", **headers}
+        fields.setdefault("content_length", str(len(payload)))
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+        head = "\r\n".join((f"HTTP/1.1 {status} So", *lines, "", ""))
+        return head.encode() + payload
+
+    async def serve(self, stream: ByteStream) -> None:
         """Read one request and play the answer."""
         async with stream:
             try:
                 request = await _read(stream)
+                if request is None:
+                    await stream.send(self.say(400))  # what HTTP servers tell TLS
+                    return
                 self.received.append(request)
                 for step in self._answer(request.path):
                     if isinstance(step, bytes):
@@ -85,11 +103,13 @@ class FaultServer:
         for fragment, answers in self.plans.items():
             if fragment in path:
                 return answers.pop(0) if len(answers) > 1 else answers[0]
-        return [answer(500, {"error": f"nothing planned for {path}"})]
+        return [self.say(500, {"error": f"nothing planned for {path}"})]
 
 
-async def _read(stream: SocketStream) -> Received:
-    data = b""
+async def _read(stream: ByteStream) -> Received | None:
+    data = await stream.receive()
+    if not data[:1].isalpha():
+        return None
     while b"\r\n\r\n" not in data:
         data += await stream.receive()
     head, _, body = data.partition(b"\r\n\r\n")
@@ -101,37 +121,50 @@ async def _read(stream: SocketStream) -> Received:
     return Received(method, path, headers, body)
 
 
-def answer(
-    status: int, body: object = None, *, content: bytes | None = None, **headers: str
-) -> bytes:
-    """Spell an HTTP answer; `content` is sent as it is, `body` as JSON."""
-    payload = json.dumps(body).encode() if content is None else content
-    fields = {"content_type": "application/json", **headers}
-    fields.setdefault("content_length", str(len(payload)))
-    lines = [
-        f"HTTP/1.1 {status} So",
-        *(f"{k.replace('_', '-')}: {v}" for k, v in fields.items()),
-    ]
-    return "\r\n".join((*lines, "", "")).encode() + payload
-
-
-@pytest.fixture
-def say() -> Callable[..., bytes]:
-    """Give the tests `answer`."""
-    return answer
+@asynccontextmanager
+async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[FaultServer]:
+    """Listen on a free port of loopback, with TLS if there is a context for it."""
+    listener: Listener[Any] = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
+    if context is not None:
+        listener = TLSListener(listener, context, standard_compatible=False)
+    fault_server = FaultServer(port, "https" if context else "http")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, fault_server.serve)
+        yield fault_server
+        tasks.cancel_scope.cancel()
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[FaultServer]:
-    """Listen on a free port of loopback."""
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
-    fault_server = FaultServer(port)
-    async with anyio.create_task_group() as group:
-        group.start_soon(listener.serve, fault_server.serve)
+    """Give the test a fault server."""
+    async with listening() as fault_server:
         yield fault_server
-        group.cancel_scope.cancel()
-    await listener.aclose()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=fault server", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(path), "-out", f"{path}.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+    with path.open("a") as both:
+        both.write(Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.fixture
+async def tls_server(certificate: Path) -> AsyncIterator[FaultServer]:
+    """Give the test a fault server that speaks TLS with that certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with listening(context) as fault_server:
+        yield fault_server
 
 
 @pytest.fixture
@@ -149,6 +182,8 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 1000.0
         self.slept: list[float] = []
+        self.wake: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint
+        """What happens while the next sleeper sleeps."""
 
     def __call__(self) -> float:
         return self.seconds
@@ -156,7 +191,8 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.seconds += seconds
-        await anyio.lowlevel.checkpoint()
+        meanwhile, self.wake = self.wake, anyio.lowlevel.checkpoint
+        await meanwhile()
 
 
 @pytest.fixture
@@ -189,9 +225,12 @@ class Safe:
 
     keys: list[str] = field(default_factory=lambda: [KEY])
     saved: list[Worker] = field(default_factory=list)
+    gone: SettingsError | None = None
 
     def read_key(self) -> str:
         """Return the next key; the last one stays."""
+        if self.gone is not None:
+            raise self.gone
         return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
 
     async def save(self, worker: Worker) -> None:
@@ -240,6 +279,3 @@ def beat() -> Beat:
         report_in_full=True,
         acks=Acks(applied=("dmut_1",), failures=(("dmut_2", "no"),)),
     )
-
-
-Patience = Callable[[Awaitable[Any]], Awaitable[Any]]

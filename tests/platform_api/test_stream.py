@@ -1,29 +1,48 @@
 """The rotate-stream over a real socket, fair and foul."""
 
-from typing import TYPE_CHECKING
+import gzip
+import traceback
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
-from rensei_daemon.errors import TransientError
+from rensei_daemon.errors import (
+    PlatformError,
+    RefusedError,
+    TransientError,
+    UnauthorizedError,
+)
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.platform_api.stream import StreamEvent, Update, open_stream
+from rensei_daemon.platform_api.stream import (
+    StreamEvent,
+    Unusable,
+    Update,
+    open_stream,
+    understand,
+)
+from rensei_daemon.platform_api.watch import StreamLimits, WatchedBytes
 
 if TYPE_CHECKING:
-    from platform_api.conftest import FaultServer
+    from platform_api.conftest import FaultServer, Step
 
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 A = b'event: UPDATE\ndata: {"delta": {"A": "1"}}\n\n'
+B = b'event: UPDATE\ndata: {"delta": {"B": "\xc3\xa9"}}\n\n'
+BOTH = [Update({"A": "1"}), Update({"B": "é"})]
+ENDED = "the stream ended"
 
 
-async def events(http: Http, **options: object) -> tuple[list[StreamEvent], str]:
-    """Read a stream to its end: what it said, and the complaint it ended with."""
+async def read(http: Http, **options: Any) -> tuple[list[StreamEvent], str]:
+    """Read a stream to its end: what it said, and the complaint it ended with, if any."""
     found: list[StreamEvent] = []
     try:
         with anyio.fail_after(5):
-            async with open_stream(http, "build", KEY, **options) as stream:  # type: ignore[arg-type] # any options
-                found.extend([event async for event in stream])
+            async with open_stream(http, "build", KEY, **options) as stream:
+                async for event in stream:
+                    found.append(event)
     except TransientError as error:
         return found, str(error)
     return found, ""
@@ -36,9 +55,297 @@ async def test_updates_come_as_values(server: "FaultServer", http: Http) -> None
         async with open_stream(http, "a session/1", KEY) as stream:
             assert await anext(stream) == Update({"A": "1"})
             assert await anext(stream) == Update({"B": "2"})
-            with pytest.raises(TransientError, match="the stream ended"):
+            with pytest.raises(TransientError, match=ENDED):
                 await anext(stream)
     [request] = server.received
     assert request.path.endswith("/rotate-stream?sessionId=a+session%2F1")
     assert request.bearer == KEY
     assert request.headers["accept"] == "text/event-stream"
+    assert request.headers["accept-encoding"] == "identity"
+
+
+TEXT = A + B
+CHUNKED = HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [HEAD, TEXT],
+        [HEAD, *(TEXT[i : i + 1] for i in range(len(TEXT)))],
+        [HEAD, TEXT.replace(b"\n", b"\r\n")],
+        [HEAD, *(bytes([b]) for b in TEXT.replace(b"\n", b"\r\n"))],
+        [HEAD, TEXT.replace(b"\n", b"\r"), b": end\n"],
+        [HEAD, b"\xef\xbb\xbf", TEXT],
+        [HEAD, b"\xef", b"\xbb", b"\xbf" + TEXT],
+        [HEAD.replace(b"stream", b"stream; charset=iso-8859-1"), TEXT],
+        [HEAD, b"id: 7\n", A, b": ping\n\n: ping\n\n", B, b": ping\n\n"],
+        [HEAD, A, b'event: OTHER\ndata: {"delta": {"X": "1"}}\n\nevent: ping\n\n', B],
+        [CHUNKED, b"%x\r\n%s\r\n" % (len(TEXT), TEXT), b"0\r\n\r\n"],
+        [HEAD, A, B, b'data: {"delta": {"C": "cut o'],
+    ],
+    ids=[
+        "whole", "bytes", "crlf", "crlf-bytes", "cr", "bom", "bom-cut", "charset",
+        "phantoms", "other-names", "chunked", "cut-event",
+    ],
+)  # fmt: skip
+async def test_the_same_events_whatever_the_spelling(
+    server: "FaultServer", http: Http, steps: "list[Step]"
+) -> None:
+    """Cuts, line ends, marks, charsets and keepalives change nothing about the events."""
+    server.plan("/", steps)
+    assert await read(http) == (BOTH, ENDED)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "event"),
+    [
+        ("UPDATE", '{"delta": {"A": "1"}, "env": {"B": "2"}}', Update({"A": "1"})),
+        ("UPDATE", '{"delta": null, "env": {"B": "2"}}', Update({"B": "2"})),
+        ("message", '{"type": "UPDATE", "delta": {"A": "1"}}', Update({"A": "1"})),
+        ("UPDATE", '{"delta": {"A": "1", "B": null, "C": ["x"]}}', Update({"A": "1"})),
+        ("UPDATE", '{"delta": {"A": "0", "A": "1"}, "n": NaN}', Update({"A": "1"})),
+        ("UPDATE", "", Unusable("the event is not JSON")),
+        ("UPDATE", "{", Unusable("the event is not JSON")),
+        ("UPDATE", "[" * 100_000, Unusable("the event is not JSON")),
+        ("UPDATE", '{"n": %s}' % ("9" * 5000), Unusable("the event is not JSON")),
+        ("message", "null", Unusable("the event is not an object")),
+        ("message", '["A"]', Unusable("the event is not an object")),
+        ("message", '{"type": "UPDATE"}', Unusable("the event carries no values")),
+        ("UPDATE", '{"delta": {}}', Unusable("the event carries no values")),
+        ("UPDATE", '{"delta": ["A"]}', Unusable("the event carries no values")),
+        ("UPDATE", '{"delta": {"A": null}}', Unusable("the event carries no values")),
+        ("message", "", None),
+        ("update", '{"delta": {"A": "1"}}', None),
+        ("ping", "x", None),
+    ],
+)  # fmt: skip
+def test_an_event_is_values_or_a_call_for_a_snapshot(
+    name: str, data: str, event: StreamEvent | None
+) -> None:
+    """What cannot be used asks for a snapshot; other names say nothing."""
+    assert understand(name, data) == event
+
+
+def test_events_do_not_show_values() -> None:
+    """A value is not in an event's repr."""
+    assert "s3cr3t" not in repr(Update({"A": "s3cr3t"}))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (204, RefusedError),
+        (307, UnauthorizedError),
+        (401, UnauthorizedError),
+        (403, RefusedError),
+        (404, RefusedError),
+        (429, TransientError),
+        (503, TransientError),
+    ],
+)
+async def test_a_refused_stream_says_why(
+    server: "FaultServer", http: Http, status: int, error: type[PlatformError]
+) -> None:
+    """Statuses mean what they mean for any call; 204 is a refusal with that status."""
+    server.plan("/", server.say(status, {"error": KEY}, retry_after="7"))
+    with pytest.raises(error) as caught:
+        async with open_stream(http, "build", KEY):
+            pass
+    if isinstance(caught.value, RefusedError):
+        assert caught.value.status == status
+    if isinstance(caught.value, TransientError):
+        assert caught.value.retry_after == 7
+    assert "c0ffee" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("headers", "complaint"),
+    [
+        (b"Content-Type: text/html", "HTML page"),
+        (b"Content-Type: application/json", "no event stream"),
+        (b"X: y", "no event stream"),
+        (b"Content-Type: text/event-stream\r\nContent-Encoding: gzip", "packed the stream"),
+    ],
+)
+async def test_what_is_no_plain_event_stream_is_refused(
+    server: "FaultServer", http: Http, headers: bytes, complaint: str
+) -> None:
+    """A page, JSON or a packed stream is worth another try, and named."""
+    server.plan("/", b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n\r\n" + gzip.compress(A))
+    found, error = await read(http)
+    assert (found, complaint in error) == ([], True)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"data: " + b"x" * 2**21,
+        b"data: x\n" * 2**18,
+        b": " + b"x" * 2**21,
+        b"\xef\xbb\xbf" + b"x" * 2**21,
+    ],
+    ids=["one-line", "many-lines", "comment", "after-bom"],
+)
+async def test_an_endless_event_is_cut_off(
+    server: "FaultServer", http: Http, flood: bytes
+) -> None:
+    """An event, or a line, over 1 MiB drops the stream; the events before it count."""
+    first = b"" if flood.startswith(b"\xef") else A
+    server.plan("/", [HEAD, first, flood])
+    found, error = await read(http)
+    assert found == ([Update({"A": "1"})] if first else [])
+    assert error == "an event of the stream is larger than 1 MiB"
+
+
+async def test_many_small_events_are_no_big_one(server: "FaultServer", http: Http) -> None:
+    """What counts is one event: 4 MiB of small ones and of comments pass."""
+    server.plan("/", [HEAD, A * 2**15, b": ping\n" * 2**18, A * 2**15])
+    found, error = await read(http)
+    assert (len(found), error) == (2**16, ENDED)
+
+
+async def test_an_event_must_complete_in_time(server: "FaultServer", http: Http) -> None:
+    """Half an event that never ends breaks the stream; silence between events does not."""
+    never = anyio.Event()
+    server.plan("/", [HEAD, A, b"data: {", never])
+    found, error = await read(http, limits=StreamLimits(event_seconds=0.05))
+    assert (found, error) == (
+        [Update({"A": "1"})],
+        "an event of the stream did not complete in time",
+    )
+    never.set()
+
+
+@pytest.mark.parametrize(
+    ("pulse", "complaint"),
+    [
+        (b": ping\n\n" * 3, "the stream fell silent"),
+        (b": ping\n" * 3, "the stream fell silent"),
+        (b"event: ping\ndata: {}\n\n" * 3, "the stream fell silent"),
+        (b": ping\n\n" * 2, ""),
+        (A * 3, ""),
+    ],
+)
+async def test_silence_counts_once_there_was_a_pulse(
+    server: "FaultServer", http: Http, pulse: bytes, complaint: str
+) -> None:
+    """After three keepalives silence is death; before that only old age ends the stream."""
+    never = anyio.Event()
+    server.plan("/", [HEAD, pulse, never])
+    limits = StreamLimits(idle_seconds=0.05)
+    _, error = await read(http, limits=limits, max_age_seconds=0.3)
+    assert error == complaint
+    never.set()
+
+
+async def test_an_old_stream_ends_without_an_error(
+    server: "FaultServer", http: Http
+) -> None:
+    """At its maximum age the iteration just ends, with every event delivered."""
+    never = anyio.Event()
+    server.plan("/", [HEAD, A, never])
+    assert await read(http, max_age_seconds=0.1) == ([Update({"A": "1"})], "")
+    never.set()
+
+
+async def test_an_old_stream_waits_for_its_event_to_complete(
+    server: "FaultServer", http: Http
+) -> None:
+    """An event that has begun is not cut off by old age."""
+    half = anyio.Event()
+    server.plan("/", [HEAD, A + B[:9], half, B[9:]])
+    with anyio.fail_after(5):
+        async with open_stream(http, "build", KEY, max_age_seconds=0.05) as stream:
+            assert await anext(stream) == BOTH[0]
+            with anyio.move_on_after(0.1):  # old by now, and in the middle of an event
+                await anyio.sleep_forever()
+            half.set()
+            assert [event async for event in stream] == [BOTH[1]]
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [
+        (b"2500", 2.5),
+        (b"-5", 0),
+        (b"1" * 21, 60),
+        (b"9" * 4000, 60),
+        (b"9" * 5000, None),
+        (b"soon", None),
+    ],
+)
+async def test_the_reconnect_wish_is_kept_sane(
+    server: "FaultServer", http: Http, field: bytes, seconds: float | None
+) -> None:
+    """`retry:` is exposed in seconds, between 0 and 60."""
+    server.plan("/", HEAD + b"retry: " + field + b"\n\n" + A)
+    async with open_stream(http, "build", KEY) as stream:
+        assert await anext(stream) == BOTH[0]
+        assert stream.retry_seconds == seconds
+
+
+async def test_a_keepalive_is_heard() -> None:
+    """Bytes that carry no event move `last_heard` all the same."""
+
+    async def source() -> AsyncIterator[bytes]:
+        await anyio.sleep(0.01)
+        yield b": ping\n"
+        await anyio.sleep(0.01)
+        yield b"\n"
+
+    watched = WatchedBytes(source(), StreamLimits(), max_age_seconds=5)
+    heard = [watched.last_heard]
+    chunks = aiter(watched)
+    for _ in range(2):
+        await anext(chunks)
+        heard.append(watched.last_heard)
+    with pytest.raises(TransientError, match=ENDED):
+        await anext(chunks)
+    assert heard[0] < heard[1] < heard[2]
+
+
+async def test_a_trickling_event_runs_out_of_time() -> None:
+    """A byte now and then does not renew the time an event has."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b"data: "
+        while True:
+            await anyio.sleep(0.02)
+            yield b"x"
+
+    limits = StreamLimits(event_seconds=0.1)
+    watched = WatchedBytes(source(), limits, max_age_seconds=5)
+    with (
+        anyio.fail_after(5),
+        pytest.raises(TransientError, match="did not complete in time"),
+    ):
+        [chunk async for chunk in watched]
+
+
+async def test_a_slow_reader_is_not_the_platforms_fault() -> None:
+    """Time that we take between two reads does not count against an event."""
+
+    async def source() -> AsyncIterator[bytes]:
+        for byte in A:
+            yield bytes([byte])
+
+    limits = StreamLimits(event_seconds=0.05)
+    watched = aiter(WatchedBytes(source(), limits, max_age_seconds=5))
+    assert await anext(watched) == b"e"
+    await anyio.sleep(0.1)
+    assert await anext(watched) == b"v"
+
+
+async def test_leaving_a_stream_hangs_up(server: "FaultServer", http: Http) -> None:
+    """Cancelling a reader closes its connection, and the next stream is a new one."""
+    never = anyio.Event()
+    server.plan("/", [HEAD, A, never])
+    with anyio.fail_after(5):
+        for _ in range(20):
+            async with open_stream(http, "build", KEY) as stream:
+                await anext(stream)
+                with anyio.move_on_after(0.001):
+                    await anext(stream)
+    never.set()
+    assert len(server.received) == 20

@@ -57,5 +57,7 @@ class BeatAnswer:
     """In the order they are to be applied."""
     skipped: int = 0
     """Items that carried no usable id, so that they can be neither applied nor answered."""
+    carried_acks: bool = True
+    """Whether the beat could carry the acks; the platform's older endpoint has no room."""
     worker_id: str = ""
     """Who the platform took the beat from: another worker has to report in full again."""

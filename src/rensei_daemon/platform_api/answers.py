@@ -24,9 +24,15 @@ MAX_DEPTH = 64
 """Nesting beyond which JSON is cut off; the wire itself needs about ten levels."""
 
 _RETRYABLE = frozenset({408, 425, 429})
-_SECRETS = re.compile(r"rs[kp]_live_[\w-]+|[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", re.ASCII)
+_SECRETS = re.compile(r"rs[kp]_live_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that never ends is taken to the end, so that the search stays linear.
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_HINTS = {
+    401: "the API key or token is not accepted; was it revoked or replaced?",
+    403: "the API key lacks a scope or role, or belongs to another organisation",
+    407: "check the *_proxy variables of the service",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +107,9 @@ def refuse(raw: Raw, *, now: datetime) -> None:
             f"{said}, a redirect to a login page",
             hint="the API key or token is no longer accepted; check platform.url too",
         )
+    hint = _HINTS.get(status, "")
     if status == 401:
-        raise UnauthorizedError(text)
-    hint = "check the proxy settings of the service" if status == 407 else ""
+        raise UnauthorizedError(text, hint=hint)
     raise RefusedError(text, status=status, detail=detail, hint=hint)
 
 
@@ -118,14 +124,15 @@ def _detail(raw: Raw) -> str:
     """Return what the platform said of its refusal, scrubbed, on one line."""
     if raw.is_html:
         return "an HTML page, not the platform's own words"
+    text = raw.content[: 4 * MAX_DETAIL].decode(errors="replace")
     try:
         body = parse_json(raw.content)
     except ValueError:
-        body = raw.content[: 4 * MAX_DETAIL].decode(errors="replace")
+        body = None
     if isinstance(body, dict):
-        words = [body[key] for key in ("error", "reason", "message") if key in body]
-        body = words[0] if words and isinstance(words[0], str) else json.dumps(body)
-    return scrub(str(body), raw.secrets)[:MAX_DETAIL]
+        words = [body.get(key) for key in ("error", "reason", "message")]
+        text = next((word for word in words if isinstance(word, str)), text)
+    return scrub(text, raw.secrets)[:MAX_DETAIL]
 
 
 def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:

@@ -1,7 +1,6 @@
 """What the daemon asks the platform: beats, snapshots and streams, one call each."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from urllib.parse import quote
 
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
@@ -14,6 +13,7 @@ from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.platform_api.stream import EventStream, open_stream
 from rensei_daemon.platform_api.wire import Snapshot
 
+OLD_HEARTBEAT = "/v1/daemon/heartbeat"
 SNAPSHOT = "/api/daemon/credentials/snapshot"
 
 
@@ -43,13 +43,17 @@ class PlatformClient:
         return await self._beat(await self._identity.refresh(worker), beat)
 
     async def _beat(self, worker: Worker, beat: Beat) -> BeatAnswer:
-        answer = await self._http.call(
-            "POST",
-            f"/api/workers/{quote(worker.id, safe='')}/heartbeat",
-            bearer=self._identity.bearer(worker),
-            body=wire.beat_body(beat),
-        )
-        return wire.beat_answer(answer.body, worker_id=worker.id)
+        is_old = self._identity.is_old
+        if is_old:
+            path = OLD_HEARTBEAT
+            body = wire.old_beat_body(beat, self._identity.describe(), worker_id=worker.id)
+        else:
+            path = f"/api/workers/{quote(worker.id, safe='')}/heartbeat"
+            body = wire.beat_body(beat)
+        bearer = self._identity.bearer(worker)
+        answer = await self._http.call("POST", path, bearer=bearer, body=body)
+        found = wire.beat_answer(answer.body, worker_id=worker.id)
+        return replace(found, carried_acks=False) if is_old else found
 
     async def snapshot(self, session: Session) -> Snapshot:
         """Fetch every value the session has.

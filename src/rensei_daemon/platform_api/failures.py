@@ -45,7 +45,8 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
                 "set platform.ca_file to your CA's bundle, and check this host's clock",
             )
         case ssl.SSLError():
-            return "the TLS handshake failed", "check that platform.url speaks TLS"
+            what = f"the TLS handshake failed ({cause.reason})"
+            return what, "check that platform.url speaks TLS"
         case _:
             return "it refused the connection", "check platform.url, and that it is up"
 
@@ -57,4 +58,7 @@ def _quoted(error: Exception, secrets: tuple[str, ...]) -> str:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]  # one of several addresses; the first will do
+        else:
+            error = error.__cause__ or error.__context__

@@ -116,24 +116,31 @@ class Http:
         if body is not None:
             content = json.dumps(body, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
-        with self.border(secrets):
-            try:
-                with anyio.fail_after(self._call_seconds):
-                    async with (
-                        self._queue,
-                        self._requests.stream(
-                            method,
-                            self._path(path),
-                            params=query,
-                            headers=headers,
-                            content=content,
-                        ) as response,
-                    ):
-                        raw = await self._raw(response, secrets)
-            except httpx.PoolTimeout:
-                await self._rebuild()
-                raise
+        with self.border(secrets), anyio.fail_after(self._call_seconds):
+            async with self._queue:
+                raw = await self._exchange(
+                    self._requests.build_request(
+                        method,
+                        self._path(path),
+                        params=query,
+                        headers=headers,
+                        content=content,
+                    ),
+                    secrets,
+                )
         return answers.read(raw, now=self.now())
+
+    async def _exchange(self, request: httpx.Request, secrets: tuple[str, ...]) -> Raw:
+        client = self._requests  # it may be replaced while we wait for an answer
+        try:
+            response = await client.send(request, stream=True)
+        except httpx.PoolTimeout:
+            await self._rebuild(client)
+            raise
+        try:
+            return await self._raw(response, secrets)
+        finally:
+            await response.aclose()
 
     @asynccontextmanager
     async def stream(
@@ -168,10 +175,11 @@ class Http:
     def _path(self, path: str) -> str:
         return str(self._url).rstrip("/") + path
 
-    async def _rebuild(self) -> None:
-        wedged, self._requests = self._requests, self._client()
-        self.rebuilds += 1
-        await wedged.aclose()
+    async def _rebuild(self, wedged: httpx.AsyncClient) -> None:
+        if self._requests is wedged:  # else another call has seen to it
+            self._requests = self._client()
+            self.rebuilds += 1
+            await wedged.aclose()
 
     async def _raw(self, response: httpx.Response, secrets: tuple[str, ...]) -> Raw:
         return Raw(

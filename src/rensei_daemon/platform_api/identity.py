@@ -6,28 +6,17 @@ keeps nothing on disk: it is handed what was saved, and hands back what is to be
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import quote
+from datetime import datetime
 
 import anyio
 import structlog
 
 from rensei_daemon.core.worker import Registration, Worker, claims
-from rensei_daemon.errors import (
-    PlatformError,
-    RefusedError,
-    TransientError,
-    UnauthorizedError,
-)
-from rensei_daemon.platform_api import wire
-from rensei_daemon.platform_api.answers import Answer
+from rensei_daemon.errors import PlatformError, RefusedError, TransientError
+from rensei_daemon.platform_api import enrolment
+from rensei_daemon.platform_api.enrolment import Granted
 from rensei_daemon.platform_api.http import Http, utc_now
 from rensei_daemon.platform_api.key import ApiKey
-
-REGISTER = "/api/workers/register"
-OLD_REGISTER = "/v1/daemon/register"
 
 ASSUMED_LIFETIME_SECONDS = 3600.0
 EARLY_SECONDS = 300.0
@@ -37,7 +26,6 @@ RETRY_SECONDS = 60.0
 REREGISTER_SECONDS = 60.0
 """At most one new registration in this time; each leaves a worker behind."""
 
-_NO_SUCH_ENDPOINT = frozenset({404, 405})
 _log = structlog.get_logger()
 
 
@@ -63,8 +51,10 @@ class Identity:
         `clock` never goes back, and everything that waits goes by it.
         """
         self.key = ApiKey(read_key)
+        self.is_old = False
+        """Whether the platform knows only the older endpoints."""
         self._http = http
-        self._describe = describe
+        self.describe = describe
         self._save = save
         self._now = now
         self._clock = clock
@@ -120,17 +110,18 @@ class Identity:
         """
         if self._worker is not None and self._worker != used:
             return self._worker
-        return await self._alone(self._refresh)
+        return await self._alone(lambda: self._refresh(used))
 
     async def keep_fresh(self) -> None:
         """Refresh the token five minutes before it expires, for ever; never returns."""
+        await self._registered.wait()
         while True:
-            await self._registered.wait()
             await self._sleep(max(0.0, self._refresh_at - self._clock()))
-            if self._clock() < self._refresh_at:
+            worker = self._worker
+            if worker is None or self._clock() < self._refresh_at:
                 continue  # another lane has refreshed it
             try:
-                await self._alone(self._refresh)
+                await self.refresh(worker)
             except PlatformError as error:
                 self._refresh_at = self._clock() + RETRY_SECONDS
                 _log.warning("token.refresh_failed", error=str(error), hint=error.hint)
@@ -152,91 +143,49 @@ class Identity:
             assert self._worker is not None  # noqa: S101 - every action that succeeds sets it
             return self._worker
 
-    async def _refresh(self) -> None:
-        worker = self._worker
-        if worker is None:
-            await self._register()
-            return
+    async def _refresh(self, used: Worker) -> None:
+        worker = self._worker or used
         try:
-            answer = await self._ask_refresh(worker)
+            granted = await enrolment.refresh(self._http, self.key, worker)
         except RefusedError as error:
-            if error.status not in _NO_SUCH_ENDPOINT:
+            if error.status not in enrolment.NO_SUCH_ENDPOINT:
                 raise
             await self._reregister()
             return
-        grant = wire.grant(answer.body)
-        if not grant.token:
-            raise TransientError("the platform answered a refresh without a token")
-        await self._adopt(replace(grant, worker_id=worker.id), answer)
+        await self._adopt(granted, machine_id=worker.machine_id)
         _log.info("token.refreshed", worker_id=worker.id)
-
-    async def _ask_refresh(self, worker: Worker) -> Answer:
-        """Ask with the key, as deployed platforms want it; else with the old token.
-
-        The reference asks for the worker's token instead. Both are tried, the key first,
-        because the token is the one that may have expired.
-        """
-
-        async def ask(bearer: str) -> Answer:
-            path = f"/api/workers/{quote(worker.id, safe='')}/refresh-token"
-            return await self._http.call("POST", path, bearer=bearer, body={})
-
-        try:
-            return await self.key.ask(ask)
-        except UnauthorizedError:
-            if not worker.token:
-                raise
-        return await ask(worker.token)
 
     async def _reregister(self) -> None:
         if self._clock() < self._reregister_after:
             raise TransientError(
-                "the platform does not know this worker; registered anew less than a "
-                "minute ago, so not again yet",
+                "the platform does not know this worker; a new registration was tried "
+                "less than a minute ago, so not again yet"
             )
-        try:
-            await self._register()
-        except TransientError:
-            raise  # nothing was registered
-        except PlatformError:
-            self._reregister_after = self._clock() + REREGISTER_SECONDS
-            raise
+        # Counted before it is tried: one whose answer is lost leaves a worker behind too.
         self._reregister_after = self._clock() + REREGISTER_SECONDS
+        await self._register()
 
     async def _register(self) -> None:
-        registration = self._describe()
-        body = wire.registration_body(registration)
-        try:
-            answer = await self.key.ask(
-                lambda key: self._http.call("POST", REGISTER, bearer=key, body=body)
-            )
-        except RefusedError as error:
-            if error.status not in _NO_SUCH_ENDPOINT:
-                raise
-            answer = await self.key.ask(lambda key: self._old_register(registration, key))
-        grant = wire.grant(answer.body)
-        if not grant.worker_id:
-            raise TransientError("the platform answered a registration without a workerId")
-        await self._adopt(grant, answer, machine_id=registration.machine_id)
-        _log.info("worker.registered", worker_id=grant.worker_id)
+        registration = self.describe()
+        granted = await enrolment.register(self._http, self.key, registration)
+        self.is_old = granted.by_old_endpoint
+        await self._adopt(granted, machine_id=registration.machine_id)
+        _log.info("worker.registered", worker_id=granted.worker_id)
 
-    async def _old_register(self, registration: Registration, key: str) -> Answer:
-        body: Any = wire.old_registration_body(registration, key)
-        return await self._http.call("POST", OLD_REGISTER, body=body, secrets=(key,))
-
-    async def _adopt(self, grant: wire.Grant, answer: Answer, machine_id: str = "") -> None:
-        old = self._worker
-        pace = grant.heartbeat_seconds
+    async def _adopt(self, granted: Granted, *, machine_id: str) -> None:
+        pace = granted.heartbeat_seconds
         if pace is not None and not self._http.is_loopback:
             pace = min(max(pace, 5.0), 300.0)
+        if pace is None and self._worker is not None:
+            pace = self._worker.heartbeat_seconds
         worker = Worker(
-            id=grant.worker_id,
-            machine_id=machine_id or (old.machine_id if old else ""),
-            token=grant.token,
-            token_expires_at=grant.expires_at or _own_expiry(grant.token),
-            heartbeat_seconds=pace or (old.heartbeat_seconds if old else None),
+            id=granted.worker_id,
+            machine_id=machine_id,
+            token=granted.token,
+            token_expires_at=granted.expires_at,
+            heartbeat_seconds=pace,
         )
-        self._take(worker, answered_at=answer.date or self._now())
+        self._take(worker, answered_at=granted.answered_at)
         await self._save(worker)
 
     def _take(self, worker: Worker, *, answered_at: datetime) -> None:
@@ -248,11 +197,3 @@ class Identity:
         self._refresh_at = self._clock() + due
         self._worker = worker
         self._registered.set()
-
-
-def _own_expiry(token: str) -> datetime | None:
-    """Return the expiry a token itself carries."""
-    try:
-        return datetime.fromtimestamp(claims(token)["exp"], UTC)
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
-        return None

@@ -72,11 +72,11 @@ class EventStream:
             with self._http.border((self._bearer,)):
                 raw = await anext(self._events)
             if raw.retry is not None:
-                self.retry_seconds = min(max(raw.retry / 1000, 0.0), 60.0)
+                self.retry_seconds = min(max(raw.retry, 0), 60_000) / 1000
             event = understand(raw.event, raw.data)
             if event is not None:
                 return event
-            if raw.data:
+            if raw.data or raw.event != "message":
                 self._watched.note_keepalive()
 
 

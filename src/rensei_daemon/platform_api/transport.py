@@ -15,6 +15,9 @@ from rensei_daemon.errors import SettingsError
 USUAL_CONNECTIONS = 32
 """Size of the pool for requests; its queue is never used, see `http`."""
 
+QUEUE_SECONDS = 2.0
+"""How long a request may queue there all the same before the pool counts as wedged."""
+
 _WATCHED: Sequence[tuple[int, int, int]] = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
@@ -71,13 +74,16 @@ def proxy(url: httpx.URL) -> httpx.Proxy | None:
     if not found:
         return None
     try:
-        return httpx.Proxy(found if "://" in found else f"http://{found}")
-    except (ValueError, httpx.InvalidURL):
-        # The cause would quote the URL, and with it a password.
+        address = httpx.URL(found if "://" in found else f"http://{found}")
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in {"http", "https"} or not address.host:
+        # The URL itself is not quoted: it may hold a password.
         raise SettingsError(
-            f"the {url.scheme}_proxy variable does not name a usable proxy",
+            f"the {url.scheme}_proxy or all_proxy variable names no HTTP proxy",
             hint="it is a URL such as http://proxy.example:3128",
-        ) from None
+        )
+    return httpx.Proxy(address)
 
 
 def client(
@@ -100,7 +106,12 @@ def client(
     )
     return httpx.AsyncClient(
         transport=transport,
-        timeout=httpx.Timeout(10.0, connect=5.0, read=None if for_streams else 10.0),
+        timeout=httpx.Timeout(
+            connect=5.0,
+            read=None if for_streams else 10.0,
+            write=10.0,
+            pool=QUEUE_SECONDS,
+        ),
         headers={"User-Agent": user_agent},
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,

@@ -177,6 +177,25 @@ def beat_body(beat: Beat) -> dict[str, Any]:
     }
 
 
+def old_beat_body(
+    beat: Beat, registration: Registration, *, worker_id: str
+) -> dict[str, Any]:
+    """Spell a beat for `POST /v1/daemon/heartbeat`, which knows no acks and no report."""
+    optional = {
+        "version": registration.version,
+        "region": registration.region,
+        "capabilities": list(registration.capabilities),
+    }
+    return {
+        "workerId": worker_id,
+        "hostname": registration.hostname,
+        "status": beat.status,
+        "activeSessions": beat.active_count,
+        "maxSessions": beat.max_sessions,
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
 def _are_finite(*numbers: float) -> bool:
     return all(math.isfinite(number) for number in numbers)
 
@@ -206,8 +225,8 @@ def _host_status(found: _HostStatus | None) -> HostStatus | None:
         return None
     pools = found.candidate_pool_ids or []
     return HostStatus(
-        status=found.status,
-        recommended_action=found.recommended_action or "",
+        status=text(found.status),
+        recommended_action=text(found.recommended_action),
         candidate_pool_ids=tuple(pool for pool in pools if is_id(pool)),
     )
 
@@ -256,5 +275,5 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
         env=env,
         refresh_in_seconds=min(max(delay.total_seconds(), 30.0), 24 * 3600.0),
         refresh_until=until,
-        dropped=tuple(sorted(found.env.keys() - env.keys())),
+        dropped=tuple(sorted(text(name) for name in found.env.keys() - env.keys())),
     )

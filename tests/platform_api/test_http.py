@@ -1,0 +1,459 @@
+"""The door to the network, against a server that misbehaves in bytes."""
+
+import gzip
+import json
+import logging
+import socket
+import ssl
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+import structlog
+
+from rensei_daemon.errors import (
+    PlatformError,
+    RefusedError,
+    SettingsError,
+    TransientError,
+    UnauthorizedError,
+)
+from rensei_daemon.platform_api import failures, transport
+from rensei_daemon.platform_api.http import Http, open_http
+
+if TYPE_CHECKING:
+    from platform_api.conftest import FaultServer, Step
+
+KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
+OK = b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"a": 42}'
+MIB = 1024 * 1024
+
+
+async def test_a_call_carries_what_the_wire_asks_for(
+    server: "FaultServer", http: Http
+) -> None:
+    """Method, path, query, bearer, user agent and JSON body arrive as they were given."""
+    server.plan("/api", OK)
+    found = await http.call(
+        "POST", "/api/x", bearer=KEY, body={"é": "\ud800"}, query={"q": "a b"}
+    )
+    assert found.body == {"a": 42}
+    [request] = server.received
+    assert (request.method, request.path, request.bearer) == ("POST", "/api/x?q=a+b", KEY)
+    assert request.headers["user-agent"] == "rensei-daemon/test"
+    assert request.headers["content-type"] == "application/json"
+    assert request.json == {"é": "\ud800"}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [OK[:20], OK[20:40], OK[40:]],
+        [OK[i : i + 1] for i in range(len(OK))],
+        [b"HTTP/1.1 200 OK\r\n\r\n", b'{"a": 42}'],
+        [
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n",
+            b'{"a\r\n6\r\n": 42}\r\n0\r\n\r\n',
+        ],
+    ],
+    ids=["split", "byte-at-a-time", "until-close", "chunked"],
+)
+async def test_an_answer_may_come_in_any_pieces(
+    server: "FaultServer", http: Http, steps: "list[Step]"
+) -> None:
+    """However TCP and HTTP cut an answer up, it is the same answer."""
+    server.plan("/", steps)
+    assert (await http.call("GET", "/")).body == {"a": 42}
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (b"", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "broke off"),
+        (OK[:-3], "broke off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{", "broke off"),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"a": ', "not JSON"),
+        (b"220 mail.example ESMTP\r\n", "speaks no HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "speaks no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx", "encoding nobody asked for"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip", "broken gzip"),
+    ],
+)
+async def test_a_broken_answer_is_transient(
+    server: "FaultServer", http: Http, answer: bytes, complaint: str
+) -> None:
+    """An answer that is cut off or no HTTP at all is worth another try, and says so."""
+    server.plan("/", answer)
+    with pytest.raises(TransientError, match=complaint) as caught:
+        await http.call("GET", "/")
+    assert str(caught.value).startswith("127.0.0.1:")
+
+
+async def test_a_redirect_is_not_followed(server: "FaultServer", http: Http) -> None:
+    """A 307 to a login page is a refusal of the key; nothing is sent to where it leads."""
+    server.plan("/api", server.say(307, location=f"{server.url}/login"))
+    with pytest.raises(UnauthorizedError):
+        await http.call("POST", "/api", bearer=KEY, body={})
+    assert [request.path for request in server.received] == ["/api"]
+
+
+async def test_cookies_do_not_stick(server: "FaultServer", http: Http) -> None:
+    """A cookie that an answer sets is not sent back."""
+    server.plan("/", server.say(200, {}, set_cookie="portal=1; Path=/"))
+    await http.call("GET", "/")
+    await http.call("GET", "/")
+    assert ["cookie" in request.headers for request in server.received] == [False, False]
+
+
+async def test_five_megabytes_are_an_answer(server: "FaultServer", http: Http) -> None:
+    """A large answer is read whole."""
+    server.plan("/", server.say(200, {"a": "x" * 5 * MIB}))
+    assert len((await http.call("GET", "/")).body["a"]) == 5 * MIB
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_more_than_sixteen_mebibytes_are_refused(
+    server: "FaultServer", http: Http, encoding: str
+) -> None:
+    """An answer over the cap is dropped, packed or not, and the next call works."""
+    content = b"[" + b" " * 20 * MIB + b"]"
+    if encoding == "gzip":
+        content = gzip.compress(content, 1)
+    server.plan("/big", server.say(200, content=content, content_encoding=encoding))
+    server.plan("/", OK)
+    with pytest.raises(TransientError, match="more than 16 MiB"):
+        await http.call("GET", "/big")
+    assert (await http.call("GET", "/")).body == {"a": 42}
+
+
+async def test_a_packed_answer_is_unpacked(server: "FaultServer", http: Http) -> None:
+    """Gzip is understood, and half a gzip stream is no answer."""
+    packed = gzip.compress(b'{"a": 42}')
+    server.plan("/whole", server.say(200, content=packed, content_encoding="gzip"))
+    server.plan("/half", server.say(200, content=packed[:-9], content_encoding="gzip"))
+    assert (await http.call("GET", "/whole")).body == {"a": 42}
+    with pytest.raises(TransientError, match="broke off in the middle"):
+        await http.call("GET", "/half")
+
+
+async def test_a_call_takes_no_longer_than_it_may(server: "FaultServer") -> None:
+    """An answer that trickles for ever is given up in the time a call may take."""
+    never = anyio.Event()
+    server.plan("/", [OK[:30], never])
+    async with open_http(server.url, user_agent="x", call_seconds=0.1) as http:
+        with (
+            anyio.fail_after(5),
+            pytest.raises(TransientError, match="did not answer in time"),
+        ):
+            await http.call("GET", "/")
+    never.set()
+
+
+async def test_a_wedged_pool_is_replaced(
+    server: "FaultServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no connection comes free the client is made anew, and the next call works."""
+    monkeypatch.setattr(transport, "USUAL_CONNECTIONS", 1)
+    monkeypatch.setattr(transport, "QUEUE_SECONDS", 0.05)
+    release = anyio.Event()
+    server.plan("/stuck", [release])
+    server.plan("/", OK)
+    async with (
+        open_http(server.url, user_agent="x") as http,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def stuck() -> None:
+            with pytest.raises(TransientError):
+                await http.call("GET", "/stuck")
+
+        tasks.start_soon(stuck)
+        with anyio.fail_after(5):
+            while not server.received:
+                await anyio.lowlevel.checkpoint()
+            with pytest.raises(TransientError, match="pool was replaced"):
+                await http.call("GET", "/")
+            assert http.rebuilds == 1
+            assert (await http.call("GET", "/")).body == {"a": 42}
+        release.set()
+
+
+async def test_calls_that_queue_outlive_a_replaced_pool(
+    server: "FaultServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that waited while the client was replaced goes out with the new one."""
+    monkeypatch.setattr(transport, "USUAL_CONNECTIONS", 1)
+    monkeypatch.setattr(transport, "QUEUE_SECONDS", 0.05)
+    never = anyio.Event()
+    server.plan("/", [never], [OK])
+    outcomes: list[str] = []
+
+    async def lane(http: Http) -> None:
+        try:
+            await http.call("GET", "/")
+        except TransientError:
+            outcomes.append("transient")
+        else:
+            outcomes.append("answered")
+
+    with anyio.fail_after(5):
+        async with open_http(server.url, user_agent="x") as http:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(12):
+                    tasks.start_soon(lane, http)
+            assert http.rebuilds >= 1
+    never.set()
+    assert len(outcomes) == 12
+    assert "answered" in outcomes
+
+
+async def test_forty_cancelled_calls_leave_the_pool_whole(
+    server: "FaultServer", http: Http
+) -> None:
+    """Calls cancelled while they queue or connect take no connection with them."""
+    release = anyio.Event()
+    server.plan("/stuck", [release])
+    server.plan("/", OK)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(40):
+                tasks.start_soon(http.call, "GET", "/stuck")
+            while len(server.received) < 8:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        release.set()
+        assert [(await http.call("GET", "/")).body for _ in range(20)] == [{"a": 42}] * 20
+    assert http.rebuilds == 0
+
+
+async def test_a_refused_connection_says_what_to_check(free_tcp_port: int) -> None:
+    """Nobody listening is a transient error with a hint."""
+    async with open_http(f"http://127.0.0.1:{free_tcp_port}", user_agent="x") as http:
+        with pytest.raises(TransientError, match="refused the connection") as caught:
+            await http.call("GET", "/")
+    assert "platform.url" in caught.value.hint
+
+
+async def test_a_server_without_tls_is_named(server: "FaultServer") -> None:
+    """Speaking TLS to a server that speaks none fails in so many words."""
+    server.plan("/", OK)
+    url = server.url.replace("http://", "https://")
+    async with open_http(url, user_agent="x") as http:
+        with pytest.raises(TransientError, match="TLS handshake failed"):
+            await http.call("GET", "/")
+
+
+async def test_the_extra_ca_file_is_trusted(
+    tls_server: "FaultServer", certificate: Path
+) -> None:
+    """A platform whose certificate is in the CA file is talked to."""
+    tls_server.plan("/", OK)
+    async with open_http(tls_server.url, user_agent="x", ca_file=certificate) as http:
+        assert (await http.call("GET", "/")).body == {"a": 42}
+
+
+async def test_an_unknown_certificate_is_not_trusted(tls_server: "FaultServer") -> None:
+    """Without it nothing is sent, and the hint names the setting."""
+    async with open_http(tls_server.url, user_agent="x") as http:
+        with pytest.raises(TransientError, match="certificate is not trusted") as caught:
+            await http.call("GET", "/", bearer=KEY)
+    assert "platform.ca_file" in caught.value.hint
+    assert tls_server.received == []
+
+
+async def test_a_certificate_for_another_name_is_not_trusted(
+    tls_server: "FaultServer", certificate: Path
+) -> None:
+    """A certificate counts for the host it names only."""
+    url = tls_server.url.replace("127.0.0.1", "localhost")
+    async with open_http(url, user_agent="x", ca_file=certificate) as http:
+        with pytest.raises(TransientError, match="certificate is not trusted"):
+            await http.call("GET", "/", bearer=KEY)
+    assert tls_server.received == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "what"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "its name cannot be resolved"),
+        (ssl.SSLCertVerificationError(1, "x"), "its certificate is not trusted"),
+        (ExceptionGroup("x", [ConnectionRefusedError()]), "it refused the connection"),
+        (OSError(101, "Network is unreachable"), "it cannot be reached"),
+    ],
+)
+def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> None:
+    """DNS, certificates and closed ports are told apart, each with a hint."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        cause.verify_message = "self-signed certificate"
+    error = httpx.ConnectError("x")
+    error.__cause__ = cause
+    found, hint = failures.explain(error, ())
+    assert found.startswith(what)
+    assert hint
+
+
+async def test_a_key_http_cannot_carry_is_not_sent(
+    server: "FaultServer", http: Http
+) -> None:
+    """A key with a line break or a letter outside ASCII is refused here, unquoted."""
+    for key in (f"{KEY}\r\nX: 1", f"{KEY}é", f"{KEY} "):
+        with pytest.raises(UnauthorizedError) as caught:
+            await http.call("GET", "/", bearer=key)
+        assert "c0ffee" not in str(caught.value)
+    assert server.received == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'HTTP/1.1 401 No\r\n\r\n{"error": "bad %s"}',
+        b'HTTP/1.1 403 No\r\n\r\n{"error": "bad %s"}',
+        b"HTTP/1.1 502 No\r\n\r\nupstream: %s",
+        b"HTTP/1.1 200 %s OK\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\n%s: \r\n x\r\n\r\n{",
+        b"%s is no HTTP\r\n\r\n",
+        b"HTTP/1.1 307 %s\r\nLocation: /%s\r\n\r\n%s",
+    ],
+)
+async def test_no_error_and_no_log_holds_the_key(
+    server: "FaultServer", http: Http, answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that echoes the key gets it neither into a traceback nor into a log."""
+    caplog.set_level(logging.DEBUG)
+    server.plan("/", answer.replace(b"%s", KEY.encode()))
+    with structlog.testing.capture_logs() as events, pytest.raises(PlatformError) as caught:
+        await http.call("POST", "/", bearer=KEY, body={})
+    told = [
+        *traceback.format_exception(caught.value),
+        repr(caught.value),
+        caught.value.hint,
+        getattr(caught.value, "detail", ""),
+        caplog.text,
+        json.dumps(events),
+    ]
+    assert "c0ffee" not in "".join(told)
+
+
+async def test_a_body_secret_is_scrubbed_too(server: "FaultServer", http: Http) -> None:
+    """What the caller names as secret is not quoted either."""
+    server.plan("/", server.say(400, {"error": "what is hunter2?"}))
+    with pytest.raises(RefusedError) as caught:
+        await http.call("POST", "/", body={"x": "hunter2"}, secrets=("hunter2",))
+    assert caught.value.detail == "what is …?"
+
+
+async def test_a_loopback_platform_is_never_asked_through_a_proxy(
+    server: "FaultServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy variables do not count for this very host."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("all_proxy", "http://127.0.0.1:1")
+    server.plan("/", OK)
+    async with open_http(server.url, user_agent="x") as http:
+        assert (await http.call("GET", "/")).body == {"a": 42}
+
+
+async def test_another_platform_is_asked_through_the_proxy(
+    server: "FaultServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy of the environment gets the request, with the whole URL."""
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.plan("platform.test", OK)
+    async with open_http("http://platform.test", user_agent="x") as http:
+        assert (await http.call("GET", "/a")).body == {"a": 42}
+    assert [request.path for request in server.received] == ["http://platform.test/a"]
+
+
+async def test_a_proxy_that_refuses_is_named(
+    server: "FaultServer", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that wants a password says so in its own words, and the hint names it."""
+    monkeypatch.setenv("https_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server.plan("platform.test:443", b"HTTP/1.1 407 Who are you\r\n\r\n")
+    async with open_http("https://platform.test", user_agent="x") as http:
+        with pytest.raises(
+            TransientError, match="the proxy refused: 407 Who are"
+        ) as caught:
+            await http.call("GET", "/", bearer=KEY)
+    assert "_proxy" in caught.value.hint
+    assert server.received[0].bearer == ""
+
+
+@pytest.mark.parametrize(
+    ("named", "url", "proxy"),
+    [
+        ({"https_proxy": "http://p:3128"}, "https://app.test", "http://p:3128"),
+        ({"https_proxy": "p:3128"}, "https://app.test", "http://p:3128"),
+        ({"all_proxy": "http://p:3128"}, "https://app.test", "http://p:3128"),
+        ({"http_proxy": "http://p:3128"}, "https://app.test", None),
+        ({"https_proxy": "http://p:3128", "no_proxy": ".test"}, "https://app.test", None),
+        ({"https_proxy": "http://p:3128"}, "https://[::1]", None),
+        ({"https_proxy": "http://p:3128"}, "https://x.localhost", None),
+        ({}, "https://app.test", None),
+    ],
+)
+def test_the_usual_variables_name_the_proxy(
+    named: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By scheme, else for all, except for what no_proxy and loopback take out."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    found = transport.proxy(httpx.URL(url))
+    assert (found and str(found.url)) == proxy
+
+
+@pytest.mark.parametrize(
+    "named", ["socks5://u:hunter2@p:1", "http://", "http://u:hunter2@p:x"]
+)
+async def test_a_useless_proxy_is_the_operators_to_mend(
+    named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy we cannot use is a settings error that does not quote its password."""
+    monkeypatch.setenv("http_proxy", named)
+    with pytest.raises(SettingsError, match="http_proxy") as caught:
+        async with open_http("http://platform.test", user_agent="x"):
+            pass
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_useless_ca_file_is_the_operators_to_mend(tmp_path: Path) -> None:
+    """A CA file that holds no certificate is a settings error that names it."""
+    path = tmp_path / "ca.pem"
+    path.write_text("nothing")
+    with pytest.raises(SettingsError, match=r"ca\.pem"):
+        async with open_http("https://platform.test", user_agent="x", ca_file=path):
+            pass
+
+
+async def test_a_stream_is_watched_by_the_kernel(server: "FaultServer", http: Http) -> None:
+    """Keepalive 15/10/3 and a user timeout of 45 s are set on a stream's socket."""
+    hold = anyio.Event()
+    server.plan("/", [b"HTTP/1.1 200 OK\r\n\r\n", hold])
+    async with http.stream("/", bearer=KEY, query={}) as response:
+        raw = response.extensions["network_stream"].get_extra_info("socket")
+        options = {
+            "keepalive": raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            "idle": raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+            "interval": raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+            "count": raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+            "user": raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+        }
+    hold.set()
+    assert options == {
+        "keepalive": 1,
+        "idle": 15,
+        "interval": 10,
+        "count": 3,
+        "user": 45000,
+    }
