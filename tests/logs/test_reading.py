@@ -125,9 +125,7 @@ class EndOfScriptError(Exception):
     """Nothing more happens to the log."""
 
 
-def followed(
-    path: Path, count: int | None, *script: Callable[[], None]
-) -> list[object]:
+def followed(path: Path, count: int | None, *script: Callable[[], None]) -> list[object]:
     """Follow a log while things happen to it between looks; return what was shown."""
     steps = iter(script)
 

@@ -1,5 +1,7 @@
 """What the daemon asks the platform: beats, snapshots and streams, one call each."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from urllib.parse import quote
 

@@ -24,17 +24,12 @@ from rensei_daemon.core.lines import ConfigLine, ProjectsLine
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile, Stamp
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
+from rensei_daemon.settings.changes import needs_restart
 from rensei_daemon.settings.loading import is_blank
 from rensei_daemon.settings.model import Settings
 
 WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25
-
-RESTART_KEYS = frozenset({
-    "platform.url", "platform.ca_file", "machine.name", "control.group", "metrics.listen",
-    "log.format", "log.file", "paths.state", "paths.runtime",
-})  # fmt: skip
-"""Keys whose new values only a restart brings into effect."""
 
 Load = Callable[[str], Settings]
 """Text to settings, with the environment and the command line laid over it."""
@@ -95,8 +90,7 @@ class Configuration:
         enabled = sum(project.enabled for project in projects)
         board.post(ConfigLine(path=str(self.file.path), digest=self.document.digest))
         board.post(ProjectsLine(enabled=enabled, disabled=len(projects) - enabled))
-        changed = changed_keys(self._started_with, self.settings)
-        needs = [key for key in changed if key in RESTART_KEYS]
+        needs = needs_restart(self._started_with, self.settings)
         if needs:
             board.raise_alarm(
                 Code.CONFIG_RESTART_NEEDED,
@@ -155,8 +149,8 @@ async def reload(configuration: Configuration, board: Board) -> Reload:
             "config.reloaded", path=str(configuration.file.path), digest=document.digest
         )
         await anyio.to_thread.run_sync(configuration.keep_last_good)
+    waiting = needs_restart(earlier, settings)
     changed = changed_keys(earlier, settings)
-    waiting = tuple(key for key in changed if key in RESTART_KEYS)
     return Reload(tuple(key for key in changed if key not in waiting), waiting)
 
 

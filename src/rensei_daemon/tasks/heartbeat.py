@@ -94,7 +94,8 @@ class Heart:
             # Only now: a report that never got through must be sent in full again, and
             # a new worker is told everything.
             self.reported = (answer.worker_id, report.hash)
-        await self._confirm(acks)
+        if answer.carried_acks:
+            await self._confirm(acks)
         self._take(answer, pool_may_be_restored=not owes_pool)
 
     async def _confirm(self, acks: Acks) -> None:

@@ -81,7 +81,7 @@ class Rotation:
         self._board = board
         self._draw = draw
         self._pulse = pulse
-        self._log = structlog.get_logger().bind(session=session.id)
+        self._log = structlog.get_logger().bind(session_id=session.id)
 
         now = datetime.now(UTC)
         self._line = SessionLine(id=session.id, since=now, added_at=now)

@@ -81,4 +81,4 @@ class Sessions:
         await running.rotation.withdraw()
         del self._running[running.settings.id]
         self._board.drop_session(running.settings.id)
-        _log.info("session.ended", session=running.settings.id)
+        _log.info("session.ended", session_id=running.settings.id)
