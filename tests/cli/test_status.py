@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 
 from rensei_daemon.cli import main
 from rensei_daemon.cli.control import ask
+from rensei_daemon.cli.status import redraw
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.verbs import RELOAD, STATUS, SYNC
 from rensei_daemon.control_api.wire import Request, Route, Routes
@@ -207,6 +208,11 @@ async def test_a_watch_goes_on_until_it_is_interrupted(host: Path) -> None:
             watch.send_signal(signal.SIGINT)
             assert await watch.wait() == 0
     assert b"\x1b" not in seen
+
+
+def test_a_screen_is_drawn_over_the_last_one() -> None:
+    """Nothing of the old one shows, beside the new lines or below them."""
+    assert redraw("● OK\nheartbeat\n") == "\x1b[H● OK\x1b[K\nheartbeat\x1b[K\n\x1b[J"
 
 
 async def _read_until(receive: Callable[[], Any], word: bytes) -> bytes:

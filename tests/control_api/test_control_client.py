@@ -156,7 +156,7 @@ def test_a_daemon_that_accepts_but_says_nothing_is_silent(control_socket: Path) 
         stopped.bind(str(control_socket))
         stopped.listen()
         began = time.monotonic()
-        with pytest.raises(DaemonSilentError):
+        with pytest.raises(DaemonSilentError, match="has not answered for"):
             request(control_socket, "GET", "/v1/status", timeout_seconds=0.2)
     assert 0.2 <= time.monotonic() - began < 1
 

@@ -21,7 +21,7 @@ from rensei_daemon.locations import Locations
 
 WATCH_SECONDS = 1.0
 EXIT_CODES = {"ok": 0, "starting": 1, "degraded": 1, "stopping": 1, "failed": 2}
-HOME_AND_CLEAR = "\x1b[H\x1b[2J"
+CLEAR_SCREEN, HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 @click.command("status")
@@ -51,7 +51,9 @@ def command(as_json: bool, watch: bool, config: Path | None) -> int:
 
 
 def _watch(locations: Locations, terminal: Terminal, as_json: bool) -> int:
-    clear = HOME_AND_CLEAR if terminal.is_tty and not as_json else ""
+    in_place = terminal.is_tty and not as_json
+    if in_place:
+        click.echo(CLEAR_SCREEN, nl=False)
     with suppress(KeyboardInterrupt):
         while True:
             try:
@@ -59,9 +61,14 @@ def _watch(locations: Locations, terminal: Terminal, as_json: bool) -> int:
             except RenseiError as error:
                 # What is watched may come back, so the watch goes on.
                 text = f"{error}\n  {error.hint}\n"
-            click.echo(f"{clear}{text}", nl=False)
+            click.echo(redraw(text) if in_place else text, nl=False)
             time.sleep(WATCH_SECONDS)
     return 0
+
+
+def redraw(text: str) -> str:
+    """Put a screen over the one before it, without the flicker of an empty one."""
+    return HOME + text.replace("\n", f"{CLEAR_LINE}\n") + CLEAR_BELOW
 
 
 def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,10 @@ def request(
     while True:
         try:
             status, answer = _ask(control_socket, question, deadline)
+        except TimeoutError as error:
+            raise DaemonSilentError(
+                f"the daemon runs but has not answered for {timeout_seconds:g} s"
+            ) from error
         except DaemonNotRunningError:
             if lock is None or not is_locked(lock):
                 raise
@@ -91,12 +96,9 @@ def _ask(control_socket: Path, question: bytes, deadline: float) -> tuple[int, A
             raise DaemonNotRunningError(
                 f"the daemon is not running ({control_socket}: {why})"
             ) from error
-        try:
+        # A daemon that has heard enough hangs up; what it says about that can be read.
+        with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(question)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it had heard enough: what it says about that can still be read
-        except TimeoutError as error:
-            raise DaemonSilentError("the daemon runs but does not listen") from error
         return _decode(_read(connection, deadline), control_socket)
 
 
@@ -106,8 +108,6 @@ def _read(connection: socket.socket, deadline: float) -> bytes:
         connection.settimeout(_left(deadline))
         try:
             chunk = connection.recv(65536)
-        except TimeoutError as error:
-            raise DaemonSilentError("the daemon runs but does not answer") from error
         except ConnectionResetError:
             chunk = b""
         if not chunk:
