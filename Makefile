@@ -21,6 +21,7 @@ help: ## what there is
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $(filter %.lock,$^)
 	@$(@D)/bin/pip install $(PIP_QUIETLY) --no-deps --no-build-isolation -e .
+	@$(@D)/bin/python -m compileall -q src # as installing a wheel would: it starts in half the time
 	@touch $@
 
 demo: .venv/ready ## the main job before your eyes, under 30 s (KEEP=1 stays up)

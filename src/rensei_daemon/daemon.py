@@ -6,7 +6,7 @@ whatever is opened after it. Nothing here decides anything.
 
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,6 +67,7 @@ from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.verbs import Verbs
 
 FAREWELL_SECONDS = 3.0
+OBEYED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -133,9 +134,12 @@ async def _live(
             await tasks.start(serve, name="control API")
             for name, loop in house.loops.items():
                 tasks.start_soon(loop, name=name)
-            notifier.ready()
-            _log.info("daemon.started", version=__version__, config=str(locations.config))
-            await _obey_signals(house.reload)
+            with anyio.open_signal_receiver(*OBEYED_SIGNALS) as signals:
+                notifier.ready()
+                _log.info(
+                    "daemon.started", version=__version__, config=str(locations.config)
+                )
+                await _obey(signals, house.reload)
             notifier.stopping()
             tasks.cancel_scope.cancel()
         board.stop()
@@ -237,15 +241,14 @@ def _guards(configuration: Configuration) -> Guards:
     return Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
 
 
-async def _obey_signals(reload_all: Callable[[], Awaitable[Reload]]) -> None:
+async def _obey(
+    signals: AsyncIterator[signal.Signals], reload_all: Callable[[], Awaitable[Reload]]
+) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""
-    with anyio.open_signal_receiver(
-        signal.SIGTERM, signal.SIGINT, signal.SIGHUP
-    ) as received:
-        async for number in received:
-            _log.info("signal.received", signal=number.name)
-            if number is not signal.SIGHUP:
-                return
-            # A file that cannot be used is on the board and in the log already.
-            with suppress(RenseiError):
-                await reload_all()
+    async for number in signals:
+        _log.info("signal.received", signal=number.name)
+        if number is not signal.SIGHUP:
+            return
+        # A file that cannot be used is on the board and in the log already.
+        with suppress(RenseiError):
+            await reload_all()

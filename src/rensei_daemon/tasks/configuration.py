@@ -190,11 +190,10 @@ async def watch(configuration: Configuration, board: Board) -> None:
     """Reload whenever a person has changed the file, once it lies still; never returns."""
     seen: Stamp | None = None
     while True:
-        stamp = await anyio.to_thread.run_sync(configuration.file.stamp)
+        stamp = configuration.file.stamp()  # one system call; a thread would cost more
         if stamp != seen:
             await anyio.sleep(STILL_SECONDS)
-            again = await anyio.to_thread.run_sync(configuration.file.stamp)
-            if again != stamp or await anyio.to_thread.run_sync(
+            if configuration.file.stamp() != stamp or await anyio.to_thread.run_sync(
                 configuration.file.is_being_written
             ):
                 continue
