@@ -24,6 +24,8 @@ class Style(StrEnum):
     BAD = "1;37;41"
     FAINT = "2"
     STRONG = "1"
+    ADDED = "32"
+    REMOVED = "31"
 
 
 @dataclass(frozen=True, slots=True)
