@@ -52,9 +52,6 @@ EARLY_SECONDS = 30.0
 SNAPSHOT_SECONDS = 180.0
 """The longest one can take, a registration before it included; for the watchdog."""
 
-SLOW_SNAPSHOT_SECONDS = 180.0
-"""The longest one can take, a registration before it included; for the watchdog."""
-
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 
@@ -132,6 +129,7 @@ class Rotation:
                 await self._reconsider.heard(within=wait)
             self._is_snapshot_wanted = False
             self._promise(0.0)
+            self.snapshot_turn.begin()
             try:
                 await self._take_snapshot()
             except PlatformError as error:
@@ -139,7 +137,9 @@ class Rotation:
                 self._note_refusal("snapshot", error)
                 retry = _lane(error, retry)
                 delay, retry = retry.next(self._draw, at_least=_asked_wait(error))
+                # Both, or a poll that is due would ask a platform that is down without end.
                 self._next_refresh = anyio.current_time() + max(delay, 0.5)
+                self._next_poll = self._next_refresh
             else:
                 retry, self.snapshot_error = RETRY, None
                 self._clear_refusals("snapshot")
