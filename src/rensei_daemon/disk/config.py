@@ -211,11 +211,11 @@ def _try_lock(descriptor: int) -> bool:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     # Non-blocking, because opening a FIFO would otherwise wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        hint = f"look at it: ls -ld {path}"
+        raise SettingsError(f"{path}: not a regular file", hint=hint)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise SettingsError(
-                f"{path}: not a regular file", hint=f"look at it: ls -ld {path}"
-            )
         yield file
 
 
