@@ -100,7 +100,7 @@ def machine_id(
     if clean := re.sub(r"[^A-Za-z0-9_-]", "-", given).strip("-")[:128]:
         return clean
     for path in native_files:
-        with suppress(OSError):
+        with suppress(OSError, UnicodeDecodeError):
             if native := path.read_text().strip().lower():
                 return machine_id_from(native)
     saved = _read_object(fallback).get("machineId")

@@ -121,15 +121,20 @@ class Journal:
     def intend(
         self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
     ) -> None:
-        """Record what the file will become and, of those refused, the outcome."""
+        """Record what the file will become, and what each mutation will come to.
+
+        None of it is an outcome yet, a refusal neither: when a person saves at the same
+        moment, all of it is planned again.
+        """
         with self._database.transaction() as run:
             self._abandon(run)
             for planned in plan:
-                if planned.error:
-                    self._decide(run, planned.id, Step.REJECT, now, planned.error)
-                    continue
                 if planned.id:
                     self._step(run, planned.id, Step.INTEND)
+                    run(
+                        "UPDATE mutations SET error = ? WHERE id = ?",
+                        (planned.error, planned.id),
+                    )
                 if planned.edits:
                     self._insert_change(run, planned, before, after, now)
             if before.text != after.text:
@@ -142,13 +147,14 @@ class Journal:
 
     def _abandon(self, run: Run) -> None:
         """Take back an intent that came to nothing, so that there is ever only one."""
-        for mutation_id in self._intended(run):
+        for mutation_id, _ in self._intended(run):
             self._step(run, mutation_id, Step.ABANDON)
         run("DELETE FROM changes WHERE is_made = 0")
 
-    def _intended(self, run: Run) -> list[str]:
-        rows = run("SELECT id FROM mutations WHERE state = ?", (State.INTENDED,))
-        return [row["id"] for row in rows.fetchall()]
+    def _intended(self, run: Run) -> list[tuple[str, str]]:
+        """Return the (id, refusal) of each mutation in the intent."""
+        rows = run("SELECT id, error FROM mutations WHERE state = ?", (State.INTENDED,))
+        return [(row["id"], row["error"]) for row in rows.fetchall()]
 
     def _insert_change(
         self,
@@ -190,8 +196,9 @@ class Journal:
     def record_applied(self, now: datetime) -> None:
         """Record that the intent is on disk: the outcome of all that is in it."""
         with self._database.transaction() as run:
-            for mutation_id in self._intended(run):
-                self._decide(run, mutation_id, Step.APPLY, now)
+            for mutation_id, error in self._intended(run):
+                step = Step.REJECT if error else Step.APPLY
+                self._decide(run, mutation_id, step, now, error)
             run("UPDATE changes SET is_made = 1 WHERE is_made = 0")
 
     def land(self) -> None:

@@ -24,6 +24,7 @@ from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.journal import MAX_DEATHS, POISON, Planned, Recovery, recovery
 from rensei_daemon.core.mutation import (
     Mutation,
+    Op,
     PendingMutation,
     PoolRestored,
     parse_mutation,
@@ -99,7 +100,8 @@ class Applier:
                 decided.append(self._give_up(batch[0]))
             else:
                 decided += self._apply_batch(batch)
-        if restore_pool:
+        # One that was deleted since the platform called it well must be heard of first.
+        if restore_pool and not self._journal.owes(Op.POOL_DELETED):
             self._apply_plan([(None, PoolRestored())])
         return decided, conflicts
 

@@ -24,16 +24,23 @@ class Bell:
 
 
 class Turn:
-    """A loop's turn: whoever waits goes on when the loop has come round once more."""
+    """A loop's turn: whoever waits goes on once a whole one has passed.
+
+    A turn under way when they come is not theirs: it may have looked already.
+    """
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self._under_way = anyio.Event()
+        self._next = anyio.Event()
+
+    def begin(self) -> None:
+        """Say that the loop sets out."""
+        self._under_way, self._next = self._next, anyio.Event()
 
     def done(self) -> None:
         """Say that the loop has come round."""
-        self._event.set()
-        self._event = anyio.Event()
+        self._under_way.set()
 
     async def next(self) -> None:
-        """Wait until it has."""
-        await self._event.wait()
+        """Wait until a turn that is still to begin is done."""
+        await self._next.wait()

@@ -23,6 +23,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.lines import ConfigLine, ProjectsLine
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile, Stamp
+from rensei_daemon.disk.groups import group_id
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 from rensei_daemon.settings.changes import needs_restart
 from rensei_daemon.settings.loading import is_blank
@@ -52,6 +53,8 @@ class Configuration:
         self.file = file
         self.document = document
         self.settings = settings
+        self.turn = anyio.Lock()
+        """Held from reading a text until it is in force, so that none overtakes another."""
         self._started_with = settings
         self._last_good = last_good
         self._load = load
@@ -70,9 +73,7 @@ class Configuration:
 
     def check(self, document: Document) -> Settings:
         """Return the settings a text would give; raises `SettingsError`."""
-        if is_blank(document.text):
-            raise SettingsError(f"{self.file.path}: the file is empty")
-        return self._load(document.text)
+        return _usable(document, self.file.path, self._load)
 
     def adopt(self, document: Document, settings: Settings, board: Board) -> None:
         """Put a text that was checked in force."""
@@ -134,6 +135,11 @@ class Reload:
 
 async def reload(configuration: Configuration, board: Board) -> Reload:
     """Read the file and put it in force; raises `SettingsError` when it cannot be used."""
+    async with configuration.turn:
+        return await _reload(configuration, board)
+
+
+async def _reload(configuration: Configuration, board: Board) -> Reload:
     earlier = configuration.settings
     try:
         document, settings = await anyio.to_thread.run_sync(_read, configuration)
@@ -164,7 +170,7 @@ def open_configuration(
     """
     try:
         document = file.read()
-        settings = load(document.text)
+        settings = _usable(document, file.path, load)
         trouble = None
     except SettingsError as error:
         try:
@@ -179,6 +185,19 @@ def open_configuration(
     if trouble is None:
         configuration.keep_last_good()
     return configuration, trouble
+
+
+def _usable(document: Document, path: Path, load: Load) -> Settings:
+    # Emptied is more likely than meant: every key left out has a default.
+    if is_blank(document.text):
+        raise SettingsError(f"{path}: the file is empty")
+    settings = load(document.text)
+    credentials = settings.credentials
+    named = [settings.control.group, credentials.group]
+    named += [session.group for session in credentials.sessions]
+    for group in filter(None, named):
+        group_id(group)
+    return settings
 
 
 def _read(configuration: Configuration) -> tuple[Document, Settings]:

@@ -151,6 +151,7 @@ async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
     failures = 0
     while True:
         started = anyio.current_time()
+        heart.turn.begin()
         try:
             await heart.beat()
         except (PlatformError, StorageError) as error:

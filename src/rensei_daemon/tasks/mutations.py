@@ -13,6 +13,7 @@ says why.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import anyio
@@ -23,15 +24,13 @@ from rensei_daemon.core.backoff import Backoff
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import LastMutation, MutationsLine
-from rensei_daemon.core.mutation import (
-    PendingMutation,
-)
+from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided
 from rensei_daemon.tasks.bell import Bell
-from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.configuration import Configuration, reload
 
 ROUND_SECONDS = 300.0
 """The longest a round can take, a slow disk and a slow editor included."""
@@ -97,8 +96,7 @@ async def apply_mutations(
             decided, conflicts = await anyio.to_thread.run_sync(
                 lambda d, r: applier.apply(d, restore_pool=r), delivered, restore_pool
             )
-            document = await anyio.to_thread.run_sync(configuration.file.read)
-            settings = configuration.check(document)
+            line = await anyio.to_thread.run_sync(mutations_line, journal)
         except RenseiError as error:
             delay, retry = retry.next(draw)
             wait = max(delay, 0.25)
@@ -106,12 +104,12 @@ async def apply_mutations(
             continue
         delivered, restore_pool, wait, retry = (), False, None, RETRY
         board.clear(Code.STORAGE, "config")
-        configuration.adopt(document, settings, board)
+        board.post(line)
         _report(decided, conflicts, board)
-        board.post(await anyio.to_thread.run_sync(mutations_line, journal))
         if decided:
             beat.ring()
-            await anyio.to_thread.run_sync(configuration.keep_last_good)
+        with suppress(RenseiError):  # the board and the log have it
+            await reload(configuration, board)
 
 
 def _report(

@@ -14,7 +14,7 @@ the newest generation, one at a time; what was overtaken is never delivered.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -39,26 +39,32 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import EventStream, Update
 from rensei_daemon.tasks.bell import Bell, Turn
 
-POLL_SECONDS = 60.0
-"""How often a snapshot is taken while the stream is not live."""
-SLOW_POLL_SECONDS = 300.0
-"""How often once it has been down for long, or the platform has no stream for us."""
-LONG_DOWN_SECONDS = 600.0
-STEADY_SECONDS = 60.0
-"""A stream that was up this long has recovered; its backoff starts anew."""
 EARLY_SECONDS = 30.0
 """A snapshot is taken this long before the last one must not be used any more."""
 
 SNAPSHOT_SECONDS = 180.0
 """The longest one can take, a registration before it included; for the watchdog."""
 
-SLOW_SNAPSHOT_SECONDS = 180.0
-"""The longest one can take, a registration before it included; for the watchdog."""
-
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 
 Draw = Callable[[float, float], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often a session is looked after when nobody says that it needs to be."""
+
+    poll_seconds: float = 60.0
+    """How often a snapshot is taken while the stream is not live."""
+    slow_poll_seconds: float = 300.0
+    """How often once it has been down for long, or the platform has no stream for us."""
+    long_down_seconds: float = 600.0
+    steady_seconds: float = 60.0
+    """A stream that was up this long has recovered; its backoff starts anew."""
+
+
+PACE = Pace()
 
 
 class Rotation:
@@ -73,8 +79,10 @@ class Rotation:
         board: Board,
         pulse: Pulse,
         draw: Draw,
+        pace: Pace = PACE,
     ) -> None:
         self.session = session
+        self._pace = pace
         self.credentials = Credentials()
         self._deliveries = {delivery: Bell() for delivery in deliveries}
         self._client = client
@@ -132,14 +140,17 @@ class Rotation:
                 await self._reconsider.heard(within=wait)
             self._is_snapshot_wanted = False
             self._promise(0.0)
+            self.snapshot_turn.begin()
             try:
                 await self._take_snapshot()
             except PlatformError as error:
                 self.snapshot_error = error
                 self._note_refusal("snapshot", error)
                 retry = _lane(error, retry)
-                delay, retry = retry.next(self._draw, at_least=_asked_wait(error))
+                delay, retry = retry.next(self._draw, at_least=self._asked_wait(error))
+                # Both, or a poll that is due would ask a platform that is down without end.
                 self._next_refresh = anyio.current_time() + max(delay, 0.5)
+                self._next_poll = self._next_refresh
             else:
                 retry, self.snapshot_error = RETRY, None
                 self._clear_refusals("snapshot")
@@ -184,10 +195,10 @@ class Rotation:
 
     def _schedule_poll(self) -> None:
         now = anyio.current_time()
-        is_long_down = now - self._stream_down_since >= LONG_DOWN_SECONDS
-        seconds = (
-            SLOW_POLL_SECONDS if is_long_down or self._is_stream_refused else POLL_SECONDS
-        )
+        pace = self._pace
+        is_long_down = now - self._stream_down_since >= pace.long_down_seconds
+        is_slow = is_long_down or self._is_stream_refused
+        seconds = pace.slow_poll_seconds if is_slow else pace.poll_seconds
         self._next_poll = now + seconds * self._draw(0.9, 1.1)
 
     # -- stream --
@@ -205,8 +216,10 @@ class Rotation:
                 failure = error
                 retry = _lane(error, retry)
             self._stream_lost(failure)
-            at_least = max(_asked_wait(failure), (stream and stream.retry_seconds) or 0.0)
-            if anyio.current_time() - opened >= STEADY_SECONDS:
+            at_least = max(
+                self._asked_wait(failure), (stream and stream.retry_seconds) or 0.0
+            )
+            if anyio.current_time() - opened >= self._pace.steady_seconds:
                 retry = RETRY
             delay, retry = retry.next(self._draw, at_least=at_least)
             await anyio.sleep(delay)
@@ -238,6 +251,12 @@ class Rotation:
         if was_live:
             self._schedule_poll()
             self._reconsider.ring()
+
+    def _asked_wait(self, error: PlatformError | None) -> float:
+        """Return how long the platform asked us to wait; nothing to stream: a long rest."""
+        if isinstance(error, RefusedError) and error.status in (204, 404):
+            return self._pace.slow_poll_seconds
+        return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0
 
     def _set_stream(self, state: StreamState) -> None:
         self._line = replace(self._line, stream=state, since=datetime.now(UTC))
@@ -366,10 +385,3 @@ def _lane(error: PlatformError, retry: Backoff) -> Backoff:
     """Return the retry policy that goes on from here: a refusal takes the slow lane."""
     cap = (RETRY if isinstance(error, TransientError) else SLOW_RETRY).cap_seconds
     return replace(retry, cap_seconds=cap)
-
-
-def _asked_wait(error: PlatformError | None) -> float:
-    """Return how long the platform asked us to wait; for nothing to stream, a long rest."""
-    if isinstance(error, RefusedError) and error.status in (204, 404):
-        return SLOW_POLL_SECONDS
-    return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0

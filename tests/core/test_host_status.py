@@ -1,0 +1,25 @@
+"""The platform's verdict on this host."""
+
+import pytest
+
+from rensei_daemon.core.host import HostStatus
+
+
+@pytest.mark.parametrize(
+    ("status", "suspends", "is_ok"),
+    [
+        ("", False, False),
+        ("ok", False, True),
+        (" OK ", False, True),
+        ("pool_deleted", True, False),
+        ("pool_draining", True, False),
+        ("pool_disabled", True, False),
+        (" Pool_Paused", True, False),
+        ("unauthorized", False, False),
+        ("something_new", False, False),
+    ],
+)
+def test_only_a_pools_trouble_suspends(status: str, suspends: bool, is_ok: bool) -> None:
+    """Any `pool_…` does, known or not, in any case; nothing else does."""
+    host = HostStatus(status=status)
+    assert (host.suspends_claiming, host.is_ok) == (suspends, is_ok)

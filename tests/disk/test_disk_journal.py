@@ -1,0 +1,311 @@
+"""The journal on disk: one outcome for ever, and nothing it cannot read is lost."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rensei_daemon.core.document import Document
+from rensei_daemon.core.edit import ABSENT, Edit
+from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.core.journal import CorruptJournalError, Counts, Planned
+from rensei_daemon.core.mutation import Op, PendingMutation
+from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.errors import StorageError
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+BEFORE, AFTER = Document("a = 1\n"), Document("a = 2\n")
+EDIT = Edit(("projects", "a"), ABSENT, {"repositories": []})
+
+
+def _pending(id: str, params: Any = None, op: str = "project.remove") -> PendingMutation:
+    return PendingMutation(id=id, op=op, params=params, requested_by="ada")
+
+
+ONE, TWO, THREE = _pending("m1"), _pending("m2"), _pending("m3")
+
+
+def _planned(id: str, error: str = "") -> Planned:
+    return Planned(
+        id=id, cause="project.remove", edits=() if error else (EDIT,), error=error
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the journal is."""
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    """An empty one."""
+    with open_journal(path, now=NOW) as (journal, set_aside):
+        assert set_aside is None
+        yield journal
+
+
+def _ids(journal: Journal) -> list[list[str]]:
+    return [[mutation.id for mutation in batch] for batch in journal.undecided()]
+
+
+def _decide(journal: Journal, *plan: Planned) -> None:
+    journal.intend(plan, BEFORE, AFTER, NOW)
+    journal.record_applied(NOW)
+
+
+def test_what_is_received_comes_back_whole_and_in_order(journal: Journal) -> None:
+    """Any JSON survives, and once is enough."""
+    odd = PendingMutation(
+        id="m0",
+        op="é",
+        params=[{"a": [None, 1e300, 10**30, True]}, "\ud800"],
+        requested_at="2026-11-24T12:00:00Z",
+        requested_by="ada",
+    )
+    assert journal.receive([odd, ONE], NOW) == ()
+    assert journal.receive([ONE, odd, TWO], NOW) == ()
+    assert journal.undecided() == ((odd, ONE, TWO),)
+    assert journal.owed() == Acks()
+
+
+def test_outcomes_are_owed_until_they_are_confirmed(journal: Journal) -> None:
+    """Applied and failed, in their order; then no more, and counted for ever."""
+    journal.receive([ONE, TWO, THREE], NOW)
+    _decide(journal, _planned("m1"), _planned("m2", "no"), _planned("m3"))
+    owed = Acks(applied=("m1", "m3"), failures=(("m2", "no"),))
+    assert journal.owed() == owed
+    assert journal.counts() == Counts(applied=2, failed=1, unacknowledged=3)
+    journal.confirm(["m1", "m2"], NOW)
+    assert journal.owed() == Acks(applied=("m3",))
+    journal.confirm(["m3"], NOW)
+    assert journal.owed() == Acks()
+    assert journal.counts() == Counts(applied=2, failed=1, unacknowledged=0)
+    latest = journal.latest()
+    assert latest is not None
+    assert (latest["id"], latest["op"], latest["error"]) == ("m3", "project.remove", "")
+
+
+def test_no_more_is_owed_at_once_than_a_beat_can_carry(journal: Journal) -> None:
+    """The oldest come first; what is over the limit follows."""
+    journal.receive([ONE, TWO, THREE], NOW)
+    _decide(journal, *map(_planned, ["m1", "m2", "m3"]))
+    assert journal.owed(limit=2) == Acks(applied=("m1", "m2"))
+
+
+def test_a_redelivery_is_owed_again_with_the_same_outcome(journal: Journal) -> None:
+    """Also when its content has changed, which is told and remembered."""
+    journal.receive([ONE, TWO], NOW)
+    _decide(journal, _planned("m1"), _planned("m2", "no"))
+    journal.confirm(["m1", "m2"], NOW)
+    other = _pending("m2", {"id": "b"})
+    assert journal.receive([ONE, other], NOW) == (other,)
+    assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
+    assert journal.undecided() == ()
+
+
+def test_the_same_content_in_another_order_of_keys_is_no_conflict(journal: Journal) -> None:
+    """Canonical JSON is compared, not the text."""
+    journal.receive([_pending("m1", {"a": 1, "b": 2})], NOW)
+    assert journal.receive([_pending("m1", {"b": 2, "a": 1})], NOW) == ()
+    other_op = _pending("m1", {"a": 1, "b": 2}, op="project.enable")
+    assert journal.receive([other_op], NOW) == (other_op,)
+
+
+def test_an_illegal_move_is_refused_and_changes_nothing(journal: Journal) -> None:
+    """A confirmation of what has no outcome is an error, and none of its batch counts."""
+    journal.receive([ONE, TWO], NOW)
+    _decide(journal, _planned("m1"))
+    with pytest.raises(CorruptJournalError, match="that is received cannot confirm"):
+        journal.confirm(["m1", "m2"], NOW)
+    assert journal.owed() == Acks(applied=("m1",))
+    assert _ids(journal) == [["m2"]]
+
+
+def test_a_new_intent_takes_the_place_of_the_old(journal: Journal) -> None:
+    """What came to nothing leaves no change behind, nor a refusal that was planned."""
+    journal.receive([ONE, TWO], NOW)
+    journal.intend([_planned("m1"), _planned("m2", "no")], BEFORE, AFTER, NOW)
+    assert journal.has_intents()
+    assert journal.owed() == Acks()
+    assert journal.intended_digests() == (BEFORE.digest, AFTER.digest)
+    assert _ids(journal) == [["m1", "m2"]]
+    journal.intend([_planned("m2")], AFTER, AFTER, NOW)
+    journal.record_applied(NOW)
+    assert not journal.has_intents()
+    assert journal.owed() == Acks(applied=("m2",))
+    assert _ids(journal) == [["m1"]]
+
+
+def test_a_change_of_our_own_is_an_intent_too(journal: Journal) -> None:
+    """What no mutation asked for is on record, and owed to nobody; refused, it is not."""
+    journal.intend([_planned("")], BEFORE, AFTER, NOW)
+    assert journal.has_intents()
+    journal.record_applied(NOW)
+    journal.intend([_planned("", "cannot edit")], BEFORE, BEFORE, NOW)
+    journal.record_applied(NOW)
+    assert not journal.has_intents()
+    assert journal.counts() == Counts()
+
+
+def test_an_op_is_owed_from_delivery_to_confirmation(journal: Journal) -> None:
+    """All the way, and again when it is delivered again."""
+    pool = PendingMutation(id="m1", op="pool.deleted", params={"poolId": "p"})
+    states = [journal.owes(Op.POOL_DELETED)]
+    journal.receive([pool], NOW)
+    states.append(journal.owes(Op.POOL_DELETED))
+    _decide(journal, _planned("m1"))
+    states.append(journal.owes(Op.POOL_DELETED))
+    journal.confirm(["m1"], NOW)
+    states.append(journal.owes(Op.POOL_DELETED))
+    journal.receive([pool], NOW)
+    states.append(journal.owes(Op.POOL_DELETED))
+    assert states == [False, True, True, False, True]
+
+
+def test_those_in_flight_at_a_death_are_tried_alone(journal: Journal) -> None:
+    """Suspects are batches of one, and only who was alone has a death to its name."""
+    journal.receive([ONE, TWO], NOW)
+    journal.take_off(["m1", "m2"])
+    journal.note_deaths("boot")
+    journal.receive([THREE, _pending("m4")], NOW)
+    assert _ids(journal) == [["m1"], ["m2"], ["m3", "m4"]]
+    assert [journal.deaths(id) for id in ("m1", "m2", "unknown")] == [0, 0, 0]
+    journal.take_off(["m1"])
+    journal.note_deaths("boot")
+    journal.note_deaths("boot")  # nothing is in flight any more
+    assert [journal.deaths(id) for id in ("m1", "m2")] == [1, 0]
+    journal.take_off(["m1"])
+    journal.land()
+    journal.note_deaths("boot")
+    assert journal.deaths("m1") == 1
+
+
+def _cell(path: Path, sql: str) -> Any:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchone()[0]
+    finally:
+        connection.close()
+
+
+def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:
+    """After 30 days acked params are dropped; what is owed keeps them; ids are for ever."""
+    journal.receive([ONE, TWO], NOW)
+    _decide(journal, _planned("m1"), _planned("m2", "no"))
+    journal.confirm(["m1"], NOW)
+    journal.prune(NOW + timedelta(days=30))
+    count = "SELECT count(*) FROM mutations WHERE params IS NOT NULL"
+    assert _cell(path, count) == 2
+    journal.prune(NOW + timedelta(days=31))
+    assert _cell(path, count) == 1
+    assert journal.receive([ONE, _pending("m1", {"id": "x"})], NOW) != ()
+    assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
+
+
+def test_everything_survives_a_restart(path: Path) -> None:
+    """Another process finds what this one recorded."""
+    with open_journal(path, now=NOW) as (journal, _):
+        journal.receive([ONE, TWO], NOW)
+        _decide(journal, _planned("m1"))
+    with open_journal(path, now=NOW) as (journal, set_aside):
+        assert set_aside is None
+        assert journal.owed() == Acks(applied=("m1",))
+        assert _ids(journal) == [["m2"]]
+
+
+def test_nobody_else_can_read_it(path: Path, journal: Journal) -> None:
+    """The file and SQLite's own beside it are private."""
+    journal.receive([ONE], NOW)
+    modes = {p.name: oct(p.stat().st_mode & 0o777) for p in path.parent.iterdir()}
+    assert set(modes.values()) == {"0o600"}
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"not a database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000]
+)
+def test_a_damaged_file_is_set_aside(path: Path, garbage: bytes) -> None:
+    """It keeps its bytes under another name, and a fresh journal works."""
+    path.write_bytes(garbage)
+    with open_journal(path, now=NOW) as (journal, set_aside):
+        assert set_aside == path.with_name("journal.db.damaged-20261124T120000Z")
+        assert set_aside.read_bytes() == garbage
+        journal.receive([ONE], NOW)
+        assert _ids(journal) == [["m1"]]
+
+
+def test_a_journal_torn_in_the_middle_is_set_aside(path: Path) -> None:
+    """Damage that shows only on a closer look is found at the start, not later."""
+    with open_journal(path, now=NOW) as (journal, _):
+        journal.receive([_pending(f"m{n}", {"id": "x" * 500}) for n in range(200)], NOW)
+    data = bytearray(path.read_bytes())
+    data[8192:40960] = b"\xa5" * (40960 - 8192)
+    path.write_bytes(data)
+    with open_journal(path, now=NOW) as (journal, set_aside):
+        assert set_aside is not None
+        assert set_aside.read_bytes() == bytes(data)
+        assert journal.undecided() == ()
+
+
+def test_an_empty_file_is_a_fresh_journal(path: Path) -> None:
+    """As a crash in the first moment may leave it."""
+    path.touch()
+    with open_journal(path, now=NOW) as (journal, set_aside):
+        assert set_aside is None
+        assert journal.undecided() == ()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
+    """Nothing is set aside: the newer version can go on with it."""
+    with open_journal(path, now=NOW):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with (
+        pytest.raises(StorageError, match="written by a newer rensei-daemon") as refused,
+        open_journal(path, now=NOW),
+    ):
+        pass
+    assert "install that version again" in refused.value.hint
+    assert _cell(path, "PRAGMA user_version") == 99
+    assert [p.name for p in path.parent.glob("*damaged*")] == []
+
+
+def test_a_directory_in_its_place_is_said(path: Path) -> None:
+    """An error of ours, which names the path."""
+    path.mkdir()
+    with (
+        pytest.raises(StorageError, match="unable to open database file"),
+        open_journal(path, now=NOW),
+    ):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_read_only_directory_is_said(path: Path) -> None:
+    """An error of ours, with a hint where to look."""
+    path.parent.parent.chmod(0o755)
+    path.parent.chmod(0o555)
+    script = (
+        "import os, json; from pathlib import Path; from datetime import datetime, UTC\n"
+        "from rensei_daemon.disk.journal import open_journal\n"
+        "from rensei_daemon.errors import StorageError\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try:\n"
+        f" with open_journal(Path({str(path)!r}), now=datetime.now(UTC)): pass\n"
+        "except StorageError as error: print(json.dumps([str(error), error.hint]))\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    message, hint = json.loads(said.stdout)
+    assert message == f"{path}: unable to open database file"
+    assert hint == f"see the disk: df -h {path.parent}; ls -ld {path.parent} {path}"

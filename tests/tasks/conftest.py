@@ -1,0 +1,294 @@
+"""One host and its platform, in this process: real HTTP, real files, every loop."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import structlog
+
+from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.guards import Guards
+from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.session import Session
+from rensei_daemon.core.status import Condition
+from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.disk.host import LoadMeter
+from rensei_daemon.disk.identity import IdentityFile
+from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.local_platform.records import Host, Mutation
+from rensei_daemon.local_platform.running import RunningPlatform, running
+from rensei_daemon.local_platform.settings import PlatformSettings
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.http import open_http
+from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.configuration import Configuration, open_configuration, watch
+from rensei_daemon.tasks.enrolment import open_identity
+from rensei_daemon.tasks.heartbeat import Heart, keep_beating
+from rensei_daemon.tasks.mutations import Inbox, apply_mutations
+from rensei_daemon.tasks.reporting import open_board
+from rensei_daemon.tasks.rotation import PACE, Pace, Rotation
+from rensei_daemon.tasks.sessions import Sessions
+
+BEAT_MS = 50
+HOST = "h1"
+ORG = "org_acme"
+
+TEXT = """\
+# This file is ours.
+
+[platform]
+url = "{url}"
+api_key_file = "key"
+
+[machine]
+name = "h1"
+"""
+
+Draw = Callable[[float, float], float]
+
+
+def sooner(low: float, high: float) -> float:
+    """Draw the lowest number: no jitter downward of what is asked, and no backoff."""
+    return low
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A daemon under way, and what its loops share."""
+
+    board: Board
+    configuration: Configuration
+    heart: Heart
+    hurry: Bell
+    identity: Identity
+    journal: Journal
+    pulse: Pulse
+    sessions: Sessions
+    changed: anyio.Event = field(default_factory=anyio.Event)
+
+    def wake(self) -> None:
+        """Have every waiter look again."""
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until it holds; it is asked after each change of the board or platform."""
+        with anyio.fail_after(5):
+            while not condition():
+                await self.changed.wait()
+
+    @property
+    def conditions(self) -> dict[str, Condition]:
+        """What is wrong right now, information left out, by code."""
+        found = report(self.board, datetime.now(UTC)).conditions
+        return {c.code: c for c in found if c.severity != "info"}
+
+    @property
+    def session(self) -> Any:
+        """The line of the first session."""
+        return next(iter(self.board.sessions.values()))
+
+
+@dataclass(kw_only=True)
+class Home:
+    """One host: its files, and the platform it belongs to."""
+
+    place: Path
+    platform: RunningPlatform
+    key: str
+
+    def __post_init__(self) -> None:
+        self.config = self.place / "config.toml"
+        self.state = self.place / "state"
+        self.runtime = self.place / "run"
+        for directory in (self.state, self.runtime):
+            directory.mkdir()
+        self.key_file = self.place / "key"
+        self.write_key(self.key)
+        self.base = TEXT.format(url=self.platform.url)
+        self.write()
+
+    def write_key(self, key: str) -> None:
+        """Put a key in the key file."""
+        self.key_file.write_text(key)
+        self.key_file.chmod(0o600)
+
+    def write(self, text: str = "") -> None:
+        """Save the config as an editor does that writes in place."""
+        self.config.write_text(self.base + text)
+
+    def env(self, name: str = "build.env") -> str:
+        """Return what an env file says; nothing when there is none."""
+        with suppress(FileNotFoundError):
+            return (self.runtime / name).read_text()
+        return ""
+
+    @property
+    def host(self) -> Host:
+        """The platform's row of this host."""
+        return self.platform.state.host(HOST)
+
+    @property
+    def beats(self) -> list[Any]:
+        """The bodies of the beats that the platform has taken."""
+        return [beat.body for beat in self.platform.state.beats]
+
+    def enqueue(self, op: str, **params: Any) -> Mutation:
+        """Ask this host for a change."""
+        return self.platform.state.enqueue(HOST, op, params)
+
+    def mutation(self, mutation: Mutation) -> Mutation:
+        """Return what has become of it."""
+        return self.platform.state.tables.mutations[mutation.id]
+
+    @asynccontextmanager
+    async def daemon(
+        self,
+        *,
+        draw: Draw = sooner,
+        pace: Pace = PACE,
+        client_type: type[PlatformClient] = PlatformClient,
+        without: tuple[str, ...] = (),
+        **patience: float,
+    ) -> AsyncIterator[Running]:
+        """Run every loop but those `without`, on these files, until the block ends."""
+        configuration, trouble = open_configuration(
+            ConfigFile(self.config),
+            last_good=self.state / "config.last-good.toml",
+            load=partial(load, path=self.config, environ={}),
+        )
+        journal_file = self.state / "journal.db"
+        with open_journal(journal_file, now=datetime.now(UTC)) as (journal, set_aside):
+            board = open_board(configuration, journal, self.runtime, trouble, set_aside)
+            async with open_http(
+                self.platform.url, user_agent="rensei-daemon/test", **patience
+            ) as http:
+                identity = open_identity(
+                    http,
+                    IdentityFile(self.state / "identity.json", self.runtime / "token"),
+                    configuration,
+                    board,
+                    environ={},
+                    machine_id_file=self.state / "machine-id",
+                )
+                client, pulse, inbox, hurry = (
+                    client_type(http, identity),
+                    Pulse(),
+                    Inbox(),
+                    Bell(),
+                )
+                heart = Heart(
+                    client,
+                    identity,
+                    journal,
+                    configuration,
+                    board,
+                    inbox,
+                    LoadMeter(),
+                    pulse,
+                )
+                applier = Applier(
+                    configuration.file,
+                    journal,
+                    check=configuration.check,
+                    guards=lambda: _guards(configuration),
+                    boot_id="boot",
+                )
+
+                def start(settings: SessionSettings) -> Rotation:
+                    return Rotation(
+                        Session(
+                            id=settings.id,
+                            project_id=settings.project_id or "",
+                            env_name=settings.env_name or "",
+                        ),
+                        self._deliveries(settings),
+                        client=client,
+                        board=board,
+                        pulse=pulse,
+                        draw=draw,
+                        pace=pace,
+                    )
+
+                sessions = Sessions(configuration, board, start=start)
+                loops = {
+                    "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=draw),
+                    "mutations": partial(
+                        apply_mutations,
+                        inbox,
+                        applier,
+                        journal,
+                        configuration,
+                        board,
+                        beat=hurry,
+                        pulse=pulse,
+                        draw=draw,
+                    ),
+                    "sessions": sessions.keep,
+                    "runtime token": identity.keep_fresh,
+                    "configuration": partial(watch, configuration, board),
+                }
+                daemon = Running(
+                    board=board,
+                    configuration=configuration,
+                    heart=heart,
+                    hurry=hurry,
+                    identity=identity,
+                    journal=journal,
+                    pulse=pulse,
+                    sessions=sessions,
+                )
+                board.on_change = daemon.wake
+                self.platform.state.listen(lambda _: daemon.wake())
+                async with anyio.create_task_group() as tasks:
+                    for name, loop in loops.items():
+                        if name not in without:
+                            tasks.start_soon(loop, name=name)
+                    yield daemon
+                    tasks.cancel_scope.cancel()
+
+    def _deliveries(self, settings: SessionSettings) -> list[Delivery]:
+        if settings.env_file is None:
+            return []
+        path = self.runtime / settings.env_file
+        return [EnvFile(path, mode=settings.env_file_permissions, gid=None)]
+
+
+def _guards(configuration: Configuration) -> Guards:
+    mutations = configuration.settings.mutations
+    return Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    """A host of `acme`, which has not registered yet."""
+    settings = PlatformSettings(heartbeat_interval_ms=BEAT_MS)
+    async with running(settings) as platform:
+        platform.state.add_org("acme", id=ORG)
+        key = platform.state.add_key("acme", "admin")
+        platform.state.add_host("acme", HOST)
+        yield Home(place=tmp_path, platform=platform, key=key)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the loops' log lines out of the tests' output."""
+    structlog.configure(processors=[_drop])
+    yield
+    structlog.reset_defaults()
+
+
+def _drop(_: Any, __: str, ___: Any) -> Any:
+    raise structlog.DropEvent

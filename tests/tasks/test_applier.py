@@ -1,0 +1,246 @@
+"""From delivered mutations to recorded outcomes, on real files."""
+
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rensei_daemon.core.document import Document
+from rensei_daemon.core.guards import Guards
+from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.errors import SettingsError, StorageError
+from rensei_daemon.tasks.applier import Applier, Decided
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+TEXT = '[projects]\nproj_a = { repositories = ["https://x/a"] }\n'
+POOL = '[pool]\nstatus = "deleted"\nid = "p"\n'
+
+
+class EditedFile(ConfigFile):
+    """A file that a person saves at the very moment we replace it."""
+
+    def __init__(self, path: Path, edits: list[Callable[[str], str]]) -> None:
+        super().__init__(path)
+        self._edits = edits
+
+    def replace(self, before: Document, after: Document) -> None:
+        """Replace it, one moment too late."""
+        if self._edits:
+            self.path.write_text(self._edits.pop(0)(self.path.read_text()))
+        super().replace(before, after)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config with one project."""
+    path = tmp_path / "config.toml"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """An empty journal."""
+    with open_journal(tmp_path / "journal.db", now=NOW) as (journal, _):
+        yield journal
+
+
+def _applier(
+    file: ConfigFile,
+    journal: Journal,
+    *,
+    guards: Guards | None = None,
+    check: Callable[[Document], object] = lambda document: document.tree,
+) -> Applier:
+    return Applier(
+        file,
+        journal,
+        check=check,
+        guards=lambda: guards or Guards(allow=["*"]),
+        boot_id="boot",
+        now=lambda: NOW,
+    )
+
+
+def _mutation(number: int, op: str, **params: Any) -> PendingMutation:
+    return PendingMutation(id=f"dmut_{number}", op=op, params=params)
+
+
+def _add(number: int, project: str) -> PendingMutation:
+    return _mutation(number, "project.add", id=project, repository=f"https://x/{project}")
+
+
+def _projects(config: Path) -> Sequence[str]:
+    return list(tomllib.loads(config.read_text())["projects"])
+
+
+def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
+    config: Path, journal: Journal
+) -> None:
+    """Each gets its outcome; the file holds what the good ones asked for."""
+    decided, conflicts = _applier(ConfigFile(config), journal).apply(
+        [
+            _add(1, "proj_b"),
+            _mutation(2, "session.kill"),
+            _add(3, "proj_c"),
+            _mutation(4, "project.enable", id="proj_a"),
+        ]
+    )
+    failure = 'unsupported mutation op "session.kill" (upgrade daemon?)'
+    assert decided == [
+        Decided(id="dmut_1", op="project.add", error="", changed=True),
+        Decided(id="dmut_2", op="session.kill", error=failure, changed=False),
+        Decided(id="dmut_3", op="project.add", error="", changed=True),
+        Decided(id="dmut_4", op="project.enable", error="", changed=False),
+    ]
+    assert conflicts == ()
+    assert journal.owed() == Acks(
+        applied=("dmut_1", "dmut_3", "dmut_4"), failures=(("dmut_2", failure),)
+    )
+    assert _projects(config) == ["proj_a", "proj_b", "proj_c"]
+
+
+def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journal) -> None:
+    """Twice overtaken by a person, the third plan has both texts and every outcome."""
+    file = EditedFile(
+        config,
+        [
+            lambda text: text.replace("[projects]\n", "# mine\n[projects]\n"),
+            lambda text: text + "by_hand = { repositories = [] }\n",
+        ],
+    )
+    decided, _ = _applier(file, journal).apply(
+        [_mutation(1, "project.add"), _add(2, "proj_b")]
+    )
+    refusal = "project.add requires id + repository"
+    assert [(outcome.id, outcome.error) for outcome in decided] == [
+        ("dmut_1", refusal),
+        ("dmut_2", ""),
+    ]
+    assert journal.owed() == Acks(applied=("dmut_2",), failures=(("dmut_1", refusal),))
+    assert config.read_text().startswith("# mine\n")
+    assert _projects(config) == ["proj_a", "by_hand", "proj_b"]
+
+
+def test_a_person_who_saves_without_end_is_left_in_peace(
+    config: Path, journal: Journal
+) -> None:
+    """After three tries nothing is decided, their text stands, and the next try works."""
+    edits = [lambda text: text + "#\n"] * 3
+    applier = _applier(EditedFile(config, edits), journal)
+    with pytest.raises(StorageError, match="edited at the same moment"):
+        applier.apply([_add(1, "proj_b"), _mutation(2, "project.add")])
+    assert journal.owed() == Acks()
+    assert config.read_text() == TEXT + "#\n" * 3
+    applier.apply([])
+    assert journal.owed().ids == ("dmut_1", "dmut_2")
+
+
+def test_a_redelivery_is_answered_with_the_outcome_on_record(
+    config: Path, journal: Journal
+) -> None:
+    """Applied no second time, undone by a person or not, nor with other params."""
+    applier = _applier(ConfigFile(config), journal)
+    applier.apply([_add(1, "proj_b")])
+    journal.confirm(["dmut_1"], NOW)
+    config.write_text(TEXT)
+    other = _add(1, "proj_z")
+    for again, conflicts in (([_add(1, "proj_b")], ()), ([other], (other,))):
+        assert applier.apply(again) == ([], conflicts)
+        assert journal.owed() == Acks(applied=("dmut_1",))
+    assert config.read_text() == TEXT
+
+
+def test_a_guard_answers_as_a_failure(config: Path, journal: Journal) -> None:
+    """What this host forbids fails by the guard's name, and the file stays."""
+    guards = Guards(allow=["project.*"], protected_projects=["proj_a"])
+    _applier(ConfigFile(config), journal, guards=guards).apply(
+        [
+            _mutation(1, "pool.deleted", poolId="p"),
+            _mutation(2, "project.remove", id="proj_a"),
+        ]
+    )
+    assert [failure for _, failure in journal.owed().failures] == [
+        "this host does not allow pool.deleted (mutations.allow in its config.toml)",
+        'project "proj_a" is protected on this host '
+        "(mutations.protected_projects in its config.toml)",
+    ]
+    assert config.read_text() == TEXT
+
+
+def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journal) -> None:
+    """What was delivered waits, without an outcome and without a death to its name."""
+
+    def check(document: Document) -> object:
+        if "broken" in document.text:
+            raise SettingsError("broken")
+        return document.tree
+
+    applier = _applier(ConfigFile(config), journal, check=check)
+    config.write_text("broken")
+    for _ in range(4):
+        with pytest.raises(SettingsError):
+            applier.apply([_add(1, "proj_b")])
+    assert journal.owed() == Acks()
+    assert config.read_text() == "broken"
+    config.write_text(TEXT)
+    _applier(ConfigFile(config), journal, check=check).apply([])
+    assert journal.owed() == Acks(applied=("dmut_1",))
+
+
+def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) -> None:
+    """The table goes with its lines; nothing is owed for it; a second time is no news."""
+    config.write_text(TEXT + "\n" + POOL)
+    applier = _applier(ConfigFile(config), journal)
+    for _ in range(2):
+        assert applier.apply([], restore_pool=True) == ([], ())
+        assert "pool" not in tomllib.loads(config.read_text())
+    assert journal.owed() == Acks()
+
+
+def test_a_pool_deleted_in_the_same_answer_stays(config: Path, journal: Journal) -> None:
+    """An ok that was said before this deletion was acked is about another pool."""
+    applier = _applier(ConfigFile(config), journal)
+    deletion = _mutation(1, "pool.deleted", poolId="p2")
+    applier.apply([deletion], restore_pool=True)
+    assert tomllib.loads(config.read_text())["pool"]["id"] == "p2"
+    applier.apply([], restore_pool=True)
+    assert tomllib.loads(config.read_text())["pool"]["id"] == "p2"
+    journal.confirm(["dmut_1"], NOW)
+    applier.apply([], restore_pool=True)
+    assert "pool" not in tomllib.loads(config.read_text())
+
+
+@pytest.mark.parametrize(
+    "pool", ['pool = { status = "deleted", id = "p" }\n', 'pool.id = "p"\n']
+)
+def test_a_pool_spelled_another_way_never_stops_the_rest(
+    config: Path, journal: Journal, pool: str
+) -> None:
+    """Whether or not it can be removed, the mutations beside it get their outcomes."""
+    config.write_text(pool + TEXT)
+    _applier(ConfigFile(config), journal).apply([_add(1, "proj_b")], restore_pool=True)
+    assert journal.owed() == Acks(applied=("dmut_1",))
+
+
+def test_a_full_disk_decides_nothing(
+    config: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file stays whole, nothing is acked, and room is all that is needed."""
+
+    class FullFile(ConfigFile):
+        def replace(self, before: Document, after: Document) -> None:
+            raise StorageError("No space left on device")
+
+    with pytest.raises(StorageError):
+        _applier(FullFile(config), journal).apply([_add(1, "proj_b")])
+    assert journal.owed() == Acks()
+    assert config.read_text() == TEXT
+    _applier(ConfigFile(config), journal).apply([])
+    assert journal.owed() == Acks(applied=("dmut_1",))

@@ -1,0 +1,368 @@
+"""The daemon dies at every step there is between a delivery and its outcome.
+
+Whatever the step, a fresh daemon on the same files comes to the same file and the same
+one outcome a mutation, and says so each time it is asked.
+"""
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rensei_daemon.core.document import Document
+from rensei_daemon.core.guards import Guards
+from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.core.journal import POISON, Planned
+from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.disk.database import Database, Run, open_database
+from rensei_daemon.disk.journal import Journal
+from rensei_daemon.tasks.applier import Applier
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+TEXT = """\
+# This file is ours.
+
+[mutations]
+allow = ["project.*", "pool.deleted", "modelAccess.*"]
+
+[projects]
+# payments team
+
+proj_a = { repositories = ["https://github.com/acme/a"] }
+proj_b = { repositories = ["https://github.com/acme/b"] }  # leaves soon
+"""
+
+
+class DiedError(BaseException):
+    """The process is gone; nothing may catch this."""
+
+
+class Fuse:
+    """Counts the steps, and dies at one of them."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.steps = 0
+        self._dies_at = dies_at
+
+    def burn(self) -> None:
+        """Take a step."""
+        self.steps += 1
+        if self.steps - 1 == self._dies_at:
+            raise DiedError
+
+
+class MortalDatabase(Database):
+    """Dies before a transaction, in it, and when it is durable."""
+
+    def __init__(self, alive: Database, fuse: Fuse) -> None:
+        self._alive = alive
+        self._fuse = fuse
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> Any:
+        """Return what a query finds."""
+        return self._alive.rows(sql, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run statements together, three times close to death."""
+        self._fuse.burn()
+        with self._alive.transaction() as run:
+            yield run
+            self._fuse.burn()
+        self._fuse.burn()
+
+
+class MortalFile(ConfigFile):
+    """Dies before it reads, and before, in the middle of, and after a replacement."""
+
+    def __init__(self, path: Path, fuse: Fuse) -> None:
+        super().__init__(path)
+        self._fuse = fuse
+
+    def read(self) -> Document:
+        """Read it."""
+        self._fuse.burn()
+        return super().read()
+
+    def replace(self, before: Document, after: Document) -> None:
+        """Replace it."""
+        self._fuse.burn()
+        super().replace(before, after)
+        self._fuse.burn()
+
+    def recover(self, *, before: str, after: str) -> None:
+        """Recover it."""
+        super().recover(before=before, after=after)
+        self._fuse.burn()
+
+    def _exchange(
+        self, temporary: Path, target: Path, before: Document, after: Document
+    ) -> None:
+        with self._left_behind(temporary):
+            self._fuse.burn()  # the new text lies beside the file
+        super()._exchange(temporary, target, before, after)
+
+    def _settled(self, path: Path) -> bytes:
+        with self._left_behind(path):
+            self._fuse.burn()  # they are exchanged, and not compared yet
+        return super()._settled(path)
+
+    @contextmanager
+    def _left_behind(self, temporary: Path) -> Iterator[None]:
+        try:
+            yield
+        except DiedError:
+            # The dead tidy nothing up.
+            os.link(temporary, temporary.with_name(f".{self.path.name}.dead.tmp"))
+            raise
+
+
+class HastyJournal(Journal):
+    """The planted defect: it records the outcome before the file is replaced."""
+
+    def intend(
+        self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
+    ) -> None:
+        """Intend, and record at once."""
+        super().intend(plan, before, after, now)
+        self.record_applied(now)
+
+
+@dataclass
+class Host:
+    """The files of one host, and its daemon, as often as it takes."""
+
+    place: Path
+    journal_type: type[Journal] = Journal
+    boot_id: str = "boot-1"
+
+    def __post_init__(self) -> None:
+        self.config = self.place / "config.toml"
+        self.config.write_text(TEXT)
+
+    @contextmanager
+    def daemon(self, fuse: Fuse | None = None) -> Iterator[tuple[Applier, Journal]]:
+        """Start the daemon; it dies when the fuse says so."""
+        fuse = fuse or Fuse()
+        database, _ = open_database(self.place / "journal.db", now=NOW)
+        with closing(database):
+            journal = self.journal_type(MortalDatabase(database, fuse))
+            applier = Applier(
+                MortalFile(self.config, fuse),
+                journal,
+                check=lambda document: document.tree,
+                guards=lambda: Guards(allow=["project.*", "pool.*", "modelAccess.*"]),
+                boot_id=self.boot_id,
+                now=lambda: NOW,
+            )
+            yield applier, journal
+
+    def live(self, mutations: Sequence[PendingMutation]) -> Acks:
+        """Be a daemon that is asked for this, lives, and tells its outcomes twice."""
+        with self.daemon() as (applier, journal):
+            applier.apply(mutations)
+            told = journal.owed()
+            journal.confirm(told.ids, NOW)
+            applier.apply(mutations)  # the platform did not hear
+            assert journal.owed() == told
+            assert journal.undecided() == ()
+        return told
+
+    def die(self, mutations: Sequence[PendingMutation], step: int) -> Acks:
+        """Be a daemon that is asked for this and dies; return what it would have told."""
+        try:
+            with self.daemon(Fuse(step)) as (applier, _):
+                applier.apply(mutations)
+        except DiedError:
+            pass
+        with self.daemon() as (_, journal):
+            return journal.owed()
+
+
+def _asked(*operations: tuple[str, Any]) -> tuple[PendingMutation, ...]:
+    return tuple(
+        PendingMutation(id=f"dmut_{number}", op=op, params=params, requested_by="ada")
+        for number, (op, params) in enumerate(operations)
+    )
+
+
+def _add(project: str) -> tuple[str, Any]:
+    return "project.add", {"id": project, "repository": f"https://github.com/x/{project}"}
+
+
+MIXES = {
+    "single": _asked(_add("proj_c")),
+    "batch": _asked(
+        _add("proj_c"),
+        ("project.remove", {"id": "proj_b"}),
+        ("modelAccess.set", {"policy": {"authOrder": ["local"]}}),
+        _add("proj_a"),
+    ),
+    "no-op": _asked(
+        ("project.add", {"id": "proj_a", "repository": "https://github.com/acme/A.git"})
+    ),
+    "failing": _asked(("session.kill", {"sessionId": "s"})),
+    "mixed": _asked(
+        ("project.add", {"id": "proj_c"}),
+        _add("proj_d"),
+        ("project.enable", None),
+        ("project.disable", {"id": "proj_a"}),
+    ),
+    "pool": _asked(("pool.deleted", {"poolId": "p", "reason": "moved"}), _add("proj_c")),
+}
+
+
+def _steps(name: str) -> int:
+    with tempfile.TemporaryDirectory() as place:
+        fuse = Fuse()
+        with Host(Path(place)).daemon(fuse) as (applier, _):
+            applier.apply(MIXES[name])
+        return fuse.steps
+
+
+CASES = [(name, step) for name in MIXES for step in range(_steps(name))]
+
+
+def _hand_edit(host: Host) -> None:
+    """Save as an editor does that writes a new file and renames it."""
+    text = host.config.read_text()
+    draft = host.config.with_suffix(".draft")
+    draft.write_text(
+        text.replace("[projects]\n", "[projects]\nby_hand = { repositories = [] } # mine\n")
+    )
+    draft.replace(host.config)
+
+
+def _tidy(host: Host) -> None:
+    assert sorted(p.name for p in host.place.iterdir() if "tmp" in p.name) == []
+
+
+@pytest.mark.parametrize(("name", "step"), CASES)
+def test_a_death_at_any_step_changes_nothing(tmp_path: Path, name: str, step: int) -> None:
+    """The file is byte for byte that of a daemon that lived, and so is every outcome."""
+    _prove_one_effect(tmp_path, Journal, name, [step])
+
+
+@pytest.mark.parametrize("step", range(_steps("batch")))
+def test_a_second_death_changes_nothing_either(tmp_path: Path, step: int) -> None:
+    """Dying on the way back, at the same step, is as harmless as dying once."""
+    _prove_one_effect(tmp_path, Journal, "batch", [step, step])
+
+
+def _prove_one_effect(
+    place: Path, journal_type: type[Journal], name: str, deaths: Sequence[int]
+) -> None:
+    lucky, mortal = place / "lucky", place / "mortal"
+    lucky.mkdir()
+    mortal.mkdir()
+    expected = Host(lucky).live(MIXES[name])
+    host = Host(mortal, journal_type)
+    for step in deaths:
+        early = host.die(MIXES[name], step)
+        assert set(early.applied) <= set(expected.applied)
+        assert set(early.failures) <= set(expected.failures)
+    assert host.live(MIXES[name]) == expected
+    assert host.config.read_bytes() == (lucky / "config.toml").read_bytes()
+    _tidy(host)
+
+
+def test_the_proof_sees_a_planted_defect(tmp_path: Path) -> None:
+    """Were the outcome recorded before the file is replaced, a step would tell."""
+    red = []
+    for step in range(_steps("single") + 3):
+        place = tmp_path / str(step)
+        place.mkdir()
+        try:
+            _prove_one_effect(place, HastyJournal, "single", [step])
+        except AssertionError:
+            red.append(step)
+    assert red != []
+
+
+@pytest.mark.parametrize(("name", "step"), CASES)
+def test_an_edit_after_a_death_survives(tmp_path: Path, name: str, step: int) -> None:
+    """A person edits while the daemon is dead: both get what they wanted."""
+    (tmp_path / "lucky").mkdir()
+    (tmp_path / "mortal").mkdir()
+    lucky, host = Host(tmp_path / "lucky"), Host(tmp_path / "mortal")
+    expected = lucky.live(MIXES[name])
+    _hand_edit(lucky)
+    host.die(MIXES[name], step)
+    _hand_edit(host)
+    assert host.live(MIXES[name]) == expected
+    assert tomllib.loads(host.config.read_text()) == tomllib.loads(lucky.config.read_text())
+    assert "by_hand = { repositories = [] } # mine\n" in host.config.read_text()
+    _tidy(host)
+
+
+def _exchanged_step() -> int:
+    """The step at which a single mutation's text is exchanged and not compared yet."""
+    with tempfile.TemporaryDirectory() as place:
+        for step in range(_steps("single")):
+            directory = Path(place) / str(step)
+            directory.mkdir()
+            host = Host(directory)
+            host.die(MIXES["single"], step)
+            leftovers = list(directory.glob(".config.toml.*.tmp"))
+            if leftovers and leftovers[0].read_text() == TEXT:
+                return step
+    raise AssertionError
+
+
+def test_an_edit_caught_in_the_exchange_comes_back(tmp_path: Path) -> None:
+    """Saved in the moment before the exchange, it is found again after the death."""
+    host = Host(tmp_path)
+    host.die(MIXES["single"], _exchanged_step())
+    (leftover,) = tmp_path.glob(".config.toml.*.tmp")
+    leftover.write_text(TEXT.replace("# leaves soon", "# stays"))
+    assert host.live(MIXES["single"]).applied == ("dmut_0",)
+    text = host.config.read_text()
+    assert "# stays" in text
+    assert 'proj_c = { repositories = ["https://github.com/x/proj_c"] }' in text
+    _tidy(host)
+
+
+class PoisonedJournal(Journal):
+    """Dies whenever `dmut_1` has been intended, alone or not."""
+
+    def intend(
+        self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
+    ) -> None:
+        """Intend, and die of it."""
+        super().intend(plan, before, after, now)
+        if any(planned.id == "dmut_1" for planned in plan):
+            raise DiedError
+
+
+def test_a_poison_fails_alone_and_the_rest_is_applied(tmp_path: Path) -> None:
+    """After a death together, each is tried by itself; the third death alone is enough."""
+    mutations = _asked(_add("proj_c"), _add("poison"), _add("proj_d"))
+    host = Host(tmp_path, PoisonedJournal)
+    for _ in range(1 + 3):
+        with pytest.raises(DiedError), host.daemon() as (applier, _):
+            applier.apply(mutations)
+    told = host.live(mutations)
+    assert told == Acks(applied=("dmut_0", "dmut_2"), failures=(("dmut_1", POISON),))
+    projects = tomllib.loads(host.config.read_text())["projects"]
+    assert set(projects) == {"proj_a", "proj_b", "proj_c", "proj_d"}
+
+
+def test_deaths_of_another_boot_do_not_count(tmp_path: Path) -> None:
+    """A host that loses power again and again fails no mutation."""
+    mutations = _asked(_add("proj_c"), _add("proj_d"))
+    host = Host(tmp_path, PoisonedJournal)
+    for boot in range(6):
+        host.boot_id = f"boot-{boot}"
+        with pytest.raises(DiedError), host.daemon() as (applier, _):
+            applier.apply(mutations)
+    host.journal_type = Journal
+    assert host.live(mutations) == Acks(applied=("dmut_0", "dmut_1"))

@@ -1,0 +1,272 @@
+"""The heartbeat over real HTTP: what it tells, what it takes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home
+
+HOST = "h1"
+
+from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.errors import RefusedError, TransientError
+from rensei_daemon.tasks.heartbeat import _retry_delay, say_farewell
+
+BEAT = "/api/workers/wkr_"
+PROJECTS = '[projects]\nproj_a = { repositories = ["https://github.com/o/a"] }\n'
+FULL = {"allowlist", "enabledProjectIds", "projectAdmissionMode"}
+
+
+def _is_full(body: dict[str, object]) -> bool:
+    return body.keys() >= FULL
+
+
+async def test_the_first_beats(home: Home) -> None:
+    """Registered at once; the report in full once, then by its hash alone."""
+    home.write(PROJECTS)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: len(home.beats) >= 3)
+        assert [_is_full(body) for body in home.beats[:3]] == [True, False, False]
+        first = home.beats[0]
+        assert first["allowlist"] == [
+            {"id": "proj_a", "repository": "https://github.com/o/a"}
+        ]
+        assert first["enabledProjectIds"] == ["proj_a"]
+        assert first["projectAdmissionMode"] == "enumerated"
+        assert (first["activeCount"], first["status"], first["maxSessions"]) == (
+            0,
+            "idle",
+            4,
+        )
+        assert {body["allowlistHash"] for body in home.beats} == {
+            "3e84b12222b44638219bc0e733d4bd05e8c761810a716ae9296c44c927759a6b"
+        }
+        assert daemon.board.worker.worker_id == home.host.worker_id
+
+
+@pytest.mark.parametrize("app_sees", [False, True])
+async def test_a_report_that_was_not_answered_is_sent_again(
+    home: Home, app_sees: bool
+) -> None:
+    """Lost on the way there or on the way back, the next beat is full once more."""
+    home.write(PROJECTS)
+    home.platform.faults.add("POST", BEAT, status=503, app_sees=app_sees)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: len(home.beats) >= 3 + app_sees)
+        full = [_is_full(body) for body in home.beats]
+        assert full[: 2 + app_sees] == [True] * (1 + app_sees) + [False]
+
+
+async def test_a_change_is_reported_in_full(home: Home) -> None:
+    """A hand edit changes the hash, and the report follows."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        assert "allowlistHash" not in home.beats[0]
+        home.write(PROJECTS)
+        await daemon.until(lambda: "allowlistHash" in home.beats[-1])
+        assert _is_full(next(body for body in home.beats if "allowlistHash" in body))
+
+
+async def test_a_new_worker_is_told_everything(home: Home) -> None:
+    """Forgotten by the platform, the host registers anew and reports in full."""
+    home.write(PROJECTS)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: len(home.beats) >= 2)
+        old = home.host.worker_id
+        assert old is not None
+        home.platform.state.forget_worker(old)
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) >= count + 2)
+        assert home.host.worker_id != old
+        later = [
+            _is_full(beat.body)
+            for beat in home.platform.state.beats
+            if beat.worker_id == home.host.worker_id
+        ]
+        assert True in later[:2]
+        assert not daemon.conditions
+
+
+async def test_an_expired_token_is_refreshed_and_the_beat_sent_again(home: Home) -> None:
+    """The worker stays the same, and nobody is told of trouble."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        worker = home.host.worker_id
+        home.platform.state.expire_tokens()
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) > count)
+        assert home.host.worker_id == worker
+        assert len(home.platform.state.workers) == 1
+        assert daemon.board.heartbeat.consecutive_failures == 0
+
+
+async def test_acks_are_sent_until_they_are_answered(home: Home) -> None:
+    """Lost answers and a restart later the platform has heard each outcome, unchanged."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        good = home.enqueue("project.enable", id="proj_a")
+        bad = home.enqueue("project.enable")
+        await daemon.until(lambda: home.mutation(bad).status == "delivered")
+        lost = home.platform.faults.add("POST", BEAT, status=502, times=10**6)
+        await daemon.until(lambda: any(good.id.encode() in body for body in lost.served))
+    failure = {"id": bad.id, "error": "project.enable: requires id"}
+    assert json.loads(lost.served[-1])["appliedMutations"] == [good.id]
+    assert json.loads(lost.served[-1])["mutationFailures"] == [failure]
+    lost.times = 0
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.mutation(bad).status == "failed")
+        await daemon.until(lambda: daemon.board.mutations.unacknowledged == 0)
+        assert daemon.journal.owed() == Acks()
+    told = {(ack.mutation_id, ack.error) for ack in home.platform.state.acks}
+    assert told == {(good.id, None), (bad.id, "project.enable: requires id")}
+
+
+async def test_a_beat_follows_an_apply_at_once(home: Home) -> None:
+    """The outcome does not wait for the interval, be it five minutes."""
+    state = home.platform.state
+    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    mutation = home.enqueue("project.enable", id="proj_a")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.mutation(mutation).status == "applied")
+        assert len(home.beats) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (403, None, "forbidden"),
+        (500, None, None),
+        (429, None, None),
+        (200, "<html>log in to the Wi-Fi</html>", None),
+        (200, "{", None),
+        (200, '{"acknowledged": false}', None),
+    ],
+)
+async def test_a_beat_that_fails_is_sent_again(
+    home: Home, status: int, body: str | None, code: str | None
+) -> None:
+    """Whatever the answer, beats go on, the reason is shown, and success clears it."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        home.platform.faults.add("POST", BEAT, status=status, body=body, times=3)
+        await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures >= 2)
+        assert daemon.board.heartbeat.last_error
+        assert set(daemon.conditions) == ({code} if code else set())
+        await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 0)
+        assert daemon.board.heartbeat.last_error is None
+        assert not daemon.conditions
+
+
+@pytest.mark.parametrize(("status", "headers"), [(401, {}), (307, {"location": "/login"})])
+async def test_a_beat_that_is_refused_for_good_is_a_condition(
+    home: Home, status: int, headers: dict[str, str]
+) -> None:
+    """A fresh token does not help: unauthorized, an error, until it is taken again."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        fault = home.platform.faults.add(
+            "POST", BEAT, status=status, headers=headers, times=10**6
+        )
+        await daemon.until(lambda: "unauthorized" in daemon.conditions)
+        assert daemon.conditions["unauthorized"].severity == "error"
+        assert len(home.platform.state.workers) == 1
+        fault.times = 0
+        await daemon.until(lambda: not daemon.conditions)
+
+
+def _in_ten_seconds() -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=10), usegmt=True)
+
+
+@pytest.mark.parametrize("asked", ["1", _in_ten_seconds(), "soon", "-5", "9" * 30])
+async def test_retry_after_is_obeyed(home: Home, asked: str) -> None:
+    """The next beat keeps the wait that was asked for; nonsense asks for none."""
+    waits: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        waits.append((low, high))
+        return low
+
+    async with home.daemon(draw=draw, without=("sessions", "mutations")) as daemon:
+        await daemon.until(lambda: home.beats)
+        waits.clear()
+        home.platform.faults.add("POST", BEAT, status=429, headers={"retry-after": asked})
+        await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 1)
+        with anyio.fail_after(2):
+            while (1.0, 1.2) not in waits and (0.5, 1.5) not in waits:
+                await anyio.lowlevel.checkpoint()
+        is_nonsense = asked in ("soon", "-5")
+        assert ((0.5, 1.5) in waits, (1.0, 1.2) in waits) == (is_nonsense, not is_nonsense)
+
+
+def _lowest(low: float, high: float) -> float:
+    return low
+
+
+def _highest(low: float, high: float) -> float:
+    return high
+
+
+def test_a_dead_platform_is_asked_ever_less_often() -> None:
+    """Delays double from half a second up to the interval, spread by half either way."""
+
+    def middle(low: float, high: float) -> float:
+        return (low + high) / 2
+
+    error = TransientError("down")
+    delays = [_retry_delay(error, failures, 30.0, middle) for failures in range(1, 9)]
+    assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert _retry_delay(error, 10_000, 30.0, middle) == 30
+    refused = RefusedError("no", status=403, detail="no")
+    assert _retry_delay(refused, 1, 30.0, _lowest) == pytest.approx(27)
+    asked = TransientError("busy", retry_after=100.0)
+    assert _retry_delay(asked, 1, 30.0, _lowest) == 100
+    assert _retry_delay(asked, 1, 30.0, _highest) == 120
+
+
+async def test_the_farewell_says_draining(home: Home) -> None:
+    """The last beat of a daemon that stops; one that fails is only logged."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        home.platform.faults.add("POST", BEAT, status=500)
+        await say_farewell(daemon.heart)
+        await say_farewell(daemon.heart)
+        assert home.beats[-1]["status"] == "draining"
+
+
+async def test_a_pace_too_fast_for_anyone_is_held(home: Home) -> None:
+    """Rung without end, beats still keep the interval between them."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        started, count = anyio.current_time(), len(home.beats)
+        while anyio.current_time() < started + 0.5:
+            daemon.hurry.ring()
+            await anyio.sleep(0.002)
+        assert len(home.beats) - count <= 0.5 / 0.05 + 1
+
+
+async def test_the_platforms_word_on_the_pool_is_shown(home: Home) -> None:
+    """A draining pool is a condition with the platform's advice, and ok takes it down."""
+    async with home.daemon() as daemon:
+        home.platform.state.set_host_status(
+            HOST,
+            " Pool_Draining ",
+            recommended_action="Wait.",
+            candidate_pool_ids=["pool_b"],
+        )
+        await daemon.until(lambda: "pool.draining" in daemon.conditions)
+        assert daemon.conditions["pool.draining"].hint == "Wait."
+        home.platform.state.set_host_status(HOST, None)
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) >= count + 3)
+        assert "pool.draining" in daemon.conditions
+        home.platform.state.set_host_status(HOST, "OK")
+        await daemon.until(lambda: not daemon.conditions)
