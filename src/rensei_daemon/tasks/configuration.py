@@ -31,7 +31,8 @@ WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25
 
 RESTART_KEYS = frozenset({
-    "platform.url", "platform.ca_file", "machine.name", "control.group", "metrics.listen",
+    "platform.url", "platform.ca_file", "machine.name", "control.group",
+    "credentials.group", "metrics.listen",
     "log.format", "log.file", "paths.state", "paths.runtime",
 })  # fmt: skip
 """Keys whose new values only a restart brings into effect."""

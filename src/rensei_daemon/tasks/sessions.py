@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import anyio
 import structlog
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.settings.model import Session as SessionSettings
@@ -47,26 +47,45 @@ class Sessions:
         """Those under way."""
         return tuple(running.rotation for running in self._running.values())
 
-    async def keep(self) -> None:
-        """Hold the running sessions to the configuration; never returns."""
+    async def keep(
+        self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Hold the running sessions to the configuration; never returns.
+
+        Started once every session of the first configuration exists.
+        """
         changed = Bell()
         self._configuration.on_change(changed.ring)
         async with anyio.create_task_group() as tasks:
+            await self._reconcile(tasks)
+            task_status.started()
             while True:
-                await self._reconcile(tasks)
                 await changed.heard()
+                await self._reconcile(tasks)
 
     async def _reconcile(self, tasks: TaskGroup) -> None:
         credentials = self._configuration.settings.credentials
         wanted = {session.id: session for session in credentials.resolved_sessions}
         for running in list(self._running.values()):
-            if wanted.get(running.settings.id) != running.settings:
+            settings = wanted.get(running.settings.id)
+            if settings is None:
                 await self._end(running)
+                await running.rotation.withdraw()
+                _log.info("session.ended", session=running.settings.id)
+            elif settings != running.settings:
+                await self._end(running)
+                successor = self._begin(settings, tasks)
+                # Its readers stay, and its file is there until the next one replaces it.
+                await running.rotation.withdraw(successor)
         for session in wanted.values():
             if session.id not in self._running:
-                running = _Running(session, self._start(session))
-                self._running[session.id] = running
-                tasks.start_soon(self._run, running, name=f"session {session.id}")
+                self._begin(session, tasks)
+
+    def _begin(self, settings: SessionSettings, tasks: TaskGroup) -> Rotation:
+        running = _Running(settings, self._start(settings))
+        self._running[settings.id] = running
+        tasks.start_soon(self._run, running, name=f"session {settings.id}")
+        return running.rotation
 
     async def _run(self, running: _Running) -> None:
         try:
@@ -78,7 +97,5 @@ class Sessions:
     async def _end(self, running: _Running) -> None:
         running.scope.cancel()
         await running.ended.wait()
-        await running.rotation.withdraw()
         del self._running[running.settings.id]
         self._board.drop_session(running.settings.id)
-        _log.info("session.ended", session=running.settings.id)
