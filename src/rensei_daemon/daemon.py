@@ -22,8 +22,6 @@ from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pulse import Pulse
-from rensei_daemon.core.session import Session
-from rensei_daemon.delivery.socket import CredentialSocket
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.disk.host import LoadMeter
@@ -55,7 +53,7 @@ from rensei_daemon.tasks.configuration import (
     watch,
 )
 from rensei_daemon.tasks.enrolment import open_identity
-from rensei_daemon.tasks.handing_out import deliveries_of
+from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating, say_farewell
 from rensei_daemon.tasks.mutations import Inbox, apply_mutations
 from rensei_daemon.tasks.reporting import (
@@ -96,12 +94,15 @@ async def run(
         outputs = choose_outputs(
             format=log.format, file=log.file, default_file=locations.log, environ=environ
         )
-        control = stack.enter_context(log_to(outputs, level=log.level))
+        handing_out = HandingOut.prepare(locations.runtime, environ)
+        control = stack.enter_context(
+            log_to(outputs, level=log.level, scrub=handing_out.scrub)
+        )
         configuration.on_change(lambda: control.set_level(configuration.settings.log.level))
         now = datetime.now(UTC)
         journal, set_aside = stack.enter_context(open_journal(locations.journal, now=now))
         board = open_board(configuration, journal, locations.runtime, trouble, set_aside)
-        await _live(locations, environ, configuration, journal, board)
+        await _live(locations, environ, configuration, journal, board, handing_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ class _House:
     verbs: Verbs
     heart: Heart
     sessions: Sessions
-    door: CredentialSocket
+    handing_out: HandingOut
     reload: Callable[[], Awaitable[Reload]]
     loops: Mapping[str, Loop]
     """What never returns by itself, by name."""
@@ -123,12 +124,15 @@ async def _live(
     configuration: Configuration,
     journal: Journal,
     board: Board,
+    handing_out: HandingOut,
 ) -> None:
     platform = configuration.settings.platform
     notifier = Notifier.from_environ(environ)
     agent = f"rensei-daemon/{__version__}"
     async with open_http(platform.url, user_agent=agent, ca_file=platform.ca_file) as http:
-        house = _assemble(locations, environ, configuration, journal, board, http, notifier)
+        house = _assemble(
+            locations, environ, configuration, journal, board, handing_out, http, notifier
+        )
         async with anyio.create_task_group() as tasks:
             # Before anybody can ask for them, so that no session is taken for unknown.
             await tasks.start(house.sessions.keep, name="sessions")
@@ -154,7 +158,9 @@ async def _listen(
     gid = _gid(settings.control.group)
     await tasks.start(partial(serve_control, path, routes, gid=gid), name="control API")
     path, gid = locations.credential_socket, _gid(settings.credentials.group)
-    await tasks.start(partial(house.door.serve, path, gid=gid), name="credential socket")
+    await tasks.start(
+        partial(house.handing_out.door.serve, path, gid=gid), name="credential socket"
+    )
 
 
 def _gid(group: str | None) -> int | None:
@@ -167,6 +173,7 @@ def _assemble(
     configuration: Configuration,
     journal: Journal,
     board: Board,
+    handing_out: HandingOut,
     http: Http,
     notifier: Notifier,
 ) -> _House:
@@ -178,6 +185,7 @@ def _assemble(
         board,
         environ=environ,
         machine_id_file=locations.machine_id,
+        learn=handing_out.scrub.learn,
     )
     client = PlatformClient(http, identity)
     heart = Heart(
@@ -192,14 +200,9 @@ def _assemble(
     )
 
     def start(session: SessionSettings) -> Rotation:
-        return Rotation(
-            Session(
-                id=session.id,
-                project_id=session.project_id or "",
-                env_name=session.env_name or "",
-                org_id=configuration.settings.platform.org_id or "",
-            ),
-            deliveries_of(session, locations.runtime, door),
+        return handing_out.begin(
+            session,
+            org_id=configuration.settings.platform.org_id,
             client=client,
             board=board,
             pulse=pulse,
@@ -215,7 +218,6 @@ def _assemble(
             notifier.ready()
         return done
 
-    door = CredentialSocket()
     sessions = Sessions(configuration, board, start=start)
     loops: dict[str, Loop] = {
         "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
@@ -241,7 +243,7 @@ def _assemble(
         verbs=verbs,
         heart=heart,
         sessions=sessions,
-        door=door,
+        handing_out=handing_out,
         reload=reload_all,
         loops=loops,
     )

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration
@@ -41,6 +44,7 @@ class Sessions:
         self._board = board
         self._start = start
         self._running: dict[str, _Running] = {}
+        self._is_started = False
 
     @property
     def rotations(self) -> tuple[Rotation, ...]:
@@ -58,6 +62,7 @@ class Sessions:
         self._configuration.on_change(changed.ring)
         async with anyio.create_task_group() as tasks:
             await self._reconcile(tasks)
+            self._is_started = True
             task_status.started()
             while True:
                 await changed.heard()
@@ -66,26 +71,44 @@ class Sessions:
     async def _reconcile(self, tasks: TaskGroup) -> None:
         credentials = self._configuration.settings.credentials
         wanted = {session.id: session for session in credentials.resolved_sessions}
-        for running in list(self._running.values()):
-            settings = wanted.get(running.settings.id)
-            if settings is None:
+        for id_, running in list(self._running.items()):
+            if id_ not in wanted:
                 await self._end(running)
                 await running.rotation.withdraw()
-                _log.info("session.ended", session=running.settings.id)
-            elif settings != running.settings:
-                await self._end(running)
-                successor = self._begin(settings, tasks)
-                # Its readers stay, and its file is there until the next one replaces it.
-                await running.rotation.withdraw(successor)
-        for session in wanted.values():
-            if session.id not in self._running:
-                self._begin(session, tasks)
+                _log.info("session.ended", session=id_)
+        for id_, settings in wanted.items():
+            before = self._running.get(id_)
+            if before is not None and before.settings == settings:
+                continue
+            rotation = self._try_start(settings)
+            if rotation is None:
+                continue  # what ran so far runs on
+            if before is not None:
+                await self._end(before)
+                # Its readers stay, and its file, until there is something newer.
+                await before.rotation.withdraw(rotation)
+            running = _Running(settings, rotation)
+            self._running[id_] = running
+            tasks.start_soon(self._run, running, name=f"session {id_}")
 
-    def _begin(self, settings: SessionSettings, tasks: TaskGroup) -> Rotation:
-        running = _Running(settings, self._start(settings))
-        self._running[settings.id] = running
-        tasks.start_soon(self._run, running, name=f"session {settings.id}")
-        return running.rotation
+    def _try_start(self, settings: SessionSettings) -> Rotation | None:
+        """Make a session's rotation; what a start would refuse, a reload reports."""
+        try:
+            rotation = self._start(settings)
+        except SettingsError as error:
+            if not self._is_started:
+                raise
+            _log.warning("session.refused", session=settings.id, error=str(error))
+            self._board.raise_alarm(
+                Code.DELIVERY_FAILED,
+                f"session {settings.id}: {error}",
+                hint=error.hint,
+                now=datetime.now(UTC),
+                subject=settings.id,
+            )
+            return None
+        self._board.clear(Code.DELIVERY_FAILED, settings.id)
+        return rotation
 
     async def _run(self, running: _Running) -> None:
         try:
