@@ -15,15 +15,13 @@ from typing import Any
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pulse import Pulse
-from rensei_daemon.core.session import Session
-from rensei_daemon.delivery.consumer import Delivery
-from rensei_daemon.delivery.env_file import EnvFile
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.disk.host import LoadMeter
@@ -43,6 +41,7 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.bell import Bell
@@ -54,6 +53,7 @@ from rensei_daemon.tasks.configuration import (
     watch,
 )
 from rensei_daemon.tasks.enrolment import open_identity
+from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating, say_farewell
 from rensei_daemon.tasks.mutations import Inbox, apply_mutations
 from rensei_daemon.tasks.reporting import (
@@ -95,12 +95,15 @@ async def run(
         outputs = choose_outputs(
             format=log.format, file=log.file, default_file=locations.log, environ=environ
         )
-        control = stack.enter_context(log_to(outputs, level=log.level))
+        handing_out = HandingOut.prepare(locations.runtime, environ)
+        control = stack.enter_context(
+            log_to(outputs, level=log.level, scrub=handing_out.scrub)
+        )
         configuration.on_change(lambda: control.set_level(configuration.settings.log.level))
         now = datetime.now(UTC)
         journal, set_aside = stack.enter_context(open_journal(locations.journal, now=now))
         board = open_board(configuration, journal, locations.runtime, trouble, set_aside)
-        await _live(locations, environ, configuration, journal, board)
+        await _live(locations, environ, configuration, journal, board, handing_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,8 @@ class _House:
 
     verbs: Verbs
     heart: Heart
+    sessions: Sessions
+    handing_out: HandingOut
     reload: Callable[[], Awaitable[Reload]]
     loops: Mapping[str, Loop]
     """What never returns by itself, by name."""
@@ -120,18 +125,19 @@ async def _live(
     configuration: Configuration,
     journal: Journal,
     board: Board,
+    handing_out: HandingOut,
 ) -> None:
-    platform, control = configuration.settings.platform, configuration.settings.control
+    platform = configuration.settings.platform
     notifier = Notifier.from_environ(environ)
-    gid = group_id(control.group) if control.group else None
     agent = f"rensei-daemon/{__version__}"
     async with open_http(platform.url, user_agent=agent, ca_file=platform.ca_file) as http:
-        house = _assemble(locations, environ, configuration, journal, board, http, notifier)
+        house = _assemble(
+            locations, environ, configuration, journal, board, handing_out, http, notifier
+        )
         async with anyio.create_task_group() as tasks:
-            serve = partial(
-                serve_control, locations.control_socket, house.verbs.routes(), gid=gid
-            )
-            await tasks.start(serve, name="control API")
+            # Before anybody can ask for them, so that no session is taken for unknown.
+            await tasks.start(house.sessions.keep, name="sessions")
+            await _listen(tasks, house, locations, configuration.settings)
             for name, loop in house.loops.items():
                 tasks.start_soon(loop, name=name)
             with anyio.open_signal_receiver(*OBEYED_SIGNALS) as signals:
@@ -149,12 +155,29 @@ async def _live(
     _log.info("daemon.stopped")
 
 
+async def _listen(
+    tasks: TaskGroup, house: _House, locations: Locations, settings: Settings
+) -> None:
+    routes, path = house.verbs.routes(), locations.control_socket
+    gid = _gid(settings.control.group)
+    await tasks.start(partial(serve_control, path, routes, gid=gid), name="control API")
+    path, gid = locations.credential_socket, _gid(settings.credentials.group)
+    await tasks.start(
+        partial(house.handing_out.door.serve, path, gid=gid), name="credential socket"
+    )
+
+
+def _gid(group: str | None) -> int | None:
+    return group_id(group) if group else None
+
+
 def _assemble(
     locations: Locations,
     environ: Mapping[str, str],
     configuration: Configuration,
     journal: Journal,
     board: Board,
+    handing_out: HandingOut,
     http: Http,
     notifier: Notifier,
 ) -> _House:
@@ -166,6 +189,7 @@ def _assemble(
         board,
         environ=environ,
         machine_id_file=locations.machine_id,
+        learn=handing_out.scrub.learn,
     )
     client = PlatformClient(http, identity)
     heart = Heart(
@@ -180,14 +204,9 @@ def _assemble(
     )
 
     def start(session: SessionSettings) -> Rotation:
-        return Rotation(
-            Session(
-                id=session.id,
-                project_id=session.project_id or "",
-                env_name=session.env_name or "",
-                org_id=configuration.settings.platform.org_id or "",
-            ),
-            _deliveries(session, locations),
+        return handing_out.begin(
+            session,
+            org_id=configuration.settings.platform.org_id,
             client=client,
             board=board,
             pulse=pulse,
@@ -217,7 +236,6 @@ def _assemble(
             pulse=pulse,
             draw=_draw,
         ),
-        "sessions": sessions.keep,
         "runtime token": identity.keep_fresh,
         "configuration": partial(watch, configuration, board),
         "reporting": partial(keep_reporting, board, locations.status, notifier),
@@ -225,15 +243,14 @@ def _assemble(
     if (interval := watchdog_interval_seconds(environ)) is not None:
         loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
     verbs = Verbs(board, heart, hurry, sessions, reload_all)
-    return _House(verbs=verbs, heart=heart, reload=reload_all, loops=loops)
-
-
-def _deliveries(session: SessionSettings, locations: Locations) -> list[Delivery]:
-    if session.env_file is None:
-        return []
-    gid = group_id(session.group) if session.group else None
-    path = locations.runtime / session.env_file
-    return [EnvFile(path, mode=session.env_file_permissions, gid=gid)]
+    return _House(
+        verbs=verbs,
+        heart=heart,
+        sessions=sessions,
+        handing_out=handing_out,
+        reload=reload_all,
+        loops=loops,
+    )
 
 
 def _guards(configuration: Configuration) -> Guards:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rensei_daemon.control_api.listener import group_name
+from rensei_daemon.disk.private_socket import group_name
 from rensei_daemon.errors import (
     ControlError,
     ControlRefusedError,

@@ -20,7 +20,6 @@ import h11
 import structlog
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskStatus
 
-from rensei_daemon.control_api.listener import private_socket
 from rensei_daemon.control_api.wire import (
     Answer,
     Peer,
@@ -32,6 +31,7 @@ from rensei_daemon.control_api.wire import (
     refuse,
     refuse_for,
 )
+from rensei_daemon.disk.private_socket import private_socket
 from rensei_daemon.errors import RenseiError
 
 log = structlog.get_logger()

@@ -13,9 +13,12 @@ _SPECIAL = re.compile(r'["\\$`]')
 
 def render_env_file(env: Mapping[str, str]) -> str:
     """Spell `NAME="value"` lines, sorted by name."""
-    return "".join(
-        f'{name}="{_SPECIAL.sub(_escaped, value)}"\n' for name, value in sorted(env.items())
-    )
+    return "".join(f'{name}="{escape(value)}"\n' for name, value in sorted(env.items()))
+
+
+def escape(value: str) -> str:
+    """Spell a value as it stands between the quotes."""
+    return _SPECIAL.sub(_escaped, value)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -1,8 +1,10 @@
 """What every way of handing over credentials looks like from the rotation."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from rensei_daemon.core.credential import Credentials, Difference
+from rensei_daemon.core.lines import ConsumerLine
 
 
 class Delivery(Protocol):
@@ -12,16 +14,42 @@ class Delivery(Protocol):
     newest generation, when it failed.
     """
 
+    on_uptake: Callable[[], None]
+    """Called whenever `consumers` has changed."""
+
     @property
     def kind(self) -> str:
         """What sort of consumer this is: `env_file`, for one."""
 
     @property
     def name(self) -> str:
-        """Which one: a path, a program."""
+        """Which one: a path, a program; with `kind` it tells deliveries apart."""
 
-    async def deliver(self, credentials: Credentials, difference: Difference) -> None:
-        """Hand over a generation, whole; raises `DeliveryError`."""
+    @property
+    def after(self) -> "Delivery | None":
+        """Which delivery must have a generation before this one is handed it."""
+
+    @property
+    def retries(self) -> tuple[float, ...] | None:
+        """The seconds before each further try of a generation, then no more.
+
+        None: it is tried for ever.
+        """
+
+    @property
+    def consumers(self) -> tuple[ConsumerLine, ...]:
+        """Who is handed to, and the newest generation each has."""
+
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
+        """Hand over a generation, whole; return whether that changed anything out there.
+
+        `difference` is against the last generation that was handed over. Raises
+        `DeliveryError`.
+        """
 
     async def withdraw(self) -> None:
         """Take back what was handed over, because the session is gone."""
+
+
+def nobody() -> None:
+    """Hear of an uptake, and do nothing."""

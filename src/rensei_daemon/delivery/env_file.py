@@ -1,12 +1,15 @@
 """The env file: a session's values for workers that read them when they start."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio.to_thread
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.env_file import render_env_file
-from rensei_daemon.disk.atomic import replace_file
+from rensei_daemon.core.lines import ConsumerLine
+from rensei_daemon.delivery.consumer import nobody
+from rensei_daemon.disk.atomic import remove_temporaries, replace_file
 from rensei_daemon.errors import DeliveryError, StorageError
 
 
@@ -14,28 +17,57 @@ class EnvFile:
     """One file, replaced whole with each generation, its mode and group asserted anew."""
 
     kind = "env_file"
+    after = None
+    retries = None
 
     def __init__(self, path: Path, *, mode: int, gid: int | None) -> None:
+        self.on_uptake: Callable[[], None] = nobody
         self._path = path
         self._mode = mode
         self._gid = gid
+        self._line = ConsumerLine(kind=self.kind, name=str(path))
 
     @property
     def name(self) -> str:
         """The file's path."""
         return str(self._path)
 
-    async def deliver(self, credentials: Credentials, difference: Difference) -> None:  # noqa: ARG002 - always written whole
-        """Replace the file; raises `DeliveryError`, and the old file then stands."""
-        data = render_env_file(credentials.env).encode()
-        await anyio.to_thread.run_sync(self._write, data)
+    @property
+    def consumers(self) -> tuple[ConsumerLine, ...]:
+        """The file itself."""
+        return (self._line,)
 
-    def _write(self, data: bytes) -> None:
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - always written whole
+        """Replace the file; raises `DeliveryError`, and the old file then stands.
+
+        A file left by an earlier daemon that says the same already is no change.
+        """
+        data = render_env_file(credentials.env).encode()
+        is_first = self._line.generation is None
+        is_news = await anyio.to_thread.run_sync(self._write, data, is_first)
+        self._line = ConsumerLine(
+            kind=self.kind, name=self.name, generation=credentials.generation
+        )
+        self.on_uptake()
+        return is_news
+
+    def _write(self, data: bytes, is_first: bool) -> bool:
         try:
+            is_news = not (is_first and _holds(self._path, data))
+            if is_first:
+                remove_temporaries(self._path)
             replace_file(self._path, data, mode=self._mode, gid=self._gid)
         except StorageError as error:
             raise DeliveryError(str(error), hint=error.hint) from None
+        return is_news
 
     async def withdraw(self) -> None:
         """Remove the file."""
         await anyio.to_thread.run_sync(lambda: self._path.unlink(missing_ok=True))
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.is_file() and path.read_bytes() == data
+    except OSError:
+        return False

@@ -1,6 +1,6 @@
 """What this host says of itself when it registers, and where it keeps what it is told."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,8 +29,12 @@ def open_identity(
     *,
     environ: Mapping[str, str],
     machine_id_file: Path,
+    learn: Callable[[Iterable[str]], None],
 ) -> Identity:
-    """Return who this host is, starting from what was saved; raises `SettingsError`."""
+    """Return who this host is, starting from what was saved; raises `SettingsError`.
+
+    `learn` is told the API key and every runtime token, to know them by sight.
+    """
     machine = machine_id(environ=environ, fallback=machine_id_file)
 
     def describe() -> Registration:
@@ -48,6 +52,7 @@ def open_identity(
 
     async def save(worker: Worker) -> None:
         # A full disk must not cost the host its token: it is used, and the board says.
+        learn([worker.token])
         try:
             await anyio.to_thread.run_sync(file.save, worker)
         except StorageError as error:
@@ -58,11 +63,19 @@ def open_identity(
         else:
             board.clear(Code.STORAGE, "identity")
 
+    def read_key() -> str:
+        key = read()
+        learn([key])
+        return key
+
+    read, saved = key_reader(configuration, environ), file.read()
+    if saved is not None:
+        learn([saved.token])
     return Identity(
         http,
-        read_key=key_reader(configuration, environ),
+        read_key=read_key,
         describe=describe,
-        saved=file.read(),
+        saved=saved,
         save=save,
     )
 

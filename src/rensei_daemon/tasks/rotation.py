@@ -9,11 +9,11 @@
 Three lanes run for as long as the session exists. The stream says what changed, or that
 something did. The snapshots are the truth, and make good whatever a stream missed: one
 is taken at the start, after every connect, for every event nobody understood, when the
-last one grows old, and on a clock while there is no stream. The deliveries each carry
-the newest generation, one at a time; what was overtaken is never delivered.
+last one grows old, and on a clock while there is no stream. The outlets hand
+every new generation on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,22 +22,17 @@ import structlog
 
 from rensei_daemon.core.backoff import Backoff
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, accept, difference
-from rensei_daemon.core.lines import ConsumerLine, SessionLine, StreamState
+from rensei_daemon.core.lines import SessionLine, StreamState
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.session import Session
 from rensei_daemon.delivery.consumer import Delivery
-from rensei_daemon.errors import (
-    DeliveryError,
-    PlatformError,
-    RefusedError,
-    TransientError,
-    UnauthorizedError,
-)
+from rensei_daemon.errors import PlatformError, RefusedError, TransientError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import EventStream, Update
 from rensei_daemon.tasks.bell import Bell, Turn
+from rensei_daemon.tasks.outlets import Outlets
+from rensei_daemon.tasks.refusals import Refusals
 
 EARLY_SECONDS = 30.0
 """A snapshot is taken this long before the last one must not be used any more."""
@@ -49,6 +44,11 @@ RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 
 Draw = Callable[[float, float], float]
+Learn = Callable[[Iterable[str]], None]
+
+
+def _nobody(values: Iterable[str]) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,21 +80,26 @@ class Rotation:
         pulse: Pulse,
         draw: Draw,
         pace: Pace = PACE,
+        learn: Learn = _nobody,
     ) -> None:
+        """`learn` is told every value that arrives, for whoever must know it by sight."""
         self.session = session
         self._pace = pace
         self.credentials = Credentials()
-        self._deliveries = {delivery: Bell() for delivery in deliveries}
+        self.changed_at: dict[str, datetime] = {}
+        """When each variable's value last became another."""
+        self.outlets = Outlets(deliveries, session.id, board, draw)
         self._client = client
         self._board = board
         self._draw = draw
         self._pulse = pulse
+        self._learn = learn
         self._log = structlog.get_logger().bind(session_id=session.id)
 
         now = datetime.now(UTC)
         self._line = SessionLine(id=session.id, since=now, added_at=now)
-        self._consumers = {d: ConsumerLine(kind=d.kind, name=d.name) for d in deliveries}
 
+        self._refusals = Refusals(session.id, board, self._log)
         self._reconsider = Bell()
         self._is_snapshot_wanted = True
         self._next_refresh = 0.0
@@ -114,16 +119,15 @@ class Rotation:
         async with anyio.create_task_group() as lanes:
             lanes.start_soon(self._keep_snapshots, name=f"snapshots of {self.session.id}")
             lanes.start_soon(self._keep_stream, name=f"stream of {self.session.id}")
-            for delivery, changed in self._deliveries.items():
-                lanes.start_soon(
-                    self._keep_delivered, delivery, changed, name=delivery.name
-                )
+            lanes.start_soon(
+                self.outlets.keep, self._post, name=f"outlets of {self.session.id}"
+            )
 
-    async def withdraw(self) -> None:
-        """Take back what was delivered: the session is gone from the configuration."""
-        self._pulse.retire(f"snapshots of {self.session.id}")
-        for delivery in self._deliveries:
-            await delivery.withdraw()
+    async def withdraw(self, successor: "Rotation | None" = None) -> None:
+        """Take back what was delivered, but for what a successor carries on."""
+        if successor is None:
+            self._pulse.retire(f"snapshots of {self.session.id}")
+        await self.outlets.withdraw(successor.outlets.names if successor else ())
 
     def want_snapshot(self) -> None:
         """Have a snapshot taken now."""
@@ -145,7 +149,7 @@ class Rotation:
                 await self._take_snapshot()
             except PlatformError as error:
                 self.snapshot_error = error
-                self._note_refusal("snapshot", error)
+                self._refusals.note("snapshot", error)
                 retry = _lane(error, retry)
                 delay, retry = retry.next(self._draw, at_least=self._asked_wait(error))
                 # Both, or a poll that is due would ask a platform that is down without end.
@@ -153,7 +157,7 @@ class Rotation:
                 self._next_poll = self._next_refresh
             else:
                 retry, self.snapshot_error = RETRY, None
-                self._clear_refusals("snapshot")
+                self._refusals.clear("snapshot")
             self.snapshot_turn.done()
 
     async def _take_snapshot(self) -> None:
@@ -175,6 +179,7 @@ class Rotation:
             # By our own clock, so that a skewed one cannot make good data look old.
             seconds = snapshot.refresh_in_seconds + EARLY_SECONDS
             until = datetime.now(UTC) + timedelta(seconds=seconds)
+        self._learn(snapshot.env.values())
         accepted = accept(snapshot.env)
         self._line = replace(
             self._line,
@@ -225,7 +230,7 @@ class Rotation:
             await anyio.sleep(delay)
 
     async def _listen(self, stream: EventStream) -> None:
-        self._clear_refusals("stream")
+        self._refusals.clear("stream")
         self._is_stream_refused = False
         self._set_stream(StreamState.LIVE)
         self._log.info("stream.connected")
@@ -247,7 +252,7 @@ class Rotation:
         if isinstance(error, RefusedError) and error.status in (204, 404):
             self._is_stream_refused = True
         if error is not None:
-            self._note_refusal("stream", error)
+            self._refusals.note("stream", error)
         if was_live:
             self._schedule_poll()
             self._reconsider.ring()
@@ -265,6 +270,7 @@ class Rotation:
     # -- values --
 
     def _update(self, delta: Mapping[str, str]) -> None:
+        self._learn(delta.values())
         accepted = accept(delta)
         if accepted.dropped:
             names = {*self._line.dropped_names, *accepted.dropped}
@@ -279,106 +285,29 @@ class Rotation:
 
     def _swap(self, credentials: Credentials, source: str) -> None:
         before, self.credentials = self.credentials, credentials
+        now = datetime.now(UTC)
         self._line = replace(
             self._line,
             generation=credentials.generation,
-            refreshed_at=datetime.now(UTC),
+            refreshed_at=now,
             names=tuple(sorted(credentials.env)),
         )
         self._post()
         if credentials is before:
             return
         changed = difference(before, credentials)
+        self.changed_at.update(dict.fromkeys(changed.names, now))
         self._log.info(
             "credentials.changed",
             generation=credentials.generation,
             names=changed.names,
             source=source,
         )
-        for bell in self._deliveries.values():
-            bell.ring()
-
-    # -- deliveries --
-
-    async def _keep_delivered(self, delivery: Delivery, changed: Bell) -> None:
-        delivered, retry = Credentials(), RETRY
-        wait: float | None = None
-        while True:
-            await changed.heard(within=wait)
-            newest = self.credentials
-            try:
-                await delivery.deliver(newest, difference(delivered, newest))
-            except DeliveryError as error:
-                self._note_failed_delivery(delivery, error)
-                wait, retry = retry.next(self._draw)
-                continue
-            delivered, retry, wait = newest, RETRY, None
-            self._board.clear(Code.DELIVERY_FAILED, self._subject(delivery))
-            line = replace(self._consumers[delivery], generation=newest.generation)
-            self._consumers[delivery] = line
-            self._post()
-            self._log.info(
-                "credentials.delivered",
-                kind=delivery.kind,
-                to=delivery.name,
-                generation=newest.generation,
-            )
-
-    def _note_failed_delivery(self, delivery: Delivery, error: DeliveryError) -> None:
-        if (Code.DELIVERY_FAILED, self._subject(delivery)) not in self._board.alarms:
-            self._log.warning("delivery.failed", kind=delivery.kind, error=str(error))
-        self._board.raise_alarm(
-            Code.DELIVERY_FAILED,
-            f"session {self.session.id}: {error}",
-            hint=error.hint,
-            now=datetime.now(UTC),
-            subject=self._subject(delivery),
-        )
-
-    def _subject(self, delivery: Delivery) -> str:
-        return f"{self.session.id}:{delivery.kind}"
-
-    # -- the board --
+        self.outlets.offer(credentials)
 
     def _post(self) -> None:
-        self._line = replace(self._line, consumers=tuple(self._consumers.values()))
+        self._line = replace(self._line, consumers=self.outlets.consumers)
         self._board.post(self._line)
-
-    def _note_refusal(self, lane: str, error: PlatformError) -> None:
-        is_news = not any(
-            (code, self._lane_subject(lane)) in self._board.alarms for code in _REFUSALS
-        )
-        if isinstance(error, TransientError) or is_news:
-            self._log.warning(f"{lane}.failed", error=str(error), hint=error.hint)
-        code = _alarm_for(error)
-        if code is not None:
-            self._board.raise_alarm(
-                code,
-                f"session {self.session.id}: {error}",
-                hint=error.hint,
-                now=datetime.now(UTC),
-                subject=self._lane_subject(lane),
-            )
-
-    def _clear_refusals(self, lane: str) -> None:
-        for code in _REFUSALS:
-            self._board.clear(code, self._lane_subject(lane))
-
-    def _lane_subject(self, lane: str) -> str:
-        return f"{self.session.id}:{lane}"
-
-
-_REFUSALS = (Code.UNAUTHORIZED, Code.FORBIDDEN)
-
-
-def _alarm_for(error: PlatformError) -> Code | None:
-    match error:
-        case UnauthorizedError():
-            return Code.UNAUTHORIZED
-        case RefusedError(status=403):
-            return Code.FORBIDDEN
-        case _:
-            return None
 
 
 def _lane(error: PlatformError, retry: Backoff) -> Backoff:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import anyio
 import structlog
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration
@@ -41,32 +44,71 @@ class Sessions:
         self._board = board
         self._start = start
         self._running: dict[str, _Running] = {}
+        self._is_started = False
 
     @property
     def rotations(self) -> tuple[Rotation, ...]:
         """Those under way."""
         return tuple(running.rotation for running in self._running.values())
 
-    async def keep(self) -> None:
-        """Hold the running sessions to the configuration; never returns."""
+    async def keep(
+        self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Hold the running sessions to the configuration; never returns.
+
+        Started once every session of the first configuration exists.
+        """
         changed = Bell()
         self._configuration.on_change(changed.ring)
         async with anyio.create_task_group() as tasks:
+            await self._reconcile(tasks)
+            self._is_started = True
+            task_status.started()
             while True:
-                await self._reconcile(tasks)
                 await changed.heard()
+                await self._reconcile(tasks)
 
     async def _reconcile(self, tasks: TaskGroup) -> None:
         credentials = self._configuration.settings.credentials
         wanted = {session.id: session for session in credentials.resolved_sessions}
-        for running in list(self._running.values()):
-            if wanted.get(running.settings.id) != running.settings:
+        for id_, running in list(self._running.items()):
+            if id_ not in wanted:
                 await self._end(running)
-        for session in wanted.values():
-            if session.id not in self._running:
-                running = _Running(session, self._start(session))
-                self._running[session.id] = running
-                tasks.start_soon(self._run, running, name=f"session {session.id}")
+                await running.rotation.withdraw()
+                _log.info("session.ended", session=id_)
+        for id_, settings in wanted.items():
+            before = self._running.get(id_)
+            if before is not None and before.settings == settings:
+                continue
+            rotation = self._try_start(settings)
+            if rotation is None:
+                continue  # what ran so far runs on
+            if before is not None:
+                await self._end(before)
+                # Its readers stay, and its file, until there is something newer.
+                await before.rotation.withdraw(rotation)
+            running = _Running(settings, rotation)
+            self._running[id_] = running
+            tasks.start_soon(self._run, running, name=f"session {id_}")
+
+    def _try_start(self, settings: SessionSettings) -> Rotation | None:
+        """Make a session's rotation; what a start would refuse, a reload reports."""
+        try:
+            rotation = self._start(settings)
+        except SettingsError as error:
+            if not self._is_started:
+                raise
+            _log.warning("session.refused", session=settings.id, error=str(error))
+            self._board.raise_alarm(
+                Code.DELIVERY_FAILED,
+                f"session {settings.id}: {error}",
+                hint=error.hint,
+                now=datetime.now(UTC),
+                subject=settings.id,
+            )
+            return None
+        self._board.clear(Code.DELIVERY_FAILED, settings.id)
+        return rotation
 
     async def _run(self, running: _Running) -> None:
         try:
@@ -78,7 +120,6 @@ class Sessions:
     async def _end(self, running: _Running) -> None:
         running.scope.cancel()
         await running.ended.wait()
-        await running.rotation.withdraw()
         del self._running[running.settings.id]
         self._board.drop_session(running.settings.id)
         _log.info("session.ended", session_id=running.settings.id)

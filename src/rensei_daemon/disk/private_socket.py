@@ -1,4 +1,4 @@
-"""The control socket as a file: bound so that nobody uninvited can ever connect.
+"""A unix socket as a file: bound so that nobody uninvited can ever connect.
 
 On Linux a socket file has the mode of the socket that is bound to it, and nobody can
 connect before `listen`; so mode and group are settled first, and there is no window in
@@ -18,7 +18,9 @@ from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
 LONGEST_PATH_BYTES = 107
 """What `sockaddr_un` holds, less the final NUL."""
 
-BACKLOG = 128
+BACKLOG = 4096
+"""Whole fleets of workers start at once; the kernel holds this to `somaxconn`."""
+
 PROBE_SECONDS = 1.0
 
 

@@ -1,4 +1,4 @@
-"""The control socket as a file."""
+"""A unix socket as a file."""
 
 import grp
 import os
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from rensei_daemon.control_api.listener import group_name, private_socket
+from rensei_daemon.disk.private_socket import group_name, private_socket
 from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
 
 

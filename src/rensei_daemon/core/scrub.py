@@ -1,0 +1,136 @@
+"""Foreign text without our secrets: known values, and the forms they travel in, go.
+
+Our own events and errors never hold a value, and nothing here is needed for them. This
+is for what others wrote: a hook's output, a library's log line, a traceback. A value of
+fewer than eight characters is not looked for: it would be found everywhere.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+from rensei_daemon.core.env_file import escape
+
+SHORTEST = 8
+MOST_VALUES = 4096
+"""Those seen longest ago are forgotten first; a rotated one may still be quoted."""
+MARK = "[redacted]"
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+class Scrubber:
+    """What to look for; call it with a text."""
+
+    def __init__(self, most_values: int = MOST_VALUES) -> None:
+        self._most_values = most_values
+        self._forms: OrderedDict[str, frozenset[str]] = OrderedDict()
+        # By their first characters, then by length: a text is walked once, however many
+        # there are, and tokens often begin alike.
+        self._by_head: dict[str, dict[int, Counter[str]]] = {}
+        self.longest = SHORTEST
+        """Characters of the longest form there ever was."""
+
+    def __repr__(self) -> str:
+        """Show nothing of the values."""
+        return f"Scrubber({len(self._forms)} values)"
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Look for these values from now on."""
+        for value in values:
+            if len(value) < SHORTEST:
+                continue
+            if value in self._forms:
+                self._forms.move_to_end(value)
+            else:
+                self._add(value)
+        while len(self._forms) > self._most_values:
+            self._drop_oldest()
+
+    def _add(self, value: str) -> None:
+        forms = frozenset(form for form in forms_of(value) if len(form) >= SHORTEST)
+        self._forms[value] = forms
+        for form in forms:
+            by_length = self._by_head.setdefault(form[:SHORTEST], {})
+            by_length.setdefault(len(form), Counter())[form] += 1
+            self.longest = max(self.longest, len(form))
+
+    def _drop_oldest(self) -> None:
+        _, forms = self._forms.popitem(last=False)
+        for form in forms:
+            by_length = self._by_head[form[:SHORTEST]]
+            alike = by_length[len(form)]
+            alike[form] -= 1
+            if not alike[form]:
+                del alike[form]
+            if not alike:
+                del by_length[len(form)]
+            if not by_length:
+                del self._by_head[form[:SHORTEST]]
+
+    def __call__(self, text: str) -> str:
+        """Return the text with a mark in the place of every known value."""
+        return "".join(self._pieces(text))
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        start = at = 0
+        while at <= len(text) - SHORTEST:
+            length = self._length_at(text, at)
+            if length:
+                yield text[start:at]
+                yield MARK
+                start = at = at + length
+            else:
+                at += 1
+        yield text[start:]
+
+    def _length_at(self, text: str, at: int) -> int:
+        by_length = self._by_head.get(text[at : at + SHORTEST], {})
+        fitting = [n for n, forms in by_length.items() if text[at : at + n] in forms]
+        return max(fitting, default=0)
+
+
+def forms_of(value: str) -> Iterator[str]:
+    """Spell a value as it is found in the wild: as it is, quoted, encoded, line by line."""
+    yield value
+    yield from value.splitlines()
+    for ensure_ascii in (True, False):
+        yield json.dumps(value, ensure_ascii=ensure_ascii)[1:-1]
+    yield repr(value)[1:-1]
+    yield escape(value)
+    raw = value.encode(errors="surrogatepass")
+    for encode in (quote, quote_plus):
+        yield encode(raw)
+        yield encode(raw, safe="")
+    for offset in range(3):
+        code = _base64_inside(raw, offset)
+        yield code
+        yield code.translate(_URL_SAFE)
+
+
+def _base64_inside(raw: bytes, offset: int) -> str:
+    """Return the base64 digits that stand for these bytes alone.
+
+    Where in a longer text a value begins (`user:VALUE`) makes three different codes of
+    it; the digits at its ends also hold bits of its neighbours and are left out.
+    """
+    code = base64.b64encode(b"\0" * offset + raw).decode()
+    bits = 8 * (offset + len(raw))
+    return code[-(-8 * offset // 6) : bits // 6]
+
+
+class Fingerprints:
+    """Values told apart without being shown: twelve hex digits that fit one key only."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key` is random and this process's own, so that nobody can try values out."""
+        self._key = key
+
+    def of(self, value: str) -> str:
+        """Return the value's fingerprint."""
+        raw = value.encode(errors="surrogatepass")
+        return hmac.new(self._key, raw, hashlib.sha256).hexdigest()[:12]

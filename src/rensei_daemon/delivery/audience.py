@@ -1,0 +1,106 @@
+"""A session's audience: everybody on the credential socket who wants its values.
+
+It owns what the newest values are and the words that lead there from what a reader has.
+It knows no socket: readers wait here for news, and say here what they have been told.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import anyio
+
+from rensei_daemon.core import frames
+from rensei_daemon.core.credential import Credentials, Difference, difference
+from rensei_daemon.core.lines import ConsumerLine
+from rensei_daemon.delivery.consumer import nobody
+
+
+class Audience:
+    """The socket as one of a session's deliveries; it outlives a change of settings."""
+
+    kind = "socket"
+    after = None
+    retries = None
+
+    def __init__(
+        self, session_id: str, gid: int | None, forget: Callable[[], None]
+    ) -> None:
+        """`gid` is the group whose members alone may listen; None: whoever connects."""
+        self.on_uptake: Callable[[], None] = nobody
+        self.name = session_id
+        self.gid = gid
+        self.newest: Credentials | None = None
+        """None until the first snapshot, and again while the settings change."""
+        self.is_removed = False
+        self._forget = forget
+        self._rotated_at = datetime.now(UTC)
+        self._news = anyio.Event()
+        self._readers: dict[object, ConsumerLine] = {}
+        self._last_words: tuple[Credentials | None, Credentials, bytes] | None = None
+
+    @property
+    def consumers(self) -> tuple[ConsumerLine, ...]:
+        """Everybody who has been told something and still listens."""
+        return tuple(self._readers.values())
+
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - each reader has its own
+        """Let every reader know; slow ones hold up nobody."""
+        self.newest = credentials
+        self._rotated_at = datetime.now(UTC)
+        self._announce()
+        return True
+
+    async def withdraw(self) -> None:
+        """Say goodbye to every reader: the session is gone."""
+        self.is_removed = True
+        self._forget()
+        self._announce()
+
+    def renew(self, gid: int | None) -> None:
+        """Keep the readers while the session starts anew with other settings."""
+        self.gid = gid
+        self.newest = None
+        self._announce()
+
+    async def until_news(self, known: Credentials | None) -> Credentials | None:
+        """Wait for other values than the known ones; None when the session is removed."""
+        while not self.is_removed and (self.newest is None or self.newest is known):
+            await self._news.wait()
+        return None if self.is_removed else self.newest
+
+    def words(self, known: Credentials | None, newest: Credentials) -> bytes:
+        """Return the frame that brings a reader up to date; empty when it is.
+
+        There are no words for a name that went, so everything is said again.
+        """
+        last = self._last_words
+        if last is not None and last[0] is known and last[1] is newest:
+            return last[2]
+        words = _words(known, newest, self._rotated_at)
+        self._last_words = (known, newest, words)
+        return words
+
+    def note(self, reader: object, title: str, generation: int) -> None:
+        """Note that a reader has been told."""
+        self._readers[reader] = ConsumerLine(
+            kind=self.kind, name=title, generation=generation
+        )
+        self.on_uptake()
+
+    def leave(self, reader: object) -> None:
+        """Note that a reader has gone."""
+        if self._readers.pop(reader, None):
+            self.on_uptake()
+
+    def _announce(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+
+def _words(known: Credentials | None, newest: Credentials, at: datetime) -> bytes:
+    if known is None:
+        return frames.initial(newest.env)
+    change = difference(known, newest)
+    if change.removed:
+        return frames.initial(newest.env)
+    return frames.update(change.changed, at) if change else b""

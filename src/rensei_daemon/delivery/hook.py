@@ -1,0 +1,165 @@
+"""The hook: a program of the operator's that is run after each rotation.
+
+It is told what changed by name, never a value: those it reads from the env file or the
+credential socket. It learns nothing else of the daemon's environment.
+"""
+
+import pwd
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import geteuid
+from pathlib import Path
+
+import anyio
+import structlog
+
+from rensei_daemon.core.credential import Credentials, Difference
+from rensei_daemon.core.lines import ConsumerLine
+from rensei_daemon.core.scrub import Scrubber
+from rensei_daemon.delivery.consumer import Delivery, nobody
+from rensei_daemon.delivery.program import Ended, run_program
+from rensei_daemon.errors import DeliveryError
+
+AT_ONCE = 4
+"""Hooks that run at the same time on this host, whatever their session."""
+SECONDS = 30.0
+RETRY_SECONDS = (1.0, 5.0, 25.0)
+OUTPUT_BYTES = 64 * 1024
+
+USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRoom:
+    """What all hooks of a daemon share."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    """The daemon's own environment, of which three variables are passed on."""
+    scrub: Scrubber
+    slots: anyio.CapacityLimiter = field(
+        default_factory=lambda: anyio.CapacityLimiter(AT_ONCE)
+    )
+    seconds: float = SECONDS
+
+
+class Hook:
+    """A session's `on_rotate`."""
+
+    kind = "hook"
+    retries = RETRY_SECONDS
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        session_id: str,
+        env_file: Path | None,
+        after: Delivery | None,
+        room: HookRoom,
+    ) -> None:
+        """`after` is the delivery that writes `env_file`."""
+        self.on_uptake: Callable[[], None] = nobody
+        self.after = after
+        self._argv = argv
+        self._session_id = session_id
+        self._env_file = env_file
+        self._room = room
+        self._line = ConsumerLine(kind=self.kind, name=self.name)
+
+    @property
+    def name(self) -> str:
+        """The program."""
+        return self._argv[0]
+
+    @property
+    def consumers(self) -> tuple[ConsumerLine, ...]:
+        """The hook itself."""
+        return (self._line,)
+
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
+        """Run the program to its end; raises `DeliveryError` when it fails or hangs."""
+        async with self._room.slots:
+            started = time.monotonic()
+            ended = await self._run(self._environment(credentials.generation, difference))
+        seconds = time.monotonic() - started
+        self._tell(ended, credentials.generation, seconds)
+        if ended.exit_code is None:
+            raise self._error(f"did not end within {self._room.seconds:g} s")
+        if ended.exit_code < 0:
+            raise self._error(f"was ended by signal {-ended.exit_code}")
+        if ended.exit_code > 0:
+            raise self._error(f"ended with exit code {ended.exit_code}")
+        self._line = ConsumerLine(
+            kind=self.kind, name=self.name, generation=credentials.generation
+        )
+        self.on_uptake()
+        return True
+
+    async def withdraw(self) -> None:
+        """Do nothing: a hook holds nothing."""
+
+    async def _run(self, environment: Mapping[str, str]) -> Ended:
+        try:
+            return await run_program(
+                self._argv,
+                environment,
+                seconds=self._room.seconds,
+                keep_bytes=OUTPUT_BYTES + self._margin,
+            )
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise DeliveryError(
+                f"hook {self.name} cannot be run: {why}",
+                hint=f"look at it as the daemon's user: ls -l {self.name}",
+            ) from None
+
+    def _environment(self, generation: int, difference: Difference) -> dict[str, str]:
+        environ = self._room.environ
+        return {
+            "PATH": environ.get("PATH") or USUAL_PATH,
+            "HOME": environ.get("HOME") or _home(),
+            "LANG": environ.get("LANG") or "C.UTF-8",
+            "RENSEI_SESSION_ID": self._session_id,
+            "RENSEI_GENERATION": str(generation),
+            "RENSEI_CHANGED_NAMES": " ".join(difference.names),
+            "RENSEI_ENV_FILE": "" if self._env_file is None else str(self._env_file),
+        }
+
+    def _error(self, what: str) -> DeliveryError:
+        return DeliveryError(
+            f"hook {self.name} {what}",
+            hint=f"see what it said: rensei-daemon logs --session {self._session_id}",
+        )
+
+    def _tell(self, ended: Ended, generation: int, seconds: float) -> None:
+        _log.info(
+            "hook.ended",
+            session=self._session_id,
+            program=self.name,
+            generation=generation,
+            exit_code=ended.exit_code,
+            seconds=round(seconds, 3),
+            output=self._scrubbed(ended),
+        )
+
+    @property
+    def _margin(self) -> int:
+        # A form may have four bytes a character.
+        return 4 * self._room.scrub.longest
+
+    def _scrubbed(self, ended: Ended) -> str:
+        text = self._room.scrub(ended.output.decode(errors="replace"))
+        if not ended.is_cut:
+            return text[:OUTPUT_BYTES]
+        # The cut may have gone through a value, of which the beginning was left.
+        return text[: -self._room.scrub.longest][:OUTPUT_BYTES] + " …"
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(geteuid()).pw_dir
+    except KeyError:
+        return "/"

@@ -1,0 +1,57 @@
+"""The process at the other end of a unix socket, as the kernel saw it connect."""
+
+import os
+import pwd
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
+_PEER_GROUPS = 59  # SO_PEERGROUPS, which Python has no name for
+_LONGEST_OPTION = 1024  # bytes Python reads of one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A process, its user and every group it was in."""
+
+    pid: int
+    uid: int
+    gids: frozenset[int]
+
+    def may_have(self, gid: int | None, own_uid: int) -> bool:
+        """Whether it may have what belongs to the group `gid`; None: to whoever connects.
+
+        Root and the daemon's own user may have everything.
+        """
+        return gid is None or gid in self.gids or self.uid in (0, own_uid)
+
+    @property
+    def title(self) -> str:
+        """Name the process for people: `worker (pid 812)`."""
+        name = ""
+        with suppress(OSError):
+            name = Path(f"/proc/{self.pid}/comm").read_text(errors="replace").strip()
+        shown = "".join(c for c in name if c.isprintable())
+        return f"{shown or 'process'} (pid {self.pid})"
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Ask the kernel who connected; raises `OSError`."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(raw)
+    return Peer(pid=pid, uid=uid, gids=frozenset({gid, *_groups(connection, uid, gid)}))
+
+
+def _groups(connection: socket.socket, uid: int, gid: int) -> tuple[int, ...]:
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, _PEER_GROUPS, _LONGEST_OPTION)
+    except OSError:
+        # More groups than fit, or a kernel before 4.13: the groups the user has today.
+        try:
+            return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+        except KeyError:
+            return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)

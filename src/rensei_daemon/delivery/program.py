@@ -1,0 +1,100 @@
+"""Running somebody else's program: bounded in time and in output, and gone afterwards."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import ByteReceiveStream, Process
+
+GRACE_SECONDS = 5.0
+"""Between TERM and KILL, for a program that took too long."""
+HURRY_SECONDS = 1.0
+"""The same when the daemon itself has to go."""
+DRAIN_SECONDS = 0.5
+"""How long a pipe is read that something outside the program's group holds open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended."""
+
+    exit_code: int | None
+    """Minus the signal that ended it; None when its time was up."""
+    output: bytes
+    """What it wrote, to stdout or stderr, as far as it was kept."""
+    is_cut: bool
+    """Whether it wrote more."""
+
+
+class _Output:
+    def __init__(self, keep_bytes: int) -> None:
+        self.kept = bytearray()
+        self.is_cut = False
+        self.ended = anyio.Event()
+        self._keep_bytes = keep_bytes
+
+    async def collect(self, stream: ByteReceiveStream) -> None:
+        # Read to the end, kept or not: a program must not hang on a full pipe.
+        async for chunk in stream:
+            room = self._keep_bytes - len(self.kept)
+            self.kept += chunk[:room]
+            self.is_cut = self.is_cut or len(chunk) > room
+        self.ended.set()
+
+
+async def run_program(
+    argv: Sequence[str], env: Mapping[str, str], *, seconds: float, keep_bytes: int
+) -> Ended:
+    """Run a program with exactly this environment, without a shell.
+
+    It gets a process group of its own, no input, and the root as its directory. When its
+    time is up the group gets TERM, then KILL; what it leaves running in its group is
+    ended with it, so that nothing piles up. Raises `OSError` when it cannot start.
+    """
+    # Cancelled in the middle of its start, the program would run on without us.
+    with anyio.CancelScope(shield=True):
+        process = await anyio.open_process(
+            list(argv),
+            env=dict(env),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            umask=0o022,
+        )
+    output = _Output(keep_bytes)
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    async with process, anyio.create_task_group() as reading:
+        reading.start_soon(output.collect, process.stdout)
+        grace = HURRY_SECONDS
+        try:
+            with anyio.move_on_after(seconds) as limit:
+                await process.wait()
+            grace = GRACE_SECONDS
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end(process, grace)
+        with anyio.move_on_after(DRAIN_SECONDS):
+            await output.ended.wait()
+        reading.cancel_scope.cancel()
+    code = None if limit.cancelled_caught else process.returncode
+    return Ended(code, bytes(output.kept), output.is_cut)
+
+
+async def _end(process: Process, grace_seconds: float) -> None:
+    if process.returncode is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        with anyio.move_on_after(grace_seconds):
+            await process.wait()
+    _signal_group(process.pid, signal.SIGKILL)
+    with anyio.move_on_after(grace_seconds):  # one stuck in the kernel is left to it
+        await process.wait()
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)

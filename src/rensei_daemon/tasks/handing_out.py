@@ -1,0 +1,90 @@
+"""What a session's settings ask for: its rotation, and the deliveries behind it."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.scrub import Fingerprints, Scrubber
+from rensei_daemon.core.session import Session
+from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.delivery.hook import Hook, HookRoom
+from rensei_daemon.delivery.socket import CredentialSocket
+from rensei_daemon.disk.groups import group_id
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.tasks.outlets import Draw
+from rensei_daemon.tasks.rotation import Rotation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandingOut:
+    """What the sessions of this daemon share."""
+
+    runtime: Path
+    hooks: HookRoom
+    scrub: Scrubber
+    """Knows every value by sight."""
+    door: CredentialSocket = field(default_factory=CredentialSocket)
+    fingerprints: Fingerprints = field(
+        default_factory=lambda: Fingerprints(secrets.token_bytes(32))
+    )
+
+    @classmethod
+    def prepare(cls, runtime: Path, environ: Mapping[str, str]) -> "HandingOut":
+        """Make what can be made before anything is opened."""
+        scrub = Scrubber()
+        return cls(
+            runtime=runtime, hooks=HookRoom(environ=environ, scrub=scrub), scrub=scrub
+        )
+
+    def begin(
+        self,
+        session: SessionSettings,
+        *,
+        org_id: str | None,
+        client: PlatformClient,
+        board: Board,
+        pulse: Pulse,
+        draw: Draw,
+    ) -> Rotation:
+        """Return a session's rotation, not yet running.
+
+        Raises `SettingsError` for a group that cannot be used, and nothing has changed.
+        """
+        return Rotation(
+            Session(
+                id=session.id,
+                project_id=session.project_id or "",
+                env_name=session.env_name or "",
+                org_id=org_id or "",
+            ),
+            self._deliveries(session),
+            client=client,
+            board=board,
+            pulse=pulse,
+            draw=draw,
+            learn=self.scrub.learn,
+        )
+
+    def _deliveries(self, session: SessionSettings) -> list[Delivery]:
+        gid = group_id(session.group) if session.group else None
+        deliveries: list[Delivery] = [self.door.audience(session.id, gid)]
+        path = file = None
+        if session.env_file is not None:
+            path = self.runtime / session.env_file
+            file = EnvFile(path, mode=session.env_file_permissions, gid=gid)
+            deliveries.append(file)
+        if session.on_rotate:
+            hook = Hook(
+                session.on_rotate,
+                session_id=session.id,
+                env_file=path,
+                after=file,
+                room=self.hooks,
+            )
+            deliveries.append(hook)
+        return deliveries

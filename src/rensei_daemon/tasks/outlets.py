@@ -1,0 +1,160 @@
+"""A session's deliveries: each carries the newest generation, at its own pace.
+
+What was overtaken is never delivered; what failed is tried again. A delivery that comes
+after another (the hook after the env file) is offered a generation once the other has it.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+
+import anyio
+import structlog
+
+from rensei_daemon.core.backoff import Backoff
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.core.lines import ConsumerLine
+from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.errors import DeliveryError
+from rensei_daemon.tasks.bell import Bell
+
+RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+
+Draw = Callable[[float, float], float]
+
+
+class Outlets:
+    """All deliveries of one session."""
+
+    def __init__(
+        self, deliveries: Sequence[Delivery], session_id: str, board: Board, draw: Draw
+    ) -> None:
+        self._lanes = {d: _Lane(d, session_id, board, draw) for d in deliveries}
+        for delivery, lane in self._lanes.items():
+            if delivery.after is not None:
+                self._lanes[delivery.after].followers.append(lane)
+
+    @property
+    def names(self) -> Collection[tuple[str, str]]:
+        """Every delivery as (kind, name)."""
+        return {(delivery.kind, delivery.name) for delivery in self._lanes}
+
+    @property
+    def consumers(self) -> tuple[ConsumerLine, ...]:
+        """Everybody who is handed to."""
+        return tuple(line for delivery in self._lanes for line in delivery.consumers)
+
+    def offer(self, credentials: Credentials) -> None:
+        """Have a new generation delivered."""
+        for delivery, lane in self._lanes.items():
+            if delivery.after is None:
+                lane.offer(credentials)
+
+    async def keep(self, on_uptake: Callable[[], None]) -> None:
+        """Deliver until cancelled; `on_uptake` is called after `consumers` changed."""
+        uptake = Bell()
+        async with anyio.create_task_group() as lanes:
+            for delivery, lane in self._lanes.items():
+                delivery.on_uptake = uptake.ring
+                lanes.start_soon(lane.keep, name=f"{delivery.kind} {delivery.name}")
+            while True:
+                # A thousand uptakes at once are told once.
+                await uptake.heard()
+                on_uptake()
+
+    async def withdraw(self, kept: Collection[tuple[str, str]]) -> None:
+        """Take back what was delivered, except by deliveries that somebody carries on."""
+        for delivery in self._lanes:
+            if (delivery.kind, delivery.name) not in kept:
+                await delivery.withdraw()
+
+
+class _Lane:
+    """One delivery under way."""
+
+    def __init__(
+        self, delivery: Delivery, session_id: str, board: Board, draw: Draw
+    ) -> None:
+        self.followers: list[_Lane] = []
+        self._delivery = delivery
+        self._session_id = session_id
+        self._subject = f"{session_id}:{delivery.kind}"
+        self._board = board
+        self._draw = draw
+        self._offered = Bell()
+        self._newest = self._delivered = Credentials()
+        self._failures = 0
+        self._retry = RETRY
+        self._log = structlog.get_logger().bind(
+            session=session_id, kind=delivery.kind, to=delivery.name
+        )
+
+    def offer(self, credentials: Credentials) -> None:
+        """Have a generation delivered in place of whatever was to be."""
+        self._newest = credentials
+        self._offered.ring()
+        if (Code.DELIVERY_FAILED, self._subject) not in self._board.alarms:
+            self._board.raise_alarm(
+                Code.CONSUMER_LAGGING,
+                f"session {self._session_id}: {self._delivery.kind} "
+                f"{self._delivery.name} does not have the newest credentials",
+                hint=f"see why: rensei-daemon logs --session {self._session_id}",
+                now=datetime.now(UTC),
+                subject=self._subject,
+            )
+
+    async def keep(self) -> None:
+        """Deliver what is offered, and try again what failed; never returns."""
+        wait: float | None = None
+        while True:
+            if await self._offered.heard(within=wait):
+                self._failures = 0
+            error = await self._deliver(self._newest)
+            if error is None:
+                self._failures, self._retry, wait = 0, RETRY, None
+            else:
+                self._failures += 1
+                wait = self._next_wait()
+                self._note_failure(error, wait)
+
+    async def _deliver(self, newest: Credentials) -> DeliveryError | None:
+        change = difference(self._delivered, newest)
+        try:
+            is_news = await self._delivery.deliver(newest, change)
+        except DeliveryError as error:
+            return error
+        self._board.clear(Code.DELIVERY_FAILED, self._subject)
+        if newest is self._newest:
+            self._board.clear(Code.CONSUMER_LAGGING, self._subject)
+        self._delivered = newest
+        self._log.info(
+            "credentials.delivered", generation=newest.generation, is_news=is_news
+        )
+        if is_news:
+            for follower in self.followers:
+                follower.offer(newest)
+        return None
+
+    def _next_wait(self) -> float | None:
+        """Return the seconds until the next try; None when there is to be none."""
+        retries = self._delivery.retries
+        if retries is None:
+            wait, self._retry = self._retry.next(self._draw)
+            return wait
+        return retries[self._failures - 1] if self._failures <= len(retries) else None
+
+    def _note_failure(self, error: DeliveryError, wait: float | None) -> None:
+        is_known = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
+        log = self._log.debug if is_known else self._log.warning
+        log("delivery.failed", error=str(error), hint=error.hint, retry_in_seconds=wait)
+        if wait is not None and self._delivery.retries is not None:
+            return  # a few more tries before anybody is told
+        self._board.clear(Code.CONSUMER_LAGGING, self._subject)
+        self._board.raise_alarm(
+            Code.DELIVERY_FAILED,
+            f"session {self._session_id}: {error}",
+            hint=error.hint,
+            now=datetime.now(UTC),
+            subject=self._subject,
+        )

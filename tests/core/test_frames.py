@@ -1,0 +1,53 @@
+"""The frames of the credential socket, as bytes."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from rensei_daemon.core import frames
+from rensei_daemon.core.frames import Frame
+
+
+def test_frames_are_spelled_as_the_public_client_reads_them() -> None:
+    """One line of compact JSON each, with exactly these keys in this order."""
+    at = datetime(2026, 11, 23, 16, 0, 0, 125_000, tzinfo=UTC)
+    assert frames.hello("build") == b'{"type":"HELLO","sessionId":"build"}\n'
+    assert frames.initial({"A": "1"}) == b'{"type":"INITIAL","env":{"A":"1"}}\n'
+    assert frames.update({"A": "1"}, at) == (
+        b'{"type":"UPDATE","delta":{"A":"1"},"rotatedAt":"2026-11-23T16:00:00.125Z"}\n'
+    )
+    assert frames.bye("why") == b'{"type":"BYE","reason":"why"}\n'
+
+
+def test_the_bytes_are_ascii() -> None:
+    """A reader that decodes chunk by chunk never meets half a character."""
+    line = frames.initial({"A": "ü\u2028🦊\n"})
+    assert line.isascii()
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["env"] == {"A": "ü\u2028🦊\n"}
+
+
+@pytest.mark.parametrize(
+    ("line", "frame"),
+    [
+        (b'{"type":"INITIAL","env":{"A":"1"}}', Frame("INITIAL", {"A": "1"})),
+        (b'{"type":"UPDATE","delta":{"A":"1"}}', Frame("UPDATE", {"A": "1"})),
+        (b'{"type":"BYE"}', Frame("BYE")),
+        (b'{"type":"BYE","reason":"why"}', Frame("BYE", reason="why")),
+        (b'{"type":"INITIAL","env":{"A":1}}', None),
+        (b'{"type":"UPDATE"}', None),
+        (b'{"type":"PING"}', None),
+        (b"[]", None),
+        (b"\xff", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_a_worker_passes_over_what_it_cannot_read(line: bytes, frame: Frame | None) -> None:
+    """A frame is read whole or not at all."""
+    assert frames.read_frame(line) == frame
+
+
+def test_a_frame_does_not_print_values() -> None:
+    """The repr of a frame holds no value."""
+    assert "canary" not in repr(Frame("INITIAL", {"A": "canary"}))

@@ -1,0 +1,120 @@
+"""A credential socket that listens, and readers that speak to it byte by byte."""
+
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import anyio
+import pytest
+
+from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.delivery.audience import Audience
+from rensei_daemon.delivery.socket import CredentialSocket, Limits
+
+
+class Reader:
+    """A worker's end of the socket, in the standard library's words alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(str(path))
+        self.socket.setblocking(False)
+        self._inbox = b""
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.socket.sendall(data)
+
+    async def line(self) -> bytes:
+        """Read one line with its end; empty at the end of the conversation."""
+        while b"\n" not in self._inbox:
+            await anyio.wait_readable(self.socket)
+            try:
+                data = self.socket.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return b""
+            self._inbox += data
+        line, _, self._inbox = self._inbox.partition(b"\n")
+        return line + b"\n"
+
+    async def frame(self) -> Any:
+        """Read one frame; None at the end."""
+        line = await self.line()
+        return json.loads(line) if line else None
+
+    def close(self) -> None:
+        """Leave without a word."""
+        self.socket.close()
+
+
+class Publisher:
+    """What a rotation does to an audience."""
+
+    def __init__(self, audience: Audience) -> None:
+        self.audience = audience
+        self.credentials = Credentials()
+        self.uptake = anyio.Event()
+        audience.on_uptake = self._taken
+
+    def _taken(self) -> None:
+        self.uptake.set()
+        self.uptake = anyio.Event()
+
+    async def publish(self, **env: str) -> None:
+        """Deliver exactly these values."""
+        before, self.credentials = self.credentials, self.credentials.replaced(env)
+        await self.audience.deliver(self.credentials, difference(before, self.credentials))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds; it is asked again at every uptake."""
+        while not condition():
+            await self.uptake.wait()
+
+
+class Lab:
+    """A credential socket in a directory of its own, and whoever connects to it."""
+
+    def __init__(self, place: Path) -> None:
+        self.path = place / "credentials.sock"
+        self.readers: list[Reader] = []
+
+    @asynccontextmanager
+    async def listening(
+        self, limits: Limits | None = None, gid: int | None = None
+    ) -> AsyncIterator[CredentialSocket]:
+        """Serve the socket while the block runs, at most 15 s."""
+        door = CredentialSocket(limits or Limits())
+        with anyio.fail_after(15):
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(partial(door.serve, self.path, gid=gid))
+                yield door
+                tasks.cancel_scope.cancel()
+
+    def connect(self, said: bytes = b"") -> Reader:
+        """Connect, and say something at once."""
+        reader = Reader(self.path)
+        self.readers.append(reader)
+        reader.socket.sendall(said)
+        return reader
+
+    def publishing(self, audience: Audience) -> Publisher:
+        """Be the rotation of an audience."""
+        return Publisher(audience)
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """A directory that anybody may pass through, as in production, and a socket in it."""
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o711)
+        lab = Lab(Path(directory))
+        yield lab
+        for reader in lab.readers:
+            reader.close()

@@ -1,0 +1,101 @@
+"""The env file: whole, private, and in place before its readers look."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.errors import DeliveryError
+
+NONE = Credentials()
+
+
+def _values(number: int) -> Credentials:
+    env = {f"NAME_{index}": f"{number}" * 2000 for index in range(4)}
+    return Credentials(number, env)
+
+
+def _names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+async def test_the_file_has_its_mode_and_group_every_time(tmp_path: Path) -> None:
+    """Whatever became of them meanwhile, they are asserted with each generation."""
+    path = tmp_path / "build.env"
+    file = EnvFile(path, mode=0o440, gid=os.getegid())
+    assert await file.deliver(_values(1), difference(NONE, _values(1)))
+    path.chmod(0o666)
+    await file.deliver(_values(2), difference(_values(1), _values(2)))
+    assert stat.filemode(path.stat().st_mode) == "-r--r-----"
+    assert path.stat().st_gid == os.getegid()
+    assert file.consumers[0].generation == 2
+    assert _names(tmp_path) == ["build.env"]
+
+
+async def test_a_file_that_says_the_same_already_is_no_change(tmp_path: Path) -> None:
+    """A restarted daemon tells nobody of values they have; other values it does."""
+    path = tmp_path / "build.env"
+    await EnvFile(path, mode=0o400, gid=None).deliver(
+        _values(1), difference(NONE, _values(1))
+    )
+    (tmp_path / ".build.env.0123456789ab.tmp").write_text("left by a crash")
+    again = EnvFile(path, mode=0o440, gid=None)
+    assert not await again.deliver(_values(1), difference(NONE, _values(1)))
+    assert stat.filemode(path.stat().st_mode) == "-r--r-----"
+    assert _names(tmp_path) == ["build.env"]
+    other = EnvFile(path, mode=0o440, gid=None)
+    assert await other.deliver(_values(2), difference(NONE, _values(2)))
+
+
+async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """The error names the file, and no value."""
+    path = tmp_path / "gone" / "build.env"
+    with pytest.raises(DeliveryError, match="No such file or directory") as caught:
+        await EnvFile(path, mode=0o440, gid=None).deliver(
+            _values(1), difference(NONE, _values(1))
+        )
+    assert "1111" not in str(caught.value)
+
+
+async def test_two_hundred_readers_never_see_a_torn_file(tmp_path: Path) -> None:
+    """While generations follow one another, every look finds one of them, whole."""
+    path = tmp_path / "build.env"
+    file = EnvFile(path, mode=0o440, gid=None)
+    await file.deliver(_values(1), difference(NONE, _values(1)))
+    is_over = threading.Event()
+    looks: list[int] = []
+    torn: list[int] = []
+
+    def read() -> None:
+        count = 0
+        while not is_over.wait(0.02) or not count:
+            lines = path.read_text().splitlines()
+            if len({line.split("=")[1] for line in lines}) != 1 or len(lines) != 4:
+                torn.append(len(lines))
+            count += 1
+        looks.append(count)
+
+    readers = [threading.Thread(target=read) for _ in range(200)]
+    for reader in readers:
+        reader.start()
+    for number in range(2, 9):
+        await file.deliver(_values(number), difference(NONE, _values(number)))
+    is_over.set()
+    for reader in readers:
+        reader.join()
+    assert torn == []
+    assert len(looks) == 200
+    assert path.read_text().startswith('NAME_0="8888')
+
+
+async def test_the_file_goes_with_its_session(tmp_path: Path) -> None:
+    """Withdrawn, there is nothing left to read."""
+    file = EnvFile(tmp_path / "build.env", mode=0o440, gid=None)
+    await file.deliver(_values(1), difference(NONE, _values(1)))
+    await file.withdraw()
+    await file.withdraw()
+    assert _names(tmp_path) == []

@@ -1,0 +1,210 @@
+"""The hook, with real programs that behave and programs that do not."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from rensei_daemon.core.credential import Credentials, Difference
+from rensei_daemon.core.scrub import Scrubber
+from rensei_daemon.delivery.hook import Hook, HookRoom
+from rensei_daemon.errors import DeliveryError
+
+ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/nowhere",
+    "LANG": "C",
+    "RENSEI_API_KEY": "rsk_live_canary",
+    "SECRET": "canary",
+}
+ROTATED = Credentials(7, {"TOKEN": "tok_canary_7", "URL": "u"})
+CHANGE = Difference({"TOKEN": "tok_canary_7"}, ("GONE",))
+
+MakeHook = Callable[..., Hook]
+
+
+@pytest.fixture
+def make_hook(tmp_path: Path) -> MakeHook:
+    """A way to write a shell script and have it as a hook."""
+
+    def make(script: str, **room: Any) -> Hook:
+        number = len(list(tmp_path.glob("hook*")))
+        path = tmp_path / f"hook{number}"
+        path.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
+        path.chmod(0o755)
+        scrub = Scrubber()
+        scrub.learn(ROTATED.env.values())
+        return Hook(
+            [str(path), "an argument", "$HOME"],
+            session_id="build",
+            env_file=Path("/run/build.env"),
+            after=None,
+            room=HookRoom(environ=ENVIRON, scrub=scrub, **room),
+        )
+
+    return make
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    """What is logged."""
+    before = structlog.get_config()
+    with capture_logs() as captured:
+        yield captured
+    structlog.configure(**before)
+
+
+async def test_a_hook_is_told_names_and_nothing_of_the_daemon(
+    make_hook: MakeHook, tmp_path: Path
+) -> None:
+    """Its environment is these seven variables, its words are not read by a shell."""
+    hook = make_hook('env > env.txt; printf "%s|" "$@" > argv.txt')
+    assert hook.consumers[0].generation is None
+    assert await hook.deliver(ROTATED, CHANGE)
+    seen = dict(
+        line.split("=", 1) for line in (tmp_path / "env.txt").read_text().splitlines()
+    )
+    for own in ("PWD", "OLDPWD", "SHLVL", "_"):  # the shell's
+        seen.pop(own, None)
+    assert seen == {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nowhere",
+        "LANG": "C",
+        "RENSEI_SESSION_ID": "build",
+        "RENSEI_GENERATION": "7",
+        "RENSEI_CHANGED_NAMES": "GONE TOKEN",
+        "RENSEI_ENV_FILE": "/run/build.env",
+    }
+    assert (tmp_path / "argv.txt").read_text() == "an argument|$HOME|"
+    assert hook.consumers[0].generation == 7
+
+
+async def test_a_hook_that_fails_says_how(make_hook: MakeHook) -> None:
+    """Its exit code is in the error, its output in the log."""
+    hook = make_hook("exit 3")
+    with pytest.raises(DeliveryError, match=r"hook0 ended with exit code 3$"):
+        await hook.deliver(ROTATED, CHANGE)
+    assert hook.consumers[0].generation is None
+
+
+async def test_a_program_that_is_not_there_is_an_error_of_its_own() -> None:
+    """A typo in the configuration is told from a hook that fails."""
+    room = HookRoom(environ=ENVIRON, scrub=Scrubber())
+    hook = Hook(
+        ["/no/such/program"], session_id="build", env_file=None, after=None, room=room
+    )
+    with pytest.raises(DeliveryError, match="cannot be run: No such file or directory"):
+        await hook.deliver(ROTATED, CHANGE)
+
+
+async def test_a_hook_that_hangs_is_ended_with_its_group(
+    make_hook: MakeHook, tmp_path: Path
+) -> None:
+    """At its time TERM, which it may use to clean up, and its children go with it."""
+    hook = make_hook(
+        "trap 'echo cleaned > cleaned; exit 0' TERM\nsleep 60 3>alive &\necho here\nwait",
+        seconds=0.3,
+    )
+    reader = _fifo(tmp_path / "alive")
+    with anyio.fail_after(10), pytest.raises(DeliveryError, match="did not end within"):
+        await hook.deliver(ROTATED, CHANGE)
+    assert (tmp_path / "cleaned").read_text() == "cleaned\n"
+    await _until_closed(reader)
+
+
+async def test_a_hook_that_ignores_term_is_killed(
+    make_hook: MakeHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KILL follows TERM."""
+    monkeypatch.setattr("rensei_daemon.delivery.program.GRACE_SECONDS", 0.2)
+    hook = make_hook("trap '' TERM\nwhile :; do sleep 1; done", seconds=0.2)
+    with anyio.fail_after(10), pytest.raises(DeliveryError, match="did not end within"):
+        await hook.deliver(ROTATED, CHANGE)
+
+
+async def test_what_a_hook_leaves_behind_is_ended(
+    make_hook: MakeHook, tmp_path: Path
+) -> None:
+    """A fork that holds the output open delays nobody, and does not live on."""
+    hook = make_hook("sleep 60 3>alive &\nexit 0")
+    reader = _fifo(tmp_path / "alive")
+    with anyio.fail_after(5):
+        assert await hook.deliver(ROTATED, CHANGE)
+    await _until_closed(reader)
+
+
+async def test_a_cancelled_hook_does_not_outlive_the_daemon(
+    make_hook: MakeHook, tmp_path: Path
+) -> None:
+    """At shutdown it gets TERM at once."""
+    hook = make_hook("exec 3>alive\necho >&3\nsleep 60")
+    reader = _fifo(tmp_path / "alive")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hook.deliver, ROTATED, CHANGE)
+            await _read(reader, 1)
+            tasks.cancel_scope.cancel()
+    await _until_closed(reader)
+
+
+async def test_output_is_logged_without_values_and_within_bounds(
+    make_hook: MakeHook, logs: list[Any]
+) -> None:
+    """Stdout and stderr, values gone, 64 KiB of it however much there was."""
+    hook = make_hook(
+        "echo using tok_canary_7\necho to stderr >&2\n"
+        "head -c 65500 /dev/zero | tr '\\0' x\nyes tok_canary_7 | head -c 5000000"
+    )
+    with anyio.fail_after(10):
+        await hook.deliver(ROTATED, CHANGE)
+    (event,) = [event for event in logs if event["event"] == "hook.ended"]
+    assert event["output"].startswith("using [redacted]\nto stderr\nxxx")
+    assert len(event["output"]) <= 64 * 1024 + 2
+    assert "tok_can" not in event["output"]
+    assert event["exit_code"] == 0
+
+
+async def test_at_most_four_run_at_once(make_hook: MakeHook, tmp_path: Path) -> None:
+    """Whatever their sessions are, on one host."""
+    slots = anyio.CapacityLimiter(4)
+    hook = make_hook("echo >began\ndd bs=1 count=1 <gate >gone 2>&1", slots=slots)
+    began, gate = _fifo(tmp_path / "began", os.O_RDWR), _fifo(tmp_path / "gate", os.O_RDWR)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(hook.deliver, ROTATED, CHANGE)
+            await _read(began, 4)
+            assert slots.statistics().tasks_waiting == 2
+            os.write(gate, b"....")
+            await _read(began, 2)
+            os.write(gate, b"..")
+    os.close(began)
+    os.close(gate)
+
+
+def _fifo(path: Path, mode: int = os.O_RDONLY) -> int:
+    os.mkfifo(path)
+    return os.open(path, mode | os.O_NONBLOCK)
+
+
+async def _read(fifo: int, count: int) -> None:
+    while count:
+        await anyio.wait_readable(fifo)
+        count -= len(os.read(fifo, count))
+
+
+async def _until_closed(fifo: int) -> None:
+    """Wait until no process has the other end open any more."""
+    with anyio.fail_after(5):
+        while True:
+            try:
+                if os.read(fifo, 1) == b"":
+                    break
+            except BlockingIOError:
+                await anyio.wait_readable(fifo)
+    os.close(fifo)

@@ -1,0 +1,225 @@
+"""A session's deliveries: newest first, in order, and again when they failed."""
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.credential import Credentials, Difference
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    ConsumerLine,
+    HeartbeatLine,
+    WorkerLine,
+)
+from rensei_daemon.delivery.consumer import Delivery, nobody
+from rensei_daemon.errors import DeliveryError
+from rensei_daemon.tasks.outlets import Outlets
+
+FAILED = (Code.DELIVERY_FAILED, "build:fake")
+LAGGING = (Code.CONSUMER_LAGGING, "build:fake")
+
+
+class FakeDelivery:
+    """A delivery that notes what it is handed, and fails when told."""
+
+    def __init__(
+        self,
+        kind: str = "fake",
+        *,
+        after: Delivery | None = None,
+        retries: tuple[float, ...] | None = None,
+    ) -> None:
+        self.on_uptake: Callable[[], None] = nobody
+        self.kind = self.name = kind
+        self.after = after
+        self.retries = retries
+        self.failing = 0
+        """How many times it fails from now on."""
+        self.is_news = True
+        self.handed: list[tuple[int, tuple[str, ...]]] = []
+        """(generation, changed names) of every try."""
+        self.gate = anyio.Event()
+        self.gate.set()
+        self._tried = anyio.Event()
+
+    @property
+    def consumers(self) -> tuple[ConsumerLine, ...]:
+        done = self.handed[-1][0] if self.handed and not self.failing else None
+        return (ConsumerLine(kind=self.kind, name=self.name, generation=done),)
+
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
+        self.handed.append((credentials.generation, difference.names))
+        self._tried.set()
+        self._tried = anyio.Event()
+        await self.gate.wait()
+        if self.failing:
+            self.failing -= 1
+            raise DeliveryError("no luck", hint="try harder")
+        self.on_uptake()
+        return self.is_news
+
+    async def withdraw(self) -> None:
+        self.handed.append((-1, ()))
+
+    async def tries(self, count: int) -> None:
+        """Wait until it has been tried so often, and whatever follows has happened."""
+        while len(self.handed) < count:
+            await self._tried.wait()
+        await anyio.wait_all_tasks_blocked()
+
+
+@pytest.fixture
+def board() -> Board:
+    """A board with nothing on it."""
+    return Board(
+        version="1",
+        pid=1,
+        started_at=datetime.now(UTC),
+        config=ConfigLine(path="/c", digest="d"),
+        worker=WorkerLine(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatLine(interval_seconds=30),
+    )
+
+
+@asynccontextmanager
+async def kept(
+    board: Board, *deliveries: Delivery, draw: Callable[[float, float], float] = min
+) -> AsyncIterator[Outlets]:
+    """Keep these deliveries while the block runs, at most 5 s."""
+    outlets = Outlets(deliveries, "build", board, draw)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outlets.keep, nobody)
+            await anyio.wait_all_tasks_blocked()
+            yield outlets
+            tasks.cancel_scope.cancel()
+
+
+def generations(*values: str) -> list[Credentials]:
+    """Return the generations in which A has these values, one after the other."""
+    made = [Credentials()]
+    for value in values:
+        made.append(made[-1].replaced({"A": value}))
+    return made[1:]
+
+
+async def test_what_was_overtaken_is_never_delivered(board: Board) -> None:
+    """Two hundred generations during one delivery are followed by the newest alone."""
+    delivery = FakeDelivery()
+    delivery.gate = anyio.Event()
+    async with kept(board, delivery) as outlets:
+        rotations = generations(*(str(number) for number in range(200)))
+        outlets.offer(rotations[0])
+        await delivery.tries(1)
+        for credentials in rotations[1:]:
+            outlets.offer(credentials)
+        assert LAGGING in board.alarms
+        delivery.gate.set()
+        await delivery.tries(2)
+    assert delivery.handed == [(1, ("A",)), (200, ("A",))]
+    assert board.alarms == {}
+
+
+async def test_a_slow_delivery_holds_up_no_other(board: Board) -> None:
+    """Each has its own pace."""
+    slow, quick = FakeDelivery("slow"), FakeDelivery("quick")
+    slow.gate = anyio.Event()
+    async with kept(board, slow, quick) as outlets:
+        for number, credentials in enumerate(generations("1", "2", "3")):
+            outlets.offer(credentials)
+            await quick.tries(number + 1)
+    assert [generation for generation, _ in quick.handed] == [1, 2, 3]
+    assert [generation for generation, _ in slow.handed] == [1]
+
+
+async def test_one_comes_after_another(board: Board) -> None:
+    """The second is offered a generation when the first has it, and not before."""
+    first = FakeDelivery("first")
+    second = FakeDelivery("second", after=first)
+    first.gate = anyio.Event()
+    async with kept(board, first, second) as outlets:
+        outlets.offer(generations("1")[0])
+        await first.tries(1)
+        assert second.handed == []
+        first.gate.set()
+        await second.tries(1)
+    assert second.handed == [(1, ("A",))]
+
+
+async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:
+    """An env file that an earlier daemon wrote alike gives the hook nothing to do."""
+    first = FakeDelivery("first")
+    second = FakeDelivery("second", after=first)
+    first.is_news = False
+    async with kept(board, first, second) as outlets:
+        outlets.offer(generations("1")[0])
+        await first.tries(1)
+    assert second.handed == []
+
+
+async def test_a_failure_is_told_at_once_and_retried_for_ever(board: Board) -> None:
+    """An env file on a full disk: the condition comes, and goes when there is room."""
+    delivery = FakeDelivery()
+    delivery.failing = 5
+    async with kept(board, delivery) as outlets:
+        outlets.offer(generations("1")[0])
+        await delivery.tries(1)
+        assert board.alarms[FAILED].message == "session build: no luck"
+        assert board.alarms[FAILED].hint == "try harder"
+        await delivery.tries(6)
+    assert board.alarms == {}
+
+
+async def test_a_hook_is_tried_thrice_more_before_anybody_is_told(board: Board) -> None:
+    """After the last try there is a condition, and no more until the next rotation."""
+    delivery = FakeDelivery(retries=(0.01, 0.01, 0.01))
+    delivery.failing = 4
+    seen: list[bool] = []
+    board.on_change = lambda: seen.append(FAILED in board.alarms)
+    async with kept(board, delivery) as outlets:
+        one, two = generations("1", "2")
+        outlets.offer(one)
+        await delivery.tries(3)
+        assert FAILED not in board.alarms
+        await delivery.tries(4)
+        assert FAILED in board.alarms
+        assert LAGGING not in board.alarms
+        outlets.offer(two)
+        await delivery.tries(5)
+    assert [generation for generation, _ in delivery.handed] == [1, 1, 1, 1, 2]
+    assert board.alarms == {}
+
+
+async def test_a_new_generation_does_not_wait_for_a_retry(board: Board) -> None:
+    """The newest is tried at once, and what it changed counts from what arrived."""
+    delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
+    async with kept(board, delivery) as outlets:
+        start = Credentials().replaced({"A": "1", "B": "1"})
+        one = start.replaced({"A": "2", "B": "1"})
+        two = one.replaced({"A": "2", "B": "2"})
+        outlets.offer(start)
+        await delivery.tries(1)
+        delivery.failing = 1
+        outlets.offer(one)
+        await delivery.tries(2)
+        outlets.offer(two)
+        await delivery.tries(3)
+    assert delivery.handed[1:] == [(2, ("A",)), (3, ("A", "B"))]
+
+
+@pytest.mark.parametrize(
+    ("kept_on", "withdrawn"),
+    [((), ["one", "two"]), ([("two", "two")], ["one"])],
+)
+async def test_what_a_successor_carries_on_is_not_withdrawn(
+    board: Board, kept_on: Collection[tuple[str, str]], withdrawn: list[str]
+) -> None:
+    """A session that goes on with other settings leaves no gap where nothing changed."""
+    deliveries = [FakeDelivery("one"), FakeDelivery("two")]
+    await Outlets(deliveries, "build", board, min).withdraw(kept_on)
+    assert [d.name for d in deliveries if d.handed == [(-1, ())]] == withdrawn
