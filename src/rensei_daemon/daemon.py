@@ -18,6 +18,7 @@ import structlog
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control
+from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pulse import Pulse
@@ -41,6 +42,7 @@ from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import log_to
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http, open_http
+from rensei_daemon.record_verbs import RecordVerbs
 from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
@@ -106,7 +108,7 @@ async def run(
 class _House:
     """What lives between the first connection and the last."""
 
-    verbs: Verbs
+    routes: Routes
     heart: Heart
     reload: Callable[[], Awaitable[Reload]]
     loops: Mapping[str, Loop]
@@ -127,9 +129,7 @@ async def _live(
     async with open_http(platform.url, user_agent=agent, ca_file=platform.ca_file) as http:
         house = _assemble(locations, environ, configuration, journal, board, http, notifier)
         async with anyio.create_task_group() as tasks:
-            serve = partial(
-                serve_control, locations.control_socket, house.verbs.routes(), gid=gid
-            )
+            serve = partial(serve_control, locations.control_socket, house.routes, gid=gid)
             await tasks.start(serve, name="control API")
             for name, loop in house.loops.items():
                 tasks.start_soon(loop, name=name)
@@ -221,7 +221,9 @@ def _assemble(
     if (interval := watchdog_interval_seconds(environ)) is not None:
         loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
     verbs = Verbs(board, heart, hurry, sessions, reload_all)
-    return _House(verbs=verbs, heart=heart, reload=reload_all, loops=loops)
+    record = RecordVerbs(applier, journal.records, configuration, board, hurry)
+    routes = {**verbs.routes(), **record.routes()}
+    return _House(routes=routes, heart=heart, reload=reload_all, loops=loops)
 
 
 def _deliveries(session: SessionSettings, locations: Locations) -> list[Delivery]:
