@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import Process, UNIXDatagramSocket
 
 from rensei_daemon.control_api.client import request
+from rensei_daemon.errors import ControlError
 from rensei_daemon.local_platform.records import Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
@@ -101,7 +102,9 @@ class Host:
         if process.returncode is None:
             process.send_signal(number)
         with anyio.CancelScope(shield=True), anyio.fail_after(20):
-            return await process.wait()
+            await process.wait()
+        assert process.returncode is not None
+        return process.returncode
 
     async def status(self) -> dict[str, Any]:
         """Ask the daemon how it is."""
@@ -110,6 +113,22 @@ class Host:
             lambda: request(socket, "GET", "/v1/status", timeout_seconds=10)
         )
         return answer
+
+    async def until(
+        self, holds: Callable[[dict[str, Any]], bool], *, within: float = 20.0
+    ) -> dict[str, Any]:
+        """Ask the daemon how it is until that holds, and return what it said.
+
+        A daemon that is away is asked again: whoever waits may be about to learn of it.
+        """
+        with anyio.fail_after(within):
+            while True:
+                with suppress(ControlError):
+                    status = await self.status()
+                    if holds(status):
+                        break
+                await anyio.sleep(0.05)
+        return status
 
     async def command(
         self, *arguments: str, environ: Mapping[str, str] | None = None
