@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control
+from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pulse import Pulse
@@ -39,6 +40,7 @@ from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import log_to
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http, open_http
+from rensei_daemon.record_verbs import RecordVerbs
 from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.settings.model import Settings
@@ -67,7 +69,7 @@ from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.verbs import Verbs
 
 FAREWELL_SECONDS = 3.0
-OBEYED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -83,6 +85,10 @@ async def run(
     Raises `SettingsError`, `StateInUseError` and `StorageError` when it cannot start.
     """
     with ExitStack() as stack:
+        # From the very start: a signal nobody awaits would end the process.
+        signals = stack.enter_context(
+            anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        )
         prepare_directory(locations.state, mode=STATE_MODE)
         prepare_directory(locations.runtime, mode=RUNTIME_MODE)
         stack.enter_context(state_lock(locations.lock))
@@ -103,14 +109,14 @@ async def run(
         now = datetime.now(UTC)
         journal, set_aside = stack.enter_context(open_journal(locations.journal, now=now))
         board = open_board(configuration, journal, locations.runtime, trouble, set_aside)
-        await _live(locations, environ, configuration, journal, board, handing_out)
+        await _live(locations, environ, configuration, journal, board, handing_out, signals)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _House:
     """What lives between the first connection and the last."""
 
-    verbs: Verbs
+    routes: Routes
     heart: Heart
     sessions: Sessions
     handing_out: HandingOut
@@ -126,6 +132,7 @@ async def _live(
     journal: Journal,
     board: Board,
     handing_out: HandingOut,
+    signals: AsyncIterator[signal.Signals],
 ) -> None:
     platform = configuration.settings.platform
     notifier = Notifier.from_environ(environ)
@@ -140,12 +147,9 @@ async def _live(
             await _listen(tasks, house, locations, configuration.settings)
             for name, loop in house.loops.items():
                 tasks.start_soon(loop, name=name)
-            with anyio.open_signal_receiver(*OBEYED_SIGNALS) as signals:
-                notifier.ready()
-                _log.info(
-                    "daemon.started", version=__version__, config=str(locations.config)
-                )
-                await _obey(signals, house.reload)
+            notifier.ready()
+            _log.info("daemon.started", version=__version__, config=str(locations.config))
+            await _obey_signals(signals, house.reload)
             notifier.stopping()
             tasks.cancel_scope.cancel()
         board.stop()
@@ -158,7 +162,7 @@ async def _live(
 async def _listen(
     tasks: TaskGroup, house: _House, locations: Locations, settings: Settings
 ) -> None:
-    routes, path = house.verbs.routes(), locations.control_socket
+    routes, path = house.routes, locations.control_socket
     gid = _gid(settings.control.group)
     await tasks.start(partial(serve_control, path, routes, gid=gid), name="control API")
     path, gid = locations.credential_socket, _gid(settings.credentials.group)
@@ -243,8 +247,9 @@ def _assemble(
     if (interval := watchdog_interval_seconds(environ)) is not None:
         loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
     verbs = Verbs(board, heart, hurry, sessions, reload_all)
+    record = RecordVerbs(applier, journal.records, configuration, board, hurry)
     return _House(
-        verbs=verbs,
+        routes={**verbs.routes(), **record.routes()},
         heart=heart,
         sessions=sessions,
         handing_out=handing_out,
@@ -258,7 +263,7 @@ def _guards(configuration: Configuration) -> Guards:
     return Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
 
 
-async def _obey(
+async def _obey_signals(
     signals: AsyncIterator[signal.Signals], reload_all: Callable[[], Awaitable[Reload]]
 ) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""

@@ -182,6 +182,7 @@ class Home:
                     board,
                     environ={},
                     machine_id_file=self.state / "machine-id",
+                    learn=lambda _: None,
                 )
                 client, pulse, inbox, hurry = (
                     client_type(http, identity),

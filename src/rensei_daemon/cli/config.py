@@ -8,16 +8,21 @@ from typing import Any
 
 import click
 
+from rensei_daemon.cli.config_history import COMMANDS
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.locations import MAX_CONFIG_BYTES, Locations, locate
 
 
 @click.group("config")
 def command() -> None:
-    """Find, check and show the configuration.
+    """Find, check and show the configuration, and what became of it.
 
     Example: rensei-daemon config check
     """
+
+
+for _command in COMMANDS:
+    command.add_command(_command)
 
 
 _config = click.option(

@@ -73,19 +73,15 @@ def command(keep: bool) -> None:
     say = _Narrator(terminal)
     say.step("A platform and a daemon start, two processes on loopback")
     with open_lab() as lab:
-        say.line(f"platform at {lab.url}, heartbeats every second")
+        say.line(f"platform at {lab.url}, heartbeats every 0.3 s (30 s in a fleet)")
         say.line(f"daemon registered as {lab.status()['worker_id']} for host {HOST}")
         _change_configuration(lab, say)
         with open_worker(lab) as worker:
             _rotate(lab, worker, say)
             say.step("rensei-daemon status")
-            screen = render(
-                lab.status(),
-                width=terminal.width,
-                colour=terminal.colour,
-                now=datetime.now(UTC),
-            )
-            click.echo(screen)
+            now = datetime.now(UTC)
+            look = {"width": terminal.width, "colour": terminal.colour}
+            click.echo(render(lab.status(), now=now, **look), nl=False)
             if keep:
                 _stay(lab, say)
     seconds = time.monotonic() - started
@@ -151,10 +147,8 @@ def _rotate(lab: Lab, worker: Worker, say: _Narrator) -> None:
     lab.rotate("github")
     told_at, token = worker.next_report()
     milliseconds = (told_at - started) * 1000
-    say.line(
-        f"worker {worker.pid} holds GITHUB_TOKEN {_masked(token)}, not restarted, told "
-    )
-    say.line(f"{milliseconds:.0f} ms after the platform was asked to rotate")
+    say.line(f"worker {worker.pid} holds GITHUB_TOKEN {_masked(token)}")
+    say.line(f"told {milliseconds:.0f} ms after the platform was asked, and never restarted")
     env_file = lab.folder / "run" / "build.env"
     wait_for("the env file's turn", lambda: token in env_file.read_text())
     say.line(f"{env_file.name} holds it too, mode {env_file.stat().st_mode & 0o777:04o}")

@@ -21,7 +21,7 @@ from rensei_daemon.control_api.client import request
 from rensei_daemon.errors import ControlError, RenseiError, TransientError
 
 HOST, ORG, SESSION = "demo-host", "org_demo", "build"
-HEARTBEAT_MS = 1000
+HEARTBEAT_MS = 300
 PATIENCE_SECONDS = 10.0
 
 CONFIG = """\
@@ -94,7 +94,7 @@ class Lab:
     def outcome(self, mutation_id: str) -> str | None:
         """Return what the daemon told the platform about a mutation; None: nothing yet."""
         acks = self._client.get("/lab/state").json()["acks"]
-        found = [ack for ack in acks if ack["mutation_id"] == mutation_id]
+        found = [ack for ack in acks if ack["id"] == mutation_id]
         return (found[0]["error"] or "applied") if found else None
 
     def status(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def wait_for(what: str, look: Callable[[], _T | None]) -> _T:
 def open_lab() -> Iterator[Lab]:
     """Start a platform and a daemon on temporary paths; end them and remove every trace."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="rensei-demo-")))
+        folder = Path(stack.enter_context(_temporary_folder()))
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
         pace = ["--port", str(port), "--heartbeat-interval-ms", str(HEARTBEAT_MS)]
@@ -137,6 +137,13 @@ def open_lab() -> Iterator[Lab]:
             "the daemon's first beat", lambda: lab.status()["state"] in ("ok", "degraded")
         )
         yield lab
+
+
+def _temporary_folder() -> TemporaryDirectory[str]:
+    # In memory where there is such a place, as the daemon's runtime directory should be.
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
+    is_usable = memory.is_dir() and os.access(memory, os.W_OK)
+    return TemporaryDirectory(prefix="rensei-demo-", dir=memory if is_usable else None)
 
 
 def _furnish(url: str) -> bool:

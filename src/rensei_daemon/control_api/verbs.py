@@ -11,6 +11,25 @@ RELOAD = ("POST", "/v1/reload")
 """Answers `Reloaded`, or refuses with the file's error. Writes."""
 SYNC = ("POST", "/v1/sync")
 """Answers `Synced` once the beat and every snapshot have come or failed. Writes."""
+CHANGES = ("GET", "/v1/changes")
+"""Answers a list of `ChangeRecord`, newest first; `?limit=`. Reads."""
+CHANGE = ("GET", "/v1/changes/{number}")
+"""Answers a `ChangeDetail`; the number may be `latest`. Reads."""
+BLAME = ("GET", "/v1/blame")
+"""Answers a list of `BlameRecord`. Reads."""
+MUTATIONS = ("GET", "/v1/mutations")
+"""Answers a list of `MutationRecord`, newest first; `?limit=`. Reads."""
+MUTATION = ("GET", "/v1/mutations/{id}")
+"""Answers a `MutationDetail`. Reads."""
+ROLLBACK = ("POST", "/v1/rollback")
+"""Takes `{"change": number, "dry_run": bool}`, answers `RolledBack`. Writes."""
+
+
+class RolledBack(TypedDict):
+    """The file's text before and after a rollback."""
+
+    before: str
+    after: str
 
 
 class Reloaded(TypedDict):

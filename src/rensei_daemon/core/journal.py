@@ -131,7 +131,9 @@ class Planned:
     id: str
     """Empty: a change of ours that no mutation asked for."""
     cause: str
-    """The op."""
+    """The op, or what else brought it about."""
+    requested_by: str = ""
+    """Who asked for a change of ours; for a mutation, its own record says."""
     edits: tuple[Edit, ...] = ()
     error: str = ""
     """Not empty: it is refused, and this is why."""

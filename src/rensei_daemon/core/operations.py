@@ -113,10 +113,10 @@ def _delete_pool(mutation: PoolDeleted, tree: Tree, now: datetime) -> list[Edit]
     }
     before = look_up_table(tree, ("pool",))
     if before is None:
-        return _set(tree, ("pool",), {**told, "since": now})
+        return _set(tree, ("pool",), {**told, "since": now.replace(microsecond=0)})
     # Told again, it is still the same deletion: `since` says when we first heard.
     is_known = before.get("id") == mutation.pool_id and "since" in before
-    since = before["since"] if is_known else now
+    since = before["since"] if is_known else now.replace(microsecond=0)
     return list(differences(before, {**told, "since": since}, ("pool",)))
 
 

@@ -6,12 +6,12 @@ SQLite in the state directory. A transaction is durable when it returns (WAL, FU
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rensei_daemon.disk.atomic import storage_errors
-from rensei_daemon.errors import StorageError
+from rensei_daemon.errors import NotPermittedError, StorageError
 
 SCHEMA_VERSION = 1
 
@@ -27,6 +27,7 @@ CREATE TABLE mutations (
     received_at  TEXT NOT NULL,
     state        TEXT NOT NULL,
     error        TEXT NOT NULL DEFAULT '',
+    intended_at  TEXT NOT NULL DEFAULT '',
     decided_at   TEXT NOT NULL DEFAULT '',
     acked_at     TEXT NOT NULL DEFAULT '',
     is_suspect   INTEGER NOT NULL DEFAULT 0, -- was in flight when the daemon died
@@ -43,10 +44,12 @@ CREATE TABLE changes (
     requested_by  TEXT NOT NULL,
     at            TEXT NOT NULL,
     edits         TEXT NOT NULL,            -- JSON: [[path, before, after], ...]
+    entries       TEXT NOT NULL,            -- likewise: what it wrote, entry by entry
     digest_before TEXT NOT NULL,
     digest_after  TEXT NOT NULL,
     is_made       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX changes_by_mutation ON changes (mutation_id);
 CREATE TABLE texts (digest TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
@@ -133,6 +136,41 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def read_database(path: Path) -> Iterator[Database]:
+    """Open a database nobody else has open, to look at it; nothing in it is changed.
+
+    Raises `FileNotFoundError`, `NotPermittedError` and `StorageError`.
+    """
+    try:
+        path.stat()
+        with path.open("rb"):
+            pass
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"{path}: only root and the daemon's user may read it",
+            hint="use sudo, or ask the running daemon: systemctl start rensei-daemon",
+        ) from error
+    with database_errors(path), closing(_connected_to_read(path)) as connection:
+        yield Database(connection, path)
+
+
+def _connected_to_read(path: Path) -> sqlite3.Connection:
+    # What a crash left in the write-ahead log is read too; SQLite keeps the owner of
+    # that file when it is root's turn to make one.
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == SCHEMA_VERSION:
+        return connection
+    connection.close()
+    raise StorageError(
+        f"{path}: written by another version of rensei-daemon (schema {version})",
+        hint="use the command of the version that runs here",
+    )
 
 
 @contextmanager

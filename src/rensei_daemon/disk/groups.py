@@ -1,8 +1,9 @@
-"""Groups of this host, and whether this process may give files to them."""
+"""Users and groups of this host, and which groups this process may give files to."""
 
 import getpass
 import grp
 import os
+import pwd
 
 from rensei_daemon.errors import SettingsError
 
@@ -25,3 +26,11 @@ def group_id(name: str) -> int:
             "rensei-daemon), then restart it",
         )
     return gid
+
+
+def user_name(uid: int) -> str:
+    """Return the user's name, or the number where it has none; blocks."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -19,6 +19,7 @@ from pathlib import Path
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import dump_edits
 from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.core.history import left_by
 from rensei_daemon.core.journal import (
     OWED,
     UNDECIDED,
@@ -32,9 +33,17 @@ from rensei_daemon.core.journal import (
 )
 from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.disk.database import Database, Run, open_database
+from rensei_daemon.disk.records import Records
 
 PARAMS_KEPT = timedelta(days=30)
 TEXTS_KEPT = 50
+"""Changes whose texts, before and after, are at hand."""
+
+_DROP_OLD_TEXTS = (
+    "WITH kept AS (SELECT * FROM changes ORDER BY number DESC LIMIT ?)"
+    " DELETE FROM texts WHERE digest NOT IN"
+    " (SELECT digest_before FROM kept UNION SELECT digest_after FROM kept)"
+)
 
 
 class Journal:
@@ -42,6 +51,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.records = Records(database)
 
     # -- receiving --
 
@@ -132,16 +142,18 @@ class Journal:
                 if planned.id:
                     self._step(run, planned.id, Step.INTEND)
                     run(
-                        "UPDATE mutations SET error = ? WHERE id = ?",
-                        (planned.error, planned.id),
+                        "UPDATE mutations SET error = ?, intended_at = ? WHERE id = ?",
+                        (planned.error, _iso(now), planned.id),
                     )
                 if planned.edits:
                     self._insert_change(run, planned, before, after, now)
             if before.text != after.text:
-                run(
-                    "INSERT OR IGNORE INTO texts VALUES (?, ?)",
-                    (before.digest, before.text),
-                )
+                # The one before is there already, unless a person has edited since.
+                for text in (before, after):
+                    run(
+                        "INSERT OR IGNORE INTO texts VALUES (?, ?)",
+                        (text.digest, text.text),
+                    )
             run("INSERT OR REPLACE INTO meta VALUES ('digest_before', ?)", (before.digest,))
             run("INSERT OR REPLACE INTO meta VALUES ('digest_after', ?)", (after.digest,))
 
@@ -165,15 +177,17 @@ class Journal:
         now: datetime,
     ) -> None:
         run(
-            "INSERT INTO changes (mutation_id, cause, requested_by, at, edits,"
+            "INSERT INTO changes (mutation_id, cause, requested_by, at, edits, entries,"
             " digest_before, digest_after) VALUES (?, ?, coalesce((SELECT requested_by"
-            " FROM mutations WHERE id = ?), ''), ?, ?, ?, ?)",
+            " FROM mutations WHERE id = ?), ?), ?, ?, ?, ?, ?)",
             (
                 planned.id or None,
                 planned.cause,
                 planned.id,
+                planned.requested_by,
                 _iso(now),
                 dump_edits(planned.edits),
+                dump_edits(left_by(planned.edits, after.tree)),
                 before.digest,
                 after.digest,
             ),
@@ -199,7 +213,8 @@ class Journal:
             for mutation_id, error in self._intended(run):
                 step = Step.REJECT if error else Step.APPLY
                 self._decide(run, mutation_id, step, now, error)
-            run("UPDATE changes SET is_made = 1 WHERE is_made = 0")
+            if run("UPDATE changes SET is_made = 1 WHERE is_made = 0").rowcount:
+                run(_DROP_OLD_TEXTS, (TEXTS_KEPT,))
 
     def land(self) -> None:
         """Note that what was in flight did not kill the daemon."""
@@ -285,17 +300,12 @@ class Journal:
     # -- keeping --
 
     def prune(self, now: datetime) -> None:
-        """Forget old params and texts; outcomes stay for good, and what is owed whole."""
+        """Forget old params; outcomes stay for good, and what is owed stays whole."""
         with self._database.transaction() as run:
             run(
                 "UPDATE mutations SET params = NULL"
                 " WHERE state IN (?, ?) AND decided_at < ? AND params IS NOT NULL",
                 (State.APPLIED_ACKED, State.REJECTED_ACKED, _iso(now - PARAMS_KEPT)),
-            )
-            run(
-                "DELETE FROM texts WHERE digest NOT IN (SELECT digest_before FROM changes"
-                " ORDER BY number DESC LIMIT ?)",
-                (TEXTS_KEPT,),
             )
 
     def note_deaths(self, boot_id: str) -> None:

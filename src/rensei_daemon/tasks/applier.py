@@ -14,13 +14,16 @@ after the outcome      anything                    the outcome is sent
 =====================  ==========================  ================================
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from rensei_daemon.core.document import Document, apply_all
+from rensei_daemon.core.document import Document, apply_all, edited
+from rensei_daemon.core.edit import Edit, same
 from rensei_daemon.core.guards import Guards
+from rensei_daemon.core.history import ChangeDetail, reversal
 from rensei_daemon.core.journal import MAX_DEATHS, POISON, Planned, Recovery, recovery
 from rensei_daemon.core.mutation import (
     Mutation,
@@ -31,11 +34,14 @@ from rensei_daemon.core.mutation import (
 )
 from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.errors import MutationError, RenseiError, StorageError
+from rensei_daemon.errors import MutationError, RenseiError, StorageError, UsageError
 from rensei_daemon.settings.loading import accept
 
 TRIES_PER_EDIT = 3
 """How often a person may save at the very moment we do before we come back later."""
+
+
+PRUNE_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +55,7 @@ class Decided:
 
 
 class Applier:
-    """Applies mutations to the file on disk; every method blocks.
+    """Applies mutations to the file on disk; every method blocks, and takes its turn.
 
     `check` raises `SettingsError` for a text that cannot be used, and so not be edited.
     """
@@ -71,6 +77,8 @@ class Applier:
         self._boot_id = boot_id
         self._now = now
         self._is_settled = False
+        self._pruned_at = now()
+        self._turn = threading.Lock()
 
     def apply(
         self, delivered: Sequence[PendingMutation], *, restore_pool: bool = False
@@ -81,18 +89,58 @@ class Applier:
         content. Raises `SettingsError` when today's file cannot be edited, and
         `StorageError`; what had no outcome then still has none.
         """
-        try:
-            return self._apply(delivered, restore_pool)
-        except RenseiError:
-            with suppress(StorageError):  # the one on its way out says more
-                self._journal.land()
-            raise
+        with self._turn:
+            try:
+                return self._apply(delivered, restore_pool)
+            except RenseiError:
+                with suppress(StorageError):  # the one on its way out says more
+                    self._journal.land()
+                raise
+
+    def roll_back(
+        self, number: int, *, requested_by: str, dry_run: bool = False
+    ) -> tuple[Document, Document]:
+        """Undo one change on today's text; return the text before and after.
+
+        It is a change of its own, on record like any other. With `dry_run` it is only
+        worked out. Raises `UsageError` when there is no such change,
+        `ConflictingMutationError` when today's values are no longer what it wrote, and
+        what `apply` raises.
+        """
+        change = self._journal.records.change(number)
+        if change is None:
+            hint = "see which there are: rensei-daemon config history"
+            raise UsageError(f"there is no change {number} on record", hint=hint)
+        edits = self._journal.records.edits(number)
+        texts: list[Document] = []
+
+        def plan(before: Document, _: datetime) -> tuple[Document, list[Planned]]:
+            undone = tuple(reversal(number, edits, before.tree))
+            after = _undone(before, undone, change)
+            texts[:] = before, after
+            cause = f"rollback of change {number}"
+            return after, [
+                Planned(id="", cause=cause, edits=undone, requested_by=requested_by)
+            ]
+
+        with self._turn:
+            if not self._is_settled:
+                self.settle()
+            if dry_run:
+                before = self._file.read()
+                self._check(before)
+                plan(before, self._now())
+            else:
+                self._make(plan)
+        return texts[0], texts[1]
 
     def _apply(
         self, delivered: Sequence[PendingMutation], restore_pool: bool
     ) -> tuple[list[Decided], tuple[PendingMutation, ...]]:
         if not self._is_settled:
             self.settle()
+        elif self._now() - self._pruned_at > PRUNE_AFTER:
+            self._prune()
         conflicts = self._journal.receive(delivered, self._now())
         decided: list[Decided] = []
         for batch in self._journal.undecided():
@@ -114,8 +162,12 @@ class Applier:
             today = self._file.read().digest
             if recovery(after=after, today=today) is Recovery.RECORD:
                 self._journal.record_applied(self._now())
-        self._journal.prune(self._now())
+        self._prune()
         self._is_settled = True
+
+    def _prune(self) -> None:
+        self._pruned_at = self._now()
+        self._journal.prune(self._pruned_at)
 
     def _give_up(self, mutation: PendingMutation) -> Decided:
         self._journal.reject(mutation.id, POISON, self._now())
@@ -134,22 +186,7 @@ class Applier:
         return mutation
 
     def _apply_plan(self, requests: Sequence["_Request"]) -> list[Decided]:
-        for _ in range(TRIES_PER_EDIT - 1):
-            try:
-                return self._try_plan(requests)
-            except EditedMeanwhileError:
-                continue
-        return self._try_plan(requests)
-
-    def _try_plan(self, requests: Sequence["_Request"]) -> list[Decided]:
-        now = self._now()
-        before = self._file.read()
-        self._check(before)
-        after, plan = _plan(requests, before, now)
-        self._journal.intend(plan, before, after, now)
-        if after.text != before.text:
-            self._file.replace(before, after)
-        self._journal.record_applied(self._now())
+        plan = self._make(lambda before, now: _plan(requests, before, now))
         return [
             Decided(
                 id=planned.id,
@@ -161,6 +198,28 @@ class Applier:
             if planned.id
         ]
 
+    def _make(self, plan: "_Plan") -> list[Planned]:
+        for _ in range(TRIES_PER_EDIT - 1):
+            try:
+                return self._try(plan)
+            except EditedMeanwhileError:
+                continue
+        return self._try(plan)
+
+    def _try(self, plan: "_Plan") -> list[Planned]:
+        now = self._now()
+        before = self._file.read()
+        self._check(before)
+        after, planned = plan(before, now)
+        self._journal.intend(planned, before, after, now)
+        if after.text != before.text:
+            self._file.replace(before, after)
+        self._journal.record_applied(self._now())
+        return planned
+
+
+_Plan = Callable[[Document, datetime], tuple[Document, list[Planned]]]
+"""Works out, on today's text, the new one and what each request will come to."""
 
 _Request = tuple[PendingMutation | None, Mutation | PoolRestored | MutationError]
 """What was asked (None: by ourselves), and what it was understood as."""
@@ -186,3 +245,16 @@ def _plan(
             )
         )
     return after, plan
+
+
+def _undone(before: Document, edits: Sequence[Edit], change: ChangeDetail) -> Document:
+    """Return the text with a change undone.
+
+    Where nothing has happened since, and nothing happened with it, that is the very text
+    it was made on, with the comments it may have taken along.
+    """
+    result = edited(before, edits, accept)
+    if change["together_with"] or before.text != change["after"]:
+        return result
+    original = Document(change["before"] or "")
+    return original if same(original.tree, result.tree) else result

@@ -1,0 +1,184 @@
+"""`config history|diff|rollback|blame`: what became of the file, and who did it.
+
+The commands read; the one that changes something has the daemon do it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.printing import (
+    json_option,
+    limit_option,
+    print_json,
+    print_table,
+)
+from rensei_daemon.cli.record import edit_lines, look, show_diff
+from rensei_daemon.cli.terminal import clean
+from rensei_daemon.control_api.verbs import BLAME, CHANGE, CHANGES, ROLLBACK, RolledBack
+from rensei_daemon.core.history import (
+    BlameRecord,
+    ChangeDetail,
+    ChangeRecord,
+    blame,
+    no_change,
+    unified,
+)
+from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.disk.records import Records
+from rensei_daemon.locations import Locations
+
+ROLLBACK_SECONDS = 60.0
+
+
+@click.command("history")
+@config_option
+@limit_option
+@json_option
+def history_command(config: Path | None, limit: int, as_json: bool) -> None:
+    """List the changes made to the file by mutations and rollbacks, newest first.
+
+    Example: rensei-daemon config history -n 5
+    """
+    method, path = CHANGES
+    changes = look(
+        find(config), (method, f"{path}?limit={limit}"), lambda r: r.changes(limit)
+    )
+    if as_json:
+        print_json({"changes": changes})
+    elif changes:
+        print_table([_row(change) for change in changes])
+    else:
+        click.echo("no change is on record yet")
+
+
+def _row(change: ChangeRecord) -> list[str]:
+    edits = "; ".join(edit_lines(change["edits"]))
+    who = change["requested_by"] or "rensei-daemon"
+    mutation = change["mutation_id"] or "-"
+    number = str(change["number"])
+    return [number, change["at"], change["cause"], who, mutation, edits]
+
+
+@click.command("diff")
+@click.argument("number", type=click.IntRange(min=1), required=False)
+@config_option
+@json_option
+def diff_command(number: int | None, config: Path | None, as_json: bool) -> None:
+    """Show what change NUMBER (the newest without one) did to the file's text.
+
+    Example: rensei-daemon config diff 12
+    """
+    locations = find(config)
+    method, path = CHANGE
+    verb = (method, path.format(number=number or "latest"))
+    change = look(locations, verb, lambda records: _change(records, number))
+    name = locations.config.name
+    if as_json:
+        print_json(with_diff(change, name))
+    else:
+        click.echo(describe_change(change, name), nl=False)
+
+
+def _change(records: Records, number: int | None) -> ChangeDetail:
+    found = records.change(number)
+    if found is None:
+        raise no_change(number)
+    return found
+
+
+def with_diff(change: ChangeDetail, name: str) -> dict[str, Any]:
+    """Return a change as JSON has it: the diff in place of the two texts."""
+    shown: dict[str, Any] = dict(change)
+    before, after = shown.pop("before"), shown.pop("after")
+    known = before is not None and after is not None
+    return {**shown, "diff": unified(before, after, name=name) if known else None}
+
+
+def describe_change(change: ChangeDetail, name: str) -> str:
+    """Say who made a change, which values it changed, and how the text changed."""
+    cause = clean(change["cause"])
+    mutation = f" ({clean(change['mutation_id'])})" if change["mutation_id"] else ""
+    who = clean(change["requested_by"] or "rensei-daemon")
+    lines = [f"change {change['number']}: {cause}{mutation}, by {who}, {change['at']}"]
+    lines += [f"  {clean(line)}" for line in edit_lines(change["edits"])]
+    if change["together_with"]:
+        others = ", ".join(map(str, change["together_with"]))
+        lines.append(f"  the text below also holds what was changed with it: {others}")
+    diff = show_diff(change["before"], change["after"], name=name)
+    return "\n".join(lines) + f"\n\n{diff}"
+
+
+@click.command("rollback")
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--dry-run", is_flag=True, help="Only show what it would do.")
+@config_option
+@json_option
+def rollback_command(
+    number: int, dry_run: bool, config: Path | None, as_json: bool
+) -> None:
+    """Undo change NUMBER on today's text, through the daemon, as a change of its own.
+
+    Refused, with the difference, when today's values are no longer what it wrote.
+
+    Example: rensei-daemon config rollback 12 --dry-run
+    """
+    locations = find(config)
+    answer: RolledBack = order(
+        locations,
+        ROLLBACK,
+        {"change": number, "dry_run": dry_run},
+        timeout_seconds=ROLLBACK_SECONDS,
+    )
+    diff = unified(answer["before"], answer["after"], name=locations.config.name)
+    if as_json:
+        print_json({"change": number, "dry_run": dry_run, "diff": diff})
+        return
+    click.echo(diff, nl=False)
+    click.echo(
+        f"change {number} would be rolled back"
+        if dry_run
+        else f"change {number} is rolled back"
+    )
+
+
+@click.command("blame")
+@config_option
+@json_option
+def blame_command(config: Path | None, as_json: bool) -> None:
+    """Say who last wrote each entry of [projects], [pool] and [model_access].
+
+    Example: rensei-daemon config blame
+    """
+    locations = find(config)
+    found = look(locations, BLAME, lambda records: _blame(records, locations))
+    if as_json:
+        print_json({"entries": found})
+    elif found:
+        print_table([_blamed(entry) for entry in found])
+    else:
+        click.echo("the file has no project, pool or model-access policy")
+
+
+def _blame(records: Records, locations: Locations) -> list[BlameRecord]:
+    from rensei_daemon.settings.loading import parse
+
+    text = ConfigFile(locations.config).read().text
+    return blame(parse(text, path=locations.config), records.made())
+
+
+def _blamed(entry: BlameRecord) -> list[str]:
+    if entry["change"] is None:
+        return [entry["path"], "by hand", "", "", ""]
+    return [
+        entry["path"],
+        entry["cause"] or "",
+        entry["mutation_id"] or "-",
+        entry["requested_by"] or "rensei-daemon",
+        entry["at"] or "",
+    ]
+
+
+COMMANDS = (history_command, diff_command, rollback_command, blame_command)

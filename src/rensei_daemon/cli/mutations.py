@@ -1,0 +1,256 @@
+"""`rensei-daemon mutations`: what the platform asked of this host, and what came of it.
+
+`list` and `show` look at this host's own record; `list --remote`, `enqueue` and `cancel`
+ask the platform; `preview` asks nobody and touches nothing.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from rensei_daemon.cli.config_history import describe_change, with_diff
+from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.params import parse_params
+from rensei_daemon.cli.printing import (
+    json_option,
+    limit_option,
+    print_json,
+    print_table,
+)
+from rensei_daemon.cli.record import look
+from rensei_daemon.cli.terminal import clean
+from rensei_daemon.control_api.verbs import MUTATION, MUTATIONS
+from rensei_daemon.core.history import (
+    MutationDetail,
+    MutationRecord,
+    no_mutation,
+    unified,
+)
+from rensei_daemon.disk.records import Records
+from rensei_daemon.errors import MutationError, RenseiError, UsageError
+
+_host_option = click.option(
+    "--host", metavar="ID", help="The host's row, instead of platform.worker_host_id."
+)
+_params_argument = click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
+
+
+@click.group("mutations")
+def command() -> None:
+    """See what the platform asked of this host, and ask for more.
+
+    Example: rensei-daemon mutations list
+    """
+
+
+@command.command("list")
+@click.option("--remote", is_flag=True, help="The platform's list instead of our record.")
+@_host_option
+@limit_option
+@config_option
+@json_option
+def list_command(
+    remote: bool, host: str | None, limit: int, config: Path | None, as_json: bool
+) -> None:
+    """List the mutations that came to this host, newest first.
+
+    Example: rensei-daemon mutations list --json
+    """
+    if remote:
+        _list_remote(host, limit, config, as_json)
+        return
+    if host:
+        raise UsageError("--host goes with --remote: the record here is this host's own")
+    method, path = MUTATIONS
+    found = look(
+        find(config), (method, f"{path}?limit={limit}"), lambda r: r.mutations(limit)
+    )
+    if as_json:
+        print_json({"mutations": found})
+    elif found:
+        print_table([_row(mutation) for mutation in found])
+    else:
+        click.echo("no mutation has come here yet")
+
+
+def _row(mutation: MutationRecord) -> list[str]:
+    acked = "" if mutation["acked_at"] else ", not acknowledged yet"
+    stands = f"{mutation['outcome']}{acked}" if mutation["outcome"] else "waiting"
+    who, at = mutation["requested_by"] or "-", mutation["received_at"]
+    return [mutation["id"], mutation["op"], stands, who, at, mutation["error"] or ""]
+
+
+def _list_remote(host: str | None, limit: int, config: Path | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from rensei_daemon.cli.operator import asker
+
+    asking = asker(config)
+    wanted = asking.host(host)
+    most = min(limit, 500)  # the platform's own limit
+    found = asking.ask(lambda platform: platform.list_mutations(wanted, limit=most))
+    if as_json:
+        print_json({"mutations": [asdict(mutation) for mutation in found]})
+    elif found:
+        print_table([[m.id, m.op, m.status, m.requested_by, m.created_at] for m in found])
+    else:
+        click.echo(f"the platform has no mutation for {clean(wanted)}")
+
+
+@command.command("show")
+@click.argument("mutation_id", metavar="ID")
+@config_option
+@json_option
+def show_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
+    """Show the whole life of one mutation, and what it did to the file.
+
+    Example: rensei-daemon mutations show dmut_1
+    """
+    from urllib.parse import quote
+
+    locations = find(config)
+    method, path = MUTATION
+    verb = (method, path.format(id=quote(mutation_id, safe="")))
+    found = look(locations, verb, lambda records: _mutation(records, mutation_id))
+    change, name = found["change"], locations.config.name
+    if as_json:
+        detail = with_diff(change, name) if change else None
+        print_json({"mutation": found["mutation"], "change": detail})
+        return
+    rows = [[label, clean(value)] for label, value in _life(found["mutation"])]
+    click.echo("".join(f"{label:<10} {value}\n" for label, value in rows), nl=False)
+    if change:
+        click.echo(f"\n{describe_change(change, name)}", nl=False)
+
+
+def _mutation(records: Records, mutation_id: str) -> MutationDetail:
+    found = records.mutation(mutation_id)
+    if found is None:
+        raise no_mutation(mutation_id)
+    return found
+
+
+def _life(mutation: MutationRecord) -> list[tuple[str, str]]:
+    params = mutation["params"]
+    told = "(forgotten)" if params is None else json.dumps(params, ensure_ascii=False)
+    who = mutation["requested_by"] or "(unknown)"
+    life = [
+        ("mutation", mutation["id"]),
+        ("op", mutation["op"]),
+        ("params", told),
+        ("requested", f"{mutation['requested_at'] or '(unknown)'} by {who}"),
+        ("received", mutation["received_at"]),
+    ]
+    if mutation["intended_at"]:
+        life.append(("intended", mutation["intended_at"]))
+    if mutation["outcome"] == "failed":
+        life.append(("failed", f"{mutation['decided_at']}: {mutation['error']}"))
+    elif mutation["outcome"]:
+        nothing = "" if mutation["change"] else ": all of it held already"
+        life.append(("applied", f"{mutation['decided_at']}{nothing}"))
+    life.append(("acked", mutation["acked_at"] or "not yet"))
+    if mutation["came_again_changed"]:
+        life.append(("conflict", "it came again with other content, and was not obeyed"))
+    return life
+
+
+@command.command("preview")
+@click.argument("op")
+@_params_argument
+@config_option
+@json_option
+def preview_command(
+    op: str, params: tuple[str, ...], config: Path | None, as_json: bool
+) -> int:
+    """Show what a mutation would do to today's file, or why it would fail (exit 1).
+
+    Nothing is touched and nobody asked. KEY=text, KEY:=json or KEY=@file.
+
+    Example: rensei-daemon mutations preview project.remove id=proj_a
+    """
+    from rensei_daemon.cli.preview import preview
+
+    locations = find(config)
+    given = parse_params(params, _read_file)
+    try:
+        before, after = preview(locations.config, op, given, now=datetime.now(UTC))
+    except MutationError as error:
+        if as_json:
+            print_json({"op": op, "outcome": "failed", "error": str(error), "diff": None})
+            return 1
+        raise
+    diff = unified(before.text, after.text, name=locations.config.name)
+    if as_json:
+        print_json({"op": op, "outcome": "applied", "error": None, "diff": diff})
+    else:
+        click.echo(diff or "nothing would change: all of it holds already\n", nl=False)
+    return 0
+
+
+@command.command("enqueue")
+@click.argument("op")
+@_params_argument
+@_host_option
+@config_option
+@json_option
+def enqueue_command(
+    op: str,
+    params: tuple[str, ...],
+    host: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Ask the platform for a mutation of a host; an admin or owner of it may.
+
+    KEY=text, KEY:=json or KEY=@file.
+
+    Example: rensei-daemon mutations enqueue project.remove id=proj_a
+    """
+    from dataclasses import asdict
+
+    from rensei_daemon.cli.operator import asker
+
+    given = parse_params(params, _read_file)
+    asking = asker(config)
+    wanted = asking.host(host)
+    made = asking.ask(lambda platform: platform.enqueue_mutation(wanted, op, given))
+    if as_json:
+        print_json({"mutation": asdict(made)})
+    else:
+        click.echo(f"{clean(made.id)}: {clean(made.op)} is {clean(made.status)}")
+
+
+@command.command("cancel")
+@click.argument("mutation_id", metavar="ID")
+@config_option
+@json_option
+def cancel_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
+    """Take a mutation back that no host has picked up yet.
+
+    Example: rensei-daemon mutations cancel dmut_1
+    """
+    from rensei_daemon.cli.operator import asker
+
+    try:
+        asker(config).ask(lambda platform: platform.cancel_mutation(mutation_id))
+    except RenseiError as error:
+        if "already_delivered" in str(error):
+            error.hint = "a host has it: undo it with the inverse op"
+        raise
+    if as_json:
+        print_json({"id": mutation_id, "cancelled": True})
+    else:
+        click.echo(f"{clean(mutation_id)} is cancelled")
+
+
+def _read_file(name: str) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return raw.decode()
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8") from error

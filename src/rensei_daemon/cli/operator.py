@@ -1,0 +1,85 @@
+"""Asking the platform as a person: the key, the host, and refusals in exit codes.
+
+The key is found where the daemon finds its own, and never stands in an argument.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from rensei_daemon import __version__
+from rensei_daemon.cli.control import find
+from rensei_daemon.disk.api_key import read_api_key
+from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.errors import (
+    NotPermittedError,
+    RefusedError,
+    RenseiError,
+    UsageError,
+)
+from rensei_daemon.locations import Locations
+from rensei_daemon.platform_api.http import open_http
+from rensei_daemon.platform_api.operator import OperatorClient
+from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.model import Settings
+
+_T = TypeVar("_T")
+
+Question = Callable[[OperatorClient], Awaitable[_T]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whoever asks from this host: its files and settings."""
+
+    locations: Locations
+    settings: Settings
+
+    def host(self, named: str | None) -> str:
+        """Return the host's row on the platform; raises UsageError when nobody says."""
+        host = named or self.settings.platform.worker_host_id
+        if not host:
+            raise UsageError(
+                "which host? The platform knows it by an id of its own",
+                hint="name it with --host, or once and for all: platform.worker_host_id",
+            )
+        return host
+
+    def ask(self, question: Question[_T]) -> _T:
+        """Ask the platform with this host's API key.
+
+        Raises SettingsError without a key, NotPermittedError and UnauthorizedError (77)
+        when the key does not allow it, TransientError (69) when the platform cannot be
+        reached, and a plain RenseiError (1) for another refusal.
+        """
+        platform = self.settings.platform
+        key = read_api_key(environ=os.environ, api_key_file=platform.api_key_file).secret
+        try:
+            return anyio.run(self._ask, key, question)
+        except RefusedError as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                hint = "the key's owner must be an admin or owner of this organisation"
+                raise NotPermittedError(str(error), hint=hint) from error
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            raise RenseiError(str(error), hint=error.hint) from error
+
+    async def _ask(self, key: str, question: Question[_T]) -> _T:
+        platform = self.settings.platform
+        agent = f"rensei-daemon/{__version__}"
+        async with open_http(
+            platform.url, user_agent=agent, ca_file=platform.ca_file
+        ) as http:
+            return await question(OperatorClient(http, key))
+
+
+def asker(config: Path | None) -> Asker:
+    """Read the settings an operator's question needs; raises SettingsError."""
+    locations = find(config)
+    text = ConfigFile(locations.config).read().text
+    return Asker(locations, load(text, path=locations.config, environ=os.environ))

@@ -1,0 +1,31 @@
+"""Lists and records on standard output: columns for people, tabs and JSON for scripts."""
+
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from rensei_daemon.cli.terminal import clean, columns, measure
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+limit_option = click.option(
+    "-n", "limit", type=click.IntRange(1, 5000), default=20, help="How many; 20 by default."
+)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for scripts."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """Print rows: in columns on a terminal, else with tabs between the cells."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    terminal = measure(sys.stdout, os.environ)
+    if terminal.is_tty:
+        lines = columns(cells, 10_000)  # a long line wraps; what is cut cannot be copied
+    else:
+        lines = ["\t".join(row).rstrip("\t") for row in cells]
+    click.echo("\n".join(lines))

@@ -1,0 +1,247 @@
+"""The record of what became of the file, and what can be told and undone from it.
+
+A change is what one mutation (or one rollback, or the daemon itself) did to the file.
+This file knows what a record says, whose an entry is, and which edits undo a change; it
+does not know where records are kept.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypedDict
+
+from rensei_daemon.core.edit import (
+    ABSENT,
+    Edit,
+    Path,
+    apply_edits,
+    look_up,
+    same,
+    thawed,
+)
+from rensei_daemon.core.inline import render, render_key
+from rensei_daemon.errors import ConflictingMutationError, UsageError
+
+
+class EditRecord(TypedDict):
+    """One place of the file."""
+
+    path: str
+    """As TOML spells a dotted key."""
+    before: Any
+    """None: nothing stood there."""
+    after: Any
+
+
+class ChangeRecord(TypedDict):
+    """One change of the file, as `config history` shows it."""
+
+    number: int
+    at: str
+    cause: str
+    """The op, `rollback of change N`, or what the daemon did by itself."""
+    mutation_id: str | None
+    requested_by: str
+    edits: list[EditRecord]
+    text_kept: bool
+    """Whether the texts before and after are still at hand."""
+
+
+class ChangeDetail(ChangeRecord):
+    """One change with the texts it stands between."""
+
+    together_with: list[int]
+    """The changes made by the same replacement of the file."""
+    before: str | None
+    after: str | None
+
+
+class MutationRecord(TypedDict):
+    """The life of one mutation; what has not happened is None."""
+
+    id: str
+    op: str
+    params: Any
+    """None once forgotten, which is a month after the outcome was acknowledged."""
+    state: str
+    outcome: str | None
+    """`applied` or `failed`."""
+    error: str | None
+    requested_by: str
+    requested_at: str
+    received_at: str
+    intended_at: str | None
+    decided_at: str | None
+    acked_at: str | None
+    came_again_changed: bool
+    change: int | None
+    """The change it made; None when everything it asked for already held."""
+
+
+class MutationDetail(TypedDict):
+    """One mutation and what it did to the file."""
+
+    mutation: MutationRecord
+    change: ChangeDetail | None
+
+
+class BlameRecord(TypedDict):
+    """Who last wrote one entry; all but the path are None when it was a person."""
+
+    path: str
+    change: int | None
+    cause: str | None
+    mutation_id: str | None
+    requested_by: str | None
+    at: str | None
+
+
+class Made(TypedDict):
+    """A change as far as blame needs it."""
+
+    record: ChangeRecord
+    left: list[Edit]
+    """The entries it wrote, whole, as it left them (`after`)."""
+
+
+def entries(tree: Mapping[str, Any]) -> dict[Path, Any]:
+    """Return what a mutation can write, entry by entry: projects, the pool, policies."""
+    found: dict[Path, Any] = {}
+    for project, entry in _table(tree, "projects").items():
+        found["projects", project] = entry
+    if "pool" in tree:
+        found["pool",] = tree["pool"]
+    access = _table(tree, "model_access")
+    if "default" in access:
+        found["model_access", "default"] = access["default"]
+    for workload, policy in _table(access, "workloads").items():
+        found["model_access", "workloads", workload] = policy
+    return found
+
+
+def _table(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = tree.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def left_by(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
+    """Return the entries that these edits wrote, as they stand in the tree after them."""
+    written: dict[Path, None] = {}
+    for edit in edits:
+        for value in (edit.before, edit.after):
+            branch: dict[str, Any] = {}
+            apply_edits(branch, [Edit(edit.path, ABSENT, value)])
+            written |= dict.fromkeys(entries(branch))
+    return tuple(Edit(path, ABSENT, look_up(tree, path)) for path in written)
+
+
+def blame(tree: Mapping[str, Any], newest_first: Iterable[Made]) -> list[BlameRecord]:
+    """Say of every entry of today's file which change last wrote it.
+
+    By hand is what no change wrote, and what no longer is as the last change left it.
+    """
+    found = entries(tree)
+    writers: dict[Path, ChangeRecord | None] = {}
+    for made in newest_first:
+        for left in made["left"]:
+            if left.path in found and left.path not in writers:
+                is_as_left = same(found[left.path], left.after)
+                writers[left.path] = made["record"] if is_as_left else None
+        if len(writers) == len(found):
+            break
+    return [_blamed(path, writers.get(path)) for path in found]
+
+
+def _blamed(path: Path, writer: ChangeRecord | None) -> BlameRecord:
+    return BlameRecord(
+        path=render_key(path),
+        change=writer["number"] if writer else None,
+        cause=writer["cause"] if writer else None,
+        mutation_id=writer["mutation_id"] if writer else None,
+        requested_by=writer["requested_by"] if writer else None,
+        at=writer["at"] if writer else None,
+    )
+
+
+def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> list[Edit]:
+    """Return the edits that undo a change in today's values.
+
+    Raises `ConflictingMutationError`, with the difference, where today's values are no
+    longer what the change wrote.
+    """
+    today = thawed(tree)
+    undone: list[Edit] = []
+    differing: list[str] = []
+    for edit in reversed(edits):
+        value = look_up(today, edit.path)
+        if same(value, edit.after):
+            apply_edits(today, [edit.reversed])
+            undone.append(edit.reversed)
+        else:
+            differing.append(
+                f"{render_key(edit.path)}: change {number} left {_told(edit.after)}, "
+                f"today it is {_told(value)}"
+            )
+    if differing:
+        raise ConflictingMutationError(
+            f"change {number} cannot be rolled back, the file has moved on since\n  "
+            + "\n  ".join(reversed(differing)),
+            hint="edit the file by hand, or roll back the later changes first",
+        )
+    return undone
+
+
+def _told(value: Any) -> str:
+    return "absent" if value is ABSENT else render(value)
+
+
+def edit_records(edits: Sequence[Edit]) -> list[EditRecord]:
+    """Spell edits for people and scripts."""
+    return [
+        EditRecord(
+            path=render_key(edit.path), before=_json(edit.before), after=_json(edit.after)
+        )
+        for edit in edits
+    ]
+
+
+def _json(value: Any) -> Any:
+    if value is ABSENT:
+        return None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    return value
+
+
+def unified(before: str, after: str, *, name: str) -> str:
+    """Return the unified diff of two texts of the file; empty when they are equal."""
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        f"{name} (before)",
+        f"{name} (after)",
+    )
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        for line in lines
+    )
+
+
+def no_change(number: int | None) -> UsageError:
+    """Say that a change is not on record."""
+    if number is None:
+        return UsageError("no change is on record yet")
+    hint = "see which there are: rensei-daemon config history"
+    return UsageError(f"there is no change {number} on record", hint=hint)
+
+
+def no_mutation(mutation_id: str) -> UsageError:
+    """Say that a mutation is not on record."""
+    return UsageError(
+        f"there is no mutation {mutation_id} on record here",
+        hint="see which there are: rensei-daemon mutations list",
+    )

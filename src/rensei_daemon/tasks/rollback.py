@@ -1,0 +1,39 @@
+"""Undoing one change of the file, because an operator on this host asked for it."""
+
+from functools import partial
+
+import anyio.to_thread
+import structlog
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.document import Document
+from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.configuration import Configuration
+
+_log = structlog.get_logger()
+
+
+async def roll_back(
+    number: int,
+    applier: Applier,
+    configuration: Configuration,
+    board: Board,
+    *,
+    requested_by: str,
+    dry_run: bool,
+    beat: Bell,
+) -> tuple[Document, Document]:
+    """Undo a change, put the result in force, and return the text before and after.
+
+    `beat` is rung, since the platform is to hear of it. Raises what
+    `Applier.roll_back` does.
+    """
+    undo = partial(applier.roll_back, number, requested_by=requested_by, dry_run=dry_run)
+    before, after = await anyio.to_thread.run_sync(undo)
+    if not dry_run:
+        _log.info("config.rolled_back", change=number, requested_by=requested_by)
+        configuration.adopt(after, configuration.check(after), board)
+        beat.ring()
+        await anyio.to_thread.run_sync(configuration.keep_last_good)
+    return before, after

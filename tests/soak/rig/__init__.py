@@ -1,0 +1,1 @@
+"""A host and its platform, to be treated badly."""

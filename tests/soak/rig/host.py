@@ -1,0 +1,194 @@
+"""One worker host in a directory of its own, with a real daemon and a real platform.
+
+The daemon is a process of its own, so that it can be killed; the platform lives in the
+caller's event loop, so that what it was told can be looked at.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import Process, UNIXDatagramSocket
+
+from rensei_daemon.control_api.client import request
+from rensei_daemon.errors import ControlError
+from rensei_daemon.local_platform.records import Mutation
+from rensei_daemon.local_platform.running import RunningPlatform, running
+from rensei_daemon.local_platform.settings import PlatformSettings
+
+ORG, NAME = "org_acme", "soak-1"
+
+HEAD = """\
+# the head: the daemon has no business here
+[platform]
+url = "{url}"
+org_id = "{org}"
+[machine]
+name = "{name}"
+[paths]
+state = "{state}"
+runtime = "{runtime}"
+"""
+
+
+class DiedError(Exception):
+    """The daemon ended before it was ready."""
+
+
+@dataclass
+class Host:
+    """The files of one host, and the daemon that lives by them."""
+
+    directory: Path
+    platform: RunningPlatform
+    key: str
+    state: Path = field(init=False)
+    config: Path = field(init=False)
+    environ: dict[str, str] = field(default_factory=dict)
+    process: Process | None = None
+
+    def __post_init__(self) -> None:
+        """Lay out the directories."""
+        self.state = self.directory / "state"
+        self.runtime = self.directory / "run"
+        self.config = self.directory / "etc" / "config.toml"
+        for directory in (self.state, self.runtime, self.config.parent):
+            directory.mkdir(exist_ok=True)
+
+    def head(self) -> str:
+        """Return the part of the file that no mutation touches."""
+        return HEAD.format(
+            url=self.platform.url,
+            org=ORG,
+            name=NAME,
+            state=self.state,
+            runtime=self.runtime,
+        )
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment of the daemon and of commands."""
+        own = {"RENSEI_API_KEY": self.key, "PATH": os.environ["PATH"], **self.environ}
+        return {**own, "RENSEI_DAEMON_CONFIG": str(self.config), "TZ": "UTC"}
+
+    async def start(self, *, within: float = 20.0) -> int:
+        """Start the daemon and return its pid once it is ready; raises `DiedError`."""
+        notices = self.runtime / "notify.sock"
+        notices.unlink(missing_ok=True)
+        async with await anyio.create_unix_datagram_socket(local_path=notices) as heard:
+            with (self.directory / "stderr").open("ab") as stderr:
+                self.process = await anyio.open_process(
+                    [sys.executable, "-m", "rensei_daemon", "run"],
+                    env={**self.variables(), "NOTIFY_SOCKET": str(notices)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                )
+            is_ready = await _is_ready(self.process, heard, within)
+        if not is_ready:
+            raise DiedError((self.directory / "stderr").read_text()[-2000:])
+        return self.process.pid
+
+    async def end(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """End the daemon, and return what `wait` says of it."""
+        assert self.process is not None
+        process, self.process = self.process, None
+        if process.returncode is None:
+            process.send_signal(number)
+        with anyio.CancelScope(shield=True), anyio.fail_after(20):
+            await process.wait()
+        assert process.returncode is not None
+        return process.returncode
+
+    async def status(self) -> dict[str, Any]:
+        """Ask the daemon how it is."""
+        socket = self.runtime / "control.sock"
+        answer: dict[str, Any] = await anyio.to_thread.run_sync(
+            lambda: request(socket, "GET", "/v1/status", timeout_seconds=10)
+        )
+        return answer
+
+    async def until(
+        self, holds: Callable[[dict[str, Any]], bool], *, within: float = 20.0
+    ) -> dict[str, Any]:
+        """Ask the daemon how it is until that holds, and return what it said.
+
+        A daemon that is away is asked again: whoever waits may be about to learn of it.
+        """
+        with anyio.fail_after(within):
+            while True:
+                with suppress(ControlError):
+                    status = await self.status()
+                    if holds(status):
+                        break
+                await anyio.sleep(0.05)
+        return status
+
+    async def command(
+        self, *arguments: str, environ: Mapping[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        """Run a command of ours; return its exit code and both outputs."""
+        done = await anyio.run_process(
+            [sys.executable, "-m", "rensei_daemon", *arguments],
+            env={**self.variables(), **(environ or {})},
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    async def settled(
+        self, mutations: Sequence[Mutation], *, within: float = 20.0
+    ) -> list[Mutation]:
+        """Wait until the platform has an outcome of each, and return them as they are."""
+        ids = [mutation.id for mutation in mutations]
+        with anyio.fail_after(within):
+            await self.platform.until(
+                lambda s: all(s.tables.mutations[i].acked_at is not None for i in ids)
+            )
+        return [self.platform.state.tables.mutations[i] for i in ids]
+
+    def enqueue(self, op: str, **params: Any) -> Mutation:
+        """Ask this host for a change."""
+        return self.platform.state.enqueue(NAME, op, params, requested_by="ada")
+
+
+async def _is_ready(process: Process, heard: UNIXDatagramSocket, within: float) -> bool:
+    """Wait for the daemon to say so, or to die."""
+    is_ready = False
+    async with anyio.create_task_group() as watching:
+        watching.start_soon(_cancel_at_death, process, watching.cancel_scope)
+        with anyio.fail_after(within):
+            while b"READY=1" not in await heard.receive():
+                pass
+        is_ready = True
+        watching.cancel_scope.cancel()
+    return is_ready
+
+
+async def _cancel_at_death(process: Process, scope: anyio.CancelScope) -> None:
+    await process.wait()
+    scope.cancel()
+
+
+@asynccontextmanager
+async def open_host(
+    directory: Path, *, beat_ms: int = 50, body: str = "[projects]\n"
+) -> AsyncIterator[Host]:
+    """Serve a platform with one tenant and lay out a host of its; nothing runs yet."""
+    settings = PlatformSettings(heartbeat_interval_ms=beat_ms)
+    async with running(settings) as platform:
+        platform.state.add_org("acme", id=ORG)
+        key = platform.state.add_key(ORG, "admin", owner="ada")
+        platform.state.add_host(ORG, NAME)
+        host = Host(directory, platform, key)
+        host.config.write_text(host.head() + body)
+        try:
+            yield host
+        finally:
+            if host.process is not None:
+                await host.end()
