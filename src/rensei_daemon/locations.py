@@ -111,7 +111,7 @@ def locate(
     No file needs to exist, and none that cannot be read is an error.
     """
     system_config = root / "etc" / _NAME / "config.toml"
-    user_config = _xdg(environ, "XDG_CONFIG_HOME", ".config") / _NAME / "config.toml"
+    user_config = user_config_home(environ) / _NAME / "config.toml"
     chosen = _choose_config(environ, uid, config, system_config, user_config)
     paths = _read_paths(chosen)
     system = uid == 0 or chosen.is_relative_to(root / "etc")
@@ -128,6 +128,11 @@ def locate(
         or runtime,
         unit_scope=scopes.get(chosen),
     )
+
+
+def user_config_home(environ: Mapping[str, str]) -> Path:
+    """Return the directory that a user's own configuration is in."""
+    return _xdg(environ, "XDG_CONFIG_HOME", ".config")
 
 
 def _choose_config(

@@ -16,7 +16,18 @@ import click
 from rensei_daemon import __version__
 from rensei_daemon.errors import RenseiError, UsageError
 
-COMMANDS = ("run", "status", "logs", "reload", "sync", "config", "platform", "demo")
+COMMANDS = (
+    "run",
+    "status",
+    "logs",
+    "reload",
+    "sync",
+    "config",
+    "platform",
+    "demo",
+    "install",
+    "uninstall",
+)
 """Every command, in the order `--help` shows them; each is `command` in its module."""
 
 PROGRAM = "rensei-daemon"
