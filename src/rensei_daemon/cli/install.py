@@ -62,7 +62,6 @@ def command(user: bool, root: Path, dry_run: bool) -> None:
     """
     places = chosen_places(user, root, dry_run)
     program = this_program()
-    is_update = places.unit.exists()
     perform(install_steps(places, program), dry_run=dry_run)
     hidden = None if user or root != SYSTEM else out_of_reach(program)
     if hidden is not None:
@@ -74,7 +73,7 @@ def command(user: bool, root: Path, dry_run: bool) -> None:
             err=True,
         )
     click.echo("\nnext:")
-    for line in next_commands(places, program, is_update=is_update):
+    for line in next_commands(places, program):
         click.echo(f"  {line}")
 
 
@@ -124,19 +123,24 @@ def tell_manager(places: Places) -> list[Step]:
     return [RunProgram((*places.systemctl, "daemon-reload"))]
 
 
-def next_commands(places: Places, program: Path, *, is_update: bool) -> Iterator[str]:
+def next_commands(places: Places, program: Path) -> Iterator[str]:
     """Yield the commands that lead from here to a daemon that works."""
     manager = " ".join(places.systemctl)
     name = NAME if shutil.which(NAME) == str(program) else str(program)
-    if is_update:
+    config = f" --config {places.config}" if places.host is None else ""
+    if places.is_enabled():
         yield f"{manager} restart {NAME}"
-    else:
-        if not places.key.exists():
-            yield f"install -m 0600 /dev/stdin {places.key}    # the API key, then Ctrl-D"
-        yield f"${{EDITOR:-vi}} {places.config}"
-        yield f"{name} config check {places.config}"
-        yield f"{manager} enable --now {NAME}"
-    yield f"{name} status" + (f" --config {places.config}" if places.host is None else "")
+        yield f"{name} status{config}"
+        return
+    if not places.has_key():
+        yield f"install -m 0600 /dev/stdin {places.key}    # the API key, then Ctrl-D"
+    yield f"${{EDITOR:-vi}} {places.config}"
+    yield f"{name} config check {places.config}"
+    if places.root != SYSTEM:
+        yield f"{manager} enable {NAME}"
+        return
+    yield f"{manager} enable --now {NAME}"
+    yield f"{name} status{config}"
 
 
 def _host_steps(root: Path, host: HostPlaces) -> list[Step]:

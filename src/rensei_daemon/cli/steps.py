@@ -112,7 +112,7 @@ class RemoveFile:
 
     def plan(self) -> str:
         """Tell whether there is one."""
-        return f"{'remove' if _exists(self.path) else 'miss'} {self.path}"
+        return f"{'remove' if _exists(self.path) else 'find no'} {self.path}"
 
     def carry_out(self) -> str:
         """Remove it, if it is there."""
@@ -120,7 +120,7 @@ class RemoveFile:
             try:
                 self.path.unlink()
             except FileNotFoundError:
-                return f"missed {self.path}"
+                return f"found no {self.path}"
         return f"removed {self.path}"
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,22 @@ class Places:
 
     @property
     def systemctl(self) -> tuple[str, ...]:
-        """The words that reach the service manager."""
-        return ("systemctl", "--user") if self.host is None else ("systemctl",)
+        """The words that reach the service manager, or the units of an image."""
+        if self.host is None:
+            return ("systemctl", "--user")
+        return (
+            ("systemctl",) if self.root == SYSTEM else ("systemctl", f"--root={self.root}")
+        )
+
+    def is_enabled(self) -> bool:
+        """Tell whether the service starts with the host or with its user."""
+        return any(self.unit.parent.glob(f"*.wants/{self.unit.name}"))
+
+    def has_key(self) -> bool:
+        """Tell whether an API key is in its place, as far as we may look."""
+        with suppress(PermissionError):
+            return self.key.exists()
+        return False
 
     def is_manager_there(self, environ: Mapping[str, str]) -> bool:
         """Tell whether the service manager these places belong to is running."""
