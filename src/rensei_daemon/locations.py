@@ -118,7 +118,7 @@ def locate(
     if system:
         state, runtime = root / "var/lib" / _NAME, root / "run" / _NAME
     else:
-        state = _xdg(environ, "XDG_STATE_HOME", ".local/state") / _NAME
+        state = user_state_home(environ) / _NAME
         runtime = _user_runtime(environ, uid, state, root)
     scopes = {user_config: "user", system_config: "system"}
     return Locations(
@@ -133,6 +133,11 @@ def locate(
 def user_config_home(environ: Mapping[str, str]) -> Path:
     """Return the directory that a user's own configuration is in."""
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")
+
+
+def user_state_home(environ: Mapping[str, str]) -> Path:
+    """Return the directory that a user's programs keep their records in."""
+    return _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
 def _choose_config(

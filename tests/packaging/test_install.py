@@ -42,8 +42,8 @@ def files(root: Path) -> set[str]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's home, with no service manager running."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(variable, raising=False)
     return tmp_path
 
 
@@ -148,7 +148,8 @@ def test_a_user_gets_a_service_of_their_own(home: Path) -> None:
     start = f"ExecStart={PROGRAM} run --config %E/rensei-daemon/config.toml"
     assert f"\n{start}\n" in unit.read_text()
     assert f"  {PROGRAM} status --config {settings}\n" in said
-    invoke(uninstall.command, "--user")
+    left = invoke(uninstall.command, "--user").stdout
+    assert left.endswith(f"  rm -r {settings.parent} {home}/.local/state/rensei-daemon\n")
     assert not unit.exists()
     assert settings.exists()
 

@@ -28,7 +28,7 @@ from rensei_daemon.cli.unit import (
     user_places,
 )
 from rensei_daemon.errors import NotPermittedError, UsageError
-from rensei_daemon.locations import user_config_home
+from rensei_daemon.locations import user_config_home, user_state_home
 
 _NO_KEY_FILE = '# api_key_file = "/etc/rensei-daemon/api-key"'
 
@@ -82,7 +82,7 @@ def chosen_places(user: bool, root: Path, dry_run: bool) -> Places:
     if user:
         if root != SYSTEM:
             raise UsageError("--user and --root exclude each other")
-        return user_places(user_config_home(os.environ))
+        return user_places(user_config_home(os.environ), user_state_home(os.environ))
     if os.geteuid() != 0 and not dry_run:
         raise NotPermittedError(
             "only root can change the services of this host",
@@ -139,6 +139,8 @@ def next_commands(places: Places, program: Path) -> Iterator[str]:
     if places.root != SYSTEM:
         yield f"{manager} enable {NAME}"
         return
+    if places.host is None:
+        yield "loginctl enable-linger    # so that it runs while you are not logged in"
     yield f"{manager} enable --now {NAME}"
     yield f"{name} status{config}"
 

@@ -44,8 +44,8 @@ def uninstall_steps(places: Places) -> list[Step]:
 def final_commands(places: Places) -> list[str]:
     """Return the commands that remove what is the operator's."""
     if places.host is None:
-        return [f"rm -r {places.config.parent}"]
+        return [f"rm -r {places.config.parent} {places.state}"]
     return [
-        f"rm -r {places.config.parent} {places.host.state} {places.key}",
+        f"rm -r {places.config.parent} {places.state} {places.key}",
         f"userdel {NAME}",
     ]

@@ -28,7 +28,6 @@ class HostPlaces:
     """Has systemd make the config's directory."""
     credstore: Path
     """Where systemd finds credentials."""
-    state: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class Places:
     config: Path
     key: Path
     """Where the API key is put."""
+    state: Path
+    """What the daemon records."""
     host: HostPlaces | None = None
     """None for the daemon of one user."""
 
@@ -79,22 +80,23 @@ def host_places(root: Path = SYSTEM) -> Places:
         unit=etc / "systemd/system" / f"{NAME}.service",
         config=etc / NAME / "config.toml",
         key=credstore / f"{NAME}.api-key",
+        state=root / "var/lib" / NAME,
         host=HostPlaces(
             sysusers=etc / "sysusers.d" / f"{NAME}.conf",
             tmpfiles=etc / "tmpfiles.d" / f"{NAME}.conf",
             credstore=credstore,
-            state=root / "var/lib" / NAME,
         ),
     )
 
 
-def user_places(config_home: Path) -> Places:
+def user_places(config_home: Path, state_home: Path) -> Places:
     """Return the places of one user's daemon."""
     return Places(
         root=SYSTEM,
         unit=config_home / "systemd/user" / f"{NAME}.service",
         config=config_home / NAME / "config.toml",
         key=config_home / NAME / "api-key",
+        state=state_home / NAME,
     )
 
 

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[3]
 
+USER_CONFIG = """\
+[platform]
+url = "http://127.0.0.1:7780"
+api_key_file = "api-key"
+"""
+
 WORKER = """\
 [Service]
 ExecStart=/bin/sleep infinity
@@ -200,6 +206,30 @@ def test_uninstall_leaves_what_is_the_operators(host: "Host") -> None:
     assert host.path(host.config).read_text() == host.good_config
     host.run("systemctl", "start", host.unit)
     host.run("systemctl", "stop", host.unit)
+
+
+def test_a_user_runs_a_service_of_their_own(host: "Host") -> None:
+    """A user's own manager, without any privilege, starts and reloads the user unit."""
+    host.run("useradd", "--create-home", "tester")
+    host.run("systemctl", "start", "systemd-logind", "systemd-user-sessions", check=False)
+    if host.run("loginctl", "enable-linger", "tester", check=False).returncode != 0:
+        pytest.skip("users have no service manager on this host")
+    uid = host.run("id", "--user", "tester").stdout.strip()
+    runtime = f"/run/user/{uid}"
+    host.until(host.path(f"{runtime}/systemd/private").exists)
+    as_tester = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "env"]
+    as_tester += ["HOME=/home/tester", f"XDG_RUNTIME_DIR={runtime}"]
+    host.run(*as_tester, host.program, "install", "--user")
+    settings = "/home/tester/.config/rensei-daemon"
+    host.write(f"{settings}/config.toml", USER_CONFIG)
+    host.run(*as_tester, "sh", "-c", f"umask 077 && touch {settings}/api-key")
+    host.write(f"{settings}/api-key", host.key)
+    host.run(*as_tester, "systemctl", "--user", "start", host.unit)
+    host.run(*as_tester, "systemctl", "--user", "reload", host.unit)
+    socket = host.run("stat", "--format=%a %U", f"{runtime}/rensei-daemon/control.sock")
+    assert socket.stdout == "600 tester\n"
+    host.run(*as_tester, host.program, "uninstall", "--user")
+    assert not host.path(f"{runtime}/rensei-daemon").exists()
 
 
 def _text_with(host: "Host", name: str, wanted: str) -> str:
