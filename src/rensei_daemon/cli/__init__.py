@@ -69,11 +69,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     except RenseiError as error:
         if "--debug" in arguments:
             raise
-        click.echo(f"{PROGRAM}: {error}", err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+        _complain(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader has gone (`| head`); Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _complain(error: RenseiError) -> None:
+    """Say what went wrong and what to do; in systemd's journal, at the level of errors."""
+    from rensei_daemon.logs.journal import leads_to_journal
+
+    text = f"{PROGRAM}: {error}" + (f"\n  {error.hint}" if error.hint else "")
+    # systemd reads a level from the head of each line (sd-daemon(3)).
+    mark = "<3>" if leads_to_journal(2, os.environ) else ""
+    for line in text.splitlines():
+        click.echo(f"{mark}{line}", err=True)

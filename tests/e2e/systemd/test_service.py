@@ -185,9 +185,12 @@ def test_without_a_key_it_ends_with_our_line(host: "Host") -> None:
             "NRestarts": "0",
             "SubState": "failed",
         }
-        lines = [str(entry["MESSAGE"]) for entry in host.journal("_COMM=rensei-daemon")]
-        assert lines[-2] == "rensei-daemon: there is no API key"
-        assert "/etc/credstore/rensei-daemon.api-key" in lines[-1]
+        process = "_PID=" + host.shown("ExecMainPID")["ExecMainPID"]
+        host.until(lambda: len(host.journal(process)) > 1)
+        what, remedy = host.journal(process)
+        assert what["MESSAGE"] == "rensei-daemon: there is no API key"
+        assert host.key_file in remedy["MESSAGE"]
+        assert (what["PRIORITY"], remedy["PRIORITY"]) == ("3", "3")
     finally:
         host.put_key()
         host.run("systemctl", "reset-failed", host.unit)
