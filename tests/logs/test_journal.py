@@ -75,7 +75,7 @@ def test_decode() -> None:
 
 
 def test_fields_come_in_one_order() -> None:
-    """journalctl gives fields in any order; an event looks the same each time."""
+    """Fields come from journalctl in any order; an event looks the same each time."""
     entry = {"RENSEI_EVENT": "a", "RENSEI_TO": "b", "RENSEI_KIND": "c"}
     backwards = dict(reversed(entry.items()))
     fields = ["timestamp", "level", "event", "kind", "to"]
