@@ -110,14 +110,14 @@ def locate(
     No file needs to exist, and none that cannot be read is an error.
     """
     system_config = root / "etc" / _NAME / "config.toml"
-    user_config = _xdg(environ, "XDG_CONFIG_HOME", ".config") / _NAME / "config.toml"
+    user_config = user_config_home(environ) / _NAME / "config.toml"
     chosen = _choose_config(environ, uid, config, system_config, user_config)
     paths = _read_paths(chosen)
     system = uid == 0 or chosen.is_relative_to(root / "etc")
     if system:
         state, runtime = root / "var/lib" / _NAME, root / "run" / _NAME
     else:
-        state = _xdg(environ, "XDG_STATE_HOME", ".local/state") / _NAME
+        state = user_state_home(environ) / _NAME
         runtime = _user_runtime(environ, uid, state, root)
     scopes = {user_config: "user", system_config: "system"}
     return Locations(
@@ -127,6 +127,16 @@ def locate(
         or runtime,
         unit_scope=scopes.get(chosen),
     )
+
+
+def user_config_home(environ: Mapping[str, str]) -> Path:
+    """Return the directory that a user's own configuration is in."""
+    return _xdg(environ, "XDG_CONFIG_HOME", ".config")
+
+
+def user_state_home(environ: Mapping[str, str]) -> Path:
+    """Return the directory that a user's programs keep their records in."""
+    return _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
 def _choose_config(

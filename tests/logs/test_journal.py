@@ -74,6 +74,14 @@ def test_decode() -> None:
     }
 
 
+def test_fields_come_in_one_order() -> None:
+    """Fields come from journalctl in any order; an event looks the same each time."""
+    entry = {"RENSEI_EVENT": "a", "RENSEI_TO": "b", "RENSEI_KIND": "c"}
+    backwards = dict(reversed(entry.items()))
+    fields = ["timestamp", "level", "event", "kind", "to"]
+    assert list(decode(entry)) == list(decode(backwards)) == fields
+
+
 @pytest.mark.parametrize(
     ("priority", "level"),
     [("0", "critical"), ("3", "error"), ("5", "info"), ("7", "debug"), (None, "info")],

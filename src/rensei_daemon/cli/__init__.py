@@ -17,16 +17,9 @@ from rensei_daemon import __version__
 from rensei_daemon.errors import RenseiError, UsageError
 
 COMMANDS = (
-    "run",
-    "status",
-    "logs",
-    "reload",
-    "sync",
-    "config",
-    "mutations",
-    "platform",
-    "demo",
-)
+    "run", "status", "logs", "reload", "sync", "config", "mutations",
+    "platform", "demo", "install", "uninstall",
+)  # fmt: skip
 """Every command, in the order `--help` shows them; each is `command` in its module."""
 
 PROGRAM = "rensei-daemon"
@@ -68,11 +61,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     except RenseiError as error:
         if "--debug" in arguments:
             raise
-        click.echo(f"{PROGRAM}: {error}", err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+        _complain(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader has gone (`| head`); Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        mistake = RenseiError(
+            f"a mistake of ours: {type(error).__name__}: {error}",
+            hint="please report it, with what this says: rensei-daemon --debug …",
+        )
+        _complain(mistake)
+        sys.exit(mistake.exit_code)
+
+
+def _complain(error: RenseiError) -> None:
+    """Say what went wrong and what to do; in systemd's journal, at the level of errors."""
+    from rensei_daemon.logs.journal import leads_to_journal
+
+    text = f"{PROGRAM}: {error}" + (f"\n  {error.hint}" if error.hint else "")
+    # systemd reads a level from the head of each line (sd-daemon(3)).
+    mark = "<3>" if leads_to_journal(2, os.environ) else ""
+    for line in text.splitlines():
+        click.echo(f"{mark}{line}", err=True)

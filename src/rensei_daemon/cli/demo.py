@@ -79,9 +79,15 @@ def command(keep: bool) -> None:
         with open_worker(lab) as worker:
             _rotate(lab, worker, say)
             say.step("rensei-daemon status")
-            now = datetime.now(UTC)
-            look = {"width": terminal.width, "colour": terminal.colour}
-            click.echo(render(lab.status(), now=now, **look), nl=False)
+            click.echo(
+                render(
+                    lab.status(),
+                    width=terminal.width,
+                    colour=terminal.colour,
+                    now=datetime.now(UTC),
+                ),
+                nl=False,
+            )
             if keep:
                 _stay(lab, say)
     seconds = time.monotonic() - started
@@ -148,7 +154,7 @@ def _rotate(lab: Lab, worker: Worker, say: _Narrator) -> None:
     told_at, token = worker.next_report()
     milliseconds = (told_at - started) * 1000
     say.line(f"worker {worker.pid} holds GITHUB_TOKEN {_masked(token)}")
-    say.line(f"told {milliseconds:.0f} ms after the platform was asked, and never restarted")
+    say.line(f"told {milliseconds:.0f} ms after the platform was asked; never restarted")
     env_file = lab.folder / "run" / "build.env"
     wait_for("the env file's turn", lambda: token in env_file.read_text())
     say.line(f"{env_file.name} holds it too, mode {env_file.stat().st_mode & 0o777:04o}")

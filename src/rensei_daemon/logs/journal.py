@@ -66,7 +66,8 @@ def decode(entry: Mapping[str, object]) -> dict[str, object]:
     if f"{_PREFIX}EVENT" not in entry:
         event["event"] = _plain(entry.get("MESSAGE"))
         return event
-    for name, value in entry.items():
+    # journalctl gives the fields in no order; the same event should look the same twice.
+    for name, value in sorted(entry.items()):
         if name.startswith(_PREFIX):
             event[name.removeprefix(_PREFIX).lower()] = _from_text(_plain(value))
     return event

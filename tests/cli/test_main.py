@@ -1,0 +1,43 @@
+"""The border where an error becomes lines and an exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def complaint(tmp_path: Path, *, is_journal: bool) -> str:
+    """Return what `status` writes to stderr while no daemon runs."""
+    stderr = tmp_path / "stderr"
+    with stderr.open("wb") as stream:
+        found = os.fstat(stream.fileno())
+        leads_to = f"{found.st_dev}:{found.st_ino}" if is_journal else "0:0"
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "rensei_daemon",
+                "reload",
+                f"--config={tmp_path}/c.toml",
+            ],
+            stderr=stream,
+            env={
+                **os.environ,
+                "JOURNAL_STREAM": leads_to,
+                "XDG_RUNTIME_DIR": str(tmp_path),
+            },
+            check=False,
+        )
+    return stderr.read_text()
+
+
+@pytest.mark.parametrize(("is_journal", "mark"), [(True, "<3>"), (False, "")])
+def test_the_journal_is_told_that_it_is_an_error(
+    tmp_path: Path, is_journal: bool, mark: str
+) -> None:
+    """Each line of an error has systemd's mark of its level, in the journal alone."""
+    what, remedy = complaint(tmp_path, is_journal=is_journal).splitlines()
+    assert what.startswith(f"{mark}rensei-daemon: the daemon is not running")
+    assert remedy.startswith(f"{mark}  start it: ")

@@ -1,0 +1,262 @@
+"""A throw-away copy of this host, booted with its own systemd in namespaces of its own.
+
+One is booted for all tests of the folder. The package is installed on it from a wheel,
+and the local platform listens on the loopback address of its own network.
+"""
+
+import ctypes
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[3]
+PROGRAM = "/opt/rensei-daemon/bin/rensei-daemon"
+UNIT = "rensei-daemon.service"
+CONFIG = "/etc/rensei-daemon/config.toml"
+KEY = "/etc/credstore/rensei-daemon.api-key"
+PORT = 7780
+WITHIN_SECONDS = 8.0
+CLONE_NEWNET = 0x40000000
+
+GOOD_CONFIG = f"""\
+[platform]
+url = "http://127.0.0.1:{PORT}"
+[machine]
+name = "h1"
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+group = "build"
+env_file = "build.env"
+[projects]
+# kept by hand
+"""
+
+_T = TypeVar("_T")
+
+
+def until(question: Callable[[], _T], within: float = WITHIN_SECONDS) -> _T:
+    """Ask again and again until the answer is truthy, and return it."""
+    deadline = time.monotonic() + within
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {within} s"
+        time.sleep(0.02)
+    return answer
+
+
+class Host:
+    """A booted host, by the process that is its PID 1."""
+
+    program = PROGRAM
+    unit = UNIT
+    config = CONFIG
+    good_config = GOOD_CONFIG
+    key_file = KEY
+    env_file = "/run/rensei-daemon/build.env"
+
+    def __init__(self, leader: int) -> None:
+        self.leader = leader
+        self.key = ""
+        """The API key of the host's org."""
+
+    until = staticmethod(until)
+
+    def start(self) -> None:
+        """Have the daemon run by the good config, and be well."""
+        self.write(CONFIG, GOOD_CONFIG)
+        self.run("systemctl", "start", UNIT)
+        self.run("systemctl", "reload", UNIT)
+        until(lambda: self.shown("StatusText")["StatusText"].startswith("ok"))
+
+    def put_key(self) -> None:
+        """Put the API key where the unit looks for it."""
+        self.write(KEY, f"{self.key}\n")
+        self.path(KEY).chmod(0o600)
+
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a program there, as root."""
+        entered = ["nsenter", f"--target={self.leader}", "--all", "--", *words]
+        done = subprocess.run(
+            entered, capture_output=True, text=True, timeout=30, check=False, cwd="/"
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the host is seen from here."""
+        return Path(f"/proc/{self.leader}/root{name}")
+
+    def write(self, name: str, text: str) -> None:
+        """Write over a file in place, as some editors do."""
+        self.path(name).write_text(text)
+
+    def post(self, path: str, body: object, key: str = "") -> dict[str, Any]:
+        """Ask the platform that listens there."""
+        connection = http.client.HTTPConnection("127.0.0.1", PORT)
+        # A socket belongs to the network of the thread that made it, for good.
+        with ThreadPoolExecutor(1) as elsewhere:
+            connection.sock = elsewhere.submit(self._connect).result()
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        connection.request("POST", path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        content = answer.read().decode()
+        connection.close()
+        assert answer.status < 300, content
+        parsed: dict[str, Any] = json.loads(content)
+        return parsed
+
+    def _connect(self) -> socket.socket:
+        with Path(f"/proc/{self.leader}/ns/net").open() as network:
+            assert ctypes.CDLL(None).setns(network.fileno(), CLONE_NEWNET) == 0
+        return socket.create_connection(("127.0.0.1", PORT), timeout=10)
+
+    def shown(self, *properties: str) -> dict[str, str]:
+        """Return what systemd says of the unit."""
+        said = self.run("systemctl", "show", UNIT, f"--property={','.join(properties)}")
+        return dict(line.split("=", 1) for line in said.stdout.splitlines())
+
+    def journal(self, *matches: str) -> list[dict[str, Any]]:
+        """Return the unit's journal entries."""
+        words = ["journalctl", f"--unit={UNIT}", "--output=json", *matches]
+        return [json.loads(line) for line in self.run(*words).stdout.splitlines()]
+
+    def status(self) -> dict[str, Any]:
+        """Return what the daemon says of itself."""
+        said = self.run(PROGRAM, "status", "--json", check=False).stdout
+        parsed: dict[str, Any] = json.loads(said or "{}")
+        return parsed
+
+
+@contextmanager
+def cgroup() -> Iterator[Path]:
+    """Make a control group for a host of our own; skip the tests where that is not ours."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    group = next((Path(m[1]) for m in mounts if m[2] == "cgroup2"), None)
+    if group is None:
+        pytest.skip("no cgroup2 is mounted here")
+    ours = group / f"rensei-test-{os.getpid()}"
+    try:
+        ours.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made: {error}")
+    try:
+        yield ours
+    finally:
+        for directory, _, _ in os.walk(ours, topdown=False):
+            until(partial(_removed, Path(directory)))
+
+
+def _removed(directory: Path) -> bool:
+    with suppress(OSError):
+        directory.rmdir()
+    return not directory.exists()
+
+
+@contextmanager
+def booted(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
+    """Boot a host, and pull its plug at the end."""
+    script = Path(__file__).with_name("boot.sh")
+    prefix, packages = sys.base_prefix, sysconfig.get_path("purelib")
+    words = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc"]
+    words += ["--cgroup", "--net", "--", "sh", str(script), str(scratch), str(stage)]
+    enter = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)]
+    with subprocess.Popen([*enter, *words, prefix, packages]) as outer:
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+        try:
+            until(lambda: outer.poll() is not None or children.read_text())
+            host = Host(int(children.read_text() or 0))
+            until(lambda: outer.poll() is not None or _is_up(host))
+            if outer.poll() is not None:
+                pytest.skip("no host can be booted here")
+            host.run("systemctl", "is-system-running", "--wait", check=False)
+            yield host
+        finally:
+            outer.kill()
+
+
+def _is_up(host: Host) -> bool:
+    return host.path("/run/systemd/private").exists()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of an installed package, in a virtual environment below /opt."""
+    top = tmp_path_factory.mktemp("stage")
+    house = top / "opt/rensei-daemon"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = house / "lib" / version / "site-packages"
+    (house / "bin").mkdir(parents=True)
+    (house / "bin/python").symlink_to(f"/opt/python/bin/{version}")
+    (house / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
+    wheels = tmp_path_factory.mktemp("wheels")
+    build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    words = [sys.executable, *build, f"--wheel-dir={wheels}", str(CHECKOUT)]
+    subprocess.run(words, check=True)
+    zipfile.ZipFile(next(wheels.glob("*.whl"))).extractall(packages)
+    (packages / "dependencies.pth").write_text("/opt/packages\n")
+    words = [sys.executable, "-m", "compileall", "-q", "-d", "/opt", str(packages)]
+    subprocess.run(words, check=True)
+    program = house / "bin/rensei-daemon"
+    program.write_text(
+        "#!/opt/rensei-daemon/bin/python\nfrom rensei_daemon.__main__ import main\nmain()\n"
+    )
+    program.chmod(0o755)
+    return top
+
+
+@pytest.fixture(scope="module")
+def host(stage: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A booted host on which `rensei-daemon install` has run, and the platform runs."""
+    if os.geteuid() != 0:
+        pytest.skip("booting a host takes root")
+    for program in ("/lib/systemd/systemd", "nsenter", "unshare", "journalctl"):
+        if not shutil.which(program):
+            pytest.skip(f"there is no {program} on this host")
+    with cgroup() as group, booted(tmp_path_factory.mktemp("host"), stage, group) as host:
+        host.run(PROGRAM, "install")
+        serve = [PROGRAM, "platform", "serve", f"--port={PORT}"]
+        serve += ["--heartbeat-interval-ms=300", "--ready-file=/run/platform"]
+        host.run("systemd-run", "--quiet", "--unit=local-platform", *serve)
+        until(host.path("/run/platform").exists)
+        furnish(host)
+        yield host
+
+
+def furnish(host: Host) -> None:
+    """Set up a tenant with a key, a credential and this host; configure the daemon."""
+    host.post("/lab/orgs", {"name": "acme", "id": "org_acme"})
+    owner = {"org": "acme", "role": "admin", "owner": "ada"}
+    host.key = host.post("/lab/keys", owner)["key"]["token"]
+    host.post("/lab/hosts", {"org": "acme", "name": "h1", "id": "wh_h1"})
+    token = {"org": "acme", "kind": "github", "name": "TOKEN", "value": "first"}
+    host.post("/lab/credentials", token)
+    host.run("groupadd", "build")
+    drop_in = host.path(f"/etc/systemd/system/{UNIT}.d/groups.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nSupplementaryGroups=build\nRestartSec=100ms\n")
+    host.run("systemctl", "daemon-reload")
+    host.write(CONFIG, GOOD_CONFIG)
+    host.put_key()
+
+
+@pytest.fixture
+def running(host: Host) -> Host:
+    """The host with a daemon that runs, by the good config, and has its credentials."""
+    host.start()
+    return host

@@ -1,0 +1,258 @@
+"""The daemon as a service of a real systemd: started, told, confined and stopped by it."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from systemd.conftest import Host
+
+CHECKOUT = Path(__file__).parents[3]
+
+USER_CONFIG = """\
+[platform]
+url = "http://127.0.0.1:7780"
+api_key_file = "api-key"
+"""
+
+WORKER = """\
+[Service]
+ExecStart=/bin/sleep infinity
+ExecReload=/bin/touch /run/reloaded
+"""
+
+pytestmark = [pytest.mark.boot, pytest.mark.timeout(60)]
+
+
+def enqueue(host: "Host", project: str) -> None:
+    """Have the platform ask for a project on this host."""
+    params = {"id": project, "repository": f"https://github.com/acme/{project}"}
+    body = {"workerHostId": "wh_h1", "op": "project.add", "params": params}
+    host.post("/api/daemon/mutations", body, host.key)
+
+
+def test_start_is_ready_with_a_status(running: "Host") -> None:
+    """`systemctl start` returns when it is ready, and the status text says how it is."""
+    shown = running.shown("ActiveState", "SubState", "StatusText", "User")
+    assert shown.pop("StatusText").startswith("ok")
+    assert shown == {
+        "ActiveState": "active",
+        "SubState": "running",
+        "User": "rensei-daemon",
+    }
+
+
+def test_a_mutation_reaches_the_config(running: "Host") -> None:
+    """A mutation is written into the file, which keeps its owner, mode and comments."""
+    before = running.path(running.config).stat()
+    enqueue(running, "proj_new")
+    text = running.until(lambda: _text_with(running, running.config, "proj_new"))
+    assert "# kept by hand" in text
+    after = running.path(running.config).stat()
+    assert after.st_ino != before.st_ino
+    assert (after.st_uid, after.st_gid, after.st_mode) == (
+        before.st_uid,
+        before.st_gid,
+        before.st_mode,
+    )
+
+
+def test_a_file_open_for_writing_is_waited_for(running: "Host") -> None:
+    """An editor that is still writing loses nothing: the sandbox lets the daemon see it."""
+    with running.path(running.config).open("a") as editor:
+        enqueue(running, "proj_b")
+        running.until(lambda: _is_waiting(running))
+        assert "proj_b" not in running.path(running.config).read_text()
+        editor.write("# typed meanwhile\n")
+    text = running.until(lambda: _text_with(running, running.config, "proj_b"))
+    assert "# typed meanwhile" in text
+
+
+def test_a_rotation_reaches_the_env_file(running: "Host") -> None:
+    """The env file has the new value, and belongs to the session's group."""
+    token = {"org": "acme", "kind": "github", "name": "TOKEN", "value": "second"}
+    running.post("/lab/credentials", token | {"staged": True})
+    rotate = {"orgId": "org_acme", "kind": "github"}
+    running.post("/api/daemon/credentials/rotate", rotate, running.key)
+    running.until(lambda: _text_with(running, running.env_file, "second"))
+    seen = running.run("stat", "--format=%a %U %G", running.env_file, "/run/rensei-daemon")
+    assert seen.stdout == "440 rensei-daemon build\n711 rensei-daemon rensei-daemon\n"
+
+
+def test_a_worker_is_reloaded_by_the_path_unit(running: "Host") -> None:
+    """The example pair reloads a worker when its env file changes, unprivileged."""
+    for name in ("worker-reload.path", "worker-reload.service"):
+        example = CHECKOUT / "packaging/systemd/examples" / name
+        running.write(f"/etc/systemd/system/{name}", example.read_text())
+    running.write("/etc/systemd/system/worker.service", WORKER)
+    running.run("systemctl", "daemon-reload")
+    running.run("systemctl", "start", "worker.service", "worker-reload.path")
+    rotate = {"orgId": "org_acme", "kind": "github"}
+    running.post("/api/daemon/credentials/rotate", rotate, running.key)
+    running.until(running.path("/run/reloaded").exists)
+
+
+def test_env_files_outlive_a_restart(running: "Host") -> None:
+    """After a crash the runtime directory, and with it every env file, is still there."""
+    kept = running.path(running.env_file).parent.stat().st_ino
+    before = running.shown("MainPID")["MainPID"]
+    running.run("systemctl", "kill", "--signal=KILL", running.unit)
+    running.until(lambda: _is_another(running, before))
+    assert running.path(running.env_file).parent.stat().st_ino == kept
+
+
+def test_reload_succeeds(running: "Host") -> None:
+    """`systemctl reload` waits for the new configuration to be in force."""
+    running.write(running.config, running.good_config + '[log]\nlevel = "debug"\n')
+    running.run("systemctl", "reload", running.unit)
+    assert running.shown("ActiveState")["ActiveState"] == "active"
+
+
+def test_a_broken_config_keeps_the_last_good_one(running: "Host") -> None:
+    """A reload of a broken file fails with the place, and the daemon goes on as it was."""
+    running.write(running.config, "[heartbeat\n")
+    assert running.run("systemctl", "reload", running.unit, check=False).returncode != 0
+    shown = running.shown("ActiveState", "StatusText")
+    assert shown["ActiveState"] == "active"
+    running.until(lambda: "config" in running.shown("StatusText")["StatusText"])
+    status = running.status()
+    assert status["state"] == "degraded"
+    assert status["config"]["error"].startswith(f"{running.config}:1:11: ")
+    assert [session["id"] for session in status["sessions"]] == ["build"]
+
+
+def test_the_sandbox_shows_the_load(running: "Host") -> None:
+    """What a heartbeat reports of the host can be read inside the sandbox."""
+    pid = running.shown("MainPID")["MainPID"]
+    files = ("/proc/stat", "/proc/meminfo", "/proc/loadavg")
+    said = running.run("nsenter", f"--target={pid}", "--mount", "cat", *files).stdout
+    assert "MemAvailable" in said
+
+
+def test_stop_is_quick_and_clean(running: "Host") -> None:
+    """SIGTERM ends it within 5 s; its runtime directory goes, its state stays."""
+    begin = time.monotonic()
+    running.run("systemctl", "stop", running.unit)
+    assert time.monotonic() - begin < 5
+    assert running.shown("Result", "ExecMainStatus") == {
+        "Result": "success",
+        "ExecMainStatus": "0",
+    }
+    assert not running.path("/run/rensei-daemon").exists()
+    seen = running.run("stat", "--format=%a %U", "/var/lib/rensei-daemon").stdout
+    assert seen == "700 rensei-daemon\n"
+
+
+def test_the_journal_has_fields(running: "Host") -> None:
+    """Events are entries with fields of their own, and `logs` reads them back."""
+    entry = running.journal("RENSEI_EVENT=daemon.started")[-1]
+    assert entry["RENSEI_CONFIG"] == running.config
+    assert entry["PRIORITY"] == "6"
+    assert entry["_SYSTEMD_UNIT"] == running.unit
+    assert entry["SYSLOG_IDENTIFIER"] == "rensei-daemon"
+    said = running.run(
+        running.program, "logs", "-n", "200", "--event", "daemon.started"
+    ).stdout
+    last = said.splitlines()[-1]
+    assert "daemon.started" in last
+    assert f"config={running.config}" in last
+    assert not running.path("/var/lib/rensei-daemon/log.jsonl").exists()
+
+
+def test_status_is_for_operators(running: "Host") -> None:
+    """Root sees a healthy screen; a user without the group is told what is missing."""
+    said = running.run(running.program, "status")
+    assert "build" in said.stdout
+    stranger = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    refused = running.run(*stranger, running.program, "status", check=False)
+    assert refused.returncode == 77
+    assert "Traceback" not in refused.stderr
+
+
+def test_without_a_key_it_ends_with_our_line(host: "Host") -> None:
+    """A missing key is exit code 78 and a line that helps, once: it is not restarted."""
+    host.run("systemctl", "stop", host.unit)
+    host.path(host.key_file).unlink()
+    try:
+        assert host.run("systemctl", "start", host.unit, check=False).returncode != 0
+        shown = host.shown("Result", "ExecMainStatus", "NRestarts", "SubState")
+        assert shown == {
+            "Result": "exit-code",
+            "ExecMainStatus": "78",
+            "NRestarts": "0",
+            "SubState": "failed",
+        }
+        process = "_PID=" + host.shown("ExecMainPID")["ExecMainPID"]
+        host.until(lambda: len(host.journal(process)) > 1)
+        what, remedy = host.journal(process)
+        assert what["MESSAGE"] == "rensei-daemon: there is no API key"
+        assert host.key_file in remedy["MESSAGE"]
+        assert (what["PRIORITY"], remedy["PRIORITY"]) == ("3", "3")
+    finally:
+        host.put_key()
+        host.run("systemctl", "reset-failed", host.unit)
+
+
+def test_uninstall_leaves_what_is_the_operators(host: "Host") -> None:
+    """The service stops and its unit goes; the config stays; install brings it back."""
+    host.run("systemctl", "enable", "--now", host.unit)
+    host.run(host.program, "uninstall")
+    assert host.shown("LoadState", "ActiveState") == {
+        "LoadState": "not-found",
+        "ActiveState": "inactive",
+    }
+    assert host.path(host.config).exists()
+    host.run(host.program, "install")
+    assert host.path(host.config).read_text() == host.good_config
+    host.run("systemctl", "start", host.unit)
+    host.run("systemctl", "stop", host.unit)
+
+
+def test_a_user_runs_a_service_of_their_own(host: "Host") -> None:
+    """A user's own manager, without any privilege, starts and reloads the user unit."""
+    host.run("useradd", "--create-home", "tester")
+    host.run("systemctl", "start", "systemd-logind", "systemd-user-sessions", check=False)
+    if host.run("loginctl", "enable-linger", "tester", check=False).returncode != 0:
+        pytest.skip("users have no service manager on this host")
+    uid = host.run("id", "--user", "tester").stdout.strip()
+    runtime = f"/run/user/{uid}"
+    host.until(host.path(f"{runtime}/systemd/private").exists)
+    as_tester = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "env"]
+    as_tester += ["HOME=/home/tester", f"XDG_RUNTIME_DIR={runtime}"]
+    host.run(*as_tester, host.program, "install", "--user")
+    settings = "/home/tester/.config/rensei-daemon"
+    host.write(f"{settings}/config.toml", USER_CONFIG)
+    host.run(*as_tester, "sh", "-c", f"umask 077 && touch {settings}/api-key")
+    host.write(f"{settings}/api-key", host.key)
+    host.run(*as_tester, "systemctl", "--user", "start", host.unit)
+    host.run(*as_tester, "systemctl", "--user", "reload", host.unit)
+    socket = host.run("stat", "--format=%a %U", f"{runtime}/rensei-daemon/control.sock")
+    assert socket.stdout == "600 tester\n"
+    host.run(*as_tester, host.program, "uninstall", "--user")
+    assert not host.path(f"{runtime}/rensei-daemon").exists()
+
+
+def _text_with(host: "Host", name: str, wanted: str) -> str:
+    with suppress(FileNotFoundError):
+        text = host.path(name).read_text()
+        return text if wanted in text else ""
+    return ""
+
+
+def _is_another(host: "Host", pid: str) -> bool:
+    shown = host.shown("MainPID", "SubState")
+    return shown["SubState"] == "running" and shown["MainPID"] != pid
+
+
+def _is_waiting(host: "Host") -> bool:
+    """Tell whether the daemon waits with an edit; it holds the lock beside the file."""
+    lock = host.path(f"{host.config}.lock").stat().st_ino
+    return any(line.split()[5].endswith(f":{lock}") for line in _flocks())
+
+
+def _flocks() -> list[str]:
+    lines = Path("/proc/locks").read_text().splitlines()
+    return [line for line in lines if " FLOCK " in line and "->" not in line]

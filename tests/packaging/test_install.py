@@ -1,0 +1,216 @@
+"""`install` and `uninstall`, on systems that are only directories."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from rensei_daemon.cli import install, uninstall
+from rensei_daemon.cli.packaged import packaged
+from rensei_daemon.cli.steps import RunProgram
+from rensei_daemon.cli.unit import out_of_reach, running
+from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
+
+PROGRAM = Path(sys.executable).with_name("rensei-daemon")
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("systemd-sysusers"),
+    reason="only root, and only systemd's programs, can lay out a system",
+)
+
+
+def invoke(command: click.Command, *words: str) -> Result:
+    """Run a command; its errors are raised."""
+    return CliRunner().invoke(command, words, catch_exceptions=False)
+
+
+def files(root: Path) -> set[str]:
+    """Name every file and directory below a root that is ours."""
+    return {
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if "rensei" in path.name or "rensei" in path.parent.name
+    }
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's home, with no service manager running."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    """A dry run names each step and the next commands, and leaves the system alone."""
+    said = invoke(install.command, f"--root={tmp_path}", "--dry-run").stdout.splitlines()
+    etc = tmp_path / "etc"
+    assert said == [
+        f"would write {etc}/sysusers.d/rensei-daemon.conf",
+        f"would run systemd-sysusers --root={tmp_path} rensei-daemon.conf",
+        f"would write {etc / 'tmpfiles.d/rensei-daemon.conf'}",
+        f"would run systemd-tmpfiles --create --root={tmp_path} rensei-daemon.conf",
+        f"would make {etc}/credstore",
+        f"would write {etc}/rensei-daemon/config.toml",
+        f"would write {etc}/systemd/system/rensei-daemon.service",
+        "",
+        "next:",
+        f"  install -m 0600 /dev/stdin {etc}/credstore/rensei-daemon.api-key"
+        "    # the API key, then Ctrl-D",
+        f"  ${{EDITOR:-vi}} {etc}/rensei-daemon/config.toml",
+        f"  {PROGRAM} config check {etc}/rensei-daemon/config.toml",
+        f"  systemctl --root={tmp_path} enable rensei-daemon",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_root
+def test_the_system_is_laid_out(tmp_path: Path) -> None:
+    """Unit, user, directories and config are there, each with its owner and mode."""
+    invoke(install.command, f"--root={tmp_path}")
+    etc = tmp_path / "etc"
+    unit = (etc / "systemd/system/rensei-daemon.service").read_text()
+    assert f"\nExecStart={PROGRAM} run\n" in unit
+    assert f"\nExecReload={PROGRAM} reload\n" in unit
+    name, _, uid, gid, *_ = (etc / "passwd").read_text().split(":")
+    assert name == "rensei-daemon"
+    for path, mode in ((etc / "rensei-daemon", 0o755), (config(tmp_path), 0o644)):
+        found = path.stat()
+        assert (found.st_uid, found.st_gid) == (int(uid), int(gid))
+        assert found.st_mode & 0o7777 == mode
+    assert (etc / "credstore").stat().st_mode & 0o7777 == 0o700
+    assert config(tmp_path).read_text() == EXAMPLE.read_text()
+
+
+def config(root: Path) -> Path:
+    """Return where the config of a system is."""
+    return root / "etc/rensei-daemon/config.toml"
+
+
+@needs_root
+def test_installing_again_changes_nothing(tmp_path: Path) -> None:
+    """Every file is kept at a second run, and a config that was edited most of all."""
+    invoke(install.command, f"--root={tmp_path}")
+    config(tmp_path).write_text("# mine\n")
+    said = invoke(install.command, f"--root={tmp_path}").stdout
+    steps = said.split("\nnext:")[0].splitlines()
+    assert [line.split()[0] for line in steps] == [
+        "kept", "ran", "kept", "ran", "kept", "kept", "kept",
+    ]  # fmt: skip
+    assert config(tmp_path).read_text() == "# mine\n"
+
+
+@needs_root
+def test_an_old_unit_is_brought_up_to_date(tmp_path: Path) -> None:
+    """A unit of another version is written over; an enabled one wants a restart."""
+    invoke(install.command, f"--root={tmp_path}")
+    unit = tmp_path / "etc/systemd/system/rensei-daemon.service"
+    wants = unit.parent / "multi-user.target.wants"
+    wants.mkdir()
+    (wants / unit.name).symlink_to(unit)
+    current = unit.read_text()
+    unit.write_text("[Service]\n")
+    said = invoke(install.command, f"--root={tmp_path}").stdout
+    assert f"wrote {unit}" in said
+    assert unit.read_text() == current
+    assert f"  systemctl --root={tmp_path} restart rensei-daemon\n" in said
+
+
+@needs_root
+def test_uninstalling_leaves_the_operators_files(tmp_path: Path) -> None:
+    """What install wrote goes, but for the config; a second run finds nothing to do."""
+    invoke(install.command, f"--root={tmp_path}")
+    first = invoke(uninstall.command, f"--root={tmp_path}").stdout
+    assert files(tmp_path) == {"etc/rensei-daemon", "etc/rensei-daemon/config.toml"}
+    assert f"rm -r {tmp_path}/etc/rensei-daemon {tmp_path}/var/lib/rensei-daemon" in first
+    second = invoke(uninstall.command, f"--root={tmp_path}").stdout
+    steps = second.split("\nleft")[0].splitlines()
+    assert {line.split(" /")[0] for line in steps} == {"found no"}
+
+
+def test_a_user_gets_a_service_of_their_own(home: Path) -> None:
+    """Unit and config are in the user's directories, with a key file beside the config."""
+    said = invoke(install.command, "--user").stdout
+    settings = home / ".config/rensei-daemon/config.toml"
+    unit = home / ".config/systemd/user/rensei-daemon.service"
+    assert files(home) == {
+        ".config/rensei-daemon",
+        ".config/rensei-daemon/config.toml",
+        ".config/systemd/user/rensei-daemon.service",
+    }
+    assert '\napi_key_file = "api-key"\n' in settings.read_text()
+    start = f"ExecStart={PROGRAM} run --config %E/rensei-daemon/config.toml"
+    assert f"\n{start}\n" in unit.read_text()
+    assert f"  {PROGRAM} status --config {settings}\n" in said
+    left = invoke(uninstall.command, "--user").stdout
+    assert left.endswith(f"  rm -r {settings.parent} {home}/.local/state/rensei-daemon\n")
+    assert not unit.exists()
+    assert settings.exists()
+
+
+def test_a_user_has_no_image() -> None:
+    """--user and --root ask for two things at once."""
+    with pytest.raises(UsageError):
+        install.chosen_places(user=True, root=Path("/srv/image"), dry_run=False)
+
+
+def test_only_root_changes_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may look at the plan; carrying it out takes root, or --user."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(NotPermittedError) as refused:
+        install.chosen_places(user=False, root=Path("/"), dry_run=False)
+    assert "--user" in refused.value.hint
+    install.chosen_places(user=False, root=Path("/"), dry_run=True)
+
+
+def test_a_program_that_fails_is_quoted(tmp_path: Path) -> None:
+    """What systemd's program said is in the error, with the command."""
+    step = RunProgram(("sh", "-c", "echo no room >&2; exit 3"))
+    with pytest.raises(RenseiError, match="no room"):
+        step.carry_out()
+    with pytest.raises(RenseiError, match="there is no no-such-program on this host"):
+        RunProgram(("no-such-program",)).carry_out()
+
+
+@pytest.mark.parametrize(
+    ("program", "word"),
+    [
+        ("/opt/r/bin/rensei-daemon", "/opt/r/bin/rensei-daemon"),
+        ("/opt/50%/rensei-daemon", "/opt/50%%/rensei-daemon"),
+        ("/opt/a b/rensei-daemon", '"/opt/a b/rensei-daemon"'),
+        ('/opt/"/rensei-daemon', '"/opt/\\"/rensei-daemon"'),
+    ],
+)
+def test_the_program_is_spelled_as_systemd_reads_it(program: str, word: str) -> None:
+    """Spaces, quotes and percent signs of a path are no syntax in the unit."""
+    unit = "ExecStart=/usr/bin/rensei-daemon run\n"
+    assert running(Path(program), unit) == f"ExecStart={word} run\n"
+
+
+@pytest.mark.parametrize("hidden", ["/root", "/home", "/run/user"])
+def test_a_program_the_sandbox_hides_is_out_of_reach(hidden: str) -> None:
+    """A program in somebody's home is told by the directory the service cannot enter."""
+    program = Path(hidden, "someone/bin/rensei-daemon")
+    assert out_of_reach(program) == Path(hidden)
+
+
+@pytest.mark.parametrize("place", ["package/_packaging", "packaging"])
+def test_packaged_files_are_found(tmp_path: Path, place: str) -> None:
+    """A wheel has them in the package, a checkout beside its sources."""
+    package = tmp_path / "src/package" if place == "packaging" else tmp_path / "package"
+    package.mkdir(parents=True)
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "a.conf").write_text("a\n")
+    assert packaged("a.conf", package=package) == "a\n"
+
+
+def test_a_missing_packaged_file_is_named(tmp_path: Path) -> None:
+    """An installation that lacks a file says which, and how to mend it."""
+    with pytest.raises(RenseiError, match=r"a\.conf is missing"):
+        packaged("a.conf", package=tmp_path / "src/package")
