@@ -24,4 +24,4 @@ class Delivery(Protocol):
         """Hand over a generation, whole; raises `DeliveryError`."""
 
     async def withdraw(self) -> None:
-        """Take back what was handed over, because the session is gone."""
+        """Take back what was handed over: the session is gone; raises `DeliveryError`."""

@@ -123,7 +123,15 @@ class Rotation:
         """Take back what was delivered: the session is gone from the configuration."""
         self._pulse.retire(f"snapshots of {self.session.id}")
         for delivery in self._deliveries:
-            await delivery.withdraw()
+            try:
+                await delivery.withdraw()
+            except DeliveryError as error:
+                self._log.error(
+                    "delivery.not_withdrawn",
+                    kind=delivery.kind,
+                    error=str(error),
+                    hint=error.hint,
+                )
 
     def want_snapshot(self) -> None:
         """Have a snapshot taken now."""
