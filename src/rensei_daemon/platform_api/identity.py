@@ -236,8 +236,9 @@ class Identity:
             token_expires_at=grant.expires_at or _own_expiry(grant.token),
             heartbeat_seconds=pace or (old.heartbeat_seconds if old else None),
         )
-        self._take(worker, answered_at=answer.date or self._now())
+        # Saved first: a worker in use that a crash forgets is registered a second time.
         await self._save(worker)
+        self._take(worker, answered_at=answer.date or self._now())
 
     def _take(self, worker: Worker, *, answered_at: datetime) -> None:
         """Make this the worker, and count its token's life from when it was given."""
