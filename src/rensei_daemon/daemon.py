@@ -6,7 +6,7 @@ whatever is opened after it. Nothing here decides anything.
 
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,6 +68,8 @@ from rensei_daemon.verbs import Verbs
 
 FAREWELL_SECONDS = 3.0
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 _log = structlog.get_logger()
@@ -81,7 +83,12 @@ async def run(
 
     Raises `SettingsError`, `StateInUseError` and `StorageError` when it cannot start.
     """
-    with ExitStack() as stack:
+    with (
+        # First in and last out: a reload in the first moment, or a second goodbye, must
+        # not end the process the hard way.
+        anyio.open_signal_receiver(*_SIGNALS) as signals,
+        ExitStack() as stack,
+    ):
         prepare_directory(locations.state, mode=STATE_MODE)
         prepare_directory(locations.runtime, mode=RUNTIME_MODE)
         stack.enter_context(state_lock(locations.lock))
@@ -99,7 +106,7 @@ async def run(
         now = datetime.now(UTC)
         journal, set_aside = stack.enter_context(open_journal(locations.journal, now=now))
         board = open_board(configuration, journal, locations.runtime, trouble, set_aside)
-        await _live(locations, environ, configuration, journal, board)
+        await _live(locations, environ, configuration, journal, board, signals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +126,7 @@ async def _live(
     configuration: Configuration,
     journal: Journal,
     board: Board,
+    signals: AsyncIterator[signal.Signals],
 ) -> None:
     platform, control = configuration.settings.platform, configuration.settings.control
     notifier = Notifier.from_environ(environ)
@@ -135,7 +143,7 @@ async def _live(
                 tasks.start_soon(loop, name=name)
             notifier.ready()
             _log.info("daemon.started", version=__version__, config=str(locations.config))
-            await _obey_signals(house.reload)
+            await _obey(signals, house.reload)
             notifier.stopping()
             tasks.cancel_scope.cancel()
         board.stop()
@@ -237,15 +245,14 @@ def _guards(configuration: Configuration) -> Guards:
     return Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
 
 
-async def _obey_signals(reload_all: Callable[[], Awaitable[Reload]]) -> None:
+async def _obey(
+    signals: AsyncIterator[signal.Signals], reload_all: Callable[[], Awaitable[Reload]]
+) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""
-    with anyio.open_signal_receiver(
-        signal.SIGTERM, signal.SIGINT, signal.SIGHUP
-    ) as received:
-        async for number in received:
-            _log.info("signal.received", signal=number.name)
-            if number is not signal.SIGHUP:
-                return
-            # A file that cannot be used is on the board and in the log already.
-            with suppress(RenseiError):
-                await reload_all()
+    async for number in signals:
+        _log.info("signal.received", signal=number.name)
+        if number is not signal.SIGHUP:
+            return
+        # A file that cannot be used is on the board and in the log already.
+        with suppress(RenseiError):
+            await reload_all()
