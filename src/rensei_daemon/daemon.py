@@ -70,6 +70,7 @@ from rensei_daemon.verbs import Verbs
 
 FAREWELL_SECONDS = 3.0
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -84,11 +85,12 @@ async def run(
 
     Raises `SettingsError`, `StateInUseError` and `StorageError` when it cannot start.
     """
-    with ExitStack() as stack:
-        # From the very start: a signal nobody awaits would end the process.
-        signals = stack.enter_context(
-            anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        )
+    with (
+        # First in and last out: a reload in the first moment, or a second goodbye, must
+        # not end the process the hard way.
+        anyio.open_signal_receiver(*_SIGNALS) as signals,
+        ExitStack() as stack,
+    ):
         prepare_directory(locations.state, mode=STATE_MODE)
         prepare_directory(locations.runtime, mode=RUNTIME_MODE)
         stack.enter_context(state_lock(locations.lock))
@@ -149,7 +151,7 @@ async def _live(
                 tasks.start_soon(loop, name=name)
             notifier.ready()
             _log.info("daemon.started", version=__version__, config=str(locations.config))
-            await _obey_signals(signals, house.reload)
+            await _obey(signals, house.reload)
             notifier.stopping()
             tasks.cancel_scope.cancel()
         board.stop()
@@ -263,7 +265,7 @@ def _guards(configuration: Configuration) -> Guards:
     return Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
 
 
-async def _obey_signals(
+async def _obey(
     signals: AsyncIterator[signal.Signals], reload_all: Callable[[], Awaitable[Reload]]
 ) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""

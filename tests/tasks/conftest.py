@@ -1,6 +1,6 @@
 """One host and its platform, in this process: real HTTP, real files, every loop."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from rensei_daemon.disk.journal import Journal, open_journal
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
+from rensei_daemon.local_platform.state import State
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.identity import Identity
@@ -82,6 +83,11 @@ class Running:
         """Have every waiter look again."""
         self.changed.set()
         self.changed = anyio.Event()
+
+    def note(self, _: State) -> bool:
+        """Have every waiter look again after a change of the platform, and go on so."""
+        self.wake()
+        return False
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until it holds; it is asked after each change of the board or platform."""
@@ -161,7 +167,7 @@ class Home:
         pace: Pace = PACE,
         client_type: type[PlatformClient] = PlatformClient,
         without: tuple[str, ...] = (),
-        **patience: float,
+        call_seconds: float = 20.0,
     ) -> AsyncIterator[Running]:
         """Run every loop but those `without`, on these files, until the block ends."""
         configuration, trouble = open_configuration(
@@ -173,7 +179,9 @@ class Home:
         with open_journal(journal_file, now=datetime.now(UTC)) as (journal, set_aside):
             board = open_board(configuration, journal, self.runtime, trouble, set_aside)
             async with open_http(
-                self.platform.url, user_agent="rensei-daemon/test", **patience
+                self.platform.url,
+                user_agent="rensei-daemon/test",
+                call_seconds=call_seconds,
             ) as http:
                 identity = open_identity(
                     http,
@@ -224,7 +232,7 @@ class Home:
                     )
 
                 sessions = Sessions(configuration, board, start=start)
-                loops = {
+                loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
                     "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=draw),
                     "mutations": partial(
                         apply_mutations,
@@ -252,8 +260,8 @@ class Home:
                     sessions=sessions,
                 )
                 board.on_change = daemon.wake
-                self.platform.state.listen(lambda _: daemon.wake())
                 async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self.platform.until, daemon.note)
                     for name, loop in loops.items():
                         if name not in without:
                             tasks.start_soon(loop, name=name)

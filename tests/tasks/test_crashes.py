@@ -221,6 +221,14 @@ MIXES = {
 }
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory in memory, where there is one: order is proved here, not the disk."""
+    memory = Path("/dev") / "shm"
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
 def _steps(name: str) -> int:
     with tempfile.TemporaryDirectory() as place:
         fuse = Fuse()
@@ -247,15 +255,15 @@ def _tidy(host: Host) -> None:
 
 
 @pytest.mark.parametrize(("name", "step"), CASES)
-def test_a_death_at_any_step_changes_nothing(tmp_path: Path, name: str, step: int) -> None:
+def test_a_death_at_any_step_changes_nothing(place: Path, name: str, step: int) -> None:
     """The file is byte for byte that of a daemon that lived, and so is every outcome."""
-    _prove_one_effect(tmp_path, Journal, name, [step])
+    _prove_one_effect(place, Journal, name, [step])
 
 
 @pytest.mark.parametrize("step", range(_steps("batch")))
-def test_a_second_death_changes_nothing_either(tmp_path: Path, step: int) -> None:
+def test_a_second_death_changes_nothing_either(place: Path, step: int) -> None:
     """Dying on the way back, at the same step, is as harmless as dying once."""
-    _prove_one_effect(tmp_path, Journal, "batch", [step, step])
+    _prove_one_effect(place, Journal, "batch", [step, step])
 
 
 def _prove_one_effect(
@@ -275,11 +283,11 @@ def _prove_one_effect(
     _tidy(host)
 
 
-def test_the_proof_sees_a_planted_defect(tmp_path: Path) -> None:
+def test_the_proof_sees_a_planted_defect(place: Path) -> None:
     """Were the outcome recorded before the file is replaced, a step would tell."""
     red = []
     for step in range(_steps("single") + 3):
-        place = tmp_path / str(step)
+        place = place / str(step)
         place.mkdir()
         try:
             _prove_one_effect(place, HastyJournal, "single", [step])
@@ -289,11 +297,11 @@ def test_the_proof_sees_a_planted_defect(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "step"), CASES)
-def test_an_edit_after_a_death_survives(tmp_path: Path, name: str, step: int) -> None:
+def test_an_edit_after_a_death_survives(place: Path, name: str, step: int) -> None:
     """A person edits while the daemon is dead: both get what they wanted."""
-    (tmp_path / "lucky").mkdir()
-    (tmp_path / "mortal").mkdir()
-    lucky, host = Host(tmp_path / "lucky"), Host(tmp_path / "mortal")
+    (place / "lucky").mkdir()
+    (place / "mortal").mkdir()
+    lucky, host = Host(place / "lucky"), Host(place / "mortal")
     expected = lucky.live(MIXES[name])
     _hand_edit(lucky)
     host.die(MIXES[name], step)
@@ -318,11 +326,11 @@ def _exchanged_step() -> int:
     raise AssertionError
 
 
-def test_an_edit_caught_in_the_exchange_comes_back(tmp_path: Path) -> None:
+def test_an_edit_caught_in_the_exchange_comes_back(place: Path) -> None:
     """Saved in the moment before the exchange, it is found again after the death."""
-    host = Host(tmp_path)
+    host = Host(place)
     host.die(MIXES["single"], _exchanged_step())
-    (leftover,) = tmp_path.glob(".config.toml.*.tmp")
+    (leftover,) = place.glob(".config.toml.*.tmp")
     leftover.write_text(TEXT.replace("# leaves soon", "# stays"))
     assert host.live(MIXES["single"]).applied == ("dmut_0",)
     text = host.config.read_text()
@@ -343,10 +351,10 @@ class PoisonedJournal(Journal):
             raise DiedError
 
 
-def test_a_poison_fails_alone_and_the_rest_is_applied(tmp_path: Path) -> None:
+def test_a_poison_fails_alone_and_the_rest_is_applied(place: Path) -> None:
     """After a death together, each is tried by itself; the third death alone is enough."""
     mutations = _asked(_add("proj_c"), _add("poison"), _add("proj_d"))
-    host = Host(tmp_path, PoisonedJournal)
+    host = Host(place, PoisonedJournal)
     for _ in range(1 + 3):
         with pytest.raises(DiedError), host.daemon() as (applier, _):
             applier.apply(mutations)
@@ -356,10 +364,10 @@ def test_a_poison_fails_alone_and_the_rest_is_applied(tmp_path: Path) -> None:
     assert set(projects) == {"proj_a", "proj_b", "proj_c", "proj_d"}
 
 
-def test_deaths_of_another_boot_do_not_count(tmp_path: Path) -> None:
+def test_deaths_of_another_boot_do_not_count(place: Path) -> None:
     """A host that loses power again and again fails no mutation."""
     mutations = _asked(_add("proj_c"), _add("proj_d"))
-    host = Host(tmp_path, PoisonedJournal)
+    host = Host(place, PoisonedJournal)
     for boot in range(6):
         host.boot_id = f"boot-{boot}"
         with pytest.raises(DiedError), host.daemon() as (applier, _):

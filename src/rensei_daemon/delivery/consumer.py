@@ -48,7 +48,7 @@ class Delivery(Protocol):
         """
 
     async def withdraw(self) -> None:
-        """Take back what was handed over, because the session is gone."""
+        """Take back what was handed over: the session is gone; raises `DeliveryError`."""
 
 
 def nobody() -> None:

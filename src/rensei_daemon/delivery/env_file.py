@@ -9,7 +9,7 @@ from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.env_file import render_env_file
 from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.delivery.consumer import nobody
-from rensei_daemon.disk.atomic import remove_temporaries, replace_file
+from rensei_daemon.disk.atomic import remove_temporaries, replace_file, storage_errors
 from rensei_daemon.errors import DeliveryError, StorageError
 
 
@@ -62,8 +62,15 @@ class EnvFile:
         return is_news
 
     async def withdraw(self) -> None:
-        """Remove the file."""
-        await anyio.to_thread.run_sync(lambda: self._path.unlink(missing_ok=True))
+        """Remove the file; raises `DeliveryError` where it cannot be."""
+        await anyio.to_thread.run_sync(self._remove)
+
+    def _remove(self) -> None:
+        try:
+            with storage_errors(self._path):
+                self._path.unlink(missing_ok=True)
+        except StorageError as error:
+            raise DeliveryError(str(error), hint=error.hint) from None
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -185,8 +185,9 @@ class Identity:
             token_expires_at=granted.expires_at,
             heartbeat_seconds=pace,
         )
-        self._take(worker, answered_at=granted.answered_at)
+        # Saved first: a worker in use that a crash forgets is registered a second time.
         await self._save(worker)
+        self._take(worker, answered_at=granted.answered_at)
 
     def _take(self, worker: Worker, *, answered_at: datetime) -> None:
         """Make this the worker, and count its token's life from when it was given."""

@@ -115,10 +115,10 @@ class Configuration:
             )
         )
 
-    def keep_last_good(self) -> None:
-        """Write down the text in force; blocks. A full disk is not this one's to report."""
+    def keep(self, document: Document) -> None:
+        """Write down a text that can be used; blocks. A full disk is others' to report."""
         try:
-            replace_file(self._last_good, self.document.text.encode(), mode=0o600)
+            replace_file(self._last_good, document.text.encode(), mode=0o600)
         except StorageError as error:
             _log.warning("config.last_good_not_kept", error=str(error))
 
@@ -154,7 +154,6 @@ async def _reload(configuration: Configuration, board: Board) -> Reload:
         _log.info(
             "config.reloaded", path=str(configuration.file.path), digest=document.digest
         )
-        await anyio.to_thread.run_sync(configuration.keep_last_good)
     waiting = needs_restart(earlier, settings)
     changed = changed_keys(earlier, settings)
     return Reload(tuple(key for key in changed if key not in waiting), waiting)
@@ -183,7 +182,7 @@ def open_configuration(
         file, last_good=last_good, load=load, document=document, settings=settings
     )
     if trouble is None:
-        configuration.keep_last_good()
+        configuration.keep(document)
     return configuration, trouble
 
 
@@ -202,7 +201,10 @@ def _usable(document: Document, path: Path, load: Load) -> Settings:
 
 def _read(configuration: Configuration) -> tuple[Document, Settings]:
     document = configuration.file.read()
-    return document, configuration.check(document)
+    settings = configuration.check(document)
+    if document.text != configuration.document.text:
+        configuration.keep(document)
+    return document, settings
 
 
 async def watch(configuration: Configuration, board: Board) -> None:

@@ -67,7 +67,7 @@ class Outlets:
         """Take back what was delivered, except by deliveries that somebody carries on."""
         for delivery in self._lanes:
             if (delivery.kind, delivery.name) not in kept:
-                await delivery.withdraw()
+                await self._lanes[delivery].withdraw()
 
 
 class _Lane:
@@ -103,6 +103,13 @@ class _Lane:
                 now=datetime.now(UTC),
                 subject=self._subject,
             )
+
+    async def withdraw(self) -> None:
+        """Take back what was delivered; where that fails, the log says so."""
+        try:
+            await self._delivery.withdraw()
+        except DeliveryError as error:
+            self._log.error("delivery.not_withdrawn", error=str(error), hint=error.hint)
 
     async def keep(self) -> None:
         """Deliver what is offered, and try again what failed; never returns."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from systemd.conftest import Host
+    from e2e.systemd.conftest import Host
 
 CHECKOUT = Path(__file__).parents[3]
 

@@ -1,0 +1,198 @@
+"""A daemon as a process of its own, and the platform it talks to."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from anyio.abc import Process
+
+from rensei_daemon.local_platform.records import Host, Mutation
+from rensei_daemon.local_platform.running import RunningPlatform, running
+from rensei_daemon.local_platform.settings import PlatformSettings
+
+ORG = "org_acme"
+HOST = "h1"
+
+TEXT = """\
+# The operator's own words.
+
+[platform]
+url = "{url}"
+api_key_file = "key"
+
+[machine]
+name = "h1"
+
+[paths]
+state = "state"
+runtime = "run"
+
+[log]
+format = "json"
+
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+env_file = "build.env"
+
+[projects]
+# payments team
+
+proj_a = {{ repositories = ["https://github.com/acme/api"] }} # since 2019
+"""
+
+
+@dataclass(kw_only=True)
+class Lab:
+    """One host's files, and the platform; `run` starts its daemon."""
+
+    place: Path
+    platform: RunningPlatform
+    key: str
+
+    def __post_init__(self) -> None:
+        self.config = self.place / "config.toml"
+        self.state = self.place / "state"
+        self.runtime = self.place / "run"
+        self.output = self.place / "output"
+        self.config.write_text(TEXT.format(url=self.platform.url))
+        self.write_key(self.key)
+
+    def write_key(self, key: str) -> None:
+        """Put a key in the key file."""
+        file = self.place / "key"
+        file.write_text(key)
+        file.chmod(0o600)
+
+    def environ(self, **more: str) -> Mapping[str, str]:
+        """A bare environment."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.place), **more}
+
+    def command(self, *arguments: str) -> Sequence[str]:
+        """The program, as it is started by a user."""
+        return [sys.executable, "-m", "rensei_daemon", *arguments]
+
+    async def call(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the program to its end; it gets `--config`."""
+        return await anyio.to_thread.run_sync(
+            lambda: subprocess.run(
+                [*self.command(*arguments), "--config", str(self.config)],
+                env=self.environ(**more),
+                capture_output=True,
+                text=True,
+                timeout=15,
+                check=False,
+            )
+        )
+
+    @asynccontextmanager
+    async def daemon(self) -> AsyncIterator["Daemon"]:
+        """Start the daemon, wait until it is ready; kill what is left of it at the end."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(self.place / "notify.sock"))
+            try:
+                with self.output.open("ab") as output:
+                    process = await anyio.open_process(
+                        [*self.command("run"), "--config", str(self.config)],
+                        env=self.environ(NOTIFY_SOCKET=str(self.place / "notify.sock")),
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                    )
+                async with process:
+                    daemon = Daemon(process, manager)
+                    try:
+                        await daemon.told(b"READY=1")
+                        yield daemon
+                    finally:
+                        if process.returncode is None:
+                            process.kill()
+            finally:
+                (self.place / "notify.sock").unlink()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until it holds; it is asked after each change of the platform."""
+        with anyio.fail_after(10):
+            await self.platform.until(lambda _: bool(condition()))
+
+    async def becomes(self, path: Path, text: str) -> None:
+        """Wait until a file says so; another process writes it, so it is looked at."""
+        with anyio.fail_after(10):
+            while _text(path) != text:  # noqa: ASYNC110 - there is no event to wait for
+                await anyio.sleep(0.01)
+
+    def enqueue(self, op: str, **params: Any) -> Mutation:
+        """Ask the host for a change."""
+        return self.platform.state.enqueue(HOST, op, params)
+
+    def status_of(self, mutation: Mutation) -> str:
+        """What the platform knows of it."""
+        return self.platform.state.tables.mutations[mutation.id].status
+
+    @property
+    def host(self) -> Host:
+        """The platform's row of the host."""
+        return self.platform.state.host(HOST)
+
+    @property
+    def beats(self) -> list[Any]:
+        """The bodies of the beats that were taken."""
+        return [beat.body for beat in self.platform.state.beats]
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+@dataclass
+class Daemon:
+    """The process, and what it tells its service manager."""
+
+    process: Process
+    manager: socket.socket
+
+    @property
+    def cmdline(self) -> bytes:
+        """What everybody on the host can see of it."""
+        return Path(f"/proc/{self.process.pid}/cmdline").read_bytes()
+
+    async def told(self, what: bytes) -> None:
+        """Wait until it has said this."""
+
+        def listen() -> None:
+            self.manager.settimeout(10)
+            while what not in self.manager.recv(4096):
+                pass
+
+        await anyio.to_thread.run_sync(listen)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, and return the exit code; it has five seconds."""
+        self.process.send_signal(number)
+        with anyio.fail_after(5):
+            return await self.process.wait()
+
+
+@pytest.fixture
+async def lab() -> AsyncIterator[Lab]:
+    """A host that has not registered yet, in a place with a short path."""
+    settings = PlatformSettings(heartbeat_interval_ms=100)
+    with tempfile.TemporaryDirectory() as place:
+        async with running(settings) as platform:
+            platform.state.add_org("acme", id=ORG)
+            key = platform.state.add_key("acme", "admin")
+            platform.state.add_host("acme", HOST)
+            platform.state.set_credential(ORG, "github", "TOKEN", "canary-one-7f3a")
+            yield Lab(place=Path(place), platform=platform, key=key)

@@ -1,0 +1,149 @@
+"""The configuration in force: edits by hand, good and bad, and the last good text."""
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rensei_daemon.errors import SettingsError
+from rensei_daemon.tasks.configuration import reload
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home, Running
+
+ALONE = ("heartbeat", "mutations", "sessions", "runtime token")
+QUIET = '[log]\nlevel = "error"\n'
+
+
+async def _in_force(daemon: "Running", level: str) -> None:
+    await daemon.until(lambda: daemon.configuration.settings.log.level == level)
+
+
+async def test_an_edit_takes_effect_by_itself(home: "Home") -> None:
+    """Saved in place or by rename, within two seconds and without a word to us."""
+    async with home.daemon(without=ALONE) as daemon:
+        assert daemon.configuration.settings.log.level == "info"
+        home.write(QUIET)
+        await _in_force(daemon, "error")
+        draft = home.config.with_suffix(".draft")
+        draft.write_text(home.base)
+        draft.replace(home.config)
+        await _in_force(daemon, "info")
+        assert (home.state / "config.last-good.toml").read_text() == home.base
+        assert daemon.board.config.digest == daemon.configuration.document.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"", "the file is empty"),
+        (b"\n# all gone\n", "the file is empty"),
+        (b"[log\n", ":1:5: "),
+        (b"[log]\nlevle = 'info'\n", ":2:1: "),
+        (b"[log]\nlevel = '\xff'\n", ":2:10: not UTF-8"),
+    ],
+)
+async def test_a_text_that_cannot_be_used_changes_nothing(
+    home: "Home", text: bytes, complaint: str
+) -> None:
+    """The last good one stays in force, the place is shown, and mending it ends it."""
+    home.write(QUIET)
+    async with home.daemon(without=ALONE) as daemon:
+        home.config.write_bytes(text)
+        await daemon.until(lambda: "config.invalid" in daemon.conditions)
+        assert complaint in daemon.conditions["config.invalid"].message
+        assert daemon.configuration.settings.log.level == "error"
+        home.write(QUIET)
+        await daemon.until(lambda: not daemon.conditions)
+        assert daemon.board.config.valid
+
+
+@pytest.mark.parametrize("damage", ["empty", "broken", "gone", "directory", "not UTF-8"])
+async def test_the_last_good_text_survives_a_restart(home: "Home", damage: str) -> None:
+    """Whatever has become of the file, the daemon starts with what it had."""
+    home.write(QUIET)
+    async with home.daemon(without=ALONE):
+        pass
+    home.config.unlink()
+    if damage == "directory":
+        home.config.mkdir()
+    elif damage != "gone":
+        texts = {"empty": b"", "broken": b"[", "not UTF-8": b"\xff"}
+        home.config.write_bytes(texts[damage])
+    async with home.daemon(without=ALONE) as daemon:
+        assert daemon.configuration.settings.log.level == "error"
+        assert "config.invalid" in daemon.conditions
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[log]\nlevel = 'loud'\n"])
+async def test_without_a_last_good_text_there_is_no_start(home: "Home", text: str) -> None:
+    """The file's own error is raised."""
+    home.config.write_text(text)
+    with pytest.raises(SettingsError):
+        async with home.daemon():
+            pass
+
+
+async def test_a_file_that_is_still_being_written_is_left_alone(home: "Home") -> None:
+    """An editor that has emptied it and has not finished is no news yet."""
+    async with home.daemon(without=ALONE) as daemon:
+        with home.config.open("w") as editor:
+            editor.write(home.base + "[log")
+            editor.flush()
+            stamp = daemon.configuration.file.stamp()
+            assert daemon.configuration.file.is_being_written()
+            assert not daemon.conditions
+            editor.write("]\nlevel = 'warning'\n")
+        assert daemon.configuration.file.stamp() != stamp
+        await _in_force(daemon, "warning")
+        assert not daemon.conditions
+
+
+async def test_a_chmod_is_noticed(home: "Home") -> None:
+    """A file made readable again has the same text and the same time of modification."""
+    file = home.config.stat()
+    async with home.daemon(without=ALONE) as daemon:
+        before = daemon.configuration.file.stamp()
+        home.config.chmod(0o640)
+        os.utime(home.config, ns=(file.st_atime_ns, file.st_mtime_ns))
+        assert daemon.configuration.file.stamp() != before
+
+
+async def test_a_reload_says_what_it_brought(home: "Home") -> None:
+    """Keys in effect, and keys that wait for a restart; those are a condition."""
+    async with home.daemon(without=(*ALONE, "configuration")) as daemon:
+        home.write(QUIET + "[control]\ngroup = 'root'\n[mutations]\nallow = []\n")
+        done = await reload(daemon.configuration, daemon.board)
+        assert set(done.applied) == {"log.level", "mutations.allow"}
+        assert done.needs_restart == ("control.group",)
+        message = daemon.conditions["config.restart_needed"].message
+        assert message == "control.group changed, which takes effect at the next start"
+        home.write()
+        await reload(daemon.configuration, daemon.board)
+        assert not daemon.conditions
+        assert (await reload(daemon.configuration, daemon.board)).applied == ()
+
+
+async def test_a_reload_of_a_bad_file_says_so(home: "Home") -> None:
+    """The caller gets the error, and so does the board."""
+    async with home.daemon(without=(*ALONE, "configuration")) as daemon:
+        home.config.write_text("[")
+        with pytest.raises(SettingsError, match=r"config\.toml:1:2: "):
+            await reload(daemon.configuration, daemon.board)
+        assert "config.invalid" in daemon.conditions
+
+
+async def test_listeners_hear_of_news_only(home: "Home") -> None:
+    """Once a change, once when a bad file is mended, never for the same text."""
+    heard: list[str] = []
+    async with home.daemon(without=(*ALONE, "configuration")) as daemon:
+        configuration = daemon.configuration
+        configuration.on_change(lambda: heard.append(configuration.settings.log.level))
+        for text in (home.base, home.base + QUIET, "[", home.base + QUIET):
+            home.config.write_text(text)
+            if text == "[":
+                with pytest.raises(SettingsError):
+                    await reload(configuration, daemon.board)
+            else:
+                await reload(configuration, daemon.board)
+    assert heard == ["error", "error"]

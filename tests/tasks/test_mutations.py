@@ -1,0 +1,213 @@
+"""From the platform's queue to the file and back, over real HTTP."""
+
+import tomllib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rensei_daemon.core.document import Document
+from rensei_daemon.errors import StorageError
+from rensei_daemon.local_platform.records import Mutation
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tasks.conftest import Home
+
+HOST = "h1"
+BEAT = "/api/workers/wkr_"
+PROJECTS = """\
+
+[projects]
+# payments team
+
+proj_a = { repositories = ["https://github.com/acme/api"] } # since 2019
+"""
+
+
+def _is_applied(home: "Home", mutation: Mutation) -> bool:
+    return home.mutation(mutation).status == "applied"
+
+
+def _tree(home: "Home") -> dict[str, Any]:
+    return tomllib.loads(home.config.read_text())
+
+
+async def test_every_op_travels(home: "Home") -> None:
+    """Applied in order, acked one by one, and not a comment is lost."""
+    home.write(PROJECTS)
+    asked = [
+        home.enqueue("project.add", id="proj_b", repository="https://github.com/acme/b"),
+        home.enqueue("project.disable", id="proj_b"),
+        home.enqueue("project.enable", id="proj_b"),
+        home.enqueue("modelAccess.set", policy={"authOrder": ["local"]}),
+        home.enqueue("modelAccess.set", workload="qa", policy={"authOrder": ["byok"]}),
+        home.enqueue("modelAccess.clear", workload="qa"),
+        home.enqueue("project.remove", id="proj_b"),
+        home.enqueue("pool.deleted", poolId="pool_a", candidatePoolIds=["pool_b"]),
+    ]
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: all(home.mutation(m).acked_at for m in asked))
+        assert [home.mutation(m).status for m in asked] == ["applied"] * 8
+        await daemon.until(lambda: "pool.deleted" in daemon.conditions)
+        assert daemon.board.pool.candidates == ("pool_b",)
+        assert daemon.board.mutations.applied == 8
+    text = home.config.read_text()
+    assert text.startswith(home.base + PROJECTS)
+    assert _tree(home)["model_access"] == {"default": {"auth_order": ["local"]}}
+    assert _tree(home)["pool"]["id"] == "pool_a"
+
+
+async def test_a_bad_one_fails_alone(home: "Home") -> None:
+    """Its reason reaches whoever asked; the one beside it is applied."""
+    bad = home.enqueue("modelAccess.set", workload="cooking", policy={})
+    good = home.enqueue("project.enable", id="proj_a")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.mutation(good).status == "applied")
+        error = home.mutation(bad).error
+        assert error is not None
+        assert error.startswith('unknown workload "cooking": not in the shared workload')
+        assert daemon.board.mutations.failed == 1
+
+
+async def test_guards_of_the_file_take_effect_live(home: "Home") -> None:
+    """Forbidden, it fails by the guard's name; allowed by an edit, the next one passes."""
+    home.write("[mutations]\nallow = []\n")
+    forbidden = home.enqueue("project.enable", id="proj_a")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.mutation(forbidden).status == "failed")
+        assert home.mutation(forbidden).error == (
+            "this host does not allow project.enable (mutations.allow in its config.toml)"
+        )
+        home.write("[mutations]\nallow = ['project.*']\n")
+        await daemon.until(lambda: daemon.configuration.settings.mutations.allow)
+        allowed = home.enqueue("project.enable", id="proj_a")
+        await daemon.until(lambda: home.mutation(allowed).status == "applied")
+
+
+async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home") -> None:
+    """Nothing is acked, the place is shown, and mending it is all there is to do."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        broken = home.base + "\n[projects\n"
+        home.config.write_text(broken)
+        waiting = home.enqueue("project.enable", id="proj_a")
+        await daemon.until(lambda: "config.invalid" in daemon.conditions)
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) >= count + 3)
+        assert home.mutation(waiting).status == "delivered"
+        assert home.config.read_text() == broken
+        line = home.base.count("\n") + 2
+        message = daemon.conditions["config.invalid"].message
+        assert message.startswith(f"{home.config}:{line}:10: ")
+        assert message.endswith("; the last good text stays in force")
+        home.write(PROJECTS)
+        await daemon.until(lambda: home.mutation(waiting).status == "applied")
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> None:
+    """It is answered with the outcome on record, and an operator is told."""
+    first = home.enqueue("project.enable", id="proj_a")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.mutation(first).status == "applied")
+        answer = {
+            "acknowledged": True,
+            "pendingMutations": [
+                {"id": first.id, "op": "project.remove", "params": {"id": "proj_a"}}
+            ],
+        }
+        home.platform.faults.add("POST", BEAT, status=200, body=answer)
+        acks = len(home.platform.state.acks)
+        await daemon.until(lambda: len(home.platform.state.acks) > acks)
+        assert home.platform.state.acks[-1].mutation_id == first.id
+        assert home.platform.state.acks[-1].error is None
+        assert "proj_a" in _tree(home)["projects"]
+        await daemon.until(lambda: "mutation.conflict" in daemon.conditions)
+        assert daemon.conditions["mutation.conflict"].severity == "warning"
+
+
+async def test_the_pool_comes_and_goes(home: "Home") -> None:
+    """No status changes nothing; the ok of the acking beat neither; the next one does."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        home.platform.state.set_host_status(HOST, "ok")
+        deletion = home.enqueue("pool.deleted", poolId="pool_a", reason="moved")
+        seen: list[bool] = []
+
+        def note(_: object) -> None:
+            if home.mutation(deletion).status == "applied" and not seen:
+                # The platform answers the acking beat now; the daemon has not read it.
+                seen.append("pool" in _tree(home))
+
+        home.platform.state.listen(note)
+        await daemon.until(lambda: home.mutation(deletion).status == "applied")
+        assert seen == [True]
+        await daemon.until(lambda: "pool" not in _tree(home))
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_no_word_on_the_pool_leaves_it_deleted(home: "Home") -> None:
+    """Also across a restart: the file remembers, and the condition stays."""
+    deletion = home.enqueue("pool.deleted", poolId="pool_a", reason="moved")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.mutation(deletion).status == "applied")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.heartbeat.last_ok_at)
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) >= count + 3)
+        assert _tree(home)["pool"]["status"] == "deleted"
+        assert "moved" in daemon.conditions["pool.deleted"].message
+        home.platform.state.set_host_status(HOST, "unauthorized")
+        await daemon.until(lambda: len(home.beats) >= count + 6)
+        assert "pool" in _tree(home)
+        home.platform.state.set_host_status(HOST, " OK ")
+        await daemon.until(lambda: "pool" not in _tree(home))
+
+
+async def test_a_full_disk_is_said_and_got_over(
+    home: "Home", monkeypatch: "pytest.MonkeyPatch"
+) -> None:
+    """Nothing acked, an error in the conditions, beats go on; room is all it takes."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        file = daemon.configuration.file
+        replace, is_full = file.replace, True
+
+        def limited(before: Document, after: Document) -> None:
+            if is_full:
+                raise StorageError("config.toml: No space left on device", hint="df -h")
+            replace(before, after)
+
+        monkeypatch.setattr(file, "replace", limited)
+        text = home.config.read_text()
+        waiting = home.enqueue("project.enable", id="proj_a")
+        await daemon.until(lambda: "storage" in daemon.conditions)
+        assert daemon.conditions["storage"].message == (
+            "config.toml: No space left on device"
+        )
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) >= count + 3)
+        assert home.mutation(waiting).status == "delivered"
+        assert home.config.read_text() == text
+        is_full = False
+        await daemon.until(lambda: home.mutation(waiting).status == "applied")
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_a_hand_edit_and_a_mutation_both_stay(home: "Home") -> None:
+    """Edits and mutations in turn: the file has all of both, and so has the report."""
+    home.write(PROJECTS)
+    async with home.daemon() as daemon:
+        for number in range(4):
+            text = home.config.read_text()
+            draft = home.config.with_suffix(".draft")
+            draft.write_text(
+                f"# edit {number}\n{text}by_{number} = {{ repositories = [] }}\n"
+            )
+            draft.replace(home.config)
+            asked = home.enqueue("project.enable", id=f"proj_{number}")
+            await daemon.until(partial(_is_applied, home, asked))
+    projects = set(_tree(home)["projects"])
+    wanted = {"proj_a"} | {f"by_{n}" for n in range(4)} | {f"proj_{n}" for n in range(4)}
+    assert projects == wanted
+    assert all(f"# edit {number}\n" in home.config.read_text() for number in range(4))

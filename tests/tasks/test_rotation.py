@@ -1,0 +1,368 @@
+"""A session's credentials over real HTTP: fresh, whole, and never set back."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from rensei_daemon.core.session import Session
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.wire import Snapshot
+from rensei_daemon.tasks.rotation import Pace
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home, Running
+
+ORG = "org_acme"
+SNAPSHOT = "/api/daemon/credentials/snapshot"
+STREAM = "/api/daemon/credentials/rotate-stream"
+SESSIONS = """
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+env_file = "build.env"
+"""
+FAST = Pace(poll_seconds=0.05, slow_poll_seconds=0.2, long_down_seconds=60)
+ONLY = ("heartbeat", "mutations", "configuration")
+
+
+@pytest.fixture
+def home(home: "Home") -> "Home":
+    """A host with one session, and a token to rotate."""
+    home.write(SESSIONS)
+    home.platform.state.set_credential(ORG, "github", "TOKEN", "one", is_staged=False)
+    return home
+
+
+def _set(home: "Home", value: str, name: str = "TOKEN") -> None:
+    """Change a value without a word to anyone."""
+    home.platform.state.set_credential(ORG, "github", name, value)
+
+
+def _rotate(home: "Home", value: str) -> None:
+    """Change a value and tell the streams."""
+    home.platform.state.set_credential(ORG, "github", "TOKEN", value, is_staged=True)
+    home.platform.state.rotate(ORG, "github")
+
+
+def _snapshots(home: "Home") -> int:
+    return sum("snapshot" in entry.action for entry in home.platform.state.audit)
+
+
+async def _live(home: "Home", daemon: "Running", value: str = "one") -> None:
+    """Wait until the stream is live and the value has arrived."""
+    await daemon.until(
+        lambda: (
+            daemon.board.sessions
+            and daemon.session.stream == "live"
+            and home.env() == f'TOKEN="{value}"\n'
+            and daemon.session.generation > 0
+        )
+    )
+
+
+async def _delivered(home: "Home", daemon: "Running", value: str) -> None:
+    await daemon.until(lambda: home.env() == f'TOKEN="{value}"\n')
+
+
+async def test_a_rotation_reaches_the_file_at_once(home: "Home") -> None:
+    """The event alone brings the new value, and the file keeps its mode."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        generation = daemon.session.generation
+        _rotate(home, "two")
+        await _delivered(home, daemon, "two")
+        await daemon.until(lambda: daemon.session.consumers[0].generation == generation + 1)
+        assert (home.runtime / "build.env").stat().st_mode & 0o777 == 0o440
+        assert daemon.session.names == ("TOKEN",)
+
+
+async def test_a_snapshot_follows_every_connect(home: "Home") -> None:
+    """What changed while the stream was away is made good as soon as it is back."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        for value in ("two", "three"):
+            _set(home, value)
+            home.platform.state.drop_streams()
+            await _live(home, daemon, value)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"event: UPDATE\ndata: {\n\n",
+        b"event: UPDATE\ndata: {}\n\n",
+        b'event: UPDATE\ndata: {"delta": {"TOKEN": 1}}\n\n',
+        b"event: UPDATE\ndata: [1]\n\n",
+        b"event: UPDATE\ndata:\n\n",
+        b"data: what\n\n",
+        b'event: UPDATE\ndata: {"delta": null, "delta": "x"}\n\n',
+        b"event: UPDATE\ndata: " + b"[" * 10_000 + b"\n\n",
+    ],
+)
+async def test_an_unusable_event_asks_for_a_snapshot(home: "Home", frame: bytes) -> None:
+    """Whatever it says, the values in force stay until the snapshot has come."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        _set(home, "two")
+        (stream,) = home.platform.state.streams
+        stream._frames.append(frame)
+        stream._news.set()
+        await _delivered(home, daemon, "two")
+        assert daemon.session.stream == "live"
+
+
+async def test_an_event_of_another_name_means_nothing(home: "Home") -> None:
+    """No snapshot, no change, and the stream goes on."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        count = _snapshots(home)
+        (stream,) = home.platform.state.streams
+        stream.send("GOSSIP", {"delta": {"TOKEN": "no"}})
+        _rotate(home, "two")
+        await _delivered(home, daemon, "two")
+        assert _snapshots(home) == count
+
+
+async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
+    """A snapshot from before the event does not set it back, and another one follows."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        hold = home.platform.faults.hold("POST", SNAPSHOT)
+        (rotation,) = daemon.sessions.rotations
+        rotation.want_snapshot()
+        await hold.ready.wait()
+        _rotate(home, "two")
+        await _delivered(home, daemon, "two")
+        count, generation = _snapshots(home), daemon.session.generation
+        hold.release()
+        await daemon.until(lambda: _snapshots(home) > count)
+        with anyio.fail_after(5):
+            await rotation.snapshot_turn.next()
+        assert home.env() == 'TOKEN="two"\n'
+        assert daemon.session.generation == generation
+
+
+async def test_an_event_before_the_first_snapshot_is_not_lost(home: "Home") -> None:
+    """While the first values are on their way, a rotation comes: the newer one wins."""
+    hold = home.platform.faults.hold("POST", SNAPSHOT)
+    async with home.daemon(without=ONLY) as daemon:
+        await hold.ready.wait()
+        await daemon.until(lambda: home.platform.state.streams)
+        await daemon.until(lambda: daemon.session.stream == "live")
+        _rotate(home, "two")
+        hold.release()
+        await _delivered(home, daemon, "two")
+
+
+class HastyClient(PlatformClient):
+    """Every snapshot is to be renewed at once."""
+
+    async def snapshot(self, session: Session) -> Snapshot:
+        """Take one."""
+        return replace(await super().snapshot(session), refresh_in_seconds=0.05)
+
+
+async def test_a_snapshot_is_renewed_in_time(home: "Home") -> None:
+    """A silent change is found when the last snapshot grows old, stream or no stream."""
+    async with home.daemon(without=ONLY, client_type=HastyClient) as daemon:
+        await _live(home, daemon)
+        for value in ("two", "three"):
+            _set(home, value)
+            await _delivered(home, daemon, value)
+        assert daemon.session.stream == "live"
+
+
+async def test_the_board_says_until_when_data_are_good(home: "Home") -> None:
+    """By this host's clock, as the platform has it."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        seconds = (
+            daemon.session.refresh_until - daemon.session.refreshed_at
+        ).total_seconds()
+        assert seconds == pytest.approx(3600, abs=3)
+
+
+async def test_a_dead_stream_is_made_up_for_by_polling(home: "Home") -> None:
+    """Rotations arrive later, not never; and the stream is tried again."""
+    dead = home.platform.faults.add("GET", STREAM, status=503, times=10**6)
+    async with home.daemon(without=ONLY, pace=FAST, draw=max) as daemon:
+        for value in ("one", "two", "three"):
+            _set(home, value)
+            await _delivered(home, daemon, value)
+        assert daemon.session.stream == "connecting"
+        dead.times = 0
+        await _live(home, daemon, "three")
+
+
+@pytest.mark.parametrize("status", [204, 404])
+async def test_a_platform_without_a_stream_is_polled_slowly(
+    home: "Home", status: int
+) -> None:
+    """Nothing is deleted, nothing alarms at once, and values still arrive."""
+    body = b"" if status == 204 else None
+    home.platform.faults.add("GET", STREAM, status=status, body=body, times=10**6)
+    async with home.daemon(without=ONLY, pace=FAST) as daemon:
+        for value in ("one", "two"):
+            _set(home, value)
+            await _delivered(home, daemon, value)
+        assert not daemon.conditions
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (503, {}, None),
+        (429, {"retry-after": "0"}, None),
+        (200, {}, "<html>Wi-Fi</html>"),
+        (200, {}, '{"env": 1}'),
+        (200, {}, "{"),
+        (401, {}, None),
+        (403, {}, None),
+        (404, {}, None),
+        (307, {"location": "/login"}, None),
+    ],
+)
+async def test_a_failed_snapshot_deletes_nothing(
+    home: "Home", status: int, headers: dict[str, str], body: str | None
+) -> None:
+    """Values stay as they are, the next try comes by itself, and success clears all."""
+    async with home.daemon(without=ONLY, pace=FAST) as daemon:
+        await _live(home, daemon)
+        _set(home, "two")
+        fault = home.platform.faults.add(
+            "POST", SNAPSHOT, status=status, headers=headers, body=body
+        )
+        (rotation,) = daemon.sessions.rotations
+        rotation.want_snapshot()
+        await daemon.until(lambda: fault.served)
+        assert home.env() == 'TOKEN="one"\n'
+        await _delivered(home, daemon, "two")
+        assert not daemon.conditions
+
+
+async def test_a_platform_that_is_down_is_not_hammered(home: "Home") -> None:
+    """From the start without any answer: tries grow rarer, and one lane does not spin."""
+    down = home.platform.faults.add("POST", SNAPSHOT, status=503, times=10**6)
+    home.platform.faults.add("GET", STREAM, status=503, times=10**6)
+    async with home.daemon(without=ONLY, draw=max):
+        await anyio.sleep(1.2)
+    assert len(down.served) <= 3
+
+
+async def test_a_poll_that_fails_is_not_hammered(home: "Home") -> None:
+    """Nor when a poll was due, of a stream that was live once."""
+    async with home.daemon(without=ONLY, pace=FAST, draw=max) as daemon:
+        await _live(home, daemon)
+        home.platform.faults.add("GET", STREAM, status=503, times=10**6)
+        down = home.platform.faults.add("POST", SNAPSHOT, status=503, times=10**6)
+        home.platform.state.drop_streams()
+        await daemon.until(lambda: down.served)
+        await anyio.sleep(0.6)
+        assert len(down.served) <= 2
+
+
+async def test_a_key_that_was_replaced_is_read_again(home: "Home") -> None:
+    """Refused, the file is read anew, and both lanes go on with what is in it."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        home.write_key(home.platform.state.add_key("acme", "member"))
+        home.platform.state.revoke_key(home.key)
+        _set(home, "two")
+        home.platform.state.drop_streams()
+        await _live(home, daemon, "two")
+        assert not daemon.conditions
+
+
+async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> None:
+    """Unauthorized, an error; the values stay; a new key in the file mends it."""
+    async with home.daemon(without=ONLY, pace=FAST) as daemon:
+        await _live(home, daemon)
+        home.platform.state.revoke_key(home.key)
+        home.platform.state.drop_streams()
+        await daemon.until(lambda: "unauthorized" in daemon.conditions)
+        assert daemon.conditions["unauthorized"].severity == "error"
+        assert home.env() == 'TOKEN="one"\n'
+        home.write_key(home.platform.state.add_key("acme", "member"))
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_names_that_would_harm_are_dropped_and_shown(home: "Home") -> None:
+    """From a snapshot and from an event alike."""
+    _set(home, "evil", name="LD_PRELOAD")
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        assert daemon.session.dropped_names == ("LD_PRELOAD",)
+        (stream,) = home.platform.state.streams
+        stream.send("UPDATE", {"delta": {"PATH": "/evil", "TOKEN": "two"}})
+        await _delivered(home, daemon, "two")
+        assert daemon.session.dropped_names == ("LD_PRELOAD", "PATH")
+        assert daemon.session.names == ("TOKEN",)
+
+
+async def test_a_name_that_is_gone_goes(home: "Home") -> None:
+    """A snapshot is whole: what it does not hold is not delivered any more."""
+    _set(home, "x", name="EXTRA")
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: home.env() == 'EXTRA="x"\nTOKEN="one"\n')
+        credentials = home.platform.state.tables.credentials
+        (extra,) = [key for key, found in credentials.items() if found.name == "EXTRA"]
+        del credentials[extra]
+        daemon.sessions.rotations[0].want_snapshot()
+        await _delivered(home, daemon, "one")
+
+
+async def test_a_delivery_that_fails_is_a_condition_and_is_tried_again(
+    home: "Home",
+) -> None:
+    """The newest generation is delivered once it can be, without asking the platform."""
+    blocker = home.runtime / "build.env"
+    blocker.mkdir()
+    (blocker / "in-the-way").touch()
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: "delivery.failed" in daemon.conditions)
+        assert daemon.conditions["delivery.failed"].message.startswith("session build: ")
+        await daemon.until(lambda: daemon.session.stream == "live")
+        _rotate(home, "two")
+        await daemon.until(lambda: daemon.session.generation == 2)
+        count = _snapshots(home)
+        (blocker / "in-the-way").unlink()
+        blocker.rmdir()
+        await _delivered(home, daemon, "two")
+        await daemon.until(lambda: not daemon.conditions)
+        assert _snapshots(home) == count
+
+
+async def test_a_burst_ends_with_the_newest(home: "Home") -> None:
+    """Two hundred rotations on end: the last one is what the file says."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        for number in range(200):
+            _rotate(home, f"v{number}")
+        await _delivered(home, daemon, "v199")
+        await daemon.until(lambda: daemon.session.consumers[0].generation is not None)
+
+
+async def test_no_value_is_on_the_board_or_in_a_log(
+    home: "Home", capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names and generations are; values are in the file alone."""
+    import structlog
+
+    lines: list[Any] = []
+
+    def keep(_: Any, __: str, event: Any) -> Any:
+        lines.append(dict(event))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep])
+    _set(home, "canary-7f3a")
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon, "canary-7f3a")
+        _rotate(home, "canary-9c21")
+        await _delivered(home, daemon, "canary-9c21")
+        shown = repr(vars(daemon.board)) + repr(lines) + repr(daemon.sessions.rotations)
+    assert "canary" not in shown
+    assert "credentials.changed" in shown

@@ -1,0 +1,81 @@
+"""Exactly the sessions of the configuration in force run."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home
+
+ORG = "org_acme"
+ONLY = ("heartbeat", "mutations")
+
+
+def _sessions(*ids: str, project: str = "proj_a", more: str = "") -> str:
+    text = f'[credentials]\nproject_id = "{project}"\n'
+    for id in ids:
+        text += f'[[credentials.sessions]]\nid = "{id}"\nenv_file = "{id}.env"\n{more}'
+    return text
+
+
+@pytest.fixture
+def home(home: "Home") -> "Home":
+    """A host whose projects have different tokens."""
+    for project in ("proj_a", "proj_b"):
+        home.platform.state.set_credential(
+            ORG, "github", "TOKEN", project, project_id=project
+        )
+    return home
+
+
+async def test_sessions_come_and_go_with_the_file(home: "Home") -> None:
+    """Added, it is fetched; removed, its file and its line are gone; the other stays."""
+    home.write(_sessions("one"))
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
+        kept = daemon.sessions.rotations[0]
+        home.write(_sessions("one", "two"))
+        await daemon.until(lambda: home.env("two.env") == 'TOKEN="proj_a"\n')
+        home.write(_sessions("one"))
+        await daemon.until(lambda: set(daemon.board.sessions) == {"one"})
+        assert not (home.runtime / "two.env").exists()
+        assert daemon.sessions.rotations == (kept,)
+        home.write()
+        await daemon.until(lambda: not daemon.board.sessions)
+        assert not (home.runtime / "one.env").exists()
+        assert not daemon.conditions
+
+
+async def test_a_changed_session_starts_anew(home: "Home") -> None:
+    """Another project's values take the place of the old ones."""
+    home.write(_sessions("one"))
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
+        home.write(_sessions("one", project="proj_b"))
+        await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_b"\n')
+
+
+async def test_a_group_that_is_not_there_is_refused_before_it_counts(home: "Home") -> None:
+    """The sessions that run go on, and the file's trouble is shown with its remedy."""
+    home.write(_sessions("one"))
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
+        home.write(_sessions("one", "two", more='group = "no-such-group"\n'))
+        await daemon.until(lambda: "config.invalid" in daemon.conditions)
+        assert daemon.conditions["config.invalid"].hint == (
+            "make it: groupadd --system no-such-group"
+        )
+        assert set(daemon.board.sessions) == {"one"}
+        home.platform.state.rotate(ORG, "github")
+        await daemon.until(lambda: "proj_a" not in home.env("one.env"))
+
+
+async def test_a_file_that_cannot_be_taken_away_stops_nobody(home: "Home") -> None:
+    """Something else stands in its place: the session ends all the same."""
+    home.write(_sessions("one"))
+    (home.runtime / "one.env").mkdir()
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: "one" in daemon.board.sessions)
+        home.write()
+        await daemon.until(lambda: not daemon.board.sessions)
+        assert not daemon.conditions

@@ -1,0 +1,96 @@
+"""What an operator asks of the daemon: the sync verb, over the loops themselves."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio
+
+from rensei_daemon.control_api.verbs import SYNC, Synced
+from rensei_daemon.control_api.wire import Peer, Request
+from rensei_daemon.local_platform.faults import Hold
+from rensei_daemon.tasks.configuration import reload
+from rensei_daemon.verbs import Verbs
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home, Running
+
+ORG = "org_acme"
+SNAPSHOT = "/api/daemon/credentials/snapshot"
+SESSION = """
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+"""
+
+
+async def _sync(daemon: "Running") -> Synced:
+    verbs = Verbs(
+        daemon.board,
+        daemon.heart,
+        daemon.hurry,
+        daemon.sessions,
+        lambda: reload(daemon.configuration, daemon.board),
+    )
+    request = Request(peer=Peer(uid=0, gid=0, pid=1))
+    with anyio.fail_after(5):
+        found: Synced = await verbs.routes()[SYNC].handler(request)
+    return found
+
+
+async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
+    """What changed upstream in silence is here when it returns, and is named."""
+    home.write(SESSION)
+    home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
+    state = home.platform.state
+    state.settings = replace(state.settings, heartbeat_interval_ms=1000)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
+        await daemon.until(lambda: daemon.session.stream == "live" and home.beats)
+        home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
+        count = len(home.beats)
+        assert await _sync(daemon) == {
+            "beat_error": None,
+            "sessions": [
+                {"id": "build", "generation": 2, "changed": ["TOKEN"], "error": None}
+            ],
+        }
+        assert len(home.beats) > count
+
+
+async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") -> None:
+    """A snapshot that was under way already may have looked too early."""
+    home.write(SESSION)
+    home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
+        await daemon.until(lambda: daemon.session.stream == "live")
+        hold = home.platform.faults.hold("POST", SNAPSHOT)
+        daemon.sessions.rotations[0].want_snapshot()
+        await hold.ready.wait()
+        home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_release_when_blocked, hold)
+            found = await _sync(daemon)
+        assert found["sessions"][0]["changed"] == ["TOKEN"]
+
+
+async def _release_when_blocked(hold: Hold) -> None:
+    await anyio.sleep(0.05)
+    hold.release()
+
+
+async def test_a_sync_says_what_failed(home: "Home") -> None:
+    """The beat's reason and each session's, without waiting for a better try."""
+    home.write(SESSION)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
+        await daemon.until(lambda: daemon.session.stream == "live" and home.beats)
+        for path in (SNAPSHOT, "/api/workers/wkr_"):
+            home.platform.faults.add("POST", path, status=503, times=10**6)
+        found = await _sync(daemon)
+    assert found["beat_error"] is not None
+    assert "503" in found["beat_error"]
+    error = found["sessions"][0]["error"]
+    assert error is not None
+    assert "503" in error
