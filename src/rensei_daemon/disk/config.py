@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +26,6 @@ from rensei_daemon.disk.atomic import storage_errors, sync_directory, temporary_
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
 MAX_BYTES = 16 * 1024 * 1024
-LOCK_SECONDS = 5.0
-WRITER_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
 _AT_FDCWD = -100
@@ -35,11 +34,19 @@ _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 Stamp = tuple[int, int, int]
-"""Inode, time of change in nanoseconds, size; or an error number and zeros."""
+"""Inode, time of its last change in nanoseconds, size; or an error number and zeros."""
 
 
 class EditedMeanwhileError(StorageError):
     """The file was edited at the same moment; apply to the newest text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long others may hold us up; short, because a daemon must be able to stop."""
+
+    lock_seconds: float = 2.0
+    writer_seconds: float = 1.5
 
 
 class ConfigFile:
@@ -49,9 +56,10 @@ class ConfigFile:
     thread.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: Patience | None = None) -> None:
         self.path = path
         self._lock = path.with_name(f"{path.name}.lock")
+        self._patience = patience or Patience()
 
     def read(self) -> Document:
         """Return today's text.
@@ -76,7 +84,8 @@ class ConfigFile:
             found = self.path.stat()
         except OSError as error:
             return (error.errno or 0, 0, 0)
-        return (found.st_ino, found.st_mtime_ns, found.st_size)
+        # Not the time of modification: a chmod can make a file readable that was not.
+        return (found.st_ino, found.st_ctime_ns, found.st_size)
 
     def is_being_written(self) -> bool:
         """Whether somebody has the file open for writing; no, where that cannot be told."""
@@ -95,11 +104,11 @@ class ConfigFile:
         """
         target = self.path.resolve()
         with storage_errors(target), self._locked(), _opened(target) as file:
-            _wait_for_writers(file, target)
+            self._wait_for_writers(file, target)
             if _content(file, target) != before.text.encode():
                 raise EditedMeanwhileError
             with _successor(file, target, after) as temporary:
-                _exchange(temporary, target, before, after)
+                self._exchange(temporary, target, before, after)
 
     def recover(self, *, before: str, after: str) -> None:
         """Settle what a crash left beside the file, given the last intent's digests.
@@ -122,7 +131,7 @@ class ConfigFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self._lock, flags, 0o600)
         try:
-            deadline = time.monotonic() + LOCK_SECONDS
+            deadline = time.monotonic() + self._patience.lock_seconds
             while not _try_lock(descriptor):
                 if time.monotonic() > deadline:
                     raise StorageError(
@@ -133,6 +142,61 @@ class ConfigFile:
             yield
         finally:
             os.close(descriptor)
+
+    def _exchange(
+        self, temporary: Path, target: Path, before: Document, after: Document
+    ) -> None:
+        try:
+            _rename_exchange(temporary, target)
+        except OSError as error:
+            if error.errno not in _NO_EXCHANGE:
+                raise
+            # The file was compared a moment ago; here that moment is all the care there is.
+            temporary.replace(target)
+            sync_directory(target.parent)
+            return
+        # While ours stands there, a person may save again, onto ours; so it must not stand
+        # there for longer than one look at what came back, and nothing is waited for.
+        if self._is_still(temporary, before):
+            sync_directory(target.parent)
+            return
+        _rename_exchange(temporary, target)
+        if not self._is_still(temporary, after):
+            # Saved once more in that moment: what came back is kept under another name,
+            # since two texts cannot both be the file.
+            _rename_exchange(temporary, target)
+            temporary.rename(f"{target}.edited-{time.time_ns()}")
+        sync_directory(target.parent)
+        raise EditedMeanwhileError(
+            f"{target} was saved, or is held open for writing by another program"
+        )
+
+    def _is_still(self, path: Path, document: Document) -> bool:
+        """Whether nobody writes to the file, and it holds this text.
+
+        No is also said when it cannot be told: a person's text may be anything.
+        """
+        try:
+            with _opened(path) as file:
+                is_closed = _is_closed_for_writing(file)
+                return is_closed and _content(file, path) == document.text.encode()
+        except (OSError, RenseiError):
+            return False
+
+    def _wait_for_writers(self, file: BinaryIO, path: Path) -> None:
+        """Wait until nobody has the file open for writing.
+
+        The kernel grants a read lease exactly then. It is given back at once: it is a
+        question, not a claim.
+        """
+        deadline = time.monotonic() + self._patience.writer_seconds
+        while not _is_closed_for_writing(file):
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"{path} is held open for writing by another program",
+                    hint=f"close it there; see which: fuser -v {path}",
+                )
+            time.sleep(_POLL_SECONDS)
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -147,11 +211,11 @@ def _try_lock(descriptor: int) -> bool:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     # Non-blocking, because opening a FIFO would otherwise wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        hint = f"look at it: ls -ld {path}"
+        raise SettingsError(f"{path}: not a regular file", hint=hint)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise SettingsError(
-                f"{path}: not a regular file", hint=f"look at it: ls -ld {path}"
-            )
         yield file
 
 
@@ -183,48 +247,15 @@ def _successor(file: BinaryIO, target: Path, document: Document) -> Iterator[Pat
     found = os.fstat(file.fileno())
     mode = stat.S_IMODE(found.st_mode)
     with temporary_file(target, document.text.encode(), mode=mode) as temporary:
-        # An unprivileged daemon cannot give a file away; its own ownership then stands.
-        with suppress(PermissionError):
-            os.chown(temporary, found.st_uid, found.st_gid)
-            temporary.chmod(mode)  # a change of owner clears some bits
-        for name in os.listxattr(file.fileno()):
+        # An unprivileged daemon cannot give a file away, but to a group of its own it can.
+        for uid, gid in ((-1, found.st_gid), (found.st_uid, -1)):
             with suppress(PermissionError):
+                os.chown(temporary, uid, gid)
+        temporary.chmod(mode)  # a change of owner clears some bits
+        for name in os.listxattr(file.fileno()):
+            with suppress(OSError):  # one the file system keeps to itself
                 os.setxattr(temporary, name, os.getxattr(file.fileno(), name))
         yield temporary
-
-
-def _exchange(temporary: Path, target: Path, before: Document, after: Document) -> None:
-    try:
-        _rename_exchange(temporary, target)
-    except OSError as error:
-        if error.errno not in _NO_EXCHANGE:
-            raise
-        # The file was compared a moment ago; here that moment is all the care there is.
-        temporary.replace(target)
-        sync_directory(target.parent)
-        return
-    sync_directory(target.parent)
-    try:
-        came_back = _settled(temporary)
-    except RenseiError:
-        # Still being written to: it goes back unread, so that nothing typed is lost.
-        _rename_exchange(temporary, target)
-        raise
-    if came_back == before.text.encode():
-        return
-    _rename_exchange(temporary, target)
-    if _settled(temporary) != after.text.encode():
-        # Saved once more while ours stood there: that text is the newest.
-        _rename_exchange(temporary, target)
-    sync_directory(target.parent)
-    raise EditedMeanwhileError
-
-
-def _settled(path: Path) -> bytes:
-    """Return the content once nobody has the file open for writing any more."""
-    with _opened(path) as file:
-        _wait_for_writers(file, path)
-        return _content(file, path)
 
 
 def _rename_exchange(one: Path, other: Path) -> None:
@@ -239,22 +270,6 @@ def _rename_exchange(one: Path, other: Path) -> None:
     if libc.renameat2(*arguments) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(other))
-
-
-def _wait_for_writers(file: BinaryIO, path: Path) -> None:
-    """Wait until nobody has the file open for writing.
-
-    The kernel grants a read lease exactly then. It is given back at once: it is a
-    question, not a claim.
-    """
-    deadline = time.monotonic() + WRITER_SECONDS
-    while not _is_closed_for_writing(file):
-        if time.monotonic() > deadline:
-            raise StorageError(
-                f"{path} is held open for writing by another program",
-                hint=f"close it there; see which: fuser -v {path}",
-            )
-        time.sleep(_POLL_SECONDS)
 
 
 def _is_closed_for_writing(file: BinaryIO) -> bool:
