@@ -79,3 +79,25 @@ def test_two_saves_within_one_look_are_both_kept(path: Path) -> None:
     assert path.read_text() == "# second\n"
     [aside] = path.parent.glob("config.toml.edited-*")
     assert aside.read_text() == "# first\n"
+
+
+@pytest.mark.parametrize(
+    ("today", "leftover", "expected", "aside"),
+    [
+        ("mode = 1\n", "mod", "mode = 1\n", []),
+        ("mode = 2\n", "mode = 1\n", "mode = 2\n", []),
+        ("mode = 2\n", "# first\n", "# first\n", []),
+        ("# second\n", "mode = 2\n", "# second\n", []),
+        ("# second\n", "# first\n", "# second\n", ["# first\n"]),
+    ],
+)
+def test_after_a_crash_no_edit_is_thrown_away(
+    path: Path, today: str, leftover: str, expected: str, aside: list[str]
+) -> None:
+    """Ours is removed, an edit goes back into the file, or beside a newer one."""
+    path.write_text(today)
+    path.with_name(".config.toml.0123.tmp").write_text(leftover)
+    ConfigFile(path).recover(before=BEFORE.digest, after=AFTER.digest)
+    assert path.read_text() == expected
+    assert [p.read_text() for p in path.parent.glob("config.toml.edited-*")] == aside
+    assert not list(path.parent.glob(".*.tmp"))

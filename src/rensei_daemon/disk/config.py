@@ -118,10 +118,15 @@ class ConfigFile:
         """
         target = self.path.resolve()
         with storage_errors(target), self._locked():
+            today = _digest(target) if target.exists() else ""
             for leftover in target.parent.glob(f".{target.name}.*.tmp"):
-                is_exchanged = target.exists() and _digest(target) == after
-                if is_exchanged and _digest(leftover) not in (before, after):
+                is_unknown = _digest(leftover) not in (before, after)
+                if is_unknown and today == after:
                     _rename_exchange(leftover, target)
+                elif is_unknown and today != before and leftover.stat().st_size:
+                    # Ours, half written, or an edit: nobody can tell after yet another.
+                    _keep_aside(leftover, target)
+                    continue
                 leftover.unlink()
             sync_directory(target.parent)
 
@@ -165,7 +170,7 @@ class ConfigFile:
             # Saved once more in that moment: what came back is kept under another name,
             # since two texts cannot both be the file.
             _rename_exchange(temporary, target)
-            temporary.rename(f"{target}.edited-{time.time_ns()}")
+            _keep_aside(temporary, target)
         sync_directory(target.parent)
         raise EditedMeanwhileError(
             f"{target} was saved, or is held open for writing by another program"
@@ -235,6 +240,10 @@ def _decoded(data: bytes, path: Path) -> str:
         column = error.start - data.rfind(b"\n", 0, error.start)
         message = f"{path}:{line}:{column}: not UTF-8"
         raise SettingsError(message, hint="save the file as UTF-8") from error
+
+
+def _keep_aside(text: Path, target: Path) -> None:
+    text.rename(f"{target}.edited-{time.time_ns()}")
 
 
 def _digest(path: Path) -> str:
