@@ -189,7 +189,11 @@ def open_configuration(
 
 def _read(configuration: Configuration) -> tuple[Document, Settings]:
     document = configuration.file.read()
-    return document, configuration.check(document)
+    settings = configuration.check(document)
+    # Ten thousand projects take a tenth of a second to parse: here in a thread, so that
+    # no beat does it in the event loop.
+    _ = document.tree
+    return document, settings
 
 
 async def watch(configuration: Configuration, board: Board) -> None:
