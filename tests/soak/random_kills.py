@@ -21,7 +21,7 @@ from rig.host import Host, open_host
 from rig.model import Model, draw
 from rig.verdict import BrokenPromiseError, check, check_no_leftovers
 
-KILLS, REST_EVERY = 150, 10
+KILLS, REST_EVERY = 300, 10
 
 
 @dataclass
