@@ -5,7 +5,7 @@ PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test fix lint types imports unit clean
+.PHONY: help demo test fix lint types imports unit soak bench clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -42,6 +42,19 @@ imports: .venv-dev/ready
 
 unit: .venv-dev/ready
 	.venv-dev/bin/pytest
+
+# Every script stands alone; all of them run, also after one that failed.
+define run_each
+	@failed=; for script in $(1); do echo "== $$script"; \
+		.venv-dev/bin/python $$script || failed="$$failed $$script"; done; \
+		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+endef
+
+soak: .venv-dev/ready ## the long proofs of durability, under ten minutes
+	$(call run_each,tests/soak/*.py)
+
+bench: .venv-dev/ready ## what it costs, beside the least it could cost
+	$(call run_each,tests/bench/*.py)
 
 fix: .venv-dev/ready ## format, and mend what can be mended
 	.venv-dev/bin/ruff check --fix .

@@ -118,10 +118,15 @@ class ConfigFile:
         """
         target = self.path.resolve()
         with storage_errors(target), self._locked():
+            today = _digest(target) if target.exists() else ""
             for leftover in target.parent.glob(f".{target.name}.*.tmp"):
-                is_exchanged = target.exists() and _digest(target) == after
-                if is_exchanged and _digest(leftover) not in (before, after):
+                is_unknown = _digest(leftover) not in (before, after)
+                if is_unknown and today == after:
                     _rename_exchange(leftover, target)
+                elif is_unknown and today != before and leftover.stat().st_size:
+                    # Ours, half written, or an edit: nobody can tell after yet another.
+                    _keep_aside(leftover, target)
+                    continue
                 leftover.unlink()
             sync_directory(target.parent)
 
@@ -155,33 +160,33 @@ class ConfigFile:
             temporary.replace(target)
             sync_directory(target.parent)
             return
-        sync_directory(target.parent)
-        try:
-            came_back = self._settled(temporary)
-        except RenseiError:
-            # Still being written to: it goes back unread, so that nothing typed is lost.
-            _rename_exchange(temporary, target)
-            raise
-        if came_back == before.text.encode():
+        # While ours stands there, a person may save again, onto ours; so it must not stand
+        # there for longer than one look at what came back, and nothing is waited for.
+        if self._is_still(temporary, before):
+            sync_directory(target.parent)
             return
         _rename_exchange(temporary, target)
         if not self._is_still(temporary, after):
-            # Saved once more while ours stood there: that text is the newest.
+            # Saved once more in that moment: what came back is kept under another name,
+            # since two texts cannot both be the file.
             _rename_exchange(temporary, target)
+            _keep_aside(temporary, target)
         sync_directory(target.parent)
-        raise EditedMeanwhileError
+        raise EditedMeanwhileError(
+            f"{target} was saved, or is held open for writing by another program"
+        )
 
     def _is_still(self, path: Path, document: Document) -> bool:
-        try:
-            return self._settled(path) == document.text.encode()
-        except RenseiError:
-            return False  # somebody is at it
+        """Whether nobody writes to the file, and it holds this text.
 
-    def _settled(self, path: Path) -> bytes:
-        """Return the content once nobody has the file open for writing any more."""
-        with _opened(path) as file:
-            self._wait_for_writers(file, path)
-            return _content(file, path)
+        No is also said when it cannot be told: a person's text may be anything.
+        """
+        try:
+            with _opened(path) as file:
+                is_closed = _is_closed_for_writing(file)
+                return is_closed and _content(file, path) == document.text.encode()
+        except (OSError, RenseiError):
+            return False
 
     def _wait_for_writers(self, file: BinaryIO, path: Path) -> None:
         """Wait until nobody has the file open for writing.
@@ -235,6 +240,10 @@ def _decoded(data: bytes, path: Path) -> str:
         column = error.start - data.rfind(b"\n", 0, error.start)
         message = f"{path}:{line}:{column}: not UTF-8"
         raise SettingsError(message, hint="save the file as UTF-8") from error
+
+
+def _keep_aside(text: Path, target: Path) -> None:
+    text.rename(f"{target}.edited-{time.time_ns()}")
 
 
 def _digest(path: Path) -> str:

@@ -204,6 +204,9 @@ def _read(configuration: Configuration) -> tuple[Document, Settings]:
     settings = configuration.check(document)
     if document.text != configuration.document.text:
         configuration.keep(document)
+    # Ten thousand projects take a tenth of a second to parse: here in a thread, so that
+    # no beat does it in the event loop.
+    _ = document.tree
     return document, settings
 
 

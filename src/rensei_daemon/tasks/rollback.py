@@ -1,5 +1,6 @@
 """Undoing one change of the file, because an operator on this host asked for it."""
 
+from contextlib import suppress
 from functools import partial
 
 import anyio.to_thread
@@ -7,9 +8,10 @@ import structlog
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.document import Document
+from rensei_daemon.errors import RenseiError
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.bell import Bell
-from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.configuration import Configuration, reload
 
 _log = structlog.get_logger()
 
@@ -33,7 +35,7 @@ async def roll_back(
     before, after = await anyio.to_thread.run_sync(undo)
     if not dry_run:
         _log.info("config.rolled_back", change=number, requested_by=requested_by)
-        configuration.adopt(after, configuration.check(after), board)
+        with suppress(RenseiError):  # edited since; the board and the log have it
+            await reload(configuration, board)
         beat.ring()
-        await anyio.to_thread.run_sync(configuration.keep_last_good)
     return before, after

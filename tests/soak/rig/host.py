@@ -130,6 +130,13 @@ class Host:
                 await anyio.sleep(0.05)
         return status
 
+    async def until_file(self, path: Path, text: str, *, within: float = 10.0) -> None:
+        """Wait until a file holds this text."""
+        file = anyio.Path(path)
+        with anyio.fail_after(within):
+            while not await file.exists() or text not in await file.read_text():  # noqa: ASYNC110 - a file has no event
+                await anyio.sleep(0.02)
+
     async def command(
         self, *arguments: str, environ: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:

@@ -1,0 +1,155 @@
+"""Kill the daemon at every durable system call of a batch, one after the other.
+
+For each sort of call, and each N until a run gets through alive: a fresh host, a batch,
+SIGKILL at the entry of the Nth call of any of the daemon's threads, a restart, and the
+model's verdict. Run it alone: `.venv-dev/bin/python tests/soak/kill_at_every_call.py`.
+"""
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from rig.host import Host, open_host
+from rig.model import Model
+from rig.verdict import check, check_no_leftovers
+
+CALLS = (
+    "renameat2", "rename", "fsync", "fdatasync", "unlink", "ftruncate",
+    "pwrite64", "sendto", "write",
+)  # fmt: skip
+MOST = 400
+BODY = """\
+[projects]
+# the first
+proj_a = { repositories = [] } # a's own
+# b's own
+proj_b = { repositories = ["https://git.example/b"] }
+"""
+POLICY = {"matrix": {"anthropic": {"byok": {"allowed": True}}}}
+
+
+async def main() -> None:
+    """Try every call; print one line each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--call", action="append", choices=CALLS, help="only this one")
+    parser.add_argument("--seconds", type=float, default=240.0, help="at most, in all")
+    arguments = parser.parse_args()
+    if (reason := why_not()) is not None:
+        print(f"skipped: {reason}")
+        return
+    deadline = time.monotonic() + arguments.seconds
+    for call in arguments.call or CALLS:
+        deaths, is_done = await every(call, deadline)
+        how = "all of them" if is_done else "out of time"
+        print(f"{call:<10} killed {deaths:>3} times, {how}: nothing lost, nothing twice")
+
+
+def why_not() -> str | None:
+    """Return why no process can be traced here, or None."""
+    if shutil.which("strace") is None:
+        return "there is no strace"
+    done = subprocess.run(
+        ["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, check=False
+    )
+    return None if done.returncode == 0 else "ptrace is not permitted here"
+
+
+async def every(call: str, deadline: float) -> tuple[int, bool]:
+    """Kill at each N; return how often it died, and whether a run got through."""
+    for count in range(1, MOST):
+        if time.monotonic() > deadline:
+            return count - 1, False
+        if not await once(call, count):
+            return count - 1, True
+    return MOST, False
+
+
+async def once(call: str, count: int) -> bool:
+    """Run a batch with a death at the Nth call; return whether it came to that."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with open_host(Path(directory), beat_ms=150, body=BODY) as host:
+            try:
+                return await _batch(host, call, count)
+            except BaseException:
+                print(f"RED: {call}, the {count}th; config and journal in {directory}")
+                raise
+
+
+async def _batch(host: Host, call: str, count: int) -> bool:
+    model = Model()
+    model.tree["projects"] = {
+        "proj_a": {"repositories": []},
+        "proj_b": {"repositories": ["https://git.example/b"]},
+    }
+    pid = await host.start()
+    async with _traced(pid, call, count):
+        mutations = [
+            host.enqueue("project.remove", id="proj_a"),
+            host.enqueue("project.add", id="proj_c", repository="https://git.example/c"),
+            host.enqueue("project.add", id="x"),
+            host.enqueue("modelAccess.set", workload="qa", policy=POLICY),
+        ]
+        for mutation in mutations:
+            model.apply(mutation)
+        died = False
+        async with anyio.create_task_group() as either:
+
+            async def until_death() -> None:
+                nonlocal died
+                assert host.process is not None
+                await host.process.wait()
+                died = True
+                either.cancel_scope.cancel()
+
+            either.start_soon(until_death)
+            await host.settled(mutations)
+            # The confirmation of the acks is written after the platform has them.
+            await host.until(lambda status: not status["mutations"]["unacknowledged"])
+            either.cancel_scope.cancel()
+    if died:
+        await host.end()
+        await host.start()
+        await host.settled(mutations)
+    check(host, model)
+    check_no_leftovers(host)
+    return died
+
+
+@asynccontextmanager
+async def _traced(pid: int, call: str, count: int) -> AsyncIterator[None]:
+    """Have the process killed at its Nth call from now on."""
+    inject = f"inject={call}:signal=KILL:when={count}"
+    words = ["strace", "-f", "-p", str(pid), "-e", f"trace={call}", "-e", inject]
+    async with await anyio.open_process(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as tracer:
+        assert tracer.stderr is not None
+        with anyio.fail_after(10):
+            while b"attached" not in await tracer.stderr.receive():
+                pass
+        async with anyio.create_task_group() as draining:
+            draining.start_soon(_drain, tracer.stderr)
+            try:
+                yield
+            finally:
+                if tracer.returncode is None:
+                    tracer.terminate()
+                await tracer.wait()
+
+
+async def _drain(stream: anyio.abc.ByteReceiveStream) -> None:
+    try:
+        async for _ in stream:
+            pass
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        pass
+
+
+if __name__ == "__main__":
+    anyio.run(main)
