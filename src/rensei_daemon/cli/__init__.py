@@ -7,6 +7,7 @@ what, one line that says what to do, and an exit code.
 """
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,18 @@ import click
 from rensei_daemon import __version__
 from rensei_daemon.errors import RenseiError, UsageError
 
-COMMANDS = ("run", "status", "logs", "reload", "sync", "config", "platform", "demo")
+COMMANDS = (
+    "run",
+    "status",
+    "logs",
+    "reload",
+    "sync",
+    "exec",
+    "config",
+    "credentials",
+    "platform",
+    "demo",
+)
 """Every command, in the order `--help` shows them; each is `command` in its module."""
 
 PROGRAM = "rensei-daemon"
@@ -56,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(UsageError.exit_code)
     except RenseiError as error:
-        if "--debug" in arguments:
+        # Ours stands before the command; one behind it may be a worker's, after `exec`.
+        if "--debug" in itertools.takewhile(lambda word: word[:1] == "-", arguments):
             raise
         click.echo(f"{PROGRAM}: {error}", err=True)
         if error.hint:
