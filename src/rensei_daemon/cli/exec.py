@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -99,7 +100,7 @@ def command(
     had = _ask(locations, session_id, wait_seconds, without_credentials)
     environment = partial(
         child_environment,
-        os.environ,
+        callers_environment(),
         socket=str(locations.credential_socket),
         session_id=had.session_id,
     )
@@ -108,6 +109,19 @@ def command(
     return Supervisor(argv, environment, had.reader, on_rotate, grace_seconds).run(
         had.values
     )
+
+
+def callers_environment() -> dict[str, str]:
+    """Return the environment we were given.
+
+    In the C locale Python sets `LC_CTYPE` for itself, which is no business of a worker's.
+    """
+    environ = dict(os.environ)
+    with suppress(OSError):
+        given = Path("/proc/self/environ").read_bytes()
+        if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+            environ.pop("LC_CTYPE", None)
+    return environ
 
 
 @dataclass(frozen=True, slots=True)

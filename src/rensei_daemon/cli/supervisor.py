@@ -113,7 +113,6 @@ class Supervisor:
         with _signals() as received:
             self._start()
             while True:
-                self._wait(received)
                 for number in _drain(received):
                     self._pass_on(number)
                 self._hear()
@@ -123,6 +122,7 @@ class Supervisor:
                         return code
                     self._start()
                 self._react()
+                self._wait(received)
 
     def _wait(self, received: socket.socket) -> None:
         waiting = select.poll()
