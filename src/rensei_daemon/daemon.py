@@ -248,7 +248,7 @@ def _assemble(
     }
     if (interval := watchdog_interval_seconds(environ)) is not None:
         loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
-    verbs = Verbs(board, heart, hurry, sessions, reload_all)
+    verbs = Verbs(board, heart, hurry, sessions, reload_all, handing_out.fingerprints)
     record = RecordVerbs(applier, journal.records, configuration, board, hurry)
     return _House(
         routes={**verbs.routes(), **record.routes()},

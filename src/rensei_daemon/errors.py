@@ -7,6 +7,8 @@
     ├─ SettingsError         78  the operator: the file or the environment is wrong
     ├─ StateInUseError       75  the operator: another daemon holds this state
     ├─ NotPermittedError     77  the operator: this user may not do that here
+    ├─ NotRunnableError     126  the caller of `exec`: the command cannot be started
+    │  └─ NotFoundError     127  there is no such command
     ├─ MutationError             nobody: the answer is a failed outcome, with this text
     │  ├─ UnknownOperationError     an op this daemon does not know
     │  ├─ InvalidMutationError      params missing, mistyped or out of vocabulary
@@ -63,6 +65,18 @@ class NotPermittedError(RenseiError):
     """Not permitted."""
 
     exit_code = 77
+
+
+class NotRunnableError(RenseiError):
+    """The command cannot be started."""
+
+    exit_code = 126
+
+
+class NotFoundError(NotRunnableError):
+    """There is no such command."""
+
+    exit_code = 127
 
 
 class MutationError(RenseiError):

@@ -9,6 +9,7 @@ import anyio
 
 from rensei_daemon.control_api.verbs import (
     RELOAD,
+    SESSIONS,
     STATUS,
     SYNC,
     Reloaded,
@@ -18,10 +19,12 @@ from rensei_daemon.control_api.verbs import (
 from rensei_daemon.control_api.wire import Request, Route, Routes
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import difference
-from rensei_daemon.core.status import to_json
+from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.core.status import plain, to_json
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Reload
 from rensei_daemon.tasks.heartbeat import Heart
+from rensei_daemon.tasks.inventory import inventory
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 
@@ -38,17 +41,22 @@ class Verbs:
     hurry: Bell
     sessions: Sessions
     reload: Callable[[], Awaitable[Reload]]
+    fingerprints: Fingerprints
 
     def routes(self) -> Routes:
         """Return the table the control API serves."""
         return {
             STATUS: Route(self._status),
             RELOAD: Route(self._reload, writes=True),
+            SESSIONS: Route(self._sessions),
             SYNC: Route(self._sync, writes=True),
         }
 
     async def _status(self, _: Request) -> dict[str, Any]:
         return to_json(report(self.board, datetime.now(UTC)))
+
+    async def _sessions(self, _: Request) -> dict[str, Any]:
+        return {"sessions": plain(inventory(self.sessions.rotations, self.fingerprints))}
 
     async def _reload(self, _: Request) -> Reloaded:
         done = await self.reload()

@@ -111,10 +111,10 @@ class MortalFile(ConfigFile):
             self._fuse.burn()  # the new text lies beside the file
         super()._exchange(temporary, target, before, after)
 
-    def _settled(self, path: Path) -> bytes:
+    def _is_still(self, path: Path, document: Document) -> bool:
         with self._left_behind(path):
             self._fuse.burn()  # they are exchanged, and not compared yet
-        return super()._settled(path)
+        return super()._is_still(path, document)
 
     @contextmanager
     def _left_behind(self, temporary: Path) -> Iterator[None]:

@@ -7,6 +7,7 @@ what, one line that says what to do, and an exit code.
 """
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from rensei_daemon import __version__
 from rensei_daemon.errors import RenseiError, UsageError
 
 COMMANDS = (
-    "run", "status", "logs", "reload", "sync", "config", "mutations",
+    "run", "status", "logs", "reload", "sync", "exec", "config", "mutations", "credentials",
     "platform", "demo", "install", "uninstall",
 )  # fmt: skip
 """Every command, in the order `--help` shows them; each is `command` in its module."""
@@ -58,24 +59,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(UsageError.exit_code)
-    except RenseiError as error:
-        if "--debug" in arguments:
-            raise
-        _complain(error)
-        sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader has gone (`| head`); Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        if "--debug" in arguments:
+        # Ours stands before the command; one behind it may be a worker's, after `exec`.
+        if "--debug" in itertools.takewhile(lambda word: word[:1] == "-", arguments):
             raise
-        mistake = RenseiError(
-            f"a mistake of ours: {type(error).__name__}: {error}",
-            hint="please report it, with what this says: rensei-daemon --debug …",
-        )
-        _complain(mistake)
-        sys.exit(mistake.exit_code)
+        known = error if isinstance(error, RenseiError) else _mistake(error)
+        _complain(known)
+        sys.exit(known.exit_code)
+
+
+def _mistake(error: Exception) -> RenseiError:
+    return RenseiError(
+        f"a mistake of ours: {type(error).__name__}: {error}",
+        hint="please report it, with what this says: rensei-daemon --debug …",
+    )
 
 
 def _complain(error: RenseiError) -> None:

@@ -8,13 +8,12 @@ daemon, a daemon that does not answer, a caller who may not ask, a daemon that s
 import json
 import os
 import socket
-import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rensei_daemon.disk.private_socket import group_name
+from rensei_daemon.disk.private_socket import not_permitted
 from rensei_daemon.errors import (
     ControlError,
     ControlRefusedError,
@@ -88,7 +87,7 @@ def _ask(control_socket: Path, question: bytes, deadline: float) -> tuple[int, A
         try:
             connection.connect(os.fspath(control_socket))
         except PermissionError as error:
-            raise _not_permitted(control_socket) from error
+            raise not_permitted(control_socket, key="[control].group") from error
         except BlockingIOError:
             return BUSY, None  # its queue is full
         except OSError as error:
@@ -144,24 +143,6 @@ def _pause(deadline: float, timeout_seconds: float) -> None:
 
 def _left(deadline: float) -> float:
     return max(deadline - time.monotonic(), 0.001)  # 0 would mean not to wait at all
-
-
-def _not_permitted(control_socket: Path) -> NotPermittedError:
-    """Say which group lets the caller in, if one does."""
-    try:
-        found = control_socket.stat()
-    except OSError:
-        return NotPermittedError(f"you may not reach {control_socket}", hint="use sudo")
-    if not found.st_mode & stat.S_IWGRP:
-        return NotPermittedError(
-            f"{control_socket} is there, but only root and the daemon's user may use it",
-            hint="use sudo, or name a group that may read: [control].group",
-        )
-    group = group_name(found.st_gid)
-    return NotPermittedError(
-        f"{control_socket} is there, not permitted: join group {group}",
-        hint=f"sudo usermod -aG {group} $USER, then log in again",
-    )
 
 
 def is_locked(lock: Path) -> bool:

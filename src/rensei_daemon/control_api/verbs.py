@@ -11,6 +11,8 @@ RELOAD = ("POST", "/v1/reload")
 """Answers `Reloaded`, or refuses with the file's error. Writes."""
 SYNC = ("POST", "/v1/sync")
 """Answers `Synced` once the beat and every snapshot have come or failed. Writes."""
+SESSIONS = ("GET", "/v1/sessions")
+"""Answers `Sessions`. Reads."""
 CHANGES = ("GET", "/v1/changes")
 """Answers a list of `ChangeRecord`, newest first; `?limit=`. Reads."""
 CHANGE = ("GET", "/v1/changes/{number}")
@@ -56,3 +58,42 @@ class Synced(TypedDict):
 
     beat_error: str | None
     sessions: list[SyncedSession]
+
+
+class SessionVariable(TypedDict):
+    """A variable of a session, told by its fingerprint."""
+
+    name: str
+    fingerprint: str
+    """Twelve hex digits; equal values have equal ones while this daemon runs."""
+    changed_at: str
+    """When the value last became another, as far as this daemon saw."""
+
+
+class SessionConsumer(TypedDict):
+    """Who is handed a session's values."""
+
+    kind: str
+    name: str
+    generation: int | None
+    lag: int | None
+    """How many generations it is behind; None: it has had none."""
+
+
+class SessionCredentials(TypedDict):
+    """What one session has, and who has it."""
+
+    id: str
+    generation: int
+    """0 before the first snapshot."""
+    refreshed_at: str | None
+    error: str | None
+    """What the last snapshot failed with."""
+    variables: list[SessionVariable]
+    consumers: list[SessionConsumer]
+
+
+class Sessions(TypedDict):
+    """Every session of this host, by id."""
+
+    sessions: list[SessionCredentials]

@@ -78,18 +78,19 @@ class Status:
 
 def to_json(status: Status) -> dict[str, Any]:
     """Spell a status in JSON's types: times in ISO 8601 with Z, absent things null."""
-    plain: dict[str, Any] = _plain(status)
-    return plain
+    spelled: dict[str, Any] = plain(status)
+    return spelled
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Spell any value of ours, dataclasses in it included, in JSON's types."""
     if isinstance(value, datetime):
         zulu = value.astimezone(UTC).isoformat(timespec="milliseconds")
         return zulu.replace("+00:00", "Z")
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
 

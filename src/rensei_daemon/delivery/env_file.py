@@ -20,11 +20,15 @@ class EnvFile:
     after = None
     retries = None
 
-    def __init__(self, path: Path, *, mode: int, gid: int | None) -> None:
+    def __init__(
+        self, path: Path, *, mode: int, gid: int | None, hook_due: Path | None = None
+    ) -> None:
+        """`hook_due` is there from before the file changes until its hook has run."""
         self.on_uptake: Callable[[], None] = nobody
         self._path = path
         self._mode = mode
         self._gid = gid
+        self._hook_due = hook_due
         self._line = ConsumerLine(kind=self.kind, name=str(path))
 
     @property
@@ -40,7 +44,8 @@ class EnvFile:
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - always written whole
         """Replace the file; raises `DeliveryError`, and the old file then stands.
 
-        A file left by an earlier daemon that says the same already is no change.
+        A file left by an earlier daemon that says the same already is no change, unless
+        that daemon died before it could run the hook.
         """
         data = render_env_file(credentials.env).encode()
         is_first = self._line.generation is None
@@ -52,14 +57,20 @@ class EnvFile:
         return is_news
 
     def _write(self, data: bytes, is_first: bool) -> bool:
+        is_news = not (is_first and self._is_known(data))
         try:
-            is_news = not (is_first and _holds(self._path, data))
             if is_first:
                 remove_temporaries(self._path)
+            if is_news and self._hook_due is not None:
+                replace_file(self._hook_due, b"", mode=0o600)
             replace_file(self._path, data, mode=self._mode, gid=self._gid)
         except StorageError as error:
             raise DeliveryError(str(error), hint=error.hint) from None
         return is_news
+
+    def _is_known(self, data: bytes) -> bool:
+        is_due = self._hook_due is not None and self._hook_due.exists()
+        return not is_due and _holds(self._path, data)
 
     async def withdraw(self) -> None:
         """Remove the file; raises `DeliveryError` where it cannot be."""

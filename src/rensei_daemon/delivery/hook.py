@@ -7,6 +7,7 @@ credential socket. It learns nothing else of the daemon's environment.
 import pwd
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import geteuid
 from pathlib import Path
@@ -58,11 +59,16 @@ class Hook:
         session_id: str,
         env_file: Path | None,
         after: Delivery | None,
+        due: Path | None = None,
         room: HookRoom,
     ) -> None:
-        """`after` is the delivery that writes `env_file`."""
+        """`after` is the delivery that writes `env_file`, and `due` with it.
+
+        `due` goes when the hook has run: one that a restart cut short is run again.
+        """
         self.on_uptake: Callable[[], None] = nobody
         self.after = after
+        self._due = due
         self._argv = argv
         self._session_id = session_id
         self._env_file = env_file
@@ -95,11 +101,18 @@ class Hook:
         self._line = ConsumerLine(
             kind=self.kind, name=self.name, generation=credentials.generation
         )
+        self._forget_due()
         self.on_uptake()
         return True
 
     async def withdraw(self) -> None:
-        """Do nothing: a hook holds nothing."""
+        """Have no run left to make good."""
+        self._forget_due()
+
+    def _forget_due(self) -> None:
+        if self._due is not None:
+            with suppress(OSError):  # then it runs once more after a restart
+                self._due.unlink(missing_ok=True)
 
     async def _run(self, environment: Mapping[str, str]) -> Ended:
         try:

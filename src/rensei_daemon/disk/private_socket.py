@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
+from rensei_daemon.errors import (
+    NotPermittedError,
+    SettingsError,
+    StateInUseError,
+    StorageError,
+)
 
 LONGEST_PATH_BYTES = 107
 """What `sockaddr_un` holds, less the final NUL."""
@@ -108,3 +113,21 @@ def group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+def not_permitted(path: Path, *, key: str) -> NotPermittedError:
+    """Say which group lets a caller in, if one does; `key` is what sets it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return NotPermittedError(f"you may not reach {path}", hint="use sudo")
+    if not found.st_mode & stat.S_IWGRP:
+        return NotPermittedError(
+            f"{path} is there, but only root and the daemon's user may use it",
+            hint=f"use sudo, or name a group that may: {key}",
+        )
+    group = group_name(found.st_gid)
+    return NotPermittedError(
+        f"{path} is there, not permitted: join group {group}",
+        hint=f"sudo usermod -aG {group} $USER, then log in again",
+    )

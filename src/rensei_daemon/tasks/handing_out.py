@@ -73,10 +73,11 @@ class HandingOut:
     def _deliveries(self, session: SessionSettings) -> list[Delivery]:
         gid = group_id(session.group) if session.group else None
         deliveries: list[Delivery] = [self.door.audience(session.id, gid)]
+        due = self.runtime / f".{session.id}.hook-due" if session.on_rotate else None
         path = file = None
         if session.env_file is not None:
             path = self.runtime / session.env_file
-            file = EnvFile(path, mode=session.env_file_permissions, gid=gid)
+            file = EnvFile(path, mode=session.env_file_permissions, gid=gid, hook_due=due)
             deliveries.append(file)
         if session.on_rotate:
             hook = Hook(
@@ -84,6 +85,7 @@ class HandingOut:
                 session_id=session.id,
                 env_file=path,
                 after=file,
+                due=due,
                 room=self.hooks,
             )
             deliveries.append(hook)

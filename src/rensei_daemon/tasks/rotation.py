@@ -113,6 +113,11 @@ class Rotation:
         self._arrived_in_flight: dict[str, str] | None = None
         """What the stream said while a snapshot was on its way; None: none is."""
 
+    @property
+    def refreshed_at(self) -> datetime | None:
+        """When data was last applied."""
+        return self._line.refreshed_at
+
     async def run(self) -> None:
         """Keep the session until cancelled."""
         self._post()

@@ -1,0 +1,159 @@
+"""`credentials`: what this host's sessions have, without showing a value."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.rotate_credential import rotate
+from rensei_daemon.cli.session import only_session, sessions_of
+from rensei_daemon.cli.terminal import clean, columns, measure, span, tolerate
+from rensei_daemon.control_api.verbs import (
+    SessionConsumer,
+    SessionCredentials,
+    SessionVariable,
+)
+from rensei_daemon.errors import DeliveryError, UsageError
+from rensei_daemon.locations import Locations
+
+RETRY_SECONDS = 0.1
+READ_AT_START = ("env_file",)
+"""Deliveries that a worker reads when it starts, and that must be there before."""
+
+
+@click.group("credentials")
+def command() -> None:
+    """See what this host's sessions have, and wait for it.
+
+    Example: rensei-daemon credentials list
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the daemon's own JSON.")
+@config_option
+def list_(as_json: bool, config: Path | None) -> None:
+    """List every session's variables and consumers; a fingerprint stands for a value.
+
+    Equal fingerprints are equal values, for as long as one daemon runs.
+
+    Example: rensei-daemon credentials list
+    """
+    sessions = sessions_of(find(config), wait_seconds=0)
+    tolerate(sys.stdout)
+    if as_json:
+        click.echo(json.dumps({"sessions": sessions}, indent=2, ensure_ascii=False))
+        return
+    width = measure(sys.stdout, {}).width
+    now = datetime.now(UTC)
+    if not sessions:
+        click.echo("no sessions are configured: [[credentials.sessions]]")
+    click.echo("\n".join(_describe(session, width, now) for session in sessions), nl=False)
+
+
+def _describe(session: SessionCredentials, width: int, now: datetime) -> str:
+    head = f"session {clean(session['id'])}: "
+    if session["generation"]:
+        head += f"generation {session['generation']}"
+        head += f", refreshed {_ago(session['refreshed_at'], now)}"
+    else:
+        head += "no credentials yet"
+    if session["error"]:
+        head += f"\n  {clean(session['error'])}"
+    lines = [head]
+    variables = [_variable(variable, now) for variable in session["variables"]]
+    lines += _table(("VARIABLE", "FINGERPRINT", "CHANGED"), variables, width)
+    consumers = [_consumer(consumer) for consumer in session["consumers"]]
+    lines += _table(("CONSUMER", "KIND", "GENERATION"), consumers, width)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    if not rows:
+        return []
+    return [f"  {line}" for line in columns([titles, *rows], width - 2)]
+
+
+def _variable(variable: SessionVariable, now: datetime) -> tuple[str, ...]:
+    changed = _ago(variable["changed_at"], now)
+    return (clean(variable["name"]), variable["fingerprint"], changed)
+
+
+def _consumer(consumer: SessionConsumer) -> tuple[str, ...]:
+    generation, lag = consumer["generation"], consumer["lag"]
+    said = "none yet" if generation is None else str(generation)
+    if lag:
+        said += f" ({lag} behind)"
+    return (clean(consumer["name"]), consumer["kind"], said)
+
+
+def _ago(time: str | None, now: datetime) -> str:
+    if not time:
+        return "never"
+    return f"{span((now - datetime.fromisoformat(time)).total_seconds())} ago"
+
+
+@command.command("wait")
+@click.option("--session", "session_id", metavar="ID", help="Default: the only one.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Give up after so many seconds.",
+)
+@config_option
+def wait(session_id: str | None, timeout_seconds: float, config: Path | None) -> None:
+    """Wait until a session has credentials, and its env file holds them.
+
+    A hook is not waited for: it may well reload the very unit that waits here.
+
+    \b
+    Exit codes: 0 they are there; 1 they did not come in time; 3 the daemon is not
+    running, 64 no such session, 77 not permitted.
+
+    \b
+    Example, in a worker's unit:
+      ExecStartPre=+/usr/bin/rensei-daemon credentials wait --session build
+    """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
+    locations = find(config)
+    deadline = time.monotonic() + timeout_seconds
+    if session_id is None:
+        session_id = only_session(locations, wait_seconds=timeout_seconds)
+    while missing := _missing(locations, session_id, deadline):
+        if time.monotonic() + RETRY_SECONDS >= deadline:
+            raise DeliveryError(
+                f"session {session_id}: {missing} after {timeout_seconds:g} s",
+                hint="see why: rensei-daemon status",
+            )
+        time.sleep(RETRY_SECONDS)
+
+
+def _missing(locations: Locations, session_id: str, deadline: float) -> str:
+    """Say what is not there yet; nothing when all is."""
+    left = max(deadline - time.monotonic(), 0.0)
+    sessions = sessions_of(locations, wait_seconds=left)
+    found = [session for session in sessions if session["id"] == session_id]
+    if not found:
+        raise UsageError(
+            f"there is no session {session_id} on this host",
+            hint="those there are: rensei-daemon credentials list",
+        )
+    (session,) = found
+    if not session["generation"]:
+        why = f" ({clean(session['error'])})" if session["error"] else ""
+        return f"no credentials{why}"
+    for consumer in session["consumers"]:
+        if consumer["kind"] in READ_AT_START and consumer["generation"] is None:
+            return f"{clean(consumer['name'])} is not written"
+    return ""
+
+
+command.add_command(rotate)

@@ -1,0 +1,155 @@
+"""`exec`: start a worker with its session's credentials, and follow their rotations."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import click
+
+from rensei_daemon.cli import PROGRAM
+from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.session import only_session
+from rensei_daemon.cli.supervisor import Reaction, Supervisor, become
+from rensei_daemon.core.child import child_environment
+from rensei_daemon.delivery.reader import CredentialReader, first_values
+from rensei_daemon.errors import ControlError, DeliveryError
+from rensei_daemon.locations import Locations
+
+
+def _parse_on_rotate(_: click.Context, __: click.Parameter, value: str) -> Reaction | None:
+    if value == "none":
+        return None
+    if value == "restart":
+        return Reaction()
+    name = value.upper().removeprefix("SIG")
+    known = {number.name.removeprefix("SIG"): number for number in signal.Signals}
+    known |= {str(int(number)): number for number in signal.Signals}
+    if name not in known:
+        raise click.BadParameter(f"{value} is no signal of this system")
+    return Reaction(known[name])
+
+
+@click.command(
+    "exec", context_settings={"allow_interspersed_args": False}, no_args_is_help=True
+)
+@click.option("--session", "session_id", metavar="ID", help="Default: the only one.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the daemon and its first snapshot.",
+)
+@click.option(
+    "--without-credentials",
+    is_flag=True,
+    help="Start CMD all the same when there are none; it sees "
+    "RENSEI_CREDENTIAL_SNAPSHOT_FAILED=1.",
+)
+@click.option(
+    "--on-rotate",
+    default="none",
+    show_default=True,
+    callback=_parse_on_rotate,
+    metavar="none|restart|SIGNAL",
+    help="What becomes of CMD when a credential rotates.",
+)
+@click.option(
+    "--grace",
+    "grace_seconds",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between TERM and KILL, in a restart.",
+)
+@config_option
+@click.argument("argv", nargs=-1, required=True, metavar="CMD…", type=click.UNPROCESSED)
+def command(
+    session_id: str | None,
+    wait_seconds: float,
+    without_credentials: bool,
+    on_rotate: Reaction | None,
+    grace_seconds: float,
+    config: Path | None,
+    argv: Sequence[str],
+) -> int:
+    """Start CMD with a session's credentials in its environment.
+
+    \b
+    With --on-rotate none, CMD takes this process's place. Else it is supervised: signals
+    go to it, its exit code comes back (128+n after signal n), and a rotation restarts it
+    or sends it the signal.
+    \b
+    Exit codes: those of CMD; 127 CMD not found, 126 not startable; 3 the daemon is not
+    running, 64 no such session, 77 not permitted, 1 no credentials in time.
+
+    \b
+    Examples:
+      rensei-daemon exec -- ./worker --jobs 4
+      rensei-daemon exec --session build --on-rotate HUP -- ./worker
+    """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
+    locations = find(config)
+    had = _ask(locations, session_id, wait_seconds, without_credentials)
+    environment = partial(
+        child_environment,
+        callers_environment(),
+        socket=str(locations.credential_socket),
+        session_id=had.session_id,
+    )
+    if on_rotate is None or had.reader is None:
+        become(argv, environment(had.values))
+    return Supervisor(argv, environment, had.reader, on_rotate, grace_seconds).run(
+        had.values
+    )
+
+
+def callers_environment() -> dict[str, str]:
+    """Return the environment we were given.
+
+    In the C locale Python sets `LC_CTYPE` for itself, which is no business of a worker's.
+    """
+    environ = dict(os.environ)
+    with suppress(OSError):
+        given = Path("/proc/self/environ").read_bytes()
+        if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+            environ.pop("LC_CTYPE", None)
+    return environ
+
+
+@dataclass(frozen=True, slots=True)
+class _Had:
+    """What there was to be had; without a session to follow, no reader."""
+
+    session_id: str | None = None
+    reader: CredentialReader | None = None
+    values: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def _ask(
+    locations: Locations,
+    session_id: str | None,
+    wait_seconds: float,
+    without_credentials: bool,
+) -> _Had:
+    deadline = time.monotonic() + wait_seconds
+    had = _Had(session_id)
+    try:
+        if session_id is None:
+            session_id = only_session(locations, wait_seconds=wait_seconds)
+        reader = CredentialReader(locations.credential_socket, session_id)
+        had = _Had(session_id, reader)
+        left = max(deadline - time.monotonic(), 0.0)
+        return replace(had, values=first_values(reader, wait_seconds=left))
+    except (ControlError, DeliveryError) as error:
+        if not without_credentials:
+            raise
+        click.echo(f"{PROGRAM}: {error}; going on without credentials", err=True)
+        return had

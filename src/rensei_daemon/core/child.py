@@ -1,0 +1,41 @@
+"""The environment of a worker process, put together from its parts."""
+
+from collections.abc import Mapping
+
+from rensei_daemon.core.credential import BLOCKED_NAMES
+
+OWN_SECRETS = frozenset({"RENSEI_API_KEY", "RENSEI_RSK_TOKEN", "RENSEI_API_TOKEN"})
+OWN_PREFIXES = ("RENSEI_DAEMON_", "RENSEI_CREDENTIAL_", "DONMAI_CREDENTIAL_")
+"""Ours to set or to keep to ourselves, whatever the caller has."""
+
+BRANDS = ("RENSEI", "DONMAI")
+"""Both spellings are read out there; the public client reads the second."""
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a worker may inherit of its caller's environment."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in BLOCKED_NAMES
+        and name not in OWN_SECRETS
+        and not name.startswith(OWN_PREFIXES)
+    }
+
+
+def child_environment(
+    environ: Mapping[str, str],
+    values: Mapping[str, str] | None,
+    *,
+    socket: str,
+    session_id: str | None,
+) -> dict[str, str]:
+    """Return what a worker is started with; `values` is None when they cannot be had."""
+    env = {**inherited(environ), **(values or {})}
+    for brand in BRANDS:
+        env[f"{brand}_CREDENTIAL_SOCKET"] = socket
+        if session_id is not None:
+            env[f"{brand}_CREDENTIAL_SESSION_ID"] = session_id
+        if values is None:
+            env[f"{brand}_CREDENTIAL_SNAPSHOT_FAILED"] = "1"
+    return env

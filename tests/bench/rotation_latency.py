@@ -1,0 +1,210 @@
+"""How long a rotation takes from the platform's event to the file and the socket client.
+
+Run it by hand: `.venv-dev/bin/python tests/bench/rotation_latency.py [SESSIONS …]`.
+
+The platform, the daemon and the readers are three processes on one machine. For each
+rotation the clock starts just before the platform sends the event, and stops when the
+session's reader has the new value, and when its env file has been renamed into place
+(seen by inotify). The floor is measured in the same run: a line through a unix socket,
+and a flushed file replaced and its directory flushed, with nothing around them.
+"""
+
+import ctypes
+import json
+import os
+import select
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
+
+from rensei_daemon.disk.atomic import replace_file
+from rensei_daemon.local_platform.running import RunningPlatform, running
+
+PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
+ROUNDS = 60
+PAUSE_SECONDS = 0.03
+IN_MOVED_TO = 0x80
+_EVENT = struct.Struct("iIII")
+
+
+class Readers:
+    """Every session's socket client and env file, watched by one thread."""
+
+    def __init__(self, runtime: Path, sessions: list[str]) -> None:
+        self.told: dict[str, float] = {}
+        self.replaced: dict[str, float] = {}
+        self._poll = select.poll()
+        self._sockets: dict[int, tuple[str, socket.socket]] = {}
+        for session in sessions:
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(runtime / "credentials.sock"))
+            client.sendall(f'{{"type":"HELLO","sessionId":"{session}"}}\n'.encode())
+            client.recv(65536)
+            self._sockets[client.fileno()] = (session, client)
+            self._poll.register(client, select.POLLIN)
+        libc = ctypes.CDLL(None)
+        self._notify = libc.inotify_init1(os.O_NONBLOCK)
+        libc.inotify_add_watch(self._notify, os.fsencode(runtime), IN_MOVED_TO)
+        self._poll.register(self._notify, select.POLLIN)
+
+    def until_all(self, count: int) -> None:
+        """Note when each session's client was told and its file replaced."""
+        deadline = time.monotonic() + 10
+        while len(self.told) < count or len(self.replaced) < count:
+            for descriptor, _ in self._poll.poll(100):
+                now = time.perf_counter()
+                if descriptor == self._notify:
+                    for name in self._moved():
+                        self.replaced.setdefault(name.removesuffix(".env"), now)
+                else:
+                    session, client = self._sockets[descriptor]
+                    client.recv(65536)
+                    self.told.setdefault(session, now)
+            if time.monotonic() > deadline:
+                raise TimeoutError("a rotation got lost")
+
+    def _moved(self) -> Iterator[str]:
+        data = os.read(self._notify, 65536)
+        while data:
+            _, _, _, length = _EVENT.unpack_from(data)
+            name = data[_EVENT.size : _EVENT.size + length].rstrip(b"\0").decode()
+            data = data[_EVENT.size + length :]
+            if name.endswith(".env"):
+                yield name
+
+
+def _floor(place: Path) -> tuple[list[float], list[float]]:
+    """Return (socket, file) seconds of the bare operations."""
+    one, other = socket.socketpair()
+    hops, writes = [], []
+    data = b'TOKEN="' + b"x" * 40 + b'"\n'
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        one.send(data)
+        other.recv(4096)
+        hops.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        replace_file(place / "floor", data, mode=0o440)
+        writes.append(time.perf_counter() - start)
+    return hops, writes
+
+
+@contextmanager
+def _daemon(place: Path, platform: RunningPlatform, sessions: list[str]) -> Iterator[None]:
+    config = place / "config.toml"
+    blocks = (
+        f'[[credentials.sessions]]\nid = "{s}"\nenv_file = "{s}.env"\n' for s in sessions
+    )
+    config.write_text(
+        f'[platform]\nurl = "{platform.url}"\napi_key_file = "key"\n'
+        f'[paths]\nstate = "state"\nruntime = "{place}/run"\n'
+        f'[credentials]\nproject_id = "p"\n{"".join(blocks)}'
+    )
+    argv = [PROGRAM, "run", "--config", str(config)]
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _measure(
+    place: Path, platform: RunningPlatform, sessions: list[str]
+) -> tuple[list[float], list[float]]:
+    with _daemon(place, platform, sessions):
+        for session in sessions:
+            argv = [PROGRAM, "credentials", "wait", "--session", session]
+            subprocess.run([*argv, "--config", str(place / "config.toml")], check=True)
+        while len(platform.state.streams) < len(sessions):
+            time.sleep(0.01)
+        time.sleep(0.5)  # the snapshots that follow the streams
+        told: list[float] = []
+        replaced: list[float] = []
+        argv = [sys.executable, __file__, "--readers", str(place / "run"), *sessions]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as readers:
+            assert readers.stdout is not None
+            readers.stdout.readline()
+            for number in range(ROUNDS):
+                start = anyio.from_thread.run_sync(_rotate, platform, f"v-{number:08}")
+                seen = json.loads(readers.stdout.readline())
+                told += (at - start for at in seen["told"])
+                replaced += (at - start for at in seen["replaced"])
+                time.sleep(PAUSE_SECONDS)
+    return told, replaced
+
+
+def _read(runtime: Path, sessions: list[str]) -> None:
+    """Be the process of the readers: a line when ready, and one for each rotation."""
+    readers = Readers(runtime, sessions)
+    print("ready", flush=True)
+    for _ in range(ROUNDS):
+        readers.until_all(len(sessions))
+        seen = {
+            "told": list(readers.told.values()),
+            "replaced": list(readers.replaced.values()),
+        }
+        readers.told.clear()
+        readers.replaced.clear()
+        print(json.dumps(seen), flush=True)
+
+
+def _rotate(platform: RunningPlatform, value: str) -> float:
+    platform.state.set_credential("acme", "github", "TOKEN", value, is_staged=True)
+    start = time.perf_counter()
+    platform.state.rotate("org_acme", "github")
+    return start
+
+
+def _row(name: str, seconds: list[float]) -> dict[str, object]:
+    cuts = statistics.quantiles(seconds, n=100)
+    return {
+        "what": name,
+        "n": len(seconds),
+        "p50_ms": round(cuts[49] * 1000, 3),
+        "p99_ms": round(cuts[98] * 1000, 3),
+        "max_ms": round(max(seconds) * 1000, 3),
+    }
+
+
+async def main(counts: list[int]) -> None:
+    """Print one JSON line a measurement; a floor before what it is the floor of."""
+    for count in counts:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+            place = Path(directory)
+            async with running() as platform:
+                platform.state.add_org("acme", id="org_acme")
+                platform.state.set_credential("acme", "github", "TOKEN", "value-start")
+                key = place / "key"
+                key.write_text(platform.state.add_key("acme", "admin"))
+                key.chmod(0o600)
+                sessions = [f"s{number}" for number in range(count)]
+                hops, writes = await anyio.to_thread.run_sync(_floor, place)
+                told, replaced = await anyio.to_thread.run_sync(
+                    _measure, place, platform, sessions
+                )
+            rows = {
+                "floor: socket": hops,
+                "floor: file": writes,
+                f"{count} sessions: client told": told,
+                f"{count} sessions: file replaced": replaced,
+            }
+            for name, seconds in rows.items():
+                print(json.dumps(_row(name, seconds)))
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["--readers"]:
+    _read(Path(sys.argv[2]), sys.argv[3:])
+elif __name__ == "__main__":
+    anyio.run(main, [int(word) for word in sys.argv[1:]] or [1, 50])

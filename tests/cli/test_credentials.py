@@ -1,0 +1,97 @@
+"""`credentials`, asked of a daemon's control socket."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+if TYPE_CHECKING:
+    from cli.conftest import Host
+
+ENV_FILE = {"kind": "env_file", "name": "/run/build.env", "generation": 3, "lag": 1}
+READER = {"kind": "socket", "name": "worker (pid 7)", "generation": 4, "lag": 0}
+HOOK = {"kind": "hook", "name": "/bin/reload", "generation": None, "lag": None}
+SESSION: dict[str, Any] = {
+    "id": "build",
+    "generation": 4,
+    "refreshed_at": "2020-01-01T00:00:00.000Z",
+    "error": None,
+    "variables": [
+        {
+            "name": "TOKEN",
+            "fingerprint": "0123456789ab",
+            "changed_at": "2020-01-01T00:00:00.000Z",
+        }
+    ],
+    "consumers": [READER, ENV_FILE, HOOK],
+}
+
+
+async def test_the_list_shows_who_has_what(host: "Host") -> None:
+    """Names, fingerprints, ages, and how far behind each consumer is."""
+    host.sessions.append(SESSION)
+    async with host.up():
+        code, out, err = await host.run("credentials", "list", "--config={config}")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("session build: generation 4, refreshed ")
+    assert lines[1] == "  VARIABLE  FINGERPRINT   CHANGED"
+    assert lines[2].startswith("  TOKEN     0123456789ab  ")
+    assert lines[3:] == [
+        "  CONSUMER        KIND      GENERATION",
+        "  worker (pid 7)  socket    4",
+        "  /run/build.env  env_file  3 (1 behind)",
+        "  /bin/reload     hook      none yet",
+    ]
+
+
+async def test_the_list_is_json_for_programs(host: "Host") -> None:
+    """The daemon's own answer, whole."""
+    host.sessions.append(SESSION)
+    async with host.up():
+        code, out, _ = await host.run("credentials", "list", "--json", "--config={config}")
+    assert code == 0
+    assert json.loads(out) == {"sessions": [SESSION]}
+
+
+async def test_the_list_says_why_there_is_nothing(host: "Host") -> None:
+    """No sessions, or one whose snapshot the platform refuses."""
+    argv = ("credentials", "list", "--config={config}")
+    async with host.up():
+        _, out, _ = await host.run(*argv)
+        assert out == "no sessions are configured: [[credentials.sessions]]\n"
+        host.add("build")
+        host.sessions[0]["error"] = "the platform says no"
+        _, out, _ = await host.run(*argv)
+        assert out == "session build: no credentials yet\n  the platform says no\n"
+
+
+async def test_a_wait_ends_when_everything_a_worker_reads_is_there(host: "Host") -> None:
+    """A first generation in the env file; a hook is not waited for."""
+    host.sessions.append(SESSION | {"generation": 0, "variables": []})
+    argv = ("credentials", "wait", "--config={config}")
+    with anyio.fail_after(15):
+        async with host.running(*argv) as waiting, host.up():
+            early = [READER, ENV_FILE | {"generation": None, "lag": None}, HOOK]
+            host.sessions[0] = SESSION | {"consumers": early}
+            code, _, err = await host.run(*argv, "--timeout", "0.2")
+            assert code == 1
+            assert "session build: /run/build.env is not written after 0.2 s" in err
+            assert waiting.process.returncode is None
+            host.sessions[0] = SESSION
+            assert await waiting.ended() == (0, "", "")
+
+
+async def test_a_wait_in_vain_says_why(host: "Host") -> None:
+    """No daemon, no such session, or a session without credentials."""
+    argv = ("credentials", "wait", "--timeout", "0.2", "--config={config}")
+    assert (await host.run(*argv))[0] == 3
+    host.add("build")
+    host.sessions[0]["error"] = "the platform says no"
+    async with host.up():
+        code, _, err = await host.run(*argv)
+        assert code == 1
+        assert "no credentials (the platform says no) after 0.2 s" in err
+        code, _, err = await host.run(*argv, "--session", "nope")
+        assert code == 64
+        assert "there is no session nope" in err

@@ -1,0 +1,280 @@
+"""`exec`, as a real program between a real socket and a real command."""
+
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+if TYPE_CHECKING:
+    from cli.conftest import Command, Host
+
+SECRETS = {
+    "RENSEI_API_KEY": "canary",
+    "RENSEI_RSK_TOKEN": "canary",
+    "RENSEI_API_TOKEN": "canary",
+    "RENSEI_DAEMON_LOG__LEVEL": "canary",
+    "DONMAI_CONTROL_TOKEN": "canary",
+    "M2M_JWT_SECRET": "canary",
+    "RENSEI_CREDENTIAL_SNAPSHOT_FAILED": "1",
+    "RENSEI_CREDENTIAL_CAPABILITY": "canary",
+}
+# Says which values it has at its start and after each HUP, until it is ended.
+WORKER = """
+import os, signal, sys
+def say(word): os.write(1, f"{word} {os.environ.get('TOKEN')}\\n".encode())
+signal.signal(signal.SIGHUP, lambda *_: say("hup"))
+signal.signal(signal.SIGUSR1, lambda *_: say("usr1"))
+def end(*_): say("term"); sys.exit(9)
+signal.signal(signal.SIGTERM, end)
+say("start")
+while True: signal.pause()
+"""
+PYTHON = ("--", sys.executable, "-S", "-E", "-c")
+
+
+async def test_a_command_gets_the_callers_environment_and_the_sessions(
+    host: "Host",
+) -> None:
+    """The session's values win, our secrets and the blocklist stay out."""
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="new", EXTRA="a b")
+        env = {"KEPT": "yes", "TOKEN": "old", **SECRETS}
+        code, out, err = await host.run("exec", "--config={config}", "--", "env", env=env)
+    assert (code, err) == (0, "")
+    seen = dict(line.split("=", 1) for line in out.splitlines())
+    del seen["PATH"]
+    socket = str(host.runtime / "credentials.sock")
+    assert seen == {
+        "KEPT": "yes",
+        "TOKEN": "new",
+        "EXTRA": "a b",
+        "RENSEI_CREDENTIAL_SOCKET": socket,
+        "RENSEI_CREDENTIAL_SESSION_ID": "build",
+        "DONMAI_CREDENTIAL_SOCKET": socket,
+        "DONMAI_CREDENTIAL_SESSION_ID": "build",
+    }
+
+
+async def test_a_command_takes_our_place(host: "Host") -> None:
+    """Without a reaction to rotations the process itself becomes the command."""
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        script = "echo $$; trap '' PIPE 2>/dev/null; kill -TERM $$"
+        with anyio.fail_after(10):
+            async with host.running(
+                "exec", "--config={config}", "--", "sh", "-c", script
+            ) as c:
+                assert await c.line() == str(c.process.pid)
+                assert (await c.ended())[0] == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("how", [(), ("--on-rotate", "restart")])
+async def test_a_broken_pipe_ends_a_command_as_usual(
+    host: "Host", how: tuple[str, ...]
+) -> None:
+    """Python ignores SIGPIPE; what it starts does not."""
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        argv = (
+            "exec",
+            "--config={config}",
+            *how,
+            "--",
+            "sh",
+            "-c",
+            "kill -PIPE $$; echo no",
+        )
+        code, out, _ = await host.run(*argv)
+    assert out == ""
+    assert code == (128 + signal.SIGPIPE if how else -signal.SIGPIPE)
+
+
+@pytest.mark.parametrize("how", [(), ("--on-rotate", "restart")])
+@pytest.mark.parametrize(
+    ("program", "code"), [("no-such-program", 127), ("/etc/passwd", 126), ("/etc", 126)]
+)
+async def test_a_command_that_cannot_start_says_so(
+    host: "Host", how: tuple[str, ...], program: str, code: int
+) -> None:
+    """127 when there is none, 126 when it is not a program; one line each."""
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        said = await host.run("exec", "--config={config}", *how, "--", program)
+    assert said[0] == code
+    assert said[2].startswith(f"rensei-daemon: {program}: ")
+    assert "Traceback" not in said[2]
+
+
+async def test_the_session_is_named_where_there_is_a_choice(host: "Host") -> None:
+    """Two sessions, or none: a usage error; an unknown one too."""
+    argv = ("exec", "--config={config}", "--wait", "0.3")
+    async with host.up():
+        code, _, err = await host.run(*argv, "--", "true")
+        assert (code, "no session is configured" in err) == (64, True)
+        for session in ("build", "test"):
+            host.add(session)
+            await host.rotate(session, TOKEN=session)
+        code, _, err = await host.run(*argv, "--", "true")
+        assert (code, "--session build|test" in err) == (64, True)
+        code, _, err = await host.run(*argv, "--session", "nope", "--", "true")
+        assert (code, "there is no session nope" in err) == (64, True)
+        code, out, _ = await host.run(*argv, "--session", "test", "--", "printenv", "TOKEN")
+        assert (code, out) == (0, "test\n")
+
+
+async def test_a_daemon_that_comes_later_is_waited_for(host: "Host") -> None:
+    """`--wait` covers its start and its first snapshot."""
+    host.add("build")
+    with anyio.fail_after(15):
+        async with (
+            host.running("exec", "--config={config}", "--", "printenv", "TOKEN") as c,
+            host.up(),
+        ):
+            await anyio.wait_all_tasks_blocked()
+            await host.rotate("build", TOKEN="1")
+            assert await c.ended() == (0, "1\n", "")
+
+
+async def test_without_a_daemon_it_fails_after_the_wait(host: "Host") -> None:
+    """Exit code 3, and how to start it."""
+    code, _, err = await host.run(
+        "exec", "--config={config}", "--wait", "0.2", "--", "true"
+    )
+    assert code == 3
+    assert "start it: rensei-daemon run --config" in err
+
+
+async def test_a_command_may_start_without_credentials(host: "Host") -> None:
+    """It is told so, in both spellings, and so is whoever reads stderr."""
+    argv = ("exec", "--config={config}", "--wait=0.1", "--without-credentials")
+    code, out, err = await host.run(*argv, "--session", "build", "--", "env")
+    assert code == 0
+    assert "RENSEI_CREDENTIAL_SNAPSHOT_FAILED=1\n" in out
+    assert "DONMAI_CREDENTIAL_SNAPSHOT_FAILED=1\n" in out
+    assert "RENSEI_CREDENTIAL_SESSION_ID=build\n" in out
+    assert "going on without credentials" in err
+    code, out, _ = await host.run(*argv, "--", "env")
+    assert code == 0
+    assert "SNAPSHOT_FAILED=1\n" in out
+
+
+async def test_a_rotation_restarts_the_command(host: "Host") -> None:
+    """TERM, then a start with the new values; other values alone are a rotation."""
+    host.add("build")
+    async with host.up(), _worker(host, "--on-rotate", "restart") as worker:
+        await host.rotate("build", TOKEN="1")
+        assert await worker.line() == "start 1"
+        await host.rotate("build", TOKEN="2")
+        assert await worker.line() == "term 1"
+        assert await worker.line() == "start 2"
+        worker.process.terminate()
+        assert await worker.line() == "term 2"
+        assert (await worker.ended())[0] == 9
+
+
+async def test_a_rotation_sends_the_command_a_signal(host: "Host") -> None:
+    """The signal asked for; its environment stays, the socket has the new values."""
+    host.add("build")
+    async with host.up(), _worker(host, "--on-rotate", "SIGHUP") as worker:
+        await host.rotate("build", TOKEN="1")
+        assert await worker.line() == "start 1"
+        await host.rotate("build", TOKEN="2")
+        assert await worker.line() == "hup 1"
+
+
+async def test_a_command_that_ignores_term_is_killed_after_the_grace(
+    host: "Host",
+) -> None:
+    """A restart does not wait for ever."""
+    host.add("build")
+    script = 'trap "" TERM; echo start $TOKEN; while :; do sleep 1; done'
+    argv = ("exec", "--config={config}", "--on-rotate=restart", "--grace=0.2")
+    with anyio.fail_after(15):
+        async with host.up(), host.running(*argv, "--", "sh", "-c", script) as worker:
+            await host.rotate("build", TOKEN="1")
+            assert await worker.line() == "start 1"
+            await host.rotate("build", TOKEN="2")
+            assert await worker.line() == "start 2"
+
+
+async def test_signals_pass_through(host: "Host") -> None:
+    """To a supervised command, which answers them as if it stood alone."""
+    host.add("build")
+    async with host.up(), _worker(host, "--on-rotate", "restart") as worker:
+        await host.rotate("build", TOKEN="1")
+        assert await worker.line() == "start 1"
+        worker.process.send_signal(signal.SIGUSR1)
+        assert await worker.line() == "usr1 1"
+        worker.process.send_signal(signal.SIGTERM)
+        assert await worker.line() == "term 1"
+        assert (await worker.ended())[0] == 9
+
+
+async def test_a_daemon_that_restarts_is_no_rotation(host: "Host") -> None:
+    """The command keeps running; equal values do nothing, others do."""
+    host.add("build")
+    async with _worker(host, "--on-rotate", "HUP") as worker:
+        async with host.up():
+            await host.rotate("build", TOKEN="1")
+            assert await worker.line() == "start 1"
+        async with host.up():
+            audience = host.door.find("build")
+            assert audience is not None
+            uptake = anyio.Event()
+            audience.on_uptake = uptake.set
+            await uptake.wait()  # it is back, and has INITIAL with what it knows
+            worker.process.send_signal(signal.SIGUSR1)
+            assert await worker.line() == "usr1 1"
+            await host.rotate("build", TOKEN="2")
+            assert await worker.line() == "hup 1"
+
+
+async def test_a_command_started_without_credentials_gets_them_when_they_come(
+    host: "Host",
+) -> None:
+    """The first values are a rotation to who had none."""
+    host.add("build")
+    argv = ("--on-rotate=restart", "--without-credentials", "--wait=0", "--session=build")
+    async with _worker(host, *argv) as worker:
+        assert await worker.line() == "start None"
+        async with host.up():
+            await host.rotate("build", TOKEN="1")
+            assert await worker.line() == "term None"
+            assert await worker.line() == "start 1"
+
+
+async def test_the_hot_path_is_quick_and_light(host: "Host") -> None:
+    """No HTTP client, no settings model, no event loop is imported on the way."""
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        env = {"PYTHONPROFILEIMPORTTIME": "1"}
+        argv = ("exec", "--config={config}", "--on-rotate=HUP", "--", "true")
+        _, _, err = await host.run(*argv, env=env)
+        imported = {line.split("|")[-1].strip() for line in err.splitlines()}
+        assert "rensei_daemon.cli.supervisor" in imported
+        heavy = {"httpx", "pydantic", "anyio", "structlog", "asyncio", "subprocess"}
+        assert imported & heavy == set()
+        times = []
+        for _ in range(5):
+            before = time.monotonic()
+            await host.run("exec", "--config={config}", "--", "true")
+            times.append(time.monotonic() - before)
+    assert min(times) < 0.2  # 0.06 s where nothing else runs
+
+
+@asynccontextmanager
+async def _worker(host: "Host", *how: str) -> AsyncIterator["Command"]:
+    argv = ("exec", "--config={config}", *how, *PYTHON, WORKER)
+    with anyio.fail_after(15):
+        async with host.running(*argv) as worker:
+            yield worker

@@ -1,0 +1,275 @@
+"""A rotation on its way from the platform to every consumer of a whole daemon."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from rensei_daemon.local_platform.running import RunningPlatform, running
+
+PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
+CONFIG = """\
+[platform]
+url = "{url}"
+api_key_file = "key"
+[paths]
+state = "state"
+runtime = "run"
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+env_file = "build.env"
+on_rotate = ["{hook}"]
+"""
+# Reads the file of its generation, says so on a pipe, and blurts the secret out.
+HOOK = """\
+#!/bin/sh
+. "$RENSEI_ENV_FILE"
+echo "$RENSEI_GENERATION $TOKEN $RENSEI_CHANGED_NAMES" > {told}
+echo "leaked: $TOKEN"
+"""
+
+
+class Scene:
+    """A platform, a daemon with one session, and a pipe its hook tells of rotations."""
+
+    def __init__(self, place: Path, platform: RunningPlatform) -> None:
+        self.place = place
+        self.platform = platform
+        self.key = self._found_tenant()
+        self.told = place / "told"
+        os.mkfifo(self.told)
+        self._told = os.open(self.told, os.O_RDWR | os.O_NONBLOCK)
+        self._inbox = b""
+        self.config = place / "config.toml"
+        hook = place / "hook"
+        hook.write_text(HOOK.format(told=self.told))
+        hook.chmod(0o755)
+        self.config.write_text(CONFIG.format(url=platform.url, hook=hook))
+        key_file = place / "key"
+        key_file.write_text(self.key)
+        key_file.chmod(0o600)
+        self.value = ""
+        self.set("tok_canary_0")
+
+    def _found_tenant(self) -> str:
+        self.platform.state.add_org("acme", id="org_acme")
+        return self.platform.state.add_key("acme", "admin")
+
+    def set(self, value: str, *, is_staged: bool = False) -> None:
+        """Give the credential a value, or the one it is to rotate to."""
+        self.value = value
+        self.platform.state.set_credential(
+            "acme", "github", "TOKEN", value, is_staged=is_staged
+        )
+
+    def rotate(self, value: str) -> None:
+        """Rotate the credential to this value."""
+        self.set(value, is_staged=True)
+        self.platform.state.rotate("org_acme", "github")
+
+    async def hook_says(self) -> list[str]:
+        """Wait for the next run of the hook: generation, value, changed names."""
+        while b"\n" not in self._inbox:
+            await anyio.wait_readable(self._told)
+            self._inbox += os.read(self._told, 4096)
+        line, _, self._inbox = self._inbox.partition(b"\n")
+        return line.decode().split()
+
+    @asynccontextmanager
+    async def daemon(self) -> AsyncIterator[anyio.abc.Process]:
+        """Run the daemon while the block runs, at most 20 s; its end is a clean one."""
+        with (self.place / "output").open("ab") as output, anyio.fail_after(20):
+            async with await anyio.open_process(
+                [PROGRAM, "run", "--config", str(self.config)],
+                env={"PATH": os.environ["PATH"]},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            ) as process:
+                try:
+                    yield process
+                    process.terminate()
+                    assert await process.wait() == 0
+                finally:
+                    if process.returncode is None:
+                        process.kill()
+
+    async def ask(self, *argv: str) -> Any:
+        """Run a command of ours that answers in JSON."""
+        done = await anyio.run_process(
+            [PROGRAM, *argv, "--config", str(self.config)], check=False
+        )
+        return json.loads(done.stdout)
+
+    async def hook_has_ended(self, generation: int) -> None:
+        """Wait until the hook of a generation has run to its end."""
+        hook = self.place / "hook"
+        done = {"kind": "hook", "name": str(hook), "generation": generation, "lag": 0}
+        while True:
+            (session,) = (await self.ask("credentials", "list", "--json"))["sessions"]
+            if done in session["consumers"]:
+                return
+
+    def everything_written(self) -> bytes:
+        """All that the daemon has logged and kept."""
+        files = [self.place / "output", *(self.place / "state").rglob("*")]
+        return b"".join(file.read_bytes() for file in files if file.is_file())
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        os.close(self._told)
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    """A scene without its daemon."""
+    async with running() as platform:
+        scene = Scene(tmp_path, platform)
+        yield scene
+        scene.close()
+
+
+class Reader:
+    """A worker that knows of the protocol what is published, and no code of ours."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(scene.place / "run" / "credentials.sock"))
+        self.socket.sendall(b'{"type":"HELLO","sessionId":"build"}\n')
+        self.socket.setblocking(False)
+        self._inbox = b""
+        self.env: dict[str, str] = {}
+
+    async def hear(self) -> str:
+        """Take the next frame in, and return its type."""
+        while b"\n" not in self._inbox:
+            await anyio.wait_readable(self.socket)
+            data = self.socket.recv(65536)
+            assert data, "the daemon hung up"
+            self._inbox += data
+        line, _, self._inbox = self._inbox.partition(b"\n")
+        frame = json.loads(line)
+        if frame["type"] == "INITIAL":
+            self.env = frame["env"]
+        elif frame["type"] == "UPDATE":
+            self.env |= frame["delta"]
+        kind: str = frame["type"]
+        return kind
+
+
+def _command_lines() -> bytes:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(file.read_bytes())
+        except OSError:
+            continue
+    return b"\n".join(found)
+
+
+async def test_a_rotation_reaches_every_consumer_and_no_log(scene: Scene) -> None:
+    """Socket, env file, then hook; each is on the board, and no value is anywhere else."""
+    async with scene.daemon():
+        assert await scene.hook_says() == ["1", "tok_canary_0", "TOKEN"]
+        reader = Reader(scene)
+        assert await reader.hear() == "INITIAL"
+        await scene.platform.until(lambda state: len(state.streams) == 1)
+        scene.rotate("tok_canary_1")
+        assert await reader.hear() == "UPDATE"
+        assert reader.env == {"TOKEN": "tok_canary_1"}
+        assert await scene.hook_says() == ["2", "tok_canary_1", "TOKEN"]
+        assert (scene.place / "run" / "build.env").read_text() == 'TOKEN="tok_canary_1"\n'
+        assert b"tok_canary" not in _command_lines()
+
+        scene.rotate("tok_canary_2")
+        assert await reader.hear() == "UPDATE"
+        assert await scene.hook_says() == ["3", "tok_canary_2", "TOKEN"]
+        status = await scene.ask("status", "--json")
+        listed = await scene.ask("credentials", "list", "--json")
+        (session,) = listed["sessions"]
+        kinds = {c["kind"]: c["generation"] for c in session["consumers"]}
+        assert kinds["socket"] == kinds["env_file"] == 3
+        assert kinds["hook"] in (2, 3)  # it may still be about to end
+        shown = json.dumps([status, listed])
+    written = scene.everything_written().decode(errors="replace")
+    assert "leaked: [redacted]" in written
+    for canary in ("tok_canary", scene.key, (scene.place / "key").read_text()):
+        assert canary not in written
+        assert canary not in shown
+    reader.socket.close()
+
+
+async def test_two_hundred_rotations_a_second_end_on_the_newest(scene: Scene) -> None:
+    """Whatever was overtaken, every consumer has the last value in the end."""
+    async with scene.daemon():
+        await scene.hook_says()
+        reader = Reader(scene)
+        await reader.hear()
+        await scene.platform.until(lambda state: len(state.streams) == 1)
+        start = anyio.current_time()
+        for number in range(400):
+            scene.rotate(f"tok_canary_burst_{number}")
+            await anyio.sleep_until(start + number / 200)
+        while reader.env["TOKEN"] != scene.value:
+            await reader.hear()
+        runs = 1
+        while (await scene.hook_says())[1] != scene.value:
+            runs += 1
+        assert runs < 400
+        text = (scene.place / "run" / "build.env").read_text()
+        assert text == f'TOKEN="{scene.value}"\n'
+    assert b"tok_canary" not in scene.everything_written()
+    reader.socket.close()
+
+
+async def test_a_daemon_started_again_runs_no_hook_for_nothing(scene: Scene) -> None:
+    """What the file says already is no rotation; what changed meanwhile is."""
+    async with scene.daemon():
+        await scene.hook_says()
+        await scene.hook_has_ended(1)
+    async with scene.daemon():
+        reader = await _reader_when_it_listens(scene)
+        await reader.hear()
+        await scene.platform.until(lambda state: len(state.streams) == 1)
+        scene.rotate("tok_canary_1")
+        assert await scene.hook_says() == ["2", "tok_canary_1", "TOKEN"]
+        await scene.hook_has_ended(2)
+        reader.socket.close()
+    scene.set("tok_canary_2")
+    async with scene.daemon():
+        assert await scene.hook_says() == ["1", "tok_canary_2", "TOKEN"]
+
+
+async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
+    """A rotation whose hook a restart ended is no secret to anybody for ever."""
+    script = scene.place / "hook"
+    text = script.read_text()
+    async with scene.daemon():
+        await scene.hook_says()
+        reader = Reader(scene)
+        await reader.hear()
+        reader.socket.close()
+        script.write_text(f"{text}exec sleep 60\n")
+        await scene.platform.until(lambda state: len(state.streams) == 1)
+        scene.rotate("tok_canary_1")
+        assert await scene.hook_says() == ["2", "tok_canary_1", "TOKEN"]
+    script.write_text(text)
+    async with scene.daemon():
+        assert await scene.hook_says() == ["1", "tok_canary_1", "TOKEN"]
+
+
+async def _reader_when_it_listens(scene: Scene) -> Reader:
+    """Connect once the daemon is there; `credentials wait` is what a unit would use."""
+    await anyio.run_process([PROGRAM, "credentials", "wait", "--config", str(scene.config)])
+    return Reader(scene)
