@@ -1,7 +1,8 @@
 """A throw-away copy of this host, booted with its own systemd in namespaces of its own.
 
 One is booted for all tests of the folder. The package is installed on it from a wheel,
-and the local platform listens on the loopback address of its own network.
+and the local platform listens on the loopback address of its own network. To boot another
+systemd than this host's, name a directory with such a system in RENSEI_TEST_SYSTEM.
 """
 
 import ctypes
@@ -172,9 +173,19 @@ def _removed(directory: Path) -> bool:
 def booted(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
     """Boot a host, and pull its plug at the end."""
     script = Path(__file__).with_name("boot.sh")
+    system = os.environ.get("RENSEI_TEST_SYSTEM", "/")
     prefix, packages = sys.base_prefix, sysconfig.get_path("purelib")
     words = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc"]
-    words += ["--cgroup", "--net", "--", "sh", str(script), str(scratch), str(stage)]
+    words += [
+        "--cgroup",
+        "--net",
+        "--",
+        "sh",
+        str(script),
+        system,
+        str(scratch),
+        str(stage),
+    ]
     enter = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)]
     with subprocess.Popen([*enter, *words, prefix, packages]) as outer:
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
