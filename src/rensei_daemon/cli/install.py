@@ -36,7 +36,7 @@ _OPTIONS = (
     click.option("--user", is_flag=True, help="For this user's own service manager."),
     click.option(
         "--root",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
         default=SYSTEM,
         help="The system in this directory instead, such as an image.",
     ),
@@ -66,8 +66,8 @@ def command(user: bool, root: Path, dry_run: bool) -> None:
     hidden = None if user or root != SYSTEM else out_of_reach(program)
     if hidden is not None:
         click.echo(
-            f"{NAME}: note: {program} needs what is below {hidden}, which the service "
-            "cannot reach\n"
+            f"{NAME}: note: {program} cannot run as a service, which may not enter "
+            f"{hidden}\n"
             f"  put it where it can: python3 -m venv /opt/{NAME} && "
             f"/opt/{NAME}/bin/pip install {NAME}",
             err=True,

@@ -123,14 +123,14 @@ def running(program: Path, unit: str) -> str:
 
 
 def out_of_reach(program: Path) -> Path | None:
-    """Return the first directory that keeps the service's user from the program, if any.
+    """Return the first place that keeps the service's user from the program, if any.
 
     The program needs its interpreter and its packages, which may lie elsewhere.
     """
     package = Path(rensei_daemon.__file__).parent
     needed = (program, program.resolve(), Path(sys.prefix), Path(sys.base_prefix), package)
     for place in needed:
-        for directory in reversed(place.parents):
-            if directory in _HIDDEN or not directory.stat().st_mode & 0o001:
-                return directory
+        for step in (*reversed(place.parents), place):
+            if step in _HIDDEN or not step.stat().st_mode & 0o001:
+                return step
     return None

@@ -1,19 +1,19 @@
-# Become the PID 1 of a throw-away copy of this host.
+# Become the PID 1 of a throw-away copy of a system.
 #
-#   boot.sh SCRATCH STAGE PREFIX PACKAGES
+#   boot.sh SYSTEM SCRATCH STAGE PREFIX PACKAGES
 #
-# To be run inside fresh mount, pid, net, uts, ipc and cgroup namespaces. Over `/` lies a
-# layer in memory, at SCRATCH; what is in STAGE is copied onto it. PREFIX, an interpreter's,
+# To be run inside fresh mount, pid, net, uts, ipc and cgroup namespaces. Over SYSTEM lies
+# a layer in memory, at SCRATCH; what is in STAGE is copied onto it. PREFIX, an interpreter's,
 # and PACKAGES, its site-packages, show at /opt, where a service may read them.
 set -eu
-scratch=$1 stage=$2 prefix=$3 packages=$4
+system=$1 scratch=$2 stage=$3 prefix=$4 packages=$5
 root=$scratch/root
 
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$scratch"
 mkdir "$root" "$scratch/upper" "$scratch/work"
 mount -t overlay overlay \
-  -o "lowerdir=/,upperdir=$scratch/upper,workdir=$scratch/work" "$root"
+  -o "lowerdir=$system,upperdir=$scratch/upper,workdir=$scratch/work" "$root"
 mkdir -p "$root/opt/python" "$root/opt/packages"
 mount --bind "$prefix" "$root/opt/python"
 mount --bind "$packages" "$root/opt/packages"

@@ -1,7 +1,8 @@
 """A throw-away copy of this host, booted with its own systemd in namespaces of its own.
 
 One is booted for all tests of the folder. The package is installed on it from a wheel,
-and the local platform listens on the loopback address of its own network.
+and the local platform listens on the loopback address of its own network. To boot another
+systemd than this host's, name a directory with such a system in RENSEI_TEST_SYSTEM.
 """
 
 import ctypes
@@ -170,41 +171,46 @@ def _removed(directory: Path) -> bool:
 
 @contextmanager
 def booted(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
-    """Boot a host, and pull its plug at the end."""
-    script = Path(__file__).with_name("boot.sh")
+    """Boot a host, and pull its plug at the end; skip the tests where none boots."""
+    script = str(Path(__file__).with_name("boot.sh"))
+    system = os.environ.get("RENSEI_TEST_SYSTEM", "/")
     prefix, packages = sys.base_prefix, sysconfig.get_path("purelib")
-    words = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc"]
-    words += ["--cgroup", "--net", "--", "sh", str(script), str(scratch), str(stage)]
     enter = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)]
-    with subprocess.Popen([*enter, *words, prefix, packages]) as outer:
-        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-        try:
-            until(lambda: outer.poll() is not None or children.read_text())
-            host = Host(int(children.read_text() or 0))
-            until(lambda: outer.poll() is not None or _is_up(host))
+    apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc"]
+    boot = ["sh", script, system, str(scratch), str(stage), prefix, packages]
+    words = [*enter, *apart, "--cgroup", "--net", "--", *boot]
+    said = scratch / "said"
+    with said.open("wb") as stderr, subprocess.Popen(words, stderr=stderr) as outer:
+
+        def has_ended() -> bool:
             if outer.poll() is not None:
-                pytest.skip("no host can be booted here")
+                pytest.skip(f"no host boots here: {said.read_text().strip()}")
+            return False
+
+        try:
+            leader = until(lambda: has_ended() or _child(outer.pid))
+            host = Host(int(leader))
+            until(lambda: has_ended() or host.path("/run/systemd/private").exists())
             host.run("systemctl", "is-system-running", "--wait", check=False)
             yield host
         finally:
             outer.kill()
 
 
-def _is_up(host: Host) -> bool:
-    return host.path("/run/systemd/private").exists()
+def _child(pid: int) -> str:
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return ""
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of an installed package, in a virtual environment below /opt."""
-    top = tmp_path_factory.mktemp("stage")
+def staged(top: Path, wheels: Path) -> Path:
+    """Lay out the package, built and installed, in a virtual environment below /opt."""
     house = top / "opt/rensei-daemon"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = house / "lib" / version / "site-packages"
     (house / "bin").mkdir(parents=True)
     (house / "bin/python").symlink_to(f"/opt/python/bin/{version}")
     (house / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
-    wheels = tmp_path_factory.mktemp("wheels")
     build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     words = [sys.executable, *build, f"--wheel-dir={wheels}", str(CHECKOUT)]
     subprocess.run(words, check=True)
@@ -221,14 +227,21 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host(stage: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A booted host on which `rensei-daemon install` has run, and the platform runs."""
     if os.geteuid() != 0:
         pytest.skip("booting a host takes root")
     for program in ("/lib/systemd/systemd", "nsenter", "unshare", "journalctl"):
         if not shutil.which(program):
             pytest.skip(f"there is no {program} on this host")
-    with cgroup() as group, booted(tmp_path_factory.mktemp("host"), stage, group) as host:
+    make = tmp_path_factory.mktemp
+    with cgroup() as group:
+        stage = staged(make("stage"), make("wheels"))
+        yield from _installed(make("host"), stage, group)
+
+
+def _installed(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
+    with booted(scratch, stage, group) as host:
         host.run(PROGRAM, "install")
         serve = [PROGRAM, "platform", "serve", f"--port={PORT}"]
         serve += ["--heartbeat-interval-ms=300", "--ready-file=/run/platform"]
