@@ -7,6 +7,7 @@ import anyio
 
 from rensei_daemon.control_api.verbs import SYNC, Synced
 from rensei_daemon.control_api.wire import Peer, Request
+from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.local_platform.faults import Hold
 from rensei_daemon.tasks.configuration import reload
 from rensei_daemon.verbs import Verbs
@@ -31,6 +32,7 @@ async def _sync(daemon: "Running") -> Synced:
         daemon.hurry,
         daemon.sessions,
         lambda: reload(daemon.configuration, daemon.board),
+        Fingerprints(b"key"),
     )
     request = Request(peer=Peer(uid=0, gid=0, pid=1))
     with anyio.fail_after(5):
