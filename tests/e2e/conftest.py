@@ -77,8 +77,14 @@ class Lab:
         file.chmod(0o600)
 
     def environ(self, **more: str) -> Mapping[str, str]:
-        """A bare environment."""
-        return {"PATH": os.environ["PATH"], "HOME": str(self.place), **more}
+        """A bare environment, in which no default leads out of this place."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.place),
+            "RENSEI_DAEMON_PATHS__STATE": str(self.state),
+            "RENSEI_DAEMON_PATHS__RUNTIME": str(self.runtime),
+            **more,
+        }
 
     def command(self, *arguments: str) -> Sequence[str]:
         """The program, as it is started by a user."""

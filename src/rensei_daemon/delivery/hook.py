@@ -150,7 +150,7 @@ class Hook:
     def _tell(self, ended: Ended, generation: int, seconds: float) -> None:
         _log.info(
             "hook.ended",
-            session=self._session_id,
+            session_id=self._session_id,
             program=self.name,
             generation=generation,
             exit_code=ended.exit_code,

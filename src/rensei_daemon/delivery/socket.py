@@ -155,7 +155,7 @@ class _Reader:
             return frames.SESSION_UNKNOWN
         if not peer.may_have(audience.gid, os.geteuid()):
             _log.warning(
-                "reader.refused", session=audience.name, uid=peer.uid, pid=peer.pid
+                "reader.refused", session_id=audience.name, uid=peer.uid, pid=peer.pid
             )
             return frames.NOT_PERMITTED
         return await self._join(audience, peer)
@@ -194,7 +194,7 @@ class _Reader:
             with anyio.move_on_after(self._limits.stall_seconds) as stalled:
                 await self._roomy()
             if stalled.cancelled_caught:
-                _log.warning("reader.dropped", session=audience.name, reader=title)
+                _log.warning("reader.dropped", session_id=audience.name, reader=title)
                 return frames.TOO_SLOW
             # Only now, so that a reader who kept us waiting gets what is newest.
             newest = await audience.until_news(known)
@@ -203,7 +203,7 @@ class _Reader:
             if not peer.may_have(audience.gid, os.geteuid()):
                 return frames.NOT_PERMITTED
             if not await self._send(audience.words(known, newest)):
-                _log.warning("reader.dropped", session=audience.name, reader=title)
+                _log.warning("reader.dropped", session_id=audience.name, reader=title)
                 return frames.TOO_SLOW
             known = newest
             audience.note(self, title, newest.generation)

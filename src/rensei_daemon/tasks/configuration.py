@@ -174,7 +174,7 @@ def open_configuration(
     except SettingsError as error:
         try:
             document = Document(last_good.read_text())
-            settings = load(document.text)
+            settings = _usable(document, last_good, load)
         except (OSError, UnicodeDecodeError, SettingsError):
             raise error from None
         trouble = error

@@ -87,7 +87,7 @@ class _Lane:
         self._failures = 0
         self._retry = RETRY
         self._log = structlog.get_logger().bind(
-            session=session_id, kind=delivery.kind, to=delivery.name
+            session_id=session_id, kind=delivery.kind, to=delivery.name
         )
 
     def offer(self, credentials: Credentials) -> None:

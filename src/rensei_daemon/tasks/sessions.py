@@ -75,7 +75,8 @@ class Sessions:
             if id_ not in wanted:
                 await self._end(running)
                 await running.rotation.withdraw()
-                _log.info("session.ended", session=id_)
+                self._board.drop_session(id_)
+                _log.info("session.ended", session_id=id_)
         for id_, settings in wanted.items():
             before = self._running.get(id_)
             if before is not None and before.settings == settings:
@@ -87,6 +88,7 @@ class Sessions:
                 await self._end(before)
                 # Its readers stay, and its file, until there is something newer.
                 await before.rotation.withdraw(rotation)
+                self._board.drop_session(id_)
             running = _Running(settings, rotation)
             self._running[id_] = running
             tasks.start_soon(self._run, running, name=f"session {id_}")
@@ -98,7 +100,7 @@ class Sessions:
         except SettingsError as error:
             if not self._is_started:
                 raise
-            _log.warning("session.refused", session=settings.id, error=str(error))
+            _log.warning("session.refused", session_id=settings.id, error=str(error))
             self._board.raise_alarm(
                 Code.DELIVERY_FAILED,
                 f"session {settings.id}: {error}",
@@ -121,5 +123,3 @@ class Sessions:
         running.scope.cancel()
         await running.ended.wait()
         del self._running[running.settings.id]
-        self._board.drop_session(running.settings.id)
-        _log.info("session.ended", session_id=running.settings.id)

@@ -74,8 +74,18 @@ class Host:
 
     def variables(self) -> dict[str, str]:
         """Return the environment of the daemon and of commands."""
-        own = {"RENSEI_API_KEY": self.key, "PATH": os.environ["PATH"], **self.environ}
-        return {**own, "RENSEI_DAEMON_CONFIG": str(self.config), "TZ": "UTC"}
+        return {
+            "PATH": os.environ["PATH"],
+            "TZ": "UTC",
+            "RENSEI_API_KEY": self.key,
+            "RENSEI_DAEMON_CONFIG": str(self.config),
+            # Also in the file; but a daemon that starts while an editor has it empty must
+            # not go by the defaults, which are those of the host the soak runs on.
+            "RENSEI_DAEMON_PLATFORM__URL": self.platform.url,
+            "RENSEI_DAEMON_PATHS__STATE": str(self.state),
+            "RENSEI_DAEMON_PATHS__RUNTIME": str(self.runtime),
+            **self.environ,
+        }
 
     async def start(self, *, within: float = 20.0) -> int:
         """Start the daemon and return its pid once it is ready; raises `DiedError`."""
