@@ -17,11 +17,13 @@ mount -t overlay overlay \
 mkdir -p "$root/opt/python" "$root/opt/packages"
 mount --bind "$prefix" "$root/opt/python"
 mount --bind "$packages" "$root/opt/packages"
-cp -r "$stage/." "$root/"
 # Some interpreters have a library of their own, and find it only where they were built.
 echo /opt/python/lib >"$root/etc/ld.so.conf.d/00-opt-python.conf"
 chroot "$root" /sbin/ldconfig
-rm -rf "$root"/var/log/journal
+# Nothing is taken over from a daemon that lives on this host, or once did.
+rm -rf "$root/var/log/journal" "$root/var/lib/rensei-daemon" "$root/etc/rensei-daemon" \
+  "$root/etc/credstore" "$root"/etc/systemd/system/rensei-daemon* "$root/opt/rensei-daemon"
+cp -r "$stage/." "$root/"
 
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"

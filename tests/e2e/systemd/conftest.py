@@ -176,7 +176,18 @@ def booted(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
     system = os.environ.get("RENSEI_TEST_SYSTEM", "/")
     prefix, packages = sys.base_prefix, sysconfig.get_path("purelib")
     enter = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)]
-    apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc"]
+    # The host dies with the tests, however they die.
+    apart = [
+        "setpriv",
+        "--pdeathsig=KILL",
+        "unshare",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount",
+        "--uts",
+        "--ipc",
+    ]
     boot = ["sh", script, system, str(scratch), str(stage), prefix, packages]
     words = [*enter, *apart, "--cgroup", "--net", "--", *boot]
     said = scratch / "said"
@@ -231,7 +242,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A booted host on which `rensei-daemon install` has run, and the platform runs."""
     if os.geteuid() != 0:
         pytest.skip("booting a host takes root")
-    for program in ("/lib/systemd/systemd", "nsenter", "unshare", "journalctl"):
+    for program in ("/lib/systemd/systemd", "nsenter", "setpriv", "unshare", "journalctl"):
         if not shutil.which(program):
             pytest.skip(f"there is no {program} on this host")
     make = tmp_path_factory.mktemp
