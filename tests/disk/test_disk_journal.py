@@ -52,6 +52,14 @@ def journal(path: Path) -> Iterator[Journal]:
         yield journal
 
 
+def _cell(path: Path, sql: str) -> Any:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchone()[0]
+    finally:
+        connection.close()
+
+
 def _ids(journal: Journal) -> list[list[str]]:
     return [[mutation.id for mutation in batch] for batch in journal.undecided()]
 
@@ -129,7 +137,7 @@ def test_an_illegal_move_is_refused_and_changes_nothing(journal: Journal) -> Non
     assert _ids(journal) == [["m2"]]
 
 
-def test_a_new_intent_takes_the_place_of_the_old(journal: Journal) -> None:
+def test_a_new_intent_takes_the_place_of_the_old(path: Path, journal: Journal) -> None:
     """What came to nothing leaves no change behind, nor a refusal that was planned."""
     journal.receive([ONE, TWO], NOW)
     journal.intend([_planned("m1"), _planned("m2", "no")], BEFORE, AFTER, NOW)
@@ -142,6 +150,7 @@ def test_a_new_intent_takes_the_place_of_the_old(journal: Journal) -> None:
     assert not journal.has_intents()
     assert journal.owed() == Acks(applied=("m2",))
     assert _ids(journal) == [["m1"]]
+    assert _cell(path, "SELECT group_concat(mutation_id) FROM changes") == "m2"
 
 
 def test_a_change_of_our_own_is_an_intent_too(journal: Journal) -> None:
@@ -186,14 +195,6 @@ def test_those_in_flight_at_a_death_are_tried_alone(journal: Journal) -> None:
     journal.land()
     journal.note_deaths("boot")
     assert journal.deaths("m1") == 1
-
-
-def _cell(path: Path, sql: str) -> Any:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(sql).fetchone()[0]
-    finally:
-        connection.close()
 
 
 def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:

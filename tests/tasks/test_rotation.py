@@ -157,6 +157,23 @@ async def test_an_event_before_the_first_snapshot_is_not_lost(home: "Home") -> N
         await _delivered(home, daemon, "two")
 
 
+async def test_an_event_brings_the_first_values_that_failed_to_come(home: "Home") -> None:
+    """Two snapshots have failed and the next is far off: the event has one taken now."""
+
+    def far_off(low: float, high: float) -> float:
+        return 60.0 if low == 0 else low
+
+    fault = home.platform.faults.add("POST", SNAPSHOT, status=503, times=2)
+    async with home.daemon(without=ONLY, draw=far_off) as daemon:
+        await daemon.until(lambda: fault.times == 0 and home.platform.state.streams)
+        await daemon.until(lambda: len(fault.served) == 2)
+        with anyio.fail_after(5):
+            while daemon.sessions.rotations[0].snapshot_error is None:
+                await anyio.lowlevel.checkpoint()
+        _rotate(home, "two")
+        await _delivered(home, daemon, "two")
+
+
 class HastyClient(PlatformClient):
     """Every snapshot is to be renewed at once."""
 
