@@ -211,6 +211,21 @@ def test_an_edit_in_the_last_moment_comes_back(
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]
 
 
+def test_the_newest_of_two_edits_stays(path: Path) -> None:
+    """Saved before the exchange, and again while ours stood there: the last one counts."""
+
+    class TwiceRacedFile(RacedFile):
+        def _settled(self, path: Path) -> bytes:
+            if self.path.read_text() == AFTER.text:
+                self.path.write_text("# the newest\n")
+            return super()._settled(path)
+
+    with pytest.raises(EditedMeanwhileError):
+        TwiceRacedFile(path, _in_place).replace(BEFORE, AFTER)
+    assert path.read_text() == "# the newest\n"
+    assert _names(path.parent) == ["config.toml", "config.toml.lock"]
+
+
 def test_a_writer_is_waited_for(path: Path) -> None:
     """Whoever has the file open for writing finishes first, and is found to have."""
     waiting = threading.Event()

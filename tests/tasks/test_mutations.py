@@ -111,6 +111,22 @@ async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home")
         await daemon.until(lambda: not daemon.conditions)
 
 
+async def test_a_mended_file_is_enough(home: "Home") -> None:
+    """What waits is applied without another beat, and its outcome told at once."""
+    async with home.daemon():
+        pass
+    state = home.platform.state
+    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    (home.state / "identity.json").unlink(missing_ok=True)
+    home.config.write_text("[")
+    waiting = home.enqueue("project.enable", id="proj_a")
+    async with home.daemon(draw=_far_off) as daemon:
+        await daemon.until(lambda: home.mutation(waiting).status == "delivered")
+        home.write()
+        await daemon.until(lambda: home.mutation(waiting).status == "applied")
+        assert len(home.beats) == 2
+
+
 async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> None:
     """It is answered with the outcome on record, and an operator is told."""
     first = home.enqueue("project.enable", id="proj_a")
