@@ -280,6 +280,24 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     assert [p.name for p in path.parent.glob("*damaged*")] == []
 
 
+def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
+    """What does not fit is refused whole; what was there stays; room is all it takes."""
+    many = [_pending(f"n{n}", {"id": "x" * 2000}) for n in range(200)]
+    with open_journal(small_disk / "journal.db", now=NOW) as (journal, _):
+        journal.receive([ONE], NOW)
+        _decide(journal, _planned("m1"))
+        filler = small_disk / "filler"
+        filler.write_bytes(b"x" * 60_000)
+        for _ in range(2):
+            with pytest.raises(StorageError, match=r"full|disk I/O error"):
+                journal.receive(many, NOW)
+            assert journal.undecided() == ()
+            assert journal.owed() == Acks(applied=("m1",))
+        filler.unlink()
+        journal.receive(many[:10], NOW)
+        assert len(journal.undecided()[0]) == 10
+
+
 def test_a_directory_in_its_place_is_said(path: Path) -> None:
     """An error of ours, which names the path."""
     path.mkdir()
