@@ -210,19 +210,20 @@ def test_an_edit_in_the_last_moment_comes_back(
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]
 
 
-def test_the_newest_of_two_edits_stays(path: Path) -> None:
+def test_the_newest_of_two_edits_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved before the exchange, and again while ours stood there: the last one counts."""
+    exchange, calls = config_module._rename_exchange, []
 
-    class TwiceRacedFile(RacedFile):
-        def _settled(self, path: Path) -> bytes:
-            if self.path.read_text() == AFTER.text:
-                self.path.write_text("# the newest\n")
-            return super()._settled(path)
+    def exchange_and_save(one: Path, other: Path) -> None:
+        exchange(one, other)
+        calls.append(other)
+        if len(calls) == 1:
+            path.write_text("# the newest\n")
 
+    monkeypatch.setattr(config_module, "_rename_exchange", exchange_and_save)
     with pytest.raises(EditedMeanwhileError):
-        TwiceRacedFile(path, _in_place).replace(BEFORE, AFTER)
+        RacedFile(path, _in_place).replace(BEFORE, AFTER)
     assert path.read_text() == "# the newest\n"
-    assert _names(path.parent) == ["config.toml", "config.toml.lock"]
 
 
 def test_a_writer_is_waited_for(path: Path) -> None:
