@@ -97,7 +97,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(
 def test_an_error_says_what_would_mend_it(code: int, hint: str) -> None:
     """The system's words, and one command."""
     with pytest.raises(StorageError) as refused, storage_errors(Path("/d/f")):
-        raise OSError(code, os.strerror(code))
+        raise OSError(code, os.strerror(code), "/d/.f.5ca1ab1e.tmp")
     assert str(refused.value) == f"/d/f: {os.strerror(code)}"
     assert refused.value.hint == hint
 

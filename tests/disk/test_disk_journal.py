@@ -52,6 +52,14 @@ def journal(path: Path) -> Iterator[Journal]:
         yield journal
 
 
+def _cell(path: Path, sql: str) -> Any:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchone()[0]
+    finally:
+        connection.close()
+
+
 def _ids(journal: Journal) -> list[list[str]]:
     return [[mutation.id for mutation in batch] for batch in journal.undecided()]
 
@@ -129,7 +137,7 @@ def test_an_illegal_move_is_refused_and_changes_nothing(journal: Journal) -> Non
     assert _ids(journal) == [["m2"]]
 
 
-def test_a_new_intent_takes_the_place_of_the_old(journal: Journal) -> None:
+def test_a_new_intent_takes_the_place_of_the_old(path: Path, journal: Journal) -> None:
     """What came to nothing leaves no change behind, nor a refusal that was planned."""
     journal.receive([ONE, TWO], NOW)
     journal.intend([_planned("m1"), _planned("m2", "no")], BEFORE, AFTER, NOW)
@@ -142,6 +150,7 @@ def test_a_new_intent_takes_the_place_of_the_old(journal: Journal) -> None:
     assert not journal.has_intents()
     assert journal.owed() == Acks(applied=("m2",))
     assert _ids(journal) == [["m1"]]
+    assert _cell(path, "SELECT group_concat(mutation_id) FROM changes") == "m2"
 
 
 def test_a_change_of_our_own_is_an_intent_too(journal: Journal) -> None:
@@ -186,14 +195,6 @@ def test_those_in_flight_at_a_death_are_tried_alone(journal: Journal) -> None:
     journal.land()
     journal.note_deaths("boot")
     assert journal.deaths("m1") == 1
-
-
-def _cell(path: Path, sql: str) -> Any:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(sql).fetchone()[0]
-    finally:
-        connection.close()
 
 
 def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:
@@ -277,6 +278,24 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     assert "install that version again" in refused.value.hint
     assert _cell(path, "PRAGMA user_version") == 99
     assert [p.name for p in path.parent.glob("*damaged*")] == []
+
+
+def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
+    """What does not fit is refused whole; what was there stays; room is all it takes."""
+    many = [_pending(f"n{n}", {"id": "x" * 2000}) for n in range(200)]
+    with open_journal(small_disk / "journal.db", now=NOW) as (journal, _):
+        journal.receive([ONE], NOW)
+        _decide(journal, _planned("m1"))
+        filler = small_disk / "filler"
+        filler.write_bytes(b"x" * 60_000)
+        for _ in range(2):
+            with pytest.raises(StorageError, match=r"full|disk I/O error"):
+                journal.receive(many, NOW)
+            assert journal.undecided() == ()
+            assert journal.owed() == Acks(applied=("m1",))
+        filler.unlink()
+        journal.receive(many[:10], NOW)
+        assert len(journal.undecided()[0]) == 10
 
 
 def test_a_directory_in_its_place_is_said(path: Path) -> None:

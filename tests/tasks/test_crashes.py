@@ -5,6 +5,7 @@ one outcome a mutation, and says so each time it is asked.
 """
 
 import os
+import sqlite3
 import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -177,6 +178,14 @@ class Host:
             assert journal.undecided() == ()
         return told
 
+    @property
+    def history(self) -> list[tuple[str, str]]:
+        """Which mutation made which edits, in the order they were made."""
+        with closing(sqlite3.connect(self.place / "journal.db")) as database:
+            return database.execute(
+                "SELECT mutation_id, edits FROM changes WHERE is_made = 1 ORDER BY number"
+            ).fetchall()
+
     def die(self, mutations: Sequence[PendingMutation], step: int) -> Acks:
         """Be a daemon that is asked for this and dies; return what it would have told."""
         try:
@@ -272,14 +281,16 @@ def _prove_one_effect(
     lucky, mortal = place / "lucky", place / "mortal"
     lucky.mkdir()
     mortal.mkdir()
-    expected = Host(lucky).live(MIXES[name])
+    twin = Host(lucky)
+    expected = twin.live(MIXES[name])
     host = Host(mortal, journal_type)
     for step in deaths:
         early = host.die(MIXES[name], step)
         assert set(early.applied) <= set(expected.applied)
         assert set(early.failures) <= set(expected.failures)
     assert host.live(MIXES[name]) == expected
-    assert host.config.read_bytes() == (lucky / "config.toml").read_bytes()
+    assert host.config.read_bytes() == twin.config.read_bytes()
+    assert host.history == twin.history
     _tidy(host)
 
 

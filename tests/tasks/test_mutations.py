@@ -1,6 +1,7 @@
 """From the platform's queue to the file and back, over real HTTP."""
 
 import tomllib
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,11 @@ PROJECTS = """\
 
 proj_a = { repositories = ["https://github.com/acme/api"] } # since 2019
 """
+
+
+def _far_off(low: float, high: float) -> float:
+    """Draw retries that no test waits for, so that only news can bring one."""
+    return 60.0 if low == 0 else low
 
 
 def _is_applied(home: "Home", mutation: Mutation) -> bool:
@@ -86,7 +92,7 @@ async def test_guards_of_the_file_take_effect_live(home: "Home") -> None:
 
 async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home") -> None:
     """Nothing is acked, the place is shown, and mending it is all there is to do."""
-    async with home.daemon() as daemon:
+    async with home.daemon(draw=_far_off) as daemon:
         await daemon.until(lambda: home.beats)
         broken = home.base + "\n[projects\n"
         home.config.write_text(broken)
@@ -103,6 +109,22 @@ async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home")
         home.write(PROJECTS)
         await daemon.until(lambda: home.mutation(waiting).status == "applied")
         await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_a_mended_file_is_enough(home: "Home") -> None:
+    """What waits is applied without another beat, and its outcome told at once."""
+    async with home.daemon():
+        pass
+    state = home.platform.state
+    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    (home.state / "identity.json").unlink(missing_ok=True)
+    home.config.write_text("[")
+    waiting = home.enqueue("project.enable", id="proj_a")
+    async with home.daemon(draw=_far_off) as daemon:
+        await daemon.until(lambda: home.mutation(waiting).status == "delivered")
+        home.write()
+        await daemon.until(lambda: home.mutation(waiting).status == "applied")
+        assert len(home.beats) == 2
 
 
 async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> None:
@@ -126,24 +148,22 @@ async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> N
         assert daemon.conditions["mutation.conflict"].severity == "warning"
 
 
-async def test_the_pool_comes_and_goes(home: "Home") -> None:
-    """No status changes nothing; the ok of the acking beat neither; the next one does."""
+async def test_the_ok_of_the_acking_beat_is_not_enough(home: "Home") -> None:
+    """It may have been said before the platform knew; the next ok removes the pool."""
+    state = home.platform.state
+    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    state.set_host_status(HOST, "ok")
+    deletion = home.enqueue("pool.deleted", poolId="pool_a", reason="moved")
+    stood: list[bool] = []
+    state.listen(lambda _: stood.append("pool" in _tree(home)))
     async with home.daemon() as daemon:
-        await daemon.until(lambda: home.beats)
-        home.platform.state.set_host_status(HOST, "ok")
-        deletion = home.enqueue("pool.deleted", poolId="pool_a", reason="moved")
-        seen: list[bool] = []
-
-        def note(_: object) -> None:
-            if home.mutation(deletion).status == "applied" and not seen:
-                # The platform answers the acking beat now; the daemon has not read it.
-                seen.append("pool" in _tree(home))
-
-        home.platform.state.listen(note)
         await daemon.until(lambda: home.mutation(deletion).status == "applied")
-        assert seen == [True]
-        await daemon.until(lambda: "pool" not in _tree(home))
-        await daemon.until(lambda: not daemon.conditions)
+        await daemon.until(lambda: daemon.board.mutations.unacknowledged == 0)
+        assert len(home.beats) == 2
+        daemon.hurry.ring()
+        await daemon.until(lambda: len(home.beats) == 3)
+        assert stood[-1]
+        await daemon.until(lambda: "pool" not in _tree(home) and not daemon.conditions)
 
 
 async def test_no_word_on_the_pool_leaves_it_deleted(home: "Home") -> None:

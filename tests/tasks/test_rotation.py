@@ -157,6 +157,24 @@ async def test_an_event_before_the_first_snapshot_is_not_lost(home: "Home") -> N
         await _delivered(home, daemon, "two")
 
 
+def _far_off(low: float, high: float) -> float:
+    """Draw retries that no test waits for."""
+    return 60.0 if low == 0 else low
+
+
+async def test_an_event_brings_the_first_values_that_failed_to_come(home: "Home") -> None:
+    """Two snapshots have failed and the next is far off: the event has one taken now."""
+    fault = home.platform.faults.add("POST", SNAPSHOT, status=503, times=2)
+    async with home.daemon(without=ONLY, draw=_far_off) as daemon:
+        await daemon.until(lambda: fault.times == 0 and home.platform.state.streams)
+        await daemon.until(lambda: len(fault.served) == 2)
+        with anyio.fail_after(5):
+            while daemon.sessions.rotations[0].snapshot_error is None:
+                await anyio.lowlevel.checkpoint()
+        _rotate(home, "two")
+        await _delivered(home, daemon, "two")
+
+
 class HastyClient(PlatformClient):
     """Every snapshot is to be renewed at once."""
 
@@ -273,6 +291,19 @@ async def test_a_key_that_was_replaced_is_read_again(home: "Home") -> None:
         _set(home, "two")
         home.platform.state.drop_streams()
         await _live(home, daemon, "two")
+        assert not daemon.conditions
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_has_the_key_read_again_at_once(home: "Home", status: int) -> None:
+    """With another key in the file the question is asked again, without a wait."""
+    async with home.daemon(without=ONLY, draw=_far_off) as daemon:
+        await _live(home, daemon)
+        home.write_key(home.platform.state.add_key("acme", "member"))
+        _set(home, "two")
+        home.platform.faults.add("POST", SNAPSHOT, status=status)
+        daemon.sessions.rotations[0].want_snapshot()
+        await _delivered(home, daemon, "two")
         assert not daemon.conditions
 
 

@@ -67,8 +67,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        message = f"{error.filename or path}: {reason}"
+        # Not the file the error names: that may be a temporary one, new at every try.
+        message = f"{path}: {error.strerror or type(error).__name__}"
         raise StorageError(message, hint=_remedy(error, path)) from error
 
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from rensei_daemon.errors import SettingsError, UnauthorizedError
+from rensei_daemon.errors import RefusedError, SettingsError, UnauthorizedError
 
 _T = TypeVar("_T")
 
@@ -38,11 +38,13 @@ class ApiKey:
         return changed
 
     async def ask(self, question: Callable[[str], Awaitable[_T]]) -> _T:
-        """Ask with the key as bearer; once more after a refusal, if the key has changed."""
+        """Ask with the key as bearer; once more after a 401 or 403, if it has changed."""
         used = self.value
         try:
             return await question(used)
-        except UnauthorizedError:
+        except (UnauthorizedError, RefusedError) as refusal:
+            if isinstance(refusal, RefusedError) and refusal.status != 403:
+                raise
             await self.reread()
             if self.value == used:
                 raise

@@ -113,6 +113,8 @@ class Heart:
                 status=answer.host_status.status,
                 action=answer.host_status.recommended_action,
             )
+        if answer.skipped:
+            _log.warning("mutations.without_id", count=answer.skipped)
         is_ok = answer.host_status is not None and answer.host_status.is_ok
         has_pool = self.configuration.settings.pool is not None
         self.inbox.put(

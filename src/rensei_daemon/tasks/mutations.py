@@ -52,9 +52,8 @@ class Inbox:
         self, delivered: Sequence[PendingMutation], *, pool_is_ok: bool = False
     ) -> None:
         """Leave an answer's mutations, and whether it calls a deleted pool well again."""
+        self._delivered, self._pool_is_ok = tuple(delivered), pool_is_ok
         if delivered or pool_is_ok:
-            self._delivered = tuple(delivered)
-            self._pool_is_ok = pool_is_ok
             self.bell.ring()
 
     def take(self) -> tuple[tuple[PendingMutation, ...], bool]:
@@ -83,14 +82,12 @@ async def apply_mutations(
     configuration.on_change(inbox.bell.ring)
     retry = RETRY
     wait: float | None = None
-    delivered: tuple[PendingMutation, ...] = ()
-    restore_pool = False
     inbox.bell.ring()
     while True:
         pulse.retire("mutations")  # it may wait for ever
         await inbox.bell.heard(within=wait)
-        fresh, pool_is_ok = inbox.take()
-        delivered, restore_pool = fresh or delivered, restore_pool or pool_is_ok
+        # Kept for one try only: what the journal has not, the next answer repeats.
+        delivered, restore_pool = inbox.take()
         pulse.promise("mutations", anyio.current_time() + ROUND_SECONDS)
         try:
             decided, conflicts = await anyio.to_thread.run_sync(
@@ -102,7 +99,7 @@ async def apply_mutations(
             wait = max(delay, 0.25)
             _report_trouble(error, configuration, board)
             continue
-        delivered, restore_pool, wait, retry = (), False, None, RETRY
+        wait, retry = None, RETRY
         board.clear(Code.STORAGE, "config")
         board.post(line)
         _report(decided, conflicts, board)

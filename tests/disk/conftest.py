@@ -1,0 +1,23 @@
+"""A disk small enough to fill."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    options = b"size=256k"
+    if libc.mount(b"tmpfs", os.fsencode(place), b"tmpfs", 0, options) != 0:
+        pytest.skip("this user may not mount")
+    try:
+        yield place
+    finally:
+        libc.umount2(os.fsencode(place), 2)
