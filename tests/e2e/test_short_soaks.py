@@ -9,7 +9,7 @@ SEED = 2908406793
 
 
 async def test_what_random_kills_leave_is_as_the_model_says(tmp_path: Path) -> None:
-    """Nine deaths amid mutations, redeliveries, edits and reloads lose and double nothing."""
+    """Deaths amid mutations, redeliveries, edits and reloads lose and double nothing."""
     said = await live(tmp_path, seed=SEED, kills=9)
     assert said.endswith("file, acks and journal are as the model says")
 

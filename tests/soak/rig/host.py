@@ -23,6 +23,7 @@ from rensei_daemon.local_platform.records import Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
 
+RIG = str(Path(__file__).parents[1])
 ORG, NAME = "org_acme", "soak-1"
 
 HEAD = """\
@@ -75,16 +76,16 @@ class Host:
     def variables(self) -> dict[str, str]:
         """Return the environment of the daemon and of commands."""
         own = {"RENSEI_API_KEY": self.key, "PATH": os.environ["PATH"], **self.environ}
-        return {**own, "RENSEI_DAEMON_CONFIG": str(self.config), "TZ": "UTC"}
+        return {**own, "RENSEI_DAEMON_CONFIG": str(self.config), "PYTHONPATH": RIG}
 
-    async def start(self, *, within: float = 20.0) -> int:
+    async def start(self, program: str = "rensei_daemon", *, within: float = 20.0) -> int:
         """Start the daemon and return its pid once it is ready; raises `DiedError`."""
         notices = self.runtime / "notify.sock"
         notices.unlink(missing_ok=True)
         async with await anyio.create_unix_datagram_socket(local_path=notices) as heard:
             with (self.directory / "stderr").open("ab") as stderr:
                 self.process = await anyio.open_process(
-                    [sys.executable, "-m", "rensei_daemon", "run"],
+                    [sys.executable, "-m", program, "run"],
                     env={**self.variables(), "NOTIFY_SOCKET": str(notices)},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
