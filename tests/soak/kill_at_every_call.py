@@ -1,11 +1,14 @@
 """Kill the daemon at every durable system call of a batch, one after the other.
 
-For each sort of call, and each N until a run gets through alive: a fresh host, a batch,
-SIGKILL at the entry of the Nth call of any of the daemon's threads, a restart, and the
-model's verdict. Run it alone: `.venv-dev/bin/python tests/soak/kill_at_every_call.py`.
+For each sort of call, each thread of the daemon, and each N until a run gets through
+alive: a fresh host, a batch, SIGKILL at the entry of that thread's Nth call, a restart,
+and the model's verdict. strace counts each thread's calls apart; to try them all, threads
+are tried one by one, and the daemon has a single worker for its blocking calls.
+Run it alone: `.venv-dev/bin/python tests/soak/kill_at_every_call.py`.
 """
 
 import argparse
+import logging
 import shutil
 import subprocess
 import tempfile
@@ -15,9 +18,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-from rig.host import Host, open_host
+from rig.host import DiedError, Host, open_host
 from rig.model import Model
-from rig.verdict import check, check_no_leftovers
+from rig.verdict import BrokenPromiseError, check, check_no_leftovers
 
 CALLS = (
     "renameat2", "rename", "fsync", "fdatasync", "unlink", "ftruncate",
@@ -43,6 +46,8 @@ async def main() -> None:
     if (reason := why_not()) is not None:
         print(f"skipped: {reason}")
         return
+    # The tracer may learn of the daemon's death before we do, and asyncio wonders.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     deadline = time.monotonic() + arguments.seconds
     for call in arguments.call or CALLS:
         deaths, is_done = await every(call, deadline)
@@ -61,34 +66,46 @@ def why_not() -> str | None:
 
 
 async def every(call: str, deadline: float) -> tuple[int, bool]:
-    """Kill at each N; return how often it died, and whether a run got through."""
-    for count in range(1, MOST):
-        if time.monotonic() > deadline:
-            return count - 1, False
-        if not await once(call, count):
-            return count - 1, True
-    return MOST, False
+    """Kill at each N of each thread; return how often it died, and whether time did."""
+    deaths = 0
+    for thread in range(MOST):
+        for count in range(1, MOST):
+            if time.monotonic() > deadline:
+                return deaths, False
+            try:
+                died = await once(call, thread, count)
+            except NoSuchThreadError:
+                return deaths, True
+            if not died:
+                break
+            deaths += 1
+    return deaths, True
 
 
-async def once(call: str, count: int) -> bool:
+class NoSuchThreadError(Exception):
+    """The daemon has fewer threads."""
+
+
+async def once(call: str, thread: int, count: int) -> bool:
     """Run a batch with a death at the Nth call; return whether it came to that."""
     with tempfile.TemporaryDirectory() as directory:
         async with open_host(Path(directory), beat_ms=150, body=BODY) as host:
             try:
-                return await _batch(host, call, count)
-            except BaseException:
-                print(f"RED: {call}, the {count}th; config and journal in {directory}")
+                return await _batch(host, call, thread, count)
+            except (BrokenPromiseError, DiedError, TimeoutError):
+                print(f"RED: thread {thread} at its {count}th {call}")
                 raise
 
 
-async def _batch(host: Host, call: str, count: int) -> bool:
+async def _batch(host: Host, call: str, thread: int, count: int) -> bool:
     model = Model()
     model.tree["projects"] = {
         "proj_a": {"repositories": []},
         "proj_b": {"repositories": ["https://git.example/b"]},
     }
-    pid = await host.start()
-    async with _traced(pid, call, count):
+    pid = await host.start("rig.one_worker")
+    await host.until(lambda status: bool(status["heartbeat"]["last_ok_at"]))
+    async with _traced(_thread(pid, thread), call, count):
         mutations = [
             host.enqueue("project.remove", id="proj_a"),
             host.enqueue("project.add", id="proj_c", repository="https://git.example/c"),
@@ -121,11 +138,18 @@ async def _batch(host: Host, call: str, count: int) -> bool:
     return died
 
 
+def _thread(pid: int, index: int) -> int:
+    tids = sorted(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+    if index >= len(tids):
+        raise NoSuchThreadError
+    return tids[index]
+
+
 @asynccontextmanager
-async def _traced(pid: int, call: str, count: int) -> AsyncIterator[None]:
-    """Have the process killed at its Nth call from now on."""
+async def _traced(tid: int, call: str, count: int) -> AsyncIterator[None]:
+    """Have the process killed at this thread's Nth call from now on."""
     inject = f"inject={call}:signal=KILL:when={count}"
-    words = ["strace", "-f", "-p", str(pid), "-e", f"trace={call}", "-e", inject]
+    words = ["strace", "-p", str(tid), "-e", f"trace={call}", "-e", inject]
     async with await anyio.open_process(
         words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as tracer:

@@ -175,8 +175,8 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
     for edit in reversed(edits):
         value = look_up(today, edit.path)
         if same(value, edit.after):
-            apply_edits(today, [edit.reversed])
-            undone.append(edit.reversed)
+            undone.append(_lifted(edit.reversed, today))
+            apply_edits(today, undone[-1:])
         else:
             differing.append(
                 f"{render_key(edit.path)}: change {number} left {_told(edit.after)}, "
@@ -189,6 +189,16 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
             hint="edit the file by hand, or roll back the later changes first",
         )
     return undone
+
+
+def _lifted(edit: Edit, tree: Mapping[str, Any]) -> Edit:
+    """Let the removal of the last policy take the tables along that held only it."""
+    path = edit.path
+    if edit.after is not ABSENT or path[0] != "model_access" or path not in entries(tree):
+        return edit
+    while path[:-1] and len(look_up(tree, path[:-1])) == 1:
+        path = path[:-1]
+    return Edit(path, look_up(tree, path), ABSENT)
 
 
 def _told(value: Any) -> str:

@@ -23,6 +23,7 @@ from rensei_daemon.local_platform.records import Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
 
+RIG = str(Path(__file__).parents[1])
 ORG, NAME = "org_acme", "soak-1"
 
 HEAD = """\
@@ -76,7 +77,7 @@ class Host:
         """Return the environment of the daemon and of commands."""
         return {
             "PATH": os.environ["PATH"],
-            "TZ": "UTC",
+            "PYTHONPATH": RIG,
             "RENSEI_API_KEY": self.key,
             "RENSEI_DAEMON_CONFIG": str(self.config),
             # Also in the file; but a daemon that starts while an editor has it empty must
@@ -87,14 +88,14 @@ class Host:
             **self.environ,
         }
 
-    async def start(self, *, within: float = 20.0) -> int:
+    async def start(self, program: str = "rensei_daemon", *, within: float = 20.0) -> int:
         """Start the daemon and return its pid once it is ready; raises `DiedError`."""
         notices = self.runtime / "notify.sock"
         notices.unlink(missing_ok=True)
         async with await anyio.create_unix_datagram_socket(local_path=notices) as heard:
             with (self.directory / "stderr").open("ab") as stderr:
                 self.process = await anyio.open_process(
-                    [sys.executable, "-m", "rensei_daemon", "run"],
+                    [sys.executable, "-m", program, "run"],
                     env={**self.variables(), "NOTIFY_SOCKET": str(notices)},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

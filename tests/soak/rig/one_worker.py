@@ -1,0 +1,21 @@
+"""The daemon with one worker thread, so that a tracer meets the same calls in each run."""
+
+from typing import Any
+
+import anyio.to_thread
+
+from rensei_daemon.cli import main
+from rensei_daemon.cli import run as command
+
+_run = vars(command)["run"]
+
+
+async def run_with_one_worker(*arguments: Any, **options: Any) -> None:
+    """Run the daemon as ever, but let its threads take turns."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+    await _run(*arguments, **options)
+
+
+if __name__ == "__main__":
+    vars(command)["run"] = run_with_one_worker
+    main(["run"])
