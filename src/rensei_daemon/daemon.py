@@ -1,17 +1,14 @@
-"""The daemon, assembled: every resource opened, every loop started, in one place.
+"""The daemon: every resource opened, every loop started, and the order in which they end.
 
-Read it from `run` down for what exists and in which order it dies: a resource outlives
-whatever is opened after it. Nothing here decides anything.
+Read `run` and `_live` from top to bottom: a resource outlives whatever is opened after
+it. What the loops are, and how they know one another, is `house`'s.
 """
 
-import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import anyio
 import structlog
@@ -19,15 +16,9 @@ from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Routes
-from rensei_daemon.core.board import Board
-from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
-from rensei_daemon.disk.host import LoadMeter
-from rensei_daemon.disk.identity import IdentityFile, boot_id
-from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.disk.journal import open_journal
 from rensei_daemon.disk.places import (
     RUNTIME_MODE,
     STATE_MODE,
@@ -35,47 +26,22 @@ from rensei_daemon.disk.places import (
     state_lock,
 )
 from rensei_daemon.errors import RenseiError
+from rensei_daemon.house import Ground, House, build_house
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import log_to
-from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.platform_api.http import Http, open_http
-from rensei_daemon.record_verbs import RecordVerbs
+from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.settings.loading import load
-from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.settings.model import Settings
-from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
-from rensei_daemon.tasks.applier import Applier
-from rensei_daemon.tasks.bell import Bell
-from rensei_daemon.tasks.configuration import (
-    Configuration,
-    Reload,
-    open_configuration,
-    reload,
-    watch,
-)
-from rensei_daemon.tasks.enrolment import open_identity
+from rensei_daemon.systemd import Notifier
+from rensei_daemon.tasks.configuration import open_configuration
 from rensei_daemon.tasks.handing_out import HandingOut
-from rensei_daemon.tasks.heartbeat import Heart, keep_beating, say_farewell
-from rensei_daemon.tasks.mutations import Inbox, apply_mutations
-from rensei_daemon.tasks.reporting import (
-    feed_watchdog,
-    keep_reporting,
-    open_board,
-    write_status,
-)
-from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.verbs import Verbs
+from rensei_daemon.tasks.heartbeat import say_farewell
+from rensei_daemon.tasks.reporting import open_board, write_status
 
 FAREWELL_SECONDS = 3.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-Loop = Callable[[], Coroutine[Any, Any, None]]
-
 _log = structlog.get_logger()
-_draw = random.SystemRandom().uniform
 
 
 async def run(
@@ -99,175 +65,73 @@ async def run(
             last_good=locations.last_good,
             load=partial(load, path=locations.config, environ=environ, overrides=overrides),
         )
+        handing_out = HandingOut.prepare(locations.runtime, environ)
         log = configuration.settings.log
         outputs = choose_outputs(
             format=log.format, file=log.file, default_file=locations.log, environ=environ
         )
-        handing_out = HandingOut.prepare(locations.runtime, environ)
         control = stack.enter_context(
             log_to(outputs, level=log.level, scrub=handing_out.scrub)
         )
         configuration.on_change(lambda: control.set_level(configuration.settings.log.level))
         now = datetime.now(UTC)
         journal, set_aside = stack.enter_context(open_journal(locations.journal, now=now))
-        board = open_board(configuration, journal, locations.runtime, trouble, set_aside)
-        await _live(locations, environ, configuration, journal, board, handing_out, signals)
+        ground = Ground(
+            locations=locations,
+            environ=environ,
+            configuration=configuration,
+            journal=journal,
+            board=open_board(configuration, journal, locations.runtime, trouble, set_aside),
+            handing_out=handing_out,
+            notifier=Notifier.from_environ(environ),
+        )
+        await _live(ground, signals)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _House:
-    """What lives between the first connection and the last."""
-
-    routes: Routes
-    heart: Heart
-    sessions: Sessions
-    handing_out: HandingOut
-    reload: Callable[[], Awaitable[Reload]]
-    loops: Mapping[str, Loop]
-    """What never returns by itself, by name."""
-
-
-async def _live(
-    locations: Locations,
-    environ: Mapping[str, str],
-    configuration: Configuration,
-    journal: Journal,
-    board: Board,
-    handing_out: HandingOut,
-    signals: AsyncIterator[signal.Signals],
-) -> None:
-    platform = configuration.settings.platform
-    notifier = Notifier.from_environ(environ)
+async def _live(ground: Ground, signals: AsyncIterator[signal.Signals]) -> None:
+    platform = ground.configuration.settings.platform
     agent = f"rensei-daemon/{__version__}"
     async with open_http(platform.url, user_agent=agent, ca_file=platform.ca_file) as http:
-        house = _assemble(
-            locations, environ, configuration, journal, board, handing_out, http, notifier
-        )
+        house = build_house(ground, http)
         async with anyio.create_task_group() as tasks:
             # Before anybody can ask for them, so that no session is taken for unknown.
             await tasks.start(house.sessions.keep, name="sessions")
-            await _listen(tasks, house, locations, configuration.settings)
+            await _listen(tasks, house, ground)
             for name, loop in house.loops.items():
                 tasks.start_soon(loop, name=name)
-            notifier.ready()
-            _log.info("daemon.started", version=__version__, config=str(locations.config))
-            await _obey(signals, house.reload)
-            notifier.stopping()
+            ground.notifier.ready()
+            config = str(ground.locations.config)
+            _log.info("daemon.started", version=__version__, config=config)
+            await _obey(signals, house)
+            ground.notifier.stopping()
             tasks.cancel_scope.cancel()
-        board.stop()
+        ground.board.stop()
         with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
             await say_farewell(house.heart)
-    await write_status(board, locations.status)
+    await write_status(ground.board, ground.locations.status)
     _log.info("daemon.stopped")
 
 
-async def _listen(
-    tasks: TaskGroup, house: _House, locations: Locations, settings: Settings
-) -> None:
-    routes, path = house.routes, locations.control_socket
-    gid = _gid(settings.control.group)
-    await tasks.start(partial(serve_control, path, routes, gid=gid), name="control API")
-    path, gid = locations.credential_socket, _gid(settings.credentials.group)
-    await tasks.start(
-        partial(house.handing_out.door.serve, path, gid=gid), name="credential socket"
-    )
-
-
-def _gid(group: str | None) -> int | None:
-    return group_id(group) if group else None
-
-
-def _assemble(
-    locations: Locations,
-    environ: Mapping[str, str],
-    configuration: Configuration,
-    journal: Journal,
-    board: Board,
-    handing_out: HandingOut,
-    http: Http,
-    notifier: Notifier,
-) -> _House:
-    inbox, hurry, pulse = Inbox(), Bell(), Pulse()
-    identity = open_identity(
-        http,
-        IdentityFile(locations.identity, locations.token),
-        configuration,
-        board,
-        environ=environ,
-        machine_id_file=locations.machine_id,
-        learn=handing_out.scrub.learn,
-    )
-    client = PlatformClient(http, identity)
-    heart = Heart(
-        client, identity, journal, configuration, board, inbox, LoadMeter(), pulse
-    )
-    applier = Applier(
-        configuration.file,
-        journal,
-        check=configuration.check,
-        guards=lambda: _guards(configuration),
-        boot_id=boot_id(),
-    )
-
-    def start(session: SessionSettings) -> Rotation:
-        return handing_out.begin(
-            session,
-            org_id=configuration.settings.platform.org_id,
-            client=client,
-            board=board,
-            pulse=pulse,
-            draw=_draw,
-        )
-
-    async def reload_all() -> Reload:
-        notifier.reloading()
-        try:
-            done = await reload(configuration, board)
-            await identity.key.reread()
-        finally:
-            notifier.ready()
-        return done
-
-    sessions = Sessions(configuration, board, start=start)
-    loops: dict[str, Loop] = {
-        "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
-        "mutations": partial(
-            apply_mutations,
-            inbox,
-            applier,
-            journal,
-            configuration,
-            board,
-            beat=hurry,
-            pulse=pulse,
-            draw=_draw,
+async def _listen(tasks: TaskGroup, house: House, ground: Ground) -> None:
+    settings, locations = ground.configuration.settings, ground.locations
+    door = ground.handing_out.door
+    for name, serve, group in (
+        (
+            "control API",
+            partial(serve_control, locations.control_socket, house.routes),
+            settings.control.group,
         ),
-        "runtime token": identity.keep_fresh,
-        "configuration": partial(watch, configuration, board),
-        "reporting": partial(keep_reporting, board, locations.status, notifier),
-    }
-    if (interval := watchdog_interval_seconds(environ)) is not None:
-        loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
-    verbs = Verbs(board, heart, hurry, sessions, reload_all, handing_out.fingerprints)
-    record = RecordVerbs(applier, journal.records, configuration, board, hurry)
-    return _House(
-        routes={**verbs.routes(), **record.routes()},
-        heart=heart,
-        sessions=sessions,
-        handing_out=handing_out,
-        reload=reload_all,
-        loops=loops,
-    )
+        (
+            "credential socket",
+            partial(door.serve, locations.credential_socket),
+            settings.credentials.group,
+        ),
+    ):
+        gid = group_id(group) if group else None
+        await tasks.start(partial(serve, gid=gid), name=name)
 
 
-def _guards(configuration: Configuration) -> Guards:
-    mutations = configuration.settings.mutations
-    return Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
-
-
-async def _obey(
-    signals: AsyncIterator[signal.Signals], reload_all: Callable[[], Awaitable[Reload]]
-) -> None:
+async def _obey(signals: AsyncIterator[signal.Signals], house: House) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""
     async for number in signals:
         _log.info("signal.received", signal=number.name)
@@ -275,4 +139,4 @@ async def _obey(
             return
         # A file that cannot be used is on the board and in the log already.
         with suppress(RenseiError):
-            await reload_all()
+            await house.reload()

@@ -20,6 +20,7 @@ from rensei_daemon.core.admission import AdmissionReport, report
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.document import Document
+from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.lines import ConfigLine, ProjectsLine
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile, Stamp
@@ -63,6 +64,14 @@ class Configuration:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have the listener called after each change of what is in force."""
         self._listeners.append(listener)
+
+    @property
+    def guards(self) -> Guards:
+        """What the platform may not change here."""
+        mutations = self.settings.mutations
+        return Guards(
+            allow=mutations.allow, protected_projects=mutations.protected_projects
+        )
 
     @property
     def report(self) -> AdmissionReport:

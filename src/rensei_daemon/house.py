@@ -1,0 +1,145 @@
+"""The house: everything that lives between the first connection and the last, wired up.
+
+Objects are made here and handed what they need; nothing is opened and nothing runs yet.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rensei_daemon.control_api.wire import Routes
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.disk.host import LoadMeter
+from rensei_daemon.disk.identity import IdentityFile, boot_id
+from rensei_daemon.disk.journal import Journal
+from rensei_daemon.locations import Locations
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.http import Http
+from rensei_daemon.record_verbs import RecordVerbs
+from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
+from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.configuration import Configuration, Reload, reload, watch
+from rensei_daemon.tasks.enrolment import open_identity
+from rensei_daemon.tasks.handing_out import HandingOut
+from rensei_daemon.tasks.heartbeat import Heart, keep_beating
+from rensei_daemon.tasks.mutations import Inbox, apply_mutations
+from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
+from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.verbs import Verbs
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+_draw = random.SystemRandom().uniform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What is open before the network, and outlives it."""
+
+    locations: Locations
+    environ: Mapping[str, str]
+    configuration: Configuration
+    journal: Journal
+    board: Board
+    handing_out: HandingOut
+    notifier: Notifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What stands on it."""
+
+    routes: Routes
+    """Of the control API."""
+    heart: Heart
+    sessions: Sessions
+    reload: Callable[[], Awaitable[Reload]]
+    """Reads the configuration and the key again; raises `SettingsError`."""
+    loops: Mapping[str, Loop]
+    """What never returns by itself, by name."""
+
+
+def build_house(ground: Ground, http: Http) -> House:
+    """Make every object and hand it what it needs; `SettingsError` without a key."""
+    configuration, board, journal = ground.configuration, ground.board, ground.journal
+    notifier, handing_out = ground.notifier, ground.handing_out
+    inbox, hurry, pulse = Inbox(), Bell(), Pulse()
+    identity = open_identity(
+        http,
+        IdentityFile(ground.locations.identity, ground.locations.token),
+        configuration,
+        board,
+        environ=ground.environ,
+        machine_id_file=ground.locations.machine_id,
+        learn=handing_out.scrub.learn,
+    )
+    client = PlatformClient(http, identity)
+    heart = Heart(
+        client, identity, journal, configuration, board, inbox, LoadMeter(), pulse
+    )
+    applier = Applier(
+        configuration.file,
+        journal,
+        check=configuration.check,
+        guards=lambda: configuration.guards,
+        boot_id=boot_id(),
+    )
+
+    def start(session: SessionSettings) -> Rotation:
+        return handing_out.begin(
+            session,
+            org_id=configuration.settings.platform.org_id,
+            client=client,
+            board=board,
+            pulse=pulse,
+            draw=_draw,
+        )
+
+    async def reload_all() -> Reload:
+        notifier.reloading()
+        try:
+            done = await reload(configuration, board)
+            await identity.key.reread()
+        finally:
+            notifier.ready()
+        return done
+
+    sessions = Sessions(configuration, board, start=start)
+    loops: dict[str, Loop] = {
+        "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
+        "mutations": partial(
+            apply_mutations,
+            inbox,
+            applier,
+            journal,
+            configuration,
+            board,
+            beat=hurry,
+            pulse=pulse,
+            draw=_draw,
+        ),
+        "runtime token": identity.keep_fresh,
+        "configuration": partial(watch, configuration, board),
+        "reporting": partial(
+            keep_reporting, board, ground.locations.status, ground.notifier
+        ),
+    }
+    if (interval := watchdog_interval_seconds(ground.environ)) is not None:
+        loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
+    verbs = Verbs(
+        board, heart, hurry, sessions, reload_all, ground.handing_out.fingerprints
+    )
+    record = RecordVerbs(applier, journal.records, configuration, board, hurry)
+    return House(
+        routes={**verbs.routes(), **record.routes()},
+        heart=heart,
+        sessions=sessions,
+        reload=reload_all,
+        loops=loops,
+    )
