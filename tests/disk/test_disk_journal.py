@@ -90,13 +90,13 @@ def test_outcomes_are_owed_until_they_are_confirmed(journal: Journal) -> None:
     _decide(journal, _planned("m1"), _planned("m2", "no"), _planned("m3"))
     owed = Acks(applied=("m1", "m3"), failures=(("m2", "no"),))
     assert journal.owed() == owed
-    assert journal.counts() == Counts(applied=2, failed=1, unacknowledged=3)
+    assert journal.records.counts() == Counts(applied=2, failed=1, unacknowledged=3)
     journal.confirm(["m1", "m2"], NOW)
     assert journal.owed() == Acks(applied=("m3",))
     journal.confirm(["m3"], NOW)
     assert journal.owed() == Acks()
-    assert journal.counts() == Counts(applied=2, failed=1, unacknowledged=0)
-    latest = journal.latest()
+    assert journal.records.counts() == Counts(applied=2, failed=1, unacknowledged=0)
+    latest = journal.records.latest()
     assert latest is not None
     assert (latest["id"], latest["op"], latest["error"]) == ("m3", "project.remove", "")
 
@@ -161,7 +161,7 @@ def test_a_change_of_our_own_is_an_intent_too(journal: Journal) -> None:
     journal.intend([_planned("", "cannot edit")], BEFORE, BEFORE, NOW)
     journal.record_applied(NOW)
     assert not journal.has_intents()
-    assert journal.counts() == Counts()
+    assert journal.records.counts() == Counts()
 
 
 def test_an_op_is_owed_from_delivery_to_confirmation(journal: Journal) -> None:
@@ -182,19 +182,19 @@ def test_an_op_is_owed_from_delivery_to_confirmation(journal: Journal) -> None:
 def test_those_in_flight_at_a_death_are_tried_alone(journal: Journal) -> None:
     """Suspects are batches of one, and only who was alone has a death to its name."""
     journal.receive([ONE, TWO], NOW)
-    journal.take_off(["m1", "m2"])
-    journal.note_deaths("boot")
+    journal.flights.take_off(["m1", "m2"])
+    journal.flights.note_deaths("boot")
     journal.receive([THREE, _pending("m4")], NOW)
     assert _ids(journal) == [["m1"], ["m2"], ["m3", "m4"]]
-    assert [journal.deaths(id) for id in ("m1", "m2", "unknown")] == [0, 0, 0]
-    journal.take_off(["m1"])
-    journal.note_deaths("boot")
-    journal.note_deaths("boot")  # nothing is in flight any more
-    assert [journal.deaths(id) for id in ("m1", "m2")] == [1, 0]
-    journal.take_off(["m1"])
-    journal.land()
-    journal.note_deaths("boot")
-    assert journal.deaths("m1") == 1
+    assert [journal.flights.deaths(id) for id in ("m1", "m2", "unknown")] == [0, 0, 0]
+    journal.flights.take_off(["m1"])
+    journal.flights.note_deaths("boot")
+    journal.flights.note_deaths("boot")  # nothing is in flight any more
+    assert [journal.flights.deaths(id) for id in ("m1", "m2")] == [1, 0]
+    journal.flights.take_off(["m1"])
+    journal.flights.land()
+    journal.flights.note_deaths("boot")
+    assert journal.flights.deaths("m1") == 1
 
 
 def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:

@@ -38,8 +38,9 @@ from rensei_daemon.tasks.configuration import Configuration, open_configuration,
 from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.mutations import Inbox, apply_mutations
+from rensei_daemon.tasks.pace import PACE, Pace
 from rensei_daemon.tasks.reporting import open_board
-from rensei_daemon.tasks.rotation import PACE, Pace, Rotation
+from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 
 BEAT_MS = 50

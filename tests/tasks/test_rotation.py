@@ -9,7 +9,7 @@ import pytest
 from rensei_daemon.core.session import Session
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.rotation import Pace
+from rensei_daemon.tasks.pace import Pace
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running

@@ -11,7 +11,7 @@ Rules:
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,16 +23,14 @@ from rensei_daemon.core.history import left_by
 from rensei_daemon.core.journal import (
     OWED,
     UNDECIDED,
-    Counts,
-    Flight,
     Planned,
     State,
     Step,
     advance,
-    after_death,
 )
 from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.disk.database import Database, Run, open_database
+from rensei_daemon.disk.flights import Flights
 from rensei_daemon.disk.records import Records
 
 PARAMS_KEPT = timedelta(days=30)
@@ -51,6 +49,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.flights = Flights(database)
         self.records = Records(database)
 
     # -- receiving --
@@ -113,20 +112,7 @@ class Journal:
             is_joinable = not row["is_suspect"]
         return tuple(map(tuple, batches))
 
-    def deaths(self, mutation_id: str) -> int:
-        """Return how often the daemon died on this boot with only this one in flight."""
-        rows = self._database.rows(
-            "SELECT deaths FROM mutations WHERE id = ?", (mutation_id,)
-        )
-        return int(rows[0]["deaths"]) if rows else 0
-
     # -- deciding --
-
-    def take_off(self, ids: Sequence[str]) -> None:
-        """Note that these are about to be tried together."""
-        with self._database.transaction() as run:
-            for mutation_id in ids:
-                run("UPDATE mutations SET flight = ? WHERE id = ?", (len(ids), mutation_id))
 
     def intend(
         self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
@@ -216,11 +202,6 @@ class Journal:
             if run("UPDATE changes SET is_made = 1 WHERE is_made = 0").rowcount:
                 run(_DROP_OLD_TEXTS, (TEXTS_KEPT,))
 
-    def land(self) -> None:
-        """Note that what was in flight did not kill the daemon."""
-        with self._database.transaction() as run:
-            run("UPDATE mutations SET flight = 0 WHERE flight > 0")
-
     def reject(self, mutation_id: str, error: str, now: datetime) -> None:
         """Record that one mutation failed."""
         with self._database.transaction() as run:
@@ -274,29 +255,6 @@ class Journal:
                     (_iso(now), mutation_id),
                 )
 
-    # -- looking --
-
-    def counts(self) -> Counts:
-        """Count outcomes, and how many of them are still owed."""
-        rows = self._database.rows(
-            "SELECT state, count(*) AS n FROM mutations GROUP BY state"
-        )
-        by_state = {State(row["state"]): int(row["n"]) for row in rows}
-        applied, rejected = by_state.get(State.APPLIED, 0), by_state.get(State.REJECTED, 0)
-        return Counts(
-            applied=applied + by_state.get(State.APPLIED_ACKED, 0),
-            failed=rejected + by_state.get(State.REJECTED_ACKED, 0),
-            unacknowledged=applied + rejected,
-        )
-
-    def latest(self) -> Mapping[str, str] | None:
-        """Return the mutation decided last, by column name."""
-        rows = self._database.rows(
-            "SELECT id, op, state, error, requested_by, decided_at FROM mutations"
-            " WHERE decided_at != '' ORDER BY decided_at DESC, position DESC LIMIT 1"
-        )
-        return dict(rows[0]) if rows else None
-
     # -- keeping --
 
     def prune(self, now: datetime) -> None:
@@ -307,23 +265,6 @@ class Journal:
                 " WHERE state IN (?, ?) AND decided_at < ? AND params IS NOT NULL",
                 (State.APPLIED_ACKED, State.REJECTED_ACKED, _iso(now - PARAMS_KEPT)),
             )
-
-    def note_deaths(self, boot_id: str) -> None:
-        """Count what was in flight when the daemon died; called once, at start."""
-        with self._database.transaction() as run:
-            flown = run(
-                "SELECT id, flight, deaths, boot_id FROM mutations WHERE flight > 0"
-            )
-            for row in flown.fetchall():
-                flight = Flight(
-                    size=row["flight"], deaths=row["deaths"], boot_id=row["boot_id"]
-                )
-                left = after_death(flight, boot_id)
-                run(
-                    "UPDATE mutations SET flight = 0, is_suspect = 1, deaths = ?,"
-                    " boot_id = ? WHERE id = ?",
-                    (left.deaths, left.boot_id, row["id"]),
-                )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ of a daemon that is down; nothing is ever written here, not even a schema.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rensei_daemon.core.history import (
     MutationRecord,
     edit_records,
 )
-from rensei_daemon.core.journal import State
+from rensei_daemon.core.journal import Counts, State
 from rensei_daemon.disk.database import Database, read_database
 
 _PAGE = 500
@@ -44,6 +44,27 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def counts(self) -> Counts:
+        """Count outcomes, and how many of them are still owed."""
+        rows = self._database.rows(
+            "SELECT state, count(*) AS n FROM mutations GROUP BY state"
+        )
+        by_state = {State(row["state"]): int(row["n"]) for row in rows}
+        applied, rejected = by_state.get(State.APPLIED, 0), by_state.get(State.REJECTED, 0)
+        return Counts(
+            applied=applied + by_state.get(State.APPLIED_ACKED, 0),
+            failed=rejected + by_state.get(State.REJECTED_ACKED, 0),
+            unacknowledged=applied + rejected,
+        )
+
+    def latest(self) -> Mapping[str, str] | None:
+        """Return the mutation decided last, by column name."""
+        rows = self._database.rows(
+            "SELECT id, op, state, error, requested_by, decided_at FROM mutations"
+            " WHERE decided_at != '' ORDER BY decided_at DESC, position DESC LIMIT 1"
+        )
+        return dict(rows[0]) if rows else None
 
     def changes(self, limit: int) -> list[ChangeRecord]:
         """Return the last changes, the newest first."""

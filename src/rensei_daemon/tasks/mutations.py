@@ -149,7 +149,7 @@ def _report_trouble(error: RenseiError, configuration: Configuration, board: Boa
 
 def mutations_line(journal: Journal) -> MutationsLine:
     """Read the journal's figures for the board; blocks."""
-    counts, latest = journal.counts(), journal.latest()
+    counts, latest = journal.records.counts(), journal.records.latest()
     last = None
     if latest is not None:
         last = LastMutation(

@@ -14,13 +14,12 @@ every new generation on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import structlog
 
-from rensei_daemon.core.backoff import Backoff
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.credential import Credentials, accept, difference
 from rensei_daemon.core.lines import SessionLine, StreamState
@@ -32,16 +31,15 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import EventStream, Update
 from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.outlets import Outlets
+from rensei_daemon.tasks.pace import (
+    EARLY_SECONDS,
+    PACE,
+    RETRY,
+    SNAPSHOT_SECONDS,
+    Pace,
+    lane,
+)
 from rensei_daemon.tasks.refusals import Refusals
-
-EARLY_SECONDS = 30.0
-"""A snapshot is taken this long before the last one must not be used any more."""
-
-SNAPSHOT_SECONDS = 180.0
-"""The longest one can take, a registration before it included; for the watchdog."""
-
-RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
-SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 
 Draw = Callable[[float, float], float]
 Learn = Callable[[Iterable[str]], None]
@@ -49,22 +47,6 @@ Learn = Callable[[Iterable[str]], None]
 
 def _nobody(values: Iterable[str]) -> None:
     pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often a session is looked after when nobody says that it needs to be."""
-
-    poll_seconds: float = 60.0
-    """How often a snapshot is taken while the stream is not live."""
-    slow_poll_seconds: float = 300.0
-    """How often once it has been down for long, or the platform has no stream for us."""
-    long_down_seconds: float = 600.0
-    steady_seconds: float = 60.0
-    """A stream that was up this long has recovered; its backoff starts anew."""
-
-
-PACE = Pace()
 
 
 class Rotation:
@@ -155,7 +137,7 @@ class Rotation:
             except PlatformError as error:
                 self.snapshot_error = error
                 self._refusals.note("snapshot", error)
-                retry = _lane(error, retry)
+                retry = lane(error, retry)
                 delay, retry = retry.next(self._draw, at_least=self._asked_wait(error))
                 # Both, or a poll that is due would ask a platform that is down without end.
                 self._next_refresh = anyio.current_time() + max(delay, 0.5)
@@ -224,7 +206,7 @@ class Rotation:
                     await self._listen(stream)
             except PlatformError as error:
                 failure = error
-                retry = _lane(error, retry)
+                retry = lane(error, retry)
             self._stream_lost(failure)
             at_least = max(
                 self._asked_wait(failure), (stream and stream.retry_seconds) or 0.0
@@ -313,9 +295,3 @@ class Rotation:
     def _post(self) -> None:
         self._line = replace(self._line, consumers=self.outlets.consumers)
         self._board.post(self._line)
-
-
-def _lane(error: PlatformError, retry: Backoff) -> Backoff:
-    """Return the retry policy that goes on from here: a refusal takes the slow lane."""
-    cap = (RETRY if isinstance(error, TransientError) else SLOW_RETRY).cap_seconds
-    return replace(retry, cap_seconds=cap)
