@@ -85,7 +85,19 @@ async def run(
             handing_out=handing_out,
             notifier=Notifier.from_environ(environ),
         )
-        await _live(ground, signals)
+        try:
+            await _live(ground, signals)
+        except Exception as error:
+            if not _is_known(error):
+                _log.exception("daemon.crashed")
+            raise
+
+
+def _is_known(error: Exception) -> bool:
+    """Whether it is one of ours, which need no traceback: they say what to do."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(RenseiError)[1] is None
+    return isinstance(error, RenseiError)
 
 
 async def _live(ground: Ground, signals: AsyncIterator[signal.Signals]) -> None:
