@@ -11,7 +11,7 @@ from urllib.parse import quote
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.answers import Answer
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.platform_api.reading import Maybe, Shape, is_id, parse, pruned, text
+from rensei_daemon.platform_api.reading import fields, is_id, pruned, text, unlike
 
 MUTATIONS = "/api/daemon/mutations"
 ROTATE = "/api/daemon/credentials/rotate"
@@ -43,19 +43,6 @@ class Rotation:
     rotated_at: str
 
 
-class _Mutations(Shape):
-    mutations: list[Any]
-
-
-class _Mutation(Shape):
-    mutation: dict[str, Any]
-
-
-class _Rotation(Shape):
-    session_count: Maybe[int] = None
-    rotated_at: Maybe[str] = None
-
-
 class OperatorClient:
     """The operator's side of the platform, spoken with an API key.
 
@@ -73,9 +60,14 @@ class OperatorClient:
         """Return the host's mutations, in the platform's order; `limit` is 1 to 500."""
         query = {"workerHostId": worker_host_id, "limit": str(limit)}
         answer = await self._call("GET", MUTATIONS, query=query)
-        items = parse(_Mutations, answer.body, "a list of mutations").mutations
+        what = "a list of mutations"
+        found = fields(answer.body, what)
+        if not isinstance(found.raw.get("mutations"), list):
+            raise unlike(what)
         return tuple(
-            _mutation(i) for i in items if isinstance(i, dict) and is_id(i.get("id"))
+            _mutation(item)
+            for item in found.items("mutations")
+            if isinstance(item, dict) and is_id(item.get("id"))
         )
 
     async def enqueue_mutation(
@@ -84,10 +76,12 @@ class OperatorClient:
         """Ask for a mutation of the host; the key's owner must be an admin or owner."""
         body = {"workerHostId": worker_host_id, "op": op, "params": dict(params)}
         answer = await self._call("POST", MUTATIONS, body=body)
-        item = parse(_Mutation, answer.body, "a mutation").mutation
-        if not is_id(item.get("id")):
+        found = fields(answer.body, "a mutation").fields("mutation")
+        if found is None:
+            raise unlike("a mutation")
+        if not is_id(found.raw.get("id")):
             raise TransientError("the platform answered with a mutation without an id")
-        return _mutation(item)
+        return _mutation(found.raw)
 
     async def cancel_mutation(self, mutation_id: str) -> None:
         """Take a mutation back.
@@ -103,11 +97,11 @@ class OperatorClient:
         `RefusedError` with status 404 when no such kind is configured.
         """
         answer = await self._call("POST", ROTATE, body={"orgId": org_id, "kind": kind})
-        found = parse(_Rotation, answer.body, "a rotation")
+        found = fields(answer.body, "a rotation")
         return Rotation(
             kind=kind,
-            session_count=found.session_count or 0,
-            rotated_at=found.rotated_at or "",
+            session_count=int(found.number("sessionCount") or 0),
+            rotated_at=found.text("rotatedAt"),
         )
 
     async def _call(

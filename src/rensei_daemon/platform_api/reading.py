@@ -1,12 +1,10 @@
 """How foreign JSON is read: liberally, and without an error that quotes it."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeGuard, TypeVar
-
-from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
-from pydantic.alias_generators import to_camel
-from pydantic_core.core_schema import ValidatorFunctionWrapHandler
+from typing import Any, TypeGuard
 
 from rensei_daemon.errors import TransientError
 
@@ -16,36 +14,45 @@ MAX_ID = 512
 MAX_DEPTH = 32
 """Nesting of free-form JSON that is kept; every op refuses what is half as deep."""
 
-_T = TypeVar("_T")
-_S = TypeVar("_S", bound="Shape")
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A JSON object of the wire; a field of a wrong type counts as absent."""
+
+    raw: Mapping[str, Any] = field(repr=False)
+
+    def text(self, key: str) -> str:
+        """Return a text; empty when there is none."""
+        found = self.raw.get(key)
+        return found if isinstance(found, str) else ""
+
+    def number(self, key: str) -> float | None:
+        """Return a number; a boolean is none."""
+        found = self.raw.get(key)
+        is_number = isinstance(found, int | float) and not isinstance(found, bool)
+        return found if is_number else None
+
+    def items(self, key: str) -> list[Any]:
+        """Return a list, of anything; empty when there is none."""
+        found = self.raw.get(key)
+        return found if isinstance(found, list) else []
+
+    def fields(self, key: str) -> "Fields | None":
+        """Return the object that stands there."""
+        found = self.raw.get(key)
+        return Fields(found) if isinstance(found, dict) else None
 
 
-class Shape(BaseModel):
-    """A JSON object of the wire: camelCase keys, no conversions, unknown keys ignored."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="ignore", strict=True, hide_input_in_errors=True
-    )
-
-
-def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return handler(value)
-    except ValidationError:
-        return None
+def fields(body: object, what: str) -> Fields:
+    """Return the body as an object, or raise `TransientError`: it is not `what`."""
+    if not isinstance(body, dict):
+        raise unlike(what)
+    return Fields(body)
 
 
-Maybe = Annotated[_T | None, WrapValidator(_or_none)]
-"""A key the platform may leave out or get wrong: either way it is None."""
-
-
-def parse(shape: type[_S], body: object, what: str) -> _S:
-    """Return the body in this shape, or raise `TransientError`: it is not `what`."""
-    try:
-        return shape.model_validate(body)
-    except ValidationError:
-        # The cause holds the body, and the body may hold secrets.
-        raise TransientError(f"the platform's answer is not {what}") from None
+def unlike(what: str) -> TransientError:
+    """Say what an answer is not; never what it is, since it may hold secrets."""
+    return TransientError(f"the platform's answer is not {what}")
 
 
 def is_id(value: object) -> TypeGuard[str]:

@@ -19,44 +19,17 @@ from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.reading import (
-    Maybe,
-    Shape,
+    Fields,
+    fields,
     is_id,
     moment,
-    parse,
     pruned,
     text,
+    unlike,
 )
 
 MAX_MUTATIONS = 5000
 """Mutations taken of one answer; the platform sends the rest again."""
-
-
-class _HostStatus(Shape):
-    status: str
-    recommended_action: Maybe[str] = None
-    candidate_pool_ids: Maybe[list[Any]] = None
-
-
-class _BeatAnswer(Shape):
-    acknowledged: Maybe[bool] = None
-    host_status: Maybe[_HostStatus] = None
-    pending_mutations: Maybe[list[Any]] = None
-
-
-class _Grant(Shape):
-    worker_id: Maybe[str] = None
-    runtime_token: Maybe[str] = None
-    runtime_jwt: Maybe[str] = None
-    runtime_token_expires_at: Maybe[str] = None
-    expires_at: Maybe[str] = None
-    heartbeat_interval: Maybe[float] = None
-    heartbeat_interval_seconds: Maybe[float] = None
-
-
-class _Snapshot(Shape):
-    env: dict[str, Any]
-    refresh_until: Maybe[str] = None
 
 
 def registration_body(registration: Registration) -> dict[str, Any]:
@@ -130,15 +103,17 @@ class Grant:
 
 def grant(body: object) -> Grant:
     """Understand the answer to a registration or a refresh, in either spelling."""
-    found = parse(_Grant, body, "an object")
-    seconds = found.heartbeat_interval_seconds
-    if found.heartbeat_interval is not None:
-        seconds = found.heartbeat_interval / 1000
-    token = found.runtime_token or found.runtime_jwt or ""
+    found = fields(body, "an object")
+    seconds = found.number("heartbeatIntervalSeconds")
+    if (milliseconds := found.number("heartbeatInterval")) is not None:
+        seconds = milliseconds / 1000
+    worker_id = found.text("workerId")
+    token = found.text("runtimeToken") or found.text("runtimeJwt")
+    expires = moment(found.text("runtimeTokenExpiresAt"))
     return Grant(
-        worker_id=found.worker_id if is_id(found.worker_id) else "",
+        worker_id=worker_id if is_id(worker_id) else "",
         token=token if re.fullmatch(r"[\x21-\x7e]+", token) else "",
-        expires_at=moment(found.runtime_token_expires_at) or moment(found.expires_at),
+        expires_at=expires or moment(found.text("expiresAt")),
         heartbeat_seconds=seconds if seconds and 0 < seconds < math.inf else None,
     )
 
@@ -206,27 +181,27 @@ def beat_answer(body: object, *, worker_id: str) -> BeatAnswer:
     Raises `TransientError` when it is no object or says that the beat was not taken:
     acks that may be lost are sent again.
     """
-    found = parse(_BeatAnswer, body, "an object")
-    if found.acknowledged is False:
+    found = fields(body, "an object")
+    if found.raw.get("acknowledged") is False:
         raise TransientError("the platform did not acknowledge the heartbeat")
-    items = found.pending_mutations or []
+    items = found.items("pendingMutations")
     pending = [_pending(item) for item in items]
     usable = [mutation for mutation in pending if mutation is not None]
     return BeatAnswer(
-        host_status=_host_status(found.host_status),
+        host_status=_host_status(found.fields("hostStatus")),
         pending=tuple(usable[:MAX_MUTATIONS]),
         skipped=len(items) - len(usable),
         worker_id=worker_id,
     )
 
 
-def _host_status(found: _HostStatus | None) -> HostStatus | None:
-    if found is None or not found.status.strip():
+def _host_status(found: Fields | None) -> HostStatus | None:
+    if found is None or not found.text("status").strip():
         return None
-    pools = found.candidate_pool_ids or []
+    pools = found.items("candidatePoolIds")
     return HostStatus(
-        status=text(found.status),
-        recommended_action=text(found.recommended_action),
+        status=text(found.text("status")),
+        recommended_action=text(found.text("recommendedAction")),
         candidate_pool_ids=tuple(pool for pool in pools if is_id(pool)),
     )
 
@@ -265,9 +240,13 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
     The next one is due 30 s before `refreshUntil`, but in 30 s at the earliest and in
     24 h at the latest; in 15 min when the platform does not say.
     """
-    found = parse(_Snapshot, body, "a set of credentials")
-    env = {name: value for name, value in found.env.items() if isinstance(value, str)}
-    until = moment(found.refresh_until)
+    what = "a set of credentials"
+    found = fields(body, what)
+    values = found.fields("env")
+    if values is None:
+        raise unlike(what)
+    env = {name: value for name, value in values.raw.items() if isinstance(value, str)}
+    until = moment(found.text("refreshUntil"))
     delay = timedelta(minutes=15)
     if until is not None:
         delay = until - answered_at - timedelta(seconds=30)
@@ -275,5 +254,5 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
         env=env,
         refresh_in_seconds=min(max(delay.total_seconds(), 30.0), 24 * 3600.0),
         refresh_until=until,
-        dropped=tuple(sorted(text(name) for name in found.env.keys() - env.keys())),
+        dropped=tuple(sorted(text(name) for name in values.raw.keys() - env.keys())),
     )
