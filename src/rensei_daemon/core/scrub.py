@@ -32,22 +32,36 @@ class Scrubber:
         # By their first characters, then by length: a text is walked once, however many
         # there are, and tokens often begin alike.
         self._by_head: dict[str, dict[int, Counter[str]]] = {}
-        self.longest = SHORTEST
-        """Characters of the longest form there ever was."""
+        self._longest = SHORTEST
+        # Learning is on the way of every rotation; foreign text is rare.
+        self._unspelled: dict[str, None] = {}
 
     def __repr__(self) -> str:
         """Show nothing of the values."""
-        return f"Scrubber({len(self._forms)} values)"
+        return f"Scrubber({len(self._forms) + len(self._unspelled)} values)"
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest form there ever was."""
+        self._spell()
+        return self._longest
 
     def learn(self, values: Iterable[str]) -> None:
         """Look for these values from now on."""
         for value in values:
-            if len(value) < SHORTEST:
-                continue
+            if len(value) >= SHORTEST:
+                self._unspelled.pop(value, None)
+                self._unspelled[value] = None
+        while len(self._unspelled) > self._most_values:
+            del self._unspelled[next(iter(self._unspelled))]
+
+    def _spell(self) -> None:
+        for value in self._unspelled:
             if value in self._forms:
                 self._forms.move_to_end(value)
             else:
                 self._add(value)
+        self._unspelled.clear()
         while len(self._forms) > self._most_values:
             self._drop_oldest()
 
@@ -57,7 +71,7 @@ class Scrubber:
         for form in forms:
             by_length = self._by_head.setdefault(form[:SHORTEST], {})
             by_length.setdefault(len(form), Counter())[form] += 1
-            self.longest = max(self.longest, len(form))
+            self._longest = max(self._longest, len(form))
 
     def _drop_oldest(self) -> None:
         _, forms = self._forms.popitem(last=False)
@@ -74,6 +88,7 @@ class Scrubber:
 
     def __call__(self, text: str) -> str:
         """Return the text with a mark in the place of every known value."""
+        self._spell()
         return "".join(self._pieces(text))
 
     def _pieces(self, text: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from rensei_daemon.core.env_file import render_env_file
 from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.delivery.consumer import nobody
 from rensei_daemon.disk.atomic import remove_temporaries, replace_file
+from rensei_daemon.disk.places import is_tmpfs
 from rensei_daemon.errors import DeliveryError, StorageError
 
 
@@ -29,6 +30,7 @@ class EnvFile:
         self._mode = mode
         self._gid = gid
         self._hook_due = hook_due
+        self._is_in_memory = False
         self._line = ConsumerLine(kind=self.kind, name=str(path))
 
     @property
@@ -49,7 +51,13 @@ class EnvFile:
         """
         data = render_env_file(credentials.env).encode()
         is_first = self._line.generation is None
-        is_news = await anyio.to_thread.run_sync(self._write, data, is_first)
+        if is_first:
+            self._is_in_memory = await anyio.to_thread.run_sync(is_tmpfs, self._path.parent)
+        if self._is_in_memory and not is_first:
+            # On the spot: to wake a thread would take ten times as long.
+            is_news = self._write(data, is_first)
+        else:
+            is_news = await anyio.to_thread.run_sync(self._write, data, is_first)
         self._line = ConsumerLine(
             kind=self.kind, name=self.name, generation=credentials.generation
         )

@@ -20,6 +20,8 @@ from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.bell import Bell
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+LOOK_SECONDS = 20.0
+"""How often lagging consumers are looked for; they are told of after 60."""
 
 Draw = Callable[[float, float], float]
 
@@ -60,8 +62,10 @@ class Outlets:
                 lanes.start_soon(lane.keep, name=f"{delivery.kind} {delivery.name}")
             while True:
                 # A thousand uptakes at once are told once.
-                await uptake.heard()
-                on_uptake()
+                if await uptake.heard(within=LOOK_SECONDS):
+                    on_uptake()
+                for lane in self._lanes.values():
+                    lane.tell_lag(datetime.now(UTC))
 
     async def withdraw(self, kept: Collection[tuple[str, str]]) -> None:
         """Take back what was delivered, except by deliveries that somebody carries on."""
@@ -84,6 +88,7 @@ class _Lane:
         self._draw = draw
         self._offered = Bell()
         self._newest = self._delivered = Credentials()
+        self._behind_since: datetime | None = None
         self._failures = 0
         self._retry = RETRY
         self._log = structlog.get_logger().bind(
@@ -93,14 +98,22 @@ class _Lane:
     def offer(self, credentials: Credentials) -> None:
         """Have a generation delivered in place of whatever was to be."""
         self._newest = credentials
+        self._behind_since = self._behind_since or datetime.now(UTC)
         self._offered.ring()
-        if (Code.DELIVERY_FAILED, self._subject) not in self._board.alarms:
+
+    def tell_lag(self, now: datetime) -> None:
+        """Say on the board that what was offered a while ago has not been taken."""
+        since = self._behind_since
+        is_failed = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
+        if since is None or is_failed:  # a failure says more
+            self._board.clear(Code.CONSUMER_LAGGING, self._subject)
+        elif (now - since).total_seconds() >= 1:
             self._board.raise_alarm(
                 Code.CONSUMER_LAGGING,
                 f"session {self._session_id}: {self._delivery.kind} "
                 f"{self._delivery.name} does not have the newest credentials",
                 hint=f"see why: rensei-daemon logs --session {self._session_id}",
-                now=datetime.now(UTC),
+                now=since,
                 subject=self._subject,
             )
 
@@ -126,7 +139,7 @@ class _Lane:
             return error
         self._board.clear(Code.DELIVERY_FAILED, self._subject)
         if newest is self._newest:
-            self._board.clear(Code.CONSUMER_LAGGING, self._subject)
+            self._behind_since = None
         self._delivered = newest
         self._log.info(
             "credentials.delivered", generation=newest.generation, is_news=is_news
@@ -150,7 +163,6 @@ class _Lane:
         log("delivery.failed", error=str(error), hint=error.hint, retry_in_seconds=wait)
         if wait is not None and self._delivery.retries is not None:
             return  # a few more tries before anybody is told
-        self._board.clear(Code.CONSUMER_LAGGING, self._subject)
         self._board.raise_alarm(
             Code.DELIVERY_FAILED,
             f"session {self._session_id}: {error}",
