@@ -5,8 +5,9 @@ Run it by hand: `.venv-dev/bin/python tests/bench/rotation_latency.py [SESSIONS 
 The platform, the daemon and the readers are three processes on one machine. For each
 rotation the clock starts just before the platform sends the event, and stops when the
 session's reader has the new value, and when its env file has been renamed into place
-(seen by inotify). The floor is measured in the same run: the event on
-bare TCP sockets in the place of the daemon, a line through a unix socket, and a flushed file replaced and its directory flushed, with nothing around them.
+(seen by inotify). The floors are measured in the same run, with nothing around them: the
+event on bare TCP sockets in the place of the daemon, a line through a unix socket, and a
+flushed file replaced and its directory flushed.
 """
 
 import ctypes

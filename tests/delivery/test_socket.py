@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from delivery.conftest import Lab, Reader
 
-from rensei_daemon.delivery.socket import Limits
+from rensei_daemon.delivery.connection import Limits
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 SHORT = Limits(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3)
