@@ -1,10 +1,13 @@
-"""This process as an attacker would see it: no core file, no debugger, private files."""
+"""This process to others: no core file, no debugger, private files; room for readers."""
 
 import ctypes
 import os
 import resource
 
 _PR_SET_DUMPABLE = 4
+
+DESCRIPTORS = 16384
+"""What the unit asks for; every reader of the credential socket takes one."""
 
 
 def harden() -> None:
@@ -15,3 +18,11 @@ def harden() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def make_room() -> None:
+    """Let this process open as many files as it may, up to what a busy host needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -11,7 +11,7 @@ from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.daemon import run
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.locations import Locations
-from rensei_daemon.process import harden
+from rensei_daemon.process import harden, make_room
 
 
 @click.command("run")
@@ -27,6 +27,7 @@ def command(config: Path | None, log_level: str | None) -> None:
     Example: rensei-daemon run --config ./config.toml
     """
     harden()
+    make_room()
     overrides = {"log": {"level": log_level}} if log_level else {}
     try:
         anyio.run(_run, find(config), overrides)
