@@ -187,6 +187,34 @@ async def test_a_slow_reader_that_catches_up_skips_to_the_newest(lab: "Lab") -> 
         assert seen < 30
 
 
+async def test_an_idle_reader_is_told_on_the_spot(lab: "Lab") -> None:
+    """The frame is on its way before whoever rotates goes on."""
+    async with lab.listening() as door:
+        publisher = lab.publishing(door.audience("build", None))
+        await publisher.publish(A="1")
+        reader = lab.connect(HELLO)
+        await reader.frame()
+        await anyio.wait_all_tasks_blocked()
+        await publisher.publish(A="2")
+        assert reader.socket.recv(4096).startswith(b'{"type":"UPDATE"')
+        await publisher.publish(A="3")
+        assert b'"A":"3"' in reader.socket.recv(4096)
+
+
+async def test_nothing_is_said_in_the_middle_of_a_frame(lab: "Lab") -> None:
+    """A shutdown cuts a frame short rather than put a BYE in it."""
+    async with lab.listening() as door:
+        await lab.publishing(door.audience("build", None)).publish(A="v" * 1_000_000)
+        reader = lab.connect(HELLO)
+        await anyio.wait_readable(reader.socket)
+        await anyio.wait_all_tasks_blocked()
+    said = b""
+    while data := reader.socket.recv(65536):
+        said += data
+    assert said.startswith(b'{"type":"INITIAL"')
+    assert b"BYE" not in said
+
+
 async def test_a_frame_larger_than_the_kernels_buffer_arrives_whole(lab: "Lab") -> None:
     """A megabyte of values is sent as the reader reads."""
     big = "v" * 1_000_000

@@ -255,6 +255,17 @@ async def test_a_new_generation_does_not_wait_for_a_retry(board: Board) -> None:
     assert delivery.handed[1:] == [(2, ("A",)), (3, ("A", "B"))]
 
 
+async def test_every_generation_has_tries_of_its_own(board: Board) -> None:
+    """Failures of what was overtaken do not count against what is newest."""
+    delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
+    delivery.failing = 5
+    async with kept(board, delivery) as outlets:
+        for number, credentials in enumerate(generations("1", "2", "3", "4", "5")):
+            outlets.offer(credentials)
+            await delivery.tries(number + 1)
+        assert FAILED not in board.alarms
+
+
 @pytest.mark.parametrize(
     ("kept_on", "withdrawn"),
     [((), ["one", "two"]), ([("two", "two")], ["one"])],

@@ -53,15 +53,19 @@ class Scrubber:
                 self._unspelled.pop(value, None)
                 self._unspelled[value] = None
         while len(self._unspelled) > self._most_values:
-            del self._unspelled[next(iter(self._unspelled))]
+            self._unspelled.pop(next(iter(self._unspelled), ""), None)
 
     def _spell(self) -> None:
-        for value in self._unspelled:
+        # Threads log too: nothing here is walked while another may add to it.
+        while self._unspelled:
+            try:
+                value, _ = self._unspelled.popitem()
+            except KeyError:
+                break
             if value in self._forms:
                 self._forms.move_to_end(value)
             else:
                 self._add(value)
-        self._unspelled.clear()
         while len(self._forms) > self._most_values:
             self._drop_oldest()
 
@@ -105,7 +109,8 @@ class Scrubber:
 
     def _length_at(self, text: str, at: int) -> int:
         by_length = self._by_head.get(text[at : at + SHORTEST], {})
-        fitting = [n for n, forms in by_length.items() if text[at : at + n] in forms]
+        known = tuple(by_length.items())
+        fitting = [n for n, forms in known if text[at : at + n] in forms]
         return max(fitting, default=0)
 
 
