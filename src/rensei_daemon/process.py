@@ -1,4 +1,4 @@
-"""This process as its host sees it: small, and closed to other eyes."""
+"""This process as its host sees it: small, closed to other eyes, with room for readers."""
 
 import ctypes
 import os
@@ -7,6 +7,9 @@ from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8
+
+DESCRIPTORS = 16384
+"""What the unit asks for; every reader of the credential socket takes one."""
 
 
 def harden() -> None:
@@ -26,3 +29,11 @@ def stay_small() -> None:
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def make_room() -> None:
+    """Let this process open as many files as it may, up to what a busy host needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -5,8 +5,9 @@ Run it by hand: `.venv-dev/bin/python tests/bench/rotation_latency.py [SESSIONS 
 The platform, the daemon and the readers are three processes on one machine. For each
 rotation the clock starts just before the platform sends the event, and stops when the
 session's reader has the new value, and when its env file has been renamed into place
-(seen by inotify). The floor is measured in the same run: a line through a unix socket,
-and a flushed file replaced and its directory flushed, with nothing around them.
+(seen by inotify). The floors are measured in the same run, with nothing around them: the
+event on bare TCP sockets in the place of the daemon, a line through a unix socket, and a
+flushed file replaced and its directory flushed.
 """
 
 import ctypes
@@ -31,8 +32,9 @@ from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.local_platform.running import RunningPlatform, running
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
-ROUNDS = 60
-PAUSE_SECONDS = 0.03
+ROUNDS = 50
+PAUSE_SECONDS = 0.2
+"""Long enough for what one rotation brings with it to be over."""
 IN_MOVED_TO = 0x80
 _EVENT = struct.Struct("iIII")
 
@@ -81,6 +83,34 @@ class Readers:
             data = data[_EVENT.size + length :]
             if name.endswith(".env"):
                 yield name
+
+
+class Streams:
+    """The events as they come from the platform, read by bare sockets: another floor."""
+
+    def __init__(self, url: str, key: str, sessions: list[str]) -> None:
+        self.told: dict[str, float] = {}
+        self._poll = select.poll()
+        self._sockets: dict[int, tuple[str, socket.socket]] = {}
+        host, port = url.removeprefix("http://").split(":")
+        for session in sessions:
+            client = socket.create_connection((host, int(port)))
+            path = f"/api/daemon/credentials/rotate-stream?sessionId={session}"
+            client.sendall(
+                f"GET {path} HTTP/1.1\r\nHost: {host}\r\n"
+                f"Authorization: Bearer {key}\r\n\r\n".encode()
+            )
+            client.recv(65536)
+            self._sockets[client.fileno()] = (session, client)
+            self._poll.register(client, select.POLLIN)
+
+    def until_all(self, count: int) -> None:
+        """Note when each stream had its event."""
+        while len(self.told) < count:
+            for descriptor, _ in self._poll.poll():
+                session, client = self._sockets[descriptor]
+                if b"UPDATE" in client.recv(65536):
+                    self.told.setdefault(session, time.perf_counter())
 
 
 def _floor(place: Path) -> tuple[list[float], list[float]]:
@@ -160,6 +190,32 @@ def _read(runtime: Path, sessions: list[str]) -> None:
         print(json.dumps(seen), flush=True)
 
 
+def _measure_streams(
+    place: Path, platform: RunningPlatform, sessions: list[str]
+) -> list[float]:
+    told: list[float] = []
+    key = (place / "key").read_text()
+    argv = [sys.executable, __file__, "--streams", platform.url, key, *sessions]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as streams:
+        assert streams.stdout is not None
+        streams.stdout.readline()
+        for number in range(ROUNDS):
+            start = anyio.from_thread.run_sync(_rotate, platform, f"w-{number:08}")
+            told += (at - start for at in json.loads(streams.stdout.readline()))
+            time.sleep(PAUSE_SECONDS)
+    return told
+
+
+def _stream(url: str, key: str, sessions: list[str]) -> None:
+    """Be the process of the bare streams."""
+    streams = Streams(url, key, sessions)
+    print("ready", flush=True)
+    for _ in range(ROUNDS):
+        streams.until_all(len(sessions))
+        print(json.dumps(list(streams.told.values())), flush=True)
+        streams.told.clear()
+
+
 def _rotate(platform: RunningPlatform, value: str) -> float:
     platform.state.set_credential("acme", "github", "TOKEN", value, is_staged=True)
     start = time.perf_counter()
@@ -191,12 +247,16 @@ async def main(counts: list[int]) -> None:
                 key.chmod(0o600)
                 sessions = [f"s{number}" for number in range(count)]
                 hops, writes = await anyio.to_thread.run_sync(_floor, place)
+                events = await anyio.to_thread.run_sync(
+                    _measure_streams, place, platform, sessions
+                )
                 told, replaced = await anyio.to_thread.run_sync(
                     _measure, place, platform, sessions
                 )
             rows = {
                 "floor: socket": hops,
                 "floor: file": writes,
+                f"floor: {count} bare streams": events,
                 f"{count} sessions: client told": told,
                 f"{count} sessions: file replaced": replaced,
             }
@@ -206,5 +266,7 @@ async def main(counts: list[int]) -> None:
 
 if __name__ == "__main__" and sys.argv[1:2] == ["--readers"]:
     _read(Path(sys.argv[2]), sys.argv[3:])
+elif __name__ == "__main__" and sys.argv[1:2] == ["--streams"]:
+    _stream(sys.argv[2], sys.argv[3], sys.argv[4:])
 elif __name__ == "__main__":
     anyio.run(main, [int(word) for word in sys.argv[1:]] or [1, 50])

@@ -71,6 +71,7 @@ def test_the_oldest_values_are_forgotten() -> None:
     """Memory is bounded, and a value that comes again counts as new."""
     scrub = Scrubber(most_values=2)
     scrub.learn(["value-one", "value-two"])
+    assert scrub("value-two") == "[redacted]"
     scrub.learn(["value-one", "value-three"])
     assert scrub("value-one value-two value-three") == "[redacted] value-two [redacted]"
 

@@ -14,7 +14,8 @@ import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.audience import Audience
-from rensei_daemon.delivery.socket import CredentialSocket, Limits
+from rensei_daemon.delivery.connection import Limits
+from rensei_daemon.delivery.socket import CredentialSocket
 
 
 class Reader:
@@ -22,7 +23,11 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(str(path))
+        try:
+            self.socket.connect(str(path))
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.setblocking(False)
         self._inbox = b""
 

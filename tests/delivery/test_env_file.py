@@ -51,6 +51,22 @@ async def test_a_file_that_says_the_same_already_is_no_change(tmp_path: Path) ->
     assert await other.deliver(_values(2), difference(NONE, _values(2)))
 
 
+async def test_a_hook_that_is_still_due_is_a_change(tmp_path: Path) -> None:
+    """The file says the same, but the daemon that wrote it died before it ran the hook."""
+    path, due = tmp_path / "build.env", tmp_path / ".build.hook-due"
+
+    async def deliver() -> bool:
+        file = EnvFile(path, mode=0o440, gid=None, hook_due=due)
+        return await file.deliver(_values(1), difference(NONE, _values(1)))
+
+    assert await deliver()
+    assert due.exists()
+    assert await deliver()
+    due.unlink()
+    assert not await deliver()
+    assert not due.exists()
+
+
 async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
     """The error names the file, and no value."""
     path = tmp_path / "gone" / "build.env"

@@ -169,6 +169,21 @@ async def test_output_is_logged_without_values_and_within_bounds(
     assert event["exit_code"] == 0
 
 
+async def test_output_is_never_cut_within_a_value(
+    make_hook: MakeHook, logs: list[Any]
+) -> None:
+    """Wherever the cut falls, nothing is left of the value it goes through."""
+    with anyio.fail_after(10):
+        for offset in range(len("tok_canary_7\n")):
+            flood = "yes tok_canary_7 | head -c 70000"
+            await make_hook(f"printf '%0{offset}d\\n'; {flood}").deliver(ROTATED, CHANGE)
+    outputs = [event["output"] for event in logs if event["event"] == "hook.ended"]
+    assert len(outputs) == 13
+    for output in outputs:
+        assert output.endswith(" …")
+        assert "to" not in output
+
+
 async def test_at_most_four_run_at_once(make_hook: MakeHook, tmp_path: Path) -> None:
     """Whatever their sessions are, on one host."""
     slots = anyio.CapacityLimiter(4)

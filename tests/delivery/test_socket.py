@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from delivery.conftest import Lab, Reader
 
-from rensei_daemon.delivery.socket import Limits
+from rensei_daemon.delivery.connection import Limits
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 SHORT = Limits(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3)
@@ -185,6 +185,34 @@ async def test_a_slow_reader_that_catches_up_skips_to_the_newest(lab: "Lab") -> 
         while not (await slow.frame())["delta"]["A"].startswith("199x"):
             seen += 1
         assert seen < 30
+
+
+async def test_an_idle_reader_is_told_on_the_spot(lab: "Lab") -> None:
+    """The frame is on its way before whoever rotates goes on."""
+    async with lab.listening() as door:
+        publisher = lab.publishing(door.audience("build", None))
+        await publisher.publish(A="1")
+        reader = lab.connect(HELLO)
+        await reader.frame()
+        await anyio.wait_all_tasks_blocked()
+        await publisher.publish(A="2")
+        assert reader.socket.recv(4096).startswith(b'{"type":"UPDATE"')
+        await publisher.publish(A="3")
+        assert b'"A":"3"' in reader.socket.recv(4096)
+
+
+async def test_nothing_is_said_in_the_middle_of_a_frame(lab: "Lab") -> None:
+    """A shutdown cuts a frame short rather than put a BYE in it."""
+    async with lab.listening() as door:
+        await lab.publishing(door.audience("build", None)).publish(A="v" * 1_000_000)
+        reader = lab.connect(HELLO)
+        await anyio.wait_readable(reader.socket)
+        await anyio.wait_all_tasks_blocked()
+    said = b""
+    while data := reader.socket.recv(65536):
+        said += data
+    assert said.startswith(b'{"type":"INITIAL"')
+    assert b"BYE" not in said
 
 
 async def test_a_frame_larger_than_the_kernels_buffer_arrives_whole(lab: "Lab") -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -104,6 +105,20 @@ class Scene:
                 finally:
                     if process.returncode is None:
                         process.kill()
+
+    async def tell(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a command of ours."""
+        argv = (PROGRAM, *argv, "--config", str(self.config))
+        return await anyio.run_process(argv, check=False)
+
+    async def until_condition(self, code: str) -> None:
+        """Wait until there is a warning of this code; of none, when it is empty."""
+        while True:
+            status = await self.ask("status", "--json")
+            found = status["conditions"]
+            warnings = [c["code"] for c in found if c["severity"] == "warning"]
+            if code in warnings or not (code or warnings):
+                return
 
     async def ask(self, *argv: str) -> Any:
         """Run a command of ours that answers in JSON."""
@@ -267,6 +282,37 @@ async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
     script.write_text(text)
     async with scene.daemon():
         assert await scene.hook_says() == ["1", "tok_canary_1", "TOKEN"]
+
+
+async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
+    """A changed session starts anew: its readers stay, and its file is never gone."""
+    async with scene.daemon():
+        await scene.hook_says()
+        reader = Reader(scene)
+        await reader.hear()
+        text = scene.config.read_text()
+        scene.config.write_text(f'{text}group = "no-such-group"\n')
+        done = await scene.tell("reload")
+        assert done.returncode == 0
+        await scene.until_condition("delivery.failed")
+        scene.config.write_text(f'{text}env_file_mode = "0400"\n')
+        await scene.tell("reload")
+        await scene.until_condition("")
+        await scene.platform.until(lambda state: len(state.streams) == 1)
+        scene.rotate("tok_canary_1")
+        assert await reader.hear() == "UPDATE"
+        assert reader.env == {"TOKEN": "tok_canary_1"}
+        while (await scene.hook_says())[1] != "tok_canary_1":
+            pass
+        file = scene.place / "run" / "build.env"
+        assert stat.filemode(file.stat().st_mode) == "-r--------"
+
+        scene.config.write_text(text.split("[[credentials")[0])
+        await scene.tell("reload")
+        assert await reader.hear() == "BYE"
+        assert await scene.ask("credentials", "list", "--json") == {"sessions": []}
+        assert not file.exists()
+        reader.socket.close()
 
 
 async def _reader_when_it_listens(scene: Scene) -> Reader:

@@ -41,6 +41,7 @@ class FakeDelivery:
         self.failing = 0
         """How many times it fails from now on."""
         self.is_news = True
+        self.is_quick = False
         self.handed: list[tuple[int, tuple[str, ...]]] = []
         """(generation, changed names) of every try."""
         self.gate = anyio.Event()
@@ -51,6 +52,14 @@ class FakeDelivery:
     def consumers(self) -> tuple[ConsumerLine, ...]:
         done = self.handed[-1][0] if self.handed and not self.failing else None
         return (ConsumerLine(kind=self.kind, name=self.name, generation=done),)
+
+    def deliver_at_once(
+        self, credentials: Credentials, difference: Difference
+    ) -> bool | None:
+        if not self.is_quick:
+            return None
+        self.handed.append((credentials.generation, difference.names))
+        return True
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
         self.handed.append((credentials.generation, difference.names))
@@ -118,10 +127,44 @@ async def test_what_was_overtaken_is_never_delivered(board: Board) -> None:
         await delivery.tries(1)
         for credentials in rotations[1:]:
             outlets.offer(credentials)
-        assert LAGGING in board.alarms
         delivery.gate.set()
         await delivery.tries(2)
     assert delivery.handed == [(1, ("A",)), (200, ("A",))]
+    assert board.alarms == {}
+
+
+async def test_what_takes_no_waiting_is_delivered_on_the_spot(board: Board) -> None:
+    """Before `offer` returns; and whatever comes after it is not held up either."""
+    delivery = FakeDelivery()
+    follower = FakeDelivery("follower", after=delivery)
+    async with kept(board, delivery, follower) as outlets:
+        one, two = generations("1", "2")
+        outlets.offer(one)
+        await follower.tries(1)
+        delivery.is_quick = follower.is_quick = True
+        outlets.offer(two)
+        assert delivery.handed == follower.handed == [(1, ("A",)), (2, ("A",))]
+        await anyio.wait_all_tasks_blocked()
+    assert delivery.handed == [(1, ("A",)), (2, ("A",))]
+
+
+async def test_a_consumer_that_lags_is_told_of(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the time since when; once it has the newest, no more."""
+    monkeypatch.setattr("rensei_daemon.tasks.outlets.LOOK_SECONDS", 0.3)
+    raised = anyio.Event()
+    board.on_change = raised.set
+    delivery = FakeDelivery()
+    delivery.gate = anyio.Event()
+    async with kept(board, delivery) as outlets:
+        before = datetime.now(UTC)
+        outlets.offer(generations("1")[0])
+        await raised.wait()
+        assert LAGGING in board.alarms
+        assert (board.alarms[LAGGING].since - before).total_seconds() < 0.5
+        delivery.gate.set()
+        await delivery.tries(1)
     assert board.alarms == {}
 
 
@@ -210,6 +253,17 @@ async def test_a_new_generation_does_not_wait_for_a_retry(board: Board) -> None:
         outlets.offer(two)
         await delivery.tries(3)
     assert delivery.handed[1:] == [(2, ("A",)), (3, ("A", "B"))]
+
+
+async def test_every_generation_has_tries_of_its_own(board: Board) -> None:
+    """Failures of what was overtaken do not count against what is newest."""
+    delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
+    delivery.failing = 5
+    async with kept(board, delivery) as outlets:
+        for number, credentials in enumerate(generations("1", "2", "3", "4", "5")):
+            outlets.offer(credentials)
+            await delivery.tries(number + 1)
+        assert FAILED not in board.alarms
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from rensei_daemon.cli import PROGRAM
 from rensei_daemon.daemon import run
 from rensei_daemon.errors import RenseiError, UsageError
 from rensei_daemon.locations import Locations, locate
-from rensei_daemon.process import harden, stay_small
+from rensei_daemon.process import harden, make_room, stay_small
 
 SUMMARY = "Run the daemon in the foreground, as its systemd unit does."
 
@@ -49,6 +49,7 @@ def main(words: Sequence[str]) -> None:
     options = _parser().parse_args(list(words))
     harden()
     stay_small()
+    make_room()
     overrides = {"log": {"level": options.log_level}} if options.log_level else {}
     locations = locate(environ=os.environ, uid=os.geteuid(), config=options.config)
     try:

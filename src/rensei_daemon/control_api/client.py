@@ -87,7 +87,9 @@ def _ask(control_socket: Path, question: bytes, deadline: float) -> tuple[int, A
         try:
             connection.connect(os.fspath(control_socket))
         except PermissionError as error:
-            raise not_permitted(control_socket, key="[control].group") from error
+            raise not_permitted(
+                control_socket, way_in="a group that may read: [control].group"
+            ) from error
         except BlockingIOError:
             return BUSY, None  # its queue is full
         except OSError as error:

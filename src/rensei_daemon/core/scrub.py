@@ -32,18 +32,36 @@ class Scrubber:
         # By their first characters, then by length: a text is walked once, however many
         # there are, and tokens often begin alike.
         self._by_head: dict[str, dict[int, Counter[str]]] = {}
-        self.longest = SHORTEST
-        """Characters of the longest form there ever was."""
+        self._longest = SHORTEST
+        # Learning is on the way of every rotation; foreign text is rare.
+        self._unspelled: dict[str, None] = {}
 
     def __repr__(self) -> str:
         """Show nothing of the values."""
-        return f"Scrubber({len(self._forms)} values)"
+        return f"Scrubber({len(self._forms) + len(self._unspelled)} values)"
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest form there ever was."""
+        self._spell()
+        return self._longest
 
     def learn(self, values: Iterable[str]) -> None:
         """Look for these values from now on."""
         for value in values:
-            if len(value) < SHORTEST:
-                continue
+            if len(value) >= SHORTEST:
+                self._unspelled.pop(value, None)
+                self._unspelled[value] = None
+        while len(self._unspelled) > self._most_values:
+            self._unspelled.pop(next(iter(self._unspelled), ""), None)
+
+    def _spell(self) -> None:
+        # Threads log too: nothing here is walked while another may add to it.
+        while self._unspelled:
+            try:
+                value, _ = self._unspelled.popitem()
+            except KeyError:
+                break
             if value in self._forms:
                 self._forms.move_to_end(value)
             else:
@@ -57,7 +75,7 @@ class Scrubber:
         for form in forms:
             by_length = self._by_head.setdefault(form[:SHORTEST], {})
             by_length.setdefault(len(form), Counter())[form] += 1
-            self.longest = max(self.longest, len(form))
+            self._longest = max(self._longest, len(form))
 
     def _drop_oldest(self) -> None:
         _, forms = self._forms.popitem(last=False)
@@ -74,6 +92,7 @@ class Scrubber:
 
     def __call__(self, text: str) -> str:
         """Return the text with a mark in the place of every known value."""
+        self._spell()
         return "".join(self._pieces(text))
 
     def _pieces(self, text: str) -> Iterator[str]:
@@ -90,7 +109,8 @@ class Scrubber:
 
     def _length_at(self, text: str, at: int) -> int:
         by_length = self._by_head.get(text[at : at + SHORTEST], {})
-        fitting = [n for n, forms in by_length.items() if text[at : at + n] in forms]
+        known = tuple(by_length.items())
+        fitting = [n for n, forms in known if text[at : at + n] in forms]
         return max(fitting, default=0)
 
 

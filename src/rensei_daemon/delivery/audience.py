@@ -6,6 +6,7 @@ It knows no socket: readers wait here for news, and say here what they have been
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 import anyio
 
@@ -13,6 +14,13 @@ from rensei_daemon.core import frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
 from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.delivery.consumer import nobody
+
+
+class Listener(Protocol):
+    """A reader as its audience knows it."""
+
+    def tell_at_once(self, newest: Credentials) -> None:
+        """Tell the reader if that takes no waiting; else it is told in its own time."""
 
 
 class Audience:
@@ -35,7 +43,7 @@ class Audience:
         self._forget = forget
         self._rotated_at = datetime.now(UTC)
         self._news = anyio.Event()
-        self._readers: dict[object, ConsumerLine] = {}
+        self._readers: dict[Listener, ConsumerLine] = {}
         self._last_words: tuple[Credentials | None, Credentials, bytes] | None = None
 
     @property
@@ -43,12 +51,18 @@ class Audience:
         """Everybody who has been told something and still listens."""
         return tuple(self._readers.values())
 
-    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - each reader has its own
+    def deliver_at_once(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - each reader has its own
         """Let every reader know; slow ones hold up nobody."""
         self.newest = credentials
         self._rotated_at = datetime.now(UTC)
+        for reader in self._readers:
+            reader.tell_at_once(credentials)
         self._announce()
         return True
+
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
+        """Let every reader know."""
+        return self.deliver_at_once(credentials, difference)
 
     async def withdraw(self) -> None:
         """Say goodbye to every reader: the session is gone."""
@@ -80,14 +94,14 @@ class Audience:
         self._last_words = (known, newest, words)
         return words
 
-    def note(self, reader: object, title: str, generation: int) -> None:
+    def note(self, reader: Listener, title: str, generation: int) -> None:
         """Note that a reader has been told."""
         self._readers[reader] = ConsumerLine(
             kind=self.kind, name=title, generation=generation
         )
         self.on_uptake()
 
-    def leave(self, reader: object) -> None:
+    def leave(self, reader: Listener) -> None:
         """Note that a reader has gone."""
         if self._readers.pop(reader, None):
             self.on_uptake()

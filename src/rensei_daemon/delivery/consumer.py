@@ -40,6 +40,14 @@ class Delivery(Protocol):
     def consumers(self) -> tuple[ConsumerLine, ...]:
         """Who is handed to, and the newest generation each has."""
 
+    def deliver_at_once(
+        self, credentials: Credentials, difference: Difference
+    ) -> bool | None:
+        """Do what `deliver` does if that takes no waiting; None, and nothing done, if not.
+
+        A failure too is left to `deliver`.
+        """
+
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
         """Hand over a generation, whole; return whether that changed anything out there.
 

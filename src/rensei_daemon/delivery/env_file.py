@@ -10,6 +10,7 @@ from rensei_daemon.core.env_file import render_env_file
 from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.delivery.consumer import nobody
 from rensei_daemon.disk.atomic import remove_temporaries, replace_file, storage_errors
+from rensei_daemon.disk.places import is_tmpfs
 from rensei_daemon.errors import DeliveryError, StorageError
 
 
@@ -29,6 +30,7 @@ class EnvFile:
         self._mode = mode
         self._gid = gid
         self._hook_due = hook_due
+        self._is_in_memory = False
         self._line = ConsumerLine(kind=self.kind, name=str(path))
 
     @property
@@ -41,6 +43,21 @@ class EnvFile:
         """The file itself."""
         return (self._line,)
 
+    def deliver_at_once(
+        self,
+        credentials: Credentials,
+        difference: Difference,  # noqa: ARG002 - always written whole
+    ) -> bool | None:
+        """Replace a file in memory: to wake a thread for it would take far longer."""
+        if not self._is_in_memory:
+            return None
+        try:
+            self._write(render_env_file(credentials.env).encode(), is_first=False)
+        except DeliveryError:
+            return None
+        self._note(credentials)
+        return True
+
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - always written whole
         """Replace the file; raises `DeliveryError`, and the old file then stands.
 
@@ -50,17 +67,21 @@ class EnvFile:
         data = render_env_file(credentials.env).encode()
         is_first = self._line.generation is None
         is_news = await anyio.to_thread.run_sync(self._write, data, is_first)
+        self._note(credentials)
+        return is_news
+
+    def _note(self, credentials: Credentials) -> None:
         self._line = ConsumerLine(
             kind=self.kind, name=self.name, generation=credentials.generation
         )
         self.on_uptake()
-        return is_news
 
     def _write(self, data: bytes, is_first: bool) -> bool:
         is_news = not (is_first and self._is_known(data))
         try:
             if is_first:
                 remove_temporaries(self._path)
+                self._is_in_memory = is_tmpfs(self._path.parent)
             if is_news and self._hook_due is not None:
                 replace_file(self._hook_due, b"", mode=0o600)
             replace_file(self._path, data, mode=self._mode, gid=self._gid)

@@ -85,6 +85,9 @@ class Hook:
         """The hook itself."""
         return (self._line,)
 
+    def deliver_at_once(self, credentials: Credentials, difference: Difference) -> None:
+        """Do nothing: a program takes its time."""
+
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
         """Run the program to its end; raises `DeliveryError` when it fails or hangs."""
         async with self._room.slots:

@@ -56,7 +56,9 @@ class CredentialReader:
             connection.send(frames.hello(self.session_id))
         except PermissionError:
             connection.close()
-            raise not_permitted(self._path, key="[credentials].group") from None
+            raise not_permitted(
+                self._path, way_in="a group that may connect: [credentials].group"
+            ) from None
         except OSError as error:
             connection.close()
             why = error.strerror or error

@@ -115,8 +115,8 @@ def group_name(gid: int) -> str:
         return str(gid)
 
 
-def not_permitted(path: Path, *, key: str) -> NotPermittedError:
-    """Say which group lets a caller in, if one does; `key` is what sets it."""
+def not_permitted(path: Path, *, way_in: str) -> NotPermittedError:
+    """Say which group lets a caller in, if one does; `way_in` says where to name one."""
     try:
         found = path.stat()
     except OSError:
@@ -124,7 +124,7 @@ def not_permitted(path: Path, *, key: str) -> NotPermittedError:
     if not found.st_mode & stat.S_IWGRP:
         return NotPermittedError(
             f"{path} is there, but only root and the daemon's user may use it",
-            hint=f"use sudo, or name a group that may: {key}",
+            hint=f"use sudo, or name {way_in}",
         )
     group = group_name(found.st_gid)
     return NotPermittedError(

@@ -20,6 +20,8 @@ from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.bell import Bell
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+LOOK_SECONDS = 20.0
+"""How often lagging consumers are looked for; they are told of after 60."""
 
 Draw = Callable[[float, float], float]
 
@@ -59,9 +61,11 @@ class Outlets:
                 delivery.on_uptake = uptake.ring
                 lanes.start_soon(lane.keep, name=f"{delivery.kind} {delivery.name}")
             while True:
-                # A thousand uptakes at once are told once.
-                await uptake.heard()
-                on_uptake()
+                # A thousand uptakes at once are told once, and after the handing over.
+                if await uptake.heard(within=LOOK_SECONDS):
+                    on_uptake()
+                for lane in self._lanes.values():
+                    lane.tell(datetime.now(UTC))
 
     async def withdraw(self, kept: Collection[tuple[str, str]]) -> None:
         """Take back what was delivered, except by deliveries that somebody carries on."""
@@ -84,6 +88,10 @@ class _Lane:
         self._draw = draw
         self._offered = Bell()
         self._newest = self._delivered = Credentials()
+        self._behind_since: datetime | None = None
+        self._told_generation = 0
+        self._is_idle = False
+        """Whether nothing is under way, due, or waiting for another try."""
         self._failures = 0
         self._retry = RETRY
         self._log = structlog.get_logger().bind(
@@ -93,14 +101,33 @@ class _Lane:
     def offer(self, credentials: Credentials) -> None:
         """Have a generation delivered in place of whatever was to be."""
         self._newest = credentials
+        if self._is_idle:
+            change = difference(self._delivered, credentials)
+            is_news = self._delivery.deliver_at_once(credentials, change)
+            if is_news is not None:
+                self._note_taken(credentials, is_news)
+                return
+        self._is_idle = False
+        self._behind_since = self._behind_since or datetime.now(UTC)
         self._offered.ring()
-        if (Code.DELIVERY_FAILED, self._subject) not in self._board.alarms:
+
+    def tell(self, now: datetime) -> None:
+        """Log what has been delivered, and say on the board what lags behind."""
+        generation = self._delivered.generation
+        if generation != self._told_generation:
+            self._told_generation = generation
+            self._log.info("credentials.delivered", generation=generation)
+        since = self._behind_since
+        is_failed = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
+        if since is None or is_failed:  # a failure says more
+            self._board.clear(Code.CONSUMER_LAGGING, self._subject)
+        elif (now - since).total_seconds() >= 1:
             self._board.raise_alarm(
                 Code.CONSUMER_LAGGING,
                 f"session {self._session_id}: {self._delivery.kind} "
                 f"{self._delivery.name} does not have the newest credentials",
                 hint=f"see why: rensei-daemon logs --session {self._session_id}",
-                now=datetime.now(UTC),
+                now=since,
                 subject=self._subject,
             )
 
@@ -115,33 +142,30 @@ class _Lane:
         """Deliver what is offered, and try again what failed; never returns."""
         wait: float | None = None
         while True:
+            self._is_idle = not self._failures
             if await self._offered.heard(within=wait):
                 self._failures = 0
-            error = await self._deliver(self._newest)
-            if error is None:
-                self._failures, self._retry, wait = 0, RETRY, None
-            else:
+            self._is_idle = False
+            newest = self._newest
+            try:
+                change = difference(self._delivered, newest)
+                is_news = await self._delivery.deliver(newest, change)
+            except DeliveryError as error:
                 self._failures += 1
                 wait = self._next_wait()
                 self._note_failure(error, wait)
+            else:
+                self._failures, self._retry, wait = 0, RETRY, None
+                self._note_taken(newest, is_news)
 
-    async def _deliver(self, newest: Credentials) -> DeliveryError | None:
-        change = difference(self._delivered, newest)
-        try:
-            is_news = await self._delivery.deliver(newest, change)
-        except DeliveryError as error:
-            return error
-        self._board.clear(Code.DELIVERY_FAILED, self._subject)
-        if newest is self._newest:
-            self._board.clear(Code.CONSUMER_LAGGING, self._subject)
+    def _note_taken(self, newest: Credentials, is_news: bool) -> None:
         self._delivered = newest
-        self._log.info(
-            "credentials.delivered", generation=newest.generation, is_news=is_news
-        )
+        if newest is self._newest:
+            self._behind_since = None
+        self._board.clear(Code.DELIVERY_FAILED, self._subject)
         if is_news:
             for follower in self.followers:
                 follower.offer(newest)
-        return None
 
     def _next_wait(self) -> float | None:
         """Return the seconds until the next try; None when there is to be none."""
@@ -157,7 +181,6 @@ class _Lane:
         log("delivery.failed", error=str(error), hint=error.hint, retry_in_seconds=wait)
         if wait is not None and self._delivery.retries is not None:
             return  # a few more tries before anybody is told
-        self._board.clear(Code.CONSUMER_LAGGING, self._subject)
         self._board.raise_alarm(
             Code.DELIVERY_FAILED,
             f"session {self._session_id}: {error}",

@@ -279,9 +279,11 @@ class Rotation:
             refreshed_at=now,
             names=tuple(sorted(credentials.env)),
         )
-        self._post()
         if credentials is before:
+            self._post()
             return
+        self.outlets.offer(credentials)
+        self._post()
         changed = difference(before, credentials)
         self.changed_at.update(dict.fromkeys(changed.names, now))
         self._log.info(
@@ -290,7 +292,6 @@ class Rotation:
             names=changed.names,
             source=source,
         )
-        self.outlets.offer(credentials)
 
     def _post(self) -> None:
         self._line = replace(self._line, consumers=self.outlets.consumers)

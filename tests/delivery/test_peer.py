@@ -1,0 +1,88 @@
+"""Who may have which session's values, with processes of other users."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rensei_daemon.delivery.peer import Peer
+
+if TYPE_CHECKING:
+    from delivery.conftest import Lab, Reader
+
+DAEMON, NOBODY, TEAM, DOOR = 0, 65534, 54321, 54322
+HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
+INITIAL = {"type": "INITIAL", "env": {"A": "1"}}
+REFUSED = {"type": "BYE", "reason": "not permitted"}
+
+
+@pytest.mark.parametrize(
+    ("uid", "gids", "may"),
+    [
+        (0, {0}, True),
+        (1000, {5}, True),
+        (7, {7, 42}, True),
+        (7, {7, 41}, False),
+    ],
+)
+def test_members_root_and_the_daemons_user_may(uid: int, gids: set[int], may: bool) -> None:
+    """Of a session with group 42, asked of a daemon that runs as user 1000."""
+    peer = Peer(pid=1, uid=uid, gids=frozenset(gids))
+    assert peer.may_have(42, own_uid=1000) is may
+    assert peer.may_have(None, own_uid=1000)
+
+
+def _connect_as(lab: "Lab", uid: int, groups: list[int]) -> "Reader":
+    """Connect as another user: the kernel looks at who we are at that moment."""
+    before = os.getgroups()
+    os.setgroups(groups)
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        return lab.connect(HELLO)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+@pytest.mark.parametrize(
+    ("uid", "groups", "seen"),
+    [
+        (DAEMON, [], INITIAL),
+        (NOBODY, [DOOR, TEAM], INITIAL),
+        (NOBODY, [DOOR, *range(60000, 60300), TEAM], REFUSED),
+        (NOBODY, [DOOR], REFUSED),
+    ],
+)
+async def test_the_kernel_says_who_asks(
+    lab: "Lab", uid: int, groups: list[int], seen: object
+) -> None:
+    """Of those the file lets in, the session's members get its values.
+
+    Of more groups than the kernel can be asked for at once the user's own entry counts:
+    nobody gets in by having many.
+    """
+    async with lab.listening(gid=DOOR) as door:
+        await lab.publishing(door.audience("build", TEAM)).publish(A="1")
+        assert await _connect_as(lab, uid, groups).frame() == seen
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+async def test_a_session_without_a_group_is_for_whoever_may_connect(lab: "Lab") -> None:
+    """The file is the only gate then, and who is not in its group stays outside."""
+    async with lab.listening(gid=DOOR) as door:
+        await lab.publishing(door.audience("build", None)).publish(A="1")
+        assert await _connect_as(lab, NOBODY, [DOOR]).frame() == INITIAL
+        with pytest.raises(PermissionError):
+            _connect_as(lab, NOBODY, [TEAM])
+
+
+def test_a_reader_is_named_for_people() -> None:
+    """By its program and its pid."""
+    name = Path("/proc/self/comm").read_text().strip()
+    peer = Peer(pid=os.getpid(), uid=0, gids=frozenset())
+    assert peer.title == f"{name} (pid {os.getpid()})"
+    assert Peer(pid=2**22 + 1, uid=0, gids=frozenset()).title.startswith("process (pid ")
