@@ -248,7 +248,7 @@ def test_a_private_socket_names_the_ways_in(control_socket: Path) -> None:
         control_socket.chmod(0o600)
         with as_nobody(), pytest.raises(NotPermittedError) as caught:
             request(control_socket, "GET", "/v1/status")
-    assert caught.value.hint == ("use sudo, or name a group that may: [control].group")
+    assert caught.value.hint == ("use sudo, or name a group that may read: [control].group")
 
 
 @needs_root
