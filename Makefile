@@ -41,7 +41,7 @@ imports: .venv-dev/ready
 	.venv-dev/bin/lint-imports --no-cache
 
 unit: .venv-dev/ready
-	.venv-dev/bin/pytest
+	.venv-dev/bin/pytest -n 3 --dist loadfile # they wait more than they work
 
 # Every script stands alone; all of them run, also after one that failed.
 define run_each

@@ -85,13 +85,13 @@ def _allow(place: Path) -> None:
     _run("chattr", "-i", str(place / "config.toml"))
 
 
-FULL, READ_ONLY = "o space left on device", "ead-only file system"
+FULL, READ_ONLY = "space left on device", "only file system"
 FAULTS = (
     Fault("config on a full disk", "etc", FULL, _fill, _empty),
     Fault("state on a full disk", "state", "full", _fill, _empty),
     Fault("config mounted read-only", "etc", READ_ONLY, _freeze, _thaw),
     # The kernel lets no file system become read-only that holds an open journal.
-    Fault("config immutable", "", "ot permitted", _forbid, _allow),
+    Fault("config immutable", "", "permitted", _forbid, _allow),
 )
 
 
