@@ -162,15 +162,18 @@ def _connected_to_read(path: Path) -> sqlite3.Connection:
     # that file when it is root's turn to make one.
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == SCHEMA_VERSION:
-        return connection
-    connection.close()
-    raise StorageError(
-        f"{path}: written by another version of rensei-daemon (schema {version})",
-        hint="use the command of the version that runs here",
-    )
+    try:
+        connection.row_factory = sqlite3.Row
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise StorageError(
+                f"{path}: written by another version of rensei-daemon (schema {version})",
+                hint="use the command of the version that runs here",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
