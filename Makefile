@@ -1,5 +1,4 @@
 .DEFAULT_GOAL := help
-SHELL := /bin/bash
 PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 # The first Python that runs: a name on PATH may be a shim with nothing behind it.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \

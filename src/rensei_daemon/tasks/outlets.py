@@ -116,7 +116,7 @@ class _Lane:
         generation = self._delivered.generation
         if generation != self._told_generation:
             self._told_generation = generation
-            self._log.info("credentials.delivered", generation=generation)
+            self._log.debug("credentials.delivered", generation=generation)
         since = self._behind_since
         is_failed = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
         if since is None or is_failed:  # a failure says more
