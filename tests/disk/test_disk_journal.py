@@ -17,6 +17,7 @@ from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.journal import CorruptJournalError, Counts, Planned
 from rensei_daemon.core.mutation import Op, PendingMutation
+from rensei_daemon.disk import schema
 from rensei_daemon.disk.journal import Journal, open_journal
 from rensei_daemon.errors import StorageError
 
@@ -328,3 +329,32 @@ def test_a_read_only_directory_is_said(path: Path) -> None:
     message, hint = json.loads(said.stdout)
     assert message == f"{path}: unable to open database file"
     assert hint == f"see the disk: df -h {path.parent}; ls -ld {path.parent} {path}"
+
+
+def test_an_older_journal_takes_the_steps_it_lacks(path: Path) -> None:
+    """What the first version recorded is there, and nothing is set aside."""
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{schema.STEPS[0]} PRAGMA user_version = 1;")
+    connection.execute(
+        "INSERT INTO mutations (id, op, params, digest, requested_by, requested_at,"
+        " received_at, state) VALUES ('m1', 'project.add', '{}', 'd', 'ada', '', '',"
+        " 'applied')"
+    )
+    connection.commit()
+    connection.close()
+    with open_journal(path, now=NOW) as (journal, set_aside):
+        assert set_aside is None
+        assert journal.owed().applied == ("m1",)
+    assert _cell(path, "PRAGMA user_version") == schema.VERSION
+    assert _cell(path, "SELECT intended_at FROM mutations") == ""
+
+
+def test_a_database_of_another_program_is_set_aside(path: Path) -> None:
+    """It is kept whole under another name, and nothing of ours is written into it."""
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE theirs (x); PRAGMA user_version = 1;")
+    connection.close()
+    with open_journal(path, now=NOW) as (journal, set_aside):
+        assert set_aside is not None
+        assert journal.owed().ids == ()
+    assert _cell(set_aside, "SELECT group_concat(name) FROM sqlite_master") == "theirs"

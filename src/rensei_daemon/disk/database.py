@@ -1,4 +1,4 @@
-"""The journal's database: its schema, how it is opened, and what a transaction is.
+"""The journal's database: how it is opened, and what a transaction is.
 
 SQLite in the state directory. A transaction is durable when it returns (WAL, FULL).
 """
@@ -10,50 +10,9 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rensei_daemon.disk import schema
 from rensei_daemon.disk.atomic import storage_errors
 from rensei_daemon.errors import NotPermittedError, StorageError
-
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE mutations (
-    position     INTEGER PRIMARY KEY AUTOINCREMENT, -- the platform's order of delivery
-    id           TEXT NOT NULL UNIQUE,
-    op           TEXT NOT NULL,
-    params       TEXT,                      -- JSON; dropped after a while
-    digest       TEXT NOT NULL,             -- of op and params
-    requested_by TEXT NOT NULL,
-    requested_at TEXT NOT NULL,
-    received_at  TEXT NOT NULL,
-    state        TEXT NOT NULL,
-    error        TEXT NOT NULL DEFAULT '',
-    intended_at  TEXT NOT NULL DEFAULT '',
-    decided_at   TEXT NOT NULL DEFAULT '',
-    acked_at     TEXT NOT NULL DEFAULT '',
-    is_suspect   INTEGER NOT NULL DEFAULT 0, -- was in flight when the daemon died
-    flight       INTEGER NOT NULL DEFAULT 0, -- how many are in flight with it
-    deaths       INTEGER NOT NULL DEFAULT 0,
-    boot_id      TEXT NOT NULL DEFAULT '',
-    is_conflict  INTEGER NOT NULL DEFAULT 0  -- came again with other content
-) STRICT;
-CREATE INDEX mutations_by_state ON mutations (state, position);
-CREATE TABLE changes (
-    number        INTEGER PRIMARY KEY AUTOINCREMENT,
-    mutation_id   TEXT,                     -- null: ours
-    cause         TEXT NOT NULL,
-    requested_by  TEXT NOT NULL,
-    at            TEXT NOT NULL,
-    edits         TEXT NOT NULL,            -- JSON: [[path, before, after], ...]
-    entries       TEXT NOT NULL,            -- likewise: what it wrote, entry by entry
-    digest_before TEXT NOT NULL,
-    digest_after  TEXT NOT NULL,
-    is_made       INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX changes_by_mutation ON changes (mutation_id);
-CREATE TABLE texts (digest TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-"""
-
 
 Run = Callable[..., sqlite3.Cursor]
 """Executes one statement of a transaction."""
@@ -118,24 +77,33 @@ def _connected(path: Path) -> sqlite3.Connection:
     try:
         path.chmod(0o600)
         connection.row_factory = sqlite3.Row
+        version = _version(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StorageError(
-                f"{path}: written by a newer rensei-daemon (schema {version})",
-                hint="install that version again, or move the file away",
-            )
-        if version == 0:
-            connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
+        for number in range(version, schema.VERSION):
+            step = f"{schema.STEPS[number]} PRAGMA user_version = {number + 1};"
+            connection.executescript(f"BEGIN; {step} COMMIT;")
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("quick_check failed")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the journal's version, 0 for a new file; raise for what is no journal."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    if mark != schema.APPLICATION_ID and (version or tables):
+        raise sqlite3.DatabaseError("a database of another program")
+    if version > schema.VERSION:
+        raise StorageError(
+            f"{path}: written by a newer rensei-daemon (schema {version})",
+            hint="install that version again, or move the file away",
+        )
+    return version
 
 
 @contextmanager
@@ -165,7 +133,7 @@ def _connected_to_read(path: Path) -> sqlite3.Connection:
     try:
         connection.row_factory = sqlite3.Row
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
+        if version != schema.VERSION:
             raise StorageError(
                 f"{path}: written by another version of rensei-daemon (schema {version})",
                 hint="use the command of the version that runs here",

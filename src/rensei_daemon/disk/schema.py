@@ -1,0 +1,55 @@
+"""The journal's schema, as the steps that led to it.
+
+Step N takes a journal from version N to N + 1; a new one takes them all. A step that has
+been released is never changed: journals out there have taken it.
+"""
+
+APPLICATION_ID = 0x52454E53
+"""`RENS`, in the header of every journal: what lacks it is a database of somebody else."""
+
+STEPS = (
+    f"""
+PRAGMA application_id = {APPLICATION_ID};
+CREATE TABLE mutations (
+    position     INTEGER PRIMARY KEY AUTOINCREMENT, -- the platform's order of delivery
+    id           TEXT NOT NULL UNIQUE,
+    op           TEXT NOT NULL,
+    params       TEXT,                      -- JSON; dropped after a while
+    digest       TEXT NOT NULL,             -- of op and params
+    requested_by TEXT NOT NULL,
+    requested_at TEXT NOT NULL,
+    received_at  TEXT NOT NULL,
+    state        TEXT NOT NULL,
+    error        TEXT NOT NULL DEFAULT '',
+    decided_at   TEXT NOT NULL DEFAULT '',
+    acked_at     TEXT NOT NULL DEFAULT '',
+    is_suspect   INTEGER NOT NULL DEFAULT 0, -- was in flight when the daemon died
+    flight       INTEGER NOT NULL DEFAULT 0, -- how many are in flight with it
+    deaths       INTEGER NOT NULL DEFAULT 0,
+    boot_id      TEXT NOT NULL DEFAULT '',
+    is_conflict  INTEGER NOT NULL DEFAULT 0  -- came again with other content
+) STRICT;
+CREATE INDEX mutations_by_state ON mutations (state, position);
+CREATE TABLE changes (
+    number        INTEGER PRIMARY KEY AUTOINCREMENT,
+    mutation_id   TEXT,                     -- null: ours
+    cause         TEXT NOT NULL,
+    requested_by  TEXT NOT NULL,
+    at            TEXT NOT NULL,
+    edits         TEXT NOT NULL,            -- JSON: [[path, before, after], ...]
+    digest_before TEXT NOT NULL,
+    digest_after  TEXT NOT NULL,
+    is_made       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE texts (digest TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+""",
+    """
+-- What a change wrote, entry by entry: JSON like `edits`.
+ALTER TABLE changes ADD COLUMN entries TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE mutations ADD COLUMN intended_at TEXT NOT NULL DEFAULT '';
+CREATE INDEX changes_by_mutation ON changes (mutation_id);
+""",
+)
+
+VERSION = len(STEPS)
