@@ -170,7 +170,7 @@ def test_the_policys_own_order_comes_before_the_ladder() -> None:
     )
     assert decision.auth_mode == "local"
     assert decision.scope == "machine"
-    assert decision.decided_by is None
+    assert decision.deciding == ()
 
 
 def test_the_cell_that_pins_is_named() -> None:
@@ -185,7 +185,7 @@ def test_the_cell_that_pins_is_named() -> None:
             platform_allowed=("byok",),
         ),
     )
-    assert decision.decided_by == ("anthropic", "byok")
+    assert decision.deciding == (("anthropic", "byok"),)
     assert decision.scope == "machine-workload"
 
 

@@ -11,7 +11,7 @@ from rensei_daemon.errors import UsageError
 
 COMMANDS = (
     "run", "status", "logs", "reload", "sync", "exec", "config", "mutations", "credentials",
-    "platform", "demo", "install", "uninstall",
+    "access", "platform", "demo", "install", "uninstall",
 )  # fmt: skip
 """Every command, in the order `--help` shows them; each is `command` in its module."""
 

@@ -58,8 +58,9 @@ class AccessDecision:
     """`row.mode` of each cell that grants a mode outside the ceiling, and was ignored."""
     scope: str
     """`machine` or `machine-workload`: whose policy decided."""
-    decided_by: tuple[str, str] | None
-    """(row, mode) of the cell that pinned the chosen mode, if a cell did."""
+    deciding: tuple[tuple[str, str], ...]
+    """(row, mode) of the cell that let the chosen mode through; of a denial, of each
+    cell that took a mode away. Empty where no cell speaks."""
 
     @property
     def is_allowed(self) -> bool:
@@ -100,7 +101,11 @@ def decide(block: Mapping[str, Any], request: AccessRequest) -> AccessDecision:
             if cell.get("allowed") and mode not in request.platform_allowed
         ),
         scope="machine-workload" if is_override else "machine",
-        decided_by=(pin[0], chosen) if pin and chosen is not None else None,
+        deciding=tuple(
+            (found[0], mode)
+            for mode, found in cells.items()
+            if found and chosen in (mode, None)
+        ),
     )
 
 
