@@ -147,6 +147,9 @@ lines = st.sampled_from([
     "repositories = [ # one\n  'x', # two\n  ]", "projects.a.enabled = true", "[pool]",
     "id = 'p'", "status = 'deleted'", "[model_access.default]", "auth_order = []",
     "[model_access.default.matrix.a]", "byok = { allowed = true }", "[[other]]", "x = 1",
+    "host-session = { allowed = true, enforce = nan }", "enforce = 1979-05-27",
+    "b = { repositories = [ # none yet\n  # add here\n] }",
+    "repositories = ['x', 'y' # z\n]",
     "[model_access.workloads.qa.matrix.'*']", "local.allowed = false", "[machine]",
     's = """\n[projects]\n# no"""', "projects = { a = { repositories = ['y'] } }",
 ])  # fmt: skip

@@ -8,7 +8,7 @@ checked, told to a person, and reversed.
 import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from enum import Enum
 from typing import Any, Final
 
@@ -87,7 +87,9 @@ def same(left: Any, right: Any) -> bool:
         return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
-    return type(left) is type(right) and bool(left == right)
+    if type(left) is not type(right):
+        return False
+    return bool(left == right) or (left != left and right != right)  # NaN is not itself
 
 
 def apply_edits(tree: MutableMapping[str, Any], edits: Sequence[Edit]) -> None:
@@ -111,20 +113,28 @@ def thawed(value: Any) -> Any:
 
 
 def dump_edits(edits: Sequence[Edit]) -> str:
-    """Spell edits as JSON; a time and an absence are one-key objects."""
+    """Spell edits as JSON; what JSON has no word for is an object with one `$` key."""
     return json.dumps([[list(e.path), _plain(e.before), _plain(e.after)] for e in edits])
 
 
 def _plain(value: Any) -> Any:
-    if value is ABSENT:
-        return {"$absent": True}
-    if isinstance(value, datetime):
-        return {"$time": value.isoformat()}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
+    match value:
+        case _Absent():
+            return {"$absent": True}
+        case datetime():  # before date, which it is too
+            return {"$time": value.isoformat()}
+        case date():
+            return {"$date": value.isoformat()}
+        case time():
+            return {"$clock": value.isoformat()}
+        case dict():
+            plain = {key: _plain(item) for key, item in value.items()}
+            # A table of somebody's that looks like one of ours must not be taken for it.
+            return {"$table": plain} if any(key[:1] == "$" for key in value) else plain
+        case list():
+            return [_plain(item) for item in value]
+        case _:
+            return value
 
 
 def load_edits(text: str) -> list[Edit]:
@@ -137,10 +147,16 @@ def load_edits(text: str) -> list[Edit]:
 
 def _unplain(value: Any) -> Any:
     match value:
-        case {"$absent": True}:
+        case {"$absent": True, **rest} if not rest:
             return ABSENT
-        case {"$time": str(moment)}:
+        case {"$time": str(moment), **rest} if not rest:
             return datetime.fromisoformat(moment)
+        case {"$date": str(day), **rest} if not rest:
+            return date.fromisoformat(day)
+        case {"$clock": str(clock), **rest} if not rest:
+            return time.fromisoformat(clock)
+        case {"$table": dict(table), **rest} if not rest:
+            return {key: _unplain(item) for key, item in table.items()}
         case dict():
             return {key: _unplain(item) for key, item in value.items()}
         case list():

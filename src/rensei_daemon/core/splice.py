@@ -84,13 +84,27 @@ class Draft:
 
     def _remove(self, node: Node) -> None:
         for index in node.under:
+            is_key = self._items[index].kind is Kind.KEY
             first = self._layout.first_owned(index)
-            last = index
-            if self._items[index].kind is not Kind.KEY:
-                last = self._layout.last_key(index)
-                if self._stands_apart(first, last):
-                    self._removed.add(first - 1)
-            self._removed.update(range(first, last + 1))
+            last = index if is_key else self._layout.last_key(index)
+            loose = self._loose(index + 1, last)
+            if not is_key and not loose and self._stands_apart(first, last):
+                self._removed.add(first - 1)
+            self._removed.update(set(range(first, last + 1)) - loose)
+
+    def _loose(self, first: int, last: int) -> set[int]:
+        """Return the comments in between that are followed by a blank, and that blank."""
+        loose: set[int] = set()
+        run: set[int] = set()
+        for index in range(first, last + 1):
+            kind = self._items[index].kind
+            if kind is Kind.COMMENT:
+                run.add(index)
+                continue
+            if kind is Kind.BLANK and run:
+                loose |= run | {index}
+            run = set()
+        return loose
 
     def _stands_apart(self, first: int, last: int) -> bool:
         """Whether taking these items out leaves two blanks, of which one is to go too."""
