@@ -119,7 +119,7 @@ def _limit(query: Mapping[str, str]) -> int:
 def _number(value: Any) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = 0
     if not 0 < number < 1 << 62:
         raise UsageError(f"{value!r} is not a positive number")

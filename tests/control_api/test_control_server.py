@@ -45,10 +45,20 @@ async def _unreachable(request: Request) -> Any:
     raise TransientError("platform gone")
 
 
+async def _mistake(request: Request) -> Any:
+    return {}[request.peer.pid]
+
+
+async def _half_a_character(request: Request) -> Any:
+    return {"id": "\ud800"}
+
+
 DEFAULTS = Limits()
 ROUTES: Routes = {
     ("GET", "/v1/status"): Route(_status),
     ("GET", "/v1/mutations/{id}"): Route(_echo),
+    ("GET", "/v1/mistake"): Route(_mistake),
+    ("GET", "/v1/half"): Route(_half_a_character),
     ("POST", "/v1/echo"): Route(_echo),
     ("POST", "/v1/refuse"): Route(_refuse),
     ("POST", "/v1/sync"): Route(_unreachable, writes=True),
@@ -148,6 +158,16 @@ async def test_a_path_parameter_and_a_body_reach_the_handler(control_socket: Pat
         (GET_STATUS.replace(b"status", b"nothing"), 404, "there is no /v1/nothing"),
         (post("/v1/status", b""), 405, "/v1/status does not take POST"),
         (post("/v1/refuse", b""), 422, "no such op"),
+        (
+            GET_STATUS.replace(b"/v1/status", b"//["),
+            400,
+            "the request asks for no path",
+        ),
+        (
+            GET_STATUS.replace(b"/v1/status", b"/v1/mistake"),
+            500,
+            "the daemon could not answer this: a mistake of ours",
+        ),
         (post("/v1/sync", b""), 504, "platform gone"),
         (
             GET_STATUS[:-2] + b"X: " + b"x" * 17_000 + b"\r\n\r\n",
@@ -166,6 +186,13 @@ async def test_a_bad_request_gets_a_reason(
         still = await talk(control_socket, GET_STATUS)
     assert (answered, body["error"]) == (status, error)
     assert still[0] == 200
+
+
+async def test_half_a_character_can_be_told(control_socket: Path) -> None:
+    """What a platform sent and UTF-8 cannot hold is shown as a question mark."""
+    async with serving(control_socket):
+        told = await talk(control_socket, GET_STATUS.replace(b"status", b"half"))
+    assert told == (200, {"id": "?"})
 
 
 async def test_a_method_not_taken_names_those_that_are(control_socket: Path) -> None:

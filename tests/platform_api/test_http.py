@@ -101,6 +101,30 @@ async def test_a_redirect_is_not_followed(server: "FaultServer", http: Http) -> 
     assert [request.path for request in server.received] == ["/api"]
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["mailto:a@b", "http:x", "data:,x", "http://xn--/", "http://[", "//", "?#"],
+)
+async def test_where_a_redirect_leads_is_not_even_looked_at(
+    server: "FaultServer", http: Http, location: str
+) -> None:
+    """Nonsense there is the same refusal; no other error comes of it."""
+    server.plan("/api", server.say(302, location=location))
+    with pytest.raises(UnauthorizedError):
+        await http.call("POST", "/api", bearer=KEY, body={})
+
+
+async def test_what_the_parser_choked_on_is_not_quoted(
+    server: "FaultServer", http: Http
+) -> None:
+    """An answer in broken chunks may be full of secrets; its error has none of it."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server.plan("/", head + b'{"env": {"TOKEN": "ghp_canary"}}\r\n')
+    with pytest.raises(TransientError, match="it broke off, or speaks no HTTP") as caught:
+        await http.call("GET", "/")
+    assert "canary" not in str(caught.value)
+
+
 async def test_cookies_do_not_stick(server: "FaultServer", http: Http) -> None:
     """A cookie that an answer sets is not sent back."""
     server.plan("/", server.say(200, {}, set_cookie="portal=1; Path=/"))

@@ -190,6 +190,8 @@ HOUR = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
         ),
         ({"workerId": "a\nb", "heartbeatInterval": -1}, ("", "", None, None)),
         ({"heartbeatInterval": float("inf"), "expiresAt": "soon"}, ("", "", None, None)),
+        ({"heartbeatInterval": 10**350}, ("", "", None, None)),
+        ({"heartbeatIntervalSeconds": 10**350}, ("", "", None, None)),
         (
             {"heartbeatInterval": True, "expiresAt": "2026-09-01T01:00:00"},
             ("", "", HOUR, None),

@@ -92,14 +92,27 @@ async def _attend(
         try:
             slots.acquire_nowait()
         except anyio.WouldBlock:
-            await _send(stream, _BUSY, limits)
+            await _send(stream, encode(_BUSY), limits)
             return
         try:
-            answer = await _converse(stream, routes, limits)
-            if answer is not None:
-                await _send(stream, answer, limits)
+            raw = await _reply(stream, routes, limits)
+            if raw is not None:
+                await _send(stream, raw, limits)
         finally:
             slots.release()
+
+
+async def _reply(stream: SocketStream, routes: Routes, limits: Limits) -> bytes | None:
+    """Return what to send, if there is anybody to send it to.
+
+    Whatever goes wrong here, ours or the client's mistake, is this client's trouble.
+    """
+    try:
+        answer = await _converse(stream, routes, limits)
+        return None if answer is None else encode(answer)
+    except Exception:
+        log.exception("control.failed")
+        return encode(_MISTAKE)
 
 
 _BUSY = refuse(
@@ -114,17 +127,22 @@ _READ_ONLY = refuse(
     "only root and the daemon's user may change anything",
     hint="run it with sudo",
 )
+_MISTAKE = refuse(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the daemon could not answer this: a mistake of ours",
+    hint="please report it, with: rensei-daemon logs -n 50",
+)
 _GARBAGE = refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 _HEADERS = refuse(_TOO_LARGE, "the headers are too large")
 _BODY = refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
 
 
-async def _send(stream: SocketStream, answer: Answer, limits: Limits) -> None:
+async def _send(stream: SocketStream, raw: bytes, limits: Limits) -> None:
     # A client that leaves, or does not read, loses its answer; that is all.
     with anyio.move_on_after(limits.seconds):
         try:
-            await stream.send(encode(answer))
+            await stream.send(raw)
         except anyio.BrokenResourceError:
             return
 

@@ -112,7 +112,10 @@ def find_route(
 
     A route spelt out wins over one with parameters.
     """
-    url = urlsplit(target)
+    try:
+        url = urlsplit(target)
+    except ValueError:
+        return refuse(HTTPStatus.BAD_REQUEST, "the request asks for no path")
     segments = [unquote(segment) for segment in url.path.split("/")]
     matches = {
         (known, path): parameters
@@ -152,7 +155,8 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
 
 def encode(answer: Answer) -> bytes:
     """Spell an answer as the last one on its connection."""
-    body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+    body = text.encode(errors="replace")  # a platform may have sent half a character
     head = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
         "Content-Type: application/json",

@@ -52,7 +52,8 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
 
 
 def _quoted(error: Exception, secrets: tuple[str, ...]) -> str:
-    return scrub(str(error), secrets)[:MAX_QUOTED]
+    # Up to the colon are the library's own words; behind it, the bytes it choked on.
+    return scrub(str(error).partition(":")[0], secrets)[:MAX_QUOTED]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

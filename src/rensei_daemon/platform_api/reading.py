@@ -1,6 +1,7 @@
 """How foreign JSON is read: liberally, and without an error that quotes it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,10 +28,15 @@ class Fields:
         return found if isinstance(found, str) else ""
 
     def number(self, key: str) -> float | None:
-        """Return a number; a boolean is none."""
+        """Return a finite number; a boolean is none."""
         found = self.raw.get(key)
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        return found if is_number else None
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return None
+        try:
+            number = float(found)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
 
     def items(self, key: str) -> list[Any]:
         """Return a list, of anything; empty when there is none."""

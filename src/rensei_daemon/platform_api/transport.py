@@ -115,5 +115,14 @@ def client(
         headers={"User-Agent": user_agent},
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
+        event_hooks={"response": [_forget_where]},
         trust_env=False,  # or a .netrc would add credentials of its own
     )
+
+
+async def _forget_where(response: httpx.Response) -> None:
+    """Drop where a redirect leads: httpx looks at it also when it may not follow.
+
+    It does so with no care for what stands there, and a platform may send anything.
+    """
+    response.headers.pop("location", None)

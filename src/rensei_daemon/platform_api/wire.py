@@ -114,7 +114,7 @@ def grant(body: object) -> Grant:
         worker_id=worker_id if is_id(worker_id) else "",
         token=token if re.fullmatch(r"[\x21-\x7e]+", token) else "",
         expires_at=expires or moment(found.text("expiresAt")),
-        heartbeat_seconds=seconds if seconds and 0 < seconds < math.inf else None,
+        heartbeat_seconds=seconds if seconds and seconds > 0 else None,
     )
 
 
