@@ -57,14 +57,16 @@ async def run(
         anyio.open_signal_receiver(*_SIGNALS) as signals,
         ExitStack() as stack,
     ):
-        prepare_directory(locations.state, mode=STATE_MODE)
-        prepare_directory(locations.runtime, mode=RUNTIME_MODE)
-        stack.enter_context(state_lock(locations.lock))
         configuration, trouble = open_configuration(
             ConfigFile(locations.config),
             last_good=locations.last_good,
             load=partial(load, path=locations.config, environ=environ, overrides=overrides),
         )
+        prepare_directory(locations.state, mode=STATE_MODE)
+        prepare_directory(locations.runtime, mode=RUNTIME_MODE)
+        stack.enter_context(state_lock(locations.lock))
+        if trouble is None:
+            configuration.keep(configuration.document)
         handing_out = HandingOut.prepare(locations.runtime, environ)
         log = configuration.settings.log
         outputs = choose_outputs(

@@ -82,6 +82,10 @@ class Host:
                 yield Command(process)
             finally:
                 if process.returncode is None:
+                    process.terminate()  # it takes its own child along
+                    with anyio.move_on_after(5, shield=True):
+                        await process.wait()
+                if process.returncode is None:
                     process.kill()
 
     async def run(

@@ -46,7 +46,7 @@ async def _unreachable(request: Request) -> Any:
 
 
 async def _mistake(request: Request) -> Any:
-    return {}[request.peer.pid]
+    return [][request.peer.pid]
 
 
 async def _half_a_character(request: Request) -> Any:

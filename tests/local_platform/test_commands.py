@@ -184,9 +184,12 @@ async def test_json_for_programs(run: Run) -> None:
 
 
 async def test_a_refusal_is_one_line(run: Run) -> None:
-    """What the platform refuses is said, and the exit code is the platform's: 69."""
-    answer = await run("host", "add", "--org", "nobody", "h1")
-    assert answer == (69, "", "rensei-daemon: Org nobody not found\n")
+    """What the platform refuses is said, with a way to see what there is: exit code 1."""
+    code, out, err = await run("host", "add", "--org", "nobody", "h1")
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "rensei-daemon: Org nobody not found\n  see what there is: curl http://127.0.0.1:"
+    )
 
 
 def test_no_platform_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,6 +176,8 @@ class Home:
             last_good=self.state / "config.last-good.toml",
             load=partial(load, path=self.config, environ={}),
         )
+        if trouble is None:
+            configuration.keep(configuration.document)
         journal_file = self.state / "journal.db"
         with open_journal(journal_file, now=datetime.now(UTC)) as (journal, set_aside):
             board = open_board(configuration, journal, self.runtime, trouble, set_aside)

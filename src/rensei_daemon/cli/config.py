@@ -56,11 +56,12 @@ def check_command(context: click.Context, config: Path | None, file: Path | None
     Example: rensei-daemon config check new.toml
     """
     from rensei_daemon.settings.advice import advise
-    from rensei_daemon.settings.loading import load
+    from rensei_daemon.settings.loading import load, refuse_blank
 
     path = Path("<stdin>") if file == Path("-") else _located(file or config).config
     text = _text(sys.stdin.buffer.read() if file == Path("-") else _read(path), path)
     try:
+        refuse_blank(text, path=path)
         settings = load(text, path=path, environ=os.environ)
     except SettingsError as error:
         # Bare lines, so that an editor can jump to file:line:column.

@@ -2,11 +2,13 @@
 
 import difflib
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import click
 
@@ -53,6 +55,7 @@ CHANGES: list[tuple[str, dict[str, object], str]] = [
         {"workload": "knitting", "policy": {}},
         "nonsense: it must fail, and say why",
     ),
+    ("modelAccess.clear", {"workload": "kg-extraction"}, "its own policy goes again"),
     (
         "pool.deleted",
         {"poolId": "pool_a", "candidatePoolIds": ["pool_b"], "reason": "moved to eu-west"},
@@ -68,6 +71,8 @@ def command(keep: bool) -> None:
 
     Example: rensei-daemon demo --keep
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # through every `finally`: nothing stays behind
     terminal = measure(sys.stdout, os.environ)
     started = time.monotonic()
     say = _Narrator(terminal)
@@ -92,6 +97,10 @@ def command(keep: bool) -> None:
                 _stay(lab, say)
     seconds = time.monotonic() - started
     say.step(f"Both stopped and every temporary file removed, {seconds:.1f} s in all")
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 class _Narrator:

@@ -146,6 +146,20 @@ def _temporary_folder() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix="rensei-demo-", dir=memory if is_usable else None)
 
 
+def _is_up(lab: Lab) -> bool:
+    return bool(lab.status()["state"] != "starting")
+
+
+@contextmanager
+def _telling(output: Path) -> Iterator[None]:
+    """Add to an error what the process last said."""
+    try:
+        yield
+    except TransientError as error:
+        error.hint = output.read_text(errors="replace")[-500:].strip()
+        raise
+
+
 def _furnish(url: str) -> bool:
     try:
         ask(url, "orgs", {"name": "Demo", "id": ORG})
@@ -159,6 +173,12 @@ def _furnish(url: str) -> bool:
     }
     ask(url, "credentials", value)
     return True
+
+
+def _environment() -> dict[str, str]:
+    """Return the caller's environment without what speaks to a daemon of the host's own."""
+    own = ("RENSEI_", "DONMAI_", "CREDENTIALS_DIRECTORY")
+    return {key: value for key, value in os.environ.items() if not key.startswith(own)}
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -177,7 +197,12 @@ def _process(folder: Path, name: str, arguments: list[str]) -> Iterator[None]:
     command = [sys.executable, "-m", "rensei_daemon", *arguments]
     with (folder / f"{name}.out").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command,
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     try:
         yield
@@ -221,7 +246,7 @@ class Worker:
 def open_worker(lab: Lab) -> Iterator[Worker]:
     """Start the worker on the daemon's credential socket."""
     environment = {
-        **os.environ,
+        **_environment(),
         "RENSEI_CREDENTIAL_SOCKET": str(lab.folder / "run" / "credentials.sock"),
         "RENSEI_CREDENTIAL_SESSION_ID": SESSION,
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from rensei_daemon.errors import RefusedError, TransientError, UsageError
+from rensei_daemon.errors import RenseiError, TransientError, UsageError
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -34,7 +34,7 @@ def named_value(text: str) -> tuple[str, str]:
 def ask(url: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
     """POST `body` to /lab/`what` of the platform at `url`, and return its answer.
 
-    Raises TransientError when none answers there, and RefusedError when it refuses.
+    Raises TransientError when none answers there, and RenseiError when it refuses.
     """
     try:
         with httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
@@ -52,5 +52,7 @@ def ask(url: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
         raise TransientError(f"what answers at {url} is not a local platform")
     if response.is_error:
         detail = str(answer.get("error", "no reason given"))
-        raise RefusedError(detail, status=response.status_code, detail=detail)
+        raise RenseiError(
+            detail, hint=f"see what there is: curl {url.rstrip('/')}/lab/state"
+        )
     return answer

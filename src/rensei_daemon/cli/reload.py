@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.verbs import RELOAD, Reloaded
 
@@ -13,7 +14,8 @@ TIMEOUT_SECONDS = 15.0
 
 @click.command("reload")
 @config_option
-def command(config: Path | None) -> None:
+@json_option
+def command(config: Path | None, as_json: bool) -> None:
     """Have the daemon read its configuration again now.
 
     A file it cannot use changes nothing, and says where it is wrong: exit code 78.
@@ -21,7 +23,10 @@ def command(config: Path | None) -> None:
     Example: rensei-daemon reload
     """
     answer = order(find(config), RELOAD, timeout_seconds=TIMEOUT_SECONDS)
-    click.echo(describe(answer), nl=False)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(describe(answer), nl=False)
 
 
 def describe(answer: Reloaded) -> str:

@@ -9,6 +9,7 @@ from rensei_daemon.cli.operator import Asker, asker
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.worker import claims
+from rensei_daemon.disk.identity import IdentityFile
 from rensei_daemon.errors import UsageError
 
 
@@ -37,11 +38,9 @@ def _org_of(asking: Asker) -> str:
     """Return the organisation of the file, else the one the runtime token speaks for."""
     if asking.settings.platform.org_id:
         return asking.settings.platform.org_id
-    try:
-        token = asking.locations.token.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        token = ""
-    org = claims(token).get("org")
+    locations = asking.locations
+    worker = IdentityFile(locations.identity, locations.token).read()
+    org = claims(worker.token).get("org") if worker else None
     if not isinstance(org, str) or not org:
         raise UsageError(
             "which organisation? Neither the file nor a runtime token here says",

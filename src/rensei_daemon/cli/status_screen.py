@@ -121,9 +121,11 @@ def _heartbeat(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
 def _mutations(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
     if not line:
         return
-    waiting = line["unacknowledged"]
-    reported = f"{waiting} not yet acknowledged" if waiting else "all acknowledged"
+    owed, waiting = line["unacknowledged"], line.get("waiting", 0)
+    reported = f"{owed} not yet acknowledged" if owed else "all acknowledged"
     yield f"{line['applied']} applied, {line['failed']} failed, {reported}"
+    if waiting:
+        yield f"{waiting} waiting: see below why"
     if last := line["last"]:
         what = f"{clean(last['op'])} {clean(last['id'])} {clean(last['outcome'])}"
         why = f": {clean(last['message'])}" if last.get("message") else ""

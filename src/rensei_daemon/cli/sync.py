@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.verbs import SYNC, Synced, SyncedSession
 
@@ -13,7 +14,8 @@ TIMEOUT_SECONDS = 60.0
 
 @click.command("sync")
 @config_option
-def command(config: Path | None) -> int:
+@json_option
+def command(config: Path | None, as_json: bool) -> int:
     """Send a heartbeat and fetch new credentials now, and say how that went.
 
     Exit code 1 when any of it failed.
@@ -21,7 +23,10 @@ def command(config: Path | None) -> int:
     Example: rensei-daemon sync
     """
     answer = order(find(config), SYNC, timeout_seconds=TIMEOUT_SECONDS)
-    click.echo(describe(answer), nl=False)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(describe(answer), nl=False)
     return 0 if succeeded(answer) else 1
 
 

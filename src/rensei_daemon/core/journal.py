@@ -146,3 +146,5 @@ class Counts:
     applied: int = 0
     failed: int = 0
     unacknowledged: int = 0
+    waiting: int = 0
+    """Delivered, and without an outcome."""

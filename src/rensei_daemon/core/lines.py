@@ -75,6 +75,8 @@ class MutationsLine:
     failed: int = 0
     unacknowledged: int = 0
     """Outcomes the platform has not confirmed yet."""
+    waiting: int = 0
+    """Delivered, and without an outcome: the file or the disk does not allow one."""
     last: LastMutation | None = None
 
 

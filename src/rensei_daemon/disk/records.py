@@ -20,7 +20,7 @@ from rensei_daemon.core.history import (
     MutationRecord,
     edit_records,
 )
-from rensei_daemon.core.journal import Counts, State
+from rensei_daemon.core.journal import UNDECIDED, Counts, State
 from rensei_daemon.disk.database import Database, read_database
 
 _PAGE = 500
@@ -56,6 +56,7 @@ class Records:
             applied=applied + by_state.get(State.APPLIED_ACKED, 0),
             failed=rejected + by_state.get(State.REJECTED_ACKED, 0),
             unacknowledged=applied + rejected,
+            waiting=sum(by_state.get(state, 0) for state in UNDECIDED),
         )
 
     def latest(self) -> Mapping[str, str] | None:

@@ -124,10 +124,10 @@ def choose_outputs(
         outputs.append(Journal(journal, stderr))
     else:
         outputs.append(Stream(stderr, render_json))
-    if file is not None:
-        outputs.append(JsonFile(RotatingFile(file)))
-    elif not _is_terminal(stdout) and not leads_to_journal(stdout, environ):
-        outputs.append(JsonFile(RotatingFile(default_file)))
+    files = [file] if file is not None else []
+    if not _is_terminal(stdout) and not leads_to_journal(stdout, environ):
+        files.append(default_file)
+    outputs += [JsonFile(RotatingFile(path)) for path in dict.fromkeys(files)]
     return outputs
 
 

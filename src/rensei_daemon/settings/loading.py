@@ -77,6 +77,16 @@ def is_blank(text: str) -> bool:
     )
 
 
+def refuse_blank(text: str, *, path: Path) -> None:
+    """Raise `SettingsError` for a text that sets nothing.
+
+    Emptied is more likely than meant: every key that is left out has a default.
+    """
+    if is_blank(text):
+        hint = "write it again, or begin with config.example.toml"
+        raise SettingsError(f"{path}: the file is empty", hint=hint)
+
+
 def parse(text: str, *, path: Path) -> dict[str, Any]:
     """Return the tree of a TOML text; raise `SettingsError` saying where it breaks."""
     try:

@@ -27,7 +27,7 @@ from rensei_daemon.disk.config import ConfigFile, Stamp
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 from rensei_daemon.settings.changes import needs_restart
-from rensei_daemon.settings.loading import is_blank
+from rensei_daemon.settings.loading import refuse_blank
 from rensei_daemon.settings.model import Settings
 
 WATCH_SECONDS = 0.5
@@ -171,7 +171,7 @@ async def _reload(configuration: Configuration, board: Board) -> Reload:
 def open_configuration(
     file: ConfigFile, *, last_good: Path, load: Load
 ) -> tuple[Configuration, SettingsError | None]:
-    """Read the file at start; blocks.
+    """Read the file at start; blocks, and writes nothing.
 
     A file that cannot be used is returned as the error beside the last good one. Raises
     that error when there is none.
@@ -182,7 +182,7 @@ def open_configuration(
         trouble = None
     except SettingsError as error:
         try:
-            document = Document(last_good.read_text())
+            document = Document(last_good.read_bytes().decode())
             settings = _usable(document, last_good, load)
         except (OSError, UnicodeDecodeError, SettingsError):
             raise error from None
@@ -190,15 +190,11 @@ def open_configuration(
     configuration = Configuration(
         file, last_good=last_good, load=load, document=document, settings=settings
     )
-    if trouble is None:
-        configuration.keep(document)
     return configuration, trouble
 
 
 def _usable(document: Document, path: Path, load: Load) -> Settings:
-    # Emptied is more likely than meant: every key left out has a default.
-    if is_blank(document.text):
-        raise SettingsError(f"{path}: the file is empty")
+    refuse_blank(document.text, path=path)
     settings = load(document.text)
     credentials = settings.credentials
     named = [settings.control.group, credentials.group]

@@ -98,6 +98,8 @@ async def apply_mutations(
             delay, retry = retry.next(draw)
             wait = max(delay, 0.25)
             _report_trouble(error, configuration, board)
+            with suppress(StorageError):  # then the journal is the trouble
+                board.post(await anyio.to_thread.run_sync(mutations_line, journal))
             continue
         wait, retry = None, RETRY
         board.clear(Code.STORAGE, "config")
@@ -163,5 +165,6 @@ def mutations_line(journal: Journal) -> MutationsLine:
         applied=counts.applied,
         failed=counts.failed,
         unacknowledged=counts.unacknowledged,
+        waiting=counts.waiting,
         last=last,
     )
