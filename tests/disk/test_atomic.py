@@ -104,7 +104,19 @@ def test_an_error_says_what_would_mend_it(code: int, hint: str) -> None:
 
 def test_only_our_own_leftovers_are_removed(tmp_path: Path) -> None:
     """Temporary files of this target go; those of others stay."""
-    for name in (".f.aa.tmp", ".f.bb.tmp", ".g.aa.tmp", "f", ".f.tmp"):
+    for name in (
+        f".f.{'aa' * 6}.tmp",
+        f".f.{'bb' * 6}.tmp",
+        f".g.{'aa' * 6}.tmp",
+        ".f.save.tmp",
+        "f",
+        ".f.tmp",
+    ):
         (tmp_path / name).touch()
     remove_temporaries(tmp_path / "f")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".f.tmp", ".g.aa.tmp", "f"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".f.save.tmp",
+        ".f.tmp",
+        ".g.aaaaaaaaaaaa.tmp",
+        "f",
+    ]

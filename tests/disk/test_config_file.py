@@ -359,7 +359,7 @@ def test_what_a_crash_left_is_settled(
 ) -> None:
     """An edit nobody else has comes back, and every temporary file goes."""
     path.write_text(on_disk)
-    path.with_name(".config.toml.abc.tmp").write_text(leftover)
+    path.with_name(".config.toml.abcabcabcabc.tmp").write_text(leftover)
     ConfigFile(path).recover(before=BEFORE.digest, after=AFTER.digest)
     assert path.read_text() == expected
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]

@@ -96,7 +96,7 @@ def test_after_a_crash_no_edit_is_thrown_away(
 ) -> None:
     """Ours is removed, an edit goes back into the file, or beside a newer one."""
     path.write_text(today)
-    path.with_name(".config.toml.0123.tmp").write_text(leftover)
+    path.with_name(".config.toml.0123456789ab.tmp").write_text(leftover)
     ConfigFile(path).recover(before=BEFORE.digest, after=AFTER.digest)
     assert path.read_text() == expected
     assert [p.read_text() for p in path.parent.glob("config.toml.edited-*")] == aside

@@ -123,7 +123,7 @@ class MortalFile(ConfigFile):
             yield
         except DiedError:
             # The dead tidy nothing up.
-            os.link(temporary, temporary.with_name(f".{self.path.name}.dead.tmp"))
+            os.link(temporary, temporary.with_name(f".{self.path.name}.{'dead' * 3}.tmp"))
             raise
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,10 +55,19 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def temporaries(path: Path) -> list[Path]:
+    """Return what a crash left beside `path` of files meant to become it."""
+    named = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{12}\.tmp")
+    found = path.parent.glob(f".{path.name}.*.tmp")
+    return [
+        p for p in found if named.fullmatch(p.name) and p.is_file() and not p.is_symlink()
+    ]
+
+
 def remove_temporaries(path: Path) -> None:
     """Remove what a crash left beside `path` of files meant to become it."""
     with storage_errors(path):
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        for leftover in temporaries(path):
             leftover.unlink(missing_ok=True)
 
 

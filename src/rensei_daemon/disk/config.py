@@ -22,7 +22,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.atomic import storage_errors, sync_directory, temporary_file
+from rensei_daemon.disk.atomic import (
+    storage_errors,
+    sync_directory,
+    temporaries,
+    temporary_file,
+)
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -74,7 +79,7 @@ class ConfigFile:
             hint = "write one: rensei-daemon install, or copy config.example.toml there"
             raise SettingsError(f"{self.path}: there is no such file", hint=hint) from error
         except OSError as error:
-            hint = f"chown {getpass.getuser()} {self.path} && chmod u+rw {self.path}"
+            hint = f"chown {_own_name()} {self.path} && chmod u+rw {self.path}"
             raise SettingsError(f"{self.path}: {error.strerror}", hint=hint) from error
         return Document(_decoded(data, self.path))
 
@@ -102,7 +107,8 @@ class ConfigFile:
         are flushed. Raises `EditedMeanwhileError` when the file is no longer `before`
         (it then holds the person's text), `StorageError` when the disk says no.
         """
-        target = self.path.resolve()
+        with storage_errors(self.path):
+            target = _resolved(self.path)
         with storage_errors(target), self._locked(), _opened(target) as file:
             self._wait_for_writers(file, target)
             if _content(file, target) != before.text.encode():
@@ -111,15 +117,16 @@ class ConfigFile:
                 self._exchange(temporary, target, before, after)
 
     def recover(self, *, before: str, after: str) -> None:
-        """Settle what a crash left beside the file, given the last intent's digests.
+        """Settle what a crash left beside the file, given a standing intent's digests.
 
         A crash between the exchange and the comparison leaves the old file under a
         temporary name. If that is not `before`, it is an edit that nobody else has.
+        Files that are not named as ours are, or are no regular files, are left alone.
         """
-        target = self.path.resolve()
-        with storage_errors(target), self._locked():
+        with storage_errors(self.path), self._locked():
+            target = _resolved(self.path)
             today = _digest(target) if target.exists() else ""
-            for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+            for leftover in temporaries(target):
                 is_unknown = _digest(leftover) not in (before, after)
                 if is_unknown and today == after:
                     _rename_exchange(leftover, target)
@@ -202,6 +209,20 @@ class ConfigFile:
                     hint=f"close it there; see which: fuser -v {path}",
                 )
             time.sleep(_POLL_SECONDS)
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.geteuid())  # in a container a user may have a number only
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # a loop of links, as Python 3.11 and 3.12 say it
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
 def _try_lock(descriptor: int) -> bool:

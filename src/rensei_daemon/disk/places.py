@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rensei_daemon.disk.atomic import storage_errors
@@ -41,8 +41,9 @@ def state_lock(path: Path) -> Iterator[None]:
                 f"holds {path.parent}",
                 hint="stop it first, or give this one its own [paths]",
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the pid is a courtesy; the lock is held without it
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

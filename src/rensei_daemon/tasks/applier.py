@@ -124,8 +124,7 @@ class Applier:
             ]
 
         with self._turn:
-            if not self._is_settled:
-                self.settle()
+            self._settle_or_resume()
             if dry_run:
                 before = self._file.read()
                 self._check(before)
@@ -137,9 +136,8 @@ class Applier:
     def _apply(
         self, delivered: Sequence[PendingMutation], restore_pool: bool
     ) -> tuple[list[Decided], tuple[PendingMutation, ...]]:
-        if not self._is_settled:
-            self.settle()
-        elif self._now() - self._pruned_at > PRUNE_AFTER:
+        self._settle_or_resume()
+        if self._now() - self._pruned_at > PRUNE_AFTER:
             self._prune()
         conflicts = self._journal.receive(delivered, self._now())
         decided: list[Decided] = []
@@ -156,14 +154,29 @@ class Applier:
     def settle(self) -> None:
         """Finish what a crash cut short; once, before anything is applied."""
         self._journal.flights.note_deaths(self._boot_id)
-        before, after = self._journal.intended_digests()
-        self._file.recover(before=before, after=after)
         if self._journal.has_intents():
+            before, after = self._journal.intended_digests()
+            self._file.recover(before=before, after=after)
+        self._resume()
+        self._prune()
+        self._is_settled = True
+
+    def _settle_or_resume(self) -> None:
+        if self._is_settled:
+            self._resume()
+        else:
+            self.settle()
+
+    def _resume(self) -> None:
+        """Record the outcome of an intent that is on disk already.
+
+        A crash leaves one, and so does a disk that took the file and not the record.
+        """
+        if self._journal.has_intents():
+            _, after = self._journal.intended_digests()
             today = self._file.read().digest
             if recovery(after=after, today=today) is Recovery.RECORD:
                 self._journal.record_applied(self._now())
-        self._prune()
-        self._is_settled = True
 
     def _prune(self) -> None:
         self._pruned_at = self._now()
