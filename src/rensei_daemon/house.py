@@ -101,16 +101,21 @@ def build_house(ground: Ground, http: Http) -> House:
             draw=_draw,
         )
 
+    sessions = Sessions(configuration, board, start=start)
+
     async def reload_all() -> Reload:
         notifier.reloading()
         try:
+            has_new_key = await identity.key.reread()
+            if has_new_key:
+                hurry.ring()
+                for rotation in sessions.rotations:
+                    rotation.hurry()
             done = await reload(configuration, board)
-            await identity.key.reread()
         finally:
             notifier.ready()
-        return done
+        return done.with_key() if has_new_key else done
 
-    sessions = Sessions(configuration, board, start=start)
     loops: dict[str, Loop] = {
         "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
         "mutations": partial(

@@ -76,7 +76,7 @@ class Verbs:
         refreshed: set[Rotation] = set()
 
         async def refresh(rotation: Rotation) -> None:
-            rotation.want_snapshot()
+            rotation.hurry()
             await rotation.snapshot_turn.next()
             refreshed.add(rotation)
 

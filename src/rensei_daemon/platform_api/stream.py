@@ -25,6 +25,8 @@ class Update:
     """Values that changed."""
 
     delta: Mapping[str, str] = field(repr=False)
+    is_whole: bool = True
+    """False: it spoke of more names, whose values were no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +150,6 @@ def understand(name: str, data: str) -> StreamEvent | None:
     found = [payload[key] for key in ("delta", "env") if isinstance(payload.get(key), dict)]
     values = found[0] if found else {}
     delta = {key: value for key, value in values.items() if isinstance(value, str)}
-    return Update(delta) if delta else Unusable("the event carries no values")
+    if not delta:
+        return Unusable("the event carries no values")
+    return Update(delta, is_whole=len(delta) == len(values))

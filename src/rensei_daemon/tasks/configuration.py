@@ -7,7 +7,7 @@ in force, also across a reboot.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,10 @@ class Reload:
     """Keys whose new values are in effect."""
     needs_restart: tuple[str, ...]
     """Keys whose new values wait for a restart."""
+
+    def with_key(self) -> "Reload":
+        """Return the same, and that there is a new API key."""
+        return replace(self, applied=("the API key", *self.applied))
 
 
 async def reload(configuration: Configuration, board: Board) -> Reload:

@@ -14,6 +14,9 @@ EARLY_SECONDS = 30.0
 SNAPSHOT_SECONDS = 180.0
 """The longest one can take, a registration before it included; for the watchdog."""
 
+EVENT_SECONDS = 1.0
+"""How soon after a failed snapshot an event may have the next one taken."""
+
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 

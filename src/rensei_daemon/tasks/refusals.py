@@ -9,7 +9,6 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.errors import (
     PlatformError,
     RefusedError,
-    TransientError,
     UnauthorizedError,
 )
 
@@ -23,14 +22,14 @@ class Refusals:
         self._session_id = session_id
         self._board = board
         self._log = log
+        self._said: dict[str, str] = {}
+        """What each lane last failed with."""
 
     def note(self, lane: str, error: PlatformError) -> None:
-        """Log a failure, a lasting refusal only once, and raise its alarm."""
-        is_news = not any(
-            (code, self._subject(lane)) in self._board.alarms for code in _CODES
-        )
-        if isinstance(error, TransientError) or is_news:
-            self._log.warning(f"{lane}.failed", error=str(error), hint=error.hint)
+        """Log a failure, once for as long as it stays the same, and raise its alarm."""
+        log = self._log.debug if self._said.get(lane) == str(error) else self._log.warning
+        log(f"{lane}.failed", error=str(error), hint=error.hint)
+        self._said[lane] = str(error)
         code = _code_for(error)
         if code is not None:
             self._board.raise_alarm(
@@ -43,6 +42,8 @@ class Refusals:
 
     def clear(self, lane: str) -> None:
         """Note that the platform lets the lane pass again."""
+        if self._said.pop(lane, None) is not None:
+            self._log.info(f"{lane}.recovered")
         for code in _CODES:
             self._board.clear(code, self._subject(lane))
 

@@ -13,7 +13,7 @@ last one grows old, and on a clock while there is no stream. The outlets hand
 every new generation on.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +33,7 @@ from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.outlets import Outlets
 from rensei_daemon.tasks.pace import (
     EARLY_SECONDS,
+    EVENT_SECONDS,
     PACE,
     RETRY,
     SNAPSHOT_SECONDS,
@@ -84,8 +85,9 @@ class Rotation:
         self._refusals = Refusals(session.id, board, self._log)
         self._reconsider = Bell()
         self._is_snapshot_wanted = True
-        self._next_refresh = 0.0
-        self._next_poll = 0.0
+        self._reconnect = Bell()
+        self._not_before = self._next_refresh = self._next_poll = 0.0
+        """`_not_before`: no snapshot is asked for sooner, since the last try failed."""
         self._stream_down_since = anyio.current_time()
         self._is_stream_refused = False
         self.snapshot_turn = Turn()
@@ -110,23 +112,34 @@ class Rotation:
                 self.outlets.keep, self._post, name=f"outlets of {self.session.id}"
             )
 
-    async def withdraw(self, successor: "Rotation | None" = None) -> None:
-        """Take back what was delivered, but for what a successor carries on."""
-        if successor is None:
+    async def withdraw(
+        self, kept: Collection[tuple[str, str]] = (), *, is_over: bool = True
+    ) -> None:
+        """Take back what was delivered, but for the outlets that somebody carries on.
+
+        `is_over`: the session has no successor.
+        """
+        if is_over:
             self._pulse.retire(f"snapshots of {self.session.id}")
-        await self.outlets.withdraw(successor.outlets.names if successor else ())
+        await self.outlets.withdraw(kept)
 
     def want_snapshot(self) -> None:
-        """Have a snapshot taken now."""
+        """Have a snapshot taken now, or after a failure as soon as its wait is over."""
         self._is_snapshot_wanted = True
         self._reconsider.ring()
+
+    def hurry(self) -> None:
+        """Have snapshot and stream tried at once, whatever they wait for."""
+        self._not_before = 0.0
+        self.want_snapshot()
+        self._reconnect.ring()
 
     # -- snapshots --
 
     async def _keep_snapshots(self) -> None:
         retry = RETRY
         while True:
-            while not self._is_snapshot_wanted and (wait := self._seconds_until_due()) > 0:
+            while (wait := self._seconds_until_due()) > 0:
                 self._promise(wait)
                 await self._reconsider.heard(within=wait)
             self._is_snapshot_wanted = False
@@ -138,11 +151,15 @@ class Rotation:
                 self.snapshot_error = error
                 self._refusals.note("snapshot", error)
                 retry = lane(error, retry)
-                delay, retry = retry.next(self._draw, at_least=self._asked_wait(error))
+                asked = self._asked_wait(error)
+                delay, retry = retry.next(self._draw, at_least=asked)
+                now = anyio.current_time()
                 # Both, or a poll that is due would ask a platform that is down without end.
-                self._next_refresh = anyio.current_time() + max(delay, 0.5)
-                self._next_poll = self._next_refresh
+                self._next_refresh = self._next_poll = now + max(delay, 0.5)
+                self._not_before = now + max(asked, EVENT_SECONDS)
             else:
+                if self.snapshot_error is not None:
+                    self._reconnect.ring()  # it answers again: the stream need not wait
                 retry, self.snapshot_error = RETRY, None
                 self._refusals.clear("snapshot")
             self.snapshot_turn.done()
@@ -183,6 +200,8 @@ class Rotation:
         due = self._next_refresh
         if self._line.stream is not StreamState.LIVE:
             due = min(due, self._next_poll)
+        if self._is_snapshot_wanted:
+            due = self._not_before
         return due - anyio.current_time()
 
     def _schedule_poll(self) -> None:
@@ -191,7 +210,7 @@ class Rotation:
         is_long_down = now - self._stream_down_since >= pace.long_down_seconds
         is_slow = is_long_down or self._is_stream_refused
         seconds = pace.slow_poll_seconds if is_slow else pace.poll_seconds
-        self._next_poll = now + seconds * self._draw(0.9, 1.1)
+        self._next_poll = now + seconds * self._draw(0.8, 1.0)
 
     # -- stream --
 
@@ -214,7 +233,7 @@ class Rotation:
             if anyio.current_time() - opened >= self._pace.steady_seconds:
                 retry = RETRY
             delay, retry = retry.next(self._draw, at_least=at_least)
-            await anyio.sleep(delay)
+            await self._reconnect.heard(within=delay)
 
     async def _listen(self, stream: EventStream) -> None:
         self._refusals.clear("stream")
@@ -225,6 +244,8 @@ class Rotation:
         async for event in stream:
             if isinstance(event, Update):
                 self._update(event.delta)
+                if not event.is_whole:
+                    self.want_snapshot()
             else:
                 self._log.warning("stream.event_not_understood", reason=event.reason)
                 self.want_snapshot()
@@ -260,6 +281,7 @@ class Rotation:
         self._learn(delta.values())
         accepted = accept(delta)
         if accepted.dropped:
+            self.want_snapshot()  # what it meant to replace must not just stay
             names = {*self._line.dropped_names, *accepted.dropped}
             self._line = replace(self._line, dropped_names=tuple(sorted(names)))
         if self._arrived_in_flight is not None:

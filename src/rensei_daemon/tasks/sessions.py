@@ -71,27 +71,32 @@ class Sessions:
     async def _reconcile(self, tasks: TaskGroup) -> None:
         credentials = self._configuration.settings.credentials
         wanted = {session.id: session for session in credentials.resolved_sessions}
-        for id_, running in list(self._running.items()):
+        begun = {
+            id_: rotation
+            for id_, settings in wanted.items()
+            if self._is_news(settings)
+            # Of one that cannot be begun, what ran so far runs on.
+            and (rotation := self._try_start(settings)) is not None
+        }
+        gone = [id_ for id_ in self._running if id_ in begun or id_ not in wanted]
+        before = {id_: self._running[id_] for id_ in gone}
+        for running in before.values():
+            await self._end(running)
+        # All of them first: a file that moves from one session to another is kept.
+        kept = {name for rotation in begun.values() for name in rotation.outlets.names}
+        for id_, running in before.items():
+            await running.rotation.withdraw(kept, is_over=id_ not in begun)
+            self._board.drop_session(id_)
             if id_ not in wanted:
-                await self._end(running)
-                await running.rotation.withdraw()
-                self._board.drop_session(id_)
                 _log.info("session.ended", session_id=id_)
-        for id_, settings in wanted.items():
-            before = self._running.get(id_)
-            if before is not None and before.settings == settings:
-                continue
-            rotation = self._try_start(settings)
-            if rotation is None:
-                continue  # what ran so far runs on
-            if before is not None:
-                await self._end(before)
-                # Its readers stay, and its file, until there is something newer.
-                await before.rotation.withdraw(rotation)
-                self._board.drop_session(id_)
-            running = _Running(settings, rotation)
+        for id_, rotation in begun.items():
+            running = _Running(wanted[id_], rotation)
             self._running[id_] = running
             tasks.start_soon(self._run, running, name=f"session {id_}")
+
+    def _is_news(self, settings: SessionSettings) -> bool:
+        running = self._running.get(settings.id)
+        return running is None or running.settings != settings
 
     def _try_start(self, settings: SessionSettings) -> Rotation | None:
         """Make a session's rotation; what a start would refuse, a reload reports."""
