@@ -6,6 +6,7 @@ imported when the command is used, so that a short one (`status`, `exec`) never 
 a long one; and `run`, which lives for months, never for the command line's own library.
 """
 
+import errno
 import itertools
 import os
 import sys
@@ -53,6 +54,8 @@ def _start(arguments: list[str]) -> int | None:
 def _mistake(error: BaseException) -> RenseiError:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+        return RenseiError(f"cannot write the output: {error.strerror}")
     return RenseiError(
         f"a mistake of ours: {type(error).__name__}: {error}",
         hint="please report it, with what this says: rensei-daemon --debug …",

@@ -92,7 +92,13 @@ class Board:
     def drop_session(self, session: str) -> None:
         """Forget a session the configuration no longer has, and every alarm about it."""
         line = self.sessions.pop(session, None)
-        about_it = [key for key in self.alarms if key[1].split(":")[0] == session]
+        # A session may be called what another alarm's subject is: `config`, `heartbeat`.
+        about_it = [
+            (code, subject)
+            for code, subject in self.alarms
+            if subject.startswith(f"{session}:")
+            or (code is Code.DELIVERY_FAILED and subject == session)
+        ]
         for key in about_it:
             del self.alarms[key]
         if line or about_it:

@@ -139,7 +139,7 @@ def of_heartbeat(
             code="heartbeat.stale",
             severity=Severity.ERROR if age >= error_after else Severity.WARNING,
             message=f"no heartbeat gets through to the platform{said}",
-            hint="see why: rensei-daemon doctor",
+            hint="see why: rensei-daemon logs --level warning",
             since=since,
         )
 
@@ -217,14 +217,13 @@ def of_pool(line: PoolLine, started_at: datetime) -> Iterator[Condition]:
 
 
 def sorted_by_gravity(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Put the gravest first, then the oldest."""
+    """Put the gravest first, then the oldest; what says the same is said once."""
     gravity = list(Severity)
-    return tuple(
-        sorted(
-            conditions,
-            key=lambda c: (gravity.index(c.severity), c.since, c.code, c.subject),
-        )
+    ordered = sorted(
+        conditions, key=lambda c: (gravity.index(c.severity), c.since, c.code, c.subject)
     )
+    # Two lanes that fail in the same words have one cause, and need one line.
+    return tuple({(c.code, c.message): c for c in reversed(ordered)}.values())[::-1]
 
 
 def _age(since: datetime, now: datetime) -> float:

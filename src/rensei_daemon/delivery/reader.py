@@ -25,6 +25,10 @@ RETRY_SECONDS = 0.1
 LONGEST_HELLO_SECONDS = 5.0
 
 
+class _SilentError(DeliveryError):
+    """The daemon took the HELLO, and said nothing in time."""
+
+
 class CredentialReader:
     """One connection at a time to the socket; it never waits by itself."""
 
@@ -106,12 +110,15 @@ def first_values(reader: CredentialReader, *, wait_seconds: float) -> Mapping[st
     unknown session and `NotPermittedError`.
     """
     deadline = time.monotonic() + wait_seconds
+    said: RenseiError | None = None
     while True:
         try:
             return _ask(reader, deadline)
-        except (DaemonNotRunningError, DeliveryError):
+        except (DaemonNotRunningError, DeliveryError) as error:
+            # A last try that the deadline cuts short must not hide what it said before.
+            said = said if said and isinstance(error, _SilentError) else error
             if time.monotonic() + RETRY_SECONDS >= deadline:
-                raise
+                raise said from None
         time.sleep(RETRY_SECONDS)
 
 
@@ -128,7 +135,7 @@ def _ask(reader: CredentialReader, deadline: float) -> Mapping[str, str]:
             if frame.type == "BYE":
                 raise refusal(reader.session_id, frame.reason)
     reader.close()
-    raise DeliveryError(
+    raise _SilentError(
         f"session {reader.session_id}: the daemon said nothing",
         hint="see how it is: rensei-daemon status",
     )
