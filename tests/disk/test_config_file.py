@@ -413,3 +413,25 @@ def test_an_editor_that_saves_all_the_time_loses_nothing(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert lines[0] == f"count = {made}"
     assert lines[1:] == [f"# {number}" for number in range(60)]
+
+
+def test_a_stranger_beside_the_file_is_left_alone(tmp_path: Path) -> None:
+    """What is not named as ours, or is no regular file, is neither swapped in nor removed."""
+    path = tmp_path / "config.toml"
+    path.write_text("a = 1\n")
+    stray = path.with_name(".config.toml.save.tmp")
+    stray.write_text("b = 2\n")
+    fifo = path.with_name(f".config.toml.{'ab' * 6}.tmp")
+    os.mkfifo(fifo)
+    ConfigFile(path).recover(before="", after=Document("a = 1\n").digest)
+    assert path.read_text() == "a = 1\n"
+    assert stray.read_text() == "b = 2\n"
+    assert fifo.is_fifo()
+
+
+def test_a_loop_of_links_is_a_storage_error(tmp_path: Path) -> None:
+    """It is said as what it is, whatever the Python."""
+    path = tmp_path / "config.toml"
+    path.symlink_to(path)
+    with pytest.raises(StorageError, match="Too many levels of symbolic links"):
+        ConfigFile(path).recover(before="", after="")
