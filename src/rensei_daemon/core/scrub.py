@@ -118,11 +118,14 @@ def forms_of(value: str) -> Iterator[str]:
     """Spell a value as it is found in the wild: as it is, quoted, encoded, line by line."""
     yield value
     yield from value.splitlines()
-    for ensure_ascii in (True, False):
-        yield json.dumps(value, ensure_ascii=ensure_ascii)[1:-1]
-    yield repr(value)[1:-1]
-    yield escape(value)
     raw = value.encode(errors="surrogatepass")
+    for ensure_ascii in (True, False):
+        inside = json.dumps(value, ensure_ascii=ensure_ascii)[1:-1]
+        yield inside
+        yield json.dumps(inside, ensure_ascii=ensure_ascii)[1:-1]  # JSON within JSON
+    yield repr(value)[1:-1]
+    yield repr(raw)[2:-1]
+    yield escape(value)
     for encode in (quote, quote_plus):
         yield encode(raw)
         yield encode(raw, safe="")
