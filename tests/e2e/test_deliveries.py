@@ -297,7 +297,7 @@ async def test_a_refusal_that_quotes_secrets_is_told_without_them(scene: Scene) 
             "/api/daemon/credentials/snapshot",
             status=403,
             body={"error": f"you sent {' '.join(quoted)}"},
-            times=2,
+            times=1000,
         )
         await scene.tell("sync")
         await scene.until_condition("forbidden")
