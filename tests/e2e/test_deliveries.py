@@ -284,6 +284,17 @@ async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
         assert await scene.hook_says() == ["1", "tok_canary_1", "TOKEN"]
 
 
+async def test_a_hook_may_reload_the_daemon_that_runs_it(scene: Scene) -> None:
+    """It waits for the daemon and the daemon for it; neither hangs, and it ends well."""
+    script = scene.place / "hook"
+    reload = f"exec {PROGRAM} reload --config {scene.config}\n"
+    script.write_text(script.read_text() + reload)
+    async with scene.daemon():
+        assert await scene.hook_says() == ["1", "tok_canary_0", "TOKEN"]
+        await scene.hook_has_ended(1)
+        await scene.until_condition("")
+
+
 async def test_a_refusal_that_quotes_secrets_is_told_without_them(scene: Scene) -> None:
     """Value, key and token, in any spelling, stay out of log, status and conditions."""
     scene.set("tok_canary_that_is_long_enough_to_cut")
