@@ -105,7 +105,12 @@ def _is_known(error: Exception) -> bool:
 async def _live(ground: Ground, signals: AsyncIterator[signal.Signals]) -> None:
     platform = ground.configuration.settings.platform
     agent = f"rensei-daemon/{__version__}"
-    async with open_http(platform.url, user_agent=agent, ca_file=platform.ca_file) as http:
+    async with open_http(
+        platform.url,
+        user_agent=agent,
+        ca_file=platform.ca_file,
+        scrub=ground.handing_out.scrub,
+    ) as http:
         house = build_house(ground, http)
         async with anyio.create_task_group() as tasks:
             # Before anybody can ask for them, so that no session is taken for unknown.

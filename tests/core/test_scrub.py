@@ -20,7 +20,9 @@ PEM = "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA7bq0\nz9Kc0v3R8oQm2nXw\n-----END KEY
         CANARY,
         json.dumps({"a": CANARY}),
         json.dumps({"a": CANARY}, ensure_ascii=False),
+        json.dumps({"body": json.dumps({"a": CANARY})}),
         repr([CANARY]),
+        repr(CANARY.encode()),
         quote(CANARY),
         quote(CANARY, safe=""),
         quote_plus(CANARY),
@@ -74,6 +76,17 @@ def test_the_oldest_values_are_forgotten() -> None:
     assert scrub("value-two") == "[redacted]"
     scrub.learn(["value-one", "value-three"])
     assert scrub("value-one value-two value-three") == "[redacted] value-two [redacted]"
+
+
+def test_what_came_together_is_forgotten_in_its_order() -> None:
+    """Of values learnt before a text was seen, the newest stays the longest."""
+    scrub = Scrubber(most_values=3)
+    scrub.learn(["value-one", "value-two", "value-six"])
+    assert scrub("value-one") == "[redacted]"
+    scrub.learn(["value-ten"])
+    assert scrub("value-one value-six") == "value-one [redacted]"
+    scrub.learn(f"value-no-{number}" for number in range(10))
+    assert scrub("value-no-6 value-no-7") == "value-no-6 [redacted]"
 
 
 def test_a_long_text_and_many_values_cost_little() -> None:

@@ -187,6 +187,23 @@ async def test_a_slow_reader_that_catches_up_skips_to_the_newest(lab: "Lab") -> 
         assert seen < 30
 
 
+async def test_a_worker_that_restarts_amid_rotations_has_the_newest(lab: "Lab") -> None:
+    """Whenever it comes, its INITIAL is of that moment, and what follows is not lost."""
+    async with lab.listening() as door:
+        publisher = lab.publishing(door.audience("build", None))
+        for number in range(50):
+            await publisher.publish(A=str(number))
+            worker = lab.connect(HELLO)
+            await publisher.publish(A=f"{number} again")
+            frame = await worker.frame()
+            while {**frame.get("env", {}), **frame.get("delta", {})}[
+                "A"
+            ] != f"{number} again":
+                frame = await worker.frame()
+            worker.close()
+        await publisher.until(lambda: not publisher.audience.consumers)
+
+
 async def test_an_idle_reader_is_told_on_the_spot(lab: "Lab") -> None:
     """The frame is on its way before whoever rotates goes on."""
     async with lab.listening() as door:

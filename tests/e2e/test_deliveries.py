@@ -1,5 +1,6 @@
 """A rotation on its way from the platform to every consumer of a whole daemon."""
 
+import base64
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import anyio.abc
@@ -280,6 +282,46 @@ async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
     script.write_text(text)
     async with scene.daemon():
         assert await scene.hook_says() == ["1", "tok_canary_1", "TOKEN"]
+
+
+async def test_a_hook_may_reload_the_daemon_that_runs_it(scene: Scene) -> None:
+    """It waits for the daemon and the daemon for it; neither hangs, and it ends well."""
+    script = scene.place / "hook"
+    reload = f"exec {PROGRAM} reload --config {scene.config}\n"
+    script.write_text(script.read_text() + reload)
+    async with scene.daemon():
+        assert await scene.hook_says() == ["1", "tok_canary_0", "TOKEN"]
+        await scene.hook_has_ended(1)
+        await scene.until_condition("")
+
+
+async def test_a_refusal_that_quotes_secrets_is_told_without_them(scene: Scene) -> None:
+    """Value, key and token, in any spelling, stay out of log, status and conditions."""
+    scene.set("tok_canary_that_is_long_enough_to_cut")
+    async with scene.daemon():
+        await scene.hook_says()
+        token = (scene.place / "run" / "token").read_text()
+        secrets = (scene.value, scene.key, token)
+        quoted = [spelt for secret in secrets for spelt in _spellings(secret)]
+        scene.platform.faults.add(
+            "POST",
+            "/api/daemon/credentials/snapshot",
+            status=403,
+            body={"error": f"you sent {' '.join(quoted)}"},
+            times=1000,
+        )
+        await scene.tell("sync")
+        await scene.until_condition("forbidden")
+        status = json.dumps(await scene.ask("status", "--json"))
+        assert "you sent [redacted] [redacted]" in status
+    for sink in (status, scene.everything_written().decode(errors="replace")):
+        assert [spelt for spelt in quoted if spelt[9:-4] in sink] == []
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    raw = secret.encode()
+    password = base64.b64encode(b"user:" + raw).decode()
+    return (secret, base64.b64encode(raw).decode(), password, quote(secret, safe=""))
 
 
 async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,8 @@ KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
 def raw(status: int, content: bytes = b"{}", **headers: str) -> Raw:
     """Make an answer of the platform."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Raw(host="host", status=status, headers=named, content=content, secrets=(KEY,))
+    scrub = partial(answers.scrub, secrets=(KEY,))
+    return Raw(host="host", status=status, headers=named, content=content, scrub=scrub)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
@@ -56,6 +58,7 @@ def test_other_refusals_carry_status_and_detail(status: int) -> None:
         (b'{"error": "bad key %s"}' % KEY.encode(), "bad key …"),
         (b"old key rsp_live_abc-1 and eyJhbGc.eyJz.c2ln.", "old key … and …."),
         (b"x" * 5000, "x" * 2048),
+        (b"x" * 32769, "32769 bytes, too many to quote"),
     ],
 )
 def test_the_detail_is_one_scrubbed_line(content: bytes, detail: str) -> None:

@@ -1,5 +1,6 @@
 """The door to the network, against a server that misbehaves in bytes."""
 
+import base64
 import gzip
 import json
 import logging
@@ -8,12 +9,14 @@ import ssl
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 import anyio
 import httpx
 import pytest
 import structlog
 
+from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.errors import (
     PlatformError,
     RefusedError,
@@ -22,6 +25,7 @@ from rensei_daemon.errors import (
     UnauthorizedError,
 )
 from rensei_daemon.platform_api import failures, transport
+from rensei_daemon.platform_api.answers import as_it_is
 from rensei_daemon.platform_api.http import Http, open_http
 
 if TYPE_CHECKING:
@@ -315,7 +319,7 @@ def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> N
         cause.verify_message = "self-signed certificate"
     error = httpx.ConnectError("x")
     error.__cause__ = cause
-    found, hint = failures.explain(error, ())
+    found, hint = failures.explain(error, as_it_is)
     assert found.startswith(what)
     assert hint
 
@@ -368,6 +372,41 @@ async def test_a_body_secret_is_scrubbed_too(server: "FaultServer", http: Http) 
     with pytest.raises(RefusedError) as caught:
         await http.call("POST", "/", body={"x": "hunter2"}, secrets=("hunter2",))
     assert caught.value.detail == "what is …?"
+
+
+VALUE = 'sk-canary"9\n<7>/+é&'
+CANARY_PARTS = ("canary", "c2stY2", "LWNhb", "ay1jY")
+FORMS = {
+    "as it is": VALUE,
+    "in JSON": json.dumps(VALUE),
+    "in a URL": f"?token={quote(VALUE, safe='')}",
+    "in a form": f"token={quote_plus(VALUE)}",
+    "in base64": base64.b64encode(VALUE.encode()).decode(),
+    "as a password": base64.b64encode(f"user:{VALUE}".encode()).decode(),
+    "in Python": repr([VALUE]),
+    "its first line": VALUE.split("\n")[0],
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("status", [401, 403, 503])
+async def test_what_the_daemon_knows_is_scrubbed_in_any_form(
+    server: "FaultServer", form: str, status: int
+) -> None:
+    """An error that quotes a session's value becomes text without it."""
+    scrub = Scrubber()
+    scrub.learn([VALUE])
+    server.plan("/json", server.say(status, {"error": f"no: {form}"}))
+    server.plan("/plain", server.say(status, content=f"no: {form}".encode()))
+    server.plan("/nested", server.say(status, {"errors": [VALUE]}))
+    server.plan("/rude", f"HTTP/1.1 no: {VALUE.splitlines()[0]}\r\n\r\n".encode())
+    async with open_http(server.url, user_agent="x", scrub=scrub) as http:
+        for path in ("/json", "/plain", "/nested", "/rude"):
+            with pytest.raises(PlatformError) as caught:
+                await http.call("POST", path, body={})
+            told = f"{caught.value}{getattr(caught.value, 'detail', '')}"
+            assert "[redacted]" in told
+            assert not [part for part in CANARY_PARTS if part in told]
 
 
 async def test_a_loopback_platform_is_never_asked_through_a_proxy(

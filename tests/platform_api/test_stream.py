@@ -14,7 +14,7 @@ from rensei_daemon.errors import (
     TransientError,
     UnauthorizedError,
 )
-from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.stream import (
     StreamEvent,
     Unusable,
@@ -339,6 +339,27 @@ async def test_a_slow_reader_is_not_the_platforms_fault() -> None:
     assert await anext(watched) == b"e"
     await anyio.sleep(0.1)
     assert await anext(watched) == b"v"
+
+
+@pytest.mark.parametrize("head", [b"", HEAD[:30], HEAD[:-2]])
+async def test_headers_must_come_in_time(server: "FaultServer", head: bytes) -> None:
+    """A platform that takes the connection and says nothing, or half of it, is given up."""
+    never = anyio.Event()
+    server.plan("/", [head, never])
+    async with open_http(server.url, user_agent="x", call_seconds=0.1) as http:
+        _, error = await read(http)
+    never.set()
+    assert error.endswith("it did not answer in time")
+
+
+async def test_no_stream_asks_to_resume(server: "FaultServer", http: Http) -> None:
+    """Nothing is replayed here: ids are not sent back, and a snapshot makes gaps good."""
+    server.plan("/", [HEAD, b"id: 7\n", A])
+    for _ in range(2):
+        assert await read(http) == ([Update({"A": "1"})], ENDED)
+    assert ["last-event-id" in request.headers for request in server.received] == [
+        False
+    ] * 2
 
 
 async def test_leaving_a_stream_hangs_up(server: "FaultServer", http: Http) -> None:

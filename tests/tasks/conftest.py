@@ -182,7 +182,7 @@ class Home:
         with open_journal(journal_file, now=datetime.now(UTC)) as (journal, set_aside):
             board = open_board(configuration, journal, self.runtime, trouble, set_aside)
             async with open_http(
-                self.platform.url,
+                configuration.settings.platform.url,
                 user_agent="rensei-daemon/test",
                 call_seconds=call_seconds,
             ) as http:

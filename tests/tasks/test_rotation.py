@@ -126,6 +126,23 @@ async def test_an_event_of_another_name_means_nothing(home: "Home") -> None:
         assert _snapshots(home) == count
 
 
+async def test_an_event_that_comes_twice_counts_once(home: "Home") -> None:
+    """The second one makes no generation, and the file stays the very same."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        _rotate(home, "two")
+        await _delivered(home, daemon, "two")
+        await daemon.until(lambda: daemon.session.consumers[0].generation == 2)
+        refreshed, inode = daemon.session.refreshed_at, _inode(home)
+        _rotate(home, "two")
+        await daemon.until(lambda: daemon.session.refreshed_at > refreshed)
+        assert (daemon.session.generation, _inode(home)) == (2, inode)
+
+
+def _inode(home: "Home") -> int:
+    return (home.runtime / "build.env").stat().st_ino
+
+
 async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
     """A snapshot from before the event does not set it back, and another one follows."""
     async with home.daemon(without=ONLY) as daemon:

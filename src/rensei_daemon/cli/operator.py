@@ -14,6 +14,7 @@ import anyio
 
 from rensei_daemon import __version__
 from rensei_daemon.cli.control import find
+from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.errors import (
@@ -72,8 +73,10 @@ class Asker:
     async def _ask(self, key: str, question: Question[_T]) -> _T:
         platform = self.settings.platform
         agent = f"rensei-daemon/{__version__}"
+        scrub = Scrubber()
+        scrub.learn([key])
         async with open_http(
-            platform.url, user_agent=agent, ca_file=platform.ca_file
+            platform.url, user_agent=agent, ca_file=platform.ca_file, scrub=scrub
         ) as http:
             return await question(OperatorClient(http, key))
 

@@ -2,7 +2,9 @@ r"""A session's values as the text of an env file.
 
 systemd's `EnvironmentFile=` and the POSIX shell's `.` read the same double-quoted
 string the same way: a backslash protects `"`, `\`, `$` and a backquote, and everything
-else, line breaks included, stands for itself.
+else, line breaks included, stands for itself. systemd alone has its limits: before 248 it
+leaves a variable out that holds a control character other than tab and line break, and a
+Unicode noncharacter (U+FFFE, U+FDD0, …) anywhere makes it refuse the whole file.
 """
 
 import re

@@ -11,6 +11,7 @@ import hmac
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from urllib.parse import quote, quote_plus
 
 from rensei_daemon.core.env_file import escape
@@ -34,7 +35,7 @@ class Scrubber:
         self._by_head: dict[str, dict[int, Counter[str]]] = {}
         self._longest = SHORTEST
         # Learning is on the way of every rotation; foreign text is rare.
-        self._unspelled: dict[str, None] = {}
+        self._unspelled: OrderedDict[str, None] = OrderedDict()
 
     def __repr__(self) -> str:
         """Show nothing of the values."""
@@ -52,14 +53,15 @@ class Scrubber:
             if len(value) >= SHORTEST:
                 self._unspelled.pop(value, None)
                 self._unspelled[value] = None
-        while len(self._unspelled) > self._most_values:
-            self._unspelled.pop(next(iter(self._unspelled), ""), None)
+        with suppress(KeyError):  # another thread may have spelled them all
+            while len(self._unspelled) > self._most_values:
+                self._unspelled.popitem(last=False)
 
     def _spell(self) -> None:
         # Threads log too: nothing here is walked while another may add to it.
         while self._unspelled:
             try:
-                value, _ = self._unspelled.popitem()
+                value, _ = self._unspelled.popitem(last=False)
             except KeyError:
                 break
             if value in self._forms:
@@ -118,11 +120,14 @@ def forms_of(value: str) -> Iterator[str]:
     """Spell a value as it is found in the wild: as it is, quoted, encoded, line by line."""
     yield value
     yield from value.splitlines()
-    for ensure_ascii in (True, False):
-        yield json.dumps(value, ensure_ascii=ensure_ascii)[1:-1]
-    yield repr(value)[1:-1]
-    yield escape(value)
     raw = value.encode(errors="surrogatepass")
+    for ensure_ascii in (True, False):
+        inside = json.dumps(value, ensure_ascii=ensure_ascii)[1:-1]
+        yield inside
+        yield json.dumps(inside, ensure_ascii=ensure_ascii)[1:-1]  # JSON within JSON
+    yield repr(value)[1:-1]
+    yield repr(raw)[2:-1]
+    yield escape(value)
     for encode in (quote, quote_plus):
         yield encode(raw)
         yield encode(raw, safe="")

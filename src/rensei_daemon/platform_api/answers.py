@@ -6,7 +6,7 @@ in an error quotes a header, and what it quotes of a body is scrubbed first.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,8 +14,15 @@ from typing import Any
 
 from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 
+Scrub = Callable[[str], str]
+"""Returns foreign text without what must not be quoted."""
+
 MAX_DETAIL = 2048
 """Characters of an error body that are kept."""
+
+MAX_QUOTABLE = 32 * 1024
+"""Bytes of one that are looked through. What is longer is not quoted at all: a secret that
+is cut in two is recognised no more."""
 
 MAX_RETRY_AFTER_SECONDS = 15 * 60.0
 """A longer wait asked for is cut to this: an outage must not outlive itself by hours."""
@@ -45,6 +52,23 @@ class Answer:
     """When the platform says it answered, by its own clock."""
 
 
+def as_it_is(text: str) -> str:
+    """Return the text, for who knows no secrets by sight."""
+    return text
+
+
+def scrub(text: str, secrets: tuple[str, ...] = (), known: Scrub = as_it_is) -> str:
+    """Return foreign text on one line, without these secrets or any like ours.
+
+    `known` takes out those that the caller does not name but the daemon knows.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "…")
+    # First of all: a value may have lines, and look like anything.
+    return _UNPRINTABLE.sub(" ", _SECRETS.sub("…", known(text))).strip()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
     """An answer as it came in."""
@@ -53,8 +77,8 @@ class Raw:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What must not be quoted: the bearer in use, and secrets of the request's body."""
+    scrub: Scrub = field(default=scrub, repr=False)
+    """What its words go through before they are quoted."""
 
     @property
     def media_type(self) -> str:
@@ -124,7 +148,9 @@ def _detail(raw: Raw) -> str:
     """Return what the platform said of its refusal, scrubbed, on one line."""
     if raw.is_html:
         return "an HTML page, not the platform's own words"
-    text = raw.content[: 4 * MAX_DETAIL].decode(errors="replace")
+    if len(raw.content) > MAX_QUOTABLE:
+        return f"{len(raw.content)} bytes, too many to quote"
+    text = raw.content.decode(errors="replace")
     try:
         body = parse_json(raw.content)
     except ValueError:
@@ -132,15 +158,7 @@ def _detail(raw: Raw) -> str:
     if isinstance(body, dict):
         words = [body.get(key) for key in ("error", "reason", "message")]
         text = next((word for word in words if isinstance(word, str)), text)
-    return scrub(text, raw.secrets)[:MAX_DETAIL]
-
-
-def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Return foreign text on one line, without these secrets or any like ours."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "…")
-    return _UNPRINTABLE.sub(" ", _SECRETS.sub("…", text)).strip()
+    return raw.scrub(text)[:MAX_DETAIL]
 
 
 def parse_json(content: bytes) -> Any:

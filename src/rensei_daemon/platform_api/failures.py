@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from rensei_daemon.platform_api.answers import scrub
+from rensei_daemon.platform_api.answers import Scrub
 
 MAX_QUOTED = 200
 """Characters kept of what a peer said when it broke the protocol."""
@@ -14,8 +14,8 @@ MAX_QUOTED = 200
 _REACH = "check the network, the firewall and the proxy settings"
 
 
-def explain(error: Exception, secrets: tuple[str, ...]) -> tuple[str, str]:
-    """Return what went wrong, and what to do about it."""
+def explain(error: Exception, scrub: Scrub) -> tuple[str, str]:
+    """Return what went wrong, and what to do about it; `scrub` is for the peer's words."""
     for cause in _causes(error):
         if isinstance(cause, (socket.gaierror, ssl.SSLError, ConnectionRefusedError)):
             return _explain_connect(cause)
@@ -28,9 +28,9 @@ def explain(error: Exception, secrets: tuple[str, ...]) -> tuple[str, str]:
             return "it did not answer in time", "it, or the network, is slow or stuck"
         case httpx.ProxyError():
             hint = "check the *_proxy variables of the service"
-            return f"the proxy refused: {_quoted(error, secrets)}", hint
+            return f"the proxy refused: {_quoted(error, scrub)}", hint
         case httpx.RemoteProtocolError():
-            return f"it broke off, or speaks no HTTP: {_quoted(error, secrets)}", ""
+            return f"it broke off, or speaks no HTTP: {_quoted(error, scrub)}", ""
         case _:
             return f"the connection broke ({type(error).__name__})", ""
 
@@ -51,9 +51,9 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
             return "it refused the connection", "check platform.url, and that it is up"
 
 
-def _quoted(error: Exception, secrets: tuple[str, ...]) -> str:
+def _quoted(error: Exception, scrub: Scrub) -> str:
     # Up to the colon are the library's own words; behind it, the bytes it choked on.
-    return scrub(str(error).partition(":")[0], secrets)[:MAX_QUOTED]
+    return scrub(str(error).partition(":")[0])[:MAX_QUOTED]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -26,7 +27,7 @@ import httpx
 
 from rensei_daemon.errors import TransientError, UnauthorizedError
 from rensei_daemon.platform_api import answers, failures, transport
-from rensei_daemon.platform_api.answers import Answer, Raw
+from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
 
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
@@ -47,17 +48,26 @@ async def open_http(
     ca_file: Path | None = None,
     call_seconds: float = CALL_SECONDS,
     now: Callable[[], datetime] = utc_now,
+    scrub: Scrub = as_it_is,
 ) -> AsyncIterator["Http"]:
     """Open the way to the platform at this URL; leaving closes every connection.
 
-    No connection is made yet. Raises `SettingsError` when the CA file or the proxy the
+    `scrub` takes the secrets it knows out of what the platform says of a failure. No
+    connection is made yet. Raises `SettingsError` when the CA file or the proxy the
     environment names cannot be used.
     """
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs and headers
     target = httpx.URL(url.rstrip("/"))
     context = await anyio.to_thread.run_sync(transport.trust, target, ca_file)
-    http = Http(target, context, user_agent=user_agent, call_seconds=call_seconds, now=now)
+    http = Http(
+        target,
+        context,
+        user_agent=user_agent,
+        call_seconds=call_seconds,
+        now=now,
+        scrub=scrub,
+    )
     try:
         yield http
     finally:
@@ -75,6 +85,7 @@ class Http:
         user_agent: str,
         call_seconds: float,
         now: Callable[[], datetime],
+        scrub: Scrub,
     ) -> None:
         self.host = url.netloc.decode()
         self.is_loopback = transport.is_loopback(url.host)
@@ -85,6 +96,7 @@ class Http:
         self._call_seconds = call_seconds
         self._queue = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
         self._context = context
+        self._scrub = scrub
         self._user_agent = user_agent
         self._requests = self._client()
         self._streams = self._client(for_streams=True)
@@ -187,8 +199,11 @@ class Http:
             status=response.status_code,
             headers=response.headers,
             content=await _read(response, self.host),
-            secrets=secrets,
+            scrub=self._scrubbing(secrets),
         )
+
+    def _scrubbing(self, secrets: tuple[str, ...]) -> Scrub:
+        return partial(answers.scrub, secrets=secrets, known=self._scrub)
 
     @contextmanager
     def border(self, secrets: tuple[str, ...]) -> Iterator[None]:
@@ -196,7 +211,7 @@ class Http:
         try:
             yield
         except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
-            what, hint = failures.explain(error, secrets)
+            what, hint = failures.explain(error, self._scrubbing(secrets))
             # Without its cause: h11 quotes the bytes it chokes on, and httpx the request.
             raise TransientError(f"{self.host}: {what}", hint=hint) from None
 

@@ -21,8 +21,25 @@ api_key_file = "api-key"
 WORKER = """\
 [Service]
 ExecStart=/bin/sleep infinity
-ExecReload=/bin/touch /run/reloaded
+ExecReload=/bin/cp /run/rensei-daemon/build.env /run/reloaded
 """
+
+AWKWARD = {
+    "LINES": "one\ntwo\n\nfour\n",
+    "QUOTES": "it's \"so\" 'so'",
+    "DOLLARS": "$HOME ${HOME} $(id) $1 $$ $",
+    "BACKQUOTES": "`id`",
+    "BACKSLASHES": "\\ \\\\ \\n \\\n end\\",
+    "UNICODE": "héllo 🙂 \u2028 \x85",
+    "SPACES": "  tab\there\t ",
+    "COMMENT": "# not one ; nor this",
+    "SPECIFIERS": "%n %% %h",
+    "CARRIAGE": "a\r\nb\r",
+    "CONTROL": "".join(chr(code) for code in (*range(1, 32), 127, 0x85, 0x9F)),
+    "EMPTY": "",
+    "PRIVATE": "\ufeff\ue000",
+    "LONG": "x" * 120_000,
+}
 
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(60)]
 
@@ -32,6 +49,19 @@ def enqueue(host: "Host", project: str) -> None:
     params = {"id": project, "repository": f"https://github.com/acme/{project}"}
     body = {"workerHostId": "wh_h1", "op": "project.add", "params": params}
     host.post("/api/daemon/mutations", body, host.key)
+
+
+def rotate(host: "Host", value: str) -> None:
+    """Have the platform rotate the credential to this value."""
+    token = {"org": "acme", "kind": "github", "name": "TOKEN", "value": value}
+    host.post("/lab/credentials", token | {"staged": True})
+    kind = {"orgId": "org_acme", "kind": "github"}
+    host.post("/api/daemon/credentials/rotate", kind, host.key)
+
+
+def example(name: str) -> str:
+    """Return an example we ship."""
+    return (CHECKOUT / "packaging/systemd/examples" / name).read_text()
 
 
 def test_start_is_ready_with_a_status(running: "Host") -> None:
@@ -73,10 +103,7 @@ def test_a_file_open_for_writing_is_waited_for(running: "Host") -> None:
 
 def test_a_rotation_reaches_the_env_file(running: "Host") -> None:
     """The env file has the new value, and belongs to the session's group."""
-    token = {"org": "acme", "kind": "github", "name": "TOKEN", "value": "second"}
-    running.post("/lab/credentials", token | {"staged": True})
-    rotate = {"orgId": "org_acme", "kind": "github"}
-    running.post("/api/daemon/credentials/rotate", rotate, running.key)
+    rotate(running, "second")
     running.until(lambda: _text_with(running, running.env_file, "second"))
     seen = running.run("stat", "--format=%a %U %G", running.env_file, "/run/rensei-daemon")
     assert seen.stdout == "440 rensei-daemon build\n711 rensei-daemon rensei-daemon\n"
@@ -85,14 +112,50 @@ def test_a_rotation_reaches_the_env_file(running: "Host") -> None:
 def test_a_worker_is_reloaded_by_the_path_unit(running: "Host") -> None:
     """The example pair reloads a worker when its env file changes, unprivileged."""
     for name in ("worker-reload.path", "worker-reload.service"):
-        example = CHECKOUT / "packaging/systemd/examples" / name
-        running.write(f"/etc/systemd/system/{name}", example.read_text())
+        running.write(f"/etc/systemd/system/{name}", example(name))
     running.write("/etc/systemd/system/worker.service", WORKER)
     running.run("systemctl", "daemon-reload")
     running.run("systemctl", "start", "worker.service", "worker-reload.path")
-    rotate = {"orgId": "org_acme", "kind": "github"}
-    running.post("/api/daemon/credentials/rotate", rotate, running.key)
-    running.until(running.path("/run/reloaded").exists)
+    rotate(running, "for-the-path-unit")
+    running.until(lambda: _text_with(running, "/run/reloaded", "for-the-path-unit"))
+    running.run("systemctl", "stop", "worker-reload.path")
+
+
+def test_a_hook_reloads_one_worker_by_the_polkit_rule(running: "Host") -> None:
+    """With the example rule a hook may reload that worker; nothing else is allowed."""
+    if running.run("systemctl", "start", "dbus", "polkit", check=False).returncode != 0:
+        pytest.skip("there is no polkit on this host")
+    rule = "50-rensei-daemon.rules"
+    running.write(f"/etc/polkit-1/rules.d/{rule}", example(rule))
+    running.write("/etc/systemd/system/worker.service", WORKER)
+    running.run("systemctl", "daemon-reload")
+    running.run("systemctl", "start", "worker.service")
+    hook = 'on_rotate = ["/usr/bin/systemctl", "reload", "worker.service"]'
+    session = 'env_file = "build.env"'
+    hooked = running.good_config.replace(session, f"{session}\n{hook}")
+    running.write(running.config, hooked)
+    running.run(running.program, "reload")
+    rotate(running, "for-the-hook")
+    running.until(lambda: _text_with(running, "/run/reloaded", "for-the-hook"))
+    daemon = ("setpriv", "--reuid=rensei-daemon", "--regid=rensei-daemon", "--clear-groups")
+    for words in (("stop", "worker.service"), ("restart", "local-platform.service")):
+        systemctl = (*daemon, "systemctl", "--no-ask-password", *words)
+        assert "authentication required" in running.run(*systemctl, check=False).stderr
+
+
+def test_an_environment_file_gives_a_unit_every_value(running: "Host") -> None:
+    """`EnvironmentFile=` sets exactly what the platform sent, however awkward it is."""
+    for name, value in AWKWARD.items():
+        secret = {"org": "acme", "kind": "odd", "name": name, "value": value}
+        running.post("/lab/credentials", secret)
+    running.run(running.program, "sync")
+    running.until(lambda: _text_with(running, running.env_file, "UNICODE="))
+    unit = [f"--property=EnvironmentFile={running.env_file}"]
+    unit += ["--property=StandardOutput=file:/run/shown"]
+    running.run("systemd-run", "--quiet", "--wait", *unit, "/usr/bin/env", "--null")
+    shown = running.path("/run/shown").read_bytes().decode()
+    found = dict(line.partition("=")[::2] for line in shown.split("\0"))
+    assert {name: found.get(name) for name in AWKWARD} == AWKWARD
 
 
 def test_env_files_outlive_a_restart(running: "Host") -> None:

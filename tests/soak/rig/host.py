@@ -53,6 +53,8 @@ class Host:
     state: Path = field(init=False)
     config: Path = field(init=False)
     environ: dict[str, str] = field(default_factory=dict)
+    entry: Sequence[str] = ()
+    """What the daemon is started through: a program that leads into another network."""
     process: Process | None = None
 
     def __post_init__(self) -> None:
@@ -95,7 +97,7 @@ class Host:
         async with await anyio.create_unix_datagram_socket(local_path=notices) as heard:
             with (self.directory / "stderr").open("ab") as stderr:
                 self.process = await anyio.open_process(
-                    [sys.executable, "-m", program, "run"],
+                    [*self.entry, sys.executable, "-m", program, "run"],
                     env={**self.variables(), "NOTIFY_SOCKET": str(notices)},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -195,11 +197,18 @@ async def _cancel_at_death(process: Process, scope: anyio.CancelScope) -> None:
 
 @asynccontextmanager
 async def open_host(
-    directory: Path, *, beat_ms: int = 50, body: str = "[projects]\n"
+    directory: Path,
+    *,
+    beat_ms: int = 50,
+    body: str = "[projects]\n",
+    keepalive_seconds: float = 15.0,
+    address: str = "127.0.0.1",
 ) -> AsyncIterator[Host]:
     """Serve a platform with one tenant and lay out a host of its; nothing runs yet."""
-    settings = PlatformSettings(heartbeat_interval_ms=beat_ms)
-    async with running(settings) as platform:
+    settings = PlatformSettings(
+        heartbeat_interval_ms=beat_ms, keepalive_seconds=keepalive_seconds
+    )
+    async with running(settings, host=address) as platform:
         platform.state.add_org("acme", id=ORG)
         key = platform.state.add_key(ORG, "admin", owner="ada")
         platform.state.add_host(ORG, NAME)
