@@ -416,7 +416,7 @@ def test_an_editor_that_saves_all_the_time_loses_nothing(path: Path) -> None:
 
 
 def test_a_stranger_beside_the_file_is_left_alone(tmp_path: Path) -> None:
-    """What is not named as ours, or is no regular file, is neither swapped in nor removed."""
+    """What is not named as ours, or is no regular file, is neither used nor removed."""
     path = tmp_path / "config.toml"
     path.write_text("a = 1\n")
     stray = path.with_name(".config.toml.save.tmp")

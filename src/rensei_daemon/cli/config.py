@@ -56,13 +56,15 @@ def check_command(context: click.Context, config: Path | None, file: Path | None
     Example: rensei-daemon config check new.toml
     """
     from rensei_daemon.settings.advice import advise
-    from rensei_daemon.settings.loading import load, refuse_blank
+    from rensei_daemon.settings.loading import load, refuse_blank, refuse_groups
 
     path = Path("<stdin>") if file == Path("-") else _located(file or config).config
     text = _text(sys.stdin.buffer.read() if file == Path("-") else _read(path), path)
     try:
         refuse_blank(text, path=path)
         settings = load(text, path=path, environ=os.environ)
+        if file is None:  # this host's own; another one's groups may be elsewhere
+            refuse_groups(settings, text, path=path)
     except SettingsError as error:
         # Bare lines, so that an editor can jump to file:line:column.
         click.echo(str(error), err=True)

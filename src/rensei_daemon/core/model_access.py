@@ -187,7 +187,7 @@ def _mode(raw: object, name: str) -> str:
     mode = text(raw, f"an auth mode in {name}")
     if mode not in list(AuthMode):
         known = ", ".join(AuthMode)
-        raise decode_error(f'"{mode}" in {name} is not an auth mode ({known})')
+        raise decode_error(f'"{mode[:200]}" in {name} is not an auth mode ({known})')
     return mode
 
 
@@ -198,4 +198,4 @@ def _without_nulls(raw: Mapping[str, object]) -> dict[str, object]:
 def _refuse_unknown(raw: Mapping[str, object], known: tuple[str, ...], name: str) -> None:
     unknown = [key for key in raw if key not in known]
     if unknown:
-        raise decode_error(f'{name} has an unknown key "{unknown[0]}"')
+        raise decode_error(f'{name} has an unknown key "{unknown[0][:200]}"')

@@ -41,6 +41,9 @@ WORKLOADS = (
 )  # fmt: skip
 """The closed vocabulary of workloads that `modelAccess.set` may name."""
 
+MOST_QUOTED = 200
+"""Characters of what was sent that a refusal repeats; it travels with every beat."""
+
 DEFAULT_POOL_DELETED_REASON = (
     "This pool was deleted. Re-bind this host to another pool to resume claiming work."
 )
@@ -150,7 +153,7 @@ def parse_mutation(op: str, params: object) -> Mutation:
     try:
         known = Op(op)
     except ValueError:
-        message = f'unsupported mutation op "{op}" (upgrade daemon?)'
+        message = f'unsupported mutation op "{op[:MOST_QUOTED]}" (upgrade daemon?)'
         raise UnknownOperationError(message) from None
     return _PARSERS[known](params_object(params))
 
@@ -195,8 +198,8 @@ def _model_access_set(params: Mapping[str, object]) -> ModelAccessSet:
     policy = parse_policy(params.get("policy"))
     if workload and workload not in WORKLOADS:
         raise InvalidMutationError(
-            f'unknown workload "{workload}": not in the shared workload vocabulary '
-            f"(known keys: {', '.join(WORKLOADS)})"
+            f'unknown workload "{workload[:MOST_QUOTED]}": not in the shared workload '
+            f"vocabulary (known keys: {', '.join(WORKLOADS)})"
         )
     return ModelAccessSet(workload=workload, policy=policy)
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings.sources import InitSettingsSource
 
+from rensei_daemon.disk.groups import group_id
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings import positions
 from rensei_daemon.settings.layers import (
@@ -85,6 +86,26 @@ def refuse_blank(text: str, *, path: Path) -> None:
     if is_blank(text):
         hint = "write it again, or begin with config.example.toml"
         raise SettingsError(f"{path}: the file is empty", hint=hint)
+
+
+def refuse_groups(settings: Settings, text: str, *, path: Path) -> None:
+    """Raise `SettingsError` for a group that this user could not give a file to."""
+    credentials = settings.credentials
+    named: list[tuple[KeyPath, str | None]] = [
+        (("control", "group"), settings.control.group),
+        (("credentials", "group"), credentials.group),
+    ]
+    for index, session in enumerate(credentials.sessions):
+        named.append((("credentials", "sessions", index, "group"), session.group))
+    for where, group in named:
+        if group is None:
+            continue
+        try:
+            group_id(group)
+        except SettingsError as error:
+            line, column = positions.Positions(text).find(where)
+            what = f"{path}:{line}:{column}: {error}"
+            raise SettingsError(what, hint=error.hint) from error
 
 
 def parse(text: str, *, path: Path) -> dict[str, Any]:

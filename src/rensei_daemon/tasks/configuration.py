@@ -24,10 +24,9 @@ from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.lines import ConfigLine, ProjectsLine
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile, Stamp
-from rensei_daemon.disk.groups import group_id
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 from rensei_daemon.settings.changes import needs_restart
-from rensei_daemon.settings.loading import refuse_blank
+from rensei_daemon.settings.loading import refuse_blank, refuse_groups
 from rensei_daemon.settings.model import Settings
 
 WATCH_SECONDS = 0.5
@@ -200,11 +199,7 @@ def open_configuration(
 def _usable(document: Document, path: Path, load: Load) -> Settings:
     refuse_blank(document.text, path=path)
     settings = load(document.text)
-    credentials = settings.credentials
-    named = [settings.control.group, credentials.group]
-    named += [session.group for session in credentials.sessions]
-    for group in filter(None, named):
-        group_id(group)
+    refuse_groups(settings, document.text, path=path)
     return settings
 
 
