@@ -275,6 +275,7 @@ async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
         reader = Reader(scene)
         await reader.hear()
         reader.socket.close()
+        await scene.hook_has_ended(1)  # a shell reads its script as it goes
         script.write_text(f"{text}exec sleep 60\n")
         await scene.platform.until(lambda state: len(state.streams) == 1)
         scene.rotate("tok_canary_1")

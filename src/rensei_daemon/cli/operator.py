@@ -64,7 +64,10 @@ class Asker:
             return anyio.run(self._ask, key, question)
         except RefusedError as error:
             if error.status == HTTPStatus.FORBIDDEN:
-                hint = "the key's owner must be an admin or owner of this organisation"
+                hint = (
+                    "the key belongs to another organisation, or its owner is neither "
+                    "admin nor owner of this one"
+                )
                 raise NotPermittedError(str(error), hint=hint) from error
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise

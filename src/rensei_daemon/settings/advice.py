@@ -10,6 +10,8 @@ def advise(settings: Settings) -> Iterator[str]:
     """Return a sentence for each setting that deserves a second look."""
     for session in settings.credentials.resolved_sessions:
         yield from _about(session)
+    if settings.metrics.listen:
+        yield "[metrics].listen is set, and this version serves no metrics yet"
 
 
 def _about(session: Session) -> Iterator[str]:
