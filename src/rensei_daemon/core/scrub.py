@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from urllib.parse import quote, quote_plus
@@ -29,10 +29,12 @@ class Scrubber:
 
     def __init__(self, most_values: int = MOST_VALUES) -> None:
         self._most_values = most_values
-        self._forms: OrderedDict[str, frozenset[str]] = OrderedDict()
-        # By their first characters, then by length: a text is walked once, however many
-        # there are, and tokens often begin alike.
-        self._by_head: dict[str, dict[int, Counter[str]]] = {}
+        self._forms: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._sharers: dict[str, int] = {}
+        """How many values have a form."""
+        # How many forms there are by their first characters, then by length: a text is
+        # walked once, however many there are, and tokens often begin alike.
+        self._lengths: dict[str, dict[int, int]] = {}
         self._longest = SHORTEST
         # Learning is on the way of every rotation; foreign text is rare.
         self._unspelled: OrderedDict[str, None] = OrderedDict()
@@ -72,25 +74,30 @@ class Scrubber:
             self._drop_oldest()
 
     def _add(self, value: str) -> None:
-        forms = frozenset(form for form in forms_of(value) if len(form) >= SHORTEST)
+        forms = tuple({form for form in forms_of(value) if len(form) >= SHORTEST})
         self._forms[value] = forms
         for form in forms:
-            by_length = self._by_head.setdefault(form[:SHORTEST], {})
-            by_length.setdefault(len(form), Counter())[form] += 1
+            sharers = self._sharers[form] = self._sharers.get(form, 0) + 1
+            if sharers == 1:
+                lengths = self._lengths.setdefault(form[:SHORTEST], {})
+                lengths[len(form)] = lengths.get(len(form), 0) + 1
             self._longest = max(self._longest, len(form))
 
     def _drop_oldest(self) -> None:
         _, forms = self._forms.popitem(last=False)
         for form in forms:
-            by_length = self._by_head[form[:SHORTEST]]
-            alike = by_length[len(form)]
-            alike[form] -= 1
-            if not alike[form]:
-                del alike[form]
-            if not alike:
-                del by_length[len(form)]
-            if not by_length:
-                del self._by_head[form[:SHORTEST]]
+            self._sharers[form] -= 1
+            if not self._sharers[form]:
+                del self._sharers[form]
+                self._drop_length(form)
+
+    def _drop_length(self, form: str) -> None:
+        lengths = self._lengths[form[:SHORTEST]]
+        lengths[len(form)] -= 1
+        if not lengths[len(form)]:
+            del lengths[len(form)]
+        if not lengths:
+            del self._lengths[form[:SHORTEST]]
 
     def __call__(self, text: str) -> str:
         """Return the text with a mark in the place of every known value."""
@@ -110,9 +117,8 @@ class Scrubber:
         yield text[start:]
 
     def _length_at(self, text: str, at: int) -> int:
-        by_length = self._by_head.get(text[at : at + SHORTEST], {})
-        known = tuple(by_length.items())
-        fitting = [n for n, forms in known if text[at : at + n] in forms]
+        lengths = tuple(self._lengths.get(text[at : at + SHORTEST], ()))
+        fitting = [n for n in lengths if text[at : at + n] in self._sharers]
         return max(fitting, default=0)
 
 
