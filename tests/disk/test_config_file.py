@@ -13,6 +13,7 @@ import pytest
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk import config as config_module
+from rensei_daemon.disk import kernel
 from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError, Patience
 from rensei_daemon.errors import SettingsError, StorageError
 
@@ -212,7 +213,7 @@ def test_an_edit_in_the_last_moment_comes_back(
 
 def test_the_newest_of_two_edits_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved before the exchange, and again while ours stood there: the last one counts."""
-    exchange, calls = config_module._rename_exchange, []
+    exchange, calls = kernel.exchange, []
 
     def exchange_and_save(one: Path, other: Path) -> None:
         exchange(one, other)
@@ -220,7 +221,7 @@ def test_the_newest_of_two_edits_stays(path: Path, monkeypatch: pytest.MonkeyPat
         if len(calls) == 1:
             path.write_text("# the newest\n")
 
-    monkeypatch.setattr(config_module, "_rename_exchange", exchange_and_save)
+    monkeypatch.setattr(config_module, "exchange", exchange_and_save)
     with pytest.raises(EditedMeanwhileError):
         RacedFile(path, _in_place).replace(BEFORE, AFTER)
     assert path.read_text() == "# the newest\n"
@@ -302,7 +303,7 @@ def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(one: Path, other: Path) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(other))
 
-    monkeypatch.setattr(config_module, "_rename_exchange", refuse)
+    monkeypatch.setattr(config_module, "exchange", refuse)
 
 
 @pytest.mark.usefixtures("no_exchange")
@@ -321,7 +322,7 @@ def test_a_read_only_place_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) 
     def refuse(one: Path, other: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(other))
 
-    monkeypatch.setattr(config_module, "_rename_exchange", refuse)
+    monkeypatch.setattr(config_module, "exchange", refuse)
     with pytest.raises(StorageError) as refused:
         ConfigFile(path).replace(BEFORE, AFTER)
     assert str(refused.value) == f"{path}: Read-only file system"

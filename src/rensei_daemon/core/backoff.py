@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+Draw = Callable[[float, float], float]
+"""Draws a number between two; uniformly, but in a test."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
@@ -23,9 +26,7 @@ class Backoff:
         doublings = min(self.attempts, 32)  # beyond it any sane cap has been reached
         return min(self.cap_seconds, self.base_seconds * 2.0**doublings)
 
-    def next(
-        self, draw: Callable[[float, float], float], *, at_least: float = 0.0
-    ) -> tuple[float, "Backoff"]:
+    def next(self, draw: Draw, *, at_least: float = 0.0) -> tuple[float, "Backoff"]:
         """Return (seconds to wait, the policy after that wait).
 
         `draw(low, high)` gives a uniform number. `at_least` is a wait the platform asked

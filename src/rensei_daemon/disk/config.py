@@ -6,13 +6,11 @@ in one step, and only then is the old one compared with what was read. If a pers
 saved in between, their text goes back where it was and the caller starts over from it.
 """
 
-import ctypes
 import errno
 import fcntl
 import getpass
 import hashlib
 import os
-import signal
 import stat
 import time
 from collections.abc import Iterator
@@ -28,13 +26,12 @@ from rensei_daemon.disk.atomic import (
     temporaries,
     temporary_file,
 )
+from rensei_daemon.disk.kernel import exchange, is_closed_for_writing
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
 MAX_BYTES = 16 * 1024 * 1024
 _POLL_SECONDS = 0.02
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -96,7 +93,7 @@ class ConfigFile:
         """Whether somebody has the file open for writing; no, where that cannot be told."""
         try:
             with _opened(self.path) as file:
-                return not _is_closed_for_writing(file)
+                return not is_closed_for_writing(file)
         except (OSError, SettingsError):
             return False
 
@@ -129,7 +126,7 @@ class ConfigFile:
             for leftover in temporaries(target):
                 is_unknown = _digest(leftover) not in (before, after)
                 if is_unknown and today == after:
-                    _rename_exchange(leftover, target)
+                    exchange(leftover, target)
                 elif is_unknown and today != before and leftover.stat().st_size:
                     # Ours, half written, or an edit: nobody can tell after yet another.
                     _keep_aside(leftover, target)
@@ -159,7 +156,7 @@ class ConfigFile:
         self, temporary: Path, target: Path, before: Document, after: Document
     ) -> None:
         try:
-            _rename_exchange(temporary, target)
+            exchange(temporary, target)
         except OSError as error:
             if error.errno not in _NO_EXCHANGE:
                 raise
@@ -172,11 +169,11 @@ class ConfigFile:
         if self._is_still(temporary, before):
             sync_directory(target.parent)
             return
-        _rename_exchange(temporary, target)
+        exchange(temporary, target)
         if not self._is_still(temporary, after):
             # Saved once more in that moment: what came back is kept under another name,
             # since two texts cannot both be the file.
-            _rename_exchange(temporary, target)
+            exchange(temporary, target)
             _keep_aside(temporary, target)
         sync_directory(target.parent)
         raise EditedMeanwhileError(
@@ -190,7 +187,7 @@ class ConfigFile:
         """
         try:
             with _opened(path) as file:
-                is_closed = _is_closed_for_writing(file)
+                is_closed = is_closed_for_writing(file)
                 return is_closed and _content(file, path) == document.text.encode()
         except (OSError, RenseiError):
             return False
@@ -202,7 +199,7 @@ class ConfigFile:
         question, not a claim.
         """
         deadline = time.monotonic() + self._patience.writer_seconds
-        while not _is_closed_for_writing(file):
+        while not is_closed_for_writing(file):
             if time.monotonic() > deadline:
                 raise StorageError(
                     f"{path} is held open for writing by another program",
@@ -286,31 +283,3 @@ def _successor(file: BinaryIO, target: Path, document: Document) -> Iterator[Pat
             with suppress(OSError):  # one the file system keeps to itself
                 os.setxattr(temporary, name, os.getxattr(file.fileno(), name))
         yield temporary
-
-
-def _rename_exchange(one: Path, other: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    arguments = (
-        _AT_FDCWD,
-        os.fsencode(one),
-        _AT_FDCWD,
-        os.fsencode(other),
-        _RENAME_EXCHANGE,
-    )
-    if libc.renameat2(*arguments) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), str(other))
-
-
-def _is_closed_for_writing(file: BinaryIO) -> bool:
-    try:
-        # A writer who comes while we hold the lease has us signalled. By default with
-        # SIGIO, which ends a process that does not expect it; SIGURG does nothing.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        # Other refusals mean that this file system, or a file that is not ours, has no
-        # leases; then there is nothing to ask.
-        return error.errno != errno.EAGAIN
-    return True

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
@@ -16,7 +17,6 @@ from rensei_daemon.delivery.socket import CredentialSocket
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.tasks.outlets import Draw
 from rensei_daemon.tasks.rotation import Rotation
 
 

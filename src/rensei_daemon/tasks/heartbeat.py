@@ -6,7 +6,6 @@ out at once, a beat follows whenever there is an outcome to tell, and none of it
 gives up.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
@@ -41,8 +41,6 @@ JITTER = 0.1
 
 BEAT_SECONDS = 180.0
 """The longest a beat with all its refreshing can take; for the watchdog."""
-
-Draw = Callable[[float, float], float]
 
 _log = structlog.get_logger()
 

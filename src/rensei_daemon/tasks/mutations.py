@@ -12,7 +12,7 @@ file or the disk does not allow it, nothing is decided, nothing is lost, and the
 says why.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from rensei_daemon.core.backoff import Backoff
+from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import LastMutation, MutationsLine
@@ -72,7 +72,7 @@ async def apply_mutations(
     *,
     beat: Bell,
     pulse: Pulse,
-    draw: Callable[[float, float], float],
+    draw: Draw,
 ) -> None:
     """Apply whatever the inbox holds, whenever its bell rings; never returns.
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import anyio
 import structlog
 
-from rensei_daemon.core.backoff import Backoff
+from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, difference
@@ -22,8 +22,6 @@ from rensei_daemon.tasks.bell import Bell
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 LOOK_SECONDS = 20.0
 """How often lagging consumers are looked for; they are told of after 60."""
-
-Draw = Callable[[float, float], float]
 
 
 class Outlets:

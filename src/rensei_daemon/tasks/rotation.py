@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import structlog
 
+from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.credential import Credentials, accept, difference
 from rensei_daemon.core.lines import SessionLine, StreamState
@@ -33,7 +34,6 @@ from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.outlets import Outlets
 from rensei_daemon.tasks.pace import (
     EARLY_SECONDS,
-    EVENT_SECONDS,
     PACE,
     RETRY,
     SNAPSHOT_SECONDS,
@@ -41,8 +41,8 @@ from rensei_daemon.tasks.pace import (
     lane,
 )
 from rensei_daemon.tasks.refusals import Refusals
+from rensei_daemon.tasks.schedule import Schedule
 
-Draw = Callable[[float, float], float]
 Learn = Callable[[Iterable[str]], None]
 
 
@@ -84,12 +84,8 @@ class Rotation:
 
         self._refusals = Refusals(session.id, board, self._log)
         self._reconsider = Bell()
-        self._is_snapshot_wanted = True
         self._reconnect = Bell()
-        self._not_before = self._next_refresh = self._next_poll = 0.0
-        """`_not_before`: no snapshot is asked for sooner, since the last try failed."""
-        self._stream_down_since = anyio.current_time()
-        self._is_stream_refused = False
+        self._schedule = Schedule(pace, draw)
         self.snapshot_turn = Turn()
         """Turns with every snapshot, good or bad."""
         self.snapshot_error: PlatformError | None = None
@@ -125,13 +121,13 @@ class Rotation:
 
     def want_snapshot(self) -> None:
         """Have a snapshot taken now, or after a failure as soon as its wait is over."""
-        self._is_snapshot_wanted = True
+        self._schedule.want()
         self._reconsider.ring()
 
     def hurry(self) -> None:
         """Have snapshot and stream tried at once, whatever they wait for."""
-        self._not_before = 0.0
-        self.want_snapshot()
+        self._schedule.want(at_once=True)
+        self._reconsider.ring()
         self._reconnect.ring()
 
     # -- snapshots --
@@ -139,10 +135,10 @@ class Rotation:
     async def _keep_snapshots(self) -> None:
         retry = RETRY
         while True:
-            while (wait := self._seconds_until_due()) > 0:
+            while (wait := self._schedule.wait_seconds) > 0:
                 self._promise(wait)
                 await self._reconsider.heard(within=wait)
-            self._is_snapshot_wanted = False
+            self._schedule.begin()
             self._promise(0.0)
             self.snapshot_turn.begin()
             try:
@@ -153,10 +149,7 @@ class Rotation:
                 retry = lane(error, retry)
                 asked = self._asked_wait(error)
                 delay, retry = retry.next(self._draw, at_least=asked)
-                now = anyio.current_time()
-                # Both, or a poll that is due would ask a platform that is down without end.
-                self._next_refresh = self._next_poll = now + max(delay, 0.5)
-                self._not_before = now + max(asked, EVENT_SECONDS)
+                self._schedule.fail(delay, asked_seconds=asked)
             else:
                 if self.snapshot_error is not None:
                     self._reconnect.ring()  # it answers again: the stream need not wait
@@ -174,10 +167,8 @@ class Rotation:
         finally:
             self._arrived_in_flight = None
         if overtaken:
-            self._is_snapshot_wanted = True
-        now = anyio.current_time()
-        self._next_refresh = now + snapshot.refresh_in_seconds
-        self._schedule_poll()
+            self._schedule.want()
+        self._schedule.succeed(snapshot.refresh_in_seconds)
         until = None
         if snapshot.refresh_until is not None:
             # By our own clock, so that a skewed one cannot make good data look old.
@@ -195,22 +186,6 @@ class Rotation:
     def _promise(self, wait: float) -> None:
         until = anyio.current_time() + wait + SNAPSHOT_SECONDS
         self._pulse.promise(f"snapshots of {self.session.id}", until)
-
-    def _seconds_until_due(self) -> float:
-        due = self._next_refresh
-        if self._line.stream is not StreamState.LIVE:
-            due = min(due, self._next_poll)
-        if self._is_snapshot_wanted:
-            due = self._not_before
-        return due - anyio.current_time()
-
-    def _schedule_poll(self) -> None:
-        now = anyio.current_time()
-        pace = self._pace
-        is_long_down = now - self._stream_down_since >= pace.long_down_seconds
-        is_slow = is_long_down or self._is_stream_refused
-        seconds = pace.slow_poll_seconds if is_slow else pace.poll_seconds
-        self._next_poll = now + seconds * self._draw(0.8, 1.0)
 
     # -- stream --
 
@@ -237,10 +212,10 @@ class Rotation:
 
     async def _listen(self, stream: EventStream) -> None:
         self._refusals.clear("stream")
-        self._is_stream_refused = False
+        self._schedule.stream_is_up()
+        self._reconsider.ring()
         self._set_stream(StreamState.LIVE)
         self._log.info("stream.connected")
-        self.want_snapshot()
         async for event in stream:
             if isinstance(event, Update):
                 self._update(event.delta)
@@ -253,16 +228,15 @@ class Rotation:
     def _stream_lost(self, error: PlatformError | None) -> None:
         was_live = self._line.stream is StreamState.LIVE
         if was_live:
-            self._stream_down_since = anyio.current_time()
             self._set_stream(StreamState.INTERRUPTED)
             reason = str(error) if error else "it has reached its maximum age"
             self._log.info("stream.lost", reason=reason)
         if isinstance(error, RefusedError) and error.status in (204, 404):
-            self._is_stream_refused = True
+            self._schedule.stream_is_refused()
         if error is not None:
             self._refusals.note("stream", error)
         if was_live:
-            self._schedule_poll()
+            self._schedule.stream_is_lost()
             self._reconsider.ring()
 
     def _asked_wait(self, error: PlatformError | None) -> float:

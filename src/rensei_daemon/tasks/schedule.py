@@ -1,0 +1,78 @@
+"""When a session's next snapshot is due.
+
+It is told what happened and says how long to wait; it waits for nothing itself, and
+knows neither the platform nor the values. Times are the loop's own, in seconds.
+"""
+
+import anyio
+
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.tasks.pace import EVENT_SECONDS, Pace
+
+
+class Schedule:
+    """The reasons for a snapshot, and the earliest of their times."""
+
+    def __init__(self, pace: Pace, draw: Draw) -> None:
+        self._pace = pace
+        self._draw = draw
+        self._is_wanted = True
+        self._is_live = False
+        self._is_refused = False
+        self._down_since = anyio.current_time()
+        self._not_before = 0.0
+        """However much it is wanted: the last one failed."""
+        self._next_refresh = 0.0
+        self._next_poll = 0.0
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long until a snapshot is due; not positive when one is."""
+        due = self._next_refresh
+        if not self._is_live:
+            due = min(due, self._next_poll)
+        if self._is_wanted:
+            due = self._not_before
+        return due - anyio.current_time()
+
+    def want(self, *, at_once: bool = False) -> None:
+        """Have one taken now, or, unless `at_once`, when the wait of a failure is over."""
+        self._is_wanted = True
+        if at_once:
+            self._not_before = 0.0
+
+    def begin(self) -> None:
+        """Note that one is being taken."""
+        self._is_wanted = False
+
+    def succeed(self, refresh_in_seconds: float) -> None:
+        """Note that it came, and how long it is good for."""
+        self._next_refresh = anyio.current_time() + refresh_in_seconds
+        self._plan_poll()
+
+    def fail(self, delay_seconds: float, *, asked_seconds: float) -> None:
+        """Note that it did not; `asked_seconds` is a wait the platform asked for."""
+        now = anyio.current_time()
+        # Both, or a poll that is due would ask a platform that is down without end.
+        self._next_refresh = self._next_poll = now + max(delay_seconds, 0.5)
+        self._not_before = now + max(asked_seconds, EVENT_SECONDS)
+
+    def stream_is_up(self) -> None:
+        """Note that rotations arrive by themselves, and one snapshot is wanted."""
+        self._is_live, self._is_refused = True, False
+        self.want()
+
+    def stream_is_lost(self) -> None:
+        """Note that rotations do not arrive any more."""
+        self._is_live, self._down_since = False, anyio.current_time()
+        self._plan_poll()
+
+    def stream_is_refused(self) -> None:
+        """Note that the platform has no stream for this session."""
+        self._is_refused = True
+
+    def _plan_poll(self) -> None:
+        now, pace = anyio.current_time(), self._pace
+        is_slow = self._is_refused or now - self._down_since >= pace.long_down_seconds
+        seconds = pace.slow_poll_seconds if is_slow else pace.poll_seconds
+        self._next_poll = now + seconds * self._draw(0.8, 1.0)
