@@ -414,3 +414,16 @@ async def test_no_value_is_on_the_board_or_in_a_log(
         shown = repr(vars(daemon.board)) + repr(lines) + repr(daemon.sessions.rotations)
     assert "canary" not in shown
     assert "credentials.changed" in shown
+
+
+@pytest.mark.parametrize("delta", [{"A": "x", "TOKEN": None}, {"A": "x", "TOKEN": "two\0"}])
+async def test_an_event_that_is_half_usable_has_a_snapshot_taken(
+    home: "Home", delta: dict[str, str | None]
+) -> None:
+    """A value nobody can hand on must not leave the old one in place unnoticed."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        _set(home, "two")
+        (stream,) = home.platform.state.streams
+        stream.send("UPDATE", {"delta": delta})
+        await _delivered(home, daemon, "two")

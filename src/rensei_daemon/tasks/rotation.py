@@ -255,7 +255,8 @@ class Rotation:
         self._learn(delta.values())
         accepted = accept(delta)
         if accepted.dropped:
-            self.want_snapshot()  # what it meant to replace must not just stay
+            if not self.credentials.env.keys().isdisjoint(accepted.dropped):
+                self.want_snapshot()  # what it meant to replace must not just stay
             names = {*self._line.dropped_names, *accepted.dropped}
             self._line = replace(self._line, dropped_names=tuple(sorted(names)))
         if self._arrived_in_flight is not None:
