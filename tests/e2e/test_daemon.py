@@ -193,6 +193,17 @@ async def test_without_a_good_key_it_does_not_start(
     assert "canary" not in refused.stderr + refused.stdout
 
 
+async def test_a_new_key_is_taken_up_by_a_reload(lab: "Lab") -> None:
+    """The answer says so, once, and what follows is asked for with it."""
+    async with lab.daemon() as daemon:
+        lab.write_key(lab.platform.state.add_key("acme", "admin"))
+        assert "the API key" in (await lab.call("reload")).stdout
+        assert "the API key" not in (await lab.call("reload")).stdout
+        count = len(lab.beats)
+        await lab.until(lambda: len(lab.beats) > count + 1)
+        assert await daemon.stop() == 0
+
+
 async def test_a_misspelt_key_says_what_was_meant(lab: "Lab") -> None:
     """Exit 78, with the place and the nearest key there is."""
     lab.config.write_text(lab.config.read_text() + "\n[machin]\n")

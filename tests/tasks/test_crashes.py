@@ -25,6 +25,7 @@ from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.database import Database, Run, open_database
 from rensei_daemon.disk.journal import Journal
+from rensei_daemon.errors import StorageError
 from rensei_daemon.tasks.applier import Applier
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -136,6 +137,19 @@ class HastyJournal(Journal):
         """Intend, and record at once."""
         super().intend(plan, before, after, now)
         self.record_applied(now)
+
+
+class FullOnceJournal(Journal):
+    """The disk takes the file and, the first time, not the record of it."""
+
+    refused = False
+
+    def record_applied(self, now: datetime) -> None:
+        """Record it, unless it is the first time."""
+        if not self.refused:
+            self.refused = True
+            raise StorageError("no space left on device")
+        super().record_applied(now)
 
 
 @dataclass
@@ -292,6 +306,20 @@ def _prove_one_effect(
     assert host.config.read_bytes() == twin.config.read_bytes()
     assert host.history == twin.history
     _tidy(host)
+
+
+def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
+    """The same process tries again: one outcome, and the change is on record."""
+    host = Host(place, FullOnceJournal)
+    with host.daemon() as (applier, journal):
+        with pytest.raises(StorageError, match="no space"):
+            applier.apply(MIXES["single"])
+        assert journal.owed() == Acks()
+        assert host.history == []
+        applier.apply(MIXES["single"])
+        assert journal.owed().applied == ("dmut_0",)
+    assert [id for id, _ in host.history] == ["dmut_0"]
+    assert host.config.read_text().count("proj_c = ") == 1
 
 
 def test_the_proof_sees_a_planted_defect(place: Path) -> None:

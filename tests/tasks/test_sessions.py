@@ -79,3 +79,27 @@ async def test_a_file_that_cannot_be_taken_away_stops_nobody(home: "Home") -> No
         home.write()
         await daemon.until(lambda: not daemon.board.sessions)
         assert not daemon.conditions
+
+
+async def test_two_sessions_may_exchange_their_files(home: "Home") -> None:
+    """The one that left first does not take away what the other has just written."""
+
+    def naming(one: str, two: str) -> str:
+        return "".join(
+            f'[[credentials.sessions]]\nid = "{id}"\n'
+            f'project_id = "{project}"\nenv_file = "{file}"\n'
+            for id, project, file in (("one", "proj_a", one), ("two", "proj_b", two))
+        )
+
+    home.write(naming("x.env", "y.env"))
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: home.env("y.env") == 'TOKEN="proj_b"\n')
+        home.write(naming("y.env", "x.env"))
+        await daemon.until(
+            lambda: (
+                (home.env("x.env"), home.env("y.env"))
+                == ('TOKEN="proj_b"\n', 'TOKEN="proj_a"\n')
+            )
+        )
+        await daemon.until(lambda: not daemon.conditions)
+        assert set(daemon.board.sessions) == {"one", "two"}
