@@ -50,6 +50,10 @@ def _nobody(values: Iterable[str]) -> None:
     pass
 
 
+def _has_nothing(error: PlatformError | None) -> bool:
+    return isinstance(error, RefusedError) and error.status in (204, 404)
+
+
 class Rotation:
     """One session, from the platform to its deliveries."""
 
@@ -231,7 +235,7 @@ class Rotation:
             self._set_stream(StreamState.INTERRUPTED)
             reason = str(error) if error else "it has reached its maximum age"
             self._log.info("stream.lost", reason=reason)
-        if isinstance(error, RefusedError) and error.status in (204, 404):
+        if _has_nothing(error):
             self._schedule.stream_is_refused()
         if error is not None:
             self._refusals.note("stream", error)
@@ -240,8 +244,8 @@ class Rotation:
             self._reconsider.ring()
 
     def _asked_wait(self, error: PlatformError | None) -> float:
-        """Return how long the platform asked us to wait; nothing to stream: a long rest."""
-        if isinstance(error, RefusedError) and error.status in (204, 404):
+        """Return how long we were asked to wait; where there is nothing, a long rest."""
+        if _has_nothing(error):
             return self._pace.slow_poll_seconds
         return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0
 
