@@ -8,6 +8,10 @@ session's reader has the new value, and when its env file has been renamed into 
 (seen by inotify). The floors are measured in the same run, with nothing around them: the
 event on bare TCP sockets in the place of the daemon, a line through a unix socket, and a
 flushed file replaced and its directory flushed.
+
+A rotation of a kind that every session has is the worst there is: all of them are told at
+once, and the last one waits for the others. One that a single session has is told beside
+it, on the same host.
 """
 
 import ctypes
@@ -33,6 +37,8 @@ from rensei_daemon.local_platform.running import RunningPlatform, running
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
 ROUNDS = 50
+EVERYONES, ONES = "github", "linear"
+"""The kind that every session has, and the one that only the first has."""
 PAUSE_SECONDS = 0.2
 """Long enough for what one rotation brings with it to be over."""
 IN_MOVED_TO = 0x80
@@ -133,12 +139,13 @@ def _floor(place: Path) -> tuple[list[float], list[float]]:
 def _daemon(place: Path, platform: RunningPlatform, sessions: list[str]) -> Iterator[None]:
     config = place / "config.toml"
     blocks = (
-        f'[[credentials.sessions]]\nid = "{s}"\nenv_file = "{s}.env"\n' for s in sessions
+        f'[[credentials.sessions]]\nid = "{s}"\nproject_id = "p-{s}"\n'
+        f'env_file = "{s}.env"\n'
+        for s in sessions
     )
     config.write_text(
         f'[platform]\nurl = "{platform.url}"\napi_key_file = "key"\n'
-        f'[paths]\nstate = "state"\nruntime = "{place}/run"\n'
-        f'[credentials]\nproject_id = "p"\n{"".join(blocks)}'
+        f'[paths]\nstate = "state"\nruntime = "{place}/run"\n' + "".join(blocks)
     )
     argv = [PROGRAM, "run", "--config", str(config)]
     with (place / "log").open("wb") as log:
@@ -152,7 +159,8 @@ def _daemon(place: Path, platform: RunningPlatform, sessions: list[str]) -> Iter
 
 def _measure(
     place: Path, platform: RunningPlatform, sessions: list[str]
-) -> tuple[list[float], list[float]]:
+) -> dict[str, tuple[list[float], list[float]]]:
+    """Return (told, replaced) seconds of each kind's rotations."""
     with _daemon(place, platform, sessions):
         for session in sessions:
             argv = [PROGRAM, "credentials", "wait", "--session", session]
@@ -160,27 +168,39 @@ def _measure(
         while len(platform.state.streams) < len(sessions):
             time.sleep(0.01)
         time.sleep(0.5)  # the snapshots that follow the streams
-        told: list[float] = []
-        replaced: list[float] = []
-        argv = [sys.executable, __file__, "--readers", str(place / "run"), *sessions]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as readers:
-            assert readers.stdout is not None
-            readers.stdout.readline()
-            for number in range(ROUNDS):
-                start = anyio.from_thread.run_sync(_rotate, platform, f"v-{number:08}")
-                seen = json.loads(readers.stdout.readline())
-                told += (at - start for at in seen["told"])
-                replaced += (at - start for at in seen["replaced"])
-                time.sleep(PAUSE_SECONDS)
+        rotated = {EVERYONES: len(sessions)}
+        if len(sessions) > 1:
+            rotated[ONES] = 1
+        return {
+            kind: _measure_kind(place, platform, sessions, kind, count)
+            for kind, count in rotated.items()
+        }
+
+
+def _measure_kind(
+    place: Path, platform: RunningPlatform, sessions: list[str], kind: str, count: int
+) -> tuple[list[float], list[float]]:
+    told: list[float] = []
+    replaced: list[float] = []
+    argv = [sys.executable, __file__, "--readers", str(place / "run"), str(count)]
+    with subprocess.Popen([*argv, *sessions], stdout=subprocess.PIPE) as readers:
+        assert readers.stdout is not None
+        readers.stdout.readline()
+        for number in range(ROUNDS):
+            start = anyio.from_thread.run_sync(_rotate, platform, kind, f"v-{number:08}")
+            seen = json.loads(readers.stdout.readline())
+            told += (at - start for at in seen["told"])
+            replaced += (at - start for at in seen["replaced"])
+            time.sleep(PAUSE_SECONDS)
     return told, replaced
 
 
-def _read(runtime: Path, sessions: list[str]) -> None:
+def _read(runtime: Path, count: int, sessions: list[str]) -> None:
     """Be the process of the readers: a line when ready, and one for each rotation."""
     readers = Readers(runtime, sessions)
     print("ready", flush=True)
     for _ in range(ROUNDS):
-        readers.until_all(len(sessions))
+        readers.until_all(count)
         seen = {
             "told": list(readers.told.values()),
             "replaced": list(readers.replaced.values()),
@@ -194,13 +214,15 @@ def _measure_streams(
     place: Path, platform: RunningPlatform, sessions: list[str]
 ) -> list[float]:
     told: list[float] = []
-    key = (place / "key").read_text()
-    argv = [sys.executable, __file__, "--streams", platform.url, key, *sessions]
+    key_file = str(place / "key")
+    argv = [sys.executable, __file__, "--streams", platform.url, key_file, *sessions]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as streams:
         assert streams.stdout is not None
         streams.stdout.readline()
         for number in range(ROUNDS):
-            start = anyio.from_thread.run_sync(_rotate, platform, f"w-{number:08}")
+            start = anyio.from_thread.run_sync(
+                _rotate, platform, EVERYONES, f"w-{number:08}"
+            )
             told += (at - start for at in json.loads(streams.stdout.readline()))
             time.sleep(PAUSE_SECONDS)
     return told
@@ -216,11 +238,25 @@ def _stream(url: str, key: str, sessions: list[str]) -> None:
         streams.told.clear()
 
 
-def _rotate(platform: RunningPlatform, value: str) -> float:
-    platform.state.set_credential("acme", "github", "TOKEN", value, is_staged=True)
+def _rotate(platform: RunningPlatform, kind: str, value: str) -> float:
+    _stage(platform, kind, value, is_staged=True)
     start = time.perf_counter()
-    platform.state.rotate("org_acme", "github")
+    platform.state.rotate("org_acme", kind)
     return start
+
+
+def _stage(
+    platform: RunningPlatform, kind: str, value: str, *, is_staged: bool = False
+) -> None:
+    project_id = "p-s0" if kind == ONES else None
+    platform.state.set_credential(
+        "acme",
+        kind,
+        f"{kind.upper()}_TOKEN",
+        value,
+        project_id=project_id,
+        is_staged=is_staged,
+    )
 
 
 def _row(name: str, seconds: list[float]) -> dict[str, object]:
@@ -241,7 +277,8 @@ async def main(counts: list[int]) -> None:
             place = Path(directory)
             async with running() as platform:
                 platform.state.add_org("acme", id="org_acme")
-                platform.state.set_credential("acme", "github", "TOKEN", "value-start")
+                for kind in (EVERYONES, ONES):
+                    _stage(platform, kind, "value-start")
                 key = place / "key"
                 key.write_text(platform.state.add_key("acme", "admin"))
                 key.chmod(0o600)
@@ -250,23 +287,25 @@ async def main(counts: list[int]) -> None:
                 events = await anyio.to_thread.run_sync(
                     _measure_streams, place, platform, sessions
                 )
-                told, replaced = await anyio.to_thread.run_sync(
+                rotations = await anyio.to_thread.run_sync(
                     _measure, place, platform, sessions
                 )
             rows = {
                 "floor: socket": hops,
                 "floor: file": writes,
                 f"floor: {count} bare streams": events,
-                f"{count} sessions: client told": told,
-                f"{count} sessions: file replaced": replaced,
             }
+            for kind, (told, replaced) in rotations.items():
+                who = "the one" if kind == ONES else "all"
+                rows[f"{count} sessions, {who} rotated: client told"] = told
+                rows[f"{count} sessions, {who} rotated: file replaced"] = replaced
             for name, seconds in rows.items():
                 print(json.dumps(_row(name, seconds)))
 
 
 if __name__ == "__main__" and sys.argv[1:2] == ["--readers"]:
-    _read(Path(sys.argv[2]), sys.argv[3:])
+    _read(Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
 elif __name__ == "__main__" and sys.argv[1:2] == ["--streams"]:
-    _stream(sys.argv[2], sys.argv[3], sys.argv[4:])
+    _stream(sys.argv[2], Path(sys.argv[3]).read_text(), sys.argv[4:])
 elif __name__ == "__main__":
     anyio.run(main, [int(word) for word in sys.argv[1:]] or [1, 50])
