@@ -41,6 +41,18 @@ class Locations:
     """`system` or `user`: whose systemd unit this config belongs to by its place."""
 
     @property
+    def systemctl(self) -> str:
+        """The words that reach the service manager of this daemon."""
+        return "systemctl --user" if self.unit_scope == "user" else "systemctl"
+
+    @property
+    def start_command(self) -> str:
+        """What starts this very daemon, by its unit or by hand."""
+        if self.unit_scope is None:
+            return f"rensei-daemon run --config {self.config}"
+        return f"{self.systemctl} start rensei-daemon"
+
+    @property
     def control_socket(self) -> Path:
         """Where the daemon answers `status` and takes orders."""
         return self.runtime / "control.sock"

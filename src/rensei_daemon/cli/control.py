@@ -47,7 +47,7 @@ def ask(
             timeout_seconds=timeout_seconds,
         )
     except DaemonNotRunningError as error:
-        error.hint = _start_hint(locations)
+        error.hint = f"start it: {locations.start_command}"
         raise
 
 
@@ -63,13 +63,3 @@ def order(
         return ask(locations, verb, body, timeout_seconds=timeout_seconds)
     except DaemonSilentError as error:
         raise ControlError(str(error), hint=error.hint) from error
-
-
-def _start_hint(locations: Locations) -> str:
-    match locations.unit_scope:
-        case "system":
-            return "start it: systemctl start rensei-daemon"
-        case "user":
-            return "start it: systemctl --user start rensei-daemon"
-        case _:
-            return f"start it: rensei-daemon run --config {locations.config}"

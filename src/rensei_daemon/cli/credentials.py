@@ -12,12 +12,13 @@ import click
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session import only_session, sessions_of
-from rensei_daemon.cli.terminal import clean, columns, measure, span, tolerate
+from rensei_daemon.cli.terminal import clean, columns, measure, tolerate
 from rensei_daemon.control_api.verbs import (
     SessionConsumer,
     SessionCredentials,
     SessionVariable,
 )
+from rensei_daemon.core.span import span
 from rensei_daemon.errors import DeliveryError, UsageError
 from rensei_daemon.locations import Locations
 

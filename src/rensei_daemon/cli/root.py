@@ -10,8 +10,8 @@ from rensei_daemon.cli import PROGRAM
 from rensei_daemon.errors import UsageError
 
 COMMANDS = (
-    "run", "status", "logs", "reload", "sync", "exec", "config", "mutations", "credentials",
-    "access", "platform", "demo", "install", "uninstall",
+    "run", "status", "logs", "doctor", "reload", "sync", "exec", "config", "mutations",
+    "credentials", "access", "platform", "demo", "install", "uninstall",
 )  # fmt: skip
 """Every command, in the order `--help` shows them; each is `command` in its module."""
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rensei_daemon.cli.terminal import Style, clean, columns, paint, span, wrap
+from rensei_daemon.cli.terminal import Style, clean, columns, paint, wrap
+from rensei_daemon.core.span import span
 
 _MARGIN = 12
 _LOOKS = {

@@ -5,7 +5,6 @@ move a cursor or retitle a window; it is shown without them.
 """
 
 import io
-import itertools
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -95,17 +94,3 @@ def columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-
-
-def span(seconds: float) -> str:
-    """Say how long, in at most two units: `4 s`, `3 min`, `2 h 5 min`, `3 d 4 h`."""
-    left = max(0, int(seconds))
-    for (unit, size), (smaller, small) in itertools.pairwise(_UNITS):
-        if left >= size:
-            whole, rest = divmod(left, size)
-            part = f" {rest // small} {smaller}" if unit in ("d", "h") else ""
-            return f"{whole} {unit}{part if rest >= small else ''}"
-    return f"{left} s"

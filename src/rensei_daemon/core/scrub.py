@@ -137,6 +137,7 @@ def forms_of(value: str) -> Iterator[str]:
     for encode in (quote, quote_plus):
         yield encode(raw)
         yield encode(raw, safe="")
+    yield from (raw.hex(), raw.hex().upper())
     for offset in range(3):
         code = _base64_inside(raw, offset)
         yield code

@@ -65,13 +65,13 @@ def read_api_key(*, environ: Mapping[str, str], api_key_file: Path | None) -> Ap
         text = _read(Path(directory) / CREDENTIAL, private=False)
         if text is not None:
             where = f"the systemd credential {CREDENTIAL}"
-            return _checked(text, ApiKeySource.SYSTEMD_CREDENTIAL, where)
+            return checked(text, ApiKeySource.SYSTEMD_CREDENTIAL, where)
     if text := environ.get(VARIABLE):
-        return _checked(text, ApiKeySource.ENVIRONMENT, VARIABLE)
+        return checked(text, ApiKeySource.ENVIRONMENT, VARIABLE)
     if api_key_file is not None:
         text = _read(api_key_file, private=True)
         if text is not None:
-            return _checked(text, ApiKeySource.FILE, str(api_key_file))
+            return checked(text, ApiKeySource.FILE, str(api_key_file))
         raise SettingsError(f"{api_key_file}: no such file", hint=_ASK_FOR_ONE)
     raise SettingsError("there is no API key", hint=_ASK_FOR_ONE)
 
@@ -102,7 +102,8 @@ def _require_private(path: Path, mode: int) -> None:
         )
 
 
-def _checked(text: str, source: ApiKeySource, where: str) -> ApiKey:
+def checked(text: str, source: ApiKeySource, where: str) -> ApiKey:
+    """Return the key that a text holds; raises `SettingsError`, which names `where`."""
     secret = text.strip()
     if not secret:
         raise SettingsError(f"{where}: the API key is empty", hint=_ASK_FOR_ONE)

@@ -26,14 +26,11 @@ from rensei_daemon.disk.atomic import (
     temporaries,
     temporary_file,
 )
-from rensei_daemon.disk.kernel import exchange, is_closed_for_writing
+from rensei_daemon.disk.kernel import NO_EXCHANGE, exchange, is_closed_for_writing
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
 MAX_BYTES = 16 * 1024 * 1024
 _POLL_SECONDS = 0.02
-
-_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-
 
 Stamp = tuple[int, int, int]
 """Inode, time of its last change in nanoseconds, size; or an error number and zeros."""
@@ -158,7 +155,7 @@ class ConfigFile:
         try:
             exchange(temporary, target)
         except OSError as error:
-            if error.errno not in _NO_EXCHANGE:
+            if error.errno not in NO_EXCHANGE:
                 raise
             # The file was compared a moment ago; here that moment is all the care there is.
             temporary.replace(target)

@@ -34,3 +34,12 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
+
+
+def belongs_to(uid: int, gid: int) -> bool:
+    """Tell whether a user is in a group, by the host's own books; blocks."""
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return gid in os.getgrouplist(user.pw_name, user.pw_gid)

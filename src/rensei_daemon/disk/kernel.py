@@ -11,6 +11,9 @@ from typing import BinaryIO
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
+NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What `exchange` fails with where the file system or the kernel has no such thing."""
+
 
 def exchange(one: Path, other: Path) -> None:
     """Let two files swap their names in one step; OSError where that cannot be."""

@@ -16,7 +16,6 @@ from rensei_daemon.platform_api.stream import EventStream, open_stream
 from rensei_daemon.platform_api.wire import Snapshot
 
 OLD_HEARTBEAT = "/v1/daemon/heartbeat"
-SNAPSHOT = "/api/daemon/credentials/snapshot"
 
 
 class PlatformClient:
@@ -71,14 +70,9 @@ class PlatformClient:
             raise TransientError(
                 "the runtime token names no organisation", hint="set platform.org_id"
             )
-        body = {
-            "orgId": org_id,
-            "projectId": session.project_id,
-            "envName": session.env_name,
-            "sessionId": session.id,
-        }
+        body = wire.snapshot_body(session, org_id=org_id)
         answer = await self._identity.key.ask(
-            lambda key: self._http.call("POST", SNAPSHOT, bearer=key, body=body)
+            lambda key: self._http.call("POST", wire.SNAPSHOT, bearer=key, body=body)
         )
         return wire.snapshot(answer.body, answered_at=answer.date or self._http.now())
 

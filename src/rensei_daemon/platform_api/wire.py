@@ -16,6 +16,7 @@ from typing import Any
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
 from rensei_daemon.core.host import HostStatus
 from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.reading import (
@@ -27,6 +28,8 @@ from rensei_daemon.platform_api.reading import (
     text,
     unlike,
 )
+
+SNAPSHOT = "/api/daemon/credentials/snapshot"
 
 MAX_MUTATIONS = 5000
 """Mutations taken of one answer; the platform sends the rest again."""
@@ -232,6 +235,16 @@ class Snapshot:
     """The platform's own word for it, by its own clock."""
     dropped: tuple[str, ...] = ()
     """Names, sorted, whose value was not text."""
+
+
+def snapshot_body(session: Session, *, org_id: str) -> dict[str, Any]:
+    """Spell the question for all of a session's values."""
+    return {
+        "orgId": org_id,
+        "projectId": session.project_id,
+        "envName": session.env_name,
+        "sessionId": session.id,
+    }
 
 
 def snapshot(body: object, *, answered_at: datetime) -> Snapshot:

@@ -1,0 +1,116 @@
+"""`doctor`: what a person would check by hand, checked, with evidence and a fix."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rensei_daemon import __version__
+from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.terminal import Style, clean, measure, paint, tolerate, wrap
+from rensei_daemon.core.status import plain
+from rensei_daemon.doctor.bundle import gather_texts, write_bundle
+from rensei_daemon.doctor.case import Case, open_case
+from rensei_daemon.doctor.examination import examine
+from rensei_daemon.doctor.families import FAMILIES
+from rensei_daemon.doctor.finding import Finding, Verdict, worst
+from rensei_daemon.doctor.secrets import gather_secrets
+from rensei_daemon.errors import NotPermittedError
+
+_STYLES = {Verdict.PASS: Style.GOOD, Verdict.WARN: Style.WATCH, Verdict.FAIL: Style.BAD}
+_MARGIN = 20
+"""Columns before the evidence: the verdict, and the longest code."""
+
+
+@click.command("doctor")
+@json_option
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write what support needs into an archive (.tar.gz) that holds no secret.",
+)
+@config_option
+def command(as_json: bool, bundle: Path | None, config: Path | None) -> None:
+    """Check the daemon, its host and its way to the platform; say what mends what is not.
+
+    Nothing is changed, here or at the platform. It takes at most 15 s, and works while
+    the daemon is down or its configuration broken. With sudo it sees most.
+
+    \b
+    Exit codes: 0 every check passed or warned; 1 one failed.
+
+    \b
+    Examples:
+      sudo rensei-daemon doctor
+      sudo rensei-daemon doctor --bundle help.tar.gz
+      rensei-daemon doctor --json | jq '.checks[] | select(.verdict != "pass")'
+    """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
+    tolerate(sys.stdout)
+    case = open_case(find(config), os.environ)
+    findings = examine(case, FAMILIES)
+    report = to_json(findings, datetime.now(UTC))
+    if bundle is not None:
+        _write_bundle(bundle, case, report)
+    if as_json:
+        print_json(report)
+    else:
+        terminal = measure(sys.stdout, os.environ)
+        click.echo(render(findings, width=terminal.width, colour=terminal.colour), nl=False)
+    sys.stdout.flush()
+    # Not by returning: a check that hangs has a thread that would be waited for.
+    os._exit(int(worst(findings) is Verdict.FAIL))
+
+
+def _write_bundle(path: Path, case: Case, report: Mapping[str, Any]) -> None:
+    try:
+        secrets = gather_secrets(case)
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"{error.filename} is not yours to read, so nobody could tell whether its "
+            "secret is in the bundle",
+            hint="run it with sudo",
+        ) from error
+    write_bundle(path, gather_texts(case, report), secrets)
+    click.echo(
+        f"{path} written: no secret of this host is in it; look it through", err=True
+    )
+
+
+def to_json(findings: Sequence[Finding], now: datetime) -> dict[str, Any]:
+    """Spell the findings for scripts."""
+    return {
+        "verdict": worst(findings),
+        "version": __version__,
+        "checked_at": plain(now),
+        "checks": plain(findings),
+    }
+
+
+def render(findings: Sequence[Finding], *, width: int, colour: bool) -> str:
+    """Draw the findings: one line each, what was seen below one another, fixes marked."""
+    lines = [line for found in findings for line in _finding(found, width, colour)]
+    counts = Counter(found.verdict for found in findings)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
+    return "\n".join([*lines, "", f"{len(findings)} checks: {told}"]) + "\n"
+
+
+def _finding(found: Finding, width: int, colour: bool) -> list[str]:
+    margin = " " * _MARGIN
+    mark = paint(f"{found.verdict:<4}", _STYLES[found.verdict], colour=colour)
+    first, *rest = found.evidence.splitlines() or [""]
+    # The mark's colour takes no room on the screen, so the line is wrapped without it.
+    head = wrap(clean(first), width, first=f"{found.code:<{_MARGIN - 5}}", rest=margin[5:])
+    lines = [f"{mark} {head.splitlines()[0]}"]
+    lines += [f"     {line}" for line in head.splitlines()[1:]]
+    lines += [wrap(clean(line), width, first=margin, rest=margin) for line in rest]
+    if found.fix:
+        fix_margin = f"{margin}  "
+        lines.append(wrap(clean(found.fix), width, first=f"{margin}→ ", rest=fix_margin))
+    return lines

@@ -1,0 +1,122 @@
+"""What is known of the daemon before any check: looked up once, and shared by all."""
+
+import json
+import os
+import pwd
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rensei_daemon.control_api.client import is_locked, request
+from rensei_daemon.control_api.verbs import STATUS
+from rensei_daemon.core.document import Document
+from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.errors import (
+    ControlError,
+    DaemonNotRunningError,
+    NotPermittedError,
+    RenseiError,
+)
+from rensei_daemon.locations import Locations
+from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.model import Settings
+
+ANSWER_SECONDS = 2.0
+UNIT_USER = "rensei-daemon"
+"""Whom the packaged unit runs the daemon as."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One daemon on one host, running or not."""
+
+    locations: Locations
+    environ: Mapping[str, str]
+    settings: Settings | None
+    """Of the file; of the last good text where the file cannot be used."""
+    config_error: RenseiError | None
+    """Why the file cannot be used."""
+    status: Mapping[str, Any] | None
+    """What the daemon says of itself."""
+    silence: RenseiError | None
+    """Why it says nothing."""
+    last_status: Mapping[str, Any] | None
+    """What a daemon that is gone last wrote of itself."""
+    is_running: bool
+    """Whether a daemon holds the state, or answers."""
+    uid: int
+    """The user it runs as, or would."""
+
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process, as it says itself."""
+        pid = (self.status or {}).get("pid")
+        return pid if isinstance(pid, int) else None
+
+
+def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
+    """Look up what the checks share; it takes as long as the daemon takes to answer."""
+    settings, config_error = _settings(locations, environ)
+    status: Mapping[str, Any] | None = None
+    silence: RenseiError | None = None
+    try:
+        status = request(
+            locations.control_socket,
+            *STATUS,
+            lock=locations.lock,
+            timeout_seconds=ANSWER_SECONDS,
+        )
+    except (ControlError, NotPermittedError) as error:
+        silence = error
+        if isinstance(error, DaemonNotRunningError):
+            error.hint = f"start it: {locations.start_command}"
+    return Case(
+        locations=locations,
+        environ=environ,
+        settings=settings,
+        config_error=config_error,
+        status=status,
+        silence=silence,
+        last_status=None if status else _last_status(locations.status),
+        is_running=status is not None or is_locked(locations.lock),
+        uid=_owner(locations),
+    )
+
+
+def _settings(
+    locations: Locations, environ: Mapping[str, str]
+) -> tuple[Settings | None, RenseiError | None]:
+    path = locations.config
+    try:
+        return load(ConfigFile(path).read().text, path=path, environ=environ), None
+    except RenseiError as error:
+        return _last_good(locations, environ), error
+
+
+def _last_good(locations: Locations, environ: Mapping[str, str]) -> Settings | None:
+    try:
+        kept: Document = ConfigFile(locations.last_good).read()
+        return load(kept.text, path=locations.config, environ=environ)
+    except RenseiError:
+        return None
+
+
+def _last_status(path: Path) -> Mapping[str, Any] | None:
+    try:
+        last = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return last if isinstance(last, dict) else None
+
+
+def _owner(locations: Locations) -> int:
+    with suppress(OSError):
+        return locations.control_socket.stat().st_uid
+    if locations.unit_scope == "system":
+        with suppress(KeyError):
+            return pwd.getpwnam(UNIT_USER).pw_uid
+    with suppress(OSError):
+        return locations.state.stat().st_uid
+    return os.geteuid()

@@ -1,0 +1,110 @@
+"""The config file: whether it can be used, replaced and kept from others' hands."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from rensei_daemon.disk.groups import belongs_to, user_name
+from rensei_daemon.disk.probe import can_exchange
+from rensei_daemon.doctor.case import Case
+from rensei_daemon.doctor.finding import Finding, failed, passed, warned
+from rensei_daemon.settings.advice import advise
+
+
+def check_configuration(case: Case) -> Iterator[Finding]:
+    """Check the text, the file and its directory, and what the settings name."""
+    yield _text(case)
+    yield from _file(case)
+    if case.settings is not None:
+        for sentence in advise(case.settings):
+            fix = f"mend it in {case.locations.config}, or leave it if it is meant"
+            yield warned("config.advice", sentence, fix)
+        yield from _hooks(case)
+
+
+def _text(case: Case) -> Finding:
+    path, error = case.locations.config, case.config_error
+    if error is None:
+        return passed("config", f"{path} is valid")
+    evidence = str(error)
+    if case.settings is not None:
+        evidence += "\nthe last good text is in force"
+    return failed("config", evidence, error.hint or f"rensei-daemon config check {path}")
+
+
+def _file(case: Case) -> Iterator[Finding]:
+    path = case.locations.config
+    try:
+        target = path.resolve(strict=True)
+        found, directory = target.stat(), target.parent.stat()
+    except OSError:
+        return  # the text's check has said so
+    user = user_name(case.uid)
+    if found.st_mode & stat.S_IWOTH:
+        yield failed("config.file", f"everybody may write {target}", f"chmod o-w {target}")
+    elif not _may(case.uid, found, stat.S_IRUSR):
+        what = f"{user}, who runs the daemon, may not read {target}"
+        yield failed("config.file", what, f"chown {user} {target}")
+    elif not _may(case.uid, directory, stat.S_IWUSR):
+        # The replace makes a file beside it and swaps the two.
+        what = f"{user} may not write in {target.parent}, so mutations cannot be applied"
+        yield failed("config.file", what, f"chown {user} {target.parent}")
+    else:
+        yield passed("config.file", f"{user} may read and replace it")
+    yield from _exchange(target.parent)
+
+
+def _exchange(directory: Path) -> Iterator[Finding]:
+    """Try the swap that a replace is, where we may."""
+    if not os.access(directory, os.W_OK):
+        return
+    try:
+        is_able = can_exchange(directory)
+    except OSError as error:
+        what = f"a file cannot be written in {directory}: {error.strerror}"
+        yield failed(
+            "config.replace", what, f"see why: df -h {directory}; findmnt -T {directory}"
+        )
+        return
+    if is_able:
+        yield passed(
+            "config.replace", "files are exchanged in one step; no edit can be lost"
+        )
+    else:
+        yield warned(
+            "config.replace",
+            f"the file system of {directory} cannot exchange two files: an edit saved in "
+            "the very moment of a mutation could be lost",
+            "keep the configuration on ext4, xfs, btrfs or tmpfs",
+        )
+
+
+def _hooks(case: Case) -> Iterator[Finding]:
+    """Look at the programs that on_rotate names; none is run."""
+    sessions = case.settings.credentials.sessions if case.settings else ()
+    programs = {session.on_rotate[0] for session in sessions if session.on_rotate}
+    for program in sorted(programs):
+        found = shutil.which(program)
+        if found is None:
+            what = f"on_rotate: there is no program {program} that can be run"
+            yield failed(
+                "hook", what, f"ls -l {program}; mend [[credentials.sessions]] on_rotate"
+            )
+        elif not _may(case.uid, Path(found).stat(), stat.S_IXUSR):
+            what = f"on_rotate: {user_name(case.uid)} may not run {found}"
+            yield failed("hook", what, f"chmod o+x {found}")
+        else:
+            yield passed("hook", f"on_rotate: {found} can be run")
+
+
+def _may(uid: int, found: os.stat_result, owner_bit: int) -> bool:
+    """Tell whether a user has a right, given as the owner's bit of it."""
+    if uid == 0:
+        return owner_bit != stat.S_IXUSR or bool(found.st_mode & 0o111)
+    if uid == found.st_uid:
+        return bool(found.st_mode & owner_bit)
+    if belongs_to(uid, found.st_gid):
+        return bool(found.st_mode & owner_bit >> 3)
+    return bool(found.st_mode & owner_bit >> 6)

@@ -1,0 +1,127 @@
+"""The API key: where the daemon would find it, and whether it is fit and private.
+
+A service's credential is not in this command's environment, so it is looked for where
+the service manager lays it down, and where it takes it from.
+"""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rensei_daemon.disk.api_key import (
+    CREDENTIAL,
+    VARIABLE,
+    ApiKey,
+    ApiKeySource,
+    checked,
+    read_api_key,
+)
+from rensei_daemon.doctor.case import Case
+from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, warned
+from rensei_daemon.errors import SettingsError
+
+STORED = Path("/etc/credstore/rensei-daemon.api-key")
+"""Where systemd takes the unit's credential from."""
+
+_SUDO = "run it with sudo"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A key, and the place it was found in."""
+
+    key: ApiKey
+    place: str
+
+
+def check_key(case: Case) -> Iterator[Finding]:
+    """Check the key in its place; its text is never shown."""
+    given, stored = _given(case), _stored(case)
+    if stored is not None:
+        yield from _store(stored)
+    try:
+        found = find_key(case)
+    except PermissionError as error:
+        yield warned("key", f"{error.filename} is not yours to read", _SUDO)
+        return
+    except SettingsError as error:
+        if case.is_running and not stored and not _names_a_file(case):
+            # It would not have started without one.
+            yield passed("key", "the running daemon has one from its own environment")
+        else:
+            yield failed_by("key", error)
+        return
+    yield passed("key", f"a key of the platform, from {found.place}")
+    if given is not None and stored is not None:
+        yield from _compare(given, stored)
+
+
+def find_key(case: Case) -> FoundKey:
+    """Return the key the daemon uses, or would.
+
+    Raises `SettingsError` for one that is missing or unfit, `PermissionError` where it is
+    not ours to see.
+    """
+    place = _given(case) or _stored(case)
+    if place is not None:
+        text = place.read_text(errors="replace")
+        return FoundKey(
+            checked(text, ApiKeySource.SYSTEMD_CREDENTIAL, str(place)), str(place)
+        )
+    if VARIABLE in case.environ:
+        key = read_api_key(environ={VARIABLE: case.environ[VARIABLE]}, api_key_file=None)
+        return FoundKey(key, f"this shell's {VARIABLE}")
+    file = case.settings.platform.api_key_file if case.settings else None
+    if file is not None and file.exists():
+        file.open("rb").close()  # raises for who may not
+    return FoundKey(read_api_key(environ={}, api_key_file=file), str(file))
+
+
+def _names_a_file(case: Case) -> bool:
+    return case.settings is not None and case.settings.platform.api_key_file is not None
+
+
+def _given(case: Case) -> Path | None:
+    """Return the credential of the running unit."""
+    match case.locations.unit_scope:
+        case "system":
+            base = Path("/run/credentials")
+        case "user":
+            base = Path(case.environ.get("XDG_RUNTIME_DIR", "/nowhere")) / "credentials"
+        case _:
+            return None
+    return _if_there(base / "rensei-daemon.service" / CREDENTIAL)
+
+
+def _stored(case: Case) -> Path | None:
+    return _if_there(STORED) if case.locations.unit_scope == "system" else None
+
+
+def _if_there(path: Path) -> Path | None:
+    """Return a path unless it is known to be missing; one that is hidden may be there."""
+    try:
+        path.stat()
+    except PermissionError:
+        # A directory closed to us: that the file is missing cannot be told from here.
+        return path
+    except OSError:
+        return None
+    return path
+
+
+def _store(stored: Path) -> Iterator[Finding]:
+    try:
+        mode = stored.stat().st_mode
+    except OSError:
+        return
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        what = f"others may read {stored} (mode {stat.S_IMODE(mode):04o})"
+        fix = f"chmod 0600 {stored}; if others could read it, replace the key too"
+        yield failed("key.file", what, fix)
+
+
+def _compare(given: Path, stored: Path) -> Iterator[Finding]:
+    if given.read_bytes().strip() != stored.read_bytes().strip():
+        what = f"the service still has another key than {stored}"
+        yield warned("key.file", what, "systemctl restart rensei-daemon")

@@ -1,0 +1,189 @@
+"""The way to the platform, step by step: a name, a connection, trust, a clock, a key.
+
+A step that fails ends the way: what lies behind it cannot be seen.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+import anyio
+
+from rensei_daemon import __version__
+from rensei_daemon.core.session import Session
+from rensei_daemon.doctor.case import Case
+from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, warned
+from rensei_daemon.doctor.key import find_key
+from rensei_daemon.errors import RefusedError, RenseiError, SettingsError, UnauthorizedError
+from rensei_daemon.platform_api.http import open_http
+from rensei_daemon.platform_api.probe import Seen, Way, look_at, try_key, way_to
+from rensei_daemon.settings.model import Settings
+
+CONNECT_SECONDS = 3.0
+ANSWER_SECONDS = 6.0
+CERTIFICATE_DAYS = 14
+"""With fewer days left nobody should count on its renewal any more."""
+SKEW_WARNING_SECONDS, SKEW_ERROR_SECONDS = 30.0, 300.0
+_AGENT = f"rensei-daemon-doctor/{__version__}"
+
+_Address = tuple[str, int]
+
+
+def check_platform(case: Case) -> Iterator[Finding]:
+    """Go the way to the platform as far as it leads."""
+    settings = case.settings
+    if settings is None:
+        return  # nobody knows where it is
+    way = way_to(settings.platform.url)
+    addresses: list[_Address] = []
+    for step in (_resolve(way, addresses), _connect(way, addresses), _answer(settings)):
+        for finding in step:
+            yield finding
+            if finding.verdict == "fail":
+                return
+    if not case.is_running:
+        yield from _key(case, settings)
+
+
+def _resolve(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
+    what = f"{'the proxy ' if way.is_proxy else ''}{way.host}"
+    try:
+        found = socket.getaddrinfo(way.host, way.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        fix = f"getent ahosts {way.host}; is platform.url right, and /etc/resolv.conf?"
+        yield failed("platform.dns", f"{what} has no address: {said}", fix)
+        return
+    addresses += ((str(at[0]), way.port) for *_, at in found)
+    names = ", ".join(address for address, _ in addresses)
+    said = "needs no name" if names == way.host else f"is {names}"
+    yield passed("platform.dns", f"{what} {said}")
+
+
+def _connect(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
+    troubles = anyio.run(_connect_all, addresses)
+    good = len(addresses) - len(troubles)
+    said = "; ".join(f"{address}: {why}" for address, why in troubles.items())
+    if not good:
+        fix = f"check the network and the firewall: nc -vz {way.host} {way.port}"
+        yield failed("platform.tcp", f"port {way.port} cannot be reached ({said})", fix)
+    elif troubles:
+        what = f"{good} of {len(addresses)} addresses can be reached ({said})"
+        fix = (
+            "mend the route, or take the dead address out of DNS: each try of it costs time"
+        )
+        yield warned("platform.tcp", what, fix)
+    else:
+        yield passed("platform.tcp", f"port {way.port} can be reached")
+
+
+async def _connect_all(addresses: list[_Address]) -> dict[str, str]:
+    """Return why each address cannot be reached that cannot."""
+    troubles: dict[str, str] = {}
+
+    async def connect(address: str, port: int) -> None:
+        try:
+            with anyio.fail_after(CONNECT_SECONDS):
+                stream = await anyio.connect_tcp(address, port)
+            await stream.aclose()
+        except (OSError, TimeoutError) as error:
+            cause = error.__cause__ or error
+            why = getattr(cause, "strerror", None) or f"no answer for {CONNECT_SECONDS:g} s"
+            troubles[address] = why
+
+    async with anyio.create_task_group() as tries:
+        for address, port in addresses:
+            tries.start_soon(connect, address, port)
+    return troubles
+
+
+def _answer(settings: Settings) -> Iterator[Finding]:
+    platform = settings.platform
+    is_tls = platform.url.startswith("https:")
+    code = "platform.tls" if is_tls else "platform.http"
+    try:
+        seen = anyio.run(_look, settings)
+    except RenseiError as error:
+        yield failed_by(code, error)
+        return
+    except TimeoutError:
+        what = f"connected, but no answer within {ANSWER_SECONDS:g} s"
+        yield failed(code, what, "is there a proxy or a firewall in between?")
+        return
+    if seen.certificate_ends is not None:
+        yield _certificate(seen.certificate_ends)
+    elif not is_tls:
+        yield passed(code, f"it answers ({seen.status})")
+    if seen.date is not None:
+        yield _clock(seen.date)
+
+
+async def _look(settings: Settings) -> Seen:
+    platform = settings.platform
+    with anyio.fail_after(ANSWER_SECONDS):
+        return await look_at(platform.url, user_agent=_AGENT, ca_file=platform.ca_file)
+
+
+def _certificate(ends: datetime) -> Finding:
+    days = (ends - datetime.now(UTC)).days
+    what = f"its certificate is trusted, and good for {days} days"
+    if days < CERTIFICATE_DAYS:
+        fix = "have it renewed by whoever runs the platform, or the proxy before it"
+        return warned("platform.tls", what, fix)
+    return passed("platform.tls", f"{what} ({ssl.OPENSSL_VERSION.partition('  ')[0]})")
+
+
+def _clock(date: datetime) -> Finding:
+    """Compare this host's clock with the platform's, which says whole seconds."""
+    skew = (datetime.now(UTC) - date).total_seconds()
+    if abs(skew) <= SKEW_WARNING_SECONDS:
+        return passed("clock", "within 30 s of the platform's")
+    side = "ahead of" if skew > 0 else "behind"
+    what = f"this host is {abs(skew):.0f} s {side} the platform"
+    judge = failed if abs(skew) > SKEW_ERROR_SECONDS else warned
+    return judge("clock", what, "timedatectl set-ntp true; timedatectl timesync-status")
+
+
+def _key(case: Case, settings: Settings) -> Iterator[Finding]:
+    """Try the key with one snapshot, thrown away; a running daemon tries it by itself."""
+    session = _first_session(settings)
+    if session is None:
+        return
+    try:
+        key = find_key(case).key.secret
+        count = anyio.run(partial(_try_key, settings, key, session))
+    except (PermissionError, SettingsError):
+        return  # the key's own check says so
+    except (UnauthorizedError, RefusedError) as error:
+        yield failed_by("platform.key", error)
+    except RenseiError as error:
+        yield warned("platform.key", str(error), error.hint or "try again")
+    else:
+        what = f"the key is accepted; variables of session {session.id}: {count}"
+        yield passed("platform.key", what)
+
+
+async def _try_key(settings: Settings, key: str, session: Session) -> int:
+    platform = settings.platform
+    async with open_http(
+        platform.url,
+        user_agent=_AGENT,
+        ca_file=platform.ca_file,
+        call_seconds=ANSWER_SECONDS,
+    ) as http:
+        return await try_key(http, key, session)
+
+
+def _first_session(settings: Settings) -> Session | None:
+    org_id = settings.platform.org_id
+    for session in settings.credentials.resolved_sessions:
+        if org_id and session.project_id and session.env_name:
+            return Session(
+                id=session.id,
+                project_id=session.project_id,
+                env_name=session.env_name,
+                org_id=org_id,
+            )
+    return None

@@ -1,0 +1,105 @@
+"""Every secret that is on this host because of the daemon, and where one is found again.
+
+What is gathered here is compared and never kept: a secret leaves this module as the name
+of what it is.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+
+from rensei_daemon.core.scrub import SHORTEST, forms_of
+from rensei_daemon.delivery.reader import CredentialReader, first_values
+from rensei_daemon.doctor.case import Case
+from rensei_daemon.doctor.key import find_key
+from rensei_daemon.errors import DaemonNotRunningError, DeliveryError, SettingsError
+
+ANSWER_SECONDS = 2.0
+
+
+class Secrets:
+    """The secrets of one daemon, each by what it is called; its repr shows none.
+
+    One of fewer than eight characters is not looked for: it would be found everywhere.
+    """
+
+    def __init__(self, named: Iterable[tuple[str, str]]) -> None:
+        """Take (name, value) pairs; a value goes by the first name it is given."""
+        by_value: dict[str, str] = {}
+        for name, value in named:
+            by_value.setdefault(value, name)
+        self._forms = {
+            name: tuple({form for form in forms_of(value) if len(form) >= SHORTEST})
+            for value, name in by_value.items()
+            if len(value) >= SHORTEST
+        }
+
+    def __repr__(self) -> str:
+        """Show nothing of the values."""
+        return f"Secrets({len(self._forms)} values)"
+
+    def found_in(self, text: str) -> list[str]:
+        """Return the names of the secrets that a text holds, in whatever form."""
+        return [
+            name
+            for name, forms in self._forms.items()
+            if any(form in text for form in forms)
+        ]
+
+
+def gather_secrets(case: Case) -> Secrets:
+    """Look up the key, the runtime token and every session's values.
+
+    Raises `PermissionError` or `NotPermittedError` where one is kept from us: what is not
+    known cannot be looked for.
+    """
+    return Secrets(_named(case))
+
+
+def _named(case: Case) -> Iterator[tuple[str, str]]:
+    with suppress(SettingsError):  # there is none, or it is no key
+        yield "the API key", find_key(case).key.secret
+    yield from _token(case)
+    yield from _env_files(case)
+    yield from _sessions(case)
+
+
+def _token(case: Case) -> Iterator[tuple[str, str]]:
+    try:
+        saved = json.loads(case.locations.token.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return
+    if isinstance(saved, dict) and isinstance(saved.get("token"), str):
+        yield "the runtime token", saved["token"]
+
+
+def _env_files(case: Case) -> Iterator[tuple[str, str]]:
+    """Read what is there, also for sessions that are no longer configured."""
+    runtime = case.locations.runtime
+    files = set(runtime.glob("*.env"))
+    if case.settings is not None:
+        sessions = case.settings.credentials.sessions
+        files |= {runtime / session.env_file for session in sessions if session.env_file}
+    for file in sorted(files):
+        try:
+            text = file.read_text(errors="surrogateescape")
+            for word in shlex.split(text):
+                name, _, value = word.partition("=")
+                yield f"{name} of {file}", value
+        except (FileNotFoundError, ValueError):
+            continue  # not there yet, or not written by us
+
+
+def _sessions(case: Case) -> Iterator[tuple[str, str]]:
+    """Ask the running daemon, for what it holds may be in no file."""
+    for session in (case.status or {}).get("sessions", ()):
+        session_id = session["id"]
+        reader = CredentialReader(case.locations.credential_socket, session_id)
+        with closing(reader):
+            try:
+                values = first_values(reader, wait_seconds=ANSWER_SECONDS)
+            except (DaemonNotRunningError, DeliveryError):
+                continue  # it has none yet
+        for name, value in values.items():
+            yield f"{name} of session {session_id}", value

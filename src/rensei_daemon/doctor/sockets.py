@@ -1,0 +1,41 @@
+"""The two sockets: whether somebody listens, and whom they let in."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from rensei_daemon.disk.private_socket import not_permitted
+from rensei_daemon.doctor.case import Case
+from rensei_daemon.doctor.finding import Finding, failed, passed, warned
+
+CONNECT_SECONDS = 2.0
+
+
+def check_sockets(case: Case) -> Iterator[Finding]:
+    """Knock at both doors of a running daemon, and leave without a word."""
+    if not case.is_running:
+        return  # that it does not run says it all
+    restart = f"{case.locations.systemctl} restart rensei-daemon"
+    for path, way_in in (
+        (case.locations.control_socket, "a group that may read: [control].group"),
+        (case.locations.credential_socket, "a group that may connect: [credentials].group"),
+    ):
+        yield _knock(path, way_in, restart)
+
+
+def _knock(path: Path, way_in: str, restart: str) -> Finding:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+        visitor.settimeout(CONNECT_SECONDS)
+        try:
+            visitor.connect(os.fspath(path))
+        except PermissionError:
+            refusal = not_permitted(path, way_in=way_in)
+            return warned("socket", str(refusal), refusal.hint)
+        except (TimeoutError, BlockingIOError):
+            what = f"{path} takes nobody in: the daemon is stuck, or overrun"
+            return failed("socket", what, "rensei-daemon logs -n 50")
+        except OSError as error:
+            what = f"nobody listens at {path}: {error.strerror}"
+            return failed("socket", what, restart)
+    return passed("socket", f"{path} is served")

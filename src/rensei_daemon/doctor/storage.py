@@ -1,0 +1,138 @@
+"""What the daemon keeps on this host: room for it, its owner and modes, its soundness."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from rensei_daemon.disk.database import read_database
+from rensei_daemon.disk.groups import user_name
+from rensei_daemon.disk.places import RUNTIME_MODE, STATE_MODE, is_tmpfs
+from rensei_daemon.disk.private_socket import group_name
+from rensei_daemon.disk.probe import Room, room_at
+from rensei_daemon.doctor.case import Case
+from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, warned
+from rensei_daemon.errors import NotPermittedError, StorageError
+
+LOW_BYTES, LEAST_BYTES = 64 * 2**20, 4 * 2**20
+LOW_INODES = 1000
+
+
+def check_storage(case: Case) -> Iterator[Finding]:
+    """Check disk space, then every file of the daemon, then its journal and identity."""
+    yield from _rooms(case)
+    yield from _modes(case)
+    yield from _journal(case)
+
+
+def _rooms(case: Case) -> Iterator[Finding]:
+    places = case.locations
+    seen: set[int] = set()
+    for path in (places.config.parent, places.state, places.runtime):
+        try:
+            room = room_at(path)
+        except OSError as error:
+            yield warned("disk", f"{path}: {error.strerror}", f"ls -ld {path}")
+            continue
+        if room.device not in seen:
+            seen.add(room.device)
+            yield _room(path, room)
+
+
+def _room(path: Path, room: Room) -> Finding:
+    megabytes = room.free_bytes // 2**20
+    if room.is_read_only:
+        return failed("disk", f"{path} is read-only", f"findmnt --target {path}; dmesg")
+    if room.free_bytes < LEAST_BYTES or room.free_inodes == 0:
+        return failed("disk", f"{path} is full", f"df -h {path}; df -i {path}")
+    if room.free_inodes is not None and room.free_inodes < LOW_INODES:
+        what = f"{path} has room for {room.free_inodes} more files"
+        return warned("disk", what, f"df -i {path}")
+    if room.free_bytes < LOW_BYTES:
+        return warned("disk", f"{path} has {megabytes} MiB left", f"df -h {path}")
+    return passed("disk", f"{path} has {megabytes} MiB left")
+
+
+def _modes(case: Case) -> Iterator[Finding]:
+    """Compare owner, group and mode of what is there with what it should be."""
+    troubles = list(_troubles(case))
+    yield from troubles
+    if not troubles:
+        yield passed(
+            "files", f"modes and owners are right; the daemon is {user_name(case.uid)}"
+        )
+    runtime = case.locations.runtime
+    if runtime.is_dir() and not is_tmpfs(runtime):
+        what = f"{runtime} is on a disk, and holds credentials"
+        yield warned("runtime", what, "put [paths].runtime on a tmpfs, such as /run")
+
+
+def _troubles(case: Case) -> Iterator[Finding]:
+    places = case.locations
+    yield from _compare(case, places.state, STATE_MODE)
+    yield from _compare(case, places.runtime, RUNTIME_MODE)
+    for path in (places.token, places.journal, places.identity, places.status, places.log):
+        yield from _compare(case, path, 0o600)
+    if case.settings is None:
+        return
+    credentials, control = case.settings.credentials, case.settings.control
+    for path, group in (
+        (places.control_socket, control.group),
+        (places.credential_socket, credentials.group),
+    ):
+        yield from _compare(case, path, 0o660 if group else 0o600, group)
+    for session in credentials.sessions:
+        if session.env_file is not None:
+            path = places.runtime / session.env_file
+            yield from _compare(case, path, session.env_file_permissions, session.group)
+
+
+def _compare(
+    case: Case, path: Path, mode: int, group: str | None = None
+) -> Iterator[Finding]:
+    """Find fault with a file: others may do more with it than they should, or we less."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        yield warned("files", f"{path} is hidden from you", "run it with sudo")
+        return
+    is_mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid != case.uid:
+        what = f"{path} belongs to {user_name(found.st_uid)}, not to {user_name(case.uid)}"
+        yield failed("files", what, f"chown {user_name(case.uid)} {path}")
+    elif group is not None and group_name(found.st_gid) != group:
+        what = f"{path} is group {group_name(found.st_gid)}'s, not {group}'s"
+        yield failed("files", what, f"chgrp {group} {path}; then: rensei-daemon reload")
+    elif is_mode & ~mode:
+        what = f"{path} is open to more than it should be ({is_mode:04o}, not {mode:04o})"
+        yield failed("files", what, f"chmod {mode:04o} {path}")
+    elif is_mode != mode:
+        what = f"{path} has mode {is_mode:04o}, not {mode:04o}"
+        yield warned("files", what, f"chmod {mode:04o} {path}")
+
+
+def _journal(case: Case) -> Iterator[Finding]:
+    """Read what a stopped daemon left; a running one has checked it at its start."""
+    if case.is_running:
+        return
+    path = case.locations.journal
+    try:
+        with read_database(path) as database:
+            said = str(database.rows("PRAGMA quick_check(1)")[0][0])
+            count = int(database.rows("SELECT count(*) FROM mutations")[0][0])
+    except FileNotFoundError:
+        yield passed("state", "no journal yet: this host has never run the daemon")
+        return
+    except NotPermittedError as error:
+        yield warned("state", str(error), error.hint)
+        return
+    except StorageError as error:
+        yield failed_by("state", error)
+        return
+    if said != "ok":
+        yield failed(
+            "state", f"{path} is damaged: {said}", "start it: it is set aside, unread"
+        )
+    else:
+        yield passed("state", f"the journal is sound, with {count} mutations on record")

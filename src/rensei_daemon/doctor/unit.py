@@ -1,0 +1,118 @@
+"""The unit: whether systemd keeps the daemon alive, and how confined it is."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rensei_daemon.doctor.case import Case
+from rensei_daemon.doctor.finding import Finding, failed, passed, warned
+
+UNIT = "rensei-daemon.service"
+MOST_EXPOSURE = 2.2
+"""What `systemd-analyze security` may say; the unit as packaged has 1.4."""
+PROGRAM_SECONDS = 5.0
+
+_PROPERTIES = (
+    "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "NeedDaemonReload",
+    "UnitFileState", "FragmentPath", "WatchdogUSec", "ExecMainStatus", "MainPID",
+)  # fmt: skip
+_EXPOSURE = re.compile(r"exposure level for [^:]+: ([0-9.]+)")
+
+
+def check_unit(case: Case) -> Iterator[Finding]:
+    """Ask systemd about the unit, where this daemon is one of its."""
+    scope = case.locations.unit_scope
+    if scope is None:
+        yield passed("unit", "started by hand: the configuration is not a unit's")
+        return
+    if not Path("/run/systemd/system").is_dir():
+        yield passed("unit", "this host is not run by systemd")
+        return
+    manager = ("--user",) if scope == "user" else ()
+    shown = _shown(manager)
+    if shown is None:
+        what = "systemctl does not answer"
+        yield warned("unit", what, f"{_systemctl(manager)} status {UNIT}")
+        return
+    yield from _state(shown, manager)
+    if scope == "system" and shown["LoadState"] == "loaded":
+        yield from _exposure()
+
+
+def _state(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[Finding]:
+    systemctl = _systemctl(manager)
+    if shown["LoadState"] != "loaded":
+        fix = "rensei-daemon install" + (" --user" if manager else "")
+        yield warned("unit", f"there is no unit {UNIT} ({shown['LoadState']})", fix)
+        return
+    what = f"{shown['ActiveState']} ({shown['SubState']}), {shown['UnitFileState']}"
+    if shown["NeedDaemonReload"] == "yes":
+        text = "its file has changed since systemd read it"
+        yield warned("unit", text, f"{systemctl} daemon-reload, then restart {UNIT}")
+    if shown["ActiveState"] == "failed":
+        text = f"{what}: {shown['Result']}, exit code {shown['ExecMainStatus']}"
+        yield failed("unit", text, f"rensei-daemon logs -n 50; {systemctl} start {UNIT}")
+    elif shown["UnitFileState"] == "disabled":
+        text = f"{what}: it will not come back after a reboot"
+        yield warned("unit", text, f"{systemctl} enable {UNIT}")
+    elif shown["WatchdogUSec"] in ("0", "infinity") and shown["ActiveState"] == "active":
+        text = f"{what}, without a watchdog"
+        yield warned("unit", text, "WatchdogSec=60s in the unit, as packaged")
+    else:
+        restarts = shown["NRestarts"]
+        again = f", restarted {restarts} times" if restarts not in ("", "0") else ""
+        yield passed("unit", what + again)
+
+
+def _exposure() -> Iterator[Finding]:
+    said = _run("systemd-analyze", "security", "--no-pager", UNIT)
+    found = _EXPOSURE.search(said or "")
+    if found is None:
+        return  # an older systemd, or one that may not be asked
+    score = float(found[1])
+    if score > MOST_EXPOSURE:
+        what = f"the unit is confined less than it could be (exposure {score:g} of 10)"
+        fix = "rensei-daemon install brings the packaged unit (1.4); see systemctl cat"
+        yield warned("hardening", what, fix)
+    else:
+        yield passed("hardening", f"exposure {score:g} of 10")
+
+
+def describe_unit(scope: str | None) -> str:
+    """Return the unit as systemd sees it, drop-ins included; nothing without one."""
+    manager = ("--user",) if scope == "user" else ()
+    if scope is None:
+        return ""
+    words = (("cat",), ("status", "--no-pager", "--lines=0"))
+    return "\n".join(
+        _run("systemctl", *manager, *word, UNIT) or "" for word in words
+    ).strip()
+
+
+def _shown(manager: Sequence[str]) -> Mapping[str, str] | None:
+    names = ",".join(_PROPERTIES)
+    said = _run("systemctl", *manager, "show", UNIT, f"--property={names}")
+    if not said:
+        return None
+    pairs = dict(line.partition("=")[::2] for line in said.splitlines())
+    return {name: pairs.get(name, "") for name in _PROPERTIES}
+
+
+def _systemctl(manager: Sequence[str]) -> str:
+    return " ".join(("systemctl", *manager))
+
+
+def _run(*words: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603 - no word of the user's is in it
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout

@@ -1,0 +1,88 @@
+"""Looking at the platform and changing nothing there: is it in reach, and does it know us.
+
+A connection is made the way the daemon makes its own, by the same proxies and with the
+same trust.
+"""
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from rensei_daemon.core.session import Session
+from rensei_daemon.errors import TransientError
+from rensei_daemon.platform_api import failures, transport, wire
+from rensei_daemon.platform_api.answers import as_it_is, http_date
+from rensei_daemon.platform_api.http import Http
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one answer of the platform shows."""
+
+    status: int
+    date: datetime | None
+    """When the platform says it answered."""
+    certificate_ends: datetime | None
+    """None without TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the first connection on the way to the platform leads."""
+
+    host: str
+    port: int
+    is_proxy: bool
+
+
+def way_to(url: str) -> Way:
+    """Return whom to connect to; raises `SettingsError` for an unusable proxy."""
+    target = httpx.URL(url)
+    proxy = transport.proxy(target)
+    first = proxy.url if proxy else target
+    port = first.port or (443 if first.scheme == "https" else 80)
+    return Way(first.host, port, is_proxy=proxy is not None)
+
+
+async def look_at(url: str, *, user_agent: str, ca_file: Path | None) -> Seen:
+    """Ask for the front page, without a key, and read no further than its headers.
+
+    Raises `TransientError` when nothing answers, `SettingsError` for an unusable CA file
+    or proxy.
+    """
+    target = httpx.URL(url)
+    context = transport.trust(target, ca_file)
+    async with transport.client(target, context, user_agent=user_agent) as client:
+        try:
+            async with client.stream("GET", target) as response:
+                return Seen(
+                    status=response.status_code,
+                    date=http_date(response.headers.get("date", "")),
+                    certificate_ends=_end_of_certificate(response),
+                )
+        except (httpx.HTTPError, OSError) as error:
+            what, hint = failures.explain(error, as_it_is)
+            raise TransientError(f"{target.host}: {what}", hint=hint) from None
+
+
+async def try_key(http: Http, key: str, session: Session) -> int:
+    """Fetch a session's values, throw them away, and return how many there were.
+
+    Raises what `Http.call` does.
+    """
+    body = wire.snapshot_body(session, org_id=session.org_id)
+    answer = await http.call("POST", wire.SNAPSHOT, bearer=key, body=body)
+    return len(wire.snapshot(answer.body, answered_at=answer.date or http.now()).env)
+
+
+def _end_of_certificate(response: httpx.Response) -> datetime | None:
+    network = response.extensions.get("network_stream")
+    tls: ssl.SSLObject | None = network and network.get_extra_info("ssl_object")
+    certificate = tls.getpeercert() if tls else None
+    if not certificate:
+        return None
+    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return datetime.fromtimestamp(ends, UTC)
