@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rensei_daemon.core.env_file import render_env_file
+from rensei_daemon.core.env_file import read_env_file, render_env_file
 
 _VALUES = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40
@@ -60,3 +60,15 @@ def test_names_are_sorted() -> None:
     """The same values always make the same file."""
     assert render_env_file({"B": "2", "A": "1"}) == 'A="1"\nB="2"\n'
     assert render_env_file({}) == ""
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True), _VALUES))
+def test_it_is_read_back_as_it_was_spelled(env: dict[str, str]) -> None:
+    """Every value, whatever lines and quotes are in it."""
+    assert read_env_file(render_env_file(env)) == env
+
+
+def test_what_we_did_not_spell_is_passed_over() -> None:
+    """A person may have put a file of their own there."""
+    text = '# a comment\nexport A="a"\nB=b\nC="c"\nD="broken\n'
+    assert read_env_file(text) == {"C": "c"}

@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -143,6 +144,17 @@ class Scene:
         files = [self.place / "output", *(self.place / "state").rglob("*")]
         return b"".join(file.read_bytes() for file in files if file.is_file())
 
+    async def everything_shown(self) -> list[str]:
+        """All that an operator sees, or sends to whoever helps."""
+        bundle = self.place / "bundle.tar.gz"
+        doctor = await self.tell("doctor", "--json", "--bundle", str(bundle))
+        assert b"no secret of this host is in it" in doctor.stderr
+        status = await self.tell("status")
+        with tarfile.open(bundle) as archive:
+            files = [archive.extractfile(member) for member in archive.getmembers()]
+            packed = [file.read() for file in files if file is not None]
+        return [said.decode() for said in (doctor.stdout, status.stdout, *packed)]
+
     def close(self) -> None:
         """Give the pipe back."""
         os.close(self._told)
@@ -212,13 +224,12 @@ async def test_a_rotation_reaches_every_consumer_and_no_log(scene: Scene) -> Non
         scene.rotate("tok_canary_2")
         assert await reader.hear() == "UPDATE"
         assert await scene.hook_says() == ["3", "tok_canary_2", "TOKEN"]
-        status = await scene.ask("status", "--json")
         listed = await scene.ask("credentials", "list", "--json")
         (session,) = listed["sessions"]
         kinds = {c["kind"]: c["generation"] for c in session["consumers"]}
         assert kinds["socket"] == kinds["env_file"] == 3
         assert kinds["hook"] in (2, 3)  # it may still be about to end
-        shown = json.dumps([status, listed])
+        shown = json.dumps([listed, await scene.everything_shown()])
     written = scene.everything_written().decode(errors="replace")
     assert "leaked: [redacted]" in written
     for canary in ("tok_canary", scene.key, (scene.place / "key").read_text()):

@@ -106,7 +106,9 @@ def _finding(found: Finding, width: int, colour: bool) -> list[str]:
     mark = paint(f"{found.verdict:<4}", _STYLES[found.verdict], colour=colour)
     first, *rest = found.evidence.splitlines() or [""]
     # The mark's colour takes no room on the screen, so the line is wrapped without it.
-    head = wrap(clean(first), width, first=f"{found.code:<{_MARGIN - 5}}", rest=margin[5:])
+    head = wrap(
+        clean(first), width - 5, first=f"{found.code:<{_MARGIN - 5}}", rest=margin[5:]
+    )
     lines = [f"{mark} {head.splitlines()[0]}"]
     lines += [f"     {line}" for line in head.splitlines()[1:]]
     lines += [wrap(clean(line), width, first=margin, rest=margin) for line in rest]

@@ -11,11 +11,22 @@ import re
 from collections.abc import Mapping
 
 _SPECIAL = re.compile(r'["\\$`]')
+_ENTRY = re.compile(
+    r'^([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*+)"$', re.DOTALL | re.MULTILINE
+)
 
 
 def render_env_file(env: Mapping[str, str]) -> str:
     """Spell `NAME="value"` lines, sorted by name."""
     return "".join(f'{name}="{escape(value)}"\n' for name, value in sorted(env.items()))
+
+
+def read_env_file(text: str) -> dict[str, str]:
+    """Read back what `render_env_file` spelled; other lines are passed over."""
+    return {
+        name: re.sub(r"\\(.)", r"\1", inside, flags=re.DOTALL)
+        for name, inside in _ENTRY.findall(text)
+    }
 
 
 def escape(value: str) -> str:

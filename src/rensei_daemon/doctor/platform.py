@@ -3,6 +3,7 @@
 A step that fails ends the way: what lies behind it cannot be seen.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -88,10 +89,12 @@ async def _connect_all(addresses: list[_Address]) -> dict[str, str]:
             with anyio.fail_after(CONNECT_SECONDS):
                 stream = await anyio.connect_tcp(address, port)
             await stream.aclose()
-        except (OSError, TimeoutError) as error:
-            cause = error.__cause__ or error
-            why = getattr(cause, "strerror", None) or f"no answer for {CONNECT_SECONDS:g} s"
-            troubles[address] = why
+        except TimeoutError:
+            troubles[address] = f"no answer for {CONNECT_SECONDS:g} s"
+        except OSError as error:
+            # asyncio puts its own words in the place of the system's.
+            number = getattr(error.__cause__, "errno", None)
+            troubles[address] = os.strerror(number) if number else "it cannot be reached"
 
     async with anyio.create_task_group() as tries:
         for address, port in addresses:

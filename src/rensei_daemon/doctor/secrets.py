@@ -5,10 +5,10 @@ of what it is.
 """
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 
+from rensei_daemon.core.env_file import read_env_file
 from rensei_daemon.core.scrub import SHORTEST, forms_of
 from rensei_daemon.delivery.reader import CredentialReader, first_values
 from rensei_daemon.doctor.case import Case
@@ -82,13 +82,10 @@ def _env_files(case: Case) -> Iterator[tuple[str, str]]:
         sessions = case.settings.credentials.sessions
         files |= {runtime / session.env_file for session in sessions if session.env_file}
     for file in sorted(files):
-        try:
+        with suppress(FileNotFoundError):  # not there yet
             text = file.read_text(errors="surrogateescape")
-            for word in shlex.split(text):
-                name, _, value = word.partition("=")
+            for name, value in read_env_file(text).items():
                 yield f"{name} of {file}", value
-        except (FileNotFoundError, ValueError):
-            continue  # not there yet, or not written by us
 
 
 def _sessions(case: Case) -> Iterator[tuple[str, str]]:

@@ -35,10 +35,11 @@ def _rooms(case: Case) -> Iterator[Finding]:
             continue
         if room.device not in seen:
             seen.add(room.device)
-            yield _room(path, room)
+            yield judge_room(path, room)
 
 
-def _room(path: Path, room: Room) -> Finding:
+def judge_room(path: Path, room: Room) -> Finding:
+    """Say whether what is left will do."""
     megabytes = room.free_bytes // 2**20
     if room.is_read_only:
         return failed("disk", f"{path} is read-only", f"findmnt --target {path}; dmesg")

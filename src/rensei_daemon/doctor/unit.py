@@ -35,12 +35,14 @@ def check_unit(case: Case) -> Iterator[Finding]:
         what = "systemctl does not answer"
         yield warned("unit", what, f"{_systemctl(manager)} status {UNIT}")
         return
-    yield from _state(shown, manager)
+    yield from judge_unit(shown, manager)
     if scope == "system" and shown["LoadState"] == "loaded":
-        yield from _exposure()
+        said = _run("systemd-analyze", "security", "--no-pager", UNIT)
+        yield from judge_exposure(said or "")
 
 
-def _state(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[Finding]:
+def judge_unit(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[Finding]:
+    """Say what is amiss with a unit whose properties are these."""
     systemctl = _systemctl(manager)
     if shown["LoadState"] != "loaded":
         fix = "rensei-daemon install" + (" --user" if manager else "")
@@ -65,9 +67,9 @@ def _state(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[Finding
         yield passed("unit", what + again)
 
 
-def _exposure() -> Iterator[Finding]:
-    said = _run("systemd-analyze", "security", "--no-pager", UNIT)
-    found = _EXPOSURE.search(said or "")
+def judge_exposure(said: str) -> Iterator[Finding]:
+    """Say whether what `systemd-analyze security` says is good enough."""
+    found = _EXPOSURE.search(said)
     if found is None:
         return  # an older systemd, or one that may not be asked
     score = float(found[1])

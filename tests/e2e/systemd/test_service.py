@@ -1,5 +1,6 @@
 """The daemon as a service of a real systemd: started, told, confined and stopped by it."""
 
+import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -233,6 +234,18 @@ def test_status_is_for_operators(running: "Host") -> None:
     refused = running.run(*stranger, running.program, "status", check=False)
     assert refused.returncode == 77
     assert "Traceback" not in refused.stderr
+
+
+def test_the_doctor_finds_a_service_well(running: "Host") -> None:
+    """Everything as packaged passes, under systemd's own eyes."""
+    said = running.run(running.program, "doctor", "--json", check=False)
+    checks = {check["code"]: check for check in json.loads(said.stdout)["checks"]}
+    ailing = {c: k for c, k in checks.items() if k["verdict"] != "pass"}
+    assert set(ailing) <= {"unit"}, ailing  # it is not enabled on this host
+    assert checks["hardening"]["evidence"].startswith("exposure 1.")
+    assert checks["key"]["evidence"].endswith("rensei-daemon.service/api-key")
+    assert checks["files"]["evidence"].endswith("the daemon is rensei-daemon")
+    assert said.returncode == 0
 
 
 def test_without_a_key_it_ends_with_our_line(host: "Host") -> None:

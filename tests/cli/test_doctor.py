@@ -1,0 +1,129 @@
+"""`doctor` from the shell's side."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from rensei_daemon.cli.doctor import render, to_json
+from rensei_daemon.doctor.finding import failed, passed, warned
+
+FINDINGS = [
+    passed("config", "/etc/rensei-daemon/config.toml is valid"),
+    warned(
+        "config.advice",
+        "session x has no project_id, neither has [credentials]: the platform may refuse "
+        "it credentials",
+        "mend it",
+    ),
+    failed("platform.tcp", "port 443 cannot be reached\nnor can another", "call them"),
+]
+
+
+def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the doctor on a host of our own."""
+    words = [sys.executable, "-m", "rensei_daemon", "doctor", *arguments]
+    environ = {
+        "PATH": os.environ["PATH"],
+        "RENSEI_DAEMON_CONFIG": str(place / "config.toml"),
+        "RENSEI_DAEMON_PATHS__STATE": str(place / "state"),
+        "RENSEI_DAEMON_PATHS__RUNTIME": str(place / "run"),
+    }
+    return subprocess.run(
+        words, env=environ, capture_output=True, text=True, timeout=15, check=False
+    )
+
+
+def test_the_screen_tells_what_was_seen_and_what_mends_it() -> None:
+    """Evidence in a column of its own, fixes marked, the sum at the end."""
+    assert render(FINDINGS, width=80, colour=False) == (
+        "pass config         /etc/rensei-daemon/config.toml is valid\n"
+        "warn config.advice  session x has no project_id, neither has [credentials]: the\n"
+        "                    platform may refuse it credentials\n"
+        "                    → mend it\n"
+        "fail platform.tcp   port 443 cannot be reached\n"
+        "                    nor can another\n"
+        "                    → call them\n"
+        "\n"
+        "3 checks: 1 pass, 1 warn, 1 fail\n"
+    )
+
+
+def test_colour_marks_the_verdict_alone() -> None:
+    """The words stay where they are."""
+    (first, *_) = render(FINDINGS, width=80, colour=True).splitlines()
+    assert first.startswith("\x1b[1;30;42mpass\x1b[0m config")
+
+
+def test_json_has_stable_keys() -> None:
+    """The verdict of all, and of each what a script needs."""
+    said = to_json(FINDINGS, datetime(2026, 11, 25, 12, tzinfo=UTC))
+    assert said["verdict"] == "fail"
+    assert said["checked_at"] == "2026-11-25T12:00:00.000Z"
+    assert said["checks"][0] == {
+        "code": "config",
+        "verdict": "pass",
+        "evidence": "/etc/rensei-daemon/config.toml is valid",
+        "fix": "",
+    }
+
+
+def test_a_host_without_anything_is_told_what_it_lacks(tmp_path: Path) -> None:
+    """No traceback: no file, no key, no daemon, each with what to do."""
+    done = run(tmp_path, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    failures = {
+        check["code"]: check["fix"]
+        for check in json.loads(done.stdout)["checks"]
+        if check["verdict"] == "fail"
+    }
+    assert set(failures) == {"config", "key", "daemon"}
+    assert all(failures.values())
+
+
+def test_a_bundle_is_written_beside_the_report(tmp_path: Path) -> None:
+    """What is said of it does not disturb the JSON."""
+    done = run(tmp_path, "--json", "--bundle", str(tmp_path / "b.tar.gz"))
+    assert (tmp_path / "b.tar.gz").exists()
+    assert json.loads(done.stdout)["verdict"] == "fail"
+    assert done.stderr.startswith(f"{tmp_path}/b.tar.gz written")
+
+
+def test_a_bundle_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    """One line what, one line what to do."""
+    done = run(tmp_path, "--bundle", str(tmp_path / "nowhere" / "b.tar.gz"))
+    assert done.returncode == 1
+    what, remedy = done.stderr.splitlines()
+    assert what.endswith("nowhere/b.tar.gz: No such file or directory")
+    assert remedy.startswith("  ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+def test_a_stranger_is_told_to_use_sudo_for_a_bundle(tmp_path: Path) -> None:
+    """Who may not know the secrets cannot promise that there are none."""
+    (tmp_path / "key").write_text("rsk_live_canary_0123456789")
+    (tmp_path / "key").chmod(0o600)
+    (tmp_path / "config.toml").write_text('[platform]\napi_key_file = "key"\n')
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == 0 and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o005)
+    bundle = tmp_path / "never.tar.gz"
+    words = [sys.executable, "-m", "rensei_daemon", "doctor", "--bundle", str(bundle)]
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *words],
+        env={
+            "PATH": os.environ["PATH"],
+            "RENSEI_DAEMON_CONFIG": str(tmp_path / "config.toml"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    assert done.returncode == 77, done.stderr
+    assert "run it with sudo" in done.stderr
+    assert not bundle.exists()

@@ -1,0 +1,119 @@
+"""The archive for support, and the search of it for secrets."""
+
+import base64
+import json
+import os
+import stat
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from rensei_daemon.core.env_file import render_env_file
+from rensei_daemon.doctor.bundle import gather_texts, write_bundle
+from rensei_daemon.doctor.secrets import Secrets, gather_secrets
+from rensei_daemon.errors import RenseiError
+
+if TYPE_CHECKING:
+    from doctor.conftest import Patient
+
+KEY = "rsk_live_canary_key_0123456789"
+TOKEN = "eyJcanary.token.0123456789"
+VALUE = 'canary: a "value" of $9,\nin two lines'
+
+
+@pytest.fixture
+def full(patient: "Patient") -> "Patient":
+    """A host with a key, a runtime token and an env file."""
+    patient.locations.token.write_text(json.dumps({"token": TOKEN}))
+    text = render_env_file({"PASSWORD": VALUE})
+    patient.locations.runtime.joinpath("old.env").write_text(text)
+    patient.leave({"state": "ok"})
+    patient.locations.log.write_text(
+        '{"event": "daemon.started", "level": "info"}\nplain\n'
+    )
+    return patient
+
+
+def members(path: Path) -> dict[str, str]:
+    """Unpack an archive."""
+    with tarfile.open(path) as archive:
+        opened = {m.name: archive.extractfile(m) for m in archive.getmembers()}
+        return {name: file.read().decode() for name, file in opened.items() if file}
+
+
+def test_a_bundle_holds_what_support_asks_for(full: "Patient", tmp_path: Path) -> None:
+    """And is its owner's alone."""
+    case = full.case()
+    texts = gather_texts(case, {"verdict": "pass"})
+    path = tmp_path / "help.tar.gz"
+    write_bundle(path, texts, gather_secrets(case))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = members(path)
+    assert set(found) == {
+        f"help/{name}"
+        for name in ("doctor.json", "host.json", "files.txt", "log.jsonl", "status.json")
+    } | {"help/config.toml"}
+    assert found["help/log.jsonl"].endswith("plain\n")
+    assert "httpx" in json.loads(found["help/host.json"])["libraries"]
+    assert "-rw------- " in found["help/files.txt"]
+    assert "canary" not in "".join(found.values())
+
+
+@pytest.mark.parametrize(
+    ("secret", "name"),
+    [
+        (KEY, "the API key"),
+        (TOKEN, "the runtime token"),
+        (VALUE, "PASSWORD of "),
+    ],
+)
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        json.dumps,
+        quote,
+        lambda text: base64.b64encode(f"user:{text}".encode()).decode(),
+        lambda text: text.encode().hex(),
+        lambda text: text.splitlines()[0],
+    ],
+    ids=["plain", "json", "url", "base64", "hex", "line"],
+)
+def test_a_secret_in_any_form_forbids_the_bundle(
+    full: "Patient", tmp_path: Path, secret: str, name: str, spell: "type[str]"
+) -> None:
+    """It names the file and the secret, never the value, and writes nothing."""
+    with full.locations.log.open("a") as log:
+        log.write(f"a library said {spell(secret)}\n")
+    case = full.case()
+    with pytest.raises(RenseiError) as caught:
+        write_bundle(tmp_path / "b.tar.gz", gather_texts(case, {}), gather_secrets(case))
+    assert f"log.jsonl holds {name}" in str(caught.value)
+    assert "canary" not in str(caught.value) + caught.value.hint
+    assert not (tmp_path / "b.tar.gz").exists()
+
+
+def test_a_name_of_a_file_is_searched_too(full: "Patient", tmp_path: Path) -> None:
+    """The listing shows the names of files."""
+    (full.locations.state / f"core.{KEY}").touch()
+    case = full.case()
+    with pytest.raises(RenseiError, match=r"files\.txt holds the API key"):
+        write_bundle(tmp_path / "b.tar.gz", gather_texts(case, {}), gather_secrets(case))
+
+
+def test_a_short_value_is_not_looked_for() -> None:
+    """It would be found everywhere; and a value told under two names is one."""
+    secrets = Secrets([("a", "1234567"), ("b", "12345678"), ("c", "12345678")])
+    assert secrets.found_in("12345678") == ["b"]
+    assert "1234" not in repr(secrets)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is hidden from root")
+def test_a_secret_that_is_hidden_forbids_the_search(full: "Patient") -> None:
+    """What is not known cannot be looked for."""
+    full.locations.token.chmod(0)
+    with pytest.raises(PermissionError):
+        gather_secrets(full.case())

@@ -1,0 +1,112 @@
+"""The config file under the doctor's eyes."""
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rensei_daemon.doctor.configuration import check_configuration
+from rensei_daemon.doctor.finding import Verdict
+
+if TYPE_CHECKING:
+    from doctor.conftest import Patient
+
+SESSION = '[[credentials.sessions]]\nid = "build"\nproject_id = "p"\n'
+
+
+def test_a_good_file_passes(patient: "Patient") -> None:
+    """It is valid, its owner may replace it, and no edit can be lost."""
+    found = patient.find(check_configuration)
+    assert {code: f.verdict for code, (f,) in found.items()} == {
+        "config": Verdict.PASS,
+        "config.file": Verdict.PASS,
+        "config.replace": Verdict.PASS,
+    }
+    assert not list(patient.place.glob(".rensei-doctor.*"))
+
+
+def test_a_broken_file_fails_by_line_and_column(patient: "Patient") -> None:
+    """Without a last good text nothing else is known of the settings."""
+    patient.write("[log]\nlevle = 'info'\n")
+    (found,) = patient.find(check_configuration)["config"]
+    assert found.verdict is Verdict.FAIL
+    assert "config.toml:2:1: unknown key" in found.evidence
+    assert "last good" not in found.evidence
+    assert "rensei-daemon config check" in found.fix
+    assert patient.case().settings is None
+
+
+def test_the_last_good_text_stands_in(patient: "Patient") -> None:
+    """The other checks go by what is in force."""
+    patient.locations.last_good.write_text(patient.locations.config.read_text())
+    patient.write("[")
+    case = patient.case()
+    assert case.settings is not None
+    assert case.settings.platform.url == "http://127.0.0.1:9"
+    (found,) = patient.find(check_configuration)["config"]
+    assert found.evidence.endswith("\nthe last good text is in force")
+
+
+def test_a_missing_file_is_said_once(patient: "Patient") -> None:
+    """And nothing is said of the file that is not there."""
+    patient.locations.config.unlink()
+    found = patient.find(check_configuration)
+    assert list(found) == ["config"]
+    assert "there is no such file" in found["config"][0].evidence
+
+
+def test_a_file_that_everybody_may_write_fails(patient: "Patient") -> None:
+    """Whoever writes it names the hooks that are run."""
+    patient.locations.config.chmod(0o666)
+    (found,) = patient.find(check_configuration)["config.file"]
+    assert (found.verdict, found.fix) == (
+        Verdict.FAIL,
+        f"chmod o-w {patient.locations.config}",
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+@pytest.mark.parametrize(
+    ("file_mode", "directory_mode", "said"),
+    [
+        (0o600, 0o755, "may not read"),
+        (0o644, 0o755, "may not write in"),
+        (0o644, 0o777, ""),
+    ],
+)
+def test_the_daemons_user_must_be_able_to_replace_it(
+    patient: "Patient", file_mode: int, directory_mode: int, said: str
+) -> None:
+    """Its user, not the one who asks."""
+    os.chown(patient.locations.state, 65534, 65534)
+    patient.locations.config.chmod(file_mode)
+    patient.place.chmod(directory_mode)
+    (found,) = patient.find(check_configuration)["config.file"]
+    assert found.verdict is (Verdict.FAIL if said else Verdict.PASS)
+    assert said in found.evidence
+
+
+def test_what_will_not_do_what_is_hoped_is_a_warning(patient: "Patient") -> None:
+    """The same advice as `config check` gives."""
+    patient.write(f'{SESSION}on_rotate = ["/bin/systemctl", "reload", "w"]\n')
+    (found,) = patient.find(check_configuration)["config.advice"]
+    assert found.verdict is Verdict.WARN
+    assert "runs systemctl on rotation" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("mode", "verdict"),
+    [(0o755, Verdict.PASS), (0o644, Verdict.FAIL), (None, Verdict.FAIL)],
+)
+def test_a_hook_must_be_a_program(
+    patient: "Patient", mode: int | None, verdict: Verdict
+) -> None:
+    """It is looked at, and not run."""
+    hook = patient.place / "hook"
+    if mode is not None:
+        hook.write_text(f"#!/bin/sh\ntouch {patient.place}/ran\n")
+        hook.chmod(mode)
+    patient.write(f'{SESSION}on_rotate = ["{hook}"]\n')
+    (found,) = patient.find(check_configuration)["hook"]
+    assert found.verdict is verdict
+    assert not (patient.place / "ran").exists()

@@ -1,0 +1,36 @@
+"""The two sockets under the doctor's eyes."""
+
+import socket
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rensei_daemon.doctor.finding import Verdict
+from rensei_daemon.doctor.sockets import check_sockets
+
+if TYPE_CHECKING:
+    from doctor.conftest import Patient
+
+
+def test_a_stopped_daemon_is_not_knocked_at(patient: "Patient") -> None:
+    """That it does not run says it all."""
+    assert list(check_sockets(patient.case())) == []
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_a_socket_is_served_or_a_failure(patient: "Patient", listening: bool) -> None:
+    """A file that nobody listens behind is as bad as none."""
+    places = patient.locations
+    with ExitStack() as stack:
+        for path in (places.control_socket, places.credential_socket):
+            served = stack.enter_context(socket.socket(socket.AF_UNIX))
+            served.bind(str(path))
+            if listening:
+                served.listen()
+        case = replace(patient.case(), is_running=True)
+        found = list(check_sockets(case))
+    wanted = Verdict.PASS if listening else Verdict.FAIL
+    assert [f.verdict for f in found] == [wanted, wanted]
+    assert str(places.credential_socket) in found[1].evidence
