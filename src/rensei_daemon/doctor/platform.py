@@ -17,13 +17,15 @@ from rensei_daemon.core.session import Session
 from rensei_daemon.doctor.case import Case
 from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, warned
 from rensei_daemon.doctor.key import find_key
+from rensei_daemon.doctor.patience import within
 from rensei_daemon.errors import RefusedError, RenseiError, SettingsError, UnauthorizedError
 from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.probe import Seen, Way, look_at, try_key, way_to
 from rensei_daemon.settings.model import Settings
 
-CONNECT_SECONDS = 3.0
-ANSWER_SECONDS = 6.0
+RESOLVE_SECONDS = 4.0
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 4.0
 CERTIFICATE_DAYS = 14
 """With fewer days left nobody should count on its renewal any more."""
 SKEW_WARNING_SECONDS, SKEW_ERROR_SECONDS = 30.0, 300.0
@@ -50,10 +52,11 @@ def check_platform(case: Case) -> Iterator[Finding]:
 
 def _resolve(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
     what = f"{'the proxy ' if way.is_proxy else ''}{way.host}"
+    look_up = partial(socket.getaddrinfo, way.host, way.port, type=socket.SOCK_STREAM)
     try:
-        found = socket.getaddrinfo(way.host, way.port, type=socket.SOCK_STREAM)
+        found = within(RESOLVE_SECONDS, look_up)
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or str(error)
+        said = getattr(error, "strerror", None) or str(error) or "no answer"
         fix = f"getent ahosts {way.host}; is platform.url right, and /etc/resolv.conf?"
         yield failed("platform.dns", f"{what} has no address: {said}", fix)
         return
