@@ -202,11 +202,14 @@ async def open_host(
     beat_ms: int = 50,
     body: str = "[projects]\n",
     keepalive_seconds: float = 15.0,
+    refresh_seconds: float = 3600.0,
     address: str = "127.0.0.1",
 ) -> AsyncIterator[Host]:
     """Serve a platform with one tenant and lay out a host of its; nothing runs yet."""
     settings = PlatformSettings(
-        heartbeat_interval_ms=beat_ms, keepalive_seconds=keepalive_seconds
+        heartbeat_interval_ms=beat_ms,
+        keepalive_seconds=keepalive_seconds,
+        refresh_seconds=refresh_seconds,
     )
     async with running(settings, host=address) as platform:
         platform.state.add_org("acme", id=ORG)
