@@ -120,6 +120,7 @@ class UnauthorizedError(PlatformError):
     """The platform does not accept our key or token."""
 
     exit_code = 77
+    default_hint = "the API key or token is not accepted; was it revoked or replaced?"
 
 
 class RefusedError(PlatformError):

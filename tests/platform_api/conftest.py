@@ -19,6 +19,7 @@ from anyio.streams.tls import TLSListener
 from rensei_daemon.core.admission import report_from
 from rensei_daemon.core.heartbeat import Acks, Beat
 from rensei_daemon.core.worker import HostInfo, Registration, Worker
+from rensei_daemon.disk.api_key import ApiKey, ApiKeySource
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.identity import Identity
@@ -227,11 +228,12 @@ class Safe:
     saved: list[Worker] = field(default_factory=list)
     gone: SettingsError | None = None
 
-    def read_key(self) -> str:
+    def read_key(self) -> ApiKey:
         """Return the next key; the last one stays."""
         if self.gone is not None:
             raise self.gone
-        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+        secret = self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+        return ApiKey(secret, ApiKeySource.SYSTEMD_CREDENTIAL)
 
     async def save(self, worker: Worker) -> None:
         """Keep the worker."""

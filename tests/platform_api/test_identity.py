@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -365,6 +365,28 @@ async def test_a_key_that_cannot_be_read_again_leaves_the_old_one(
         await identity.key.ask(lambda key: http.call("GET", "/", bearer=key))
     assert (caught.value.hint, identity.key.value) == ("put it back", KEY)
     assert "c0ffee" not in repr(identity.key)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"status": 401}, "systemctl restart rensei-daemon"),
+        ({"status": 307, "location": "/login"}, "check platform.url too"),
+    ],
+)
+async def test_a_key_that_is_refused_says_how_a_new_one_is_taken_up(
+    server: "FaultServer",
+    http: Http,
+    identify: Identify,
+    answer: dict[str, Any],
+    said: str,
+) -> None:
+    """A credential of the unit takes a restart; a redirect may have another reason."""
+    identity = identify(OLD)
+    server.plan("/", server.say(**answer))
+    with pytest.raises(UnauthorizedError) as caught:
+        await identity.key.ask(lambda key: http.call("GET", "/", bearer=key))
+    assert said in caught.value.hint
 
 
 @pytest.mark.parametrize(

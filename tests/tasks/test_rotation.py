@@ -332,6 +332,7 @@ async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> No
         home.platform.state.drop_streams()
         await daemon.until(lambda: "unauthorized" in daemon.conditions)
         assert daemon.conditions["unauthorized"].severity == "error"
+        assert "rensei-daemon reload" in daemon.conditions["unauthorized"].hint
         assert home.env() == 'TOKEN="one"\n'
         home.write_key(home.platform.state.add_key("acme", "member"))
         await daemon.until(lambda: not daemon.conditions)

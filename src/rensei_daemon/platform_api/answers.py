@@ -36,7 +36,6 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 # A string that never ends is taken to the end, so that the search stays linear.
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _HINTS = {
-    401: "the API key or token is not accepted; was it revoked or replaced?",
     403: "the API key lacks a scope or role, or belongs to another organisation",
     407: "check the *_proxy variables of the service",
 }
@@ -131,9 +130,9 @@ def refuse(raw: Raw, *, now: datetime) -> None:
             f"{said}, a redirect to a login page",
             hint="the API key or token is no longer accepted; check platform.url too",
         )
-    hint = _HINTS.get(status, "")
     if status == 401:
-        raise UnauthorizedError(text, hint=hint)
+        raise UnauthorizedError(text)
+    hint = _HINTS.get(status, "")
     raise RefusedError(text, status=status, detail=detail, hint=hint)
 
 

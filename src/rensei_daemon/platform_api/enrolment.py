@@ -12,7 +12,7 @@ from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.answers import Answer
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.platform_api.key import ApiKey
+from rensei_daemon.platform_api.key import KeyInUse
 
 REGISTER = "/api/workers/register"
 OLD_REGISTER = "/v1/daemon/register"
@@ -34,7 +34,7 @@ class Granted:
     by_old_endpoint: bool = False
 
 
-async def register(http: Http, key: ApiKey, registration: Registration) -> Granted:
+async def register(http: Http, key: KeyInUse, registration: Registration) -> Granted:
     """Register this host; where today's endpoint is missing, with the older one.
 
     Raises what a call raises, and `TransientError` for an answer that names no worker.
@@ -61,7 +61,7 @@ async def _old_register(http: Http, registration: Registration, key: str) -> Ans
     return await http.call("POST", OLD_REGISTER, body=body, secrets=(key,))
 
 
-async def refresh(http: Http, key: ApiKey, worker: Worker) -> Granted:
+async def refresh(http: Http, key: KeyInUse, worker: Worker) -> Granted:
     """Fetch another token for the worker.
 
     It is asked for with the key, as deployed platforms want it; the reference asks for

@@ -12,11 +12,12 @@ import anyio
 import structlog
 
 from rensei_daemon.core.worker import Registration, Worker, claims
+from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
 from rensei_daemon.platform_api import enrolment
 from rensei_daemon.platform_api.enrolment import Granted
 from rensei_daemon.platform_api.http import Http, utc_now
-from rensei_daemon.platform_api.key import ApiKey
+from rensei_daemon.platform_api.key import KeyInUse
 
 ASSUMED_LIFETIME_SECONDS = 3600.0
 EARLY_SECONDS = 300.0
@@ -36,7 +37,7 @@ class Identity:
         self,
         http: Http,
         *,
-        read_key: Callable[[], str],
+        read_key: Callable[[], ApiKey],
         describe: Callable[[], Registration],
         saved: Worker | None,
         save: Callable[[Worker], Awaitable[None]],
@@ -50,7 +51,7 @@ class Identity:
         change and answers for its own errors. `now` is wall time, for expiry alone;
         `clock` never goes back, and everything that waits goes by it.
         """
-        self.key = ApiKey(read_key)
+        self.key = KeyInUse(read_key)
         self.is_old = False
         """Whether the platform knows only the older endpoints."""
         self._http = http

@@ -5,21 +5,27 @@ from typing import TypeVar
 
 import anyio.to_thread
 
+from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import RefusedError, SettingsError, UnauthorizedError
 
 _T = TypeVar("_T")
 
 
-class ApiKey:
+class KeyInUse:
     """The API key; shared by every lane, so that all of them see a new one at once."""
 
-    def __init__(self, read: Callable[[], str]) -> None:
+    def __init__(self, read: Callable[[], ApiKey]) -> None:
         self._read = read
-        self.value = read()
+        self._stored = read()
+
+    @property
+    def value(self) -> str:
+        """The key itself."""
+        return self._stored.secret
 
     def __repr__(self) -> str:
         """Show nothing of the key."""
-        return "ApiKey(…)"
+        return "KeyInUse(…)"
 
     async def reread(self) -> bool:
         """Read the key again, and tell whether it is another one.
@@ -27,18 +33,29 @@ class ApiKey:
         A key that cannot be read leaves the old one in force: `UnauthorizedError`.
         """
         try:
-            value = await anyio.to_thread.run_sync(self._read)
+            stored = await anyio.to_thread.run_sync(self._read)
         except SettingsError as error:
             raise UnauthorizedError(
                 f"the platform refused the API key, and it cannot be read again: {error}",
                 hint=error.hint,
             ) from error
-        changed = value != self.value
-        self.value = value
+        changed = stored.secret != self.value
+        self._stored = stored
         return changed
 
     async def ask(self, question: Callable[[str], Awaitable[_T]]) -> _T:
-        """Ask with the key as bearer; once more after a 401 or 403, if it has changed."""
+        """Ask with the key as bearer; once more after a 401 or 403, if it has changed.
+
+        What is raised of a key that is not accepted says how another one is taken up.
+        """
+        try:
+            return await self._ask(question)
+        except UnauthorizedError as refusal:
+            if refusal.hint == refusal.default_hint:
+                refusal.hint = self._stored.rotation_hint
+            raise
+
+    async def _ask(self, question: Callable[[str], Awaitable[_T]]) -> _T:
         used = self.value
         try:
             return await question(used)

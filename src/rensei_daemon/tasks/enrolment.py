@@ -10,7 +10,7 @@ from rensei_daemon import __version__
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.worker import Registration, Worker
-from rensei_daemon.disk.api_key import read_api_key
+from rensei_daemon.disk.api_key import ApiKey, read_api_key
 from rensei_daemon.disk.host import host_info
 from rensei_daemon.disk.identity import IdentityFile, machine_id
 from rensei_daemon.errors import StorageError
@@ -63,9 +63,9 @@ def open_identity(
         else:
             board.clear(Code.STORAGE, "identity")
 
-    def read_key() -> str:
+    def read_key() -> ApiKey:
         key = read()
-        learn([key])
+        learn([key.secret])
         return key
 
     read, saved = key_reader(configuration, environ), file.read()
@@ -82,11 +82,11 @@ def open_identity(
 
 def key_reader(
     configuration: Configuration, environ: Mapping[str, str]
-) -> Callable[[], str]:
+) -> Callable[[], ApiKey]:
     """Return what reads the API key afresh, from wherever the settings in force say."""
 
-    def read() -> str:
+    def read() -> ApiKey:
         file = configuration.settings.platform.api_key_file
-        return read_api_key(environ=environ, api_key_file=file).secret
+        return read_api_key(environ=environ, api_key_file=file)
 
     return read
