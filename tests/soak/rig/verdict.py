@@ -65,6 +65,13 @@ def check_journal(host: Host, model: Model) -> None:
         raise BrokenPromiseError(f"changed twice by: {doubled}")
 
 
+def is_nearly_poison(host: Host) -> bool:
+    """Tell whether the daemon has died twice of a mutation that has no outcome yet."""
+    with closing(sqlite3.connect(host.state / "journal.db")) as journal:
+        found = journal.execute("SELECT state FROM mutations WHERE deaths >= 2").fetchall()
+    return any(state not in DECIDED for (state,) in found)
+
+
 def check_no_leftovers(host: Host) -> None:
     """Look for temporary files that nobody cleaned away."""
     left = list(host.config.parent.glob(".*.tmp"))
