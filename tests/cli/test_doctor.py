@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,11 +27,14 @@ FINDINGS = [
 ]
 
 
-def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    place: Path, *arguments: str, through: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run the doctor on a host of our own."""
-    words = [sys.executable, "-m", "rensei_daemon", "doctor", *arguments]
+    words = [*through, sys.executable, "-m", "rensei_daemon", "doctor", *arguments]
     environ = {
         "PATH": os.environ["PATH"],
+        "RENSEI_DAEMON_PLATFORM__URL": "http://127.0.0.1:9",  # nobody's
         "RENSEI_DAEMON_CONFIG": str(place / "config.toml"),
         "RENSEI_DAEMON_PATHS__STATE": str(place / "state"),
         "RENSEI_DAEMON_PATHS__RUNTIME": str(place / "run"),
@@ -102,28 +108,45 @@ def test_a_bundle_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     assert remedy.startswith("  ")
 
 
+@pytest.fixture
+def shut() -> Iterator[Path]:
+    """A host whose key, state and daemon's socket are root's alone."""
+    # Not below pytest's own directory, which is nobody else's to enter.
+    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX) as control:
+        place = Path(name)
+        place.chmod(0o755)
+        (place / "key").write_text("rsk_live_canary_0123456789")
+        (place / "key").chmod(0o600)
+        (place / "config.toml").write_text('[platform]\napi_key_file = "key"\n')
+        (place / "config.toml").chmod(0o644)
+        (place / "state").mkdir(mode=0o700)
+        (place / "run").mkdir()
+        (place / "run").chmod(0o711)
+        control.bind(str(place / "run" / "control.sock"))
+        (place / "run" / "control.sock").chmod(0o600)
+        yield place
+
+
+STRANGER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
-def test_a_stranger_is_told_to_use_sudo_for_a_bundle(tmp_path: Path) -> None:
+def test_a_stranger_is_told_what_is_hidden_once(shut: Path) -> None:
+    """Not to be let in is no failure, of the daemon's or of a file's."""
+    done = run(shut, "--json", through=STRANGER)
+    found = json.loads(done.stdout)["checks"]
+    hidden = {c["code"]: c for c in found if "sudo" in c["fix"]}
+    assert {"key", "daemon", "files"} <= set(hidden)
+    assert all(check["verdict"] == "warn" for check in hidden.values())
+    assert sum(check["code"] == "files" for check in found) == 1
+    assert "canary" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+def test_a_stranger_is_told_to_use_sudo_for_a_bundle(shut: Path) -> None:
     """Who may not know the secrets cannot promise that there are none."""
-    (tmp_path / "key").write_text("rsk_live_canary_0123456789")
-    (tmp_path / "key").chmod(0o600)
-    (tmp_path / "config.toml").write_text('[platform]\napi_key_file = "key"\n')
-    for path in (tmp_path, *tmp_path.parents):
-        if path.stat().st_uid == 0 and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o005)
-    bundle = tmp_path / "never.tar.gz"
-    words = [sys.executable, "-m", "rensei_daemon", "doctor", "--bundle", str(bundle)]
-    done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *words],
-        env={
-            "PATH": os.environ["PATH"],
-            "RENSEI_DAEMON_CONFIG": str(tmp_path / "config.toml"),
-        },
-        capture_output=True,
-        text=True,
-        timeout=15,
-        check=False,
-    )
+    bundle = shut / "never.tar.gz"
+    done = run(shut, "--bundle", str(bundle), through=STRANGER)
     assert done.returncode == 77, done.stderr
     assert "run it with sudo" in done.stderr
     assert not bundle.exists()

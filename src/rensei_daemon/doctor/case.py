@@ -80,7 +80,10 @@ def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
         status=status,
         silence=silence,
         last_status=None if status else _last_status(locations.status),
-        is_running=status is not None or is_locked(locations.lock),
+        is_running=status is not None
+        # A door that is shut to us: somebody has put it there.
+        or isinstance(silence, NotPermittedError)
+        or is_locked(locations.lock),
         uid=_owner(locations),
     )
 

@@ -1,5 +1,6 @@
 """What the daemon keeps on this host: room for it, its owner and modes, its soundness."""
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,8 +72,13 @@ def _troubles(case: Case) -> Iterator[Finding]:
     places = case.locations
     yield from _compare(case, places.state, STATE_MODE)
     yield from _compare(case, places.runtime, RUNTIME_MODE)
-    for path in (places.token, places.journal, places.identity, places.status, places.log):
-        yield from _compare(case, path, 0o600)
+    if os.access(places.state, os.X_OK) or not places.state.exists():
+        for path in (places.journal, places.identity, places.status, places.log):
+            yield from _compare(case, path, 0o600)
+    else:
+        what = f"what is in {places.state} is hidden from you"
+        yield warned("files", what, "run it with sudo")
+    yield from _compare(case, places.token, 0o600)
     if case.settings is None:
         return
     credentials, control = case.settings.credentials, case.settings.control
@@ -93,11 +99,8 @@ def _compare(
     """Find fault with a file: others may do more with it than they should, or we less."""
     try:
         found = path.stat()
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        yield warned("files", f"{path} is hidden from you", "run it with sudo")
-        return
+    except OSError:
+        return  # it is not there, or not to be seen from here
     is_mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != case.uid:
         what = f"{path} belongs to {user_name(found.st_uid)}, not to {user_name(case.uid)}"
