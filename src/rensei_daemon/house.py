@@ -30,6 +30,7 @@ from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.mutations import Inbox, apply_mutations
 from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
 from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.safekeeping import Safe
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.verbs import Verbs
 
@@ -70,11 +71,16 @@ def build_house(ground: Ground, http: Http) -> House:
     configuration, board, journal = ground.configuration, ground.board, ground.journal
     notifier, handing_out = ground.notifier, ground.handing_out
     inbox, hurry, pulse = Inbox(), Bell(), Pulse()
+    safe = Safe(
+        IdentityFile(ground.locations.identity, ground.locations.token),
+        board,
+        learn=handing_out.scrub.learn,
+    )
     identity = open_identity(
         http,
-        IdentityFile(ground.locations.identity, ground.locations.token),
+        safe,
         configuration,
-        board,
+        started_at=board.started_at,
         environ=ground.environ,
         machine_id_file=ground.locations.machine_id,
         learn=handing_out.scrub.learn,
@@ -130,6 +136,7 @@ def build_house(ground: Ground, http: Http) -> House:
             draw=_draw,
         ),
         "runtime token": identity.keep_fresh,
+        "identity": partial(safe.keep, _draw),
         "configuration": partial(watch, configuration, board),
         "reporting": partial(
             keep_reporting, board, ground.locations.status, ground.notifier

@@ -41,6 +41,7 @@ from rensei_daemon.tasks.mutations import Inbox, apply_mutations
 from rensei_daemon.tasks.pace import PACE, Pace
 from rensei_daemon.tasks.reporting import open_board
 from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.safekeeping import Safe
 from rensei_daemon.tasks.sessions import Sessions
 
 BEAT_MS = 50
@@ -186,11 +187,16 @@ class Home:
                 user_agent="rensei-daemon/test",
                 call_seconds=call_seconds,
             ) as http:
+                safe = Safe(
+                    IdentityFile(self.state / "identity.json", self.runtime / "token"),
+                    board,
+                    learn=lambda _: None,
+                )
                 identity = open_identity(
                     http,
-                    IdentityFile(self.state / "identity.json", self.runtime / "token"),
+                    safe,
                     configuration,
-                    board,
+                    started_at=board.started_at,
                     environ={},
                     machine_id_file=self.state / "machine-id",
                     learn=lambda _: None,
@@ -250,6 +256,7 @@ class Home:
                     ),
                     "sessions": sessions.keep,
                     "runtime token": identity.keep_fresh,
+                    "identity": partial(safe.keep, draw),
                     "configuration": partial(watch, configuration, board),
                 }
                 daemon = Running(

@@ -1,0 +1,77 @@
+"""Where this host's identity is kept, and how it gets there in spite of a full disk."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import anyio
+import anyio.to_thread
+
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.worker import Worker
+from rensei_daemon.disk.identity import IdentityFile
+from rensei_daemon.errors import StorageError
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.pace import RETRY
+
+_SUBJECT = "identity"
+
+
+class Safe:
+    """Saves the worker this host is; what cannot be saved is tried again until it is.
+
+    A full disk must not cost the host its token: it is used meanwhile, and the board says
+    so. What is never saved is registered a second time by the next daemon.
+    """
+
+    def __init__(
+        self, file: IdentityFile, board: Board, *, learn: Callable[[Iterable[str]], None]
+    ) -> None:
+        """`learn` is told every runtime token, to know them by sight."""
+        self._file = file
+        self._board = board
+        self._learn = learn
+        self._owed: Worker | None = None
+        self._failed = Bell()
+
+    def read(self) -> Worker | None:
+        """Return the worker this host was."""
+        saved = self._file.read()
+        if saved is not None:
+            self._learn([saved.token])
+        return saved
+
+    async def save(self, worker: Worker) -> None:
+        """Save the worker, now or as soon as it can be."""
+        self._learn([worker.token])
+        self._owed = worker
+        await self._try(worker)
+
+    async def keep(self, draw: Draw) -> None:
+        """Try again what failed; never returns."""
+        while True:
+            await self._failed.heard()
+            retry = RETRY
+            while self._owed is not None:
+                wait, retry = retry.next(draw)
+                await anyio.sleep(wait)
+                if self._owed is not None:
+                    await self._try(self._owed)
+
+    async def _try(self, worker: Worker) -> None:
+        try:
+            await anyio.to_thread.run_sync(self._file.save, worker)
+        except StorageError as error:
+            self._board.raise_alarm(
+                Code.STORAGE,
+                str(error),
+                hint=error.hint,
+                now=datetime.now(UTC),
+                subject=_SUBJECT,
+            )
+            self._failed.ring()
+            return
+        if self._owed is worker:
+            self._owed = None
+            self._board.clear(Code.STORAGE, _SUBJECT)
