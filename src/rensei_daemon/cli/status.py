@@ -16,6 +16,7 @@ from rensei_daemon.cli.control import ask, config_option, find
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Terminal, measure, tolerate
 from rensei_daemon.control_api.verbs import STATUS
+from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.errors import DaemonNotRunningError, RenseiError
 from rensei_daemon.locations import Locations
 
@@ -81,7 +82,7 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
     try:
         status = ask(locations, STATUS)
     except DaemonNotRunningError as error:
-        last = _last_state(locations.status)
+        last = read_last_status(locations.status)
         if last is None:
             raise
         return _show_last(last, error, terminal, as_json, now), error.exit_code
@@ -113,14 +114,6 @@ def _show_last(
         last, width=terminal.width, colour=terminal.colour, now=now, alive=False
     )
     return f"{screen}\n{error}\n  {error.hint}\n"
-
-
-def _last_state(path: Path) -> Mapping[str, Any] | None:
-    try:
-        last = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return last if isinstance(last, dict) else None
 
 
 def _age_seconds(last: Mapping[str, Any], now: datetime) -> int | None:

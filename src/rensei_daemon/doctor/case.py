@@ -1,18 +1,17 @@
 """What is known of the daemon before any check: looked up once, and shared by all."""
 
-import json
 import os
 import pwd
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rensei_daemon.control_api.client import is_locked, request
 from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.errors import (
     ControlError,
     DaemonNotRunningError,
@@ -79,7 +78,7 @@ def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
         config_error=config_error,
         status=status,
         silence=silence,
-        last_status=None if status else _last_status(locations.status),
+        last_status=None if status else read_last_status(locations.status),
         is_running=status is not None
         # A door that is shut to us: somebody has put it there.
         or isinstance(silence, NotPermittedError)
@@ -104,14 +103,6 @@ def _last_good(locations: Locations, environ: Mapping[str, str]) -> Settings | N
         return load(kept.text, path=locations.config, environ=environ)
     except RenseiError:
         return None
-
-
-def _last_status(path: Path) -> Mapping[str, Any] | None:
-    try:
-        last = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return last if isinstance(last, dict) else None
 
 
 def _owner(locations: Locations) -> int:

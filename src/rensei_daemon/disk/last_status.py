@@ -1,0 +1,15 @@
+"""The daemon's last state on disk, for when it is down; `tasks.reporting` writes it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def read_last_status(path: Path) -> Mapping[str, Any] | None:
+    """Return the state a daemon last wrote of itself; one that cannot be read is none."""
+    try:
+        last = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return last if isinstance(last, dict) else None
