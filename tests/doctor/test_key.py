@@ -9,7 +9,7 @@ import pytest
 
 from rensei_daemon.doctor import key
 from rensei_daemon.doctor.finding import Verdict
-from rensei_daemon.doctor.key import check_key, find_key
+from rensei_daemon.doctor.key import check_key, compare, find_key
 
 if TYPE_CHECKING:
     from doctor.conftest import Patient
@@ -105,6 +105,20 @@ def test_a_stored_key_that_others_may_read_fails(
         Verdict.FAIL,
         f"others may read {stored} (mode 0644)",
     )
+
+
+def test_a_newer_key_that_waits_for_a_restart_is_said(
+    unit: tuple["Patient", Path, Path], tmp_path: Path
+) -> None:
+    """The service goes on with the one it was started with."""
+    patient, given, stored = unit
+    given.write_text(f"{KEY}\n")
+    stored.write_text(f"{OTHER}\n")
+    (found,) = compare(given, stored)
+    assert found.fix == "systemctl restart rensei-daemon"
+    stored.write_text(KEY)
+    assert list(compare(given, stored)) == []
+    assert find_key(patient.case(XDG_RUNTIME_DIR=str(tmp_path))).key.secret == KEY
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is hidden from root")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import pytest
 
+from rensei_daemon.doctor import platform
 from rensei_daemon.doctor.finding import Verdict
 from rensei_daemon.doctor.platform import check_platform
 from rensei_daemon.local_platform.running import running
@@ -131,6 +132,18 @@ def test_a_closed_port_ends_the_way(patient: "Patient") -> None:
     assert list(found) == ["platform.dns", "platform.tcp"]
     assert found["platform.tcp"][0].verdict is Verdict.FAIL
     assert "127.0.0.1: Connection refused" in found["platform.tcp"][0].evidence
+
+
+def test_a_platform_that_never_answers_is_not_waited_for(
+    patient: "Patient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the connection, and says nothing."""
+    monkeypatch.setattr(platform, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        configure(patient, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        (found,) = patient.find(check_platform)["platform.http"]
+    assert found.verdict is Verdict.FAIL
+    assert found.evidence == "connected, but no answer within 0.2 s"
 
 
 def test_one_dead_address_of_several_is_a_warning(patient: "Patient") -> None:

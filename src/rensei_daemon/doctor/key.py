@@ -54,7 +54,7 @@ def check_key(case: Case) -> Iterator[Finding]:
         return
     yield passed("key", f"a key of the platform, from {found.place}")
     if given is not None and stored is not None:
-        yield from _compare(given, stored)
+        yield from compare(given, stored)
 
 
 def find_key(case: Case) -> FoundKey:
@@ -121,7 +121,8 @@ def _store(stored: Path) -> Iterator[Finding]:
         yield failed("key.file", what, fix)
 
 
-def _compare(given: Path, stored: Path) -> Iterator[Finding]:
+def compare(given: Path, stored: Path) -> Iterator[Finding]:
+    """Say whether the running unit has another key than the one that is stored for it."""
     if given.read_bytes().strip() != stored.read_bytes().strip():
         what = f"the service still has another key than {stored}"
         yield warned("key.file", what, "systemctl restart rensei-daemon")
