@@ -5,13 +5,19 @@ import json
 import os
 import stat
 import tarfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.env_file import render_env_file
+from rensei_daemon.delivery.socket import CredentialSocket
 from rensei_daemon.doctor.bundle import gather_texts, write_bundle
 from rensei_daemon.doctor.secrets import Secrets, gather_secrets
 from rensei_daemon.errors import RenseiError
@@ -102,6 +108,21 @@ def test_a_name_of_a_file_is_searched_too(full: "Patient", tmp_path: Path) -> No
     case = full.case()
     with pytest.raises(RenseiError, match=r"files\.txt holds the API key"):
         write_bundle(tmp_path / "b.tar.gz", gather_texts(case, {}), gather_secrets(case))
+
+
+async def test_what_only_the_daemon_holds_is_asked_of_it(patient: "Patient") -> None:
+    """A session without an env file has its values in no file at all."""
+    door, values = CredentialSocket(), Credentials(1, {"PASSWORD": VALUE})
+    audience = door.audience("b", None)
+    await audience.deliver(values, difference(Credentials(), values))
+    status = {"sessions": [{"id": "b"}]}
+    case = replace(patient.case(), status=status, is_running=True)
+    async with anyio.create_task_group() as tasks:
+        path = patient.locations.credential_socket
+        await tasks.start(partial(door.serve, path))
+        secrets = await anyio.to_thread.run_sync(gather_secrets, case)
+        tasks.cancel_scope.cancel()
+    assert secrets.found_in(f"so: {VALUE}") == ["PASSWORD of session b"]
 
 
 def test_a_short_value_is_not_looked_for() -> None:

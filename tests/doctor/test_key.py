@@ -58,6 +58,14 @@ def test_no_key_at_all_fails_with_the_places_for_one(patient: "Patient") -> None
     assert "platform.api_key_file" in found.fix
 
 
+def test_a_running_daemon_has_a_key_wherever_it_is_from(patient: "Patient") -> None:
+    """It would not have started without; its environment is not ours to see."""
+    patient.write("")
+    (found,) = check_key(replace(patient.case(), is_running=True))
+    assert found.verdict is Verdict.PASS
+    assert "its own environment" in found.evidence
+
+
 @pytest.fixture
 def unit(
     patient: "Patient", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
