@@ -69,21 +69,26 @@ def test_the_own_group_is_found() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_group_we_are_not_in_is_said() -> None:
-    """The remedy is the line of the unit that puts us in it."""
+@pytest.mark.parametrize(("uid", "name"), [(65534, "nobody"), (2**31 - 2, "2147483646")])
+def test_a_group_we_are_not_in_is_said(uid: int, name: str) -> None:
+    """The remedy is the line of the unit that puts us in it; who logged in is no matter."""
     script = (
         "import os\n"
         "from rensei_daemon.disk.groups import group_id\n"
         "from rensei_daemon.errors import SettingsError\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"os.setgroups([]); os.setgid(65534); os.setuid({uid})\n"
         "try: group_id('daemon')\n"
         "except SettingsError as error: print(error, '|', error.hint)\n"
     )
     said = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        env={**os.environ, "LOGNAME": "root"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert said.stdout == (
-        "the daemon's user nobody is not in the group daemon | add "
+        f"the daemon's user {name} is not in the group daemon | add "
         "SupplementaryGroups=daemon to the unit (systemctl edit rensei-daemon), "
         "then restart it\n"
     )

@@ -8,7 +8,6 @@ saved in between, their text goes back where it was and the caller starts over f
 
 import errno
 import fcntl
-import getpass
 import hashlib
 import os
 import stat
@@ -26,6 +25,7 @@ from rensei_daemon.disk.atomic import (
     temporaries,
     temporary_file,
 )
+from rensei_daemon.disk.groups import own_name
 from rensei_daemon.disk.kernel import NO_EXCHANGE, exchange, is_closed_for_writing
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
@@ -73,7 +73,7 @@ class ConfigFile:
             hint = "write one: rensei-daemon install, or copy config.example.toml there"
             raise SettingsError(f"{self.path}: there is no such file", hint=hint) from error
         except OSError as error:
-            hint = f"chown {_own_name()} {self.path} && chmod u+rw {self.path}"
+            hint = f"chown {own_name()} {self.path} && chmod u+rw {self.path}"
             raise SettingsError(f"{self.path}: {error.strerror}", hint=hint) from error
         return Document(_decoded(data, self.path))
 
@@ -203,13 +203,6 @@ class ConfigFile:
                     hint=f"close it there; see which: fuser -v {path}",
                 )
             time.sleep(_POLL_SECONDS)
-
-
-def _own_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.geteuid())  # in a container a user may have a number only
 
 
 def _resolved(path: Path) -> Path:

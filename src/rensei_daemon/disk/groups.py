@@ -1,6 +1,5 @@
 """Users and groups of this host, and which groups this process may give files to."""
 
-import getpass
 import grp
 import os
 import pwd
@@ -21,11 +20,19 @@ def group_id(name: str) -> int:
         raise SettingsError(f"there is no group {name} on this host", hint=hint) from None
     if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
         raise SettingsError(
-            f"the daemon's user {getpass.getuser()} is not in the group {name}",
+            f"the daemon's user {own_name()} is not in the group {name}",
             hint=f"add SupplementaryGroups={name} to the unit (systemctl edit "
             "rensei-daemon), then restart it",
         )
     return gid
+
+
+def own_name() -> str:
+    """Return the name of the user this process runs as, or the number without one."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())  # in a container a user may have a number only
 
 
 def user_name(uid: int) -> str:
