@@ -5,7 +5,6 @@ This file knows what a record says, whose an entry is, and which edits undo a ch
 does not know where records are kept.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
@@ -229,7 +228,10 @@ def _json(value: Any) -> Any:
 
 def unified(before: str, after: str, *, name: str) -> str:
     """Return the unified diff of two texts of the file; empty when they are equal."""
-    lines = difflib.unified_diff(
+    # Only the command line shows one; a daemon is smaller without.
+    from difflib import unified_diff
+
+    lines = unified_diff(
         before.splitlines(keepends=True),
         after.splitlines(keepends=True),
         f"{name} (before)",
