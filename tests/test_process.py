@@ -1,5 +1,6 @@
-"""A process whose memory is nobody else's business."""
+"""A process whose memory is nobody else's business, and no more than it needs."""
 
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,29 @@ harden()
 is_dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 print(is_dumpable, resource.getrlimit(resource.RLIMIT_CORE), oct(os.umask(0)))
 """
+
+
+LIGHT = """
+import bz2, os, sys
+from rensei_daemon.process import travel_light
+travel_light()
+import shutil, zipfile, zoneinfo
+print(*(name for name in ("bz2", "lzma", "rich") if sys.modules[name]))
+print(zoneinfo.TZPATH)
+"""
+
+
+def test_a_light_process_forbids_what_is_not_in_memory_yet() -> None:
+    """Who looks for it does without; what somebody holds already is left to them."""
+    environ = {name: os.environ[name] for name in os.environ if name != "PYTHONTZPATH"}
+    said = subprocess.run(
+        [sys.executable, "-c", LIGHT],
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert said == "bz2\n('/usr/share/zoneinfo',)\n"
 
 
 def test_a_hardened_process_leaves_no_core_and_lets_nobody_look() -> None:

@@ -3,10 +3,18 @@
 import ctypes
 import os
 import resource
+import sys
 from contextlib import suppress
 
 _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8
+
+_LEFT_BEHIND = (
+    "bz2",  # shutil and zipfile look for these two, for archives
+    "lzma",
+    "rich",  # structlog looks for it, to draw tracebacks on a developer's terminal
+)
+"""What libraries make use of where it is installed, and do without where it is not."""
 
 DESCRIPTORS = 16384
 """What the unit asks for; every reader of the credential socket takes one."""
@@ -20,6 +28,20 @@ def harden() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def travel_light() -> None:
+    """Have the libraries that are imported from here on leave out what no daemon needs.
+
+    It makes a daemon half a megabyte smaller for its whole life, and three more where
+    `rich` is installed. A name of the list that is in memory already stays there.
+    """
+    for name in _LEFT_BEHIND:
+        # None in a module's place forbids its import, as Python documents.
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    # Where time zones are, as Python takes it from its own makefile otherwise: a large
+    # module, for the sake of names that nobody asks for. All our times are UTC.
+    os.environ.setdefault("PYTHONTZPATH", "/usr/share/zoneinfo")
 
 
 def stay_small() -> None:

@@ -12,11 +12,14 @@ main(["run", "--help"])
 """
 
 UNNEEDED = {
+    "bz2",
     "click",
     "difflib",
     "getpass",
     "httpx._main",
+    "lzma",
     "rensei_daemon.local_platform",
+    "rich",
     "starlette",
     "tomlkit",
     "uvicorn",

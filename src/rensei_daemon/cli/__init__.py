@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _start(arguments: list[str]) -> int | None:
     if arguments[:1] == ["run"]:
+        from rensei_daemon.process import travel_light
+
+        travel_light()
         from rensei_daemon.cli.run import main as run
 
         run(arguments[1:])
