@@ -14,15 +14,18 @@ main(["run", "--help"])
 UNNEEDED = {
     "bz2",
     "click",
+    "csv",
     "difflib",
     "getpass",
     "httpx._main",
+    "importlib.metadata",
     "lzma",
     "rensei_daemon.local_platform",
     "rich",
     "starlette",
     "tomlkit",
     "uvicorn",
+    "zipfile",
 }
 """Each of them is within reach of some import of ours, and weighs 0.1 to 3 MB."""
 

@@ -1,0 +1,46 @@
+"""That nobody else's code sees an operator's settings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PLUGIN = """
+print("a plugin was let in")
+class Plugin:
+    def new_schema_validator(self, *args, **kwargs):
+        return None, None, None
+plugin = Plugin()
+"""
+
+
+def said(code: str, *, path: Path | str = "") -> str:
+    """Return what a program prints that finds further packages in `path`."""
+    environ = {**os.environ, "PYTHONPATH": str(path)}
+    words = [sys.executable, "-c", code]
+    return subprocess.run(
+        words, env=environ, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_an_installed_plugin_of_pydantic_is_not_let_in(tmp_path: Path) -> None:
+    """It would be handed every value that is validated; ours are not its business."""
+    (tmp_path / "curious.py").write_text(PLUGIN)
+    about = tmp_path / "curious-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: curious\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[pydantic]\ncurious = curious:plugin\n")
+    model = "from pydantic import BaseModel\nclass Model(BaseModel): pass"
+    assert said(model, path=tmp_path) == "a plugin was let in\n"
+    assert said("import rensei_daemon.settings.model", path=tmp_path) == ""
+
+
+def test_a_pydantic_that_wants_more_of_its_module_gets_the_real_one() -> None:
+    """Ours knows one name; a later pydantic may ask for another and must not fail."""
+    code = (
+        "import rensei_daemon.settings.model\n"
+        "from pydantic.plugin._loader import PYDANTIC_ENTRY_POINT_GROUP as group\n"
+        "from pydantic.plugin._loader import get_plugins\n"
+        "print(group, get_plugins.__module__)"
+    )
+    assert said(code) == "pydantic pydantic.plugin._loader\n"
