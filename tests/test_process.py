@@ -19,8 +19,8 @@ LIGHT = """
 import bz2, os, sys
 from rensei_daemon.process import travel_light
 travel_light()
-import shutil, zipfile, zoneinfo
-print(*(name for name in ("bz2", "lzma", "rich") if sys.modules[name]))
+import shutil, uuid, zipfile, zoneinfo
+print(*(name for name in ("bz2", "lzma", "_uuid", "rich") if sys.modules[name]))
 print(zoneinfo.TZPATH)
 """
 

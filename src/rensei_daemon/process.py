@@ -12,6 +12,7 @@ _M_ARENA_MAX = -8
 _LEFT_BEHIND = (
     "bz2",  # shutil and zipfile look for these two, for archives
     "lzma",
+    "_uuid",  # uuid looks for it, for numbers made of the time
     "rich",  # structlog looks for it, to draw tracebacks on a developer's terminal
 )
 """What libraries make use of where it is installed, and do without where it is not."""

@@ -12,6 +12,7 @@ main(["run", "--help"])
 """
 
 UNNEEDED = {
+    "_uuid",
     "bz2",
     "click",
     "csv",
