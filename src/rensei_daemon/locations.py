@@ -151,6 +151,11 @@ def user_state_home(environ: Mapping[str, str]) -> Path:
     return _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
+def user_data_home(environ: Mapping[str, str]) -> Path:
+    """Return the directory in which programs find what a user has added to them."""
+    return _xdg(environ, "XDG_DATA_HOME", ".local/share")
+
+
 def _choose_config(
     environ: Mapping[str, str],
     uid: int,

@@ -1,14 +1,16 @@
 """What `run` holds in memory for as long as it runs."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 CODE = """
 import atexit, sys
 from rensei_daemon.cli import main
 loaded = lambda: [name for name, module in sys.modules.items() if module is not None]
 atexit.register(lambda: print("", *loaded(), sep="\\n", file=sys.stderr))
-main(["run", "--help"])
+main(["run"])
 """
 
 UNNEEDED = {
@@ -31,9 +33,17 @@ UNNEEDED = {
 """Each of them is within reach of some import of ours, and weighs 0.1 to 3 MB."""
 
 
-def test_a_daemon_stays_light() -> None:
+def test_a_daemon_stays_light(tmp_path: Path) -> None:
     """What it does not need is not imported, or it would miss its target for memory."""
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, check=True)
+    environ = {
+        "PATH": os.environ["PATH"],
+        "RENSEI_DAEMON_CONFIG": str(tmp_path / "no.toml"),  # so it ends soon
+        "RENSEI_DAEMON_PATHS__STATE": str(tmp_path / "state"),
+        "RENSEI_DAEMON_PATHS__RUNTIME": str(tmp_path / "run"),
+    }
+    command = [sys.executable, "-c", CODE]
+    done = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert done.returncode == 78
     loaded = set(done.stderr.decode().split())
     assert "rensei_daemon.daemon" in loaded
     assert loaded & UNNEEDED == set()

@@ -1,5 +1,6 @@
 """`install` and `uninstall`, on systems that are only directories."""
 
+import json
 import os
 import shutil
 import sys
@@ -10,9 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rensei_daemon.cli import install, uninstall
+from rensei_daemon.cli.completion import script_places
 from rensei_daemon.cli.packaged import packaged
 from rensei_daemon.cli.steps import RunProgram
-from rensei_daemon.cli.unit import out_of_reach, running
+from rensei_daemon.cli.unit import host_places, out_of_reach, running
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 
 PROGRAM = Path(sys.executable).with_name("rensei-daemon")
@@ -42,8 +44,8 @@ def files(root: Path) -> set[str]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's home, with no service manager running."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable in ("CONFIG_HOME", "STATE_HOME", "DATA_HOME", "RUNTIME_DIR"):
+        monkeypatch.delenv(f"XDG_{variable}", raising=False)
     return tmp_path
 
 
@@ -59,6 +61,9 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
         f"would make {etc}/credstore",
         f"would write {etc}/rensei-daemon/config.toml",
         f"would write {etc}/systemd/system/rensei-daemon.service",
+        f"would write {tmp_path}/usr/share/bash-completion/completions/rensei-daemon",
+        f"would write {tmp_path}/usr/share/zsh/site-functions/_rensei-daemon",
+        f"would write {tmp_path}/usr/share/fish/vendor_completions.d/rensei-daemon.fish",
         "",
         "next:",
         f"  install -m 0600 /dev/stdin {etc}/credstore/rensei-daemon.api-key"
@@ -101,7 +106,7 @@ def test_installing_again_changes_nothing(tmp_path: Path) -> None:
     said = invoke(install.command, f"--root={tmp_path}").stdout
     steps = said.split("\nnext:")[0].splitlines()
     assert [line.split()[0] for line in steps] == [
-        "kept", "ran", "kept", "ran", "kept", "kept", "kept",
+        "kept", "ran", "kept", "ran", "kept", "kept", "kept", "kept", "kept", "kept",
     ]  # fmt: skip
     assert config(tmp_path).read_text() == "# mine\n"
 
@@ -143,6 +148,9 @@ def test_a_user_gets_a_service_of_their_own(home: Path) -> None:
         ".config/rensei-daemon",
         ".config/rensei-daemon/config.toml",
         ".config/systemd/user/rensei-daemon.service",
+        ".local/share/bash-completion/completions/rensei-daemon",
+        ".local/share/fish/vendor_completions.d/rensei-daemon.fish",
+        ".local/share/zsh/site-functions/_rensei-daemon",
     }
     assert '\napi_key_file = "api-key"\n' in settings.read_text()
     start = f"ExecStart={PROGRAM} run --config %E/rensei-daemon/config.toml"
@@ -150,8 +158,47 @@ def test_a_user_gets_a_service_of_their_own(home: Path) -> None:
     assert f"  {PROGRAM} status --config {settings}\n" in said
     left = invoke(uninstall.command, "--user").stdout
     assert left.endswith(f"  rm -r {settings.parent} {home}/.local/state/rensei-daemon\n")
-    assert not unit.exists()
-    assert settings.exists()
+    assert files(home) == {".config/rensei-daemon", ".config/rensei-daemon/config.toml"}
+
+
+@pytest.mark.parametrize(
+    ("is_debian", "place"), [(True, "vendor-completions"), (False, "site-functions")]
+)
+def test_each_shell_finds_its_completion(
+    tmp_path: Path, is_debian: bool, place: str
+) -> None:
+    """They lie where packages put theirs, and for zsh that is the distribution's choice."""
+    share = tmp_path / "usr/share"
+    if is_debian:
+        (share / "zsh/vendor-completions").mkdir(parents=True)
+    assert script_places(host_places(tmp_path).share) == {
+        "bash": share / "bash-completion/completions/rensei-daemon",
+        "zsh": share / f"zsh/{place}/_rensei-daemon",
+        "fish": share / "fish/vendor_completions.d/rensei-daemon.fish",
+    }
+
+
+def test_a_system_that_cannot_be_written_has_a_local_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /usr is read-only the completions go beside it, and install goes on."""
+    (tmp_path / "usr/share").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert host_places(tmp_path).share == tmp_path / "usr/local/share"
+
+
+@pytest.mark.parametrize("command", [install.command, uninstall.command])
+def test_a_script_gets_the_plan_as_json(tmp_path: Path, command: click.Command) -> None:
+    """The steps and what is left to do are the lines people get, in lists."""
+    words = (f"--root={tmp_path}", "--dry-run")
+    told = json.loads(invoke(command, *words, "--json").stdout)
+    lines = [line for line in invoke(command, *words).stdout.splitlines() if line]
+    rest = "next" if command is install.command else "left"
+    assert list(told) == ["dry_run", "steps", rest]
+    assert told["dry_run"] is True
+    assert [*told["steps"], *told[rest]] == [
+        line.strip() for line in lines if not line.endswith(":")
+    ]
 
 
 def test_a_user_has_no_image() -> None:

@@ -10,10 +10,17 @@ from typing import Any
 
 import click
 
+from rensei_daemon.cli.completion import one_of
 from rensei_daemon.cli.control import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
-from rensei_daemon.core.model_access import AccessDecision, AccessRequest, decide, denial
+from rensei_daemon.core.model_access import (
+    AccessDecision,
+    AccessRequest,
+    AuthMode,
+    decide,
+    denial,
+)
 from rensei_daemon.errors import UsageError
 from rensei_daemon.locations import locate
 
@@ -32,7 +39,11 @@ def command() -> None:
 @click.option("--workload", default="", help="The kind of work; empty: the default policy.")
 @click.option("--company", help="Whose model.")
 @click.option("--model", help="Which model.")
-@click.option("--auth-mode", help="The mode that would be liked best.")
+@click.option(
+    "--auth-mode",
+    shell_complete=one_of(lambda: [*AuthMode]),
+    help="The mode that would be liked best.",
+)
 @click.option("--ceiling", help="The modes the platform leaves open: a,b,c, in its order.")
 @click.option("--batch", metavar="FILE|-", help="Decide each JSON line of a file instead.")
 @config_option

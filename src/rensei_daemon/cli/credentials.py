@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session import only_session, sessions_of
@@ -100,7 +101,13 @@ def _ago(time: str | None, now: datetime) -> str:
 
 
 @command.command("wait")
-@click.option("--session", "session_id", metavar="ID", help="Default: the only one.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="ID",
+    shell_complete=session_ids,
+    help="Default: the only one.",
+)
 @click.option(
     "--timeout",
     "timeout_seconds",
@@ -116,7 +123,6 @@ def wait(session_id: str | None, timeout_seconds: float, config: Path | None) ->
 
     A hook is not waited for: it may well reload the very unit that waits here.
 
-    \b
     Exit codes: 0 they are there; 1 they did not come in time; 3 the daemon is not
     running, 64 no such session, 77 not permitted.
 

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from rensei_daemon.cli import PROGRAM
+from rensei_daemon.cli.completion import command_line, one_of, session_ids
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.session import only_session
 from rensei_daemon.cli.supervisor import Reaction, Supervisor, become
@@ -27,17 +29,40 @@ def _parse_on_rotate(_: click.Context, __: click.Parameter, value: str) -> React
     if value == "restart":
         return Reaction()
     name = value.upper().removeprefix("SIG")
-    known = {number.name.removeprefix("SIG"): number for number in signal.Signals}
-    known |= {str(int(number)): number for number in signal.Signals}
+    known = _signals() | {str(int(number)): number for number in signal.Signals}
     if name not in known:
         raise click.BadParameter(f"{value} is no signal of this system")
     return Reaction(known[name])
 
 
+def _signals() -> dict[str, signal.Signals]:
+    return {number.name.removeprefix("SIG"): number for number in signal.Signals}
+
+
+class _Exec(click.Command):
+    """A command line that ends in another's, which has completions of its own."""
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        if ctx.params.get("argv"):  # what begins with a dash is no option of ours
+            return command_line(ctx)
+        return super().shell_complete(ctx, incomplete)
+
+
 @click.command(
-    "exec", context_settings={"allow_interspersed_args": False}, no_args_is_help=True
+    "exec",
+    cls=_Exec,
+    context_settings={"allow_interspersed_args": False},
+    no_args_is_help=True,
 )
-@click.option("--session", "session_id", metavar="ID", help="Default: the only one.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="ID",
+    shell_complete=session_ids,
+    help="Default: the only one.",
+)
 @click.option(
     "--wait",
     "wait_seconds",
@@ -59,6 +84,7 @@ def _parse_on_rotate(_: click.Context, __: click.Parameter, value: str) -> React
     show_default=True,
     callback=_parse_on_rotate,
     metavar="none|restart|SIGNAL",
+    shell_complete=one_of(lambda: ["none", "restart", *sorted(_signals())]),
     help="What becomes of CMD when a credential rotates.",
 )
 @click.option(
@@ -71,7 +97,14 @@ def _parse_on_rotate(_: click.Context, __: click.Parameter, value: str) -> React
     help="Between TERM and KILL, in a restart.",
 )
 @config_option
-@click.argument("argv", nargs=-1, required=True, metavar="CMD…", type=click.UNPROCESSED)
+@click.argument(
+    "argv",
+    nargs=-1,
+    required=True,
+    metavar="CMD…",
+    type=click.UNPROCESSED,
+    shell_complete=lambda ctx, _, __: command_line(ctx),
+)
 def command(
     session_id: str | None,
     wait_seconds: float,
@@ -83,11 +116,9 @@ def command(
 ) -> int:
     """Start CMD with a session's credentials in its environment.
 
-    \b
     With --on-rotate none, CMD takes this process's place. Else it is supervised: signals
     go to it, its exit code comes back (128+n after signal n), and a rotation restarts it
     or sends it the signal.
-    \b
     Exit codes: those of CMD; 127 CMD not found, 126 not startable; 3 the daemon is not
     running, 64 no such session, 77 not permitted, 1 no credentials in time.
 

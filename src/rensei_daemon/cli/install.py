@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from rensei_daemon.cli.completion import script, script_places
 from rensei_daemon.cli.packaged import packaged
+from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.steps import (
     MakeDirectory,
     RunProgram,
@@ -28,7 +30,7 @@ from rensei_daemon.cli.unit import (
     user_places,
 )
 from rensei_daemon.errors import NotPermittedError, UsageError
-from rensei_daemon.locations import user_config_home, user_state_home
+from rensei_daemon.locations import user_config_home, user_data_home, user_state_home
 
 _NO_KEY_FILE = '# api_key_file = "/etc/rensei-daemon/api-key"'
 
@@ -41,6 +43,7 @@ _OPTIONS = (
         help="The system in this directory instead, such as an image.",
     ),
     click.option("--dry-run", is_flag=True, help="Only say what would be done."),
+    json_option,
 )
 
 
@@ -53,8 +56,10 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("install")
 @host_options
-def command(user: bool, root: Path, dry_run: bool) -> None:
+def command(user: bool, root: Path, dry_run: bool, as_json: bool) -> None:
     """Make this program a service: its unit, its user, its directories, a first config.
+
+    The completions of bash, zsh and fish come along.
 
     Running it again brings the unit up to date. A config that exists is never touched.
 
@@ -62,7 +67,7 @@ def command(user: bool, root: Path, dry_run: bool) -> None:
     """
     places = chosen_places(user, root, dry_run)
     program = this_program()
-    perform(install_steps(places, program), dry_run=dry_run)
+    said = perform(install_steps(places, program), dry_run=dry_run, quiet=as_json)
     hidden = None if user or root != SYSTEM else out_of_reach(program)
     if hidden is not None:
         click.echo(
@@ -72,9 +77,11 @@ def command(user: bool, root: Path, dry_run: bool) -> None:
             f"/opt/{NAME}/bin/pip install {NAME}",
             err=True,
         )
-    click.echo("\nnext:")
-    for line in next_commands(places, program):
-        click.echo(f"  {line}")
+    following = list(next_commands(places, program))
+    if as_json:
+        print_json({"dry_run": dry_run, "steps": said, "next": following})
+    else:
+        click.echo("\n  ".join(("\nnext:", *following)))
 
 
 def chosen_places(user: bool, root: Path, dry_run: bool) -> Places:
@@ -82,7 +89,8 @@ def chosen_places(user: bool, root: Path, dry_run: bool) -> Places:
     if user:
         if root != SYSTEM:
             raise UsageError("--user and --root exclude each other")
-        return user_places(user_config_home(os.environ), user_state_home(os.environ))
+        homes = (user_config_home, user_state_home, user_data_home)
+        return user_places(*(home(os.environ) for home in homes))
     if os.geteuid() != 0 and not dry_run:
         raise NotPermittedError(
             "only root can change the services of this host",
@@ -91,10 +99,14 @@ def chosen_places(user: bool, root: Path, dry_run: bool) -> Places:
     return host_places(root)
 
 
-def perform(steps: Sequence[Step], *, dry_run: bool) -> None:
-    """Print each step, done or, in a dry run, only planned."""
+def perform(steps: Sequence[Step], *, dry_run: bool, quiet: bool) -> list[str]:
+    """Return a line a step, done or, in a dry run, only planned; print it unless quiet."""
+    said = []
     for step in steps:
-        click.echo(f"would {step.plan()}" if dry_run else step.carry_out())
+        said.append(f"would {step.plan()}" if dry_run else step.carry_out())
+        if not quiet:
+            click.echo(said[-1])
+    return said
 
 
 def install_steps(places: Places, program: Path) -> list[Step]:
@@ -113,6 +125,10 @@ def install_steps(places: Places, program: Path) -> list[Step]:
         WriteConfig(places.config, example),
         WriteFile(places.unit, running(program, unit)),
         *tell_manager(places),
+        *(
+            WriteFile(path, script(shell))
+            for shell, path in script_places(places.share).items()
+        ),
     ]
 
 

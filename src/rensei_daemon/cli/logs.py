@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from rensei_daemon.cli.completion import mutation_ids, session_ids
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 from rensei_daemon.locations import Locations, locate
 from rensei_daemon.logs.reading import Line, Wanted, follow_file, read_file
@@ -43,8 +44,18 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     help="Only this level and above.",
 )
 @click.option("--event", metavar="NAME", help="Only this event; a * ends a pattern.")
-@click.option("--mutation", metavar="ID", help="Only what concerns this mutation.")
-@click.option("--session", metavar="ID", help="Only what concerns this session.")
+@click.option(
+    "--mutation",
+    metavar="ID",
+    shell_complete=mutation_ids,
+    help="Only what concerns this mutation.",
+)
+@click.option(
+    "--session",
+    metavar="ID",
+    shell_complete=session_ids,
+    help="Only what concerns this session.",
+)
 @click.option("--file", type=click.Path(path_type=Path), help="Read this [log].file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def command(

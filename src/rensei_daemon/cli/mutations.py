@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from rensei_daemon.cli.completion import mutation_ids, one_of
 from rensei_daemon.cli.config_history import describe_change, with_diff
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.params import parse_params
@@ -29,12 +30,15 @@ from rensei_daemon.core.history import (
     no_mutation,
     unified,
 )
+from rensei_daemon.core.mutation import Op
 from rensei_daemon.disk.records import Records
 from rensei_daemon.errors import MutationError, RenseiError, UsageError
 
 _host_option = click.option(
     "--host", metavar="ID", help="The host's row, instead of platform.worker_host_id."
 )
+_op_argument = click.argument("op", shell_complete=one_of(lambda: [*Op]))
+_id_argument = click.argument("mutation_id", metavar="ID", shell_complete=mutation_ids)
 _params_argument = click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
 
 
@@ -101,7 +105,7 @@ def _list_remote(host: str | None, limit: int, config: Path | None, as_json: boo
 
 
 @command.command("show")
-@click.argument("mutation_id", metavar="ID")
+@_id_argument
 @config_option
 @json_option
 def show_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
@@ -158,7 +162,7 @@ def _life(mutation: MutationRecord) -> list[tuple[str, str]]:
 
 
 @command.command("preview")
-@click.argument("op")
+@_op_argument
 @_params_argument
 @config_option
 @json_option
@@ -191,7 +195,7 @@ def preview_command(
 
 
 @command.command("enqueue")
-@click.argument("op")
+@_op_argument
 @_params_argument
 @_host_option
 @config_option
@@ -224,7 +228,7 @@ def enqueue_command(
 
 
 @command.command("cancel")
-@click.argument("mutation_id", metavar="ID")
+@_id_argument
 @config_option
 @json_option
 def cancel_command(mutation_id: str, config: Path | None, as_json: bool) -> None:

@@ -1,19 +1,40 @@
-"""The root of the command line: its commands, `--version` and `--debug`."""
+"""The root of the command line: its commands, and the options that stand before them."""
 
 import importlib
+import shutil
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from rensei_daemon import __version__
 from rensei_daemon.cli import PROGRAM
+from rensei_daemon.cli.completion import SCRIPTS, script
 from rensei_daemon.errors import UsageError
 
-COMMANDS = (
-    "run", "status", "logs", "doctor", "reload", "sync", "exec", "config", "mutations",
-    "credentials", "access", "platform", "demo", "install", "uninstall",
-)  # fmt: skip
-"""Every command, in the order `--help` shows them; each is `command` in its module."""
+COMMANDS = {
+    "run": "Be the daemon, in the foreground: what its unit calls.",
+    "status": "Say whether the daemon is well, why not, and what to do.",
+    "logs": "Show the daemon's log.",
+    "doctor": "Check this host and its way to the platform, and say what to mend.",
+    "reload": "Have the daemon read its configuration again now.",
+    "sync": "Send a heartbeat and fetch new credentials now.",
+    "exec": "Start a worker with its session's credentials.",
+    "config": "Find, check and show the configuration, and its history.",
+    "mutations": "See what the platform asked of this host; ask for more.",
+    "credentials": "See what this host's sessions have, and wait for it.",
+    "access": "Try the model-access policy of this host.",
+    "platform": "Serve a small platform on this machine, and furnish it.",
+    "demo": "Show the main job on temporary paths.",
+    "install": "Make this program a service of this host, or of one user.",
+    "uninstall": "Take back what install did.",
+}
+"""Every command, in the order `--help` shows them; each is `command` in its module.
+
+What it is for is said here as well, or else the help would import every one of them.
+"""
+
+_NARROWEST = 30
 
 
 class _LazyGroup(click.Group):
@@ -29,40 +50,100 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - ours, not a user's
         return command
 
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=COMMANDS[name]) for name in names]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
 
 def _run() -> click.Command:
-    """Hand every word behind `run` to its own parser, which knows nothing of click."""
+    """Return what click may know of `run`, which reads its own command line."""
     from rensei_daemon.cli import run
 
-    return click.Command(
-        "run",
-        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
-        callback=lambda words: run.main(words),
-        help=run.SUMMARY,
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True},
-    )
+    options = [
+        click.Option(
+            [option.name],
+            help=option.help,
+            metavar=option.metavar,
+            type=click.Choice(option.choices) if option.choices else click.Path(),
+        )
+        for option in run.OPTIONS
+    ]
+    return click.Command("run", params=[*options], callback=run.start, help=run.HELP)
+
+
+def _print_script(context: click.Context, _: click.Parameter, shell: str | None) -> None:
+    if shell is not None and not context.resilient_parsing:
+        click.echo(script(shell), nl=False)
+        context.exit()
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.option(
+    "--completion",
+    type=click.Choice(list(SCRIPTS)),
+    expose_value=False,
+    is_eager=True,
+    callback=_print_script,
+    help="Print a shell's completion script; `install` puts it in place.",
+)
 def root(debug: bool) -> None:
     """Keep this worker host in step with the Rensei platform.
 
-    Example: rensei-daemon status
-    """
+    \b
+    Examples:
+      rensei-daemon status
+      source <(rensei-daemon --completion bash)
+    """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
 
 
 def main(arguments: Sequence[str]) -> int | None:
-    """Run a command and return its exit code; one that cannot be is shown its usage."""
+    """Run a command and return its exit code.
+
+    Raises UsageError for a command line that asks for something else than there is.
+    """
     try:
         code: int | None = root.main(
-            list(arguments), prog_name=PROGRAM, standalone_mode=False
+            list(arguments),
+            prog_name=PROGRAM,
+            standalone_mode=False,
+            terminal_width=_width(),
         )
     except click.exceptions.Abort as error:
         raise KeyboardInterrupt from error
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return UsageError.exit_code
+    except click.ClickException as error:
+        raise _usage(error) from error
+    except SystemExit as error:
+        # click's own answer to a reader who has left would look like a failure of ours.
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
     return code
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    said = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else PROGRAM
+    return UsageError(said[:1].lower() + said[1:], hint=f"see: {path} --help")
+
+
+def _width() -> int | None:
+    """Return the width help is given on a terminal that is narrower than click allows."""
+    columns = shutil.get_terminal_size().columns
+    return max(columns, _NARROWEST) if columns < 80 else None

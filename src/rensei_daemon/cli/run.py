@@ -1,24 +1,44 @@
 """`run`: be the daemon, until told to stop.
 
-Its two options are read with the standard library, which is in memory anyway: the
-library of the other commands would stay there for the daemon's whole life.
+Its options are read with the standard library, which is in memory anyway: the library of
+the other commands would stay there for the daemon's whole life. That library only hears
+of them (`cli.root`) for help and completion.
 """
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
-
-import anyio
+from typing import NamedTuple, NoReturn
 
 from rensei_daemon.cli import PROGRAM
-from rensei_daemon.daemon import run
 from rensei_daemon.errors import RenseiError, UsageError
-from rensei_daemon.locations import Locations, locate
-from rensei_daemon.process import harden, make_room, stay_small
+from rensei_daemon.locations import locate
 
-SUMMARY = "Run the daemon in the foreground, as its systemd unit does."
+HELP = f"""Run the daemon in the foreground, as its systemd unit does.
+
+Example: {PROGRAM} run --config ./config.toml
+"""
+
+
+class RunOption(NamedTuple):
+    """An option of `run`, for whichever library reads it."""
+
+    name: str
+    help: str
+    metavar: str | None = None
+    choices: Sequence[str] | None = None
+
+
+OPTIONS = (
+    RunOption("--config", "The daemon's configuration file.", metavar="PATH"),
+    RunOption(
+        "--log-level",
+        "Log from this level on, whatever the file says.",
+        choices=("debug", "info", "warning", "error"),
+    ),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,40 +46,33 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, hint=f"see: {PROGRAM} run --help")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=f"{PROGRAM} run",
-        description=SUMMARY,
-        epilog=f"Example: {PROGRAM} run --config ./config.toml",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--config", type=Path, metavar="PATH", help="the daemon's configuration file"
-    )
-    parser.add_argument(
-        "--log-level",
-        choices=("debug", "info", "warning", "error"),
-        help="log from this level on, whatever the file says",
-    )
-    return parser
-
-
 def main(words: Sequence[str]) -> None:
     """Run the daemon; `words` are what stands behind `run`. Raises what ended it."""
-    options = _parser().parse_args(list(words))
+    parser = _Parser(prog=f"{PROGRAM} run", add_help=False, allow_abbrev=False)
+    for name, about, metavar, choices in OPTIONS:
+        parser.add_argument(name, help=about, metavar=metavar, choices=choices)
+    start(**vars(parser.parse_args(list(words))))
+
+
+def start(config: str | None = None, log_level: str | None = None) -> None:
+    """Run the daemon with these options. Raises what ended it."""
+    # Here, so that help and completion need not wait for the whole daemon.
+    import anyio
+
+    from rensei_daemon.daemon import run
+    from rensei_daemon.process import harden, make_room, stay_small
+
     harden()
     stay_small()
     make_room()
-    overrides = {"log": {"level": options.log_level}} if options.log_level else {}
-    locations = locate(environ=os.environ, uid=os.geteuid(), config=options.config)
+    overrides = {"log": {"level": log_level}} if log_level else {}
+    locations = locate(
+        environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None
+    )
     try:
-        anyio.run(_run, locations, overrides)
+        anyio.run(partial(run, locations, environ=os.environ, overrides=overrides))
     except* RenseiError as errors:
         raise _first(errors) from None
-
-
-async def _run(locations: Locations, overrides: Mapping[str, object]) -> None:
-    await run(locations, environ=os.environ, overrides=overrides)
 
 
 def _first(errors: BaseExceptionGroup[RenseiError]) -> RenseiError:

@@ -5,28 +5,34 @@ from pathlib import Path
 
 import click
 
+from rensei_daemon.cli.completion import script_places
 from rensei_daemon.cli.install import (
     chosen_places,
     host_options,
     perform,
     tell_manager,
 )
+from rensei_daemon.cli.printing import print_json
 from rensei_daemon.cli.steps import RemoveFile, RunProgram, Step
 from rensei_daemon.cli.unit import NAME, Places
 
 
 @click.command("uninstall")
 @host_options
-def command(user: bool, root: Path, dry_run: bool) -> None:
-    """Stop the service and remove its unit; config, key, record and user stay.
+def command(user: bool, root: Path, dry_run: bool, as_json: bool) -> None:
+    """Stop the service, remove its unit and the completions.
+
+    Config, key, record and user stay.
 
     Example: rensei-daemon uninstall --dry-run
     """
     places = chosen_places(user, root, dry_run)
-    perform(uninstall_steps(places), dry_run=dry_run)
-    click.echo("\nleft in place; to remove it for good:")
-    for line in final_commands(places):
-        click.echo(f"  {line}")
+    said = perform(uninstall_steps(places), dry_run=dry_run, quiet=as_json)
+    left = final_commands(places)
+    if as_json:
+        print_json({"dry_run": dry_run, "steps": said, "left": left})
+    else:
+        click.echo("\n  ".join(("\nleft in place; to remove it for good:", *left)))
 
 
 def uninstall_steps(places: Places) -> list[Step]:
@@ -34,7 +40,7 @@ def uninstall_steps(places: Places) -> list[Step]:
     steps: list[Step] = []
     if places.unit.exists() and places.is_manager_there(os.environ):
         steps.append(RunProgram((*places.systemctl, "disable", "--now", NAME)))
-    ours = [places.unit]
+    ours = [places.unit, *script_places(places.share).values()]
     if places.host is not None:
         ours += [places.host.sysusers, places.host.tmpfiles]
     steps += [RemoveFile(path) for path in ours]

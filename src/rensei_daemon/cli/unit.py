@@ -41,6 +41,8 @@ class Places:
     """Where the API key is put."""
     state: Path
     """What the daemon records."""
+    share: Path
+    """Where programs put what other programs find by its place; shells: completions."""
     host: HostPlaces | None = None
     """None for the daemon of one user."""
 
@@ -81,6 +83,7 @@ def host_places(root: Path = SYSTEM) -> Places:
         config=etc / NAME / "config.toml",
         key=credstore / f"{NAME}.api-key",
         state=root / "var/lib" / NAME,
+        share=_share(root),
         host=HostPlaces(
             sysusers=etc / "sysusers.d" / f"{NAME}.conf",
             tmpfiles=etc / "tmpfiles.d" / f"{NAME}.conf",
@@ -89,7 +92,14 @@ def host_places(root: Path = SYSTEM) -> Places:
     )
 
 
-def user_places(config_home: Path, state_home: Path) -> Places:
+def _share(root: Path) -> Path:
+    """Return /usr/share, or its local sister where the system itself cannot be written."""
+    share = root / "usr/share"
+    is_shut = share.is_dir() and not os.access(share, os.W_OK)
+    return root / "usr/local/share" if is_shut else share
+
+
+def user_places(config_home: Path, state_home: Path, data_home: Path) -> Places:
     """Return the places of one user's daemon."""
     return Places(
         root=SYSTEM,
@@ -97,6 +107,7 @@ def user_places(config_home: Path, state_home: Path) -> Places:
         config=config_home / NAME / "config.toml",
         key=config_home / NAME / "api-key",
         state=state_home / NAME,
+        share=data_home,
     )
 
 

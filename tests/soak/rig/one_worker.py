@@ -4,10 +4,10 @@ from typing import Any
 
 import anyio.to_thread
 
+from rensei_daemon import daemon
 from rensei_daemon.cli import main
-from rensei_daemon.cli import run as command
 
-_run = vars(command)["run"]
+_run = vars(daemon)["run"]
 
 
 async def run_with_one_worker(*arguments: Any, **options: Any) -> None:
@@ -17,5 +17,5 @@ async def run_with_one_worker(*arguments: Any, **options: Any) -> None:
 
 
 if __name__ == "__main__":
-    vars(command)["run"] = run_with_one_worker
+    vars(daemon)["run"] = run_with_one_worker
     main(["run"])

@@ -1,0 +1,104 @@
+"""What a shell can complete: where the scripts go, and the words only a daemon knows.
+
+The scripts in `packaging/completions` ask this very program, through click, what could
+stand at the cursor. A shell waits for the answer between two key strokes: whoever is asked
+here answers at once or not at all, and a failure completes nothing.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from rensei_daemon.errors import RenseiError
+
+SCRIPTS = {
+    "bash": "rensei-daemon.bash",
+    "zsh": "_rensei-daemon",
+    "fish": "rensei-daemon.fish",
+}
+"""The script of each shell we know, by its file's name in `packaging/completions`."""
+
+ASK_SECONDS = 0.5
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
+
+
+def script(shell: str) -> str:
+    """Return the script that a shell reads."""
+    from rensei_daemon.cli.packaged import packaged
+
+    return packaged(f"completions/{SCRIPTS[shell]}")
+
+
+def script_places(share: Path) -> dict[str, Path]:
+    """Return where each shell looks for its script below /usr/share, or a user's own."""
+    debian = share / "zsh/vendor-completions"
+    zsh = debian if debian.is_dir() else share / "zsh/site-functions"
+    return {
+        "bash": share / "bash-completion/completions/rensei-daemon",
+        "zsh": zsh / SCRIPTS["zsh"],
+        "fish": share / "fish/vendor_completions.d" / SCRIPTS["fish"],
+    }
+
+
+def one_of(words: Callable[[], list[str]]) -> Complete:
+    """Complete the words that `words` names when it is asked."""
+
+    def complete(
+        _: click.Context, __: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        return _beginning(incomplete, words())
+
+    return complete
+
+
+def session_ids(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Complete the id of a session of this host."""
+    from rensei_daemon.control_api.verbs import SESSIONS
+
+    found = _ask(context, SESSIONS).get("sessions", [])
+    return _beginning(incomplete, [session["id"] for session in found])
+
+
+def mutation_ids(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Complete the id of one of the newest mutations of this host; say what they are."""
+    from rensei_daemon.control_api.verbs import MUTATIONS
+
+    method, path = MUTATIONS
+    newest = _ask(context, (method, f"{path}?limit=50")) or []
+    return _beginning(incomplete, [(found["id"], found["op"]) for found in newest])
+
+
+def command_line(context: click.Context) -> list[CompletionItem[str]]:
+    """Have the shell complete the command line of another program, as it does elsewhere.
+
+    The item's value says how many words before the one at the cursor it begins.
+    """
+    return [CompletionItem(str(len(context.params.get("argv") or ())), type="command")]
+
+
+def _ask(context: click.Context, verb: tuple[str, str]) -> Any:
+    from rensei_daemon.cli.control import ask, find
+
+    with suppress(RenseiError):
+        return ask(find(context.params.get("config")), verb, timeout_seconds=ASK_SECONDS)
+    return {}
+
+
+def _beginning(
+    incomplete: str, words: list[str] | list[tuple[str, str]]
+) -> list[CompletionItem[str]]:
+    pairs = [(word, None) if isinstance(word, str) else word for word in words]
+    return [
+        CompletionItem(word, help=about)
+        for word, about in pairs
+        if word.startswith(incomplete)
+    ]
