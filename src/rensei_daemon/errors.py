@@ -29,6 +29,8 @@ The docstring of a class is its message when none is given. No message, hint or 
 may hold a secret: whoever raises one of these from foreign text scrubs it first.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -49,10 +51,42 @@ class UsageError(RenseiError):
     exit_code = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with the configuration, and where.
+
+    Said in one line: `config.toml:12:3: unknown key "regin" (did you mean "region"?)`.
+    """
+
+    message: str
+    hint: str = ""
+    """What was probably meant."""
+    key: str | None = None
+    """The dotted key; outside the file the variable or option that is wrong."""
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        """Return the line, in the form in which an editor jumps to its place."""
+        place = self.key if self.file is None else self.file
+        if self.line is not None:
+            place = f"{place}:{self.line}:{self.column}"
+        told = f"{self.message} ({self.hint})" if self.hint else self.message
+        return told if place is None else f"{place}: {told}"
+
+
 class SettingsError(RenseiError):
     """The configuration cannot be used."""
 
     exit_code = 78
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", problems: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(message or "\n".join(map(str, problems)), hint=hint)
+        self.problems = tuple(problems)
+        """What is wrong, one by one, where it is more than the message says."""
 
 
 class StateInUseError(RenseiError):

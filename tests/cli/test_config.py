@@ -75,7 +75,7 @@ def test_check_binary(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"[log]\nlevel = '\xff'\n")
     code, _, said = run("check", path)
-    assert (code, said) == (78, f"rensei-daemon: {path}:2:1: this is not UTF-8 text\n")
+    assert (code, said) == (78, f"{path}:2:1: this is not UTF-8 text\n")
 
 
 def test_check_advises(tmp_path: Path) -> None:
@@ -90,6 +90,67 @@ def test_check_advises(tmp_path: Path) -> None:
     assert code == 0
     assert [line.split(": ", 2)[1] for line in said.splitlines()] == ["note"] * 3
     assert "use a .path unit on its env_file instead" in said
+
+
+def test_path_json(tmp_path: Path) -> None:
+    """A script learns whether it is there, and the directories that go with it."""
+    path = written(tmp_path, '[paths]\nstate = "s"\nruntime = "r"\n')
+    code, told, _ = run("path", "--config", path, "--json")
+    assert (code, json.loads(told)) == (
+        0,
+        {
+            "path": str(path),
+            "exists": True,
+            "state": f"{tmp_path}/s",
+            "runtime": f"{tmp_path}/r",
+        },
+    )
+
+
+def test_check_json_bad(tmp_path: Path) -> None:
+    """Each problem in its parts: where, which key, what, and what was probably meant."""
+    path = written(tmp_path, '[log]\nlevels = "debug"\n')
+    code, told, said = run("check", path, "--json", RENSEI_DAEMON_LOG__LEVEL="loud")
+    variable = "RENSEI_DAEMON_LOG__LEVEL"
+    message = "log.level: input should be 'debug', 'info', 'warning' or 'error'"
+    nowhere = {"file": None, "line": None, "column": None}
+    assert (code, said, json.loads(told)) == (
+        78,
+        "",
+        {
+            "path": str(path),
+            "valid": False,
+            "problems": [
+                {"message": message, "hint": None, "key": variable, **nowhere},
+                {
+                    "message": 'unknown key "levels" in [log]',
+                    "hint": 'did you mean "level"?',
+                    "key": "log.levels",
+                    "file": str(path),
+                    "line": 2,
+                    "column": 1,
+                },
+            ],
+            "notes": [],
+        },
+    )
+
+
+def test_check_json_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """A problem without a line is one all the same."""
+    code, told, _ = run("check", "--config", tmp_path / "no.toml", "--json")
+    [problem] = json.loads(told)["problems"]
+    assert (code, problem["message"]) == (78, "there is no such file")
+    assert problem["hint"] == "begin with the annotated example: config.example.toml"
+
+
+def test_check_json_good(tmp_path: Path) -> None:
+    """What deserves a second look is a note, and the file is valid."""
+    path = written(tmp_path, '[[credentials.sessions]]\nid = "a"\n')
+    code, told, _ = run("check", path, "--json")
+    answer = json.loads(told)
+    assert (code, answer["valid"], answer["problems"]) == (0, True, [])
+    assert [note.split(" ")[0] for note in answer["notes"]] == ["session"]
 
 
 def test_show(tmp_path: Path) -> None:

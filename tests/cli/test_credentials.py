@@ -80,6 +80,8 @@ async def test_a_wait_ends_when_everything_a_worker_reads_is_there(host: "Host")
             assert waiting.process.returncode is None
             host.sessions[0] = SESSION
             assert await waiting.ended() == (0, "", "")
+            _, out, _ = await host.run(*argv, "--json")
+            assert json.loads(out).keys() == {"session", "waited_seconds"}
 
 
 async def test_a_wait_in_vain_says_why(host: "Host") -> None:

@@ -1,15 +1,18 @@
 """`rensei-daemon config`: where the file is, whether it is right, what is in force."""
 
-import json
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rensei_daemon.cli.config_history import COMMANDS
-from rensei_daemon.errors import SettingsError
+from rensei_daemon.cli.control import config_option
+from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.locations import MAX_CONFIG_BYTES, Locations, locate
 
 
@@ -25,58 +28,83 @@ for _command in COMMANDS:
     command.add_command(_command)
 
 
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The config file, instead of the one found.",
-)
-
-
 def _located(config: Path | None) -> Locations:
     return locate(environ=os.environ, uid=os.getuid(), config=config)
 
 
 @command.command("path")
-@_config
-def path_command(config: Path | None) -> None:
-    """Print where the config file is, or would be.
+@config_option
+@json_option
+def path_command(config: Path | None, as_json: bool) -> None:
+    """Print where the config file is, or would be; in JSON the directories as well.
 
     Example: $EDITOR "$(rensei-daemon config path)"
     """
-    click.echo(_located(config).config)
+    located = _located(config)
+    if not as_json:
+        click.echo(located.config)
+        return
+    places = {name: str(getattr(located, name)) for name in ("state", "runtime")}
+    path = located.config
+    print_json({"path": str(path), "exists": path.exists(), **places})
 
 
 @command.command("check")
-@_config
+@config_option
+@json_option
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.pass_context
-def check_command(context: click.Context, config: Path | None, file: Path | None) -> None:
+def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
     """Check the config file, FILE, or standard input (-); exit 78 on problems.
 
     Example: rensei-daemon config check new.toml
     """
+    path = Path("<stdin>") if file == Path("-") else _located(file or config).config
+    try:
+        notes, refused = _check(path, is_own=file is None), None
+    except SettingsError as error:
+        notes, refused = [], error
+    if as_json:
+        print_json(_verdict(path, notes, refused))
+    elif refused is None:
+        for sentence in notes:
+            click.echo(f"{path}: note: {sentence}", err=True)
+        click.echo(f"{path}: ok")
+    elif refused.problems:
+        # Bare lines, so that an editor can jump to file:line:column.
+        click.echo(str(refused), err=True)
+    else:
+        raise refused
+    return refused.exit_code if refused else 0
+
+
+def _check(path: Path, *, is_own: bool) -> list[str]:
+    """Return what deserves a second look; raises SettingsError for what cannot be used."""
     from rensei_daemon.settings.advice import advise
     from rensei_daemon.settings.loading import load, refuse_blank, refuse_groups
 
-    path = Path("<stdin>") if file == Path("-") else _located(file or config).config
-    text = _text(sys.stdin.buffer.read() if file == Path("-") else _read(path), path)
-    try:
-        refuse_blank(text, path=path)
-        settings = load(text, path=path, environ=os.environ)
-        if file is None:  # this host's own; another one's groups may be elsewhere
-            refuse_groups(settings, text, path=path)
-    except SettingsError as error:
-        # Bare lines, so that an editor can jump to file:line:column.
-        click.echo(str(error), err=True)
-        context.exit(error.exit_code)
-    for sentence in advise(settings):
-        click.echo(f"{path}: note: {sentence}", err=True)
-    click.echo(f"{path}: ok")
+    is_piped = path == Path("<stdin>")
+    text = _text(sys.stdin.buffer.read() if is_piped else _read(path), path)
+    refuse_blank(text, path=path)
+    settings = load(text, path=path, environ=os.environ)
+    if is_own:  # another host's groups may be elsewhere
+        refuse_groups(settings, text, path=path)
+    return list(advise(settings))
+
+
+def _verdict(
+    path: Path, notes: Sequence[str], refused: SettingsError | None
+) -> dict[str, Any]:
+    problems: Sequence[Problem] = refused.problems if refused else ()
+    if refused and not problems:
+        message = str(refused).removeprefix(f"{path}: ")
+        problems = [Problem(message=message, hint=refused.hint, file=str(path))]
+    told = [{**asdict(problem), "hint": problem.hint or None} for problem in problems]
+    return {"path": str(path), "valid": not told, "problems": told, "notes": list(notes)}
 
 
 @command.command("show")
-@_config
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+@json_option
 def show_command(config: Path | None, as_json: bool) -> None:
     """Print the settings in force: environment, file and defaults as one.
 
@@ -90,7 +118,7 @@ def show_command(config: Path | None, as_json: bool) -> None:
     tree: dict[str, Any] = settings.model_dump(mode="json", exclude_none=not as_json)
     tree["paths"] = {"state": str(located.state), "runtime": str(located.runtime)}
     if as_json:
-        click.echo(json.dumps(tree, indent=2))
+        print_json(tree)
         return
     import tomlkit
 
@@ -121,4 +149,7 @@ def _text(raw: bytes, path: Path) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SettingsError(f"{path}:{line}:1: this is not UTF-8 text") from error
+        problem = Problem(
+            message="this is not UTF-8 text", file=str(path), line=line, column=1
+        )
+        raise SettingsError(problems=[problem]) from error

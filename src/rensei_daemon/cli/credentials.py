@@ -1,6 +1,5 @@
 """`credentials`: what this host's sessions have, without showing a value."""
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import click
 
 from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session import only_session, sessions_of
 from rensei_daemon.cli.terminal import clean, columns, measure, tolerate
@@ -37,7 +37,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print the daemon's own JSON.")
+@json_option
 @config_option
 def list_(as_json: bool, config: Path | None) -> None:
     """List every session's variables and consumers; a fingerprint stands for a value.
@@ -49,7 +49,7 @@ def list_(as_json: bool, config: Path | None) -> None:
     sessions = sessions_of(find(config), wait_seconds=0)
     tolerate(sys.stdout)
     if as_json:
-        click.echo(json.dumps({"sessions": sessions}, indent=2, ensure_ascii=False))
+        print_json({"sessions": sessions})
         return
     width = measure(sys.stdout, {}).width
     now = datetime.now(UTC)
@@ -118,7 +118,10 @@ def _ago(time: str | None, now: datetime) -> str:
     help="Give up after so many seconds.",
 )
 @config_option
-def wait(session_id: str | None, timeout_seconds: float, config: Path | None) -> None:
+@json_option
+def wait(
+    session_id: str | None, timeout_seconds: float, config: Path | None, as_json: bool
+) -> None:
     """Wait until a session has credentials, and its env file holds them.
 
     A hook is not waited for: it may well reload the very unit that waits here.
@@ -131,7 +134,8 @@ def wait(session_id: str | None, timeout_seconds: float, config: Path | None) ->
       ExecStartPre=+/usr/bin/rensei-daemon credentials wait --session build
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     locations = find(config)
-    deadline = time.monotonic() + timeout_seconds
+    started = time.monotonic()
+    deadline = started + timeout_seconds
     if session_id is None:
         session_id = only_session(locations, wait_seconds=timeout_seconds)
     while missing := _missing(locations, session_id, deadline):
@@ -141,6 +145,9 @@ def wait(session_id: str | None, timeout_seconds: float, config: Path | None) ->
                 hint="see why: rensei-daemon status",
             )
         time.sleep(RETRY_SECONDS)
+    if as_json:
+        waited = round(time.monotonic() - started, 3)
+        print_json({"session": session_id, "waited_seconds": waited})
 
 
 def _missing(locations: Locations, session_id: str, deadline: float) -> str:

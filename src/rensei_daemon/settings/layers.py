@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
 
+from rensei_daemon.errors import Problem
 from rensei_daemon.settings.model import ConfigTree, Section
 from rensei_daemon.settings.spelling import nearest
 
@@ -26,18 +27,6 @@ _PATH_KEYS = (
     ("paths", "state"),
     ("paths", "runtime"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong, and where: `file:line:column`, a variable, an option."""
-
-    place: str
-    what: str
-
-    def __str__(self) -> str:
-        """Return the one line shown."""
-        return f"{self.place}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +59,8 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         if not name.startswith(PREFIX) or "__" not in name[len(PREFIX) :]:
             continue
         if name.upper() not in _VARIABLES:
-            what = "unknown variable" + _nearest_variable(name)
-            problems.append(Problem(name, what))
+            hint = _nearest_variable(name)
+            problems.append(Problem(key=name, message="unknown variable", hint=hint))
             continue
         section, key, is_list = _VARIABLES[name.upper()]
         if not text:
@@ -80,7 +69,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
             tree.setdefault(section, {})[key] = json.loads(text) if is_list else text
         except ValueError:
             what = 'it must be a JSON list, like ["a", "b"]'
-            problems.append(Problem(name, what))
+            problems.append(Problem(key=name, message=what))
     return Environment(tree, tuple(problems))
 
 

@@ -14,17 +14,16 @@ from pydantic import ValidationError
 from pydantic_settings.sources import InitSettingsSource
 
 from rensei_daemon.disk.groups import group_id
-from rensei_daemon.errors import SettingsError
+from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.settings import positions
 from rensei_daemon.settings.layers import (
-    Problem,
     Tree,
     anchored,
     read_environment,
     variable,
 )
 from rensei_daemon.settings.model import ConfigTree, Settings
-from rensei_daemon.settings.problems import KeyPath, refusals
+from rensei_daemon.settings.problems import KeyPath, Refusal, dotted, refusals
 
 _PARSER_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _MOST_PROBLEMS = 50
@@ -68,7 +67,8 @@ def accept(tree: Mapping[str, Any]) -> None:
     try:
         ConfigTree.model_validate(tree)
     except ValidationError as error:
-        raise _error([what for _, what in refusals(error)]) from None
+        found = [Problem(message=told.message, hint=told.hint) for told in refusals(error)]
+        raise _error(found) from None
 
 
 def is_blank(text: str) -> bool:
@@ -104,8 +104,14 @@ def refuse_groups(settings: Settings, text: str, *, path: Path) -> None:
             group_id(group)
         except SettingsError as error:
             line, column = positions.Positions(text).find(where)
-            what = f"{path}:{line}:{column}: {error}"
-            raise SettingsError(what, hint=error.hint) from error
+            problem = Problem(
+                message=str(error),
+                key=dotted(where),
+                file=str(path),
+                line=line,
+                column=column,
+            )
+            raise SettingsError(problems=[problem], hint=error.hint) from error
 
 
 def parse(text: str, *, path: Path) -> dict[str, Any]:
@@ -115,7 +121,7 @@ def parse(text: str, *, path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         problem = _unreadable(str(error), text, path)
     except RecursionError:
-        problem = Problem(str(path), "values are nested too deeply")
+        problem = Problem(file=str(path), message="values are nested too deeply")
     raise _error([problem], hint=f"check it with: rensei-daemon config check {path}")
 
 
@@ -125,7 +131,8 @@ def _unreadable(message: str, text: str, path: Path) -> Problem:
     if at is not None and at.group(1):
         line, column = int(at.group(1)), int(at.group(2))
     what = _PARSER_PLACE.sub("", message)
-    return Problem(f"{path}:{line}:{column}", what[:1].lower() + what[1:])
+    what = what[:1].lower() + what[1:]
+    return Problem(file=str(path), line=line, column=column, message=what)
 
 
 def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
@@ -134,7 +141,7 @@ def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
 
 
 def _placed(
-    refused: Sequence[tuple[KeyPath, str]],
+    refused: Sequence[Refusal],
     layers: Mapping[str, Tree],
     text: str,
     path: Path,
@@ -142,18 +149,28 @@ def _placed(
     """Say where each refused key was set, those of the file in the file's order."""
     written = positions.Positions(text)
     outside: list[Problem] = []
-    inside: list[tuple[positions.Position, str]] = []
-    for where, what in refused:
+    inside: list[tuple[positions.Position, Refusal]] = []
+    for told in refused:
+        where = told.path
         source = next((name for name in layers if _holds(layers[name], where)), "file")
         if source == "environment" and len(where) > 1:
             name = variable(str(where[0]), str(where[1]))
-            outside.append(Problem(name, what))
+            outside.append(Problem(key=name, message=told.message, hint=told.hint))
         elif source == "command line":
-            outside.append(Problem(source, what))
+            outside.append(Problem(key=source, message=told.message, hint=told.hint))
         else:
-            inside.append((written.find(where), what))
+            inside.append((written.find(where), told))
+    inside.sort(key=lambda found: (found[0], found[1].message))
     return outside + [
-        Problem(f"{path}:{line}:{column}", what) for (line, column), what in sorted(inside)
+        Problem(
+            message=told.message,
+            hint=told.hint,
+            key=told.key,
+            file=str(path),
+            line=line,
+            column=column,
+        )
+        for (line, column), told in inside
     ]
 
 
@@ -166,8 +183,8 @@ def _holds(tree: Any, where: KeyPath) -> bool:
     return True
 
 
-def _error(problems: Sequence[Problem | str], *, hint: str = "") -> SettingsError:
+def _error(problems: Sequence[Problem], *, hint: str = "") -> SettingsError:
     lines = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
     if len(problems) > _MOST_PROBLEMS:
         lines.append(f"and {len(problems) - _MOST_PROBLEMS} more problems")
-    return SettingsError("\n".join(lines), hint=hint)
+    return SettingsError("\n".join(lines), hint=hint, problems=problems)

@@ -5,7 +5,7 @@ place.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,21 +16,35 @@ from rensei_daemon.settings.spelling import nearest
 KeyPath = tuple[str | int, ...]
 
 
-def refusals(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
+class Refusal(NamedTuple):
+    """A refused key, what is wrong with it, and what was probably meant."""
+
+    path: KeyPath
+    message: str
+    hint: str = ""
+
+    @property
+    def key(self) -> str | None:
+        """The key as people write it."""
+        return dotted(self.path) or None
+
+
+def refusals(error: ValidationError) -> Iterator[Refusal]:
     """Return each refused key and a sentence about it."""
     for detail in error.errors(include_input=False, include_url=False):
         yield _refusal(detail)
 
 
-def _refusal(detail: ErrorDetails) -> tuple[KeyPath, str]:
+def _refusal(detail: ErrorDetails) -> Refusal:
     path = detail["loc"]
     if detail["type"] == "extra_forbidden":
-        return path, _unknown(path)
+        return _unknown(path)
     if path[-1:] == ("[key]",):
-        return path[:-1], _unknown(path[:-1])
+        return _unknown(path[:-1])
     if detail["type"] == "missing":
-        return path[:-1], f'{_table(path[:-1])} lacks the key "{path[-1]}"'
-    return path, f"{dotted(path)}: {_sentence(detail)}"
+        lack = f'{_table(path[:-1])} lacks the key "{path[-1]}"'
+        return Refusal(path[:-1], lack)
+    return Refusal(path, f"{dotted(path)}: {_sentence(detail)}")
 
 
 def _sentence(detail: ErrorDetails) -> str:
@@ -38,9 +52,10 @@ def _sentence(detail: ErrorDetails) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _unknown(path: KeyPath) -> str:
+def _unknown(path: KeyPath) -> Refusal:
     parent, key = path[:-1], str(path[-1])
-    return f'unknown key "{key}" {_within(parent)}{nearest(key, known_keys(parent))}'
+    hint = nearest(key, known_keys(parent))
+    return Refusal(path, f'unknown key "{key}" {_within(parent)}', hint)
 
 
 def _within(path: KeyPath) -> str:

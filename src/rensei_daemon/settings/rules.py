@@ -62,9 +62,9 @@ def operation_pattern(pattern: str) -> str:
     if any(fnmatchcase(operation, pattern) for operation in OPERATIONS):
         return pattern
     families = [f"{name.split('.')[0]}.*" for name in OPERATIONS]
+    meant = nearest(pattern, [*OPERATIONS, *families])
     raise ValueError(
-        "a pattern fits no op this daemon knows"
-        + nearest(pattern, [*OPERATIONS, *families])
+        "a pattern fits no op this daemon knows" + (f" ({meant})" if meant else "")
     )
 
 
