@@ -15,7 +15,6 @@ from rensei_daemon.cli.terminal import (
     columns,
     measure,
     paint,
-    shorten,
     tolerate,
     wrap,
 )
@@ -87,20 +86,19 @@ def test_colour_is_put_around_a_text_or_not_at_all() -> None:
     assert paint("x", Style.FAINT, colour=False) == "x"
 
 
-def test_columns_line_up_and_the_first_gives_way() -> None:
-    """Cells stand below one another, and a long name does not push the rest out."""
+def test_columns_line_up_and_nothing_is_cut() -> None:
+    """Cells stand below one another, each of them whole: it may have to be copied."""
     rows = [("NAME", "SIZE"), ("a", "1"), ("a-very-long-name", "22")]
-    assert columns(rows, 40) == [
+    assert columns(rows) == [
         "NAME              SIZE",
         "a                 1",
         "a-very-long-name  22",
     ]
-    assert columns(rows, 16) == ["NAME        SIZE", "a           1", "a-very-lo…  22"]
 
 
-def test_text_is_cut_and_broken_visibly() -> None:
-    """What is missing shows, and what must be copied stays in one piece."""
-    assert shorten("abcdef", 4) == "abc…"
+def test_text_is_broken_between_words() -> None:
+    """What must be copied stays in one piece, and no line is too long to be read."""
+    assert len(wrap("word " * 60, 200).splitlines()[0]) == 99
     assert wrap("go to /a/very/long/path now", 12, first="> ", rest="  ") == (
         "> go to\n  /a/very/long/path\n  now"
     )

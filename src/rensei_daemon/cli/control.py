@@ -8,8 +8,17 @@ from typing import Any
 import click
 
 from rensei_daemon.control_api.client import request
-from rensei_daemon.errors import ControlError, DaemonNotRunningError, DaemonSilentError
+from rensei_daemon.control_api.verbs import STATUS
+from rensei_daemon.errors import (
+    ControlError,
+    DaemonNotRunningError,
+    DaemonSilentError,
+    RenseiError,
+)
 from rensei_daemon.locations import Locations, locate
+
+PULSE_SECONDS = 2.0
+"""In which a daemon that is well has answered a question that costs it nothing."""
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
@@ -29,7 +38,7 @@ def ask(
     verb: tuple[str, str],
     body: Any = None,
     *,
-    timeout_seconds: float = 2.0,
+    timeout_seconds: float = PULSE_SECONDS,
 ) -> Any:
     """Use one of the daemon's verbs and return its answer; `verb` is (method, path).
 
@@ -60,6 +69,17 @@ def order(
 ) -> Any:
     """Use a verb as every command but `status` does: to them silence is a plain failure."""
     try:
+        _feel_pulse(locations, min(timeout_seconds, PULSE_SECONDS))
         return ask(locations, verb, body, timeout_seconds=timeout_seconds)
     except DaemonSilentError as error:
         raise ControlError(str(error), hint=error.hint) from error
+
+
+def _feel_pulse(locations: Locations, timeout_seconds: float) -> None:
+    """Raise at once for a daemon that hangs, however long what follows may well take."""
+    try:
+        ask(locations, STATUS, timeout_seconds=timeout_seconds)
+    except (DaemonNotRunningError, DaemonSilentError):
+        raise
+    except RenseiError:
+        pass  # no is an answer

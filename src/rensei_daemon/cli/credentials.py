@@ -13,7 +13,7 @@ from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session import only_session, sessions_of
-from rensei_daemon.cli.terminal import clean, columns, measure, tolerate
+from rensei_daemon.cli.terminal import clean, columns, tolerate
 from rensei_daemon.control_api.verbs import (
     SessionConsumer,
     SessionCredentials,
@@ -51,14 +51,13 @@ def list_(as_json: bool, config: Path | None) -> None:
     if as_json:
         print_json({"sessions": sessions})
         return
-    width = measure(sys.stdout, {}).width
     now = datetime.now(UTC)
     if not sessions:
         click.echo("no sessions are configured: [[credentials.sessions]]")
-    click.echo("\n".join(_describe(session, width, now) for session in sessions), nl=False)
+    click.echo("\n".join(_describe(session, now) for session in sessions), nl=False)
 
 
-def _describe(session: SessionCredentials, width: int, now: datetime) -> str:
+def _describe(session: SessionCredentials, now: datetime) -> str:
     head = f"session {clean(session['id'])}: "
     if session["generation"]:
         head += f"generation {session['generation']}"
@@ -69,16 +68,16 @@ def _describe(session: SessionCredentials, width: int, now: datetime) -> str:
         head += f"\n  {clean(session['error'])}"
     lines = [head]
     variables = [_variable(variable, now) for variable in session["variables"]]
-    lines += _table(("VARIABLE", "FINGERPRINT", "CHANGED"), variables, width)
+    lines += _table(("VARIABLE", "FINGERPRINT", "CHANGED"), variables)
     consumers = [_consumer(consumer) for consumer in session["consumers"]]
-    lines += _table(("CONSUMER", "KIND", "GENERATION"), consumers, width)
+    lines += _table(("CONSUMER", "KIND", "GENERATION"), consumers)
     return "".join(f"{line}\n" for line in lines)
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
-    return [f"  {line}" for line in columns([titles, *rows], width - 2)]
+    return [f"  {line}" for line in columns([titles, *rows])]
 
 
 def _variable(variable: SessionVariable, now: datetime) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.completion import mutation_ids, session_ids
+from rensei_daemon.cli.terminal import measure
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 from rensei_daemon.locations import Locations, locate
 from rensei_daemon.logs.reading import Line, Wanted, follow_file, read_file
@@ -132,7 +133,7 @@ def _print_quietly(lines: Iterable[Line], *, as_json: bool) -> None:
 
 
 def _print(lines: Iterable[Line], *, as_json: bool) -> None:
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colour = measure(sys.stdout, os.environ).colour
     for line in lines:
         if isinstance(line, str):
             text = line

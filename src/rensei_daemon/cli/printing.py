@@ -25,7 +25,7 @@ def print_table(rows: list[list[str]]) -> None:
     cells = [[clean(cell) for cell in row] for row in rows]
     terminal = measure(sys.stdout, os.environ)
     if terminal.is_tty:
-        lines = columns(cells, 10_000)  # a long line wraps; what is cut cannot be copied
+        lines = columns(cells)
     else:
         lines = ["\t".join(row).rstrip("\t") for row in cells]
     click.echo("\n".join(lines))

@@ -16,7 +16,7 @@ COMMANDS = {
     "run": "Be the daemon, in the foreground: what its unit calls.",
     "status": "Say whether the daemon is well, why not, and what to do.",
     "logs": "Show the daemon's log.",
-    "doctor": "Check this host and its way to the platform, and say what to mend.",
+    "doctor": "Check this host and its way to the platform; say what to mend.",
     "reload": "Have the daemon read its configuration again now.",
     "sync": "Send a heartbeat and fetch new credentials now.",
     "exec": "Start a worker with its session's credentials.",

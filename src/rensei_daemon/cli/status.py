@@ -5,10 +5,9 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -44,26 +43,24 @@ def command(as_json: bool, watch: bool, config: Path | None) -> int:
     terminal = measure(sys.stdout, os.environ)
     tolerate(sys.stdout)
     if watch:
-        return _watch(locations, terminal, as_json)
+        _watch(locations, terminal, as_json)
     text, exit_code = look(locations, terminal, as_json)
     click.echo(text, nl=False)
     return exit_code
 
 
-def _watch(locations: Locations, terminal: Terminal, as_json: bool) -> int:
+def _watch(locations: Locations, terminal: Terminal, as_json: bool) -> NoReturn:
     in_place = terminal.is_tty and not as_json
     if in_place:
         click.echo(CLEAR_SCREEN, nl=False)
-    with suppress(KeyboardInterrupt):
-        while True:
-            try:
-                text, _ = look(locations, terminal, as_json)
-            except RenseiError as error:
-                # What is watched may come back, so the watch goes on.
-                text = f"{error}\n  {error.hint}\n"
-            click.echo(redraw(text) if in_place else text, nl=False)
-            time.sleep(WATCH_SECONDS)
-    return 0
+    while True:
+        try:
+            text, _ = look(locations, terminal, as_json)
+        except RenseiError as error:
+            # What is watched may come back, so the watch goes on.
+            text = f"{error}\n  {error.hint}\n"
+        click.echo(redraw(text) if in_place else text, nl=False)
+        time.sleep(WATCH_SECONDS)
 
 
 def redraw(text: str) -> str:

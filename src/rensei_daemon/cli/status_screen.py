@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rensei_daemon.cli.terminal import Style, clean, columns, paint, wrap
+from rensei_daemon.cli.status_sessions import age, draw_sessions
+from rensei_daemon.cli.terminal import Style, clean, paint, wrap
 from rensei_daemon.core.span import span
 
 _MARGIN = 12
@@ -43,7 +44,9 @@ def render(
         _headline(status, troubles, colour, now, alive),
         *(_condition(trouble, width, colour, now) for trouble in troubles),
         _facts(status, width, now),
-        _sessions(status.get("sessions", []), width, colour, now, alive),
+        draw_sessions(
+            status.get("sessions", []), width=width, colour=colour, now=now, alive=alive
+        ),
         [line for note in notes for line in _note(note, width)],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -62,10 +65,10 @@ def _headline(
     banner = f"{symbol} {shown.upper()}"
     banner = paint(f" {banner} ", style, colour=True) if colour else banner
     if not alive:
-        age = span(_age(status.get("reported_at"), now))
-        return [f"{banner}  it was {state} when last heard of, {age} ago"]
+        gone = span(age(status.get("reported_at"), now))
+        return [f"{banner}  it was {state} when last heard of, {gone} ago"]
     if troubles and state in ("degraded", "failed"):
-        banner += f" for {span(_age(troubles[0]['since'], now))}"
+        banner += f" for {span(age(troubles[0]['since'], now))}"
     up = span(status.get("uptime_seconds", 0))
     version = clean(status.get("version", "?"))
     return [f"{banner}  rensei-daemon {version}, up {up}, pid {status.get('pid', '?')}"]
@@ -75,7 +78,7 @@ def _condition(
     condition: Mapping[str, Any], width: int, colour: bool, now: datetime
 ) -> list[str]:
     severity, code = clean(condition["severity"]), clean(condition["code"])
-    head = f"{severity.upper()}  {code}, for {span(_age(condition['since'], now))}"
+    head = f"{severity.upper()}  {code}, for {span(age(condition['since'], now))}"
     message = wrap(clean(condition["message"]), width, first="  ", rest="  ")
     hint = clean(condition.get("hint") or "")
     lines = [paint(head, Style.STRONG, colour=colour), message]
@@ -111,7 +114,7 @@ def _heartbeat(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
         return
     interval = f"one every {line['interval_seconds']:g} s"
     if line["last_ok_at"]:
-        yield f"last good beat {span(_age(line['last_ok_at'], now))} ago, {interval}"
+        yield f"last good beat {span(age(line['last_ok_at'], now))} ago, {interval}"
     else:
         yield f"no good beat yet, {interval}"
     if line["consecutive_failures"]:
@@ -130,7 +133,7 @@ def _mutations(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
     if last := line["last"]:
         what = f"{clean(last['op'])} {clean(last['id'])} {clean(last['outcome'])}"
         why = f": {clean(last['message'])}" if last.get("message") else ""
-        yield f"newest: {what} {span(_age(last['at'], now))} ago{why}"
+        yield f"newest: {what} {span(age(last['at'], now))} ago{why}"
 
 
 def _projects(line: Mapping[str, Any] | None) -> Iterable[str]:
@@ -154,63 +157,3 @@ def _config(line: Mapping[str, Any] | None) -> Iterable[str]:
     if line:
         verdict = "valid" if line["valid"] else "NOT VALID, last good text in force"
         yield f"{clean(line['path'])}, {verdict}"
-
-
-_TITLES = ("SESSION", "STREAM", "DATA", "REFRESH", "GEN", "NAMES", "CONSUMERS")
-
-
-def _sessions(
-    sessions: Sequence[Mapping[str, Any]],
-    width: int,
-    colour: bool,
-    now: datetime,
-    alive: bool,
-) -> list[str]:
-    if not sessions:
-        return []
-    rows = [_TITLES, *(_session(session, now, alive) for session in sessions)]
-    title, *lines = columns(rows, width)
-    dropped = (
-        wrap(
-            f"{clean(session['id'])} dropped: {clean(', '.join(session['dropped_names']))}",
-            width,
-            rest="  ",
-        )
-        for session in sessions
-        if session.get("dropped_names")
-    )
-    return [paint(title, Style.FAINT, colour=colour), *lines, *dropped]
-
-
-def _session(session: Mapping[str, Any], now: datetime, alive: bool) -> tuple[str, ...]:
-    stream = f"{session['stream']} {span(_age(session['since'], now))}"
-    has_data = session["refreshed_at"]
-    return (
-        clean(session["id"]),
-        clean(stream) if alive else "down",
-        f"{span(_age(session['refreshed_at'], now))} ago" if has_data else "none yet",
-        _refresh(session["refresh_until"], now),
-        str(session["generation"]),
-        str(len(session["names"])),
-        _consumers(session),
-    )
-
-
-def _refresh(until: str | None, now: datetime) -> str:
-    if not until:
-        return "-"
-    overdue = _age(until, now)
-    return f"{span(overdue)} late" if overdue >= 1 else f"in {span(-overdue)}"
-
-
-def _consumers(session: Mapping[str, Any]) -> str:
-    consumers = session["consumers"]
-    behind = sum(
-        consumer.get("generation") not in (None, session["generation"])
-        for consumer in consumers
-    )
-    return f"{len(consumers)} ({behind} behind)" if behind else str(len(consumers))
-
-
-def _age(time: str | None, now: datetime) -> float:
-    return (now - datetime.fromisoformat(time)).total_seconds() if time else 0.0

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
-NARROWEST, USUAL, WIDEST = 60, 80, 100
+NARROWEST, USUAL = 40, 80
+WIDEST = 100
+"""For prose; what stands in columns may be wider."""
 
 
 class Style(StrEnum):
@@ -45,8 +47,7 @@ def measure(output: TextIO, environ: Mapping[str, str]) -> Terminal:
     except OSError:
         columns = 0
     colour = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-    width = min(max(columns or USUAL, NARROWEST), WIDEST)
-    return Terminal(width, colour, is_tty=True)
+    return Terminal(max(columns or USUAL, NARROWEST), colour, is_tty=True)
 
 
 def tolerate(output: TextIO) -> None:
@@ -66,16 +67,11 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else "�" for c in spaced)
 
 
-def shorten(text: str, width: int) -> str:
-    """Cut a text to a width, and show that it was cut."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
 def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:
     """Break a text into lines, each behind its margin; a word too long stays whole."""
     return textwrap.fill(
         text,
-        width,
+        min(width, WIDEST),
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,
@@ -83,14 +79,10 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:
     )
 
 
-def columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Put cells below one another, two spaces apart; a first one too wide is cut."""
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Put cells below one another, two spaces apart; none is cut, however wide it is."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    spare = width - sum(widths[1:]) - 2 * (len(widths) - 1)
-    widths[0] = min(widths[0], max(spare, 8))
     return [
-        "  ".join(
-            shorten(cell, size).ljust(size) for cell, size in zip(row, widths, strict=True)
-        ).rstrip()
+        "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
