@@ -58,6 +58,7 @@ bench: .venv-dev/ready ## what it costs, beside the least it could cost
 fix: .venv-dev/ready ## format, and mend what can be mended
 	.venv-dev/bin/ruff check --fix .
 	.venv-dev/bin/ruff format .
+	.venv-dev/bin/python tests/docs/commands_page.py
 
 clean: ## remove what make made
 	rm -rf .venv .venv-dev .mypy_cache .pytest_cache .ruff_cache .hypothesis
