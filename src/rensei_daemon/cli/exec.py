@@ -19,7 +19,7 @@ from rensei_daemon.cli.session import only_session
 from rensei_daemon.cli.supervisor import Reaction, Supervisor, become
 from rensei_daemon.core.child import child_environment
 from rensei_daemon.delivery.reader import CredentialReader, first_values
-from rensei_daemon.errors import ControlError, DeliveryError
+from rensei_daemon.errors import ControlError, DaemonNotRunningError, DeliveryError
 from rensei_daemon.locations import Locations
 
 
@@ -180,6 +180,8 @@ def _ask(
         left = max(deadline - time.monotonic(), 0.0)
         return replace(had, values=first_values(reader, wait_seconds=left))
     except (ControlError, DeliveryError) as error:
+        if isinstance(error, DaemonNotRunningError):
+            error.hint = f"start it: {locations.start_command}"
         if not without_credentials:
             raise
         click.echo(f"{PROGRAM}: {error}; going on without credentials", err=True)

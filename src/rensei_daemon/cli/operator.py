@@ -21,6 +21,7 @@ from rensei_daemon.errors import (
     NotPermittedError,
     RefusedError,
     RenseiError,
+    SettingsError,
     UsageError,
 )
 from rensei_daemon.locations import Locations
@@ -30,6 +31,8 @@ from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Settings
 
 _T = TypeVar("_T")
+
+_UNKNOWN = "check the id: it is the platform's own, and must be of this key's organisation"
 
 Question = Callable[[OperatorClient], Awaitable[_T]]
 
@@ -55,11 +58,11 @@ class Asker:
         """Ask the platform with this host's API key.
 
         Raises SettingsError without a key, NotPermittedError and UnauthorizedError (77)
-        when the key does not allow it, TransientError (69) when the platform cannot be
-        reached, and a plain RenseiError (1) for another refusal.
+        when the key cannot be read or does not allow it, TransientError (69) when the
+        platform cannot be reached, and a plain RenseiError (1) for another refusal.
         """
         platform = self.settings.platform
-        key = read_api_key(environ=os.environ, api_key_file=platform.api_key_file).secret
+        key = _key(platform.api_key_file)
         try:
             return anyio.run(self._ask, key, question)
         except RefusedError as error:
@@ -71,7 +74,8 @@ class Asker:
                 raise NotPermittedError(str(error), hint=hint) from error
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
-            raise RenseiError(str(error), hint=error.hint) from error
+            hint = _UNKNOWN if error.status == HTTPStatus.NOT_FOUND else error.hint
+            raise RenseiError(str(error), hint=hint) from error
 
     async def _ask(self, key: str, question: Question[_T]) -> _T:
         platform = self.settings.platform
@@ -82,6 +86,16 @@ class Asker:
             platform.url, user_agent=agent, ca_file=platform.ca_file, scrub=scrub
         ) as http:
             return await question(OperatorClient(http, key))
+
+
+def _key(file: Path | None) -> str:
+    try:
+        return read_api_key(environ=os.environ, api_key_file=file).secret
+    except SettingsError as error:
+        if isinstance(error.__cause__, PermissionError):
+            hint = "use sudo, or give a key of your own in RENSEI_API_KEY"
+            raise NotPermittedError(str(error), hint=hint) from error
+        raise
 
 
 def asker(config: Path | None) -> Asker:

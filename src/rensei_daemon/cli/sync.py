@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
@@ -27,7 +28,11 @@ def command(config: Path | None, as_json: bool) -> int:
         print_json(answer)
     else:
         click.echo(describe(answer), nl=False)
-    return 0 if succeeded(answer) else 1
+    if succeeded(answer):
+        return 0
+    if not as_json:
+        click.echo(f"  see what is wrong: {PROGRAM} status", err=True)
+    return 1
 
 
 def succeeded(answer: Synced) -> bool:
