@@ -8,12 +8,14 @@ here answers at once or not at all, and a failure completes nothing.
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from rensei_daemon.errors import RenseiError
+
+if TYPE_CHECKING:  # every command imports this module, and none of them needs that one
+    from click.shell_completion import CompletionItem
 
 SCRIPTS = {
     "bash": "rensei-daemon.bash",
@@ -24,7 +26,7 @@ SCRIPTS = {
 
 ASK_SECONDS = 0.5
 
-Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
+Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[str]]"]
 
 
 def script(shell: str) -> str:
@@ -50,7 +52,7 @@ def one_of(words: Callable[[], list[str]]) -> Complete:
 
     def complete(
         _: click.Context, __: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
+    ) -> "list[CompletionItem[str]]":
         return _beginning(incomplete, words())
 
     return complete
@@ -58,7 +60,7 @@ def one_of(words: Callable[[], list[str]]) -> Complete:
 
 def session_ids(
     context: click.Context, _: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
+) -> "list[CompletionItem[str]]":
     """Complete the id of a session of this host."""
     from rensei_daemon.control_api.verbs import SESSIONS
 
@@ -68,7 +70,7 @@ def session_ids(
 
 def mutation_ids(
     context: click.Context, _: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
+) -> "list[CompletionItem[str]]":
     """Complete the id of one of the newest mutations of this host; say what they are."""
     from rensei_daemon.control_api.verbs import MUTATIONS
 
@@ -77,11 +79,13 @@ def mutation_ids(
     return _beginning(incomplete, [(found["id"], found["op"]) for found in newest])
 
 
-def command_line(context: click.Context) -> list[CompletionItem[str]]:
+def command_line(context: click.Context) -> "list[CompletionItem[str]]":
     """Have the shell complete the command line of another program, as it does elsewhere.
 
     The item's value says how many words before the one at the cursor it begins.
     """
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(str(len(context.params.get("argv") or ())), type="command")]
 
 
@@ -95,7 +99,9 @@ def _ask(context: click.Context, verb: tuple[str, str]) -> Any:
 
 def _beginning(
     incomplete: str, words: list[str] | list[tuple[str, str]]
-) -> list[CompletionItem[str]]:
+) -> "list[CompletionItem[str]]":
+    from click.shell_completion import CompletionItem
+
     pairs = [(word, None) if isinstance(word, str) else word for word in words]
     return [
         CompletionItem(word, help=about)

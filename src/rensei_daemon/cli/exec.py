@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of, session_ids
@@ -21,6 +21,9 @@ from rensei_daemon.core.child import child_environment
 from rensei_daemon.delivery.reader import CredentialReader, first_values
 from rensei_daemon.errors import ControlError, DaemonNotRunningError, DeliveryError
 from rensei_daemon.locations import Locations
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 def _parse_on_rotate(_: click.Context, __: click.Parameter, value: str) -> Reaction | None:
@@ -44,7 +47,7 @@ class _Exec(click.Command):
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str
-    ) -> list[CompletionItem[str]]:
+    ) -> "list[CompletionItem[str]]":
         if ctx.params.get("argv"):  # what begins with a dash is no option of ours
             return command_line(ctx)
         return super().shell_complete(ctx, incomplete)

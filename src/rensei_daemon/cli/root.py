@@ -1,16 +1,21 @@
 """The root of the command line: its commands, and the options that stand before them."""
 
 import importlib
-import shutil
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from rensei_daemon import __version__
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import SCRIPTS, script
+from rensei_daemon.cli.terminal import USUAL
 from rensei_daemon.errors import UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "run": "Be the daemon, in the foreground: what its unit calls.",
@@ -37,7 +42,33 @@ What it is for is said here as well, or else the help would import every one of 
 _NARROWEST = 30
 
 
+class _ReaderHasLeftError(Exception):
+    """What a broken pipe is to click, which would make a failure of it."""
+
+
+@contextmanager
+def _past_click() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderHasLeftError from error
+
+
 class _LazyGroup(click.Group):
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with _past_click():  # help and the like are printed in here
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _past_click():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
@@ -60,7 +91,9 @@ class _LazyGroup(click.Group):
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str
-    ) -> list[CompletionItem[str]]:
+    ) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
         names = [name for name in COMMANDS if name.startswith(incomplete)]
         items = [CompletionItem(name, help=COMMANDS[name]) for name in names]
         return items + click.Command.shell_complete(self, ctx, incomplete)
@@ -128,11 +161,8 @@ def main(arguments: Sequence[str]) -> int | None:
         return UsageError.exit_code
     except click.ClickException as error:
         raise _usage(error) from error
-    except SystemExit as error:
-        # click's own answer to a reader who has left would look like a failure of ours.
-        if isinstance(error.__context__, BrokenPipeError):
-            raise error.__context__ from None
-        raise
+    except _ReaderHasLeftError as error:
+        raise BrokenPipeError from error
     return code
 
 
@@ -145,5 +175,8 @@ def _usage(error: click.ClickException) -> UsageError:
 
 def _width() -> int | None:
     """Return the width help is given on a terminal that is narrower than click allows."""
-    columns = shutil.get_terminal_size().columns
-    return max(columns, _NARROWEST) if columns < 80 else None
+    with suppress(OSError):  # `shutil` would cost more than the whole of this
+        named = os.environ.get("COLUMNS", "")
+        columns = int(named) if named.isdecimal() else os.get_terminal_size().columns
+        return max(columns, _NARROWEST) if 0 < columns < USUAL else None
+    return None

@@ -1,0 +1,179 @@
+"""Manners that all commands share: usage, pipes, narrow terminals, Ctrl-C, `--debug`."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import pytest
+from commands_page import walk
+
+from rensei_daemon.cli import main
+from rensei_daemon.errors import DaemonNotRunningError
+
+CONTEXTS = {" ".join(c.command_path.split()[1:]): c for c in walk()}
+LEAVES = [path for path, c in CONTEXTS.items() if not isinstance(c.command, click.Group)]
+WITHOUT_JSON = {
+    "run": "logs, as [log] has it",
+    "exec": "its output is that of the worker",
+    "demo": "a show",
+    "platform serve": "--ready-file is for scripts",
+}
+
+
+def run(*arguments: str) -> int:
+    """Run the command line in this process, and return its exit code."""
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+    code = exited.value.code
+    return code if isinstance(code, int) else 0
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    """Point commands to a host of our own, with a config and one line of log."""
+    (tmp_path / "config.toml").write_text("[projects]\nproj_a = {}\n")
+    (tmp_path / "log.jsonl").write_text('{"event":"a.b","level":"info"}\n')
+    settings = {
+        "RENSEI_DAEMON_CONFIG": str(tmp_path / "config.toml"),
+        "RENSEI_DAEMON_PATHS__STATE": str(tmp_path),
+        "RENSEI_DAEMON_PATHS__RUNTIME": str(tmp_path),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **settings}
+
+
+@pytest.mark.parametrize("path", LEAVES)
+def test_what_has_output_has_json(path: str) -> None:
+    """A script reads no tables; who has no JSON says why."""
+    options = [option for param in CONTEXTS[path].command.params for option in param.opts]
+    assert ("--json" in options) != (path in WITHOUT_JSON)
+
+
+@pytest.mark.parametrize("path", CONTEXTS)
+def test_a_wrong_option_is_a_usage_error(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 64; one line says what, one where to read on."""
+    assert run(*path.split(), "--no-such-option") == 64
+    out, err = capsys.readouterr()
+    what, remedy = err.splitlines()
+    assert (out, what.startswith("rensei-daemon: ")) == ("", True)
+    assert "--no-such-option" in what
+    assert remedy == f"  see: {f'rensei-daemon {path}'.strip()} --help"
+
+
+@pytest.mark.parametrize("columns", ["20", "40"])
+@pytest.mark.parametrize("path", CONTEXTS)
+def test_help_fits_a_narrow_terminal(
+    path: str,
+    columns: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is given, and its sentences are broken to the width there is."""
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run(*path.split(), "-h") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    prose = out.partition("\n\n")[2].partition("\n\n")[0]
+    assert max(map(len, prose.splitlines())) <= max(int(columns), 30)
+
+
+def test_debug_alone_shows_a_traceback(
+    environ: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With it the error is let through to Python; without it there are two lines."""
+    with pytest.raises(DaemonNotRunningError):
+        main(["--debug", "reload"])
+    assert run("reload") == 3
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--help",
+        "--version",
+        "--completion zsh",
+        "run --help",
+        "status --json",
+        "logs",
+        "config path",
+        "config check",
+        "config show",
+        "mutations preview project.add id=b repository=https://github.com/b",
+        "access check --batch requests",
+        "install --user --dry-run",
+        "uninstall --user --dry-run --json",
+    ],
+)
+def test_a_reader_who_has_left_is_no_error(
+    environ: Mapping[str, str], tmp_path: Path, command: str
+) -> None:
+    """`| head -1` ends a command quietly, and does not look like a failure."""
+    (tmp_path / "status.json").write_text('{"state": "ok"}')
+    (tmp_path / "requests").write_text('{"platformAllowed": []}\n')
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "rensei_daemon", *command.split()],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=environ,
+            cwd=tmp_path,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "asks"),
+    [
+        ("logs -f", None),
+        ("status --watch", None),
+        ("credentials wait", "control.sock"),
+        ("credentials wait --session build", "control.sock"),
+        ("exec -- true", "control.sock"),
+        ("exec --session build -- true", "credentials.sock"),
+        ("sync", "control.sock"),
+    ],
+)
+def test_ctrl_c_ends_what_waits(
+    environ: Mapping[str, str], tmp_path: Path, command: str, asks: str | None
+) -> None:
+    """Quietly, with the exit code a shell has for it."""
+    with ExitStack() as stack:
+        mute = stack.enter_context(socket.socket(socket.AF_UNIX))
+        mute.settimeout(10)
+        if asks is not None:
+            mute.bind(str(tmp_path / asks))
+            mute.listen()
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "rensei_daemon", *command.split()],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**environ, "PYTHONUNBUFFERED": "1"},
+                cwd=tmp_path,
+            )
+        )
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if asks is None:
+            assert process.stdout.readline()
+        else:
+            stack.enter_context(mute.accept()[0])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read().strip() == b""
