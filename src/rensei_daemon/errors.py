@@ -31,7 +31,30 @@ may hold a secret: whoever raises one of these from foreign text scrubs it first
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
+
+
+class Failure(StrEnum):
+    """What a lane failed with, in one word: what tells one cause from another."""
+
+    UNREACHABLE = "unreachable"
+    """No connection: name, network, proxy, TLS."""
+    TIMEOUT = "timeout"
+    """A connection, and silence on it."""
+    BROKEN = "broken"
+    """A connection that broke or ended."""
+    UNAVAILABLE = "unavailable"
+    """An answer that asks to try again: 5xx, 408, 425, 429."""
+    NONSENSE = "nonsense"
+    """An answer nobody can use."""
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    """403: it knows us, and says no."""
+    REFUSED = "refused"
+    """Another 4xx, or a 204 that says there is nothing."""
+    STORAGE = "storage"
+    """Not the platform: a disk of ours."""
 
 
 class RenseiError(Exception):
@@ -137,15 +160,22 @@ class PlatformError(RenseiError):
     """The platform did not do what it was asked."""
 
     exit_code = 69
+    failure: Failure = Failure.NONSENSE
 
 
 class TransientError(PlatformError):
     """The platform cannot be reached, or does not answer sensibly."""
 
     def __init__(
-        self, message: str = "", *, hint: str = "", retry_after: float | None = None
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        retry_after: float | None = None,
+        failure: Failure = Failure.NONSENSE,
     ) -> None:
         super().__init__(message, hint=hint)
+        self.failure = failure
         self.retry_after = retry_after
         """Seconds the platform asked us to wait, if it did."""
 
@@ -155,6 +185,7 @@ class UnauthorizedError(PlatformError):
 
     exit_code = 77
     default_hint = "the API key or token is not accepted; was it revoked or replaced?"
+    failure = Failure.UNAUTHORIZED
 
 
 class RefusedError(PlatformError):
@@ -164,6 +195,7 @@ class RefusedError(PlatformError):
         self, message: str = "", *, status: int, detail: str, hint: str = ""
     ) -> None:
         super().__init__(message, hint=hint)
+        self.failure = Failure.FORBIDDEN if status == 403 else Failure.REFUSED
         self.status = status
         """The HTTP status."""
         self.detail = detail
@@ -172,6 +204,8 @@ class RefusedError(PlatformError):
 
 class StorageError(RenseiError):
     """A file of ours cannot be read or written."""
+
+    failure: ClassVar[Failure] = Failure.STORAGE
 
 
 class DeliveryError(RenseiError):

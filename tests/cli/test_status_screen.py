@@ -24,6 +24,7 @@ from rensei_daemon.core.lines import (
     WorkerLine,
 )
 from rensei_daemon.core.status import to_json
+from rensei_daemon.errors import Failure
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -138,6 +139,35 @@ def failed() -> Board:
     return board
 
 
+def unreachable() -> Board:
+    """One that no lane of finds the platform, and one session's data are old by now."""
+    board = well()
+    gone = Failure.UNREACHABLE
+    board.post(
+        HeartbeatLine(
+            interval_seconds=30,
+            last_ok_at=ago(minutes=4),
+            consecutive_failures=7,
+            last_error="app.rensei.ai: it refused the connection",
+            last_failure=gone,
+        )
+    )
+    for id in ("build", "nightly"):
+        board.post(
+            SessionLine(
+                id=id,
+                stream=StreamState.INTERRUPTED,
+                since=ago(minutes=4),
+                added_at=board.started_at,
+                generation=2,
+                refreshed_at=ago(minutes=18) if id == "build" else ago(minutes=2),
+                snapshot_failure=gone,
+                stream_failure=gone,
+            )
+        )
+    return board
+
+
 def stopping() -> Board:
     """One on its way out."""
     board = well()
@@ -207,6 +237,7 @@ SCREENS = {
     "ok": well,
     "degraded": degraded,
     "failed": failed,
+    "failed-for-one-cause": unreachable,
     "stopping": stopping,
     "ok-without-sessions": without_sessions,
     "ok-several-sessions": with_several_sessions,
@@ -273,3 +304,18 @@ def test_a_status_of_another_version_is_shown_as_far_as_it_goes() -> None:
     assert drawn == (
         "? RESTING  rensei-daemon ?, up 0 s, pid ?\n\nplatform    ?, not registered yet\n"
     )
+
+
+def test_what_names_a_cause_that_is_not_there_is_shown_itself() -> None:
+    """Nothing disappears from the screen because another version left something out."""
+    lone = {
+        "code": "session.stale",
+        "severity": "error",
+        "message": "old",
+        "since": "2026-11-24T11:00:00Z",
+        "because_of": {"code": "gone", "subject": ""},
+    }
+    drawn = render(
+        {"state": "failed", "conditions": [lone]}, width=80, colour=False, now=NOW
+    )
+    assert "ERROR  session.stale, for 1 h\n  old\n" in drawn

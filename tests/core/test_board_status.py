@@ -17,6 +17,7 @@ from rensei_daemon.core.lines import (
     StreamState,
 )
 from rensei_daemon.core.status import (
+    Cause,
     Condition,
     Severity,
     State,
@@ -24,6 +25,7 @@ from rensei_daemon.core.status import (
     summary,
     to_json,
 )
+from rensei_daemon.errors import Failure
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
@@ -49,7 +51,11 @@ FULL = replace(
     state=State.DEGRADED,
     worker_id="wkr_1",
     heartbeat=HeartbeatLine(
-        interval_seconds=0.5, last_ok_at=NOON, consecutive_failures=2, last_error="refused"
+        interval_seconds=0.5,
+        last_ok_at=NOON,
+        consecutive_failures=2,
+        last_error="refused",
+        last_failure=Failure.REFUSED,
     ),
     mutations=MutationsLine(
         applied=1,
@@ -109,6 +115,7 @@ def test_a_quiet_status_has_every_key() -> None:
             "last_ok_at": None,
             "consecutive_failures": 0,
             "last_error": None,
+            "last_failure": None,
         },
         "mutations": {
             "applied": 0,
@@ -133,6 +140,7 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
             "last_ok_at": AT_NOON,
             "consecutive_failures": 2,
             "last_error": "refused",
+            "last_failure": "refused",
         },
         "sessions": [
             {
@@ -146,6 +154,8 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                 "names": ["TOKEN"],
                 "dropped_names": ["PATH"],
                 "consumers": [{"kind": "hook", "name": "/bin/reload", "generation": 2}],
+                "snapshot_failure": None,
+                "stream_failure": None,
             }
         ],
         "pool": {
@@ -164,6 +174,7 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                 "hint": "bind it",
                 "since": AT_NOON,
                 "subject": "",
+                "because_of": None,
             }
         ],
     }
@@ -180,6 +191,10 @@ NOTE = Condition(
     code="sessions.none", severity=Severity.INFO, message="none", hint="", since=NOON
 )
 
+LED = replace(
+    NOTE, severity=Severity.ERROR, because_of=Cause(code="pool.deleted", subject="")
+)
+
 
 @pytest.mark.parametrize(
     ("status", "line"),
@@ -194,6 +209,10 @@ NOTE = Condition(
         (
             replace(FULL, conditions=(*FULL.conditions * 3, NOTE)),
             "degraded: the pool is deleted (and 2 more)",
+        ),
+        (
+            replace(FULL, conditions=(*FULL.conditions, LED)),
+            "degraded: the pool is deleted",
         ),
     ],
 )

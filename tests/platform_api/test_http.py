@@ -18,6 +18,7 @@ import structlog
 
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.errors import (
+    Failure,
     PlatformError,
     RefusedError,
     SettingsError,
@@ -322,6 +323,27 @@ def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> N
     found, hint = failures.explain(error, as_it_is)
     assert found.startswith(what)
     assert hint
+    assert failures.classify(error) is Failure.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (httpx.ConnectTimeout("x"), Failure.UNREACHABLE),
+        (httpx.ProxyError("x"), Failure.UNREACHABLE),
+        (httpx.ReadTimeout("x"), Failure.TIMEOUT),
+        (httpx.PoolTimeout("x"), Failure.TIMEOUT),
+        (TimeoutError(), Failure.TIMEOUT),
+        (httpx.ReadError("x"), Failure.BROKEN),
+        (httpx.RemoteProtocolError("x"), Failure.BROKEN),
+        (ConnectionResetError(), Failure.BROKEN),
+    ],
+)
+def test_failures_are_told_apart_by_where_they_end(
+    error: Exception, failure: Failure
+) -> None:
+    """No connection, silence on one, and one that broke have different causes."""
+    assert failures.classify(error) is failure
 
 
 async def test_a_key_http_cannot_carry_is_not_sent(

@@ -137,18 +137,19 @@ async def test_a_beat_follows_an_apply_at_once(home: "Home") -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "code"),
+    ("status", "body", "code", "failure"),
     [
-        (403, None, "forbidden"),
-        (500, None, None),
-        (429, None, None),
-        (200, "<html>log in to the Wi-Fi</html>", None),
-        (200, "{", None),
-        (200, '{"acknowledged": false}', None),
+        (403, None, "forbidden", "forbidden"),
+        (400, None, None, "refused"),
+        (500, None, None, "unavailable"),
+        (429, None, None, "unavailable"),
+        (200, "<html>log in to the Wi-Fi</html>", None, "nonsense"),
+        (200, "{", None, "nonsense"),
+        (200, '{"acknowledged": false}', None, "nonsense"),
     ],
 )
 async def test_a_beat_that_fails_is_sent_again(
-    home: "Home", status: int, body: str | None, code: str | None
+    home: "Home", status: int, body: str | None, code: str | None, failure: str
 ) -> None:
     """Whatever the answer, beats go on, the reason is shown, and success clears it."""
     async with home.daemon() as daemon:
@@ -156,9 +157,12 @@ async def test_a_beat_that_fails_is_sent_again(
         home.platform.faults.add("POST", BEAT, status=status, body=body, times=3)
         await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures >= 2)
         assert daemon.board.heartbeat.last_error != ""
+        line = daemon.board.heartbeat
+        assert line.last_failure == failure
         assert set(daemon.conditions) == ({code} if code else set())
         await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 0)
         assert not daemon.board.heartbeat.last_error
+        assert daemon.board.heartbeat.last_failure is None
         assert not daemon.conditions
 
 

@@ -333,9 +333,13 @@ async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> No
         await daemon.until(lambda: "unauthorized" in daemon.conditions)
         assert daemon.conditions["unauthorized"].severity == "error"
         assert "rensei-daemon reload" in daemon.conditions["unauthorized"].hint
+        await daemon.until(lambda: daemon.session.stream_failure == "unauthorized")
+        await daemon.until(lambda: daemon.session.snapshot_failure == "unauthorized")
         assert home.env() == 'TOKEN="one"\n'
         home.write_key(home.platform.state.add_key("acme", "member"))
         await daemon.until(lambda: not daemon.conditions)
+        await daemon.until(lambda: daemon.session.stream == "live")
+        assert daemon.session.stream_failure is daemon.session.snapshot_failure is None
 
 
 async def test_names_that_would_harm_are_dropped_and_shown(home: "Home") -> None:

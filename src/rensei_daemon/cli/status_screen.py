@@ -11,6 +11,7 @@ from typing import Any
 
 from rensei_daemon.cli.status_sessions import age, draw_sessions
 from rensei_daemon.cli.terminal import Style, clean, paint, wrap
+from rensei_daemon.cli.troubles import Trouble, draw, pair
 from rensei_daemon.core.span import span
 
 _MARGIN = 12
@@ -38,11 +39,11 @@ def render(
     With `alive` false the status is the last one a daemon left behind.
     """
     conditions = status.get("conditions", [])
-    troubles = [c for c in conditions if c["severity"] != "info"]
+    troubles = pair([c for c in conditions if c["severity"] != "info"])
     notes = [c for c in conditions if c["severity"] == "info"]
     blocks = [
         _headline(status, troubles, colour, now, alive),
-        *(_condition(trouble, width, colour, now) for trouble in troubles),
+        *(draw(trouble, width, colour, now) for trouble in troubles),
         _facts(status, width, now),
         draw_sessions(
             status.get("sessions", []), width=width, colour=colour, now=now, alive=alive
@@ -54,7 +55,7 @@ def render(
 
 def _headline(
     status: Mapping[str, Any],
-    troubles: Sequence[Mapping[str, Any]],
+    troubles: Sequence[Trouble],
     colour: bool,
     now: datetime,
     alive: bool,
@@ -68,21 +69,10 @@ def _headline(
         gone = span(age(status.get("reported_at"), now))
         return [f"{banner}  it was {state} when last heard of, {gone} ago"]
     if troubles and state in ("degraded", "failed"):
-        banner += f" for {span(age(troubles[0]['since'], now))}"
+        banner += f" for {span(age(troubles[0][0]['since'], now))}"
     up = span(status.get("uptime_seconds", 0))
     version = clean(status.get("version", "?"))
     return [f"{banner}  rensei-daemon {version}, up {up}, pid {status.get('pid', '?')}"]
-
-
-def _condition(
-    condition: Mapping[str, Any], width: int, colour: bool, now: datetime
-) -> list[str]:
-    severity, code = clean(condition["severity"]), clean(condition["code"])
-    head = f"{severity.upper()}  {code}, for {span(age(condition['since'], now))}"
-    message = wrap(clean(condition["message"]), width, first="  ", rest="  ")
-    hint = clean(condition.get("hint") or "")
-    lines = [paint(head, Style.STRONG, colour=colour), message]
-    return [*lines, wrap(hint, width, first="  → ", rest="    ")] if hint else lines
 
 
 def _note(condition: Mapping[str, Any], width: int) -> list[str]:

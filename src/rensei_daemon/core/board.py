@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import assert_never
 
-from rensei_daemon.core import conditions
+from rensei_daemon.core import causes, conditions
 from rensei_daemon.core.conditions import Alarm, Code
 from rensei_daemon.core.lines import (
     ConfigLine,
@@ -132,7 +132,7 @@ class Board:
 
 def report(board: Board, now: datetime) -> Status:
     """Say what state the daemon is in at `now`, and why."""
-    found = conditions.sorted_by_gravity(_conditions(board, now))
+    found = causes.arrange(_conditions(board, now), board.heartbeat, board.sessions)
     return Status(
         state=_state(board, found, now),
         reported_at=now,

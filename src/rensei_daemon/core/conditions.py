@@ -1,9 +1,8 @@
 """Which lines and alarms amount to a condition, how grave, and after how long.
 
 Every limit of the health model is in this file. It knows no clock: `now` arrives. A
-function here yields the conditions of one line; what they add up to is decided by the
-board. (A condition that explains another could hide it; the place for that is
-`sorted_by_gravity`, which sees them all.)
+function here yields the conditions of one line; which of them follow from others is
+the business of `causes`, and what they add up to the board's.
 
 Alarms are for what no line can show: a task raises one by its code and clears it.
 """
@@ -40,7 +39,7 @@ STREAM_WARNING_SECONDS = 60.0
 
 
 class Code(StrEnum):
-    """Alarms: what a task may raise."""
+    """Alarms: what a task may raise. One that is a `Failure` too is called the same."""
 
     STORAGE = "storage"
     UNAUTHORIZED = "unauthorized"
@@ -214,16 +213,6 @@ def of_pool(line: PoolLine, started_at: datetime) -> Iterator[Condition]:
             ),
             since=line.since or started_at,
         )
-
-
-def sorted_by_gravity(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Put the gravest first, then the oldest; what says the same is said once."""
-    gravity = list(Severity)
-    ordered = sorted(
-        conditions, key=lambda c: (gravity.index(c.severity), c.since, c.code, c.subject)
-    )
-    # Two lanes that fail in the same words have one cause, and need one line.
-    return tuple({(c.code, c.message): c for c in reversed(ordered)}.values())[::-1]
 
 
 def _age(since: datetime, now: datetime) -> float:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from rensei_daemon.errors import Failure
+
 
 class StreamState(StrEnum):
     """A session's rotate stream."""
@@ -53,6 +55,8 @@ class HeartbeatLine:
     consecutive_failures: int = 0
     last_error: str | None = None
     """None after a good beat."""
+    last_failure: Failure | None = None
+    """What sort of error that is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,10 @@ class SessionLine:
     dropped_names: tuple[str, ...] = ()
     """Of variables that may not reach a process."""
     consumers: tuple[ConsumerLine, ...] = ()
+    snapshot_failure: Failure | None = None
+    """What the last snapshot failed with; None after a good one."""
+    stream_failure: Failure | None = None
+    """What the stream last failed with; None while it is live, or grew too old."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

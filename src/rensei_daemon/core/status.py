@@ -40,6 +40,14 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """The condition another one follows from."""
+
+    code: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
     """Something an operator should know, why, and what to do."""
 
@@ -51,6 +59,8 @@ class Condition:
     since: datetime
     subject: str = ""
     """Which session, consumer or mutation, when there can be several."""
+    because_of: Cause | None = None
+    """The condition to mend, with which this one goes; it is in the list too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +83,7 @@ class Status:
     pool: PoolLine | None
     """None while there is nothing to say about it."""
     conditions: tuple[Condition, ...]
-    """The gravest first, then the oldest."""
+    """The gravest first, then the oldest; what follows from one, right behind it."""
 
 
 def to_json(status: Status) -> dict[str, Any]:
@@ -96,7 +106,8 @@ def plain(value: Any) -> Any:
 
 def summary(status: Status) -> str:
     """Put a status in one line, for `systemctl status`."""
-    worst = [c for c in status.conditions if c.severity is not Severity.INFO]
+    grave = [c for c in status.conditions if c.severity is not Severity.INFO]
+    worst = [c for c in grave if c.because_of is None]
     if not worst:
         return f"{status.state}: {_all_well(status.sessions, status.projects)}"
     more = f" (and {len(worst) - 1} more)" if len(worst) > 1 else ""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
+from rensei_daemon.errors import Failure, RefusedError, TransientError, UnauthorizedError
 
 Scrub = Callable[[str], str]
 """Returns foreign text without what must not be quoted."""
@@ -124,7 +124,8 @@ def refuse(raw: Raw, *, now: datetime) -> None:
     detail = _detail(raw)
     text = f"{said}: {detail}" if detail else said
     if status >= 500 or status < 200 or status in _RETRYABLE:
-        raise TransientError(text, retry_after=retry_after(raw.headers, now=now))
+        asked = retry_after(raw.headers, now=now)
+        raise TransientError(text, retry_after=asked, failure=Failure.UNAVAILABLE)
     if status < 400:
         raise UnauthorizedError(
             f"{said}, a redirect to a login page",

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 
 import httpx
 
+from rensei_daemon.errors import Failure
 from rensei_daemon.platform_api.answers import Scrub
 
 MAX_QUOTED = 200
 """Characters kept of what a peer said when it broke the protocol."""
 
+_CONNECTING = (socket.gaierror, ssl.SSLError, ConnectionRefusedError)
 _REACH = "check the network, the firewall and the proxy settings"
 
 
 def explain(error: Exception, scrub: Scrub) -> tuple[str, str]:
     """Return what went wrong, and what to do about it; `scrub` is for the peer's words."""
     for cause in _causes(error):
-        if isinstance(cause, (socket.gaierror, ssl.SSLError, ConnectionRefusedError)):
+        if isinstance(cause, _CONNECTING):
             return _explain_connect(cause)
     match error:
         case httpx.ConnectTimeout() | httpx.ConnectError():
@@ -33,6 +35,19 @@ def explain(error: Exception, scrub: Scrub) -> tuple[str, str]:
             return f"it broke off, or speaks no HTTP: {_quoted(error, scrub)}", ""
         case _:
             return f"the connection broke ({type(error).__name__})", ""
+
+
+def classify(error: Exception) -> Failure:
+    """Return which sort of failure it is: above all, whether there was a connection."""
+    if any(isinstance(cause, _CONNECTING) for cause in _causes(error)):
+        return Failure.UNREACHABLE
+    match error:
+        case httpx.ConnectTimeout() | httpx.ConnectError() | httpx.ProxyError():
+            return Failure.UNREACHABLE
+        case httpx.TimeoutException() | TimeoutError():
+            return Failure.TIMEOUT
+        case _:
+            return Failure.BROKEN
 
 
 def _explain_connect(cause: OSError) -> tuple[str, str]:

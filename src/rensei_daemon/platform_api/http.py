@@ -25,7 +25,7 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from rensei_daemon.errors import TransientError, UnauthorizedError
+from rensei_daemon.errors import Failure, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import answers, failures, transport
 from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
 
@@ -212,8 +212,11 @@ class Http:
             yield
         except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
             what, hint = failures.explain(error, self._scrubbing(secrets))
+            failure = failures.classify(error)
             # Without its cause: h11 quotes the bytes it chokes on, and httpx the request.
-            raise TransientError(f"{self.host}: {what}", hint=hint) from None
+            raise TransientError(
+                f"{self.host}: {what}", hint=hint, failure=failure
+            ) from None
 
 
 def _headers(bearer: str) -> dict[str, str]:
@@ -241,5 +244,7 @@ async def _read(response: httpx.Response, host: str) -> bytes:
         if len(content) > MAX_ANSWER_BYTES:
             raise TransientError(f"{host} answered with more than 16 MiB")
     if unpack is not None and content and not unpack.eof:
-        raise TransientError(f"{host} broke off in the middle of its answer")
+        raise TransientError(
+            f"{host} broke off in the middle of its answer", failure=Failure.BROKEN
+        )
     return bytes(content)

@@ -11,7 +11,7 @@ import anyio
 import httpx
 
 from rensei_daemon.core.sse import EventMeter
-from rensei_daemon.errors import TransientError
+from rensei_daemon.errors import Failure, TransientError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,11 @@ class WatchedBytes(httpx.AsyncByteStream):
             try:
                 chunk = await anext(self._source)
             except StopAsyncIteration:
-                raise TransientError("the stream ended") from None
+                raise TransientError("the stream ended", failure=Failure.BROKEN) from None
             self._heard(began)
             return chunk
         if complaint:
-            raise TransientError(complaint)
+            raise TransientError(complaint, failure=Failure.TIMEOUT)
         return None
 
     def _patience(self, now: float) -> tuple[float, str]:

@@ -202,6 +202,7 @@ def _note_success(heart: Heart) -> None:
             last_ok_at=datetime.now(UTC),
             consecutive_failures=0,
             last_error=None,
+            last_failure=None,
         )
     )
 
@@ -220,6 +221,7 @@ def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
             interval_seconds=heart.interval_seconds,
             consecutive_failures=failures,
             last_error=str(error),
+            last_failure=error.failure,
         )
     )
 

@@ -51,6 +51,11 @@ class Refusals:
         return f"{self._session_id}:{lane}"
 
 
+def has_nothing(error: PlatformError | None) -> bool:
+    """Whether the platform knows no such thing: there is no use in asking often."""
+    return isinstance(error, RefusedError) and error.status in (204, 404)
+
+
 def _code_for(error: PlatformError) -> Code | None:
     match error:
         case UnauthorizedError():

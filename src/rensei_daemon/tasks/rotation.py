@@ -16,6 +16,7 @@ every new generation on.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import structlog
@@ -27,7 +28,7 @@ from rensei_daemon.core.lines import SessionLine, StreamState
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.session import Session
 from rensei_daemon.delivery.consumer import Delivery
-from rensei_daemon.errors import PlatformError, RefusedError, TransientError
+from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import EventStream, Update
 from rensei_daemon.tasks.bell import Bell, Turn
@@ -40,7 +41,7 @@ from rensei_daemon.tasks.pace import (
     Pace,
     lane,
 )
-from rensei_daemon.tasks.refusals import Refusals
+from rensei_daemon.tasks.refusals import Refusals, has_nothing
 from rensei_daemon.tasks.schedule import Schedule
 
 Learn = Callable[[Iterable[str]], None]
@@ -48,10 +49,6 @@ Learn = Callable[[Iterable[str]], None]
 
 def _nobody(values: Iterable[str]) -> None:
     pass
-
-
-def _has_nothing(error: PlatformError | None) -> bool:
-    return isinstance(error, RefusedError) and error.status in (204, 404)
 
 
 class Rotation:
@@ -149,6 +146,7 @@ class Rotation:
                 await self._take_snapshot()
             except PlatformError as error:
                 self.snapshot_error = error
+                self._post(snapshot_failure=error.failure)
                 self._refusals.note("snapshot", error)
                 retry = lane(error, retry)
                 asked = self._asked_wait(error)
@@ -183,6 +181,7 @@ class Rotation:
         self._line = replace(
             self._line,
             refresh_until=until,
+            snapshot_failure=None,
             dropped_names=tuple(sorted({*accepted.dropped, *snapshot.dropped})),
         )
         self._swap(self.credentials.replaced({**accepted.env, **overtaken}), "snapshot")
@@ -235,7 +234,8 @@ class Rotation:
             self._set_stream(StreamState.INTERRUPTED)
             reason = str(error) if error else "it has reached its maximum age"
             self._log.info("stream.lost", reason=reason)
-        if _has_nothing(error):
+        self._post(stream_failure=error.failure if error else None)
+        if has_nothing(error):
             self._schedule.stream_is_refused()
         if error is not None:
             self._refusals.note("stream", error)
@@ -245,13 +245,12 @@ class Rotation:
 
     def _asked_wait(self, error: PlatformError | None) -> float:
         """Return how long we were asked to wait; where there is nothing, a long rest."""
-        if _has_nothing(error):
+        if has_nothing(error):
             return self._pace.slow_poll_seconds
         return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0
 
     def _set_stream(self, state: StreamState) -> None:
-        self._line = replace(self._line, stream=state, since=datetime.now(UTC))
-        self._post()
+        self._post(stream=state, since=datetime.now(UTC), stream_failure=None)
 
     # -- values --
 
@@ -294,6 +293,6 @@ class Rotation:
             source=source,
         )
 
-    def _post(self) -> None:
-        self._line = replace(self._line, consumers=self.outlets.consumers)
+    def _post(self, **news: Any) -> None:
+        self._line = replace(self._line, consumers=self.outlets.consumers, **news)
         self._board.post(self._line)
