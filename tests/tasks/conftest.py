@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.session import Session
@@ -73,6 +74,7 @@ class Running:
 
     board: Board
     configuration: Configuration
+    figures: SessionFigures
     heart: Heart
     hurry: Bell
     identity: Identity
@@ -238,8 +240,10 @@ class Home:
                         pulse=pulse,
                         draw=draw,
                         pace=pace,
+                        figures=figures,
                     )
 
+                figures = SessionFigures()
                 sessions = Sessions(configuration, board, start=start)
                 loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
                     "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=draw),
@@ -262,6 +266,7 @@ class Home:
                 daemon = Running(
                     board=board,
                     configuration=configuration,
+                    figures=figures,
                     heart=heart,
                     hurry=hurry,
                     identity=identity,

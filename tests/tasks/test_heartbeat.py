@@ -159,10 +159,13 @@ async def test_a_beat_that_fails_is_sent_again(
         assert daemon.board.heartbeat.last_error != ""
         line = daemon.board.heartbeat
         assert line.last_failure == failure
+        assert dict(daemon.heart.figures.outcomes)[failure,] >= 2
         assert set(daemon.conditions) == ({code} if code else set())
         await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 0)
         assert not daemon.board.heartbeat.last_error
         assert daemon.board.heartbeat.last_failure is None
+        figures = daemon.heart.figures
+        assert figures.durations.count == dict(figures.outcomes)["ok",]
         assert not daemon.conditions
 
 

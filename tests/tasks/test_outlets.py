@@ -10,6 +10,7 @@ import pytest
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, Difference
+from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.lines import (
     ConfigLine,
     ConsumerLine,
@@ -277,3 +278,49 @@ async def test_what_a_successor_carries_on_is_not_withdrawn(
     deliveries = [FakeDelivery("one"), FakeDelivery("two")]
     await Outlets(deliveries, "build", board, min).withdraw(kept_on)
     assert [d.name for d in deliveries if d.handed == [(-1, ())]] == withdrawn
+
+
+async def test_deliveries_are_counted_and_timed(board: Board) -> None:
+    """By kind and outcome; a follower's time too begins when the values came."""
+    figures = SessionFigures()
+    first, then = FakeDelivery("file"), FakeDelivery("hook", retries=(0.01,))
+    then.after, then.failing = first, 1
+    outlets = Outlets([first, then], "build", board, min, figures)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outlets.keep, nobody)
+            await anyio.wait_all_tasks_blocked()
+            outlets.offer(generations("one")[0], anyio.current_time() - 30)
+            await then.tries(2)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert dict(figures.deliveries) == {
+        ("build", "file", "ok"): 1,
+        ("build", "hook", "failed"): 1,
+        ("build", "hook", "ok"): 1,
+    }
+    assert 30 <= figures.durations["file"].total_seconds < 35
+    assert 30 <= figures.durations["hook"].total_seconds < 35
+
+
+async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board) -> None:
+    """A consumer waits for new values since the oldest it has not had."""
+    figures, delivery = SessionFigures(), FakeDelivery()
+    outlets = Outlets([delivery], "build", board, min, figures)
+    one, two, three = generations("one", "two", "three")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outlets.keep, nobody)
+            await anyio.wait_all_tasks_blocked()
+            now = anyio.current_time()
+            outlets.offer(one, now - 30)
+            outlets.offer(two, now)
+            await delivery.tries(1)
+            await anyio.wait_all_tasks_blocked()
+            assert 30 <= figures.durations["fake"].total_seconds < 35
+            outlets.offer(three, anyio.current_time())
+            await delivery.tries(2)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert 30 <= figures.durations["fake"].total_seconds < 35
+    assert figures.durations["fake"].count == 2

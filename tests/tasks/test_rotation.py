@@ -77,6 +77,9 @@ async def test_a_rotation_reaches_the_file_at_once(home: "Home") -> None:
         await daemon.until(lambda: daemon.session.consumers[0].generation == generation + 1)
         assert (home.runtime / "build.env").stat().st_mode & 0o777 == 0o440
         assert daemon.session.names == ("TOKEN",)
+        taken = daemon.figures.durations["env_file"]
+        assert taken.count == dict(daemon.figures.deliveries)["build", "env_file", "ok"]
+        assert 0 < taken.total_seconds < 5
 
 
 async def test_a_snapshot_follows_every_connect(home: "Home") -> None:
@@ -208,6 +211,7 @@ async def test_a_snapshot_is_renewed_in_time(home: "Home") -> None:
             _set(home, value)
             await _delivered(home, daemon, value)
         assert daemon.session.stream == "live"
+        assert dict(daemon.figures.snapshots)["build", "refresh", "ok"] >= 2
 
 
 async def test_the_board_says_until_when_data_are_good(home: "Home") -> None:
@@ -228,8 +232,16 @@ async def test_a_dead_stream_is_made_up_for_by_polling(home: "Home") -> None:
             _set(home, value)
             await _delivered(home, daemon, value)
         assert daemon.session.stream == "connecting"
+        assert daemon.session.stream_failure == "unavailable"
         dead.times = 0
         await _live(home, daemon, "three")
+        with anyio.fail_after(5):
+            while ("build", "connect", "ok") not in dict(daemon.figures.snapshots):
+                await anyio.lowlevel.checkpoint()  # it is counted after all is told
+    snapshots = dict(daemon.figures.snapshots)
+    assert snapshots["build", "start", "ok"] == 1
+    assert snapshots["build", "poll", "ok"] >= 2
+    assert dict(daemon.figures.streams).keys() == {("build", "unavailable")}
 
 
 @pytest.mark.parametrize("status", [204, 404])

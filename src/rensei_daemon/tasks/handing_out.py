@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
+from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
 from rensei_daemon.core.session import Session
@@ -29,6 +30,7 @@ class HandingOut:
     scrub: Scrubber
     """Knows every value by sight."""
     door: CredentialSocket = field(default_factory=CredentialSocket)
+    figures: SessionFigures = field(default_factory=SessionFigures)
     fingerprints: Fingerprints = field(
         default_factory=lambda: Fingerprints(secrets.token_bytes(32))
     )
@@ -68,6 +70,7 @@ class HandingOut:
             pulse=pulse,
             draw=draw,
             learn=self.scrub.learn,
+            figures=self.figures,
         )
 
     def _deliveries(self, session: SessionSettings) -> list[Delivery]:

@@ -16,6 +16,7 @@ import structlog
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.figures import BeatFigures
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
 from rensei_daemon.core.host import HostStatus
 from rensei_daemon.core.lines import PoolLine
@@ -63,6 +64,7 @@ class Heart:
     host_status: HostStatus | None = None
     turn: Turn = field(default_factory=Turn)
     """Turns with every beat, good or bad."""
+    figures: BeatFigures = field(default_factory=BeatFigures)
 
     @property
     def interval_seconds(self) -> float:
@@ -156,10 +158,13 @@ async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
             await heart.beat()
         except (PlatformError, StorageError) as error:
             failures += 1
+            heart.figures.outcomes.add(error.failure)
             _note_failure(heart, error)
             delay = _retry_delay(error, failures, heart.interval_seconds, draw)
         else:
             failures = 0
+            heart.figures.outcomes.add("ok")
+            heart.figures.durations.add(anyio.current_time() - started)
             _note_success(heart)
             delay = heart.interval_seconds * draw(1 - JITTER, 1 + JITTER)
         heart.turn.done()

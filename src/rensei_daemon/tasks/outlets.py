@@ -14,6 +14,7 @@ from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.errors import DeliveryError
@@ -28,9 +29,15 @@ class Outlets:
     """All deliveries of one session."""
 
     def __init__(
-        self, deliveries: Sequence[Delivery], session_id: str, board: Board, draw: Draw
+        self,
+        deliveries: Sequence[Delivery],
+        session_id: str,
+        board: Board,
+        draw: Draw,
+        figures: SessionFigures | None = None,
     ) -> None:
-        self._lanes = {d: _Lane(d, session_id, board, draw) for d in deliveries}
+        figures = figures or SessionFigures()
+        self._lanes = {d: _Lane(d, session_id, board, draw, figures) for d in deliveries}
         for delivery, lane in self._lanes.items():
             if delivery.after is not None:
                 self._lanes[delivery.after].followers.append(lane)
@@ -45,11 +52,12 @@ class Outlets:
         """Everybody who is handed to."""
         return tuple(line for delivery in self._lanes for line in delivery.consumers)
 
-    def offer(self, credentials: Credentials) -> None:
-        """Have a new generation delivered."""
+    def offer(self, credentials: Credentials, arrived_at: float | None = None) -> None:
+        """Have a new generation delivered; its values came at that time of the loop's."""
+        arrived_at = anyio.current_time() if arrived_at is None else arrived_at
         for delivery, lane in self._lanes.items():
             if delivery.after is None:
-                lane.offer(credentials)
+                lane.offer(credentials, arrived_at)
 
     async def keep(self, on_uptake: Callable[[], None]) -> None:
         """Deliver until cancelled; `on_uptake` is called after `consumers` changed."""
@@ -76,9 +84,15 @@ class _Lane:
     """One delivery under way."""
 
     def __init__(
-        self, delivery: Delivery, session_id: str, board: Board, draw: Draw
+        self,
+        delivery: Delivery,
+        session_id: str,
+        board: Board,
+        draw: Draw,
+        figures: SessionFigures,
     ) -> None:
         self.followers: list[_Lane] = []
+        self._figures = figures
         self._delivery = delivery
         self._session_id = session_id
         self._subject = f"{session_id}:{delivery.kind}"
@@ -87,6 +101,8 @@ class _Lane:
         self._offered = Bell()
         self._newest = self._delivered = Credentials()
         self._behind_since: datetime | None = None
+        self._arrived_at: float | None = None
+        """When the oldest values came that have not been delivered."""
         self._told_generation = 0
         self._is_idle = False
         """Whether nothing is under way, due, or waiting for another try."""
@@ -96,9 +112,11 @@ class _Lane:
             session_id=session_id, kind=delivery.kind, to=delivery.name
         )
 
-    def offer(self, credentials: Credentials) -> None:
+    def offer(self, credentials: Credentials, arrived_at: float) -> None:
         """Have a generation delivered in place of whatever was to be."""
         self._newest = credentials
+        if self._arrived_at is None:
+            self._arrived_at = arrived_at
         if self._is_idle:
             change = difference(self._delivered, credentials)
             is_news = self._delivery.deliver_at_once(credentials, change)
@@ -158,12 +176,15 @@ class _Lane:
 
     def _note_taken(self, newest: Credentials, is_news: bool) -> None:
         self._delivered = newest
+        now = anyio.current_time()
+        arrived_at = now if self._arrived_at is None else self._arrived_at
+        self._figures.delivered(self._session_id, self._delivery.kind, now - arrived_at)
         if newest is self._newest:
-            self._behind_since = None
+            self._behind_since = self._arrived_at = None
         self._board.clear(Code.DELIVERY_FAILED, self._subject)
         if is_news:
             for follower in self.followers:
-                follower.offer(newest)
+                follower.offer(newest, arrived_at)
 
     def _next_wait(self) -> float | None:
         """Return the seconds until the next try; None when there is to be none."""
@@ -174,6 +195,7 @@ class _Lane:
         return retries[self._failures - 1] if self._failures <= len(retries) else None
 
     def _note_failure(self, error: DeliveryError, wait: float | None) -> None:
+        self._figures.deliveries.add(self._session_id, self._delivery.kind, "failed")
         is_known = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
         log = self._log.debug if is_known else self._log.warning
         log("delivery.failed", error=str(error), hint=error.hint, retry_in_seconds=wait)

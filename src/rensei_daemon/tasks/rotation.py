@@ -24,6 +24,7 @@ import structlog
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.credential import Credentials, accept, difference
+from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.lines import SessionLine, StreamState
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.session import Session
@@ -44,12 +45,6 @@ from rensei_daemon.tasks.pace import (
 from rensei_daemon.tasks.refusals import Refusals, has_nothing
 from rensei_daemon.tasks.schedule import Schedule
 
-Learn = Callable[[Iterable[str]], None]
-
-
-def _nobody(values: Iterable[str]) -> None:
-    pass
-
 
 class Rotation:
     """One session, from the platform to its deliveries."""
@@ -64,15 +59,17 @@ class Rotation:
         pulse: Pulse,
         draw: Draw,
         pace: Pace = PACE,
-        learn: Learn = _nobody,
+        learn: Callable[[Iterable[str]], None] = lambda _: None,
+        figures: SessionFigures | None = None,
     ) -> None:
         """`learn` is told every value that arrives, for whoever must know it by sight."""
+        self._figures = figures or SessionFigures()
         self.session = session
         self._pace = pace
         self.credentials = Credentials()
         self.changed_at: dict[str, datetime] = {}
         """When each variable's value last became another."""
-        self.outlets = Outlets(deliveries, session.id, board, draw)
+        self.outlets = Outlets(deliveries, session.id, board, draw, self._figures)
         self._client = client
         self._board = board
         self._draw = draw
@@ -120,32 +117,33 @@ class Rotation:
             self._pulse.retire(f"snapshots of {self.session.id}")
         await self.outlets.withdraw(kept)
 
-    def want_snapshot(self) -> None:
+    def want_snapshot(self, reason: str = "event") -> None:
         """Have a snapshot taken now, or after a failure as soon as its wait is over."""
-        self._schedule.want()
+        self._schedule.want(reason)
         self._reconsider.ring()
 
     def hurry(self) -> None:
         """Have snapshot and stream tried at once, whatever they wait for."""
-        self._schedule.want(at_once=True)
+        self._schedule.want("asked", at_once=True)
         self._reconsider.ring()
         self._reconnect.ring()
 
     # -- snapshots --
 
     async def _keep_snapshots(self) -> None:
-        retry = RETRY
+        retry, count = RETRY, self._figures.snapshots.add
         while True:
             while (wait := self._schedule.wait_seconds) > 0:
                 self._promise(wait)
                 await self._reconsider.heard(within=wait)
-            self._schedule.begin()
+            reason = self._schedule.begin()
             self._promise(0.0)
             self.snapshot_turn.begin()
             try:
                 await self._take_snapshot()
             except PlatformError as error:
                 self.snapshot_error = error
+                count(self.session.id, reason, error.failure)
                 self._post(snapshot_failure=error.failure)
                 self._refusals.note("snapshot", error)
                 retry = lane(error, retry)
@@ -155,6 +153,7 @@ class Rotation:
             else:
                 if self.snapshot_error is not None:
                     self._reconnect.ring()  # it answers again: the stream need not wait
+                count(self.session.id, reason, "ok")
                 retry, self.snapshot_error = RETRY, None
                 self._refusals.clear("snapshot")
             self.snapshot_turn.done()
@@ -169,7 +168,7 @@ class Rotation:
         finally:
             self._arrived_in_flight = None
         if overtaken:
-            self._schedule.want()
+            self._schedule.want("overtaken")
         self._schedule.succeed(snapshot.refresh_in_seconds)
         until = None
         if snapshot.refresh_until is not None:
@@ -184,7 +183,8 @@ class Rotation:
             snapshot_failure=None,
             dropped_names=tuple(sorted({*accepted.dropped, *snapshot.dropped})),
         )
-        self._swap(self.credentials.replaced({**accepted.env, **overtaken}), "snapshot")
+        newest = self.credentials.replaced({**accepted.env, **overtaken})
+        self._swap(newest, "snapshot", anyio.current_time())
 
     def _promise(self, wait: float) -> None:
         until = anyio.current_time() + wait + SNAPSHOT_SECONDS
@@ -221,7 +221,7 @@ class Rotation:
         self._log.info("stream.connected")
         async for event in stream:
             if isinstance(event, Update):
-                self._update(event.delta)
+                self._update(event.delta, stream.last_heard)
                 if not event.is_whole:
                     self.want_snapshot()
             else:
@@ -234,7 +234,9 @@ class Rotation:
             self._set_stream(StreamState.INTERRUPTED)
             reason = str(error) if error else "it has reached its maximum age"
             self._log.info("stream.lost", reason=reason)
-        self._post(stream_failure=error.failure if error else None)
+        failure = error.failure if error else None
+        self._figures.streams.add(self.session.id, failure or "age")
+        self._post(stream_failure=failure)
         if has_nothing(error):
             self._schedule.stream_is_refused()
         if error is not None:
@@ -254,7 +256,7 @@ class Rotation:
 
     # -- values --
 
-    def _update(self, delta: Mapping[str, str]) -> None:
+    def _update(self, delta: Mapping[str, str], arrived_at: float) -> None:
         self._learn(delta.values())
         accepted = accept(delta)
         if accepted.dropped:
@@ -268,9 +270,9 @@ class Rotation:
             # A delta alone is not the session's values; the snapshot under way is.
             self.want_snapshot()
         else:
-            self._swap(self.credentials.updated(accepted.env), "stream")
+            self._swap(self.credentials.updated(accepted.env), "stream", arrived_at)
 
-    def _swap(self, credentials: Credentials, source: str) -> None:
+    def _swap(self, credentials: Credentials, source: str, arrived_at: float) -> None:
         before, self.credentials = self.credentials, credentials
         now = datetime.now(UTC)
         self._line = replace(
@@ -282,7 +284,7 @@ class Rotation:
         if credentials is before:
             self._post()
             return
-        self.outlets.offer(credentials)
+        self.outlets.offer(credentials, arrived_at)
         self._post()
         changed = difference(before, credentials)
         self.changed_at.update(dict.fromkeys(changed.names, now))

@@ -16,7 +16,8 @@ class Schedule:
     def __init__(self, pace: Pace, draw: Draw) -> None:
         self._pace = pace
         self._draw = draw
-        self._is_wanted = True
+        self._wanted_for: str | None = "start"
+        self._is_retry = False
         self._is_live = False
         self._is_refused = False
         self._down_since = anyio.current_time()
@@ -31,28 +32,40 @@ class Schedule:
         due = self._next_refresh
         if not self._is_live:
             due = min(due, self._next_poll)
-        if self._is_wanted:
+        if self._wanted_for is not None:
             due = self._not_before
         return due - anyio.current_time()
 
-    def want(self, *, at_once: bool = False) -> None:
+    def want(self, reason: str, *, at_once: bool = False) -> None:
         """Have one taken now, or, unless `at_once`, when the wait of a failure is over."""
-        self._is_wanted = True
+        self._wanted_for = reason
         if at_once:
             self._not_before = 0.0
 
-    def begin(self) -> None:
-        """Note that one is being taken."""
-        self._is_wanted = False
+    def begin(self) -> str:
+        """Note that one is being taken; return why.
+
+        `start`, `connect`, `event`, `overtaken` or `asked`: it was wanted; `retry`: the
+        last one failed; `poll`: there is no stream; `refresh`: the last one grew old.
+        """
+        reason, self._wanted_for = self._wanted_for, None
+        if reason is not None:
+            return reason
+        if self._is_retry:
+            return "retry"
+        is_poll = not self._is_live and self._next_poll <= self._next_refresh
+        return "poll" if is_poll else "refresh"
 
     def succeed(self, refresh_in_seconds: float) -> None:
         """Note that it came, and how long it is good for."""
+        self._is_retry = False
         self._next_refresh = anyio.current_time() + refresh_in_seconds
         self._plan_poll()
 
     def fail(self, delay_seconds: float, *, asked_seconds: float) -> None:
         """Note that it did not; `asked_seconds` is a wait the platform asked for."""
         now = anyio.current_time()
+        self._is_retry = True
         # Both, or a poll that is due would ask a platform that is down without end.
         self._next_refresh = self._next_poll = now + max(delay_seconds, 0.5)
         self._not_before = now + max(asked_seconds, EVENT_SECONDS)
@@ -60,7 +73,7 @@ class Schedule:
     def stream_is_up(self) -> None:
         """Note that rotations arrive by themselves, and one snapshot is wanted."""
         self._is_live, self._is_refused = True, False
-        self.want()
+        self.want("connect")
 
     def stream_is_lost(self) -> None:
         """Note that rotations do not arrive any more."""

@@ -1,0 +1,110 @@
+"""What is counted and timed while the daemon runs, since its start.
+
+The board says how things are; these say how often they happened, and how long they took.
+Each belongs to whoever makes it happen. Nothing here holds a secret.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+BUCKET_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+"""From a rotation on loopback to a hook that takes all of its time."""
+
+
+class Tally:
+    """How often each sort of thing has happened; one or more words tell sorts apart."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, ...], int] = {}
+
+    def add(self, *sort: str) -> None:
+        """Count one more."""
+        self._counts[sort] = self._counts.get(sort, 0) + 1
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], int]]:
+        """Iterate over (sort, count), in the order of the words."""
+        return iter(sorted(self._counts.items()))
+
+
+class Durations:
+    """How long something took, each time: a histogram, in seconds."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKET_SECONDS) + 1)
+        self.total_seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        self._counts[bisect_left(BUCKET_SECONDS, seconds)] += 1
+        self.total_seconds += seconds
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self._counts)
+
+    @property
+    def up_to(self) -> Iterator[tuple[float, int]]:
+        """Iterate over (bucket, how many took at most so long)."""
+        count = 0
+        for bucket, more in zip(BUCKET_SECONDS, self._counts, strict=False):
+            count += more
+            yield bucket, count
+
+
+@dataclass(frozen=True, slots=True)
+class BeatFigures:
+    """What the heartbeat has been through."""
+
+    outcomes: Tally = field(default_factory=Tally)
+    """By `ok` or the failure's name."""
+    durations: Durations = field(default_factory=Durations)
+    """Of the beats that were answered well, refreshing a token included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFigures:
+    """What the sessions have been through."""
+
+    snapshots: Tally = field(default_factory=Tally)
+    """By session, why it was taken, and `ok` or the failure's name."""
+    streams: Tally = field(default_factory=Tally)
+    """Ends of streams and of tries at one, by session and why."""
+    deliveries: Tally = field(default_factory=Tally)
+    """By session, kind of delivery, and `ok` or `failed`."""
+    durations: dict[str, Durations] = field(default_factory=dict)
+    """From the arrival of new values to their delivery, by kind of delivery."""
+
+    def delivered(self, session: str, kind: str, seconds: float) -> None:
+        """Count a delivery that took so long since the values had come."""
+        self.deliveries.add(session, kind, "ok")
+        self.durations.setdefault(kind, Durations()).add(seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFigures:
+    """This process as its host sees it; None is what cannot be read."""
+
+    cpu_seconds: float
+    resident_bytes: int | None = None
+    virtual_bytes: int | None = None
+    open_files: int | None = None
+    most_files: float | None = None
+    started_at: float | None = None
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """All of them, at one moment."""
+
+    beats: BeatFigures
+    sessions: SessionFigures
+    loop_lag: Durations
+    """How late the event loop was when it was to do something."""
+    log_lines_dropped: int
+    process: ProcessFigures
