@@ -3,6 +3,12 @@
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rensei_daemon.process import figures
 
 SCRIPT = """
 import ctypes, os, resource
@@ -43,3 +49,45 @@ def test_a_hardened_process_leaves_no_core_and_lets_nobody_look() -> None:
     words = [sys.executable, "-c", SCRIPT]
     said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert said == "0 (0, 0) 0o77\n"
+
+
+def test_the_figures_are_those_of_this_process() -> None:
+    """Memory, files, processor time and start, as the kernel counts them."""
+    before = figures()
+    with Path(os.devnull).open():
+        after = figures()
+    assert before.open_files is not None
+    assert after.open_files == before.open_files + 1
+    assert after.resident_bytes is not None
+    assert after.virtual_bytes is not None
+    assert 1_000_000 < after.resident_bytes < after.virtual_bytes
+    assert 0 < before.cpu_seconds <= after.cpu_seconds
+    assert before.started_at is not None
+    assert 0 <= time.time() - before.started_at < 24 * 3600
+
+
+def test_what_the_kernel_does_not_tell_is_left_out(tmp_path: Path) -> None:
+    """Without /proc only what system calls say is known."""
+    found = figures(tmp_path)
+    assert found.cpu_seconds > 0
+    assert (found.resident_bytes, found.virtual_bytes) == (None, None)
+    assert (found.open_files, found.started_at) == (None, None)
+
+
+HARDENED = """
+import os
+from rensei_daemon.process import figures, harden
+os.setgid(65534), os.setuid(65534)
+harden()
+found = figures()
+print(None in (found.resident_bytes, found.open_files, found.started_at))
+"""
+
+
+def test_a_hardened_process_of_a_user_can_still_count_its_own() -> None:
+    """What keeps other eyes out does not blind it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    words = [sys.executable, "-c", HARDENED]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert said == "False\n"

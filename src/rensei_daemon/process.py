@@ -4,7 +4,11 @@ import ctypes
 import os
 import resource
 import sys
+import time
 from contextlib import suppress
+from pathlib import Path
+
+from rensei_daemon.core.figures import ProcessFigures
 
 _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8
@@ -60,3 +64,42 @@ def make_room() -> None:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def figures(proc: Path = Path("/proc")) -> ProcessFigures:
+    """Return what the kernel counts of this process; what it does not tell is None."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    virtual, resident = _memory(proc)
+    return ProcessFigures(
+        cpu_seconds=time.process_time(),
+        resident_bytes=resident,
+        virtual_bytes=virtual,
+        open_files=_open_files(proc),
+        most_files=None if most == resource.RLIM_INFINITY else most,
+        started_at=_started_at(proc),
+    )
+
+
+def _memory(proc: Path) -> tuple[int | None, int | None]:
+    with suppress(OSError, ValueError):
+        pages = (proc / "self/statm").read_text().split()[:2]
+        virtual, resident = (int(count) * resource.getpagesize() for count in pages)
+        return virtual, resident
+    return None, None
+
+
+def _open_files(proc: Path) -> int | None:
+    with suppress(OSError):
+        # One is the listing's own. Thousands of readers of a socket need no Path each.
+        return len(os.listdir(proc / "self/fd")) - 1  # noqa: PTH208
+    return None
+
+
+def _started_at(proc: Path) -> float | None:
+    with suppress(OSError, ValueError, IndexError):
+        # The second field, a name, may hold anything but is the only one in brackets.
+        fields = (proc / "self/stat").read_text().rpartition(")")[2].split()
+        lines = (proc / "stat").read_text().splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
+        return boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return None
