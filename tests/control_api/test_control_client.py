@@ -14,7 +14,8 @@ import anyio
 import pytest
 
 from rensei_daemon.control_api.client import is_locked, request
-from rensei_daemon.control_api.server import Limits, serve_control
+from rensei_daemon.control_api.incoming import Limits
+from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Route
 from rensei_daemon.errors import (
     ControlError,

@@ -14,7 +14,8 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup, UNIXSocketStream
 
-from rensei_daemon.control_api.server import Limits, serve_control
+from rensei_daemon.control_api.incoming import Limits
+from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Route, Routes
 from rensei_daemon.errors import InvalidMutationError, TransientError
 
@@ -246,7 +247,8 @@ async def test_a_client_that_leaves_is_nobodys_trouble(control_socket: Path) -> 
 
 async def test_one_client_too_many_is_told_to_come_back(control_socket: Path) -> None:
     """With every place taken there is a 503 at once, and room again afterwards."""
-    async with serving(control_socket, limits=Limits(clients=2)):
+    limits = Limits(clients=2, patience_seconds=60)
+    async with serving(control_socket, limits=limits):
         async with (
             await anyio.connect_unix(control_socket) as first,
             await anyio.connect_unix(control_socket) as second,
@@ -256,6 +258,40 @@ async def test_one_client_too_many_is_told_to_come_back(control_socket: Path) ->
             status, body = await talk(control_socket)
             assert (status, body["error"]) == (503, "too many clients at once")
         await until_served(control_socket)
+
+
+async def test_a_silent_client_gives_way_to_one_that_asks(control_socket: Path) -> None:
+    """With every place held by somebody who says nothing, the slowest loses it."""
+    limits = Limits(clients=2, patience_seconds=0)
+    async with (
+        serving(control_socket, limits=limits),
+        await anyio.connect_unix(control_socket) as first,
+        await anyio.connect_unix(control_socket) as second,
+    ):
+        await first.send(b"GET")
+        await second.send(b"GET")
+        await anyio.wait_all_tasks_blocked()
+        assert (await talk(control_socket, GET_STATUS))[0] == 200
+        status, body = parse(await _read_all(first))
+        assert (status, body["error"]) == (503, "too many clients at once")
+
+
+async def test_one_that_does_not_take_its_answer_gives_way(control_socket: Path) -> None:
+    """The place is free long before the deadline, and the answer is cut off."""
+
+    async def large(request: Request) -> Any:
+        return "x" * 4_000_000 if request.query else "small"
+
+    limits = Limits(seconds=60, clients=1, patience_seconds=0.05)
+    routes = {("GET", "/v1/status"): Route(large)}
+    async with (
+        serving(control_socket, routes, limits),
+        await anyio.connect_unix(control_socket) as deaf,
+    ):
+        await deaf.send(GET_STATUS.replace(b"status", b"status?large=1"))
+        await until_served(control_socket)
+        raw = await _read_all(deaf)
+    assert 0 < len(raw) < 4_000_000
 
 
 async def test_many_clients_at_once_are_all_served(control_socket: Path) -> None:

@@ -50,7 +50,7 @@ def request(
     lock: Path | None = None,
     timeout_seconds: float = 2.0,
 ) -> Any:
-    """Ask the daemon and return its answer, decoded.
+    """Ask the daemon and return its answer, decoded; text that is no JSON as it is.
 
     With `lock`, the state lock's file, a daemon that holds it but does not listen is told
     from one that is not there. Raises DaemonNotRunningError, DaemonSilentError,
@@ -118,8 +118,10 @@ def _read(connection: socket.socket, deadline: float) -> bytes:
 
 def _decode(raw: bytes, control_socket: Path) -> tuple[int, Any]:
     head, _, content = raw.partition(b"\r\n\r\n")
+    is_text = b"\r\ncontent-type: text/plain" in head.lower()
     try:
-        return int(head.split(b" ", 2)[1]), json.loads(content)
+        status = int(head.split(b" ", 2)[1])
+        return status, content.decode() if is_text else json.loads(content)
     except (ValueError, IndexError) as error:
         raise ControlError(
             f"what serves {control_socket} broke off, or is not the daemon",

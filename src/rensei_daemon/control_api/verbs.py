@@ -11,6 +11,15 @@ RELOAD = ("POST", "/v1/reload")
 """Answers `Reloaded`, or refuses with the file's error. Writes."""
 SYNC = ("POST", "/v1/sync")
 """Answers `Synced` once the beat and every snapshot have come or failed. Writes."""
+HEALTHZ = ("GET", "/healthz")
+"""Answers 200 while every loop turns, 503 with the late ones' names. Reads; also on TCP."""
+READYZ = ("GET", "/readyz")
+"""Answers 200 once file and sessions are as they should be, 503 with what is missing.
+Reads; also on TCP."""
+METRICS = ("GET", "/metrics")
+"""Answers what Prometheus reads. Reads; also on TCP."""
+METRICS_JSON = ("GET", "/v1/metrics")
+"""Answers a list of `MetricRecord`. Reads."""
 SESSIONS = ("GET", "/v1/sessions")
 """Answers `Sessions`. Reads."""
 CHANGES = ("GET", "/v1/changes")
@@ -32,6 +41,24 @@ class RolledBack(TypedDict):
 
     before: str
     after: str
+
+
+class SampleRecord(TypedDict):
+    """One number of a metric."""
+
+    value: float
+    labels: dict[str, str]
+    suffix: str
+    """`_bucket`, `_sum` or `_count` of a histogram, else empty."""
+
+
+class MetricRecord(TypedDict):
+    """A metric."""
+
+    name: str
+    kind: str
+    help: str
+    samples: list[SampleRecord]
 
 
 class Reloaded(TypedDict):

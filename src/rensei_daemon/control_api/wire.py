@@ -1,7 +1,8 @@
 """What is said over the control socket: requests, answers, and who may say what.
 
 Values and rules only; no bytes arrive or leave here. The routes themselves are handed
-in by whoever assembles the daemon. An answer is JSON; one that refuses is
+in by whoever assembles the daemon. An answer is JSON, or plain text where a handler says
+so; one that refuses is
 `{"error": what, "hint": what to do, "exit_code": what a shell should see}`.
 """
 
@@ -12,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from rensei_daemon.core.urls import is_address
 from rensei_daemon.errors import (
     ControlError,
     MutationError,
@@ -38,6 +40,10 @@ class Peer:
         return self.uid in (0, own_uid)
 
 
+SOMEBODY = Peer(pid=-1, uid=-1, gid=-1)
+"""A peer of whom the kernel knows no process: it has no user's rights."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a handler is given."""
@@ -55,7 +61,8 @@ class Route:
     """One verb of the daemon."""
 
     handler: Callable[[Request], Awaitable[Any]]
-    """Returns what JSON can spell, or raises a RenseiError, which becomes a refusal."""
+    """Returns what JSON can spell, a `Text` or an `Answer`, or raises a RenseiError, which
+    becomes a refusal."""
     writes: bool = False
     """Whether only root and the daemon's user may use it."""
 
@@ -65,8 +72,16 @@ Routes = Mapping[tuple[str, str], Route]
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """An answer that is not JSON."""
+
+    content: str
+    media_type: str = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and what JSON can spell."""
+    """A status and what JSON can spell, or a `Text`."""
 
     status: int
     body: Any
@@ -141,6 +156,18 @@ def find_route(
     )
 
 
+def is_own_name(host: str) -> bool:
+    """Whether a `Host` header calls this host by an address, or localhost.
+
+    Any other name may be another site's, made to point here.
+    """
+    try:
+        named = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return named == "localhost" or is_address(named)
+
+
 def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     if len(pattern) != len(segments):
         return None
@@ -155,11 +182,15 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
 
 def encode(answer: Answer) -> bytes:
     """Spell an answer as the last one on its connection."""
-    text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(answer.body, Text):
+        text, media_type = answer.body.content, answer.body.media_type
+    else:
+        text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+        media_type = "application/json"
     body = text.encode(errors="replace")  # a platform may have sent half a character
     head = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
-        "Content-Type: application/json",
+        f"Content-Type: {media_type}",
         f"Content-Length: {len(body)}",
         "Connection: close",
     ]

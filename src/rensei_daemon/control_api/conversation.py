@@ -1,0 +1,151 @@
+"""One client's request and the answer to it, over whatever connection it came by.
+
+It owns what such a peer may do. What a request means is the routes' business; who is at
+the other end, the listener's. A client can make its own conversation fail, and nothing
+else.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+import h11
+import structlog
+
+from rensei_daemon.control_api.crowd import Guest
+from rensei_daemon.control_api.incoming import USUAL, Limits, receive
+from rensei_daemon.control_api.line import Line
+from rensei_daemon.control_api.wire import (
+    Answer,
+    Peer,
+    Request,
+    Route,
+    Routes,
+    encode,
+    find_route,
+    is_own_name,
+    refuse,
+    refuse_for,
+)
+from rensei_daemon.errors import RenseiError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What a listener lets through."""
+
+    routes: Routes
+    limits: Limits = USUAL
+    is_open_to_browsers: bool = False
+    """Whether any web page of this host's could reach it: then it must be meant."""
+
+
+BUSY = refuse(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too many clients at once",
+    hint="try again in a moment",
+)
+_READ_ONLY = refuse(
+    HTTPStatus.FORBIDDEN,
+    "only root and the daemon's user may change anything",
+    hint="run it with sudo",
+)
+_MISTAKE = refuse(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the daemon could not answer this: a mistake of ours",
+    hint="please report it, with: rensei-daemon logs -n 50",
+)
+_MISDIRECTED = refuse(
+    HTTPStatus.MISDIRECTED_REQUEST,
+    "the request names a host that this is not",
+    hint="ask by address, like 127.0.0.1, or as localhost",
+)
+
+
+async def converse(line: Line, peer: Peer, door: Door, guest: Guest) -> None:
+    """Take one request and answer it; the connection is over then.
+
+    Whatever goes wrong here, ours or the client's mistake, is this client's trouble.
+    """
+    try:
+        answer = await _hear_out(line, peer, door, guest)
+        raw = None if answer is None else encode(answer)
+    except Exception:
+        log.exception("control.failed")
+        raw = encode(_MISTAKE)
+    if raw is None:
+        return
+    if guest.is_displaced:
+        await send_away(line)
+        return
+    # A client that leaves, or does not read, loses its answer; that is all.
+    with guest.waited_for(door.limits.seconds):
+        await line.send(raw)
+
+
+async def send_away(line: Line) -> None:
+    """Tell a client that has no place to come back; so little fits any buffer."""
+    with anyio.move_on_after(0.1):
+        await line.send(encode(BUSY))
+
+
+async def _hear_out(line: Line, peer: Peer, door: Door, guest: Guest) -> Answer | None:
+    limits = door.limits
+    received: tuple[h11.Request, bytes] | Answer | None = refuse(
+        HTTPStatus.REQUEST_TIMEOUT,
+        f"the request did not arrive within {limits.seconds:g} s",
+    )
+    with guest.waited_for(limits.seconds):
+        received = await receive(line, limits)
+    if received is None or isinstance(received, Answer):
+        return received
+    return await _answer(peer, *received, door)
+
+
+async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Door) -> Answer:
+    method, target = head.method.decode(), head.target.decode()
+    if door.is_open_to_browsers and not _is_meant(head):
+        return _MISDIRECTED
+    found = find_route(door.routes, method, target)
+    if isinstance(found, Answer):
+        return found
+    route, path, query = found
+    if route.writes:
+        tell = log.bind(verb=f"{method} {target[:200]}", uid=peer.uid, pid=peer.pid)
+        if not peer.may_write(os.geteuid()):
+            tell.warning("control.refused")
+            return _READ_ONLY
+        tell.info("control.requested")
+    return await _call(route, peer, path, query, body)
+
+
+def _is_meant(head: h11.Request) -> bool:
+    """Whether a page of another site could not have made a browser send this.
+
+    Such a page has a name, which it may make point at any address, ours too, and the
+    browser tells that name.
+    """
+    named = [value.decode("latin-1") for name, value in head.headers if name == b"host"]
+    return all(is_own_name(host) for host in named)
+
+
+async def _call(
+    route: Route, peer: Peer, path: Mapping[str, str], query: Mapping[str, str], body: bytes
+) -> Answer:
+    try:
+        content: Any = json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return refuse(HTTPStatus.BAD_REQUEST, "the body is not JSON")
+    try:
+        result = await route.handler(
+            Request(peer=peer, path=path, query=query, body=content)
+        )
+    except RenseiError as error:
+        return refuse_for(error)
+    return result if isinstance(result, Answer) else Answer(HTTPStatus.OK, result)

@@ -1,0 +1,159 @@
+"""What is served over TCP: reads, to whoever means this host."""
+
+import errno
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from rig.tcp import free_port, get, say
+
+from rensei_daemon.control_api.server import serve_metrics
+from rensei_daemon.control_api.wire import Answer, Request, Route, Routes, Text
+from rensei_daemon.errors import SettingsError
+
+GET = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+async def _metrics(request: Request) -> Text:
+    return Text("a 1\n", "text/plain; version=0.0.4")
+
+
+async def _unready(request: Request) -> Answer:
+    return Answer(503, {"ready": False})
+
+
+async def _write(request: Request) -> Any:
+    raise AssertionError
+
+
+ROUTES: Routes = {
+    ("GET", "/metrics"): Route(_metrics),
+    ("GET", "/readyz"): Route(_unready),
+    ("POST", "/write"): Route(_write, writes=True),
+}
+
+
+@asynccontextmanager
+async def serving(host: str = "127.0.0.1") -> AsyncIterator[int]:
+    """Serve on a port until the block ends."""
+    port = free_port(host)
+
+    async def serve(*, task_status: Any) -> None:
+        await serve_metrics((host, port), ROUTES, task_status=task_status)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            await group.start(serve)
+            yield port
+            group.cancel_scope.cancel()
+
+
+async def test_text_is_served_as_it_is() -> None:
+    """With the type its handler names."""
+    async with serving() as port:
+        head, body = await say(port, GET)
+    assert head.splitlines() == [
+        "HTTP/1.1 200 OK",
+        "Content-Type: text/plain; version=0.0.4",
+        "Content-Length: 4",
+        "Connection: close",
+    ]
+    assert body == "a 1\n"
+
+
+async def test_a_handler_may_choose_its_status() -> None:
+    """A 503 is an answer too."""
+    async with serving() as port:
+        assert await get(port, "/readyz") == (503, '{"ready":false}')
+
+
+async def test_nobody_may_write() -> None:
+    """Even a route that somebody put there by mistake: no process is known to ask."""
+    request = "POST /write HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+    async with serving() as port:
+        head, body = await say(port, request)
+    assert head.startswith("HTTP/1.1 403 ")
+    assert "only root and the daemon's user" in body
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:9464", 200),
+        ("localhost:9464", 200),
+        ("[::1]:9464", 200),
+        ("192.0.2.7", 200),
+        ("rebound.example", 421),
+        ("rebound.example:9464", 421),
+        ("127.0.0.1.rebound.example", 421),
+        ("localhost.rebound.example", 421),
+        ("[", 421),
+    ],
+)
+async def test_a_web_page_cannot_have_a_browser_read_it(host: str, status: int) -> None:
+    """On a loopback address, a request that names another site was not meant for us."""
+    async with serving() as port:
+        found, _ = await get(port, "/metrics", named=host)
+    assert found == status
+
+
+async def test_a_scraper_elsewhere_may_know_this_host_by_name() -> None:
+    """Where more than this host may ask, its name is nobody's secret."""
+    async with serving("0.0.0.0") as port:
+        status, _ = await get(port, "/metrics", named="build-01.example:9464")
+    assert status == 200
+
+
+async def test_it_listens_on_ipv6() -> None:
+    """An address with colons is one of the other family."""
+    try:
+        free_port("::1")
+    except OSError:
+        pytest.skip("this host has no IPv6")
+    async with serving("::1") as port:
+        status, _ = await get(port, "/metrics", named="[::1]", host="::1")
+    assert status == 200
+
+
+async def _refused(host: str, port: int) -> SettingsError:
+    with anyio.fail_after(5), pytest.raises(SettingsError) as caught:
+        await serve_metrics((host, port), ROUTES)
+    return caught.value
+
+
+async def test_a_port_that_is_taken_is_told_with_its_remedy() -> None:
+    """The operator hears which, of which key, and how to see who has it."""
+    async with serving() as port:
+        error = await _refused("127.0.0.1", port)
+    reason = os.strerror(errno.EADDRINUSE)
+    assert str(error) == (
+        f"cannot listen on 127.0.0.1:{port} for [metrics].listen: {reason}"
+    )
+    assert error.hint == "another process listens there; see which: ss -ltnp"
+    assert error.exit_code == 78
+
+
+async def test_an_address_of_another_host_is_told() -> None:
+    """It is no address to listen on."""
+    error = await _refused("192.0.2.7", 9464)
+    assert error.hint == "give an address of this host's own: ip address"
+
+
+async def test_the_port_is_free_again_at_once() -> None:
+    """Also while a connection of the last run lingers."""
+    async with serving() as port:
+        await get(port, "/metrics")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await group.start(_serve_again, port)
+            status, _ = await get(port, "/metrics")
+            group.cancel_scope.cancel()
+    assert status == 200
+
+
+async def _serve_again(port: int, *, task_status: Any) -> None:
+    await serve_metrics(("127.0.0.1", port), ROUTES, task_status=task_status)
