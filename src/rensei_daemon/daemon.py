@@ -15,7 +15,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
-from rensei_daemon.control_api.server import serve_control
+from rensei_daemon.control_api.server import serve_control, serve_metrics
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.disk.journal import open_journal
@@ -86,6 +86,7 @@ async def run(
             board=open_board(configuration, journal, locations.runtime, trouble, set_aside),
             handing_out=handing_out,
             notifier=Notifier.from_environ(environ),
+            log=control,
         )
         try:
             await _live(ground, signals)
@@ -148,6 +149,9 @@ async def _listen(tasks: TaskGroup, house: House, ground: Ground) -> None:
     ):
         gid = group_id(group) if group else None
         await tasks.start(partial(serve, gid=gid), name=name)
+    if (address := settings.metrics.address) is not None:
+        await tasks.start(serve_metrics, address, house.probes, name="metrics")
+        _log.info("metrics.served", listen=settings.metrics.listen)
 
 
 async def _obey(signals: AsyncIterator[signal.Signals], house: House) -> None:

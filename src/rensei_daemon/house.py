@@ -11,13 +11,16 @@ from typing import Any
 
 from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.core.board import Board
+from rensei_daemon.core.figures import Durations
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.disk.host import LoadMeter
 from rensei_daemon.disk.identity import IdentityFile, boot_id
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.locations import Locations
+from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http
+from rensei_daemon.probes import Probes
 from rensei_daemon.record_verbs import RecordVerbs
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
@@ -27,6 +30,7 @@ from rensei_daemon.tasks.configuration import Configuration, Reload, reload, wat
 from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
+from rensei_daemon.tasks.lag import measure_lag
 from rensei_daemon.tasks.mutations import Inbox, apply_mutations
 from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
 from rensei_daemon.tasks.rotation import Rotation
@@ -50,6 +54,7 @@ class Ground:
     board: Board
     handing_out: HandingOut
     notifier: Notifier
+    log: LogControl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,8 @@ class House:
 
     routes: Routes
     """Of the control API."""
+    probes: Routes
+    """Of them, what is served over TCP too."""
     heart: Heart
     sessions: Sessions
     reload: Callable[[], Awaitable[Reload]]
@@ -142,14 +149,25 @@ def build_house(ground: Ground, http: Http) -> House:
             keep_reporting, board, ground.locations.status, ground.notifier
         ),
     }
+    lag = Durations()
+    loops["loop lag"] = partial(measure_lag, lag)
     if (interval := watchdog_interval_seconds(ground.environ)) is not None:
         loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
     verbs = Verbs(
         board, heart, hurry, sessions, reload_all, ground.handing_out.fingerprints
     )
     record = RecordVerbs(applier, journal.records, configuration, board, hurry)
+    probes = Probes(
+        board=board,
+        pulse=pulse,
+        beats=heart.figures,
+        sessions=handing_out.figures,
+        loop_lag=lag,
+        log_lines_dropped=lambda: ground.log.dropped,
+    )
     return House(
-        routes={**verbs.routes(), **record.routes()},
+        routes={**verbs.routes(), **record.routes(), **probes.control_routes()},
+        probes=probes.routes(),
         heart=heart,
         sessions=sessions,
         reload=reload_all,

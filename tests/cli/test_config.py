@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 GOOD = '[machine]\nname = "build-01"\n[log]\nlevel = "debug"\n'
 
 
@@ -151,6 +153,24 @@ def test_check_json_good(tmp_path: Path) -> None:
     answer = json.loads(told)
     assert (code, answer["valid"], answer["problems"]) == (0, True, [])
     assert [note.split(" ")[0] for note in answer["notes"]] == ["session"]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_noted"),
+    [
+        ("127.0.0.1:9464", False),
+        ("[::1]:9464", False),
+        ("0.0.0.0:9464", True),
+        ("[::]:9464", True),
+    ],
+)
+def test_check_notes_who_may_read_the_metrics(
+    tmp_path: Path, address: str, is_noted: bool
+) -> None:
+    """An address that others reach is allowed, and deserves a second look."""
+    code, _, said = run("check", written(tmp_path, f'metrics.listen = "{address}"\n'))
+    assert code == 0
+    assert ("whoever reaches it may read the metrics" in said) == is_noted
 
 
 def test_show(tmp_path: Path) -> None:

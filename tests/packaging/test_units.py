@@ -89,3 +89,17 @@ def test_what_the_sandbox_must_leave_open() -> None:
         "SystemCallFilter=~@privileged @resources",
         "SystemCallFilter=@chown",
     ]
+
+
+@pytest.mark.parametrize("unit", [UNIT, USER_UNIT])
+def test_the_sandbox_lets_metrics_be_served(unit: Path) -> None:
+    """[metrics].listen works without a drop-in: a network, both families, any port."""
+    directives = dict(
+        line.split("=", 1)
+        for line in unit.read_text().splitlines()
+        if "=" in line and not line.startswith("#")
+    )
+    families = directives.get("RestrictAddressFamilies", "AF_INET AF_INET6").split()
+    assert {"AF_INET", "AF_INET6"} <= set(families)
+    shut = {"PrivateNetwork", "IPAddressDeny", "SocketBindDeny", "NetworkNamespacePath"}
+    assert not shut & directives.keys()

@@ -186,12 +186,41 @@ def test_taken_env_files(name: str) -> None:
     assert session_refusal(env_file=name) == "this name belongs to the daemon"
 
 
-@pytest.mark.parametrize("address", ["9464", "host", ":1", "h:x", "h:70000", "u@h:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "9464",
+        "host",
+        ":1",
+        "::1:9464",
+        "h:9464",
+        "127.0.0.1:x",
+        "127.0.0.1:0",
+        "127.0.0.1:70000",
+        "u@127.0.0.1:1",
+        "127.0.0.1:1/",
+        "127.0.0.256:1",
+    ],
+)
 def test_bad_addresses(address: str) -> None:
-    """A listening address is a host and a port."""
+    """A listening address is an IP address and a port."""
     assert refusal("metrics", "listen", address) == (
-        'it must be "HOST:PORT", like "127.0.0.1:9464"'
+        'it must be an IP address of this host and a port, like "127.0.0.1:9464"'
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("localhost:9464", ("127.0.0.1", 9464)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("0.0.0.0:1", ("0.0.0.0", 1)),
+    ],
+)
+def test_good_addresses(address: str, parts: tuple[str, int]) -> None:
+    """An address is taken apart for whoever binds it; localhost is this host's own."""
+    assert loaded(f'metrics.listen = "{address}"').metrics.address == parts
 
 
 @pytest.mark.parametrize(

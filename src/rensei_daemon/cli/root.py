@@ -25,6 +25,7 @@ COMMANDS = {
     "reload": "Have the daemon read its configuration again now.",
     "sync": "Send a heartbeat and fetch new credentials now.",
     "exec": "Start a worker with its session's credentials.",
+    "metrics": "Print the daemon's metrics, as Prometheus would read them.",
     "config": "Find, check and show the configuration, and its history.",
     "mutations": "See what the platform asked of this host; ask for more.",
     "credentials": "See what this host's sessions have, and wait for it.",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.settings.model import Session, Settings
 
 
@@ -10,8 +11,12 @@ def advise(settings: Settings) -> Iterator[str]:
     """Return a sentence for each setting that deserves a second look."""
     for session in settings.credentials.resolved_sessions:
         yield from _about(session)
-    if settings.metrics.listen:
-        yield "[metrics].listen is set, and this version serves no metrics yet"
+    address = settings.metrics.address
+    if address is not None and not is_loopback_host(address[0]):
+        yield (
+            f"[metrics].listen is {settings.metrics.listen}: whoever reaches it may read "
+            "the metrics, which hold no secret but name sessions and conditions"
+        )
 
 
 def _about(session: Session) -> Iterator[str]:

@@ -125,7 +125,7 @@ class Metrics(Section):
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """`listen` as host and port."""
+        """`listen` as IP address and port."""
         return rules.split_address(self.listen) if self.listen else None
 
 

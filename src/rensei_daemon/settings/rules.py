@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from rensei_daemon.core.urls import is_loopback
+from rensei_daemon.core.urls import is_address, is_loopback
 from rensei_daemon.settings.spelling import nearest
 
 OPERATIONS = (
@@ -107,22 +107,24 @@ def _refuse_repeated(key: str, values: Iterable[str]) -> None:
 
 
 def listen_address(address: str) -> str:
-    """Demand HOST:PORT, with brackets around an IPv6 address."""
+    """Demand ADDRESS:PORT, with brackets around an IPv6 address.
+
+    An address, not a name: nothing at the start may wait for a name to be resolved.
+    """
     try:
         split_address(address)
     except ValueError:
-        raise ValueError('it must be "HOST:PORT", like "127.0.0.1:9464"') from None
+        raise ValueError(
+            'it must be an IP address of this host and a port, like "127.0.0.1:9464"'
+        ) from None
     return address
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of HOST:PORT; raise `ValueError` when it is not that."""
+    """Return IP address and port of ADDRESS:PORT; raise `ValueError` for another text."""
     parts = urlsplit(f"//{address}")
-    if (
-        not parts.hostname
-        or parts.port is None
-        or parts.netloc != address
-        or "@" in address
-    ):
-        raise ValueError("not HOST:PORT")
-    return parts.hostname, parts.port
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    is_plain = parts.netloc == address and "@" not in address
+    if not host or not parts.port or not is_plain or not is_address(host):
+        raise ValueError("not ADDRESS:PORT")
+    return host, parts.port

@@ -1,0 +1,29 @@
+"""`metrics`: the numbers a monitoring system would collect, as the daemon has them now."""
+
+from pathlib import Path
+
+import click
+
+from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.control_api.verbs import METRICS, METRICS_JSON
+
+TIMEOUT_SECONDS = 5.0
+
+
+@click.command("metrics")
+@config_option
+@json_option
+def command(config: Path | None, as_json: bool) -> None:
+    """Print the daemon's metrics, as Prometheus would read them.
+
+    They are served over TCP too where [metrics].listen is set.
+
+    Example: rensei-daemon metrics | grep _timestamp_seconds
+    """
+    locations = find(config)
+    if as_json:
+        print_json(order(locations, METRICS_JSON, timeout_seconds=TIMEOUT_SECONDS))
+    else:
+        text = order(locations, METRICS, timeout_seconds=TIMEOUT_SECONDS)
+        click.echo(text, nl=False)
