@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,20 @@ def test_the_figures_are_those_of_this_process() -> None:
         after = figures()
     assert before.open_files is not None
     assert after.open_files == before.open_files + 1
+    assert before.open_files == sum(_is_open(number) for number in range(4096))
     assert after.resident_bytes is not None
     assert after.virtual_bytes is not None
     assert 1_000_000 < after.resident_bytes < after.virtual_bytes
     assert 0 < before.cpu_seconds <= after.cpu_seconds
     assert before.started_at is not None
     assert 0 <= time.time() - before.started_at < 24 * 3600
+
+
+def _is_open(number: int) -> bool:
+    with suppress(OSError):
+        os.fstat(number)
+        return True
+    return False
 
 
 def test_what_the_kernel_does_not_tell_is_left_out(tmp_path: Path) -> None:

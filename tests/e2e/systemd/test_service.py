@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rig.exposition import read
 
 if TYPE_CHECKING:
     from e2e.systemd.conftest import Host
@@ -194,6 +195,21 @@ def test_the_sandbox_shows_the_load(running: "Host") -> None:
     files = ("/proc/stat", "/proc/meminfo", "/proc/loadavg")
     said = running.run("nsenter", f"--target={pid}", "--mount", "cat", *files).stdout
     assert "MemAvailable" in said
+
+
+def test_the_sandbox_lets_metrics_be_served(running: "Host") -> None:
+    """The daemon listens where it is told to, and can count its own memory and files."""
+    listen = '[metrics]\nlisten = "127.0.0.1:9464"\n'
+    running.write(running.config, running.good_config + listen)
+    running.run("systemctl", "restart", running.unit)
+    ask = "import urllib.request as web; print(web.urlopen(%r).read().decode(), end='')"
+    words = ("/opt/rensei-daemon/bin/python", "-c", ask % "http://127.0.0.1:9464/metrics")
+    told = read(running.run(*words).stdout)
+    running.write(running.config, running.good_config)
+    running.run("systemctl", "restart", running.unit)
+    assert told["process_open_fds"].value() > 5
+    assert told["process_resident_memory_bytes"].value() > 10_000_000
+    assert told["process_max_fds"].value() == 16384
 
 
 def test_stop_is_quick_and_clean(running: "Host") -> None:
