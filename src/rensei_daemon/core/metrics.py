@@ -208,7 +208,7 @@ def _of(tally: Tally, *labels: str, present: set[str] | None = None) -> Iterator
 def _inside(figures: Figures) -> Iterator[Metric]:
     yield histogram(
         "rensei_daemon_loop_lag_seconds",
-        "How late the event loop was, looked at once a second.",
+        "How late the event loop was, looked at every five seconds.",
         {"": figures.loop_lag},
         "",
     )

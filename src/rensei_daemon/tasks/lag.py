@@ -4,7 +4,8 @@ import anyio
 
 from rensei_daemon.core.figures import Durations
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""Seldom, so that an idle daemon hardly wakes for it; it adds up all the same."""
 
 
 async def measure_lag(lag: Durations, every_seconds: float = LOOK_SECONDS) -> None:
