@@ -276,6 +276,25 @@ async def test_a_silent_client_gives_way_to_one_that_asks(control_socket: Path) 
         assert (status, body["error"]) == (503, "too many clients at once")
 
 
+async def test_who_has_said_all_it_wants_is_answered_though_no_place_is_free(
+    control_socket: Path,
+) -> None:
+    """A request that is there when its client is let in never has to be waited for."""
+    limits = Limits(clients=1, patience_seconds=60)
+    async with (
+        serving(control_socket, limits=limits),
+        await anyio.connect_unix(control_socket) as silent,
+    ):
+        await silent.send(b"GET")
+        await anyio.wait_all_tasks_blocked()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.connect(str(control_socket))
+            asking.sendall(GET_STATUS)
+            async with await UNIXSocketStream.from_socket(asking) as client:
+                assert parse(await _read_all(client))[0] == 200
+        assert parse(await _read_all(silent))[0] == 503
+
+
 async def test_one_that_does_not_take_its_answer_gives_way(control_socket: Path) -> None:
     """The place is free long before the deadline, and the answer is cut off."""
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import anyio
 import h11
 import structlog
 
-from rensei_daemon.control_api.crowd import Guest
+from rensei_daemon.control_api.crowd import Crowd, Guest
 from rensei_daemon.control_api.incoming import USUAL, Limits, receive
 from rensei_daemon.control_api.line import Line
 from rensei_daemon.control_api.wire import (
@@ -46,7 +45,7 @@ class Door:
     """Whether any web page of this host's could reach it: then it must be meant."""
 
 
-BUSY = refuse(
+_BUSY = refuse(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "too many clients at once",
     hint="try again in a moment",
@@ -68,44 +67,48 @@ _MISDIRECTED = refuse(
 )
 
 
-async def converse(line: Line, peer: Peer, door: Door, guest: Guest) -> None:
+async def converse(line: Line, peer: Peer, door: Door, crowd: Crowd) -> None:
     """Take one request and answer it; the connection is over then.
 
     Whatever goes wrong here, ours or the client's mistake, is this client's trouble.
     """
+    guest = Guest()
+    crowd.admit(guest)
     try:
-        answer = await _hear_out(line, peer, door, guest)
-        raw = None if answer is None else encode(answer)
+        raw = await _reply(line, peer, door, guest, crowd)
+        # Who leaves, or does not read, loses its answer; that is all.
+        with guest.waited_for(door.limits.seconds):
+            await line.send(raw)
+    finally:
+        crowd.leave(guest)
+
+
+async def _reply(line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd) -> bytes:
+    try:
+        answer = await _hear_out(line, peer, door, guest, crowd)
+        return b"" if answer is None else encode(answer)
     except Exception:
         log.exception("control.failed")
-        raw = encode(_MISTAKE)
-    if raw is None:
-        return
-    if guest.is_displaced:
-        await send_away(line)
-        return
-    # A client that leaves, or does not read, loses its answer; that is all.
-    with guest.waited_for(door.limits.seconds):
-        await line.send(raw)
+        return encode(_MISTAKE)
 
 
-async def send_away(line: Line) -> None:
-    """Tell a client that has no place to come back; so little fits any buffer."""
-    with anyio.move_on_after(0.1):
-        await line.send(encode(BUSY))
-
-
-async def _hear_out(line: Line, peer: Peer, door: Door, guest: Guest) -> Answer | None:
-    limits = door.limits
-    received: tuple[h11.Request, bytes] | Answer | None = refuse(
-        HTTPStatus.REQUEST_TIMEOUT,
-        f"the request did not arrive within {limits.seconds:g} s",
-    )
-    with guest.waited_for(limits.seconds):
-        received = await receive(line, limits)
-    if received is None or isinstance(received, Answer):
-        return received
-    return await _answer(peer, *received, door)
+async def _hear_out(
+    line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd
+) -> Answer | None:
+    """Return the answer to what the client asks; None when it has gone."""
+    seconds = door.limits.seconds
+    late = f"the request did not arrive within {seconds:g} s"
+    heard: tuple[h11.Request, bytes] | Answer | None
+    heard = refuse(HTTPStatus.REQUEST_TIMEOUT, late)
+    is_whole = False
+    with guest.waited_for(seconds):
+        heard = await receive(line, door.limits)
+        is_whole = isinstance(heard, tuple)
+    if not guest.has_place and not (is_whole and crowd.admit(guest, has_spoken=True)):
+        return _BUSY
+    if heard is None or isinstance(heard, Answer):
+        return heard
+    return await _answer(peer, *heard, door)
 
 
 async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Door) -> Answer:

@@ -1,9 +1,9 @@
 """Who is served at once, and who gives way when more want in.
 
-A place is for a client that has something to say and says it. One that keeps the server
-waiting, half a request in or an answer not taken, may do so for as long as nobody else
-wants its place; then the slowest goes. So a thousand silent clients cost each other
-their places, and the one that asks is answered.
+A place is for as long as it takes: to hear a client out, to work on its answer, to have it
+taken. A client that has said all it wants comes before one that is still waited for, and
+of those the one that has been waited for longest goes first. So a thousand silent clients
+cost each other their places, and the one that asks is answered.
 """
 
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ import anyio
 
 
 class Guest:
-    """A client that has a place."""
+    """A client, with a place or without."""
 
     def __init__(self) -> None:
-        self.waited_for_since: float | None = anyio.current_time()
+        self.has_place = False
+        """Without one it is heard as far as it has spoken, and not waited for."""
+        self.waited_for_since: float | None = None
         """Since when the server waits for it; None while it is the server's turn."""
-        self.is_displaced = False
-        """Whether another client has its place now."""
         self._scope: anyio.CancelScope | None = None
 
     @contextmanager
     def waited_for(self, seconds: float) -> Iterator[None]:
-        """Leave the block after so long, or when another client is given the place."""
+        """Leave the block after so long, or at the first wait without a place."""
         with anyio.move_on_after(seconds) as scope:
             self._scope = scope
             self.waited_for_since = anyio.current_time()
-            if self.is_displaced:
+            if not self.has_place:
                 scope.cancel()
             try:
                 yield
@@ -37,7 +37,7 @@ class Guest:
 
     def displace(self) -> None:
         """Take the place away."""
-        self.is_displaced = True
+        self.has_place = False
         if self._scope is not None:
             self._scope.cancel()
 
@@ -50,20 +50,25 @@ class Crowd:
         self._patience = patience_seconds
         self._guests: set[Guest] = set()
 
-    def admit(self) -> Guest | None:
-        """Give a newcomer a place; None when every one is taken by somebody busy."""
-        if len(self._guests) >= self._most and not self._make_room():
-            return None
-        guest = Guest()
+    def admit(self, guest: Guest, *, has_spoken: bool = False) -> bool:
+        """Give a client a place, if there is one or somebody else must give way.
+
+        To a newcomer, those that have been waited for as long as patience lasts; to one
+        that has said all it wants, whoever is waited for.
+        """
+        is_full = len(self._guests) >= self._most
+        if is_full and not self._make_room(0.0 if has_spoken else self._patience):
+            return False
+        guest.has_place = True
         self._guests.add(guest)
-        return guest
+        return True
 
     def leave(self, guest: Guest) -> None:
         """Take back a place, from one who may have lost it already."""
         self._guests.discard(guest)
 
-    def _make_room(self) -> bool:
-        late = anyio.current_time() - self._patience
+    def _make_room(self, patience_seconds: float) -> bool:
+        late = anyio.current_time() - patience_seconds
         slow = {
             since: guest
             for guest in self._guests

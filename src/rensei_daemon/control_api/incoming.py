@@ -18,9 +18,9 @@ class Limits:
     seconds: float = 5.0
     """To receive a whole request, and again to send the whole answer."""
     clients: int = 32
-    """Served at once; a further one is told to come back, or takes a slow one's place."""
+    """Served at once; a further one takes a slow one's place, or is told to come back."""
     patience_seconds: float = 0.02
-    """How long a client may keep the server waiting when another wants its place."""
+    """How long a client that has not said all may be waited for while others come."""
 
 
 USUAL = Limits()

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskStatus
 
-from rensei_daemon.control_api.conversation import Door, converse, send_away
+from rensei_daemon.control_api.conversation import Door, converse
 from rensei_daemon.control_api.crowd import Crowd
 from rensei_daemon.control_api.incoming import USUAL, Limits
 from rensei_daemon.control_api.line import Line, accept
@@ -24,7 +24,7 @@ from rensei_daemon.disk.private_socket import private_socket
 from rensei_daemon.errors import SettingsError
 
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
-_BACKLOG = 128
+_BACKLOG = 1024
 _REMEDIES = {
     errno.EADDRINUSE: "another process listens there; see which: ss -ltnp",
     errno.EADDRNOTAVAIL: "give an address of this host's own: ip address",
@@ -106,14 +106,7 @@ async def _attend(
     line: Line, door: Door, identify: Callable[[socket.socket], Peer], crowd: Crowd
 ) -> None:
     with line.socket:
-        guest = crowd.admit()
-        if guest is None:
-            await send_away(line)
-            return
-        try:
-            await converse(line, identify(line.socket), door, guest)
-        finally:
-            crowd.leave(guest)
+        await converse(line, identify(line.socket), door, crowd)
 
 
 def _process_behind(connection: socket.socket) -> Peer:

@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import ByteStream
 
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
-AWAY_SECONDS = 2.0
+AWAY_SECONDS = 3.0
 """How long a client stays away between two visits."""
 LEFT = (anyio.BrokenResourceError, anyio.EndOfStream, OSError)
 
