@@ -144,6 +144,7 @@ def build_house(ground: Ground, http: Http) -> House:
         ),
         "runtime token": identity.keep_fresh,
         "identity": partial(safe.keep, _draw),
+        "lookout": http.lookout.keep,
         "configuration": partial(watch, configuration, board),
         "reporting": partial(
             keep_reporting, board, ground.locations.status, ground.notifier

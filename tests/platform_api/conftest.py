@@ -145,13 +145,21 @@ async def server() -> AsyncIterator[FaultServer]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    """Make a certificate that signs itself, and its key, in one file.
+
+    It is for 127.0.0.1, and for `platform.test`, which a proxy may lead to.
+    """
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs openssl to make a certificate")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=fault server", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += [
+        "-subj",
+        "/CN=fault server",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1,DNS:platform.test",
+    ]
     command += ["-keyout", str(path), "-out", f"{path}.crt"]
     subprocess.run(command, check=True, capture_output=True)
     with path.open("a") as both:

@@ -309,6 +309,21 @@ async def test_a_keepalive_is_heard() -> None:
     assert heard[0] < heard[1] < heard[2]
 
 
+async def test_a_stream_given_up_between_two_waits_ends_at_the_next() -> None:
+    """Whoever knows that the peer is gone need not find us waiting."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b": ping\n"
+        await anyio.sleep_forever()
+
+    watched = WatchedBytes(source(), StreamLimits(), max_age_seconds=5)
+    chunks = aiter(watched)
+    await anext(chunks)
+    watched.give_up("the peer is gone")
+    with anyio.fail_after(3), pytest.raises(TransientError, match="the peer is gone"):
+        await anext(chunks)
+
+
 async def test_a_trickling_event_runs_out_of_time() -> None:
     """A byte now and then does not renew the time an event has."""
 

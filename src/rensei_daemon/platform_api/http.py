@@ -28,6 +28,7 @@ import httpx
 from rensei_daemon.errors import Failure, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import answers, failures, transport
 from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
+from rensei_daemon.platform_api.lookout import Lookout
 
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
@@ -49,6 +50,7 @@ async def open_http(
     call_seconds: float = CALL_SECONDS,
     now: Callable[[], datetime] = utc_now,
     scrub: Scrub = as_it_is,
+    lookout: Lookout | None = None,
 ) -> AsyncIterator["Http"]:
     """Open the way to the platform at this URL; leaving closes every connection.
 
@@ -67,6 +69,7 @@ async def open_http(
         call_seconds=call_seconds,
         now=now,
         scrub=scrub,
+        lookout=lookout or Lookout(),
     )
     try:
         yield http
@@ -86,7 +89,10 @@ class Http:
         call_seconds: float,
         now: Callable[[], datetime],
         scrub: Scrub,
+        lookout: Lookout,
     ) -> None:
+        self.lookout = lookout
+        """Notices the streams whose peer has gone, as long as somebody keeps it."""
         self.host = url.netloc.decode()
         self.is_loopback = transport.is_loopback(url.host)
         self.rebuilds = 0

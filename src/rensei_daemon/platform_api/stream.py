@@ -15,6 +15,7 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from rensei_daemon.errors import RefusedError, TransientError
 from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.transport import connection_of
 from rensei_daemon.platform_api.watch import StreamLimits, WatchedBytes
 
 ROTATE_STREAM = "/api/daemon/credentials/rotate-stream"
@@ -111,8 +112,9 @@ async def open_stream(
                 200, headers={"content-type": "text/event-stream"}, stream=watched
             )
         )
-        async with aclosing(source.aiter_sse()) as events:
-            yield EventStream(http, bearer, watched, events)
+        with http.lookout.over(connection_of(response), watched.give_up):
+            async with aclosing(source.aiter_sse()) as events:
+                yield EventStream(http, bearer, watched, events)
 
 
 def _check(http: Http, response: httpx.Response) -> None:

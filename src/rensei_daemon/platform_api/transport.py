@@ -25,7 +25,8 @@ _WATCHED: Sequence[tuple[int, int, int]] = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 45_000),
 )
-"""Dead peers of a silent stream are noticed by the kernel within 45 s."""
+"""Dead peers of a silent stream are noticed by the kernel after 45 s, give or take its
+timers; `lookout` makes that "within"."""
 
 
 def is_loopback(host: str) -> bool:
@@ -118,6 +119,13 @@ def client(
         event_hooks={"response": [_forget_where]},
         trust_env=False,  # or a .netrc would add credentials of its own
     )
+
+
+def connection_of(response: httpx.Response) -> socket.socket | None:
+    """Return the socket an answer comes over, through TLS and proxies; None if hidden."""
+    stream = response.extensions.get("network_stream")
+    found: socket.socket | None = stream and stream.get_extra_info("socket")
+    return found
 
 
 async def _forget_where(response: httpx.Response) -> None:

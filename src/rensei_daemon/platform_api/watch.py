@@ -41,6 +41,8 @@ class WatchedBytes(httpx.AsyncByteStream):
         self._noted_keepalives = 0
         self._longest_gap = 0.0
         self._event_waited = 0.0
+        self._wait = anyio.CancelScope()
+        self._gone = ""
         self.last_heard = anyio.current_time()
         self._ends_at = self.last_heard + max_age_seconds
 
@@ -55,17 +57,22 @@ class WatchedBytes(httpx.AsyncByteStream):
         """Count an event that said nothing as a sign of life."""
         self._noted_keepalives += 1
 
+    def give_up(self, complaint: str) -> None:
+        """End the stream with this complaint: somebody knows that its peer is gone."""
+        self._gone = complaint
+        self._wait.cancel()
+
     async def _next(self) -> bytes | None:
         began = anyio.current_time()
         patience, complaint = self._patience(began)
-        with anyio.move_on_after(patience):
+        with anyio.move_on_after(patience) as self._wait:
             try:
                 chunk = await anext(self._source)
             except StopAsyncIteration:
                 raise TransientError("the stream ended", failure=Failure.BROKEN) from None
             self._heard(began)
             return chunk
-        if complaint:
+        if complaint := self._gone or complaint:
             raise TransientError(complaint, failure=Failure.TIMEOUT)
         return None
 
@@ -75,6 +82,8 @@ class WatchedBytes(httpx.AsyncByteStream):
         Only time spent waiting counts against an event: a slow reader of ours is not
         the platform's fault.
         """
+        if self._gone:
+            return 0.0, self._gone
         limits = self._limits
         waits = []
         if self._meter.is_open:
