@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from rensei_daemon.errors import StorageError
@@ -17,8 +17,13 @@ def replace_file(path: Path, data: bytes, *, mode: int, gid: int | None = None) 
     A temporary file beside the target is written and flushed, renamed over it, and the
     directory flushed. Raises `StorageError`; the target is then what it was.
     """
-    with storage_errors(path), temporary_file(path, data, mode=mode, gid=gid) as temporary:
-        temporary.replace(path)
+    with storage_errors(path):
+        temporary = _lay(path, data, mode=mode, gid=gid, uid=None)
+        try:
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_directory(path.parent)
 
 
@@ -27,23 +32,31 @@ def temporary_file(
     path: Path, data: bytes, *, mode: int, gid: int | None = None, uid: int | None = None
 ) -> Iterator[Path]:
     """Lay a flushed file beside `path`; what is left of it at the end is removed."""
+    temporary = _lay(path, data, mode=mode, gid=gid, uid=uid)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _lay(path: Path, data: bytes, *, mode: int, gid: int | None, uid: int | None) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            if gid is not None or uid is not None:
-                os.fchown(
-                    file.fileno(), -1 if uid is None else uid, -1 if gid is None else gid
-                )
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
+        if gid is not None or uid is not None:
+            os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
+        os.fchmod(descriptor, mode)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        os.close(descriptor)
+    return temporary
 
 
 def sync_directory(path: Path) -> None:
