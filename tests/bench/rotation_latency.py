@@ -6,8 +6,9 @@ The platform, the daemon and the readers are three processes on one machine. For
 rotation the clock starts just before the platform sends the event, and stops when the
 session's reader has the new value, and when its env file has been renamed into place
 (seen by inotify). The floors are measured in the same run, with nothing around them: the
-event on bare TCP sockets in the place of the daemon, a line through a unix socket, and a
-flushed file replaced and its directory flushed.
+event on bare TCP sockets in the place of the daemon, and on streams of httpx that do
+nothing with it; a line through a unix socket, and a flushed file replaced and its
+directory flushed.
 
 A rotation of a kind that every session has is the worst there is: all of them are told at
 once, and the last one waits for the others. One that a single session has is told beside
@@ -27,10 +28,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.from_thread
+import httpx
+from anyio.abc import TaskStatus
 
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.local_platform.running import RunningPlatform, running
@@ -41,6 +45,8 @@ EVERYONES, ONES = "github", "linear"
 """The kind that every session has, and the one that only the first has."""
 PAUSE_SECONDS = 0.2
 """Long enough for what one rotation brings with it to be over."""
+BARE, HTTPX = "--bare", "--httpx"
+"""What reads the events in the place of the daemon."""
 IN_MOVED_TO = 0x80
 _EVENT = struct.Struct("iIII")
 
@@ -117,6 +123,39 @@ class Streams:
                 session, client = self._sockets[descriptor]
                 if b"UPDATE" in client.recv(65536):
                     self.told.setdefault(session, time.perf_counter())
+
+
+async def _read_httpx(url: str, key: str, sessions: list[str]) -> None:
+    """Be the process of httpx's streams: the least that a daemon built on it can take."""
+    told: dict[str, float] = {}
+    is_round_over = anyio.Event()
+
+    async def read(session: str, task_status: TaskStatus[None]) -> None:
+        path = f"{url}/api/daemon/credentials/rotate-stream?sessionId={session}"
+        headers = {"Authorization": f"Bearer {key}"}
+        async with client.stream("GET", path, headers=headers) as response:
+            async for chunk in response.aiter_raw():
+                if b"UPDATE" not in chunk:  # the hello
+                    task_status.started()
+                    continue
+                told[session] = time.perf_counter()
+                if len(told) == len(sessions):
+                    is_round_over.set()
+
+    limits = httpx.Limits(max_connections=None)
+    async with (
+        httpx.AsyncClient(timeout=None, limits=limits) as client,  # noqa: S113
+        anyio.create_task_group() as reading,
+    ):
+        for session in sessions:
+            await reading.start(partial(read, session))
+        print("ready", flush=True)
+        for _ in range(ROUNDS):
+            await is_round_over.wait()
+            is_round_over = anyio.Event()
+            print(json.dumps(list(told.values())), flush=True)
+            told.clear()
+        reading.cancel_scope.cancel()
 
 
 def _floor(place: Path) -> tuple[list[float], list[float]]:
@@ -211,11 +250,11 @@ def _read(runtime: Path, count: int, sessions: list[str]) -> None:
 
 
 def _measure_streams(
-    place: Path, platform: RunningPlatform, sessions: list[str]
+    kind: str, place: Path, platform: RunningPlatform, sessions: list[str]
 ) -> list[float]:
     told: list[float] = []
     key_file = str(place / "key")
-    argv = [sys.executable, __file__, "--streams", platform.url, key_file, *sessions]
+    argv = [sys.executable, __file__, kind, platform.url, key_file, *sessions]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as streams:
         assert streams.stdout is not None
         streams.stdout.readline()
@@ -284,16 +323,20 @@ async def main(counts: list[int]) -> None:
                 key.chmod(0o600)
                 sessions = [f"s{number}" for number in range(count)]
                 hops, writes = await anyio.to_thread.run_sync(_floor, place)
-                events = await anyio.to_thread.run_sync(
-                    _measure_streams, place, platform, sessions
-                )
+                events = {
+                    kind: await anyio.to_thread.run_sync(
+                        _measure_streams, kind, place, platform, sessions
+                    )
+                    for kind in (BARE, HTTPX)
+                }
                 rotations = await anyio.to_thread.run_sync(
                     _measure, place, platform, sessions
                 )
             rows = {
                 "floor: socket": hops,
                 "floor: file": writes,
-                f"floor: {count} bare streams": events,
+                f"floor: {count} bare streams": events[BARE],
+                f"floor: {count} streams of httpx": events[HTTPX],
             }
             for kind, (told, replaced) in rotations.items():
                 who = "the one" if kind == ONES else "all"
@@ -305,7 +348,9 @@ async def main(counts: list[int]) -> None:
 
 if __name__ == "__main__" and sys.argv[1:2] == ["--readers"]:
     _read(Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
-elif __name__ == "__main__" and sys.argv[1:2] == ["--streams"]:
+elif __name__ == "__main__" and sys.argv[1:2] == [BARE]:
     _stream(sys.argv[2], Path(sys.argv[3]).read_text(), sys.argv[4:])
+elif __name__ == "__main__" and sys.argv[1:2] == [HTTPX]:
+    anyio.run(_read_httpx, sys.argv[2], Path(sys.argv[3]).read_text(), sys.argv[4:])
 elif __name__ == "__main__":
     anyio.run(main, [int(word) for word in sys.argv[1:]] or [1, 50])
