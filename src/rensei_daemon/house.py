@@ -145,6 +145,7 @@ def build_house(ground: Ground, http: Http) -> House:
         "runtime token": identity.keep_fresh,
         "identity": partial(safe.keep, _draw),
         "lookout": http.lookout.keep,
+        "afterwards": handing_out.afterwards.keep,
         "configuration": partial(watch, configuration, board),
         "reporting": partial(
             keep_reporting, board, ground.locations.status, ground.notifier

@@ -21,13 +21,8 @@ from rensei_daemon.delivery.socket import CredentialSocket
 class Reader:
     """A worker's end of the socket, in the standard library's words alone."""
 
-    def __init__(self, path: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self.socket.connect(str(path))
-        except OSError:
-            self.socket.close()
-            raise
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
         self.socket.setblocking(False)
         self._inbox = b""
 
@@ -88,7 +83,7 @@ class Lab:
 
     def __init__(self, place: Path) -> None:
         self.path = place / "credentials.sock"
-        self.readers: list[Reader] = []
+        self._connections: list[socket.socket] = []
 
     @asynccontextmanager
     async def listening(
@@ -104,10 +99,21 @@ class Lab:
 
     def connect(self, said: bytes = b"") -> Reader:
         """Connect, and say something at once."""
-        reader = Reader(self.path)
-        self.readers.append(reader)
-        reader.socket.sendall(said)
-        return reader
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connections.append(connection)
+        connection.connect(str(self.path))
+        connection.sendall(said)
+        return Reader(connection)
+
+    def over(self, connection: socket.socket) -> Reader:
+        """Be a worker with this end of a connection."""
+        self._connections.append(connection)
+        return Reader(connection)
+
+    def close(self) -> None:
+        """Leave without a word, every one."""
+        for connection in self._connections:
+            connection.close()
 
     def publishing(self, audience: Audience) -> Publisher:
         """Be the rotation of an audience."""
@@ -121,5 +127,4 @@ def lab() -> Iterator[Lab]:
         Path(directory).chmod(0o711)
         lab = Lab(Path(directory))
         yield lab
-        for reader in lab.readers:
-            reader.close()
+        lab.close()

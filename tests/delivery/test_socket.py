@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 import stat
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from delivery.conftest import Lab, Reader
 
 from rensei_daemon.delivery.connection import Limits
+from rensei_daemon.delivery.connection import Reader as Connection
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 SHORT = Limits(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3)
@@ -216,6 +218,24 @@ async def test_an_idle_reader_is_told_on_the_spot(lab: "Lab") -> None:
         assert reader.socket.recv(4096).startswith(b'{"type":"UPDATE"')
         await publisher.publish(A="3")
         assert b'"A":"3"' in reader.socket.recv(4096)
+
+
+async def test_a_frame_that_fit_in_part_is_completed(lab: "Lab") -> None:
+    """As soon as the reader has read what came before."""
+    near, far = socket.socketpair()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    near.setblocking(False)
+    async with lab.listening() as door, anyio.create_task_group() as tasks:
+        publisher = lab.publishing(door.audience("build", None))
+        await publisher.publish(A="1")
+        reader = lab.over(far)
+        await reader.send(HELLO)
+        tasks.start_soon(Connection(near, door.find, Limits()).attend)
+        await reader.frame()
+        await anyio.wait_all_tasks_blocked()
+        await publisher.publish(A="x" * 30_000)
+        assert (await reader.frame())["delta"] == {"A": "x" * 30_000}
+        tasks.cancel_scope.cancel()
 
 
 async def test_nothing_is_said_in_the_middle_of_a_frame(lab: "Lab") -> None:

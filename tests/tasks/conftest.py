@@ -33,6 +33,7 @@ from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.tasks.afterwards import Afterwards
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration, open_configuration, watch
@@ -209,6 +210,7 @@ class Home:
                     Inbox(),
                     Bell(),
                 )
+                afterwards = Afterwards()
                 heart = Heart(
                     client,
                     identity,
@@ -239,6 +241,7 @@ class Home:
                         board=board,
                         pulse=pulse,
                         draw=draw,
+                        afterwards=afterwards,
                         pace=pace,
                         figures=figures,
                     )
@@ -259,6 +262,7 @@ class Home:
                         draw=draw,
                     ),
                     "sessions": sessions.keep,
+                    "afterwards": afterwards.keep,
                     "runtime token": identity.keep_fresh,
                     "identity": partial(safe.keep, draw),
                     "configuration": partial(watch, configuration, board),

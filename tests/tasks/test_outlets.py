@@ -19,6 +19,7 @@ from rensei_daemon.core.lines import (
 )
 from rensei_daemon.delivery.consumer import Delivery, nobody
 from rensei_daemon.errors import DeliveryError
+from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.outlets import Outlets
 
 FAILED = (Code.DELIVERY_FAILED, "build:fake")
@@ -54,12 +55,10 @@ class FakeDelivery:
         done = self.handed[-1][0] if self.handed and not self.failing else None
         return (ConsumerLine(kind=self.kind, name=self.name, generation=done),)
 
-    def deliver_at_once(
-        self, credentials: Credentials, difference: Difference
-    ) -> bool | None:
+    def deliver_at_once(self, credentials: Credentials) -> bool | None:
         if not self.is_quick:
             return None
-        self.handed.append((credentials.generation, difference.names))
+        self.handed.append((credentials.generation, ()))
         return True
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
@@ -144,9 +143,9 @@ async def test_what_takes_no_waiting_is_delivered_on_the_spot(board: Board) -> N
         await follower.tries(1)
         delivery.is_quick = follower.is_quick = True
         outlets.offer(two)
-        assert delivery.handed == follower.handed == [(1, ("A",)), (2, ("A",))]
+        assert delivery.handed == follower.handed == [(1, ("A",)), (2, ())]
         await anyio.wait_all_tasks_blocked()
-    assert delivery.handed == [(1, ("A",)), (2, ("A",))]
+    assert delivery.handed == [(1, ("A",)), (2, ())]
 
 
 async def test_a_consumer_that_lags_is_told_of(
@@ -154,19 +153,33 @@ async def test_a_consumer_that_lags_is_told_of(
 ) -> None:
     """With the time since when; once it has the newest, no more."""
     monkeypatch.setattr("rensei_daemon.tasks.outlets.LOOK_SECONDS", 0.3)
-    raised = anyio.Event()
-    board.on_change = raised.set
+    changed = Bell()
+    board.on_change = changed.ring
     delivery = FakeDelivery()
     delivery.gate = anyio.Event()
     async with kept(board, delivery) as outlets:
         before = datetime.now(UTC)
         outlets.offer(generations("1")[0])
-        await raised.wait()
+        await changed.heard()
         assert LAGGING in board.alarms
         assert (board.alarms[LAGGING].since - before).total_seconds() < 0.5
         delivery.gate.set()
-        await delivery.tries(1)
-    assert board.alarms == {}
+        await changed.heard()
+        assert board.alarms == {}
+
+
+async def test_what_is_taken_up_after_the_end_is_told_nobody(board: Board) -> None:
+    """A delivery may outlive its session: its readers leave later."""
+    delivery = FakeDelivery()
+    heard: list[str] = []
+    outlets = Outlets([delivery], "build", board, min)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outlets.keep, lambda: heard.append("uptake"))
+        await anyio.wait_all_tasks_blocked()
+        delivery.on_uptake()
+        tasks.cancel_scope.cancel()
+    delivery.on_uptake()
+    assert heard == ["uptake"]
 
 
 async def test_a_slow_delivery_holds_up_no_other(board: Board) -> None:

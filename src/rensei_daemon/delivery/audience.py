@@ -19,8 +19,11 @@ from rensei_daemon.delivery.consumer import nobody
 class Listener(Protocol):
     """A reader as its audience knows it."""
 
-    def tell_at_once(self, newest: Credentials) -> None:
-        """Tell the reader if that takes no waiting; else it is told in its own time."""
+    def tell_at_once(self, newest: Credentials) -> bool:
+        """Tell a reader that waits for news if that takes no waiting.
+
+        Returns whether that is all; if not, it needs waking, to be told in its own time.
+        """
 
 
 class Audience:
@@ -43,6 +46,8 @@ class Audience:
         self._forget = forget
         self._rotated_at = datetime.now(UTC)
         self._news = anyio.Event()
+        self._waiting = 0
+        """How many wait for news, whether they have been told it meanwhile or not."""
         self._readers: dict[Listener, ConsumerLine] = {}
         self._last_words: tuple[Credentials | None, Credentials, bytes] | None = None
 
@@ -51,18 +56,18 @@ class Audience:
         """Everybody who has been told something and still listens."""
         return tuple(self._readers.values())
 
-    def deliver_at_once(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - each reader has its own
+    def deliver_at_once(self, credentials: Credentials) -> bool:
         """Let every reader know; slow ones hold up nobody."""
         self.newest = credentials
         self._rotated_at = datetime.now(UTC)
-        for reader in self._readers:
-            reader.tell_at_once(credentials)
-        self._announce()
+        told = sum([reader.tell_at_once(credentials) for reader in self._readers])
+        if told < self._waiting:  # to wake those who know already would hold up others
+            self._announce()
         return True
 
-    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - each reader has its own
         """Let every reader know."""
-        return self.deliver_at_once(credentials, difference)
+        return self.deliver_at_once(credentials)
 
     async def withdraw(self) -> None:
         """Say goodbye to every reader: the session is gone."""
@@ -78,8 +83,12 @@ class Audience:
 
     async def until_news(self, known: Credentials | None) -> Credentials | None:
         """Wait for other values than the known ones; None when the session is removed."""
-        while not self.is_removed and (self.newest is None or self.newest is known):
-            await self._news.wait()
+        self._waiting += 1
+        try:
+            while not self.is_removed and (self.newest is None or self.newest is known):
+                await self._news.wait()
+        finally:
+            self._waiting -= 1
         return None if self.is_removed else self.newest
 
     def words(self, known: Credentials | None, newest: Credentials) -> bytes:

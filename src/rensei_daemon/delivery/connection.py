@@ -133,19 +133,20 @@ class Reader:
                 _log.warning("reader.dropped", session_id=audience.name, reader=self._title)
                 return frames.TOO_SLOW
 
-    def tell_at_once(self, newest: Credentials) -> None:
+    def tell_at_once(self, newest: Credentials) -> bool:
         """Send what is newest if the reader is up to date and there is room for it."""
         audience = self._audience
         if audience is None or not self._is_waiting or not self._may_have(audience):
-            return
+            return False
         words = audience.words(self._known, newest)
         if self._left or len(words) > AT_ONCE_BYTES or not self._is_roomy():
-            return
+            return False
         try:
             self._left = memoryview(words)[self._connection.send(words) :]
         except OSError:
-            return
+            return False
         self._note(newest)
+        return not self._left
 
     def _may_have(self, audience: Audience) -> bool:
         return self._peer is not None and self._peer.may_have(audience.gid, os.geteuid())

@@ -40,9 +40,7 @@ class Delivery(Protocol):
     def consumers(self) -> tuple[ConsumerLine, ...]:
         """Who is handed to, and the newest generation each has."""
 
-    def deliver_at_once(
-        self, credentials: Credentials, difference: Difference
-    ) -> bool | None:
+    def deliver_at_once(self, credentials: Credentials) -> bool | None:
         """Do what `deliver` does if that takes no waiting; None, and nothing done, if not.
 
         A failure too is left to `deliver`.

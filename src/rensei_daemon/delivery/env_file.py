@@ -43,11 +43,7 @@ class EnvFile:
         """The file itself."""
         return (self._line,)
 
-    def deliver_at_once(
-        self,
-        credentials: Credentials,
-        difference: Difference,  # noqa: ARG002 - always written whole
-    ) -> bool | None:
+    def deliver_at_once(self, credentials: Credentials) -> bool | None:
         """Replace a file in memory: to wake a thread for it would take far longer."""
         if not self._is_in_memory:
             return None

@@ -85,7 +85,7 @@ class Hook:
         """The hook itself."""
         return (self._line,)
 
-    def deliver_at_once(self, credentials: Credentials, difference: Difference) -> None:
+    def deliver_at_once(self, credentials: Credentials) -> None:
         """Do nothing: a program takes its time."""
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:

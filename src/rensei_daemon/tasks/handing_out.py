@@ -18,6 +18,7 @@ from rensei_daemon.delivery.socket import CredentialSocket
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.tasks.afterwards import Afterwards
 from rensei_daemon.tasks.rotation import Rotation
 
 
@@ -29,6 +30,8 @@ class HandingOut:
     hooks: HookRoom
     scrub: Scrubber
     """Knows every value by sight."""
+    afterwards: Afterwards = field(default_factory=Afterwards)
+    """Has to be kept as long as they run."""
     door: CredentialSocket = field(default_factory=CredentialSocket)
     figures: SessionFigures = field(default_factory=SessionFigures)
     fingerprints: Fingerprints = field(
@@ -69,6 +72,7 @@ class HandingOut:
             board=board,
             pulse=pulse,
             draw=draw,
+            afterwards=self.afterwards,
             learn=self.scrub.learn,
             figures=self.figures,
         )

@@ -16,7 +16,7 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.lines import ConsumerLine
-from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.delivery.consumer import Delivery, nobody
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.bell import Bell
 
@@ -60,18 +60,24 @@ class Outlets:
                 lane.offer(credentials, arrived_at)
 
     async def keep(self, on_uptake: Callable[[], None]) -> None:
-        """Deliver until cancelled; `on_uptake` is called after `consumers` changed."""
-        uptake = Bell()
-        async with anyio.create_task_group() as lanes:
-            for delivery, lane in self._lanes.items():
-                delivery.on_uptake = uptake.ring
-                lanes.start_soon(lane.keep, name=f"{delivery.kind} {delivery.name}")
-            while True:
-                # A thousand uptakes at once are told once, and after the handing over.
-                if await uptake.heard(within=LOOK_SECONDS):
-                    on_uptake()
-                for lane in self._lanes.values():
-                    lane.tell(datetime.now(UTC))
+        """Deliver until cancelled; `on_uptake` is called whenever `consumers` changed."""
+        try:
+            async with anyio.create_task_group() as lanes:
+                for delivery, lane in self._lanes.items():
+                    delivery.on_uptake = on_uptake
+                    lanes.start_soon(lane.keep, name=f"{delivery.kind} {delivery.name}")
+                while True:
+                    await anyio.sleep(LOOK_SECONDS)
+                    self.tell()
+        finally:
+            for delivery in self._lanes:  # it may outlive us, as a reader does a reload
+                delivery.on_uptake = nobody
+
+    def tell(self) -> None:
+        """Log what has been delivered, and say on the board what lags behind."""
+        now = datetime.now(UTC)
+        for lane in self._lanes.values():
+            lane.tell(now)
 
     async def withdraw(self, kept: Collection[tuple[str, str]]) -> None:
         """Take back what was delivered, except by deliveries that somebody carries on."""
@@ -118,8 +124,7 @@ class _Lane:
         if self._arrived_at is None:
             self._arrived_at = arrived_at
         if self._is_idle:
-            change = difference(self._delivered, credentials)
-            is_news = self._delivery.deliver_at_once(credentials, change)
+            is_news = self._delivery.deliver_at_once(credentials)
             if is_news is not None:
                 self._note_taken(credentials, is_news)
                 return
@@ -128,7 +133,7 @@ class _Lane:
         self._offered.ring()
 
     def tell(self, now: datetime) -> None:
-        """Log what has been delivered, and say on the board what lags behind."""
+        """Do so for this delivery."""
         generation = self._delivered.generation
         if generation != self._told_generation:
             self._told_generation = generation

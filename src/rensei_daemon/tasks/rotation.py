@@ -16,6 +16,7 @@ every new generation on.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -32,6 +33,7 @@ from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import EventStream, Update
+from rensei_daemon.tasks.afterwards import Afterwards
 from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.outlets import Outlets
 from rensei_daemon.tasks.pace import (
@@ -58,6 +60,7 @@ class Rotation:
         board: Board,
         pulse: Pulse,
         draw: Draw,
+        afterwards: Afterwards,
         pace: Pace = PACE,
         learn: Callable[[Iterable[str]], None] = lambda _: None,
         figures: SessionFigures | None = None,
@@ -70,11 +73,9 @@ class Rotation:
         self.changed_at: dict[str, datetime] = {}
         """When each variable's value last became another."""
         self.outlets = Outlets(deliveries, session.id, board, draw, self._figures)
-        self._client = client
-        self._board = board
-        self._draw = draw
-        self._pulse = pulse
-        self._learn = learn
+        self._client, self._board = client, board
+        self._draw, self._pulse = draw, pulse
+        self._learn, self._afterwards = learn, afterwards
         self._log = structlog.get_logger().bind(session_id=session.id)
 
         now = datetime.now(UTC)
@@ -99,12 +100,11 @@ class Rotation:
     async def run(self) -> None:
         """Keep the session until cancelled."""
         self._post()
+        id_, note_later = self.session.id, partial(self._afterwards.do, self._account)
         async with anyio.create_task_group() as lanes:
-            lanes.start_soon(self._keep_snapshots, name=f"snapshots of {self.session.id}")
-            lanes.start_soon(self._keep_stream, name=f"stream of {self.session.id}")
-            lanes.start_soon(
-                self.outlets.keep, self._post, name=f"outlets of {self.session.id}"
-            )
+            lanes.start_soon(self._keep_snapshots, name=f"snapshots of {id_}")
+            lanes.start_soon(self._keep_stream, name=f"stream of {id_}")
+            lanes.start_soon(self.outlets.keep, note_later, name=f"outlets of {id_}")
 
     async def withdraw(
         self, kept: Collection[tuple[str, str]] = (), *, is_over: bool = True
@@ -113,6 +113,7 @@ class Rotation:
 
         `is_over`: the session has no successor.
         """
+        self._afterwards.drop(self._account)
         if is_over:
             self._pulse.retire(f"snapshots of {self.session.id}")
         await self.outlets.withdraw(kept)
@@ -180,11 +181,11 @@ class Rotation:
         self._line = replace(
             self._line,
             refresh_until=until,
-            snapshot_failure=None,
             dropped_names=tuple(sorted({*accepted.dropped, *snapshot.dropped})),
         )
         newest = self.credentials.replaced({**accepted.env, **overtaken})
         self._swap(newest, "snapshot", anyio.current_time())
+        self._post(snapshot_failure=None)
 
     def _promise(self, wait: float) -> None:
         until = anyio.current_time() + wait + SNAPSHOT_SECONDS
@@ -275,25 +276,24 @@ class Rotation:
     def _swap(self, credentials: Credentials, source: str, arrived_at: float) -> None:
         before, self.credentials = self.credentials, credentials
         now = datetime.now(UTC)
+        if credentials is not before:
+            self.outlets.offer(credentials, arrived_at)
+            names = difference(before, credentials).names
+            self.changed_at.update(dict.fromkeys(names, now))
+            said = {"generation": credentials.generation, "names": names, "source": source}
+            self._afterwards.do(partial(self._log.info, "credentials.changed", **said))
         self._line = replace(
             self._line,
             generation=credentials.generation,
             refreshed_at=now,
             names=tuple(sorted(credentials.env)),
         )
-        if credentials is before:
-            self._post()
-            return
-        self.outlets.offer(credentials, arrived_at)
+        self._afterwards.do(self._account)
+
+    def _account(self) -> None:
+        """Say what has come of the values and of their deliveries."""
         self._post()
-        changed = difference(before, credentials)
-        self.changed_at.update(dict.fromkeys(changed.names, now))
-        self._log.info(
-            "credentials.changed",
-            generation=credentials.generation,
-            names=changed.names,
-            source=source,
-        )
+        self.outlets.tell()
 
     def _post(self, **news: Any) -> None:
         self._line = replace(self._line, consumers=self.outlets.consumers, **news)
