@@ -418,11 +418,13 @@ async def test_a_token_is_refreshed_five_minutes_before_it_expires(
             tasks.cancel_scope.cancel()
     # The answer's own Date counts from then on, whatever this host's clock says.
     assert clock.slept == [due, 60, 60, 3300]
-    assert [event["event"] for event in events] == [
-        "token.refresh_failed",
-        "token.refresh_failed",
-        "token.refreshed",
+    assert [(event["log_level"], event["event"]) for event in events] == [
+        ("warning", "token.refresh_failed"),
+        ("debug", "token.refresh_failed"),
+        ("info", "token.refreshed"),
+        ("info", "token.recovered"),
     ]
+    assert (events[-1]["count"], events[-1]["seconds"]) == (2, 120)
 
 
 async def test_a_token_another_lane_refreshed_is_left_alone(

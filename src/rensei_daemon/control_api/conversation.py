@@ -8,10 +8,11 @@ else.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+import anyio
 import h11
 import structlog
 
@@ -30,7 +31,10 @@ from rensei_daemon.control_api.wire import (
     refuse,
     refuse_for,
 )
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.errors import RenseiError
+
+CALM_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -43,6 +47,17 @@ class Door:
     limits: Limits = USUAL
     is_open_to_browsers: bool = False
     """Whether any web page of this host's could reach it: then it must be meant."""
+    refusals: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    """Of clients that may not write; a script may try all night."""
+    mistakes: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    shortages: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    """Of descriptors."""
+
+    def tell_starved(self) -> None:
+        """Log that a client cannot be let in, for want of a descriptor."""
+        is_told = self.shortages.happen(anyio.current_time())
+        tell = log.warning if is_told else log.debug
+        tell("control.starved", count=self.shortages.count)
 
 
 _BUSY = refuse(
@@ -87,8 +102,12 @@ async def _reply(line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd)
     try:
         answer = await _hear_out(line, peer, door, guest, crowd)
         return b"" if answer is None else encode(answer)
-    except Exception:
-        log.exception("control.failed")
+    except Exception as error:
+        is_told = door.mistakes.happen(anyio.current_time(), repr(error))
+        if is_told:
+            log.exception("control.failed", count=door.mistakes.count)
+        else:
+            log.debug("control.failed", count=door.mistakes.count)
         return encode(_MISTAKE)
 
 
@@ -120,11 +139,14 @@ async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Door) -> Ans
         return found
     route, path, query = found
     if route.writes:
-        tell = log.bind(verb=f"{method} {target[:200]}", uid=peer.uid, pid=peer.pid)
+        verb = f"{method} {target[:200]}"
         if not peer.may_write(os.geteuid()):
-            tell.warning("control.refused")
+            is_told = door.refusals.happen(anyio.current_time(), f"{peer.uid} {verb}")
+            tell = log.warning if is_told else log.debug
+            count = door.refusals.count
+            tell("control.refused", verb=verb, uid=peer.uid, pid=peer.pid, count=count)
             return _READ_ONLY
-        tell.info("control.requested")
+        log.info("control.requested", verb=verb, uid=peer.uid, pid=peer.pid)
     return await _call(route, peer, path, query, body)
 
 

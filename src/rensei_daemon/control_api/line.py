@@ -5,6 +5,7 @@ and a wait that is given up leaves nothing behind in the event loop.
 """
 
 import socket
+from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
@@ -39,8 +40,11 @@ class Line:
                 return
 
 
-async def accept(listening: socket.socket) -> Line:
-    """Wait for the next connection, and let every other task have its turn first."""
+async def accept(listening: socket.socket, *, on_shortage: Callable[[], None]) -> Line:
+    """Wait for the next connection, and let every other task have its turn first.
+
+    `on_shortage` is called whenever one cannot be had for want of descriptors.
+    """
     while True:
         await anyio.lowlevel.checkpoint()
         try:
@@ -50,6 +54,7 @@ async def accept(listening: socket.socket) -> Line:
         except ConnectionError:
             continue  # it left before it was let in
         except OSError:
+            on_shortage()
             # Out of descriptors: whoever knocks stays in the kernel's queue meanwhile.
             await anyio.sleep(0.1)
         else:

@@ -98,7 +98,7 @@ async def _serve(
     async with anyio.create_task_group() as clients:
         task_status.started()
         while True:
-            line = await accept(listening)
+            line = await accept(listening, on_shortage=door.tell_starved)
             clients.start_soon(_attend, line, door, identify, crowd)
 
 

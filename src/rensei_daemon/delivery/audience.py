@@ -13,7 +13,10 @@ import anyio
 from rensei_daemon.core import frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
 from rensei_daemon.core.lines import ConsumerLine
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.delivery.consumer import nobody
+
+CALM_SECONDS = 60.0
 
 
 class Listener(Protocol):
@@ -43,6 +46,10 @@ class Audience:
         self.newest: Credentials | None = None
         """None until the first snapshot, and again while the settings change."""
         self.is_removed = False
+        self.refusals = Streak(calm_seconds=CALM_SECONDS)
+        """Of those who may not listen; a unit that restarts may try all night."""
+        self.drops = Streak(calm_seconds=CALM_SECONDS)
+        """Of those who fell too far behind."""
         self._forget = forget
         self._rotated_at = datetime.now(UTC)
         self._news = anyio.Event()

@@ -83,9 +83,7 @@ class Reader:
         if audience is None:
             return frames.SESSION_UNKNOWN
         if not peer.may_have(audience.gid, os.geteuid()):
-            _log.warning(
-                "reader.refused", session_id=audience.name, uid=peer.uid, pid=peer.pid
-            )
+            _tell_refused(audience, peer)
             return frames.NOT_PERMITTED
         return await self._join(audience, peer)
 
@@ -130,7 +128,7 @@ class Reader:
             if not self._may_have(audience):
                 return frames.NOT_PERMITTED
             if stalled.cancelled_caught or not await self._send(newest):
-                _log.warning("reader.dropped", session_id=audience.name, reader=self._title)
+                _tell_dropped(audience, self._title)
                 return frames.TOO_SLOW
 
     def tell_at_once(self, newest: Credentials) -> bool:
@@ -223,3 +221,22 @@ class Reader:
             pass
         finally:
             self._connection.close()
+
+
+def _tell_refused(audience: Audience, peer: Peer) -> None:
+    streak = audience.refusals
+    is_told = streak.happen(anyio.current_time(), str(peer.uid))
+    log = _log.warning if is_told else _log.debug
+    log(
+        "reader.refused",
+        session_id=audience.name,
+        uid=peer.uid,
+        pid=peer.pid,
+        count=streak.count,
+    )
+
+
+def _tell_dropped(audience: Audience, title: str) -> None:
+    streak = audience.drops
+    log = _log.warning if streak.happen(anyio.current_time(), title) else _log.debug
+    log("reader.dropped", session_id=audience.name, reader=title, count=streak.count)

@@ -11,15 +11,19 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import structlog
 from anyio.abc import TaskStatus
 
 from rensei_daemon.core import frames
-from rensei_daemon.delivery.audience import Audience
+from rensei_daemon.core.repeats import Streak
+from rensei_daemon.delivery.audience import CALM_SECONDS, Audience
 from rensei_daemon.delivery.connection import Limits, Reader
 from rensei_daemon.disk.private_socket import private_socket
 
 SPARE_DESCRIPTORS = 128
 """Kept from readers, for everything else the daemon has open."""
+
+_log = structlog.get_logger()
 
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -31,6 +35,7 @@ class CredentialSocket:
         self._limits = limits or Limits()
         self._audiences: dict[str, Audience] = {}
         self._connected = 0
+        self._shortages = Streak(calm_seconds=CALM_SECONDS)
 
     def audience(self, session_id: str, gid: int | None) -> Audience:
         """Return the session's audience, with those already in it."""
@@ -66,30 +71,35 @@ class CredentialSocket:
             async with anyio.create_task_group() as readers:
                 task_status.started()
                 while True:
-                    reader = Reader(await _accept(listening), self.find, self._limits)
+                    reader = Reader(await self._accept(listening), self.find, self._limits)
                     if self._connected < most:
                         self._connected += 1
                         readers.start_soon(self._attend, reader, name="credential reader")
                     else:
                         reader.close(frames.TOO_MANY)
 
+    async def _accept(self, listening: socket.socket) -> socket.socket:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except BlockingIOError:
+                await anyio.wait_readable(listening)
+            except OSError as error:
+                if error.errno in _OUT_OF:
+                    self._tell_starved(error)
+                    # Whoever knocks stays in the kernel's queue meanwhile.
+                    await anyio.sleep(0.1)
+            else:
+                connection.setblocking(False)
+                return connection
+
+    def _tell_starved(self, error: OSError) -> None:
+        is_told = self._shortages.happen(anyio.current_time())
+        log = _log.warning if is_told else _log.debug
+        log("reader.starved", error=error.strerror, count=self._shortages.count)
+
     async def _attend(self, reader: Reader) -> None:
         try:
             await reader.attend()
         finally:
             self._connected -= 1
-
-
-async def _accept(listening: socket.socket) -> socket.socket:
-    while True:
-        try:
-            connection, _ = listening.accept()
-        except BlockingIOError:
-            await anyio.wait_readable(listening)
-        except OSError as error:
-            if error.errno in _OUT_OF:
-                # Whoever knocks stays in the kernel's queue meanwhile.
-                await anyio.sleep(0.1)
-        else:
-            connection.setblocking(False)
-            return connection

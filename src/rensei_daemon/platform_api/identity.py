@@ -11,6 +11,7 @@ from datetime import datetime
 import anyio
 import structlog
 
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.core.worker import Registration, Worker, claims
 from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
@@ -116,16 +117,25 @@ class Identity:
     async def keep_fresh(self) -> None:
         """Refresh the token five minutes before it expires, for ever; never returns."""
         await self._registered.wait()
+        failures = Streak()
         while True:
             await self._sleep(max(0.0, self._refresh_at - self._clock()))
             worker = self._worker
-            if worker is None or self._clock() < self._refresh_at:
-                continue  # another lane has refreshed it
+            if worker is None:
+                continue
             try:
-                await self.refresh(worker)
+                if self._clock() >= self._refresh_at:  # no other lane has refreshed it
+                    await self.refresh(worker)
             except PlatformError as error:
                 self._refresh_at = self._clock() + RETRY_SECONDS
-                _log.warning("token.refresh_failed", error=str(error), hint=error.hint)
+                is_told = failures.fail(self._clock(), str(error))
+                log = _log.warning if is_told else _log.debug
+                why, count = str(error), failures.count
+                log("token.refresh_failed", error=why, hint=error.hint, count=count)
+            else:
+                if over := failures.recover(self._clock()):
+                    seconds = over.seconds
+                    _log.info("token.recovered", count=over.count, seconds=seconds)
 
     async def _alone(self, action: Callable[[], Awaitable[None]]) -> Worker:
         """Run the action, or share the outcome of the one that ran while we waited."""

@@ -6,6 +6,7 @@ lives by it is told. A text that cannot be used changes nothing; the last good o
 in force, also across a reboot.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.lines import ConfigLine, ProjectsLine
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile, Stamp
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
@@ -31,6 +33,8 @@ from rensei_daemon.settings.model import Settings
 
 WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25
+PATIENCE = 100
+"""How many different mistakes in a row are told at once: a person mends one by one."""
 
 Load = Callable[[str], Settings]
 """Text to settings, with the environment and the command line laid over it."""
@@ -59,6 +63,8 @@ class Configuration:
         self._last_good = last_good
         self._load = load
         self._listeners: list[Callable[[], None]] = []
+        self._refusals = Streak(most_texts=PATIENCE)
+        self._unkept = Streak()
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have the listener called after each change of what is in force."""
@@ -125,10 +131,27 @@ class Configuration:
 
     def keep(self, document: Document) -> None:
         """Write down a text that can be used; blocks. A full disk is others' to report."""
+        now, unkept = time.monotonic(), self._unkept
         try:
             replace_file(self._last_good, document.text.encode(), mode=0o600)
         except StorageError as error:
-            _log.warning("config.last_good_not_kept", error=str(error))
+            log = _log.warning if unkept.fail(now, str(error)) else _log.debug
+            log("config.last_good_not_kept", error=str(error), count=unkept.count)
+        else:
+            if over := unkept.recover(now):
+                _log.info("config.last_good_kept", count=over.count, seconds=over.seconds)
+
+    def tell_refused(self, error: RenseiError) -> None:
+        """Log that what is on disk cannot be used."""
+        is_told = self._refusals.fail(time.monotonic(), str(error))
+        log = _log.warning if is_told else _log.debug
+        count = self._refusals.count
+        log("config.refused", error=str(error), hint=error.hint, count=count)
+
+    def tell_usable(self) -> None:
+        """Log that it can be used again, when it could not."""
+        if over := self._refusals.recover(time.monotonic()):
+            _log.info("config.recovered", count=over.count, seconds=over.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +179,12 @@ async def _reload(configuration: Configuration, board: Board) -> Reload:
     try:
         document, settings = await anyio.to_thread.run_sync(_read, configuration)
     except RenseiError as error:
-        if board.config.valid or board.config.error != str(error):
-            _log.warning("config.refused", error=str(error), hint=error.hint)
+        configuration.tell_refused(error)
         configuration.refuse(error, board)
         raise
     is_new = document.text != configuration.document.text
     configuration.adopt(document, settings, board)
+    configuration.tell_usable()
     if is_new:
         _log.info(
             "config.reloaded", path=str(configuration.file.path), digest=document.digest

@@ -22,6 +22,7 @@ from rensei_daemon.core.host import HostStatus
 from rensei_daemon.core.lines import PoolLine
 from rensei_daemon.core.mutation import Op
 from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.disk.host import LoadMeter, load_average
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import (
@@ -65,6 +66,9 @@ class Heart:
     turn: Turn = field(default_factory=Turn)
     """Turns with every beat, good or bad."""
     figures: BeatFigures = field(default_factory=BeatFigures)
+    failures: Streak = field(default_factory=Streak)
+    without_id: Streak = field(default_factory=Streak)
+    """Of answers with mutations that nobody could ack."""
 
     @property
     def interval_seconds(self) -> float:
@@ -113,14 +117,21 @@ class Heart:
                 status=answer.host_status.status,
                 action=answer.host_status.recommended_action,
             )
-        if answer.skipped:
-            _log.warning("mutations.without_id", count=answer.skipped)
+        self._tell_of_skipped(answer.skipped)
         is_ok = answer.host_status is not None and answer.host_status.is_ok
         has_pool = self.configuration.settings.pool is not None
         self.inbox.put(
             answer.pending, pool_is_ok=is_ok and has_pool and pool_may_be_restored
         )
         self.post_pool()
+
+    def _tell_of_skipped(self, skipped: int) -> None:
+        now = anyio.current_time()
+        if not skipped:
+            self.without_id.recover(now)
+            return
+        log = _log.warning if self.without_id.fail(now) else _log.debug
+        log("mutations.without_id", skipped=skipped, count=self.without_id.count)
 
     def post_pool(self) -> None:
         """Say what has become of the pool: by the file, else by the platform's word."""
@@ -195,8 +206,8 @@ def _retry_delay(
 
 def _note_success(heart: Heart) -> None:
     board = heart.board
-    if board.heartbeat.consecutive_failures:
-        _log.info("heartbeat.recovered", failures=board.heartbeat.consecutive_failures)
+    if over := heart.failures.recover(anyio.current_time()):
+        _log.info("heartbeat.recovered", count=over.count, seconds=over.seconds)
     for code in (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.STORAGE):
         board.clear(code, "heartbeat")
     board.post(replace(board.worker, worker_id=heart.identity.worker_id))
@@ -214,9 +225,10 @@ def _note_success(heart: Heart) -> None:
 
 def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
     board, now = heart.board, datetime.now(UTC)
-    failures = board.heartbeat.consecutive_failures + 1
-    if failures == 1 or board.heartbeat.last_error != str(error):
-        _log.warning("heartbeat.failed", error=str(error), hint=error.hint)
+    is_told = heart.failures.fail(anyio.current_time(), str(error))
+    log = _log.warning if is_told else _log.debug
+    count = heart.failures.count
+    log("heartbeat.failed", error=str(error), hint=error.hint, count=count)
     alarm = _alarm_for(error)
     if alarm is not None:
         board.raise_alarm(alarm, str(error), hint=error.hint, now=now, subject="heartbeat")
@@ -224,7 +236,7 @@ def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
         replace(
             board.heartbeat,
             interval_seconds=heart.interval_seconds,
-            consecutive_failures=failures,
+            consecutive_failures=board.heartbeat.consecutive_failures + 1,
             last_error=str(error),
             last_failure=error.failure,
         )

@@ -12,6 +12,7 @@ file or the disk does not allow it, nothing is decided, nothing is lost, and the
 says why.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import LastMutation, MutationsLine
 from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided
@@ -36,6 +38,9 @@ ROUND_SECONDS = 300.0
 """The longest a round can take, a slow disk and a slow editor included."""
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+
+Conflicts = defaultdict[str, Streak]
+"""The streaks of mutations that come again with other content, by id."""
 
 _log = structlog.get_logger()
 
@@ -80,7 +85,7 @@ async def apply_mutations(
     is an outcome to tell.
     """
     configuration.on_change(inbox.bell.ring)
-    retry = RETRY
+    retry, stalls, conflicting = RETRY, Streak(), Conflicts(Streak)
     wait: float | None = None
     inbox.bell.ring()
     while True:
@@ -97,31 +102,39 @@ async def apply_mutations(
         except RenseiError as error:
             delay, retry = retry.next(draw)
             wait = max(delay, 0.25)
-            _report_trouble(error, configuration, board)
+            _report_stall(error, stalls, configuration, board)
             with suppress(StorageError):  # then the journal is the trouble
                 board.post(await anyio.to_thread.run_sync(mutations_line, journal))
             continue
         wait, retry = None, RETRY
+        _tell_resumed(stalls)
         board.clear(Code.STORAGE, "config")
         board.post(line)
-        _report(decided, conflicts, board)
+        _report(decided)
+        _report_conflicts(conflicts, conflicting, board)
         if decided:
             beat.ring()
         with suppress(RenseiError):  # the board and the log have it
             await reload(configuration, board)
 
 
-def _report(
-    decided: Sequence[Decided], conflicts: Sequence[PendingMutation], board: Board
-) -> None:
+def _report(decided: Sequence[Decided]) -> None:
     for outcome in decided:
         log = _log.bind(mutation_id=outcome.id, op=outcome.op)
         if outcome.error:
             log.warning("mutation.failed", error=outcome.error)
         else:
             log.info("mutation.applied", changed=outcome.changed)
+
+
+def _report_conflicts(
+    conflicts: Sequence[PendingMutation], conflicting: Conflicts, board: Board
+) -> None:
     for mutation in conflicts:
-        _log.warning("mutation.conflicted", mutation_id=mutation.id, op=mutation.op)
+        streak = conflicting[mutation.id]
+        log = _log.warning if streak.fail(anyio.current_time()) else _log.debug
+        count = streak.count
+        log("mutation.conflicted", mutation_id=mutation.id, op=mutation.op, count=count)
         board.raise_alarm(
             Code.MUTATION_CONFLICT,
             f"mutation {mutation.id} came again with other content; "
@@ -132,10 +145,18 @@ def _report(
         )
 
 
-def _report_trouble(error: RenseiError, configuration: Configuration, board: Board) -> None:
+def _tell_resumed(stalls: Streak) -> None:
+    if over := stalls.recover(anyio.current_time()):
+        _log.info("mutations.resumed", count=over.count, seconds=over.seconds)
+
+
+def _report_stall(
+    error: RenseiError, stalls: Streak, configuration: Configuration, board: Board
+) -> None:
+    is_told = stalls.fail(anyio.current_time(), str(error))
+    log = _log.error if is_told else _log.debug
+    log("mutations.stalled", error=str(error), hint=error.hint, count=stalls.count)
     if isinstance(error, StorageError):
-        if (Code.STORAGE, "config") not in board.alarms:
-            _log.error("mutations.stalled", error=str(error), hint=error.hint)
         board.raise_alarm(
             Code.STORAGE,
             str(error),
@@ -144,8 +165,6 @@ def _report_trouble(error: RenseiError, configuration: Configuration, board: Boa
             subject="config",
         )
     else:
-        if board.config.valid:
-            _log.error("mutations.stalled", error=str(error), hint=error.hint)
         configuration.refuse(error, board)
 
 

@@ -16,6 +16,7 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.lines import ConsumerLine
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.delivery.consumer import Delivery, nobody
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.bell import Bell
@@ -113,6 +114,8 @@ class _Lane:
         self._is_idle = False
         """Whether nothing is under way, due, or waiting for another try."""
         self._failures = 0
+        """Since the newest generation was offered; decides how long to wait."""
+        self._streak = Streak()
         self._retry = RETRY
         self._log = structlog.get_logger().bind(
             session_id=session_id, kind=delivery.kind, to=delivery.name
@@ -187,6 +190,8 @@ class _Lane:
         if newest is self._newest:
             self._behind_since = self._arrived_at = None
         self._board.clear(Code.DELIVERY_FAILED, self._subject)
+        if over := self._streak.recover(now):
+            self._log.info("delivery.recovered", count=over.count, seconds=over.seconds)
         if is_news:
             for follower in self.followers:
                 follower.offer(newest, arrived_at)
@@ -201,9 +206,15 @@ class _Lane:
 
     def _note_failure(self, error: DeliveryError, wait: float | None) -> None:
         self._figures.deliveries.add(self._session_id, self._delivery.kind, "failed")
-        is_known = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
-        log = self._log.debug if is_known else self._log.warning
-        log("delivery.failed", error=str(error), hint=error.hint, retry_in_seconds=wait)
+        is_told = self._streak.fail(anyio.current_time(), str(error))
+        log = self._log.warning if is_told else self._log.debug
+        log(
+            "delivery.failed",
+            error=str(error),
+            hint=error.hint,
+            retry_in_seconds=wait,
+            count=self._streak.count,
+        )
         if wait is not None and self._delivery.retries is not None:
             return  # a few more tries before anybody is told
         self._board.raise_alarm(

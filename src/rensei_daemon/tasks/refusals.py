@@ -1,11 +1,17 @@
-"""What the platform refuses a session, as the log and the board tell it."""
+"""What goes wrong between a session and the platform, as log and board tell it.
+
+A lane that fails again and again is told by the policy of `core.repeats`; refusals that
+somebody must act on raise an alarm besides, which goes when the lane passes again.
+"""
 
 from datetime import UTC, datetime
 
+import anyio
 from structlog.typing import FilteringBoundLogger
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.errors import (
     PlatformError,
     RefusedError,
@@ -16,20 +22,70 @@ _CODES = (Code.UNAUTHORIZED, Code.FORBIDDEN)
 
 
 class Refusals:
-    """The refusals of one session, by lane: `snapshot` and `stream`."""
+    """The failures of one session's two lanes, `snapshot` and `stream`."""
 
-    def __init__(self, session_id: str, board: Board, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        board: Board,
+        log: FilteringBoundLogger,
+        *,
+        calm_seconds: float,
+    ) -> None:
+        """Have a stream count as recovered once it was up for `calm_seconds`."""
         self._session_id = session_id
         self._board = board
         self._log = log
-        self._said: dict[str, str] = {}
-        """What each lane last failed with."""
+        self._snapshot = Streak()
+        self._stream = Streak(calm_seconds=calm_seconds)
+        self._events = Streak(calm_seconds=calm_seconds)
 
-    def note(self, lane: str, error: PlatformError) -> None:
-        """Log a failure, once for as long as it stays the same, and raise its alarm."""
-        log = self._log.debug if self._said.get(lane) == str(error) else self._log.warning
-        log(f"{lane}.failed", error=str(error), hint=error.hint)
-        self._said[lane] = str(error)
+    def snapshot_failed(self, error: PlatformError) -> None:
+        """Note that the platform gave none."""
+        is_told = self._snapshot.fail(anyio.current_time(), str(error))
+        log = self._log.warning if is_told else self._log.debug
+        count = self._snapshot.count
+        log("snapshot.failed", error=str(error), hint=error.hint, count=count)
+        self._raise("snapshot", error)
+
+    def snapshot_came(self) -> None:
+        """Note that one came."""
+        if over := self._snapshot.recover(anyio.current_time()):
+            self._log.info("snapshot.recovered", count=over.count, seconds=over.seconds)
+        self._clear("snapshot")
+
+    def stream_connected(self) -> None:
+        """Note that a stream is live."""
+        was_failing = self._stream.is_failing
+        over = self._stream.recover(anyio.current_time())
+        # One that comes and goes is not told each time, in either direction.
+        log = self._log.info if over or not was_failing else self._log.debug
+        log("stream.connected")
+        if over:
+            self._log.info("stream.recovered", count=over.count, seconds=over.seconds)
+        self._clear("stream")
+
+    def stream_ended(self, error: PlatformError | None, *, was_live: bool) -> None:
+        """Note that it is live no more, or could not be had; None: it was old enough."""
+        if error is None:
+            self._log.info("stream.retired")
+            return
+        is_told = self._stream.fail(anyio.current_time(), str(error))
+        log = self._log.warning if is_told else self._log.debug
+        why, count = str(error), self._stream.count
+        if was_live:
+            log("stream.lost", error=why, hint=error.hint, count=count)
+        else:
+            log("stream.failed", error=why, hint=error.hint, count=count)
+        self._raise("stream", error)
+
+    def event_not_understood(self, reason: str) -> None:
+        """Note an event of a stream that means nothing to us."""
+        is_told = self._events.happen(anyio.current_time(), reason)
+        log = self._log.warning if is_told else self._log.debug
+        log("stream.event_not_understood", reason=reason, count=self._events.count)
+
+    def _raise(self, lane: str, error: PlatformError) -> None:
         code = _code_for(error)
         if code is not None:
             self._board.raise_alarm(
@@ -40,10 +96,7 @@ class Refusals:
                 subject=self._subject(lane),
             )
 
-    def clear(self, lane: str) -> None:
-        """Note that the platform lets the lane pass again."""
-        if self._said.pop(lane, None) is not None:
-            self._log.info(f"{lane}.recovered")
+    def _clear(self, lane: str) -> None:
         for code in _CODES:
             self._board.clear(code, self._subject(lane))
 

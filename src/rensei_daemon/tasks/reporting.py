@@ -14,6 +14,7 @@ from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import ConfigLine, HeartbeatLine, WorkerLine
 from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.core.status import summary, to_json
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.journal import Journal
@@ -53,7 +54,7 @@ def open_board(
     configuration.post(board)
     board.post(mutations_line(journal))
     if trouble is not None:
-        _log.warning("config.refused", error=str(trouble), hint=trouble.hint)
+        configuration.tell_refused(trouble)
         configuration.refuse(trouble, board)
     if set_aside is not None:
         message = f"the journal could not be read and was set aside as {set_aside}"
@@ -74,7 +75,7 @@ def open_board(
 
 async def keep_reporting(board: Board, path: Path, notifier: Notifier) -> None:
     """Write the state file at every change and now and then; never returns."""
-    changed = Bell()
+    changed, failures = Bell(), Streak()
     board.on_change = changed.ring
     said = ""
     while True:
@@ -83,33 +84,47 @@ async def keep_reporting(board: Board, path: Path, notifier: Notifier) -> None:
         if line != said:
             notifier.status(line)
             said = line
-        await write_status(board, path)
+        await write_status(board, path, failures)
         await anyio.sleep(AT_MOST_EVERY_SECONDS)
         await changed.heard(within=AT_LEAST_EVERY_SECONDS - AT_MOST_EVERY_SECONDS)
 
 
-async def write_status(board: Board, path: Path) -> None:
-    """Write the state file once; a disk that refuses is an alarm, not an error."""
+async def write_status(board: Board, path: Path, failures: Streak | None = None) -> None:
+    """Write the state file once; a disk that refuses is an alarm, not an error.
+
+    `failures` are those of the writer, who writes again and again.
+    """
+    failures = failures or Streak()
     text = json.dumps(to_json(report(board, datetime.now(UTC))), indent=2) + "\n"
     try:
         await anyio.to_thread.run_sync(
             lambda: replace_file(path, text.encode(), mode=0o600)
         )
     except StorageError as error:
+        is_told = failures.fail(anyio.current_time(), str(error))
+        log = _log.warning if is_told else _log.debug
+        log("status.not_written", error=str(error), hint=error.hint, count=failures.count)
         now = datetime.now(UTC)
         board.raise_alarm(
             Code.STORAGE, str(error), hint=error.hint, now=now, subject="status"
         )
     else:
+        if over := failures.recover(anyio.current_time()):
+            _log.info("status.recovered", count=over.count, seconds=over.seconds)
         board.clear(Code.STORAGE, "status")
 
 
 async def feed_watchdog(pulse: Pulse, notifier: Notifier, interval_seconds: float) -> None:
     """Tell the service manager that every loop turns, as long as it does; never returns."""
+    streak = Streak()
     while True:
-        late = pulse.late(anyio.current_time() - LATE_BEFORE_WATCHDOG_SECONDS)
+        now = anyio.current_time()
+        late = pulse.late(now - LATE_BEFORE_WATCHDOG_SECONDS)
         if late:
-            _log.error("watchdog.withheld", loops=late)
+            log = _log.error if streak.fail(now, " ".join(late)) else _log.debug
+            log("watchdog.withheld", loops=late, count=streak.count)
         else:
             notifier.watchdog()
+            if over := streak.recover(now):
+                _log.info("watchdog.recovered", count=over.count, seconds=over.seconds)
         await anyio.sleep(interval_seconds)

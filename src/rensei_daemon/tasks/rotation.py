@@ -81,7 +81,9 @@ class Rotation:
         now = datetime.now(UTC)
         self._line = SessionLine(id=session.id, since=now, added_at=now)
 
-        self._refusals = Refusals(session.id, board, self._log)
+        self._refusals = Refusals(
+            session.id, board, self._log, calm_seconds=pace.steady_seconds
+        )
         self._reconsider = Bell()
         self._reconnect = Bell()
         self._schedule = Schedule(pace, draw)
@@ -146,7 +148,7 @@ class Rotation:
                 self.snapshot_error = error
                 count(self.session.id, reason, error.failure)
                 self._post(snapshot_failure=error.failure)
-                self._refusals.note("snapshot", error)
+                self._refusals.snapshot_failed(error)
                 retry = lane(error, retry)
                 asked = self._asked_wait(error)
                 delay, retry = retry.next(self._draw, at_least=asked)
@@ -156,7 +158,7 @@ class Rotation:
                     self._reconnect.ring()  # it answers again: the stream need not wait
                 count(self.session.id, reason, "ok")
                 retry, self.snapshot_error = RETRY, None
-                self._refusals.clear("snapshot")
+                self._refusals.snapshot_came()
             self.snapshot_turn.done()
 
     async def _take_snapshot(self) -> None:
@@ -215,33 +217,29 @@ class Rotation:
             await self._reconnect.heard(within=delay)
 
     async def _listen(self, stream: EventStream) -> None:
-        self._refusals.clear("stream")
         self._schedule.stream_is_up()
         self._reconsider.ring()
         self._set_stream(StreamState.LIVE)
-        self._log.info("stream.connected")
+        self._refusals.stream_connected()
         async for event in stream:
             if isinstance(event, Update):
                 self._update(event.delta, stream.last_heard)
                 if not event.is_whole:
                     self.want_snapshot()
             else:
-                self._log.warning("stream.event_not_understood", reason=event.reason)
+                self._refusals.event_not_understood(event.reason)
                 self.want_snapshot()
 
     def _stream_lost(self, error: PlatformError | None) -> None:
         was_live = self._line.stream is StreamState.LIVE
         if was_live:
             self._set_stream(StreamState.INTERRUPTED)
-            reason = str(error) if error else "it has reached its maximum age"
-            self._log.info("stream.lost", reason=reason)
         failure = error.failure if error else None
         self._figures.streams.add(self.session.id, failure or "age")
         self._post(stream_failure=failure)
         if has_nothing(error):
             self._schedule.stream_is_refused()
-        if error is not None:
-            self._refusals.note("stream", error)
+        self._refusals.stream_ended(error, was_live=was_live)
         if was_live:
             self._schedule.stream_is_lost()
             self._reconsider.ring()

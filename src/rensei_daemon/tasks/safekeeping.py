@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 import anyio
 import anyio.to_thread
+import structlog
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.identity import IdentityFile
 from rensei_daemon.errors import StorageError
@@ -16,6 +18,8 @@ from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.pace import RETRY
 
 _SUBJECT = "identity"
+
+_log = structlog.get_logger()
 
 
 class Safe:
@@ -34,6 +38,7 @@ class Safe:
         self._learn = learn
         self._owed: Worker | None = None
         self._failed = Bell()
+        self._failures = Streak()
 
     def read(self) -> Worker | None:
         """Return the worker this host was."""
@@ -63,6 +68,10 @@ class Safe:
         try:
             await anyio.to_thread.run_sync(self._file.save, worker)
         except StorageError as error:
+            is_told = self._failures.fail(anyio.current_time(), str(error))
+            log = _log.warning if is_told else _log.debug
+            count = self._failures.count
+            log("worker.not_saved", error=str(error), hint=error.hint, count=count)
             self._board.raise_alarm(
                 Code.STORAGE,
                 str(error),
@@ -72,6 +81,8 @@ class Safe:
             )
             self._failed.ring()
             return
+        if over := self._failures.recover(anyio.current_time()):
+            _log.info("worker.saved", count=over.count, seconds=over.seconds)
         if self._owed is worker:
             self._owed = None
             self._board.clear(Code.STORAGE, _SUBJECT)

@@ -1,5 +1,6 @@
 """Which sessions run: exactly those of the configuration in force."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.repeats import Streak
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.bell import Bell
@@ -44,6 +46,7 @@ class Sessions:
         self._board = board
         self._start = start
         self._running: dict[str, _Running] = {}
+        self._refusals = defaultdict[str, Streak](Streak)
         self._is_started = False
 
     @property
@@ -100,12 +103,16 @@ class Sessions:
 
     def _try_start(self, settings: SessionSettings) -> Rotation | None:
         """Make a session's rotation; what a start would refuse, a reload reports."""
+        streak = self._refusals[settings.id]
         try:
             rotation = self._start(settings)
         except SettingsError as error:
             if not self._is_started:
                 raise
-            _log.warning("session.refused", session_id=settings.id, error=str(error))
+            is_told = streak.fail(anyio.current_time(), str(error))
+            log = _log.warning if is_told else _log.debug
+            why, count = str(error), streak.count
+            log("session.refused", session_id=settings.id, error=why, count=count)
             self._board.raise_alarm(
                 Code.DELIVERY_FAILED,
                 f"session {settings.id}: {error}",
@@ -114,6 +121,12 @@ class Sessions:
                 subject=settings.id,
             )
             return None
+        del self._refusals[settings.id]
+        if over := streak.recover(anyio.current_time()):
+            count, seconds = over.count, over.seconds
+            _log.info(
+                "session.recovered", session_id=settings.id, count=count, seconds=seconds
+            )
         self._board.clear(Code.DELIVERY_FAILED, settings.id)
         return rotation
 

@@ -1,0 +1,98 @@
+"""When a failure that repeats is told again.
+
+At once the first time; then the 10th and the 100th time, and from there every five
+minutes, always with the count. Whoever tries again and again keeps a `Streak` and asks
+it; what is not told is for the debug level. Times are monotonic seconds and arrive.
+
+What failed may say something else each time: a new cause, which is news, or the old one
+with another number in it, which is not. Nobody can tell the two apart for sure, so a
+few new texts in a streak are told at once, and after them only the count decides.
+"""
+
+from dataclasses import dataclass
+from math import inf
+
+MILESTONES = (1, 10, 100)
+EVERY_SECONDS = 300.0
+MOST_TEXTS = 5
+"""How many texts in one streak are news; what varies without end is soon as good as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What is over."""
+
+    count: int
+    """How often it failed."""
+    seconds: float
+    """From the first failure until now."""
+
+
+def is_due(count: int, now: float, told_at: float) -> bool:
+    """Tell whether the `count`th failure in a row is told; `told_at`: when one last was."""
+    if count <= MILESTONES[-1]:
+        return count in MILESTONES
+    return now - told_at >= EVERY_SECONDS
+
+
+class Streak:
+    """One thing that fails, and fails again, until it works."""
+
+    def __init__(self, *, calm_seconds: float = 0.0, most_texts: int = MOST_TEXTS) -> None:
+        """Have a streak end only when it has worked for `calm_seconds`.
+
+        Something that comes and goes is one long trouble, not a new one each time.
+        """
+        self._calm_seconds = calm_seconds
+        self._most_texts = most_texts
+        self._count = 0
+        self._began_at = self._told_at = 0.0
+        self._worked_at = -inf
+        self._is_failing = self._owes_recovery = False
+        self._texts: set[int] = set()
+        """Hashes: a text may be long, and there may be many streaks."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it failed when last tried."""
+        return self._is_failing
+
+    @property
+    def count(self) -> int:
+        """How often it has failed in this streak."""
+        return self._count
+
+    def fail(self, now: float, text: str = "") -> bool:
+        """Count a failure; whether to tell of it."""
+        if not self._is_failing and now - self._worked_at >= self._calm_seconds:
+            self._count, self._began_at = 0, now
+            self._texts.clear()
+        self._is_failing = True
+        self._count += 1
+        is_told = self._is_news(text) or is_due(self._count, now, self._told_at)
+        if is_told:
+            self._told_at, self._owes_recovery = now, True
+        return is_told
+
+    def happen(self, now: float, text: str = "") -> bool:
+        """Count what happens without anything that works in between; whether to tell."""
+        is_told = self.fail(now, text)
+        self.recover(now)
+        return is_told
+
+    def _is_news(self, text: str) -> bool:
+        key = hash(text)
+        if key in self._texts or len(self._texts) >= self._most_texts:
+            return False
+        self._texts.add(key)
+        return True
+
+    def recover(self, now: float) -> Recovery | None:
+        """Note that it works; what to tell, when a failure was told and it is over."""
+        if not self._is_failing:
+            return None
+        self._is_failing, self._worked_at = False, now
+        if not self._owes_recovery:
+            return None
+        self._owes_recovery = False
+        return Recovery(self._count, round(now - self._began_at, 1))
