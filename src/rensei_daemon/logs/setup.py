@@ -42,6 +42,11 @@ class LogControl:
         """How many lines were lost since the start."""
         return self._writer.dropped
 
+    @property
+    def dropped_since(self) -> datetime | None:
+        """When the first of them was lost."""
+        return self._writer.dropped_since
+
     def set_level(self, level: str) -> None:
         """Change the level for every logger, those already bound too."""
         logging.getLogger().setLevel(LEVELS[level])

@@ -1,90 +1,176 @@
-"""The thread that writes, so that the event loop never waits for a pipe or a disk.
+"""The threads that write, so that the event loop never waits for a pipe or a disk.
 
+Each output has a queue and a thread of its own: one that is stuck holds up no other.
 Events queue up to a limit; beyond it they are dropped and counted, and the count is
-logged when the way is free again. A full pipe costs log lines, never a heartbeat.
+logged where they are missing, as soon as the way is free again. A full pipe costs log
+lines, never a heartbeat.
 """
 
-import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import inf
 
 from rensei_daemon.logs.journal import timestamp
 from rensei_daemon.logs.outputs import Output
 from rensei_daemon.logs.rendering import Event
 
 QUEUE_LENGTH = 4096
-_CLOSE_SECONDS = 1.0
+QUEUE_BYTES = 4 * 1024 * 1024
+"""What waits for one output, at most; a hook's output alone may be 64 KiB."""
 
-_Entry = tuple[Output, bytes]
+REPORT_SECONDS = 5.0
+"""How often losses are told of, at most; and how soon a way that was shut is tried."""
+
+_CLOSE_SECONDS = 2.0
 
 
 class Writer:
     """Takes events from any thread and writes them from its own."""
 
-    def __init__(self, outputs: Sequence[Output], limit: int = QUEUE_LENGTH) -> None:
-        self._outputs = outputs
-        self._queue: queue.Queue[_Entry | None] = queue.Queue(limit)
-        self._lock = threading.Lock()
-        self._dropped = 0
-        self._reported = 0
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        limit: int = QUEUE_LENGTH,
+        limit_bytes: int = QUEUE_BYTES,
+        report_seconds: float = REPORT_SECONDS,
+    ) -> None:
+        self._lanes = [
+            _Lane(output, limit, limit_bytes, report_seconds) for output in outputs
+        ]
 
     @property
     def dropped(self) -> int:
-        """How many lines were lost: the queue was full, or a write failed."""
-        return self._dropped
+        """How many lines were lost: a queue was full, or a write failed."""
+        return sum(lane.dropped for lane in self._lanes)
+
+    @property
+    def dropped_since(self) -> datetime | None:
+        """When the first one was lost."""
+        times = [lane.dropped_since for lane in self._lanes]
+        return min((time for time in times if time is not None), default=None)
 
     def start(self) -> None:
         """Begin to write."""
-        self._thread.start()
+        for lane in self._lanes:
+            lane.start()
 
     def put(self, event: Event) -> None:
         """Queue an event for every output, or count it as dropped; never wait."""
-        for output in self._outputs:
-            try:
-                self._queue.put_nowait((output, output.render(event)))
-            except queue.Full:
-                self._count_loss()
+        for lane in self._lanes:
+            lane.put(event)
 
     def close(self) -> None:
         """Write what is queued, for two seconds at most, and close the outputs."""
-        try:
-            self._queue.put(None, timeout=_CLOSE_SECONDS)
-        except queue.Full:
-            return  # the thread is stuck in a write; it dies with the process
-        self._thread.join(_CLOSE_SECONDS)
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for lane in self._lanes:
+            lane.end()
+        for lane in self._lanes:
+            lane.close(max(0.0, deadline - time.monotonic()))
+
+
+class _Lane:
+    """One output: what waits for it, what was lost on the way, and who writes."""
+
+    def __init__(
+        self, output: Output, limit: int, limit_bytes: int, report_seconds: float
+    ) -> None:
+        self.dropped = 0
+        self.dropped_since: datetime | None = None
+        self._output = output
+        self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._report_seconds = report_seconds
+        self._changed = threading.Condition()
+        """Guards everything that both sides touch; held for moments only."""
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._is_ending = False
+        self._reported = 0
+        self._reported_at = -inf
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, event: Event) -> None:
+        rendered = self._output.render(event)
+        with self._changed:
+            size = self._waiting_bytes + len(rendered)
+            if len(self._waiting) >= self._limit or size > self._limit_bytes:
+                self._lose()
+                return
+            self._waiting.append(rendered)
+            self._waiting_bytes = size
+            self._changed.notify()
+
+    def end(self) -> None:
+        """Have the thread end once it has written what waits."""
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify()
+
+    def close(self, seconds: float) -> None:
+        """Wait for the thread's end, and close; one stuck in a write dies with us."""
+        self._thread.join(seconds)
         if not self._thread.is_alive():
-            for output in self._outputs:
-                output.close()
+            self._output.close()
 
     def _run(self) -> None:
-        while (entry := self._queue.get()) is not None:
-            self._write(*entry)
-            if self._dropped > self._reported:
-                self._report()
+        is_open = True
+        while is_open:
+            is_open = self._wait()
+            while (rendered := self._next()) is not None:
+                if self._write(rendered):
+                    self._report()
+            # Also with nothing new to write: a way that was shut may be free again.
+            self._report(at_once=not is_open)
 
-    def _write(self, output: Output, rendered: bytes) -> bool:
+    def _wait(self) -> bool:
+        """Wait for something to do; False when it is the last."""
+        with self._changed:
+            while not self._waiting and not self._is_ending:
+                owes = self.dropped > self._reported
+                if not self._changed.wait(self._report_seconds if owes else None):
+                    break
+            return not self._is_ending
+
+    def _next(self) -> bytes | None:
+        with self._changed:
+            if not self._waiting:
+                return None
+            rendered = self._waiting.popleft()
+            self._waiting_bytes -= len(rendered)
+            return rendered
+
+    def _write(self, rendered: bytes, *, is_report: bool = False) -> bool:
         try:
-            output.write(rendered)
+            self._output.write(rendered)
         except OSError:
-            self._count_loss()
+            # A report that is lost is made again; counted, it would never end.
+            if not is_report:
+                with self._changed:
+                    self._lose()
             return False
         return True
 
-    def _report(self) -> None:
-        count = self._dropped
+    def _report(self, *, at_once: bool = False) -> None:
+        now, count = time.monotonic(), self.dropped
+        is_early = now - self._reported_at < self._report_seconds
+        if count == self._reported or (is_early and not at_once):
+            return
         event = {
             "timestamp": timestamp(datetime.now(UTC)),
             "level": "warning",
             "event": "log.dropped",
             "lines": count - self._reported,
         }
-        # A loss while reporting losses is not reported, or it would go on for ever.
-        for output in self._outputs:
-            self._write(output, output.render(event))
-        self._reported = self._dropped
+        self._reported_at = now
+        if self._write(self._output.render(event), is_report=True):
+            self._reported = count
 
-    def _count_loss(self) -> None:
-        with self._lock:
-            self._dropped += 1
+    def _lose(self) -> None:
+        self.dropped += 1
+        self.dropped_since = self.dropped_since or datetime.now(UTC)
