@@ -36,6 +36,7 @@ from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import open_configuration
 from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import say_farewell
+from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.reporting import open_board, write_status
 
 FAREWELL_SECONDS = 3.0
@@ -75,18 +76,18 @@ async def run(
         control = stack.enter_context(
             log_to(outputs, level=log.level, scrub=handing_out.scrub)
         )
-        configuration.on_change(lambda: control.set_level(configuration.settings.log.level))
         now = datetime.now(UTC)
         journal, set_aside = stack.enter_context(open_journal(locations.journal, now=now))
+        board = open_board(configuration, journal, locations.runtime, trouble, set_aside)
         ground = Ground(
             locations=locations,
             environ=environ,
             configuration=configuration,
             journal=journal,
-            board=open_board(configuration, journal, locations.runtime, trouble, set_aside),
+            board=board,
             handing_out=handing_out,
             notifier=Notifier.from_environ(environ),
-            log=control,
+            log_level=LogLevel(control, configuration, board),
         )
         try:
             await _live(ground, signals)

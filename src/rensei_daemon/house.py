@@ -17,7 +17,6 @@ from rensei_daemon.disk.host import LoadMeter
 from rensei_daemon.disk.identity import IdentityFile, boot_id
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.locations import Locations
-from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.probes import Probes
@@ -31,6 +30,7 @@ from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.lag import measure_lag
+from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.mutations import Inbox, apply_mutations
 from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
 from rensei_daemon.tasks.rotation import Rotation
@@ -54,7 +54,7 @@ class Ground:
     board: Board
     handing_out: HandingOut
     notifier: Notifier
-    log: LogControl
+    log_level: LogLevel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,11 @@ def build_house(ground: Ground, http: Http) -> House:
         "afterwards": handing_out.afterwards.keep,
         "configuration": partial(watch, configuration, board),
         "reporting": partial(
-            keep_reporting, board, ground.locations.status, ground.notifier
+            keep_reporting,
+            board,
+            ground.locations.status,
+            ground.notifier,
+            refresh=ground.log_level.post,
         ),
     }
     lag = Durations()
@@ -156,7 +160,13 @@ def build_house(ground: Ground, http: Http) -> House:
     if (interval := watchdog_interval_seconds(ground.environ)) is not None:
         loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
     verbs = Verbs(
-        board, heart, hurry, sessions, reload_all, ground.handing_out.fingerprints
+        board,
+        heart,
+        hurry,
+        sessions,
+        reload_all,
+        ground.handing_out.fingerprints,
+        ground.log_level,
     )
     record = RecordVerbs(applier, journal.records, configuration, board, hurry)
     probes = Probes(
@@ -165,7 +175,7 @@ def build_house(ground: Ground, http: Http) -> House:
         beats=heart.figures,
         sessions=handing_out.figures,
         loop_lag=lag,
-        log_lines_dropped=lambda: ground.log.dropped,
+        log_lines_dropped=lambda: ground.log_level.dropped,
     )
     return House(
         routes={**verbs.routes(), **record.routes(), **probes.control_routes()},

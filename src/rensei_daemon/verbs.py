@@ -8,10 +8,13 @@ from typing import Any
 import anyio
 
 from rensei_daemon.control_api.verbs import (
+    LOG_LEVEL,
     RELOAD,
     SESSIONS,
+    SET_LOG_LEVEL,
     STATUS,
     SYNC,
+    LogLevelAnswer,
     Reloaded,
     Synced,
     SyncedSession,
@@ -25,6 +28,7 @@ from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Reload
 from rensei_daemon.tasks.heartbeat import Heart
 from rensei_daemon.tasks.inventory import inventory
+from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 
@@ -42,6 +46,7 @@ class Verbs:
     sessions: Sessions
     reload: Callable[[], Awaitable[Reload]]
     fingerprints: Fingerprints
+    log_level: LogLevel
 
     def routes(self) -> Routes:
         """Return the table the control API serves."""
@@ -50,9 +55,12 @@ class Verbs:
             RELOAD: Route(self._reload, writes=True),
             SESSIONS: Route(self._sessions),
             SYNC: Route(self._sync, writes=True),
+            LOG_LEVEL: Route(self._log_level),
+            SET_LOG_LEVEL: Route(self._set_log_level, writes=True),
         }
 
     async def _status(self, _: Request) -> dict[str, Any]:
+        self.log_level.post()  # lines are lost in another thread, which tells no board
         return to_json(report(self.board, datetime.now(UTC)))
 
     async def _sessions(self, _: Request) -> dict[str, Any]:
@@ -61,6 +69,16 @@ class Verbs:
     async def _reload(self, _: Request) -> Reloaded:
         done = await self.reload()
         return Reloaded(applied=list(done.applied), needs_restart=list(done.needs_restart))
+
+    async def _log_level(self, _: Request) -> LogLevelAnswer:
+        line = self.board.log
+        return LogLevelAnswer(level=line.level, configured_level=line.configured_level)
+
+    async def _set_log_level(self, request: Request) -> LogLevelAnswer:
+        body = request.body if isinstance(request.body, dict) else {}
+        peer = request.peer
+        self.log_level.ask(body.get("level"), uid=peer.uid, pid=peer.pid)
+        return await self._log_level(request)
 
     async def _sync(self, _: Request) -> Synced:
         rotations = self.sessions.rotations

@@ -11,6 +11,7 @@ from rensei_daemon.core.lines import (
     ConfigLine,
     HeartbeatLine,
     LastMutation,
+    LogLine,
     MutationsLine,
     PoolLine,
     ProjectsLine,
@@ -204,6 +205,30 @@ def test_an_alarm_shows_as_its_rule_says(
     board = board_with(beaten(0))
     board.raise_alarm(code, "it is so", hint="do this", now=START)
     assert found(board, seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (
+            LogLine(level="debug", since=START),
+            "log.level",
+            "the log level is debug until a restart; the configuration says info",
+        ),
+        (
+            LogLine(dropped=312, dropped_since=START),
+            "log.dropped",
+            "312 lines of the log were lost: nobody read it, or its disk was full",
+        ),
+    ],
+)
+def test_an_odd_log_is_a_note(line: LogLine, code: str, said: str) -> None:
+    """It is shown with what to do, and changes no state."""
+    status = report(board_with(beaten(0), line), START)
+    (condition,) = (c for c in status.conditions if c.code == code)
+    assert (condition.severity, condition.message) == ("info", said)
+    assert condition.hint
+    assert status.state == "ok"
 
 
 def test_every_alarm_has_a_rule() -> None:

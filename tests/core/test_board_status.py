@@ -10,6 +10,7 @@ from rensei_daemon.core.lines import (
     ConsumerLine,
     HeartbeatLine,
     LastMutation,
+    LogLine,
     MutationsLine,
     PoolLine,
     ProjectsLine,
@@ -43,6 +44,7 @@ QUIET = Status(
     sessions=(),
     projects=ProjectsLine(enabled=3),
     pool=None,
+    log=LogLine(),
     conditions=(),
 )
 
@@ -127,6 +129,13 @@ def test_a_quiet_status_has_every_key() -> None:
         "sessions": [],
         "projects": {"enabled": 3, "disabled": 0},
         "pool": None,
+        "log": {
+            "level": "info",
+            "configured_level": "info",
+            "since": None,
+            "dropped": 0,
+            "dropped_since": None,
+        },
         "conditions": [],
     }
 

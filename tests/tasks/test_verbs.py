@@ -9,7 +9,10 @@ from rensei_daemon.control_api.verbs import SYNC, Synced
 from rensei_daemon.control_api.wire import Peer, Request
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.local_platform.faults import Hold
+from rensei_daemon.logs.setup import LogControl
+from rensei_daemon.logs.writer import Writer
 from rensei_daemon.tasks.configuration import reload
+from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ async def _sync(daemon: "Running") -> Synced:
         daemon.sessions,
         lambda: reload(daemon.configuration, daemon.board),
         Fingerprints(b"key"),
+        LogLevel(LogControl("warning", Writer([])), daemon.configuration, daemon.board),
     )
     request = Request(peer=Peer(uid=0, gid=0, pid=1))
     with anyio.fail_after(5):

@@ -22,6 +22,10 @@ METRICS_JSON = ("GET", "/v1/metrics")
 """Answers a list of `MetricRecord`. Reads."""
 SESSIONS = ("GET", "/v1/sessions")
 """Answers `Sessions`. Reads."""
+LOG_LEVEL = ("GET", "/v1/log-level")
+"""Answers `LogLevelAnswer`. Reads."""
+SET_LOG_LEVEL = ("POST", "/v1/log-level")
+"""Takes `{"level": "debug"}`, or `"config"` for the file's; answers the same. Writes."""
 CHANGES = ("GET", "/v1/changes")
 """Answers a list of `ChangeRecord`, newest first; `?limit=`. Reads."""
 CHANGE = ("GET", "/v1/changes/{number}")
@@ -59,6 +63,15 @@ class MetricRecord(TypedDict):
     kind: str
     help: str
     samples: list[SampleRecord]
+
+
+class LogLevelAnswer(TypedDict):
+    """Which events are logged."""
+
+    level: str
+    """From this level on."""
+    configured_level: str
+    """What the configuration says, which comes back with a restart."""
 
 
 class Reloaded(TypedDict):

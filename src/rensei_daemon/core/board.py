@@ -17,6 +17,7 @@ from rensei_daemon.core.conditions import Alarm, Code
 from rensei_daemon.core.lines import (
     ConfigLine,
     HeartbeatLine,
+    LogLine,
     MutationsLine,
     PoolLine,
     ProjectsLine,
@@ -25,7 +26,15 @@ from rensei_daemon.core.lines import (
 )
 from rensei_daemon.core.status import Condition, Severity, State, Status
 
-OnlyLine = ConfigLine | WorkerLine | HeartbeatLine | MutationsLine | ProjectsLine | PoolLine
+OnlyLine = (
+    ConfigLine
+    | WorkerLine
+    | HeartbeatLine
+    | MutationsLine
+    | ProjectsLine
+    | PoolLine
+    | LogLine
+)
 """A line of which there is one."""
 
 Line = OnlyLine | SessionLine
@@ -54,6 +63,7 @@ class Board:
         self.mutations = MutationsLine()
         self.projects = ProjectsLine()
         self.pool = PoolLine()
+        self.log = LogLine()
         self.sessions: dict[str, SessionLine] = {}
         self.alarms: dict[tuple[Code, str], Alarm] = {}
         self.is_stopping = False
@@ -85,6 +95,8 @@ class Board:
                 before, self.projects = self.projects, line
             case PoolLine():
                 before, self.pool = self.pool, line
+            case LogLine():
+                before, self.log = self.log, line
             case _:
                 assert_never(line)
         return before
@@ -147,6 +159,7 @@ def report(board: Board, now: datetime) -> Status:
         sessions=tuple(board.sessions[session] for session in sorted(board.sessions)),
         projects=board.projects,
         pool=None if board.pool.is_ok else board.pool,
+        log=board.log,
         conditions=found,
     )
 
@@ -157,6 +170,7 @@ def _conditions(board: Board, now: datetime) -> Iterator[Condition]:
     yield from conditions.of_config(board.config, started_at)
     yield from conditions.of_heartbeat(board.heartbeat, started_at, now)
     yield from conditions.of_pool(board.pool, started_at)
+    yield from conditions.of_log(board.log, started_at)
     yield from conditions.of_sessions(board.sessions, started_at)
     for session in board.sessions.values():
         yield from conditions.of_session(session, now)

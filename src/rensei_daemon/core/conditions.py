@@ -15,6 +15,7 @@ from enum import StrEnum
 from rensei_daemon.core.lines import (
     ConfigLine,
     HeartbeatLine,
+    LogLine,
     PoolLine,
     SessionLine,
     StreamState,
@@ -211,6 +212,28 @@ def of_pool(line: PoolLine, started_at: datetime) -> Iterator[Condition]:
             or (
                 f"bind this host to one of: {pools}" if pools else "bind it to another pool"
             ),
+            since=line.since or started_at,
+        )
+
+
+def of_log(line: LogLine, started_at: datetime) -> Iterator[Condition]:
+    """Say, for information, that the log is not whole, or not as the file wants it."""
+    if line.dropped:
+        yield Condition(
+            code="log.dropped",
+            severity=Severity.INFO,
+            message=f"{line.dropped} lines of the log were lost: nobody read it, "
+            "or its disk was full",
+            hint="see where: rensei-daemon logs --event log.dropped",
+            since=line.dropped_since or started_at,
+        )
+    if line.level != line.configured_level:
+        yield Condition(
+            code="log.level",
+            severity=Severity.INFO,
+            message=f"the log level is {line.level} until a restart; "
+            f"the configuration says {line.configured_level}",
+            hint="go back to it: rensei-daemon logs --set-level config",
             since=line.since or started_at,
         )
 

@@ -147,3 +147,18 @@ class PoolLine:
     def is_ok(self) -> bool:
         """Whether there is nothing to say about it."""
         return self.status == "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """How much the daemon says, and what of it was lost."""
+
+    level: str = "info"
+    """In force."""
+    configured_level: str = "info"
+    """The file's; another one is in force when an operator asked for it."""
+    since: datetime | None = None
+    """When another one was asked for."""
+    dropped: int = 0
+    """Lines lost since the start: nobody read the output, or the disk was full."""
+    dropped_since: datetime | None = None

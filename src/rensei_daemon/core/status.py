@@ -13,6 +13,7 @@ from typing import Any
 from rensei_daemon.core.lines import (
     ConfigLine,
     HeartbeatLine,
+    LogLine,
     MutationsLine,
     PoolLine,
     ProjectsLine,
@@ -82,6 +83,7 @@ class Status:
     projects: ProjectsLine
     pool: PoolLine | None
     """None while there is nothing to say about it."""
+    log: LogLine
     conditions: tuple[Condition, ...]
     """The gravest first, then the oldest; what follows from one, right behind it."""
 

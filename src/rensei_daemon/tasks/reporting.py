@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,12 +74,22 @@ def open_board(
     return board
 
 
-async def keep_reporting(board: Board, path: Path, notifier: Notifier) -> None:
-    """Write the state file at every change and now and then; never returns."""
+async def keep_reporting(
+    board: Board,
+    path: Path,
+    notifier: Notifier,
+    *,
+    refresh: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the state file at every change and now and then; never returns.
+
+    `refresh` posts what changes without anybody noticing.
+    """
     changed, failures = Bell(), Streak()
     board.on_change = changed.ring
     said = ""
     while True:
+        refresh()
         status = report(board, datetime.now(UTC))
         line = summary(status)
         if line != said:

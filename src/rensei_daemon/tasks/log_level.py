@@ -1,0 +1,86 @@
+"""Which events are logged: from the file's level on, or from one asked for since.
+
+What was asked for stands until a restart, or until somebody changes the level in the
+file: that is the newer word. The board shows it meanwhile, because a daemon left at
+`debug` fills a disk, and one left at `error` says nothing when it is needed.
+"""
+
+from datetime import UTC, datetime
+
+import structlog
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.lines import LogLine
+from rensei_daemon.errors import UsageError
+from rensei_daemon.logs.rendering import LEVELS
+from rensei_daemon.logs.setup import LogControl
+from rensei_daemon.tasks.configuration import Configuration
+
+CHOICES = ("debug", "info", "warning", "error")
+FROM_CONFIG = "config"
+"""In place of a level: the file's again."""
+
+_log = structlog.get_logger()
+
+
+class LogLevel:
+    """The level in force, and the file's."""
+
+    def __init__(
+        self, control: LogControl, configuration: Configuration, board: Board
+    ) -> None:
+        self._control = control
+        self._configuration = configuration
+        self._board = board
+        self._configured = configuration.settings.log.level
+        self._since: datetime | None = None
+        configuration.on_change(self._follow)
+        self.post()
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost since the start."""
+        return self._control.dropped
+
+    def ask(self, wanted: object, *, uid: int, pid: int) -> None:
+        """Log from a level on, or from the file's: `config`; `UsageError` for others."""
+        if wanted not in (*CHOICES, FROM_CONFIG):
+            raise UsageError(
+                f"{wanted!r} is no log level", hint=f"{', '.join(CHOICES)} or {FROM_CONFIG}"
+            )
+        level = self._configured if wanted == FROM_CONFIG else str(wanted)
+        was = self._begin(level)
+        _log.info("log.level_changed", to=level, was=was, uid=uid, pid=pid)
+        self._control.set_level(level)
+        self.post()
+
+    def post(self) -> None:
+        """Say on the board what is logged, and what was lost."""
+        level = self._control.level
+        if level == self._configured:
+            self._since = None
+        self._board.post(
+            LogLine(
+                level=level,
+                configured_level=self._configured,
+                since=self._since,
+                dropped=self._control.dropped,
+                dropped_since=self._control.dropped_since,
+            )
+        )
+
+    def _follow(self) -> None:
+        level = self._configuration.settings.log.level
+        if level != self._configured:
+            self._configured = level
+            was = self._begin(level)
+            _log.info("log.level_changed", to=level, was=was, uid=None, pid=None)
+            self._control.set_level(level)
+        self.post()
+
+    def _begin(self, level: str) -> str:
+        """Return the level until now; let one event through, whatever the two are."""
+        was = self._control.level
+        self._since = datetime.now(UTC)
+        self._control.set_level(min("info", was, level, key=LEVELS.__getitem__))
+        return was
