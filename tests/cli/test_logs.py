@@ -86,9 +86,11 @@ def test_json(environ: dict[str, str]) -> None:
         (("--event", "mutation.*"), [OLD]),
         (("--mutation", "dmut_1"), [OLD]),
         (("--session", "build"), [NEW]),
-        (("--since", "5m"), [NEW]),
-        (("--since", "2025-12-31"), [OLD, NEW]),
-        (("--since", "2025-12-31T00:00:00Z", "-n", "1"), [NEW]),
+        (("--since", "5m"), [NEW, "Killed"]),
+        (("--since", "2025-12-31"), [OLD, NEW, "Killed"]),
+        (("--since", "2025-12-31T00:00:00Z", "-n", "1"), ["Killed"]),
+        (("--since", "5m", "--level", "info"), [NEW]),
+        (("--since", "1s"), []),
         (("--level", "debug", "-n", "0"), []),
     ],
 )
@@ -98,7 +100,8 @@ def test_filters(
     """Level, event, mutation, session and time choose the events."""
     code, shown, _ = run(environ, "--json", *arguments)
     assert code == 0
-    assert [json.loads(text) for text in shown.splitlines()] == expected
+    lines = shown.splitlines()
+    assert [t if t == "Killed" else json.loads(t) for t in lines] == expected
 
 
 def test_bad_since(environ: dict[str, str]) -> None:
@@ -107,7 +110,8 @@ def test_bad_since(environ: dict[str, str]) -> None:
         64,
         "",
         'rensei-daemon: --since "tea" is no time\n'
-        "  like 90s, 15m, 2h, 1d, 2026-11-23 or 2026-11-23T16:00:00Z\n",
+        "  like 15m, 2h, 1d, yesterday, 16:00, 2026-11-23 16:00 or "
+        "2026-11-23T16:00:00Z\n",
     )
 
 
@@ -119,9 +123,76 @@ def test_no_log(environ: dict[str, str], tmp_path: Path) -> None:
     assert said == (
         "rensei-daemon: there is no log: the journal has no entries of the unit, "
         f"and no {tmp_path}/state/log.jsonl\n"
-        "  a daemon on a terminal logs there; see whether one runs: "
-        "rensei-daemon status\n"
+        "  a daemon on a terminal logs there, one with [log].file: rensei-daemon logs "
+        "--file PATH; see whether one runs: rensei-daemon status\n"
     )
+
+
+def test_no_such_file(environ: dict[str, str]) -> None:
+    """A file that was named and is not there is all there is to say."""
+    assert run(environ, "--file", "/no/such") == (
+        1,
+        "",
+        "rensei-daemon: there is no /no/such\n  see [log].file in the configuration\n",
+    )
+
+
+def test_a_directory(environ: dict[str, str], tmp_path: Path) -> None:
+    """What is no file cannot be read, which is said without a traceback."""
+    code, _, said = run(environ, "--file", str(tmp_path))
+    assert (code, said.splitlines()[0]) == (
+        1,
+        f"rensei-daemon: {tmp_path} cannot be read: Is a directory",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--event", "mutation.aplied"),
+            'no event is called mutation.aplied (did you mean "mutation.applied"?); '
+            "see docs/events.md",
+        ),
+        (("--event", "zz.*"), "no event is called zz.*; see docs/events.md"),
+        (
+            ("--event", "heartbeat.*"),
+            "leave out an option, or see all of it: rensei-daemon logs",
+        ),
+        (
+            ("--since", "1s", "--level", "info"),
+            "look further back: a longer --since, or -n N without it",
+        ),
+        (
+            ("--level", "debug", "--session", "other"),
+            "debug is logged when asked for: rensei-daemon logs --set-level debug",
+        ),
+    ],
+)
+def test_nothing_found(
+    environ: dict[str, str], arguments: tuple[str, ...], said: str
+) -> None:
+    """An empty answer says what to try, beside the log and not in it."""
+    assert run(environ, *arguments) == (0, "", f"nothing in the log matches\n  {said}\n")
+
+
+def test_empty_log(environ: dict[str, str], tmp_path: Path) -> None:
+    """A log without a line is no mistake, but worth a word."""
+    (tmp_path / "state/log.jsonl").write_text("")
+    assert run(environ) == (
+        0,
+        "",
+        "the log is empty\n  see whether the daemon runs: rensei-daemon status\n",
+    )
+    assert run(environ, "-n", "0") == (0, "", "")
+
+
+def test_set_level_without_a_daemon(environ: dict[str, str], tmp_path: Path) -> None:
+    """There is nobody to change it, and the way to start one is named."""
+    code, _, said = run(environ, "--set-level", "debug")
+    assert code == 3
+    assert "the daemon is not running" in said
+    assert f"rensei-daemon run --config {tmp_path}/config.toml" in said
 
 
 def test_named_file(environ: dict[str, str], tmp_path: Path) -> None:
@@ -168,6 +239,27 @@ def test_journal_follow(environ: dict[str, str]) -> None:
     )
 
 
+def test_journal_filters(environ: dict[str, str]) -> None:
+    """Journalctl finds the fields, and what came as text, which may be JSON of ours."""
+    del environ["RENSEI_DAEMON_CONFIG"]
+    mine = {"MESSAGE": json.dumps(OLD | {"mutation_id": "42"}), "PRIORITY": "6"}
+    other = {"MESSAGE": json.dumps(OLD), "PRIORITY": "6"}
+    calls = journalctl(environ, f"{json.dumps(mine)}\n{json.dumps(other)}\n{{cut sho")
+    assert run(environ, "--mutation", "42", "--event", "mutation.applied") == (
+        0,
+        "2026-01-01T00:00:00.000Z info     mutation.applied  mutation_id=42\n",
+        "",
+    )
+    assert run(environ, "-f", "--session", "build", "--event", "stream.*")[0] == 0
+    asked = calls.read_text().splitlines()
+    assert asked[1].endswith(
+        "--no-pager RENSEI_EVENT=mutation.applied "
+        'RENSEI_MUTATION_ID="42" + _TRANSPORT=stdout'
+    )
+    for line in asked[3:]:
+        assert line.endswith("RENSEI_SESSION_ID=build + _TRANSPORT=stdout")
+
+
 def test_empty_journal(environ: dict[str, str], tmp_path: Path) -> None:
     """A journal without entries of the unit leaves the file."""
     del environ["RENSEI_DAEMON_CONFIG"]
@@ -183,6 +275,23 @@ def test_gone_reader(environ: dict[str, str]) -> None:
     with os.fdopen(writing, "wb") as stdout:
         done = subprocess.run(PROGRAM, stdout=stdout, stderr=subprocess.PIPE, env=environ)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_follow_an_unknown_event(environ: dict[str, str]) -> None:
+    """Waiting for what never comes is announced before the waiting."""
+    with subprocess.Popen(
+        [*PROGRAM, "-f", "--event", "stream.lots"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ,
+    ) as following:
+        assert following.stderr is not None
+        assert following.stderr.readline() == (
+            b'no event is called stream.lots (did you mean "stream.lost"?); '
+            b"see docs/events.md\n"
+        )
+        following.send_signal(signal.SIGINT)
+        assert following.wait(5) == 130
 
 
 def test_interrupt(environ: dict[str, str]) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.logs.journal import JournalSocket, decode, encode, leads_to_journal
+from rensei_daemon.logs.journal import (
+    JournalSocket,
+    decode,
+    encode,
+    leads_to_journal,
+    match,
+)
 
 EVENT = {
     "timestamp": "2026-11-23T16:00:00.123Z",
@@ -34,6 +40,7 @@ def test_encode() -> None:
     assert encode(EVENT) == (
         b"MESSAGE=stream.lost session_id=build attempt=3 digits=42"
         b' Odd key="two\\nlines"\n'
+        b"MESSAGE_ID=6f17af0a633a550c83290ee602ceb4e0\n"
         b"PRIORITY=4\n"
         b"SYSLOG_IDENTIFIER=rensei-daemon\n"
         b"RENSEI_EVENT=stream.lost\n"
@@ -42,6 +49,24 @@ def test_encode() -> None:
         b'RENSEI_DIGITS="42"\n'
         b"RENSEI_ODD_KEY\n\x09\0\0\0\0\0\0\0two\nlines\n"
     )
+
+
+def test_json_lines_of_ours() -> None:
+    """With `[log].format = "json"` the journal has the events as texts; they are events."""
+    entry = {
+        "MESSAGE": '{"timestamp": "T", "level": "warning", "event": "a.b", "n": 1}',
+        "PRIORITY": "6",
+        "__REALTIME_TIMESTAMP": "1795449600123000",
+    }
+    assert decode(entry) == {"timestamp": "T", "level": "warning", "event": "a.b", "n": 1}
+    for text in ('{"a": 1}', "{", '["event"]'):
+        assert decode(entry | {"MESSAGE": text})["event"] == text
+
+
+def test_match() -> None:
+    """A field is sought as it was written: what would read as JSON is quoted."""
+    assert match("session_id", "build") == "RENSEI_SESSION_ID=build"
+    assert match("mutation_id", "42") == 'RENSEI_MUTATION_ID="42"'
 
 
 def test_long_names() -> None:

@@ -104,7 +104,9 @@ def test_journal(fds: Descriptors, tmp_path: Path) -> None:
         outputs[0].write(outputs[0].render(EVENT))
         journald.settimeout(5)
         assert journald.recv(500) == (
-            b"MESSAGE=stream.opened n=1\nPRIORITY=6\nSYSLOG_IDENTIFIER=rensei-daemon\n"
+            b"MESSAGE=stream.opened n=1\n"
+            b"MESSAGE_ID=647025fcbbe65ac0b1cf252ef7aa12de\n"
+            b"PRIORITY=6\nSYSLOG_IDENTIFIER=rensei-daemon\n"
             b"RENSEI_EVENT=stream.opened\nRENSEI_N=1\n"
         )
     assert kinds(outputs) == ["Journal"]

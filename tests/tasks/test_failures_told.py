@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
@@ -78,7 +77,7 @@ async def test_beats_that_fail(home: "Home", events: Events) -> None:
 async def test_snapshots_that_fail(events: Events) -> None:
     """Another reason is told at once; the alarm of a refusal goes with the recovery."""
     board = nobodys_board()
-    refusals = Refusals("build", board, structlog.get_logger(), calm_seconds=60)
+    refusals = Refusals("build", board, calm_seconds=60)
     for _ in range(3):
         refusals.snapshot_failed(TransientError("no answer"))
     for _ in range(3):
@@ -96,7 +95,7 @@ async def test_snapshots_that_fail(events: Events) -> None:
 
 async def test_a_stream_that_comes_and_goes(events: Events) -> None:
     """It is one trouble as long as it is never up for a minute, in both directions."""
-    refusals = Refusals("b", nobodys_board(), structlog.get_logger(), calm_seconds=60)
+    refusals = Refusals("b", nobodys_board(), calm_seconds=60)
     refusals.stream_connected()
     for _ in range(12):
         refusals.stream_ended(TransientError("the stream ended"), was_live=True)
@@ -119,7 +118,7 @@ async def test_a_stream_that_comes_and_goes(events: Events) -> None:
 
 async def test_a_stream_that_cannot_be_had(events: Events) -> None:
     """What never was live is not called lost."""
-    refusals = Refusals("b", nobodys_board(), structlog.get_logger(), calm_seconds=60)
+    refusals = Refusals("b", nobodys_board(), calm_seconds=60)
     for _ in range(2):
         refusals.stream_ended(TransientError("no route"), was_live=False)
     assert told(events, "stream.lost", "stream.failed") == [("warning", "stream.failed", 1)]
@@ -127,7 +126,7 @@ async def test_a_stream_that_cannot_be_had(events: Events) -> None:
 
 async def test_events_that_mean_nothing(events: Events) -> None:
     """A platform that sends a thousand of them fills no log."""
-    refusals = Refusals("b", nobodys_board(), structlog.get_logger(), calm_seconds=60)
+    refusals = Refusals("b", nobodys_board(), calm_seconds=60)
     for _ in range(1000):
         refusals.event_not_understood("the event is not JSON")
     assert [count for _, _, count in told(events, "stream.event_not_understood")] == [

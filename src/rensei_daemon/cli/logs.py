@@ -5,31 +5,32 @@ read, so this works while the rest of it is broken.
 """
 
 import os
-import re
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from rensei_daemon.cli.completion import mutation_ids, session_ids
-from rensei_daemon.cli.terminal import measure
-from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
-from rensei_daemon.locations import Locations, locate
+from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.log_hints import no_log, nothing_found, unknown_event
+from rensei_daemon.cli.moments import parse_moment
+from rensei_daemon.cli.printing import print_json
+from rensei_daemon.cli.terminal import clean, measure
+from rensei_daemon.control_api.verbs import SET_LOG_LEVEL, LogLevelAnswer
+from rensei_daemon.locations import Locations
 from rensei_daemon.logs.reading import Line, Wanted, follow_file, read_file
 from rensei_daemon.logs.rendering import LEVELS, render_json, render_line
 from rensei_daemon.logs.unit import has_entries, read_unit
 
 LINES = 50
-
-_AGO = re.compile(r"(\d+)\s*(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+SET_SECONDS = 5.0
 
 
 @click.command("logs")
-@click.option("--config", type=click.Path(path_type=Path), help="The config file.")
+@config_option
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
 @click.option(
     "-n",
@@ -38,13 +39,17 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     type=click.IntRange(min=0),
     help=f"How many lines to begin with; {LINES}, or with --since all.",
 )
-@click.option("--since", metavar="T", help="From then on: 15m, 2h, 1d or an ISO time.")
+@click.option(
+    "--since",
+    metavar="T",
+    help="From then on: 15m, 2h, 1d, today, 16:00 or an ISO time.",
+)
 @click.option(
     "--level",
     type=click.Choice(list(LEVELS), case_sensitive=False),
     help="Only this level and above.",
 )
-@click.option("--event", metavar="NAME", help="Only this event; a * ends a pattern.")
+@click.option("--event", metavar="NAME", help="Only this event; mutation.* is a pattern.")
 @click.option(
     "--mutation",
     metavar="ID",
@@ -59,6 +64,12 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 )
 @click.option("--file", type=click.Path(path_type=Path), help="Read this [log].file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@click.option(
+    "--set-level",
+    metavar="LEVEL",
+    help="Have the daemon log from debug, info, warning or error on, until it restarts; "
+    "config: as its file says.",
+)
 def command(
     config: Path | None,
     follow: bool,
@@ -70,8 +81,12 @@ def command(
     session: str | None,
     file: Path | None,
     as_json: bool,
+    set_level: str | None,
 ) -> None:
     """Show the daemon's log.
+
+    Times are shown in UTC; one you give without a zone is this host's. What each event
+    means is in docs/events.md.
 
     Example: rensei-daemon logs -f --level warning
     """
@@ -80,12 +95,42 @@ def command(
         event=event,
         mutation=mutation,
         session=session,
-        since=_moment(since) if since else None,
+        since=parse_moment(since, datetime.now(UTC).astimezone()) if since else None,
     )
-    located = locate(environ=os.environ, uid=os.getuid(), config=config)
+    located = find(config)
+    if set_level is not None:
+        _set_level(located, set_level, as_json=as_json)
+        if not follow:
+            return
     count = LINES if lines is None and since is None else lines
+    if follow:
+        _hint(unknown_event(wanted))
     with closing(_lines(located, file, wanted, count, follow)) as found:
-        _print_quietly(found, as_json=as_json)
+        shown = _print_quietly(found, as_json=as_json)
+    if not shown and count != 0:
+        _hint(nothing_found(wanted))
+
+
+def _set_level(located: Locations, level: str, *, as_json: bool) -> None:
+    """Change the running daemon's log level, and say what it is now."""
+    body = {"level": level.strip().lower()}
+    answer: LogLevelAnswer = order(
+        located, SET_LOG_LEVEL, body, timeout_seconds=SET_SECONDS
+    )
+    now, usual = clean(answer["level"]), clean(answer["configured_level"])
+    if as_json:
+        print_json(answer)
+    elif now == usual:
+        click.echo(f"log level: {now}, as the configuration says")
+    else:
+        click.echo(f"log level: {now}, until a restart; the configuration says {usual}")
+        click.echo("  go back to it: rensei-daemon logs --set-level config")
+
+
+def _hint(text: str) -> None:
+    """Say something beside the log, which goes where it is piped to as it is."""
+    if text:
+        click.echo(text, err=True)
 
 
 def _lines(
@@ -99,42 +144,38 @@ def _lines(
         yield from read_unit(located.unit_scope, wanted, count, follow=follow)
         return
     path = file or located.log
-    _require_readable(path)
+    if not _is_readable(path):
+        # With a --file, the journal is not what was asked for.
+        raise no_log(path, asked_for=file is not None, scope=located.unit_scope)
     reader = follow_file if follow else read_file
     yield from reader(path, wanted, count)
 
 
-def _require_readable(path: Path) -> None:
+def _is_readable(path: Path) -> bool:
     try:
         path.open("rb").close()
-    except FileNotFoundError as error:
-        raise RenseiError(
-            f"there is no log: the journal has no entries of the unit, and no {path}",
-            hint="a daemon on a terminal logs there; see whether one runs: "
-            "rensei-daemon status",
-        ) from error
-    except PermissionError as error:
-        raise NotPermittedError(
-            f"{path} is not yours to read",
-            hint="run this as root, or join the group systemd-journal to read the "
-            "unit's journal",
-        ) from error
+    except OSError:
+        return False
+    return True
 
 
-def _print_quietly(lines: Iterable[Line], *, as_json: bool) -> None:
-    """Print until the lines end, the reader leaves, or Ctrl-C; none is an error."""
+def _print_quietly(lines: Iterable[Line], *, as_json: bool) -> bool:
+    """Print until the lines end, the reader leaves, or Ctrl-C; whether there were any."""
     try:
-        _print(lines, as_json=as_json)
+        return _print(lines, as_json=as_json)
     except BrokenPipeError:
         # Python flushes stdout once more at exit, and must find somebody there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _print(lines: Iterable[Line], *, as_json: bool) -> None:
+def _print(lines: Iterable[Line], *, as_json: bool) -> bool:
     colour = measure(sys.stdout, os.environ).colour
+    is_any = False
     for line in lines:
+        is_any = True
         if isinstance(line, str):
             text = line
         elif as_json:
@@ -143,17 +184,4 @@ def _print(lines: Iterable[Line], *, as_json: bool) -> None:
             text = render_line(line, colour=colour)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-
-
-def _moment(text: str) -> datetime:
-    """Return the time meant by `15m` or an ISO time; no zone means this host's."""
-    now = datetime.now().astimezone()
-    if ago := _AGO.fullmatch(text.strip()):
-        return now - timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
-    try:
-        return datetime.fromisoformat(text.strip()).astimezone()
-    except ValueError as error:
-        raise UsageError(
-            f'--since "{text}" is no time',
-            hint="like 90s, 15m, 2h, 1d, 2026-11-23 or 2026-11-23T16:00:00Z",
-        ) from error
+    return is_any

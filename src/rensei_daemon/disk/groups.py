@@ -35,6 +35,15 @@ def own_name() -> str:
         return str(os.geteuid())  # in a container a user may have a number only
 
 
+def group_exists(name: str) -> bool:
+    """Tell whether this host has the group."""
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 def user_name(uid: int) -> str:
     """Return the user's name, or the number where it has none; blocks."""
     try:

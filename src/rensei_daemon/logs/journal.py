@@ -15,6 +15,7 @@ import re
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from rensei_daemon.logs.rendering import Event, render_message
@@ -23,6 +24,8 @@ JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "rensei-daemon"
 
 _PREFIX = "RENSEI_"
+_NAMESPACE = "5b2c8f0e-3d4a-4c52-9a67-1f0d6e7a9b38"
+"""Never to change: people keep filters by the ids that come of it."""
 _MAX_FIELD_NAME = 64
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info")
@@ -44,6 +47,7 @@ def encode(event: Event) -> bytes:
     priority = _PRIORITIES.get(str(event.get("level")), 6)
     fields = {
         "MESSAGE": render_message(event),
+        "MESSAGE_ID": message_id(str(event.get("event"))),
         "PRIORITY": str(priority),
         "SYSLOG_IDENTIFIER": IDENTIFIER,
     }
@@ -54,17 +58,36 @@ def encode(event: Event) -> bytes:
     return b"".join(_field(name, text) for name, text in fields.items())
 
 
+@cache
+def message_id(event: str) -> str:
+    """Return what `journalctl MESSAGE_ID=` knows an event by, for ever: 32 hex digits."""
+    # Here, because the command line reads this module too, and never encodes.
+    from uuid import UUID, uuid5
+
+    return uuid5(UUID(_NAMESPACE), event).hex
+
+
+def match(key: str, value: str) -> str:
+    """Return what `journalctl` takes to find entries by a field of their events."""
+    return f"{_PREFIX}{key.upper()}={_to_text(value)}"
+
+
 def decode(entry: Mapping[str, object]) -> dict[str, object]:
     """Return the event in an entry of `journalctl -o json`.
 
-    An entry of somebody else's (systemd on our unit) becomes an event of that text.
+    An entry of somebody else's (systemd on our unit) becomes an event of that text; one
+    that is a line of JSON of ours (`[log].format`) is that event.
     """
     event: dict[str, object] = {
         "timestamp": _timestamp(entry),
         "level": _level(entry.get("PRIORITY")),
     }
     if f"{_PREFIX}EVENT" not in entry:
-        event["event"] = _plain(entry.get("MESSAGE"))
+        text = _plain(entry.get("MESSAGE"))
+        said = _from_text(text) if text.startswith("{") else text
+        if isinstance(said, dict) and "event" in said:
+            return event | said
+        event["event"] = text
         return event
     # journalctl gives the fields in no order; the same event should look the same twice.
     for name, value in sorted(entry.items()):

@@ -1,7 +1,8 @@
 """The log file read back: the last lines that are wanted, then what comes.
 
 A line that is no event (a crash wrote it, or somebody else) is passed on as the text it
-is, unless something only an event can have was asked for.
+is, unless something only an event can have was asked for; it is as old as the event
+above it.
 """
 
 import json
@@ -10,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -52,9 +53,12 @@ class Wanted:
     since: datetime | None = None
 
     def admits(self, line: Line) -> bool:
-        """Tell whether a line is among those asked for."""
+        """Tell whether a line is among those asked for.
+
+        A text has no time: of those before and after it, whoever reads knows more.
+        """
         if isinstance(line, str):
-            return self == Wanted()
+            return replace(self, since=None) == Wanted()
         return (
             (self.level is None or _weight(line) >= LEVELS[self.level])
             and (self.event is None or fnmatchcase(str(line.get("event")), self.event))
@@ -62,6 +66,11 @@ class Wanted:
             and (self.session in (None, line.get("session_id")))
             and (self.since is None or _is_after(line, self.since))
         )
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether an event was asked for by a pattern, as in `mutation.*`."""
+    return any(mark in name for mark in "*?[")
 
 
 def _weight(event: Event) -> int:
@@ -168,9 +177,18 @@ def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _wanted(lines: Iterable[bytes], wanted: Wanted) -> Iterator[Line]:
+    is_in_time = wanted.since is None
     for raw in lines:
         line = parse_line(raw)
-        if line and wanted.admits(line):
+        if not line:
+            continue
+        if isinstance(line, str):
+            # As old as what stands above it: a traceback belongs to its event.
+            is_wanted = is_in_time and wanted.admits(line)
+        else:
+            is_in_time = wanted.since is None or _is_after(line, wanted.since)
+            is_wanted = wanted.admits(line)
+        if is_wanted:
             yield line
 
 

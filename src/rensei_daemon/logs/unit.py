@@ -5,12 +5,15 @@ JSON and turns entries back into events.
 """
 
 import json
+import os
 import subprocess
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
-from rensei_daemon.logs.journal import decode
-from rensei_daemon.logs.reading import Line, Wanted
+from rensei_daemon.logs.journal import decode, match
+from rensei_daemon.logs.reading import Line, Wanted, is_pattern
 
 UNIT = "rensei-daemon"
 _UNIT_OPTIONS = {"system": f"--unit={UNIT}", "user": f"--user-unit={UNIT}"}
@@ -46,10 +49,22 @@ def read_unit(
     yield from history
     if follow:
         start = [f"--after-cursor={cursor}", "--no-tail"] if cursor else ["--lines=0"]
-        for entry in _entries(scope, ["--follow", *start]):
+        for entry in _entries(scope, ["--follow", *start, *_matches(wanted)]):
             event = decode(entry)
             if wanted.admits(event):
                 yield event
+
+
+def is_hidden(root: Path = Path("/")) -> bool:
+    """Tell whether this host keeps a journal that this user may not read."""
+    journals = [
+        journal
+        for place in ("run/log/journal", "var/log/journal")
+        for journal in root.glob(f"{place}/*/system.journal")
+    ]
+    return bool(journals) and not any(
+        os.access(journal, os.R_OK, effective_ids=True) for journal in journals
+    )
 
 
 def _narrowed(wanted: Wanted, count: int | None) -> list[str]:
@@ -59,16 +74,29 @@ def _narrowed(wanted: Wanted, count: int | None) -> list[str]:
         words.append(f"--since=@{wanted.since.timestamp():.6f}")
     elif count is not None and wanted == Wanted():
         words.append(f"--lines={count}")
-    return words
+    return words + _matches(wanted)
+
+
+def _matches(wanted: Wanted) -> list[str]:
+    event = wanted.event
+    exact = {
+        "event": None if event is None or is_pattern(event) else event,
+        "mutation_id": wanted.mutation,
+        "session_id": wanted.session,
+    }
+    fields = [match(key, value) for key, value in exact.items() if value is not None]
+    # What came in as text, by stdout, may be a line of JSON whose fields only we can see.
+    return [*fields, "+", "_TRANSPORT=stdout"] if fields else []
 
 
 def _entries(scope: str, options: list[str]) -> Iterator[Mapping[str, object]]:
     words = [*_journalctl(scope), *options]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as journal:  # noqa: S603 - as above
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as journal:  # noqa: S603 - no shell reads it
         assert journal.stdout is not None  # noqa: S101 - PIPE was asked for
         try:
             for raw in journal.stdout:
-                yield json.loads(raw)
+                with suppress(ValueError):  # cut short: it was ended while it wrote
+                    yield json.loads(raw)
         finally:
             journal.terminate()
 

@@ -7,7 +7,7 @@ somebody must act on raise an alarm besides, which goes when the lane passes aga
 from datetime import UTC, datetime
 
 import anyio
-from structlog.typing import FilteringBoundLogger
+import structlog
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -24,18 +24,11 @@ _CODES = (Code.UNAUTHORIZED, Code.FORBIDDEN)
 class Refusals:
     """The failures of one session's two lanes, `snapshot` and `stream`."""
 
-    def __init__(
-        self,
-        session_id: str,
-        board: Board,
-        log: FilteringBoundLogger,
-        *,
-        calm_seconds: float,
-    ) -> None:
+    def __init__(self, session_id: str, board: Board, *, calm_seconds: float) -> None:
         """Have a stream count as recovered once it was up for `calm_seconds`."""
         self._session_id = session_id
         self._board = board
-        self._log = log
+        self._log = structlog.get_logger().bind(session_id=session_id)
         self._snapshot = Streak()
         self._stream = Streak(calm_seconds=calm_seconds)
         self._events = Streak(calm_seconds=calm_seconds)

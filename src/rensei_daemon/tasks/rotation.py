@@ -81,9 +81,7 @@ class Rotation:
         now = datetime.now(UTC)
         self._line = SessionLine(id=session.id, since=now, added_at=now)
 
-        self._refusals = Refusals(
-            session.id, board, self._log, calm_seconds=pace.steady_seconds
-        )
+        self._refusals = Refusals(session.id, board, calm_seconds=pace.steady_seconds)
         self._reconsider = Bell()
         self._reconnect = Bell()
         self._schedule = Schedule(pace, draw)

@@ -93,6 +93,8 @@ class Sessions:
             if id_ not in wanted:
                 _log.info("session.ended", session_id=id_)
         for id_, rotation in begun.items():
+            if id_ not in before:
+                _log.info("session.started", session_id=id_)
             running = _Running(wanted[id_], rotation)
             self._running[id_] = running
             tasks.start_soon(self._run, running, name=f"session {id_}")

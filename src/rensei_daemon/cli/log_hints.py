@@ -1,0 +1,80 @@
+"""What `logs` says when there is nothing to show: why, and what to try."""
+
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from rensei_daemon.cli.packaged import packaged
+from rensei_daemon.cli.terminal import clean
+from rensei_daemon.disk.groups import group_exists
+from rensei_daemon.errors import NotPermittedError, RenseiError
+from rensei_daemon.logs.reading import Wanted
+from rensei_daemon.logs.unit import is_hidden
+from rensei_daemon.settings.spelling import nearest
+
+CATALOGUE = "docs/events.md"
+JOURNAL_GROUPS = ("systemd-journal", "adm")
+
+_ROW = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
+
+
+def known_events() -> list[str]:
+    """Return the name of every event there is, from the catalogue."""
+    try:
+        return _ROW.findall(packaged(CATALOGUE))
+    except RenseiError:  # an installation without it can still show the log
+        return []
+
+
+def unknown_event(wanted: Wanted) -> str:
+    """Return what is wrong with the event asked for; nothing when there is such a one."""
+    name, known = wanted.event, known_events() if wanted.event else []
+    if name is None or not known or any(fnmatchcase(event, name) for event in known):
+        return ""
+    return f"no event is called {clean(name)}{nearest(name, known)}; see {CATALOGUE}"
+
+
+def nothing_found(wanted: Wanted) -> str:
+    """Return what to say in place of a log, in two lines."""
+    if wanted == Wanted():
+        return "the log is empty\n  see whether the daemon runs: rensei-daemon status"
+    if said := unknown_event(wanted):
+        return f"nothing in the log matches\n  {said}"
+    if wanted.level == "debug":
+        said = "debug is logged when asked for: rensei-daemon logs --set-level debug"
+    elif wanted.since is not None:
+        said = "look further back: a longer --since, or -n N without it"
+    else:
+        said = "leave out an option, or see all of it: rensei-daemon logs"
+    return f"nothing in the log matches\n  {said}"
+
+
+def no_log(path: Path, *, asked_for: bool, scope: str | None) -> RenseiError:
+    """Return the error for a log that cannot be read: it is not there, or not ours."""
+    if scope and not asked_for and is_hidden():
+        groups = [name for name in JOURNAL_GROUPS if group_exists(name)]
+        join = f"join the group {groups[0]}" if groups else "ask who may"
+        others = f" (or {groups[1]})" if groups[1:] else ""
+        return NotPermittedError(
+            "the journal of the unit is not yours to read",
+            hint=f"run this as root, or {join}{others} and log in again",
+        )
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return NotPermittedError(
+            f"{path} is not yours to read", hint="run this as root, or the daemon's user"
+        )
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return RenseiError(f"{path} cannot be read: {error.strerror}")
+    if asked_for:
+        return RenseiError(
+            f"there is no {path}", hint="see [log].file in the configuration"
+        )
+    return RenseiError(
+        f"there is no log: the journal has no entries of the unit, and no {path}",
+        hint="a daemon on a terminal logs there, one with [log].file: rensei-daemon logs "
+        "--file PATH; see whether one runs: rensei-daemon status",
+    )
