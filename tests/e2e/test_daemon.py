@@ -1,7 +1,10 @@
 """The whole daemon as a process: its main job, its signals, and how it will not start."""
 
 import json
+import os
+import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -255,3 +258,54 @@ async def test_a_crowd_of_signals_is_no_trouble(lab: "Lab") -> None:
         daemon.process.send_signal(signal.SIGTERM)
         assert await daemon.stop() == 0
     assert b"Traceback" not in lab.output.read_bytes()
+
+
+async def test_the_log_level_changes_while_it_runs(lab: "Lab") -> None:
+    """Debug from now on, shown in status, then the file's again; who is on record."""
+    async with lab.daemon() as daemon:
+        await lab.until(lambda: lab.beats)
+        changed = await lab.call("logs", "--set-level", "debug")
+        assert (changed.returncode, changed.stdout) == (
+            0,
+            "log level: debug, until a restart; the configuration says info\n"
+            "  go back to it: rensei-daemon logs --set-level config\n",
+        )
+        status = json.loads((await lab.call("status", "--json")).stdout)
+        assert (status["log"]["level"], status["log"]["dropped"]) == ("debug", 0)
+        assert "log.level" in {c["code"] for c in status["conditions"]}
+        back = await lab.call("logs", "--set-level", "config", "--json")
+        assert json.loads(back.stdout) == {"level": "info", "configured_level": "info"}
+        wrong = await lab.call("logs", "--set-level", "loud")
+        assert (wrong.returncode, wrong.stderr) == (
+            64,
+            "rensei-daemon: 'loud' is no log level\n"
+            "  debug, info, warning, error or config\n",
+        )
+        assert await daemon.stop() == 0
+    shown = await lab.call("logs", "--event", "log.level_changed", "--json")
+    events = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [(e["was"], e["to"], e["uid"]) for e in events] == [
+        ("info", "debug", os.geteuid()),
+        ("debug", "info", os.geteuid()),
+    ]
+
+
+async def test_every_event_of_a_life_is_in_the_catalogue(lab: "Lab") -> None:
+    """What is logged has no field that the page does not name."""
+    page = (Path(__file__).parents[2] / "docs/events.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]* \| ([^|]*) \|", page, re.MULTILINE)
+    known = {name: set(re.findall(r"`([^`]+)`", fields)) for name, fields in rows}
+    async with lab.daemon() as daemon:
+        await lab.call("logs", "--set-level", "debug")
+        asked = lab.enqueue("project.add", id="proj_b", repository="https://github.com/b")
+        lab.enqueue("project.add", id="proj_b")
+        await lab.until(lambda: lab.status_of(asked) == "applied")
+        await lab.call("sync")
+        await lab.call("reload")
+        assert await daemon.stop() == 0
+    lines = (lab.state / "log.jsonl").read_text().splitlines()
+    logged = [json.loads(line) for line in lines]
+    assert len({event["event"] for event in logged}) > 8
+    always = {"timestamp", "level", "event", "exception"}
+    for event in logged:
+        assert event.keys() - always == known[event["event"]]

@@ -57,14 +57,17 @@ def read_unit(
 
 def is_hidden(root: Path = Path("/")) -> bool:
     """Tell whether this host keeps a journal that this user may not read."""
-    journals = [
-        journal
-        for place in ("run/log/journal", "var/log/journal")
-        for journal in root.glob(f"{place}/*/system.journal")
-    ]
-    return bool(journals) and not any(
-        os.access(journal, os.R_OK, effective_ids=True) for journal in journals
-    )
+    places = [root / place for place in ("run/log/journal", "var/log/journal")]
+    directories = [*places, *(host for place in places for host in place.glob("*"))]
+    journals = [directory / "system.journal" for directory in directories]
+    if any(_may(os.R_OK, journal) for journal in journals):
+        return False
+    found = (path for path in (*directories, *journals) if _may(os.F_OK, path))
+    return not all(_may(os.R_OK, path) for path in found)
+
+
+def _may(do: int, path: Path) -> bool:
+    return os.access(path, do, effective_ids=True)
 
 
 def _narrowed(wanted: Wanted, count: int | None) -> list[str]:

@@ -92,12 +92,17 @@ class Host:
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program there, as root."""
-        entered = ["nsenter", f"--target={self.leader}", "--all", "--", *words]
+        entered = [*self.entered, *words]
         done = subprocess.run(
             entered, capture_output=True, text=True, timeout=30, check=False, cwd="/"
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    @property
+    def entered(self) -> list[str]:
+        """What has the words behind it run there."""
+        return ["nsenter", f"--target={self.leader}", "--all", "--"]
 
     def path(self, name: str) -> Path:
         """Return where a file of the host is seen from here."""

@@ -1,10 +1,12 @@
 """The daemon as a service of a real systemd: started, told, confined and stopped by it."""
 
 import json
+import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rig.exposition import read
@@ -240,6 +242,73 @@ def test_the_journal_has_fields(running: "Host") -> None:
     assert "daemon.started" in last
     assert f"config={running.config}" in last
     assert not running.path("/var/lib/rensei-daemon/log.jsonl").exists()
+
+
+def logged(host: "Host", *options: str) -> list[dict[str, Any]]:
+    """Return the events that `logs` shows from the journal."""
+    said = host.run(host.program, "logs", "--json", *options).stdout
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def test_the_journal_is_searched_by_field(running: "Host") -> None:
+    """Journalctl does the finding, by each option and all of them, and by message id."""
+    enqueue(running, "proj_logs")
+    running.until(lambda: logged(running, "--event", "outcomes.acked", "--since", "8s"))
+    applied = logged(running, "--event", "mutation.applied")[-1]
+    mutation = applied["mutation_id"]
+    assert applied["op"] == "project.add"
+    assert logged(running, "--mutation", mutation, "--event", "mutation.applied") == [
+        applied
+    ]
+    assert {e["mutation_id"] for e in logged(running, "--mutation", mutation)} == {mutation}
+    sessions = logged(running, "--session", "build", "--event", "credentials.changed")
+    assert {event["session_id"] for event in sessions} == {"build"}
+    assert logged(running, "--session", "build", "--mutation", mutation) == []
+    assert logged(running, "--level", "critical") == []
+    assert [e["event"] for e in logged(running, "--event", "daemon.st*", "-n", "1")] == [
+        "daemon.started"
+    ]
+    shown = logged(running, "--since", applied["timestamp"], "--event", "mutation.*")
+    assert applied in shown
+    (entry,) = running.journal(f"RENSEI_MUTATION_ID={mutation}", "RENSEI_OP=project.add")
+    found = running.journal(f"MESSAGE_ID={entry['MESSAGE_ID']}")
+    assert entry in found
+    assert {one["RENSEI_EVENT"] for one in found} == {"mutation.applied"}
+
+
+def test_the_journal_is_followed(running: "Host") -> None:
+    """What comes is shown as it comes, of the events that were asked for."""
+    words = [*running.entered, running.program, "logs", "-f", "-n", "0", "--json"]
+    with subprocess.Popen(
+        [*words, "--event", "log.level_changed"], stdout=subprocess.PIPE, cwd="/"
+    ) as following:
+        assert following.stdout is not None
+        # Its journalctl is there once it has seen the first one.
+        reader = threading.Thread(target=following.stdout.readline)
+        reader.start()
+        while reader.is_alive():
+            running.run(running.program, "logs", "--set-level", "debug")
+            reader.join(0.5)
+        running.run(running.program, "logs", "--set-level", "config")
+        for line in following.stdout:
+            if json.loads(line)["to"] == "info":
+                break
+        following.terminate()
+
+
+def test_the_journal_is_not_for_strangers(running: "Host") -> None:
+    """Who may not read it is told which group may, and may not change the level."""
+    stranger = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    refused = running.run(*stranger, running.program, "logs", check=False)
+    assert refused.returncode == 77
+    assert refused.stderr.splitlines() == [
+        "rensei-daemon: the journal of the unit is not yours to read",
+        "  run this as root, or join the group systemd-journal (or adm) and log in again",
+    ]
+    member = ("setpriv", "--reuid=65534", "--regid=65534", "--groups=systemd-journal")
+    assert "daemon.started" in running.run(*member, running.program, "logs").stdout
+    words = (*member, running.program, "logs", "--set-level", "debug")
+    assert running.run(*words, check=False).returncode == 77
 
 
 def test_status_is_for_operators(running: "Host") -> None:
