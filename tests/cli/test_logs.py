@@ -150,8 +150,8 @@ def test_a_directory(environ: dict[str, str], tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (
-            ("--event", "mutation.aplied"),
-            'no event is called mutation.aplied (did you mean "mutation.applied"?); '
+            ("--event", "mutation.apply"),
+            'no event is called mutation.apply (did you mean "mutation.applied"?); '
             "see docs/events.md",
         ),
         (("--event", "zz.*"), "no event is called zz.*; see docs/events.md"),

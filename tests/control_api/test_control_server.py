@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskGroup, UNIXSocketStream
+from structlog.testing import capture_logs
 
 from rensei_daemon.control_api.incoming import Limits
 from rensei_daemon.control_api.server import serve_control
@@ -326,24 +327,42 @@ async def test_many_clients_at_once_are_all_served(control_socket: Path) -> None
     assert statuses == [200] * 32
 
 
+async def _ask_as_stranger(control_socket: Path, request: bytes) -> tuple[int, Any]:
+    stranger = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        stranger.connect(str(control_socket))
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+    async with await UNIXSocketStream.from_socket(stranger) as client:
+        await client.send(request)
+        return parse(await _read_all(client))
+
+
+async def test_a_stranger_who_insists_fills_no_log(control_socket: Path) -> None:
+    """A script may try all night: the 1st and the 10th time are told, with who it is."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else for a moment")
+    with capture_logs() as events:
+        async with serving(control_socket, gid=65534):
+            for _ in range(12):
+                await _ask_as_stranger(control_socket, post("/v1/sync", b""))
+    assert {event["event"] for event in events} == {"control.refused"}
+    told = [event for event in events if event["log_level"] == "warning"]
+    assert [(event["count"], event["uid"]) for event in told] == [(1, 65534), (10, 65534)]
+
+
 async def test_a_stranger_may_read_but_not_write(control_socket: Path) -> None:
     """Who can connect is up to the file; who can change things, to the kernel's word."""
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else for a moment")
     async with serving(control_socket, gid=65534):
-        statuses = []
-        for request in (GET_STATUS, post("/v1/sync", b"")):
-            stranger = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            os.setegid(65534)
-            os.seteuid(65534)
-            try:
-                stranger.connect(str(control_socket))
-            finally:
-                os.seteuid(0)
-                os.setegid(0)
-            async with await UNIXSocketStream.from_socket(stranger) as client:
-                await client.send(request)
-                statuses.append(parse(await _read_all(client)))
+        statuses = [
+            await _ask_as_stranger(control_socket, request)
+            for request in (GET_STATUS, post("/v1/sync", b""))
+        ]
     assert statuses == [
         (200, {"state": "ok", "uid": 65534, "query": {}}),
         (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from rensei_daemon.delivery.peer import Peer
 
@@ -78,6 +79,23 @@ async def test_a_session_without_a_group_is_for_whoever_may_connect(lab: "Lab") 
         assert await _connect_as(lab, NOBODY, [DOOR]).frame() == INITIAL
         with pytest.raises(PermissionError):
             _connect_as(lab, NOBODY, [TEAM])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+async def test_a_reader_who_insists_fills_no_log(lab: "Lab") -> None:
+    """A unit that restarts may try all night; another user who tries is news."""
+    with capture_logs() as events:
+        async with lab.listening(gid=DOOR) as door:
+            await lab.publishing(door.audience("build", TEAM)).publish(A="1")
+            for uid in (*[NOBODY] * 11, NOBODY - 1):
+                assert await _connect_as(lab, uid, [DOOR]).frame() == REFUSED
+    refused = [event for event in events if event["event"] == "reader.refused"]
+    told = [event for event in refused if event["log_level"] == "warning"]
+    assert [(event["count"], event["uid"]) for event in told] == [
+        (1, NOBODY),
+        (10, NOBODY),
+        (12, NOBODY - 1),
+    ]
 
 
 def test_a_reader_is_named_for_people() -> None:

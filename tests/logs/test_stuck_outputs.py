@@ -103,6 +103,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     os.dup2(file, full)  # somebody made room
     wait_for(path.read_text)
     writer.put({"event": "number.counted", "n": 3})
+    wait_for(lambda: '"n": 3' in path.read_text())
     writer.close()
     *reports, last = (json.loads(line) for line in path.read_text().splitlines())
     assert {report["event"] for report in reports} == {"log.dropped"}

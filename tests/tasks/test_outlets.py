@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -337,3 +338,19 @@ async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board
             tasks.cancel_scope.cancel()
     assert 30 <= figures.durations["fake"].total_seconds < 35
     assert figures.durations["fake"].count == 2
+
+
+async def test_a_delivery_that_keeps_failing_fills_no_log(board: Board) -> None:
+    """The first time is told, and that it is over, though generations come and go."""
+    delivery = FakeDelivery()
+    delivery.failing = 5
+    with capture_logs() as events:
+        async with kept(board, delivery) as outlets:
+            for number, credentials in enumerate(generations("1", "2", "3"), start=1):
+                outlets.offer(credentials)
+                await delivery.tries(2 * number)
+    assert [
+        (event["event"], event["count"])
+        for event in events
+        if event["log_level"] != "debug"
+    ] == [("delivery.failed", 1), ("delivery.recovered", 5)]

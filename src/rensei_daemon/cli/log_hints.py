@@ -31,7 +31,9 @@ def unknown_event(wanted: Wanted) -> str:
     name, known = wanted.event, known_events() if wanted.event else []
     if name is None or not known or any(fnmatchcase(event, name) for event in known):
         return ""
-    return f"no event is called {clean(name)}{nearest(name, known)}; see {CATALOGUE}"
+    guess = nearest(name, known)
+    likely = f" ({guess})" if guess else ""
+    return f"no event is called {clean(name)}{likely}; see {CATALOGUE}"
 
 
 def nothing_found(wanted: Wanted) -> str:
