@@ -130,6 +130,10 @@ class _Scope:
         return frozenset(name for name in names if name)
 
     def _call(self, node: ast.Call) -> Iterator[tuple[str, str, set[str]]]:
+        for word in (*node.args, *(keyword.value for keyword in node.keywords)):
+            handed_on = self._logger(word)
+            if handed_on is not None and handed_on.levels:  # who knows what becomes of it
+                raise UnclearError(f"{self.where}:{node.lineno}: {ast.unparse(node)}")
         logger = self._logger(node.func)
         if logger is None or not logger.levels:
             is_like_one = isinstance(node.func, ast.Attribute) and node.func.attr in METHODS

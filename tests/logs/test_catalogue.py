@@ -74,6 +74,7 @@ class A:
         'other.warning("a.b")',
         '_log.warning("a.b", name)',
         "(_log.info if told else _log.debug)(name)",
+        'later(partial(_log.info, "a.b"))',
     ],
 )
 def test_what_cannot_be_read_is_refused(line: str) -> None:

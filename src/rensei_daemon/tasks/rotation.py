@@ -276,8 +276,9 @@ class Rotation:
             self.outlets.offer(credentials, arrived_at)
             names = difference(before, credentials).names
             self.changed_at.update(dict.fromkeys(names, now))
-            said = {"generation": credentials.generation, "names": names, "source": source}
-            self._afterwards.do(partial(self._log.info, "credentials.changed", **said))
+            generation = credentials.generation
+            log = self._log.bind(generation=generation, names=names, source=source)
+            self._afterwards.do(lambda: log.info("credentials.changed"))
         self._line = replace(
             self._line,
             generation=credentials.generation,
