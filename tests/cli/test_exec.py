@@ -1,8 +1,8 @@
 """`exec`, as a real program between a real socket and a real command."""
 
+import resource
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -264,12 +264,18 @@ async def test_the_hot_path_is_quick_and_light(host: "Host") -> None:
         assert "rensei_daemon.cli.supervisor" in imported
         heavy = {"httpx", "pydantic", "anyio", "structlog", "asyncio", "subprocess"}
         assert imported & heavy == set()
-        times = []
+        costs = []
         for _ in range(5):
-            before = time.monotonic()
+            before = _children_seconds()
             await host.run("exec", "--config={config}", "--", "true")
-            times.append(time.monotonic() - before)
-    assert min(times) < 0.2  # 0.06 s where nothing else runs
+            costs.append(_children_seconds() - before)
+    assert min(costs) < 0.2  # 0.06 s; whatever else runs here is not in it
+
+
+def _children_seconds() -> float:
+    """Return the processor time of every process that was waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @asynccontextmanager

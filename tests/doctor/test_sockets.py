@@ -22,14 +22,13 @@ def test_a_stopped_daemon_is_not_knocked_at(patient: "Patient") -> None:
 @pytest.mark.parametrize("listening", [True, False])
 def test_a_socket_is_served_or_a_failure(patient: "Patient", listening: bool) -> None:
     """A file that nobody listens behind is as bad as none."""
-    places = patient.locations
+    places, case = patient.locations, replace(patient.case(), is_running=True)
     with ExitStack() as stack:
         for path in (places.control_socket, places.credential_socket):
             served = stack.enter_context(socket.socket(socket.AF_UNIX))
             served.bind(str(path))
             if listening:
                 served.listen()
-        case = replace(patient.case(), is_running=True)
         found = list(check_sockets(case))
     wanted = Verdict.PASS if listening else Verdict.FAIL
     assert [f.verdict for f in found] == [wanted, wanted]

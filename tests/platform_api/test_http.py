@@ -229,7 +229,7 @@ async def test_calls_that_queue_outlive_a_replaced_pool(
         else:
             outcomes.append("answered")
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(15):
         async with open_http(server.url, user_agent="x") as http:
             async with anyio.create_task_group() as tasks:
                 for _ in range(12):
