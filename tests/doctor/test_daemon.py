@@ -84,6 +84,17 @@ def test_no_condition_is_passed_over(
     assert found == Finding(part, verdict, f"{code} for 1 min: m", "h")
 
 
+def test_what_follows_from_another_condition_is_not_to_be_mended(
+    patient: "Patient",
+) -> None:
+    """It counts all the same."""
+    cause = {"code": "unauthorized", "subject": "heartbeat"}
+    led = {"code": "heartbeat.stale", "severity": "error", "message": "m", "hint": "h"}
+    status = healthy() | {"conditions": [led | {"since": ago(60), "because_of": cause}]}
+    found = examined(patient, status)["heartbeat"]
+    assert (found.verdict, found.fix) == (Verdict.FAIL, "mend unauthorized first")
+
+
 def test_a_note_is_no_finding(patient: "Patient") -> None:
     """It changes nothing in `status` either."""
     note = {"code": "run_by_root", "severity": "info", "message": "", "hint": ""}

@@ -33,3 +33,16 @@ def test_a_socket_is_served_or_a_failure(patient: "Patient", listening: bool) ->
     wanted = Verdict.PASS if listening else Verdict.FAIL
     assert [f.verdict for f in found] == [wanted, wanted]
     assert str(places.credential_socket) in found[1].evidence
+
+
+def test_metrics_that_are_asked_for_are_served_or_a_failure(patient: "Patient") -> None:
+    """A port that was changed in the file waits for a restart."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        patient.write(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
+        case = replace(patient.case(), is_running=True)
+        *_, served = check_sockets(case)
+    *_, silent = check_sockets(case)
+    assert (served.code, served.verdict) == ("metrics", Verdict.PASS)
+    assert (silent.code, silent.verdict) == ("metrics", Verdict.FAIL)
+    assert silent.fix == "systemctl restart rensei-daemon"

@@ -156,7 +156,9 @@ def _conditions(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _of_condition(code: str, condition: Mapping[str, Any]) -> Finding:
     what = f"{condition['code']} for {_ago(condition['since'])}: {condition['message']}"
-    return Finding(code, _VERDICTS[condition["severity"]], what, condition["hint"])
+    cause = condition.get("because_of")
+    fix = f"mend {cause['code']} first" if cause else condition["hint"]
+    return Finding(code, _VERDICTS[condition["severity"]], what, fix)
 
 
 def _ago(time: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The two sockets: whether somebody listens, and whom they let in."""
+"""The daemon's doors: whether somebody listens behind them, and whom they let in."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ CONNECT_SECONDS = 2.0
 
 
 def check_sockets(case: Case) -> Iterator[Finding]:
-    """Knock at both doors of a running daemon, and leave without a word."""
+    """Knock at every door of a running daemon, and leave without a word."""
     if not case.is_running:
         return  # that it does not run says it all
     restart = f"{case.locations.systemctl} restart rensei-daemon"
@@ -22,6 +22,21 @@ def check_sockets(case: Case) -> Iterator[Finding]:
         (case.locations.credential_socket, "a group that may connect: [credentials].group"),
     ):
         yield _knock(path, way_in, restart)
+    address = case.settings.metrics.address if case.settings else None
+    if address is not None:
+        yield _knock_over_tcp(address, restart)
+
+
+def _knock_over_tcp(address: tuple[str, int], restart: str) -> Finding:
+    """Knock where metrics are to be served; a connection and no word changes nothing."""
+    try:
+        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        what = (
+            f"[metrics].listen is set, but nobody answers there: {error.strerror or error}"
+        )
+        return failed("metrics", what, restart)
+    return passed("metrics", f"{address[0]} port {address[1]} is served")
 
 
 def _knock(path: Path, way_in: str, restart: str) -> Finding:
