@@ -25,13 +25,14 @@ from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.bell import Bell
-from rensei_daemon.tasks.configuration import Configuration, Reload, reload, watch
+from rensei_daemon.tasks.configuration import Configuration, Reload, watch
 from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.lag import measure_lag
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.mutations import Inbox, apply_mutations
+from rensei_daemon.tasks.reloading import Reloading
 from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.safekeeping import Safe
@@ -116,19 +117,7 @@ def build_house(ground: Ground, http: Http) -> House:
 
     sessions = Sessions(configuration, board, start=start)
 
-    async def reload_all() -> Reload:
-        notifier.reloading()
-        try:
-            has_new_key = await identity.key.reread()
-            if has_new_key:
-                hurry.ring()
-                for rotation in sessions.rotations:
-                    rotation.hurry()
-            done = await reload(configuration, board)
-        finally:
-            notifier.ready()
-        return done.with_key() if has_new_key else done
-
+    reload_all = Reloading(configuration, board, identity.key, sessions, hurry, notifier)
     loops: dict[str, Loop] = {
         "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
         "mutations": partial(

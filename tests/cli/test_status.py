@@ -153,6 +153,20 @@ def test_the_last_state_in_json_cannot_be_taken_for_todays(
     assert (answer["age_seconds"] or 0) // 60 == (12 if reported else 0)
 
 
+def test_json_of_a_silent_daemon_cannot_be_taken_for_a_status(
+    host: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says no state, why, and what the last one was."""
+    (host / "status.json").write_text('{"state": "ok"}')
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(host / "control.sock"))
+        hung.listen()
+        assert run("status", "--json") == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["state"], answer["last"]) == (None, {"state": "ok"})
+    assert "not answered" in answer["error"]
+
+
 @pytest.mark.parametrize(
     ("scope", "hint"),
     [

@@ -16,10 +16,10 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.journal import CorruptJournalError, Counts, Planned
-from rensei_daemon.core.mutation import Op, PendingMutation
+from rensei_daemon.core.mutation import Op, PendingMutation, parse_mutation
 from rensei_daemon.disk import schema
 from rensei_daemon.disk.journal import Journal, open_journal
-from rensei_daemon.errors import StorageError
+from rensei_daemon.errors import InvalidMutationError, StorageError
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 BEFORE, AFTER = Document("a = 1\n"), Document("a = 2\n")
@@ -210,6 +210,21 @@ def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:
     assert _cell(path, count) == 1
     assert journal.receive([ONE, _pending("m1", {"id": "x"})], NOW) != ()
     assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
+
+
+def test_a_password_in_a_url_is_not_kept(path: Path, journal: Journal) -> None:
+    """It is no less the same mutation when it comes again, and no less refused."""
+    secret = "https://bot:ghp_canary@git.example/a/b"
+    pending = _pending("m1", {"id": "a", "repository": secret}, "project.add")
+    assert journal.receive([pending], now=NOW) == ()
+    kept = _cell(path, "SELECT params FROM mutations")
+    assert json.loads(kept)["repository"] == "https://…@git.example/a/b"
+    files = path.parent.glob("journal.db*")
+    assert not any(b"canary" in file.read_bytes() for file in files)
+    assert journal.receive([pending], now=NOW) == ()
+    ((again,),) = journal.undecided()
+    with pytest.raises(InvalidMutationError, match="user info"):
+        parse_mutation(again.op, again.params)
 
 
 def test_everything_survives_a_restart(path: Path) -> None:

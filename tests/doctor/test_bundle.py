@@ -71,7 +71,7 @@ def test_a_bundle_holds_what_support_asks_for(full: "Patient", tmp_path: Path) -
 @pytest.mark.parametrize(
     ("secret", "name"),
     [
-        (KEY, "the API key"),
+        (KEY, "the API key of "),
         (TOKEN, "the runtime token"),
         (VALUE, "PASSWORD of "),
     ],
@@ -102,6 +102,37 @@ def test_a_secret_in_any_form_forbids_the_bundle(
     assert not (tmp_path / "b.tar.gz").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("an older one: rsk_live_0123456789", "a key of the platform"),
+        ("HTTPS_PROXY=http://ada:secret@proxy.example:3128", "a URL with a password"),
+    ],
+)
+def test_what_is_a_secret_by_its_look_forbids_the_bundle(
+    full: "Patient", tmp_path: Path, text: str, name: str
+) -> None:
+    """Nobody here uses it; somewhere it may still be good for something."""
+    with full.locations.log.open("a") as log:
+        log.write(f"{text}\n")
+    case = full.case()
+    with pytest.raises(RenseiError, match=f"log.jsonl holds {name}"):
+        write_bundle(tmp_path / "b.tar.gz", gather_texts(case, {}), gather_secrets(case))
+
+
+def test_a_daemon_that_says_nothing_forbids_the_search(full: "Patient") -> None:
+    """It holds values that may be in no file, and perhaps in the log."""
+    case = replace(full.case(), is_running=True)
+    with pytest.raises(RenseiError, match="does not say what it holds"):
+        gather_secrets(case)
+
+
+def test_a_key_that_is_not_in_use_is_looked_for(full: "Patient", tmp_path: Path) -> None:
+    """The environment's goes first; the file's is a key all the same."""
+    secrets = gather_secrets(full.case(RENSEI_API_KEY="rsk_live_another_0123"))
+    assert secrets.found_in(f"so: {KEY}") == [f"the API key of {full.key}"]
+
+
 def test_a_name_of_a_file_is_searched_too(full: "Patient", tmp_path: Path) -> None:
     """The listing shows the names of files."""
     (full.locations.state / f"core.{KEY}").touch()
@@ -115,7 +146,7 @@ async def test_what_only_the_daemon_holds_is_asked_of_it(patient: "Patient") -> 
     door, values = CredentialSocket(), Credentials(1, {"PASSWORD": VALUE})
     audience = door.audience("b", None)
     await audience.deliver(values, difference(Credentials(), values))
-    status = {"sessions": [{"id": "b"}]}
+    status = {"sessions": [{"id": "b", "generation": 1}]}
     case = replace(patient.case(), status=status, is_running=True)
     async with anyio.create_task_group() as tasks:
         path = patient.locations.credential_socket

@@ -36,6 +36,14 @@ def test_a_broken_file_fails_by_line_and_column(patient: "Patient") -> None:
     assert patient.case().settings is None
 
 
+def test_an_emptied_file_is_no_valid_one(patient: "Patient") -> None:
+    """Every key has a default, but nobody meant them all."""
+    patient.write("# nothing\n")
+    (found,) = patient.find(check_configuration)["config"]
+    assert found.verdict is Verdict.FAIL
+    assert "the file is empty" in found.evidence
+
+
 def test_the_last_good_text_stands_in(patient: "Patient") -> None:
     """The other checks go by what is in force."""
     patient.locations.last_good.write_text(patient.locations.config.read_text())

@@ -114,6 +114,13 @@ def test_what_has_not_come_yet_is_a_warning(patient: "Patient") -> None:
         assert found[code].fix
 
 
+def test_a_stream_that_is_down_is_no_pass(patient: "Patient") -> None:
+    """Also before it is a condition."""
+    status = healthy()
+    status["sessions"][0] |= {"stream": "interrupted"}
+    assert examined(patient, status)["streams"].verdict is Verdict.WARN
+
+
 def test_an_older_version_that_still_runs_is_a_warning(patient: "Patient") -> None:
     """An upgrade that forgot the restart."""
     found = examined(patient, healthy() | {"version": "0.0.9"})["daemon"]

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rensei_daemon.doctor.finding import Verdict
-from rensei_daemon.doctor.unit import check_unit, judge_exposure, judge_unit
+from rensei_daemon.doctor.unit import (
+    check_unit,
+    judge_exposure,
+    judge_unit,
+    without_environment,
+)
 
 if TYPE_CHECKING:
     from doctor.conftest import Patient
@@ -80,6 +85,12 @@ def test_a_unit_file_that_systemd_has_not_read_is_said_besides() -> None:
 def test_the_hardening_score_is_held_to_a_limit(said: str, verdicts: list[Verdict]) -> None:
     """Where systemd gives none, none is made up."""
     assert [found.verdict for found in judge_exposure(said)] == verdicts
+
+
+def test_what_a_unit_sets_is_nobodys_business() -> None:
+    """A drop-in may hold the key, or a proxy's password."""
+    unit = '[Service]\nEnvironment=RENSEI_API_KEY=rsk_live_canary "A=b"\nUser=x\n'
+    assert without_environment(unit) == "[Service]\nEnvironment=…\nUser=x\n"
 
 
 def test_a_daemon_started_by_hand_has_no_unit(patient: "Patient") -> None:

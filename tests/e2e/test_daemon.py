@@ -207,6 +207,21 @@ async def test_a_new_key_is_taken_up_by_a_reload(lab: "Lab") -> None:
         assert await daemon.stop() == 0
 
 
+async def test_a_key_that_cannot_be_read_costs_no_reload(lab: "Lab") -> None:
+    """The file is taken up all the same, and what is wrong with the key is said."""
+    async with lab.daemon() as daemon:
+        text = lab.config.read_text()
+        lab.config.write_text(text.replace("[projects]", "[projects]\nproj_b = {}"))
+        lab.place.joinpath("key").chmod(0o644)
+        refused = await lab.call("reload")
+        assert refused.returncode == 78
+        assert "others can read the API key" in refused.stderr
+        status = json.loads((await lab.call("status", "--json")).stdout)
+        assert status["projects"]["enabled"] == 2
+        assert '"event": "key.not_read"' in lab.output.read_text()
+        assert await daemon.stop() == 0
+
+
 async def test_a_misspelt_key_says_what_was_meant(lab: "Lab") -> None:
     """Exit 78, with the place and the nearest key there is."""
     lab.config.write_text(lab.config.read_text() + "\n[machin]\n")

@@ -15,7 +15,12 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import ConfigLine, HeartbeatLine, WorkerLine
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.repeats import Streak
-from rensei_daemon.errors import RefusedError, SettingsError, TransientError
+from rensei_daemon.errors import (
+    RefusedError,
+    SettingsError,
+    TransientError,
+    UnauthorizedError,
+)
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import reload
 from rensei_daemon.tasks.refusals import Refusals
@@ -56,6 +61,20 @@ def nobodys_board() -> Board:
         worker=WorkerLine(platform_url="http://127.0.0.1"),
         heartbeat=HeartbeatLine(interval_seconds=30),
     )
+
+
+async def test_a_refusal_that_became_another_is_told_no_more() -> None:
+    """The platform answers, and no longer says that it does not know us."""
+    board = nobodys_board()
+    refusals = Refusals("build", board, calm_seconds=60)
+
+    refusals.stream_ended(UnauthorizedError("401"), was_live=False)
+    assert [code for code, _ in board.alarms] == ["unauthorized"]
+    refusals.stream_ended(TransientError("503"), was_live=False)
+    assert [code for code, _ in board.alarms] == ["unauthorized"]
+    gone = RefusedError("404", status=404, detail="")
+    refusals.stream_ended(gone, was_live=False)
+    assert not board.alarms
 
 
 async def test_beats_that_fail(home: "Home", events: Events) -> None:

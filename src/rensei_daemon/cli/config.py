@@ -52,7 +52,7 @@ def path_command(config: Path | None, as_json: bool) -> None:
 @command.command("check")
 @config_option
 @json_option
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
     """Check the config file, FILE, or standard input (-); exit 78 on problems.
 

@@ -22,7 +22,7 @@ PULSE_SECONDS = 2.0
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whoever reads it says more
     metavar="PATH",
     help="The daemon's configuration file.",
 )

@@ -56,13 +56,14 @@ def command(as_json: bool, bundle: Path | None, config: Path | None) -> None:
     case = open_case(find(config), os.environ)
     findings = examine(case, FAMILIES)
     report = to_json(findings, datetime.now(UTC))
-    if bundle is not None:
-        _write_bundle(bundle, case, report)
     if as_json:
         print_json(report)
     else:
         terminal = measure(sys.stdout, os.environ)
         click.echo(render(findings, width=terminal.width, colour=terminal.colour), nl=False)
+    if bundle is not None:
+        sys.stdout.flush()
+        _write_bundle(bundle, case, report)
     sys.stdout.flush()
     # Not by returning: a check that hangs has a thread that would be waited for.
     os._exit(int(worst(findings) is Verdict.FAIL))

@@ -62,7 +62,9 @@ SET_SECONDS = 5.0
     shell_complete=session_ids,
     help="Only what concerns this session.",
 )
-@click.option("--file", type=click.Path(path_type=Path), help="Read this [log].file.")
+@click.option(
+    "--file", type=click.Path(path_type=Path, readable=False), help="Read this [log].file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @click.option(
     "--set-level",

@@ -16,7 +16,7 @@ from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Terminal, measure, tolerate
 from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.disk.last_status import read_last_status
-from rensei_daemon.errors import DaemonNotRunningError, RenseiError
+from rensei_daemon.errors import DaemonNotRunningError, DaemonSilentError, RenseiError
 from rensei_daemon.locations import Locations
 
 WATCH_SECONDS = 1.0
@@ -77,9 +77,9 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
     now = datetime.now(UTC)
     try:
         status = ask(locations, STATUS)
-    except DaemonNotRunningError as error:
+    except (DaemonNotRunningError, DaemonSilentError) as error:
         last = read_last_status(locations.status)
-        if last is None:
+        if last is None or (isinstance(error, DaemonSilentError) and not as_json):
             raise
         return _show_last(last, error, terminal, as_json, now), error.exit_code
     exit_code = EXIT_CODES.get(status.get("state"), 1)
@@ -91,7 +91,7 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
 
 def _show_last(
     last: Mapping[str, Any],
-    error: DaemonNotRunningError,
+    error: DaemonNotRunningError | DaemonSilentError,
     terminal: Terminal,
     as_json: bool,
     now: datetime,

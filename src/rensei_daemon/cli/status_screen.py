@@ -15,6 +15,8 @@ from rensei_daemon.cli.troubles import Trouble, draw, pair
 from rensei_daemon.core.span import span
 
 _MARGIN = 12
+_LONGEST_REASON = 160
+"""Characters; two lines or three of a narrow screen."""
 _LOOKS = {
     "ok": ("●", Style.GOOD),
     "starting": ("◌", Style.WATCH),
@@ -122,8 +124,17 @@ def _mutations(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
         yield f"{waiting} waiting: see below why"
     if last := line["last"]:
         what = f"{clean(last['op'])} {clean(last['id'])} {clean(last['outcome'])}"
-        why = f": {clean(last['message'])}" if last.get("message") else ""
+        why = f": {_reason(last)}" if last.get("message") else ""
         yield f"newest: {what} {span(age(last['at'], now))} ago{why}"
+
+
+def _reason(last: Mapping[str, Any]) -> str:
+    """Say why a mutation failed, and not every word that it could have held."""
+    message = clean(last["message"])
+    if len(message) <= _LONGEST_REASON:
+        return message
+    show = f"rensei-daemon mutations show {clean(last['id'])}"
+    return f"{message[:_LONGEST_REASON]}… (all of it: {show})"
 
 
 def _projects(line: Mapping[str, Any] | None) -> Iterable[str]:

@@ -92,7 +92,8 @@ def of_alarms(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
     """Show the alarms that have lasted as long as their rule asks."""
     for alarm in alarms:
         rule = RULES[alarm.code]
-        if _age(alarm.since, now) >= rule.after_seconds:
+        # A clock that was set back makes no alarm younger than one that shows at once.
+        if max(_age(alarm.since, now), 0.0) >= rule.after_seconds:
             yield Condition(
                 code=alarm.code,
                 severity=rule.severity,
@@ -133,6 +134,8 @@ def of_heartbeat(
         warning_after = min(warning_after, STARTING_AT_MOST_SECONDS)
     since = line.last_ok_at or started_at
     age = _age(since, now)
+    if age < 0 and line.consecutive_failures >= BEAT_WARNING_INTERVALS:
+        age = warning_after  # the clock was set back: the last good beat proves nothing
     if age >= warning_after:
         said = f": {line.last_error}" if line.last_error else ""
         yield Condition(

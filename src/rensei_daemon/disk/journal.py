@@ -28,7 +28,7 @@ from rensei_daemon.core.journal import (
     Step,
     advance,
 )
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.mutation import PendingMutation, without_user_info
 from rensei_daemon.disk.database import Database, Run, open_database
 from rensei_daemon.disk.flights import Flights
 from rensei_daemon.disk.records import Records
@@ -85,7 +85,7 @@ class Journal:
             (
                 mutation.id,
                 mutation.op,
-                json.dumps(mutation.params),
+                json.dumps(without_user_info(mutation.params)),
                 mutation.digest,
                 mutation.requested_by,
                 mutation.requested_at,

@@ -19,7 +19,7 @@ from rensei_daemon.errors import (
     RenseiError,
 )
 from rensei_daemon.locations import Locations
-from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.loading import load, refuse_blank
 from rensei_daemon.settings.model import Settings
 
 ANSWER_SECONDS = 2.0
@@ -92,7 +92,9 @@ def _settings(
 ) -> tuple[Settings | None, RenseiError | None]:
     path = locations.config
     try:
-        return load(ConfigFile(path).read().text, path=path, environ=environ), None
+        text = ConfigFile(path).read().text
+        refuse_blank(text, path=path)
+        return load(text, path=path, environ=environ), None
     except RenseiError as error:
         return _last_good(locations, environ), error
 

@@ -134,7 +134,9 @@ def _streams(status: Mapping[str, Any]) -> tuple[bool, str]:
         return True, "no sessions are configured"
     live = sum(session["stream"] == "live" for session in sessions)
     has_all = all(session["refreshed_at"] for session in sessions)
-    return has_all, f"live streams: {live} of {len(sessions)} sessions"
+    return has_all and live == len(
+        sessions
+    ), f"live streams: {live} of {len(sessions)} sessions"
 
 
 def _consumers(status: Mapping[str, Any]) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ the service manager lays it down, and where it takes it from.
 
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def check_key(case: Case) -> Iterator[Finding]:
         return
     yield passed("key", f"a key of the platform, from {found.place}")
     if given is not None and stored is not None:
-        yield from compare(given, stored)
+        with suppress(PermissionError):  # root alone may look at what is stored
+            yield from compare(given, stored)
 
 
 def find_key(case: Case) -> FoundKey:
@@ -76,6 +78,30 @@ def find_key(case: Case) -> FoundKey:
     if file is not None and file.exists():
         file.open("rb").close()  # raises for who may not
     return FoundKey(read_api_key(environ={}, api_key_file=file), str(file))
+
+
+def every_key(case: Case) -> Iterator[FoundKey]:
+    """Yield each key that is on this host for the daemon, in use or not.
+
+    Raises `PermissionError` where one is not ours to see.
+    """
+    for place in (_given(case), _stored(case)):
+        if place is not None:
+            text = place.read_text(errors="replace")
+            with suppress(SettingsError):
+                source = ApiKeySource.SYSTEMD_CREDENTIAL
+                yield FoundKey(checked(text, source, str(place)), str(place))
+    if VARIABLE in case.environ:
+        with suppress(SettingsError):
+            key = read_api_key(
+                environ={VARIABLE: case.environ[VARIABLE]}, api_key_file=None
+            )
+            yield FoundKey(key, f"this shell's {VARIABLE}")
+    file = case.settings.platform.api_key_file if case.settings else None
+    if file is not None and file.exists():
+        text = file.read_text(errors="replace")
+        with suppress(SettingsError):
+            yield FoundKey(checked(text, ApiKeySource.FILE, str(file)), str(file))
 
 
 def _names_a_file(case: Case) -> bool:

@@ -5,6 +5,7 @@ of what it is.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 
@@ -12,10 +13,15 @@ from rensei_daemon.core.env_file import read_env_file
 from rensei_daemon.core.scrub import SHORTEST, forms_of
 from rensei_daemon.delivery.reader import CredentialReader, first_values
 from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.key import find_key
-from rensei_daemon.errors import DaemonNotRunningError, DeliveryError, SettingsError
+from rensei_daemon.doctor.key import every_key
+from rensei_daemon.errors import ControlError
 
 ANSWER_SECONDS = 2.0
+_BY_LOOK = {
+    "a key of the platform": re.compile(r"rs[kp]_live_[\w-]{8}", re.ASCII),
+    "a URL with a password": re.compile(r"://[^/\s:@\[\]\"']+:[^/\s@\"']+@"),
+}
+"""What is a secret whoever it belongs to: one that nobody uses here may still be valid."""
 
 
 class Secrets:
@@ -41,25 +47,26 @@ class Secrets:
 
     def found_in(self, text: str) -> list[str]:
         """Return the names of the secrets that a text holds, in whatever form."""
-        return [
+        known = [
             name
             for name, forms in self._forms.items()
             if any(form in text for form in forms)
         ]
+        return known or [name for name, look in _BY_LOOK.items() if look.search(text)]
 
 
 def gather_secrets(case: Case) -> Secrets:
     """Look up the key, the runtime token and every session's values.
 
-    Raises `PermissionError` or `NotPermittedError` where one is kept from us: what is not
+    Raises `PermissionError` or a `RenseiError` where one is kept from us: what is not
     known cannot be looked for.
     """
     return Secrets(_named(case))
 
 
 def _named(case: Case) -> Iterator[tuple[str, str]]:
-    with suppress(SettingsError):  # there is none, or it is no key
-        yield "the API key", find_key(case).key.secret
+    for found in every_key(case):
+        yield f"the API key of {found.place}", found.key.secret
     yield from _token(case)
     yield from _env_files(case)
     yield from _sessions(case)
@@ -90,13 +97,20 @@ def _env_files(case: Case) -> Iterator[tuple[str, str]]:
 
 def _sessions(case: Case) -> Iterator[tuple[str, str]]:
     """Ask the running daemon, for what it holds may be in no file."""
-    for session in (case.status or {}).get("sessions", ()):
+    if not case.is_running:
+        return
+    if case.status is None:
+        raise ControlError(
+            "the daemon does not say what it holds, so nobody could tell whether a "
+            "secret is in the bundle",
+            hint=case.silence.hint if case.silence else "",
+        )
+    for session in case.status["sessions"]:
+        if not session["generation"]:
+            continue  # it has nothing yet
         session_id = session["id"]
         reader = CredentialReader(case.locations.credential_socket, session_id)
         with closing(reader):
-            try:
-                values = first_values(reader, wait_seconds=ANSWER_SECONDS)
-            except (DaemonNotRunningError, DeliveryError):
-                continue  # it has none yet
+            values = first_values(reader, wait_seconds=ANSWER_SECONDS)
         for name, value in values.items():
             yield f"{name} of session {session_id}", value

@@ -8,14 +8,15 @@ from pathlib import Path
 from rensei_daemon.disk.private_socket import not_permitted
 from rensei_daemon.doctor.case import Case
 from rensei_daemon.doctor.finding import Finding, failed, passed, warned
+from rensei_daemon.errors import DaemonSilentError
 
 CONNECT_SECONDS = 2.0
 
 
 def check_sockets(case: Case) -> Iterator[Finding]:
     """Knock at every door of a running daemon, and leave without a word."""
-    if not case.is_running:
-        return  # that it does not run says it all
+    if not case.is_running or isinstance(case.silence, DaemonSilentError):
+        return  # that it does not run, or hangs, says it all
     restart = f"{case.locations.systemctl} restart rensei-daemon"
     for path, way_in in (
         (case.locations.control_socket, "a group that may read: [control].group"),

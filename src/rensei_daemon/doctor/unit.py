@@ -17,6 +17,7 @@ _PROPERTIES = (
     "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "NeedDaemonReload",
     "UnitFileState", "FragmentPath", "WatchdogUSec", "ExecMainStatus", "MainPID",
 )  # fmt: skip
+_ENVIRONMENT = re.compile(r"^(\s*Environment=).*$", re.MULTILINE)
 _EXPOSURE = re.compile(r"exposure level for [^:]+: ([0-9.]+)")
 
 
@@ -82,14 +83,18 @@ def judge_exposure(said: str) -> Iterator[Finding]:
 
 
 def describe_unit(scope: str | None) -> str:
-    """Return the unit as systemd sees it, drop-ins included; nothing without one."""
+    """Return the unit as systemd sees it, drop-ins included, without its environment."""
     manager = ("--user",) if scope == "user" else ()
     if scope is None:
         return ""
     words = (("cat",), ("status", "--no-pager", "--lines=0"))
-    return "\n".join(
-        _run("systemctl", *manager, *word, UNIT) or "" for word in words
-    ).strip()
+    said = "\n".join(_run("systemctl", *manager, *word, UNIT) or "" for word in words)
+    return without_environment(said).strip()
+
+
+def without_environment(unit: str) -> str:
+    """Blot out what a unit sets: a key or a proxy's password may be in there."""
+    return _ENVIRONMENT.sub(r"\1…", unit)
 
 
 def _shown(manager: Sequence[str]) -> Mapping[str, str] | None:

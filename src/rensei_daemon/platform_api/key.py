@@ -30,15 +30,9 @@ class KeyInUse:
     async def reread(self) -> bool:
         """Read the key again, and tell whether it is another one.
 
-        A key that cannot be read leaves the old one in force: `UnauthorizedError`.
+        Raises `SettingsError` when it cannot be read; the old one then stays in force.
         """
-        try:
-            stored = await anyio.to_thread.run_sync(self._read)
-        except SettingsError as error:
-            raise UnauthorizedError(
-                f"the platform refused the API key, and it cannot be read again: {error}",
-                hint=error.hint,
-            ) from error
+        stored = await anyio.to_thread.run_sync(self._read)
         changed = stored.secret != self.value
         self._stored = stored
         return changed
@@ -62,7 +56,14 @@ class KeyInUse:
         except (UnauthorizedError, RefusedError) as refusal:
             if isinstance(refusal, RefusedError) and refusal.status != 403:
                 raise
-            await self.reread()
+            try:
+                await self.reread()
+            except SettingsError as error:
+                raise UnauthorizedError(
+                    "the platform refused the API key, and it cannot be read again: "
+                    f"{error}",
+                    hint=error.hint,
+                ) from error
             if self.value == used:
                 raise
         return await question(self.value)

@@ -158,9 +158,9 @@ class Configuration:
 class Reload:
     """What reading the file again brought."""
 
-    applied: tuple[str, ...]
+    applied: tuple[str, ...] = ()
     """Keys whose new values are in effect."""
-    needs_restart: tuple[str, ...]
+    needs_restart: tuple[str, ...] = ()
     """Keys whose new values wait for a restart."""
 
     def with_key(self) -> "Reload":

@@ -230,6 +230,10 @@ def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
     count = heart.failures.count
     log("heartbeat.failed", error=str(error), hint=error.hint, count=count)
     alarm = _alarm_for(error)
+    if isinstance(error, UnauthorizedError | RefusedError):
+        for code in (Code.UNAUTHORIZED, Code.FORBIDDEN):
+            if code is not alarm:  # it answers, and no longer says what it said
+                board.clear(code, "heartbeat")
     if alarm is not None:
         board.raise_alarm(alarm, str(error), hint=error.hint, now=now, subject="heartbeat")
     board.post(

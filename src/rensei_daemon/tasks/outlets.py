@@ -177,6 +177,8 @@ class _Lane:
             except DeliveryError as error:
                 self._failures += 1
                 wait = self._next_wait()
+                if wait is None:
+                    self._arrived_at = None  # given up: what comes next is another tale
                 self._note_failure(error, wait)
             else:
                 self._failures, self._retry, wait = 0, RETRY, None

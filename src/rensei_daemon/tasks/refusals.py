@@ -80,6 +80,8 @@ class Refusals:
 
     def _raise(self, lane: str, error: PlatformError) -> None:
         code = _code_for(error)
+        if isinstance(error, UnauthorizedError | RefusedError):
+            self._clear(lane, but=code)  # it answers, and no longer says what it said
         if code is not None:
             self._board.raise_alarm(
                 code,
@@ -89,8 +91,10 @@ class Refusals:
                 subject=self._subject(lane),
             )
 
-    def _clear(self, lane: str) -> None:
+    def _clear(self, lane: str, *, but: Code | None = None) -> None:
         for code in _CODES:
+            if code is but:
+                continue
             self._board.clear(code, self._subject(lane))
 
     def _subject(self, lane: str) -> str:

@@ -83,7 +83,7 @@ class Rotation:
 
         self._refusals = Refusals(session.id, board, calm_seconds=pace.steady_seconds)
         self._reconsider = Bell()
-        self._reconnect = Bell()
+        self._reconnect, self._is_told_to_wait = Bell(), False
         self._schedule = Schedule(pace, draw)
         self.snapshot_turn = Turn()
         """Turns with every snapshot, good or bad."""
@@ -152,7 +152,7 @@ class Rotation:
                 delay, retry = retry.next(self._draw, at_least=asked)
                 self._schedule.fail(delay, asked_seconds=asked)
             else:
-                if self.snapshot_error is not None:
+                if self.snapshot_error is not None and not self._is_told_to_wait:
                     self._reconnect.ring()  # it answers again: the stream need not wait
                 count(self.session.id, reason, "ok")
                 retry, self.snapshot_error = RETRY, None
@@ -212,10 +212,12 @@ class Rotation:
             if anyio.current_time() - opened >= self._pace.steady_seconds:
                 retry = RETRY
             delay, retry = retry.next(self._draw, at_least=at_least)
+            self._is_told_to_wait = at_least > 0
             await self._reconnect.heard(within=delay)
 
     async def _listen(self, stream: EventStream) -> None:
         self._schedule.stream_is_up()
+        self._reconnect = Bell()  # what was rung until now has been obeyed
         self._reconsider.ring()
         self._set_stream(StreamState.LIVE)
         self._refusals.stream_connected()

@@ -38,6 +38,7 @@ class Safe:
         self._learn = learn
         self._owed: Worker | None = None
         self._failed = Bell()
+        self._turn = anyio.Lock()
         self._failures = Streak()
 
     def read(self) -> Worker | None:
@@ -65,6 +66,11 @@ class Safe:
                     await self._try(self._owed)
 
     async def _try(self, worker: Worker) -> None:
+        async with self._turn:  # an older one must not come out on top
+            if worker is self._owed:
+                await self._save(worker)
+
+    async def _save(self, worker: Worker) -> None:
         try:
             await anyio.to_thread.run_sync(self._file.save, worker)
         except StorageError as error:
