@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -86,7 +86,7 @@ def command(keep: bool) -> None:
             say.step("rensei-daemon status")
             click.echo(
                 render(
-                    lab.status(),
+                    wait_for("the board's turn", lambda: _rotated(lab.status())),
                     width=terminal.width,
                     colour=terminal.colour,
                     now=datetime.now(UTC),
@@ -167,6 +167,12 @@ def _rotate(lab: Lab, worker: Worker, say: _Narrator) -> None:
     env_file = lab.folder / "run" / "build.env"
     wait_for("the env file's turn", lambda: token in env_file.read_text())
     say.line(f"{env_file.name} holds it too, mode {env_file.stat().st_mode & 0o777:04o}")
+
+
+def _rotated(status: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a status that knows of the rotation; the values go out before it does."""
+    (session,) = status["sessions"]
+    return status if session["generation"] > 1 else None
 
 
 def _masked(token: str) -> str:
