@@ -69,6 +69,23 @@ def test_what_is_denied_names_the_line(
     )
 
 
+def test_what_is_used_instead_names_the_line_that_took_the_wish_away(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another mode is left; why it is not the one asked for is what an operator asks."""
+    code, said, _ = _check(
+        capsys, "--config", str(config), *ASKED,
+        "--auth-mode", "byok", "--ceiling", "byok,metered",
+    )  # fmt: skip
+    assert (code, said) == (
+        0,
+        "allowed: metered, model claude-sonnet; byok is not to be had\n"
+        f"  {config}:3:1: anthropic.byok\n"
+        "  left of the ceiling: metered\n"
+        "  ignored, for nothing can be added: anthropic.host-session\n",
+    )
+
+
 def test_a_batch_is_answered_line_by_line(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -170,7 +170,7 @@ def test_the_policys_own_order_comes_before_the_ladder() -> None:
     )
     assert decision.auth_mode == "local"
     assert decision.scope == "machine"
-    assert decision.deciding == ()
+    assert decision.deciding == (("*", "byok"),)  # what took the mode asked for away
 
 
 def test_the_cell_that_pins_is_named() -> None:

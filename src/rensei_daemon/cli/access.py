@@ -122,6 +122,8 @@ def _told(policy: _Policy, request: AccessRequest, decision: AccessDecision) -> 
         said, details = denial(request, decision.scope), []
     else:
         said = f"allowed: {decision.auth_mode}, model {decision.model}"
+        if request.requested and request.requested != decision.auth_mode:
+            said += f"; {request.requested} is not to be had"
         details = [f"on host {decision.host}"] if decision.host else []
     details += [
         f"{policy.place(scope, cell)}: {'.'.join(cell)}" for cell in decision.deciding

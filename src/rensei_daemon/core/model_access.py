@@ -59,8 +59,9 @@ class AccessDecision:
     scope: str
     """`machine` or `machine-workload`: whose policy decided."""
     deciding: tuple[tuple[str, str], ...]
-    """(row, mode) of the cell that let the chosen mode through; of a denial, of each
-    cell that took a mode away. Empty where no cell speaks."""
+    """(row, mode) of the cell that let the chosen mode through, and of the one that took
+    the requested mode away; of a denial, of each that took one away. Empty where no cell
+    speaks."""
 
     @property
     def is_allowed(self) -> bool:
@@ -104,7 +105,7 @@ def decide(block: Mapping[str, Any], request: AccessRequest) -> AccessDecision:
         deciding=tuple(
             (found[0], mode)
             for mode, found in cells.items()
-            if found and chosen in (mode, None)
+            if found and (chosen in (mode, None) or mode == request.requested)
         ),
     )
 
