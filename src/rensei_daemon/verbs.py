@@ -1,7 +1,7 @@
 """What an operator on this host can ask of the daemon, verb by verb."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import difference
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.status import plain, to_json
+from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Reload
 from rensei_daemon.tasks.heartbeat import Heart
@@ -34,6 +35,9 @@ from rensei_daemon.tasks.sessions import Sessions
 
 SYNC_SECONDS = 45.0
 """How long a sync waits for the platform before it says what has come so far."""
+
+SYNCS_AT_ONCE = 8
+"""More would take the places of those who only want to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,9 @@ class Verbs:
     reload: Callable[[], Awaitable[Reload]]
     fingerprints: Fingerprints
     log_level: LogLevel
+    syncs: anyio.CapacityLimiter = field(
+        default_factory=lambda: anyio.CapacityLimiter(SYNCS_AT_ONCE)
+    )
 
     def routes(self) -> Routes:
         """Return the table the control API serves."""
@@ -81,6 +88,20 @@ class Verbs:
         return await self._log_level(request)
 
     async def _sync(self, _: Request) -> Synced:
+        ticket = object()
+        try:
+            self.syncs.acquire_on_behalf_of_nowait(ticket)
+        except anyio.WouldBlock:
+            raise ControlRefusedError(
+                f"{SYNCS_AT_ONCE} syncs are under way already",
+                hint="they bring what this one would; see: rensei-daemon status",
+            ) from None
+        try:
+            return await self._sync_now()
+        finally:
+            self.syncs.release_on_behalf_of(ticket)
+
+    async def _sync_now(self) -> Synced:
         rotations = self.sessions.rotations
         before = {rotation: rotation.credentials for rotation in rotations}
         is_beaten = False

@@ -4,16 +4,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
+import pytest
 
 from rensei_daemon.control_api.verbs import SYNC, Synced
 from rensei_daemon.control_api.wire import Peer, Request
 from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.local_platform.faults import Hold
 from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.logs.writer import Writer
 from rensei_daemon.tasks.configuration import reload
 from rensei_daemon.tasks.log_level import LogLevel
-from rensei_daemon.verbs import Verbs
+from rensei_daemon.verbs import SYNCS_AT_ONCE, Verbs
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -28,8 +30,8 @@ id = "build"
 """
 
 
-async def _sync(daemon: "Running") -> Synced:
-    verbs = Verbs(
+def _verbs(daemon: "Running") -> Verbs:
+    return Verbs(
         daemon.board,
         daemon.heart,
         daemon.hurry,
@@ -38,7 +40,11 @@ async def _sync(daemon: "Running") -> Synced:
         Fingerprints(b"key"),
         LogLevel(LogControl("warning", Writer([])), daemon.configuration, daemon.board),
     )
+
+
+async def _sync(daemon: "Running", verbs: Verbs | None = None) -> Synced:
     request = Request(peer=Peer(uid=0, gid=0, pid=1))
+    verbs = verbs or _verbs(daemon)
     with anyio.fail_after(5):
         found: Synced = await verbs.routes()[SYNC].handler(request)
     return found
@@ -100,3 +106,20 @@ async def test_a_sync_says_what_failed(home: "Home") -> None:
     error = found["sessions"][0]["error"]
     assert error is not None
     assert "503" in error
+
+
+async def test_syncs_do_not_pile_up_while_the_platform_hangs(home: "Home") -> None:
+    """Each takes a place of the control socket, and others want to read."""
+    home.write(SESSION)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.refreshed_at)
+        verbs = _verbs(daemon)
+        hold = home.platform.faults.hold("POST", SNAPSHOT)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(SYNCS_AT_ONCE):
+                tasks.start_soon(_sync, daemon, verbs)
+            await hold.ready.wait()
+            with pytest.raises(ControlRefusedError, match="under way already"):
+                await _sync(daemon, verbs)
+            hold.release()
+        await _sync(daemon, verbs)
