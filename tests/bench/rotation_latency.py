@@ -353,4 +353,4 @@ elif __name__ == "__main__" and sys.argv[1:2] == [BARE]:
 elif __name__ == "__main__" and sys.argv[1:2] == [HTTPX]:
     anyio.run(_read_httpx, sys.argv[2], Path(sys.argv[3]).read_text(), sys.argv[4:])
 elif __name__ == "__main__":
-    anyio.run(main, [int(word) for word in sys.argv[1:]] or [1, 50])
+    anyio.run(main, [int(word) for word in sys.argv[1:]] or [1, 50, 200])
