@@ -133,6 +133,13 @@ def test_a_key_that_is_not_in_use_is_looked_for(full: "Patient", tmp_path: Path)
     assert secrets.found_in(f"so: {KEY}") == [f"the API key of {full.key}"]
 
 
+def test_a_key_that_is_unfit_is_looked_for(full: "Patient") -> None:
+    """It may be somebody's all the same."""
+    full.write_key("sk_test_canary_0123", mode=0o644)
+    secrets = gather_secrets(full.case())
+    assert secrets.found_in("so: sk_test_canary_0123") == [f"the API key of {full.key}"]
+
+
 def test_a_name_of_a_file_is_searched_too(full: "Patient", tmp_path: Path) -> None:
     """The listing shows the names of files."""
     (full.locations.state / f"core.{KEY}").touch()

@@ -29,7 +29,7 @@ def test_a_good_key_is_told_by_its_place(patient: "Patient") -> None:
 def test_the_environment_goes_first(patient: "Patient") -> None:
     """As it does for the daemon."""
     case = patient.case(RENSEI_API_KEY=OTHER)
-    assert find_key(case).key.secret == OTHER
+    assert find_key(case).secret == OTHER
     assert find_key(case).place == "this shell's RENSEI_API_KEY"
 
 
@@ -86,7 +86,7 @@ def test_the_credential_of_the_running_unit_counts(
     patient, given, _ = unit
     given.write_text(f"{OTHER}\n")
     found = find_key(patient.case(XDG_RUNTIME_DIR=str(tmp_path)))
-    assert (found.key.secret, found.place) == (OTHER, str(given))
+    assert (found.secret, found.place) == (OTHER, str(given))
 
 
 def test_an_unfit_credential_is_named_by_its_place(
@@ -126,7 +126,7 @@ def test_a_newer_key_that_waits_for_a_restart_is_said(
     assert found.fix == "systemctl restart rensei-daemon"
     stored.write_text(KEY)
     assert list(compare(given, stored)) == []
-    assert find_key(patient.case(XDG_RUNTIME_DIR=str(tmp_path))).key.secret == KEY
+    assert find_key(patient.case(XDG_RUNTIME_DIR=str(tmp_path))).secret == KEY
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is hidden from root")

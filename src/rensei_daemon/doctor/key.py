@@ -7,13 +7,12 @@ the service manager lays it down, and where it takes it from.
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rensei_daemon.disk.api_key import (
     CREDENTIAL,
     VARIABLE,
-    ApiKey,
     ApiKeySource,
     checked,
     read_api_key,
@@ -32,7 +31,7 @@ _SUDO = "run it with sudo"
 class FoundKey:
     """A key, and the place it was found in."""
 
-    key: ApiKey
+    secret: str = field(repr=False)
     place: str
 
 
@@ -47,7 +46,7 @@ def check_key(case: Case) -> Iterator[Finding]:
         yield warned("key", f"{error.filename} is not yours to read", _SUDO)
         return
     except SettingsError as error:
-        if case.is_running and not stored and not _names_a_file(case):
+        if case.is_running and not stored and _file(case) is None:
             # It would not have started without one.
             yield passed("key", "the running daemon has one from its own environment")
         else:
@@ -65,47 +64,32 @@ def find_key(case: Case) -> FoundKey:
     Raises `SettingsError` for one that is missing or unfit, `PermissionError` where it is
     not ours to see.
     """
-    place = _given(case) or _stored(case)
-    if place is not None:
-        text = place.read_text(errors="replace")
-        return FoundKey(
-            checked(text, ApiKeySource.SYSTEMD_CREDENTIAL, str(place)), str(place)
-        )
-    if VARIABLE in case.environ:
-        key = read_api_key(environ={VARIABLE: case.environ[VARIABLE]}, api_key_file=None)
-        return FoundKey(key, f"this shell's {VARIABLE}")
-    file = case.settings.platform.api_key_file if case.settings else None
-    if file is not None and file.exists():
-        file.open("rb").close()  # raises for who may not
-    return FoundKey(read_api_key(environ={}, api_key_file=file), str(file))
+    file = _file(case)
+    for place, text in every_key(case):
+        if place != str(file):
+            key = checked(text, ApiKeySource.SYSTEMD_CREDENTIAL, place)
+            return FoundKey(key.secret, place)
+        break
+    return FoundKey(read_api_key(environ={}, api_key_file=file).secret, str(file))
 
 
-def every_key(case: Case) -> Iterator[FoundKey]:
-    """Yield each key that is on this host for the daemon, in use or not.
+def every_key(case: Case) -> Iterator[tuple[str, str]]:
+    """Yield (place, text) of each key that is here for the daemon, fit or not.
 
-    Raises `PermissionError` where one is not ours to see.
+    The one that counts comes first. Raises `PermissionError` where one is not ours to see.
     """
     for place in (_given(case), _stored(case)):
         if place is not None:
-            text = place.read_text(errors="replace")
-            with suppress(SettingsError):
-                source = ApiKeySource.SYSTEMD_CREDENTIAL
-                yield FoundKey(checked(text, source, str(place)), str(place))
-    if VARIABLE in case.environ:
-        with suppress(SettingsError):
-            key = read_api_key(
-                environ={VARIABLE: case.environ[VARIABLE]}, api_key_file=None
-            )
-            yield FoundKey(key, f"this shell's {VARIABLE}")
-    file = case.settings.platform.api_key_file if case.settings else None
+            yield str(place), place.read_text(errors="replace").strip()
+    if text := case.environ.get(VARIABLE):
+        yield f"this shell's {VARIABLE}", text
+    file = _file(case)
     if file is not None and file.exists():
-        text = file.read_text(errors="replace")
-        with suppress(SettingsError):
-            yield FoundKey(checked(text, ApiKeySource.FILE, str(file)), str(file))
+        yield str(file), file.read_text(errors="replace").strip()
 
 
-def _names_a_file(case: Case) -> bool:
-    return case.settings is not None and case.settings.platform.api_key_file is not None
+def _file(case: Case) -> Path | None:
+    return case.settings.platform.api_key_file if case.settings else None
 
 
 def _given(case: Case) -> Path | None:

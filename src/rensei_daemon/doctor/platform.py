@@ -158,7 +158,7 @@ def _key(case: Case, settings: Settings) -> Iterator[Finding]:
     if session is None:
         return
     try:
-        key = find_key(case).key.secret
+        key = find_key(case).secret
         count = anyio.run(partial(_try_key, settings, key, session))
     except (PermissionError, SettingsError):
         return  # the key's own check says so

@@ -65,8 +65,8 @@ def gather_secrets(case: Case) -> Secrets:
 
 
 def _named(case: Case) -> Iterator[tuple[str, str]]:
-    for found in every_key(case):
-        yield f"the API key of {found.place}", found.key.secret
+    for place, text in every_key(case):
+        yield f"the API key of {place}", text
     yield from _token(case)
     yield from _env_files(case)
     yield from _sessions(case)
