@@ -90,6 +90,19 @@ def test_unknown_variables() -> None:
     ]
 
 
+def test_one_underscore_instead_of_two() -> None:
+    """A variable that spells a known key with one underscore is an error, set or empty."""
+    assert problems(
+        "", RENSEI_DAEMON_LOG_LEVEL="debug", RENSEI_DAEMON_PLATFORM_API_KEY_FILE=""
+    ) == [
+        "RENSEI_DAEMON_LOG_LEVEL: unknown variable"
+        ' (did you mean "RENSEI_DAEMON_LOG__LEVEL", with two underscores?)',
+        "RENSEI_DAEMON_PLATFORM_API_KEY_FILE: unknown variable"
+        ' (did you mean "RENSEI_DAEMON_PLATFORM__API_KEY_FILE", with two underscores?)',
+    ]
+    assert loaded("", RENSEI_DAEMON_VERSION="1", RENSEI_DAEMON_LOG="x").log.level == "info"
+
+
 def test_projects_are_not_in_the_environment() -> None:
     """What the platform keeps in step has no variables that would void the edits."""
     assert problems("", RENSEI_DAEMON_PROJECTS__A="{}", RENSEI_DAEMON_POOL__ID="x")

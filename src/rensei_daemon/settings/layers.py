@@ -50,13 +50,26 @@ _VARIABLES = {
 }
 """Every variable there is: its section, its key, and whether it holds a JSON list."""
 
+_WITH_ONE_UNDERSCORE = {name.replace("__", "_"): name for name in _VARIABLES}
+"""Every variable by the name that people write when they forget the second underscore."""
+
 
 def read_environment(environ: Mapping[str, str]) -> Environment:
-    """Return what `RENSEI_DAEMON_*__*` variables set; an empty one sets nothing."""
+    """Return what `RENSEI_DAEMON_*__*` variables set; an empty one sets nothing.
+
+    A variable with one underscore that spells a known key is a problem, because it sets
+    nothing; any other name without `__` belongs to somebody else.
+    """
     tree: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX) or "__" not in name[len(PREFIX) :]:
+        if not name.startswith(PREFIX):
+            continue
+        if meant := _WITH_ONE_UNDERSCORE.get(name.upper()):
+            hint = f'did you mean "{meant}", with two underscores?'
+            problems.append(Problem(key=name, message="unknown variable", hint=hint))
+            continue
+        if "__" not in name[len(PREFIX) :]:
             continue
         if name.upper() not in _VARIABLES:
             hint = _nearest_variable(name)
