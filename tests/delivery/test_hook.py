@@ -1,18 +1,22 @@
 """The hook, with real programs that behave and programs that do not."""
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.scrub import Scrubber
-from rensei_daemon.delivery.hook import Hook, HookRoom
+from rensei_daemon.delivery.hook import Hook, HookRoom, fitting
 from rensei_daemon.errors import DeliveryError
 
 ENVIRON = {
@@ -100,6 +104,81 @@ async def test_a_program_that_is_not_there_is_an_error_of_its_own() -> None:
     )
     with pytest.raises(DeliveryError, match="cannot be run: No such file or directory"):
         await hook.deliver(ROTATED, CHANGE)
+
+
+async def test_ten_thousand_changed_names_do_not_keep_a_hook_from_starting(
+    make_hook: MakeHook, tmp_path: Path
+) -> None:
+    """It is told the first 64 KiB of them, and that there are more."""
+    hook = make_hook(
+        'printf %s "$RENSEI_CHANGED_NAMES" >names; echo $RENSEI_CHANGED_NAMES_CUT'
+    )
+    names = tuple(f"CREDENTIAL_{number:05}" for number in range(10_000))
+    with capture_logs() as logs:
+        assert await hook.deliver(ROTATED, Difference({}, names))
+    said = (tmp_path / "names").read_text().split(" ")
+    assert said == list(names[: len(said)])
+    assert len(said) == 65536 // 17
+    assert [event["output"] for event in logs if event["event"] == "hook.ended"] == ["1\n"]
+
+
+@pytest.mark.parametrize(
+    ("names", "fits", "is_cut"),
+    [
+        ((), "", False),
+        (("A", "BC"), "A BC", False),
+        (("A", "BCD"), "A", True),
+        (("AB", "C", "D"), "AB C", True),
+        (("ABCDE",), "", True),
+    ],
+)
+def test_names_are_cut_between_two_of_them(
+    names: tuple[str, ...], fits: str, is_cut: bool
+) -> None:
+    """As many whole names as fit, the blanks between them counted."""
+    assert fitting(names, 4) == (fits, is_cut)
+
+
+async def test_a_script_without_its_first_line_is_told_so(tmp_path: Path) -> None:
+    """Who forgot the #! line learns more than that the format is wrong."""
+    script = tmp_path / "hook"
+    script.write_text("echo hello\n")
+    script.chmod(0o755)
+    room = HookRoom(environ=ENVIRON, scrub=Scrubber())
+    hook = Hook([str(script)], session_id="build", env_file=None, after=None, room=room)
+    with pytest.raises(DeliveryError, match="cannot be run: Exec format error: no #! line"):
+        await hook.deliver(ROTATED, CHANGE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become somebody else")
+async def test_a_hook_that_cannot_be_killed_holds_nothing_past_its_limit(
+    make_hook: MakeHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program of another user's (`sudo`) is left behind, and named; its slot is free."""
+    monkeypatch.setattr("rensei_daemon.delivery.program.GRACE_SECONDS", 0.1)
+    slots = anyio.CapacityLimiter(1)
+    hook = make_hook("echo >began; exec sleep 60", seconds=0.2, slots=slots)
+    began = _fifo(tmp_path / "began", os.O_RDWR)
+    said: list[str] = []
+
+    async def deliver() -> None:
+        with pytest.raises(DeliveryError) as caught:
+            await hook.deliver(ROTATED, CHANGE)
+        said.append(str(caught.value))
+
+    try:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(deliver)
+                await _read(began, 1)
+                os.setresuid(65534, 65534, 0)  # it is root's, and we are not any more
+    finally:
+        os.setresuid(0, 0, 0)
+        os.close(began)
+    assert slots.borrowed_tokens == 0
+    (pid,) = [int(word) for word in said[0].split() if word.isdigit() and int(word) > 1]
+    assert f"could not be killed: pid {pid} is another user's" in said[0]
+    await _end_left_behind(pid)
 
 
 async def test_a_hook_that_hangs_is_ended_with_its_group(
@@ -200,6 +279,20 @@ async def test_at_most_four_run_at_once(make_hook: MakeHook, tmp_path: Path) -> 
             os.write(gate, b"..")
     os.close(began)
     os.close(gate)
+
+
+async def _end_left_behind(pid: int) -> None:
+    """Kill a program, and let asyncio learn of its end as it would in a daemon."""
+    ended = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    with anyio.fail_after(5):
+        await anyio.wait_readable(ended)
+        for thread in threading.enumerate():
+            if thread.name.startswith("asyncio-waitpid"):  # before Python 3.12
+                await anyio.to_thread.run_sync(thread.join)
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+    os.close(ended)
 
 
 def _fifo(path: Path, mode: int = os.O_RDONLY) -> int:

@@ -18,6 +18,7 @@ import structlog
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.core.scrub import Scrubber
+from rensei_daemon.core.start_error import why_not_started
 from rensei_daemon.delivery.consumer import Delivery, nobody
 from rensei_daemon.delivery.program import Ended, run_program
 from rensei_daemon.errors import DeliveryError
@@ -27,6 +28,8 @@ AT_ONCE = 4
 SECONDS = 30.0
 RETRY_SECONDS = (1.0, 5.0, 25.0)
 OUTPUT_BYTES = 64 * 1024
+NAMES_BYTES = 64 * 1024
+"""Of changed names; one string of more than 128 KiB the system starts no program with."""
 
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -95,6 +98,11 @@ class Hook:
             ended = await self._run(self._environment(credentials.generation, difference))
         seconds = time.monotonic() - started
         self._tell(ended, credentials.generation, seconds)
+        if ended.left_pid is not None:
+            raise self._error(
+                f"did not end within {self._room.seconds:g} s, and could not be killed: "
+                f"pid {ended.left_pid} is another user's, or stuck in the kernel"
+            )
         if ended.exit_code is None:
             raise self._error(f"did not end within {self._room.seconds:g} s")
         if ended.exit_code < 0:
@@ -126,21 +134,23 @@ class Hook:
                 keep_bytes=OUTPUT_BYTES + self._margin,
             )
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
             raise DeliveryError(
-                f"hook {self.name} cannot be run: {why}",
+                f"hook {self.name} cannot be run: {why_not_started(error)}",
                 hint=f"look at it as the daemon's user: ls -l {self.name}",
             ) from None
 
     def _environment(self, generation: int, difference: Difference) -> dict[str, str]:
         environ = self._room.environ
+        names, is_cut = fitting(difference.names, NAMES_BYTES)
+        cut = {"RENSEI_CHANGED_NAMES_CUT": "1"} if is_cut else {}
         return {
             "PATH": environ.get("PATH") or USUAL_PATH,
             "HOME": environ.get("HOME") or _home(),
             "LANG": environ.get("LANG") or "C.UTF-8",
             "RENSEI_SESSION_ID": self._session_id,
             "RENSEI_GENERATION": str(generation),
-            "RENSEI_CHANGED_NAMES": " ".join(difference.names),
+            "RENSEI_CHANGED_NAMES": names,
+            **cut,
             "RENSEI_ENV_FILE": "" if self._env_file is None else str(self._env_file),
         }
 
@@ -172,6 +182,16 @@ class Hook:
             return text[:OUTPUT_BYTES]
         # The cut may have gone through a value, of which the beginning was left.
         return text[: -self._room.scrub.longest][:OUTPUT_BYTES] + " …"
+
+
+def fitting(names: Sequence[str], most_bytes: int) -> tuple[str, bool]:
+    """Join ASCII names with blanks, the first that fit; and whether some were left out."""
+    text = " ".join(names)
+    if len(text) <= most_bytes:
+        return text, False
+    # The blank after the last whole name, which may stand right behind the limit.
+    end = text.rfind(" ", 0, most_bytes + 1)
+    return text[: max(end, 0)], True
 
 
 def _home() -> str:

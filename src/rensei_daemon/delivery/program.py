@@ -3,8 +3,8 @@
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import anyio
@@ -28,6 +28,8 @@ class Ended:
     """What it wrote, to stdout or stderr, as far as it was kept."""
     is_cut: bool
     """Whether it wrote more."""
+    left_pid: int | None = None
+    """Of a program that KILL did not end: it is another user's, or stuck in the kernel."""
 
 
 class _Output:
@@ -53,7 +55,8 @@ async def run_program(
 
     It gets a process group of its own, no input, and the root as its directory. When its
     time is up the group gets TERM, then KILL; what it leaves running in its group is
-    ended with it, so that nothing piles up. Raises `OSError` when it cannot start.
+    ended with it, so that nothing piles up. One that KILL does not end is left behind.
+    Raises `OSError` when it cannot start.
     """
     # Cancelled in the middle of its start, the program would run on without us.
     with anyio.CancelScope(shield=True):
@@ -68,7 +71,7 @@ async def run_program(
         )
     output = _Output(keep_bytes)
     assert process.stdout is not None  # noqa: S101 - it was asked for
-    async with process, anyio.create_task_group() as reading:
+    async with _closing(process), anyio.create_task_group() as reading:
         reading.start_soon(output.collect, process.stdout)
         grace = HURRY_SECONDS
         try:
@@ -82,7 +85,21 @@ async def run_program(
             await output.ended.wait()
         reading.cancel_scope.cancel()
     code = None if limit.cancelled_caught else process.returncode
-    return Ended(code, bytes(output.kept), output.is_cut)
+    left_pid = process.pid if process.returncode is None else None
+    return Ended(code, bytes(output.kept), output.is_cut, left_pid)
+
+
+@asynccontextmanager
+async def _closing(process: Process) -> AsyncIterator[None]:
+    """Close the program's end of things, without waiting for one that does not end."""
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is not None:
+                await process.aclose()
+            elif process.stdout is not None:
+                await process.stdout.aclose()
 
 
 async def _end(process: Process, grace_seconds: float) -> None:

@@ -1,0 +1,16 @@
+"""Why the system did not start a program, in words that say what to mend."""
+
+import errno
+
+_REASONS = {
+    errno.ENOEXEC: "Exec format error: no #! line, or built for another machine",
+    errno.E2BIG: "Argument list too long: a value, or all of them, is more than the "
+    "system takes",
+}
+
+
+def why_not_started(error: Exception) -> str:
+    """Return the reason; `error` is what starting the program raised."""
+    code = getattr(error, "errno", None)
+    why = getattr(error, "strerror", None) or type(error).__name__
+    return _REASONS.get(code, why) if isinstance(code, int) else why
