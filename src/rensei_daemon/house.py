@@ -29,9 +29,10 @@ from rensei_daemon.tasks.configuration import Configuration, Reload, watch
 from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
+from rensei_daemon.tasks.inbox import Inbox
 from rensei_daemon.tasks.lag import measure_lag
 from rensei_daemon.tasks.log_level import LogLevel
-from rensei_daemon.tasks.mutations import Inbox, apply_mutations
+from rensei_daemon.tasks.mutations import apply_mutations
 from rensei_daemon.tasks.reloading import Reloading
 from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
 from rensei_daemon.tasks.rotation import Rotation
@@ -78,7 +79,7 @@ def build_house(ground: Ground, http: Http) -> House:
     """Make every object and hand it what it needs; `SettingsError` without a key."""
     configuration, board, journal = ground.configuration, ground.board, ground.journal
     notifier, handing_out = ground.notifier, ground.handing_out
-    inbox, hurry, pulse = Inbox(), Bell(), Pulse()
+    inbox, hurry, pulse = Inbox(journal, board), Bell(), Pulse()
     safe = Safe(
         IdentityFile(ground.locations.identity, ground.locations.token),
         board,

@@ -29,7 +29,7 @@ from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.journal import open_journal
 from rensei_daemon.settings.loading import load
-from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.tasks.applier import Applier, Decided
 
 HEAD = '[platform]\nurl = "http://127.0.0.1:9"\n[projects]\n'
 T = TypeVar("T")
@@ -120,7 +120,12 @@ async def measure(case: Case, directory: Path) -> Sequence[str]:
             boot_id="bench",
         )
         applier.settle()
-        (decided, _), seconds, worst = await aside(lambda: applier.apply(batch(case)))
+
+        def deliver() -> Sequence[Decided]:
+            journal.receive(batch(case), now)
+            return applier.apply()
+
+        decided, seconds, worst = await aside(deliver)
     assert len(decided) == case.mutations
     assert not any(outcome.error for outcome in decided)
     return (

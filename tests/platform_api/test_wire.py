@@ -301,11 +301,11 @@ def test_bottomless_params_are_cut_where_nothing_understands_them() -> None:
     assert len(found.digest) == 64
 
 
-def test_five_thousand_mutations_are_taken() -> None:
-    """The rest of a longer list is left to come again, and is not counted as skipped."""
+def test_an_answer_is_taken_whole() -> None:
+    """However many mutations it brings: a platform may deliver each only once."""
     items = [{"id": f"dmut_{n}", "op": "x"} for n in range(5001)]
     found = beat_answer(pendingMutations=items)
-    assert (len(found.pending), found.pending[-1].id) == (5000, "dmut_4999")
+    assert (len(found.pending), found.pending[-1].id) == (5001, "dmut_5000")
     assert found.skipped == 0
 
 
@@ -327,9 +327,9 @@ def test_a_host_status_survives_wrong_neighbours() -> None:
     assert found.host_status == HostStatus(status="ok")
 
 
-@pytest.mark.parametrize("body", [None, [], "ok", 7, True, {"acknowledged": False}])
-def test_an_answer_that_confirms_nothing_is_no_answer(body: object) -> None:
-    """What is no object, or says that the beat was not taken, must not eat the acks."""
+@pytest.mark.parametrize("body", [None, [], "ok", 7, True])
+def test_an_answer_that_is_no_object_is_no_answer(body: object) -> None:
+    """What nobody can read must not eat the acks."""
     with pytest.raises(TransientError):
         wire.beat_answer(body, worker_id="wkr_1")
 

@@ -39,7 +39,8 @@ from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration, open_configuration, watch
 from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
-from rensei_daemon.tasks.mutations import Inbox, apply_mutations
+from rensei_daemon.tasks.inbox import Inbox
+from rensei_daemon.tasks.mutations import apply_mutations
 from rensei_daemon.tasks.pace import PACE, Pace
 from rensei_daemon.tasks.reporting import open_board
 from rensei_daemon.tasks.rotation import Rotation
@@ -207,7 +208,7 @@ class Home:
                 client, pulse, inbox, hurry = (
                     client_type(http, identity),
                     Pulse(),
-                    Inbox(),
+                    Inbox(journal, board),
                     Bell(),
                 )
                 afterwards = Afterwards()

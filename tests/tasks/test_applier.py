@@ -84,14 +84,14 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
     config: Path, journal: Journal
 ) -> None:
     """Each gets its outcome; the file holds what the good ones asked for."""
-    decided, conflicts = _applier(ConfigFile(config), journal).apply(
-        [
-            _add(1, "proj_b"),
-            _mutation(2, "session.kill"),
-            _add(3, "proj_c"),
-            _mutation(4, "project.enable", id="proj_a"),
-        ]
-    )
+    delivered = [
+        _add(1, "proj_b"),
+        _mutation(2, "session.kill"),
+        _add(3, "proj_c"),
+        _mutation(4, "project.enable", id="proj_a"),
+    ]
+    assert journal.receive(delivered, NOW) == ()
+    decided = _applier(ConfigFile(config), journal).apply()
     failure = 'unsupported mutation op "session.kill" (upgrade daemon?)'
     assert decided == [
         Decided(id="dmut_1", op="project.add", error="", changed=True),
@@ -99,7 +99,6 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
         Decided(id="dmut_3", op="project.add", error="", changed=True),
         Decided(id="dmut_4", op="project.enable", error="", changed=False),
     ]
-    assert conflicts == ()
     assert journal.owed() == Acks(
         applied=("dmut_1", "dmut_3", "dmut_4"), failures=(("dmut_2", failure),)
     )
@@ -115,9 +114,8 @@ def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journa
             lambda text: text + "by_hand = { repositories = [] }\n",
         ],
     )
-    decided, _ = _applier(file, journal).apply(
-        [_mutation(1, "project.add"), _add(2, "proj_b")]
-    )
+    journal.receive([_mutation(1, "project.add"), _add(2, "proj_b")], NOW)
+    decided = _applier(file, journal).apply()
     refusal = "project.add requires id + repository"
     assert [(outcome.id, outcome.error) for outcome in decided] == [
         ("dmut_1", refusal),
@@ -134,11 +132,12 @@ def test_a_person_who_saves_without_end_is_left_in_peace(
     """After three tries nothing is decided, their text stands, and the next try works."""
     edits = [lambda text: text + "#\n"] * 3
     applier = _applier(EditedFile(config, edits), journal)
+    journal.receive([_add(1, "proj_b"), _mutation(2, "project.add")], NOW)
     with pytest.raises(StorageError, match="edited at the same moment"):
-        applier.apply([_add(1, "proj_b"), _mutation(2, "project.add")])
+        applier.apply()
     assert journal.owed() == Acks()
     assert config.read_text() == TEXT + "#\n" * 3
-    applier.apply([])
+    applier.apply()
     assert journal.owed().ids == ("dmut_1", "dmut_2")
 
 
@@ -147,12 +146,14 @@ def test_a_redelivery_is_answered_with_the_outcome_on_record(
 ) -> None:
     """Applied no second time, undone by a person or not, nor with other params."""
     applier = _applier(ConfigFile(config), journal)
-    applier.apply([_add(1, "proj_b")])
+    journal.receive([_add(1, "proj_b")], NOW)
+    applier.apply()
     journal.confirm(["dmut_1"], NOW)
     config.write_text(TEXT)
     other = _add(1, "proj_z")
     for again, conflicts in (([_add(1, "proj_b")], ()), ([other], (other,))):
-        assert applier.apply(again) == ([], conflicts)
+        assert journal.receive(again, NOW) == conflicts
+        assert applier.apply() == []
         assert journal.owed() == Acks(applied=("dmut_1",))
     assert config.read_text() == TEXT
 
@@ -160,12 +161,12 @@ def test_a_redelivery_is_answered_with_the_outcome_on_record(
 def test_a_guard_answers_as_a_failure(config: Path, journal: Journal) -> None:
     """What this host forbids fails by the guard's name, and the file stays."""
     guards = Guards(allow=["project.*"], protected_projects=["proj_a"])
-    _applier(ConfigFile(config), journal, guards=guards).apply(
-        [
-            _mutation(1, "pool.deleted", poolId="p"),
-            _mutation(2, "project.remove", id="proj_a"),
-        ]
-    )
+    forbidden = [
+        _mutation(1, "pool.deleted", poolId="p"),
+        _mutation(2, "project.remove", id="proj_a"),
+    ]
+    journal.receive(forbidden, NOW)
+    _applier(ConfigFile(config), journal, guards=guards).apply()
     assert [failure for _, failure in journal.owed().failures] == [
         "this host does not allow pool.deleted (mutations.allow in its config.toml)",
         'project "proj_a" is protected on this host '
@@ -184,13 +185,14 @@ def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journ
 
     applier = _applier(ConfigFile(config), journal, check=check)
     config.write_text("broken")
+    journal.receive([_add(1, "proj_b")], NOW)
     for _ in range(4):
         with pytest.raises(SettingsError):
-            applier.apply([_add(1, "proj_b")])
+            applier.apply()
     assert journal.owed() == Acks()
     assert config.read_text() == "broken"
     config.write_text(TEXT)
-    _applier(ConfigFile(config), journal, check=check).apply([])
+    _applier(ConfigFile(config), journal, check=check).apply()
     assert journal.owed() == Acks(applied=("dmut_1",))
 
 
@@ -199,7 +201,7 @@ def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) ->
     config.write_text(TEXT + "\n" + POOL)
     applier = _applier(ConfigFile(config), journal)
     for _ in range(2):
-        assert applier.apply([], restore_pool=True) == ([], ())
+        assert applier.apply(restore_pool=True) == []
         assert "pool" not in tomllib.loads(config.read_text())
     assert journal.owed() == Acks()
 
@@ -208,12 +210,13 @@ def test_a_pool_deleted_in_the_same_answer_stays(config: Path, journal: Journal)
     """An ok that was said before this deletion was acked is about another pool."""
     applier = _applier(ConfigFile(config), journal)
     deletion = _mutation(1, "pool.deleted", poolId="p2")
-    applier.apply([deletion], restore_pool=True)
+    journal.receive([deletion], NOW)
+    applier.apply(restore_pool=True)
     assert tomllib.loads(config.read_text())["pool"]["id"] == "p2"
-    applier.apply([], restore_pool=True)
+    applier.apply(restore_pool=True)
     assert tomllib.loads(config.read_text())["pool"]["id"] == "p2"
     journal.confirm(["dmut_1"], NOW)
-    applier.apply([], restore_pool=True)
+    applier.apply(restore_pool=True)
     assert "pool" not in tomllib.loads(config.read_text())
 
 
@@ -225,7 +228,8 @@ def test_a_pool_spelled_another_way_never_stops_the_rest(
 ) -> None:
     """Whether or not it can be removed, the mutations beside it get their outcomes."""
     config.write_text(pool + TEXT)
-    _applier(ConfigFile(config), journal).apply([_add(1, "proj_b")], restore_pool=True)
+    journal.receive([_add(1, "proj_b")], NOW)
+    _applier(ConfigFile(config), journal).apply(restore_pool=True)
     assert journal.owed() == Acks(applied=("dmut_1",))
 
 
@@ -238,9 +242,10 @@ def test_a_full_disk_decides_nothing(
         def replace(self, before: Document, after: Document) -> None:
             raise StorageError("No space left on device")
 
+    journal.receive([_add(1, "proj_b")], NOW)
     with pytest.raises(StorageError):
-        _applier(FullFile(config), journal).apply([_add(1, "proj_b")])
+        _applier(FullFile(config), journal).apply()
     assert journal.owed() == Acks()
     assert config.read_text() == TEXT
-    _applier(ConfigFile(config), journal).apply([])
+    _applier(ConfigFile(config), journal).apply()
     assert journal.owed() == Acks(applied=("dmut_1",))

@@ -184,10 +184,10 @@ class Host:
     def live(self, mutations: Sequence[PendingMutation]) -> Acks:
         """Be a daemon that is asked for this, lives, and tells its outcomes twice."""
         with self.daemon() as (applier, journal):
-            applier.apply(mutations)
+            _deliver(applier, journal, mutations)
             told = journal.owed()
             journal.confirm(told.ids, NOW)
-            applier.apply(mutations)  # the platform did not hear
+            _deliver(applier, journal, mutations)  # the platform did not hear
             assert journal.owed() == told
             assert journal.undecided() == ()
         return told
@@ -203,12 +203,20 @@ class Host:
     def die(self, mutations: Sequence[PendingMutation], step: int) -> Acks:
         """Be a daemon that is asked for this and dies; return what it would have told."""
         try:
-            with self.daemon(Fuse(step)) as (applier, _):
-                applier.apply(mutations)
+            with self.daemon(Fuse(step)) as (applier, journal):
+                _deliver(applier, journal, mutations)
         except DiedError:
             pass
         with self.daemon() as (_, journal):
             return journal.owed()
+
+
+def _deliver(
+    applier: Applier, journal: Journal, mutations: Sequence[PendingMutation]
+) -> None:
+    """Have a heartbeat bring these, and the applier do its round."""
+    journal.receive(mutations, NOW)
+    applier.apply()
 
 
 def _asked(*operations: tuple[str, Any]) -> tuple[PendingMutation, ...]:
@@ -255,8 +263,8 @@ def place() -> Iterator[Path]:
 def _steps(name: str) -> int:
     with tempfile.TemporaryDirectory() as place:
         fuse = Fuse()
-        with Host(Path(place)).daemon(fuse) as (applier, _):
-            applier.apply(MIXES[name])
+        with Host(Path(place)).daemon(fuse) as (applier, journal):
+            _deliver(applier, journal, MIXES[name])
         return fuse.steps
 
 
@@ -313,10 +321,10 @@ def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
     host = Host(place, FullOnceJournal)
     with host.daemon() as (applier, journal):
         with pytest.raises(StorageError, match="no space"):
-            applier.apply(MIXES["single"])
+            _deliver(applier, journal, MIXES["single"])
         assert journal.owed() == Acks()
         assert host.history == []
-        applier.apply(MIXES["single"])
+        _deliver(applier, journal, MIXES["single"])
         assert journal.owed().applied == ("dmut_0",)
     assert [id for id, _ in host.history] == ["dmut_0"]
     assert host.config.read_text().count("proj_c = ") == 1
@@ -395,8 +403,8 @@ def test_a_poison_fails_alone_and_the_rest_is_applied(place: Path) -> None:
     mutations = _asked(_add("proj_c"), _add("poison"), _add("proj_d"))
     host = Host(place, PoisonedJournal)
     for _ in range(1 + 3):
-        with pytest.raises(DiedError), host.daemon() as (applier, _):
-            applier.apply(mutations)
+        with pytest.raises(DiedError), host.daemon() as (applier, journal):
+            _deliver(applier, journal, mutations)
     told = host.live(mutations)
     assert told == Acks(applied=("dmut_0", "dmut_2"), failures=(("dmut_1", POISON),))
     projects = tomllib.loads(host.config.read_text())["projects"]
@@ -409,7 +417,7 @@ def test_deaths_of_another_boot_do_not_count(place: Path) -> None:
     host = Host(place, PoisonedJournal)
     for boot in range(6):
         host.boot_id = f"boot-{boot}"
-        with pytest.raises(DiedError), host.daemon() as (applier, _):
-            applier.apply(mutations)
+        with pytest.raises(DiedError), host.daemon() as (applier, journal):
+            _deliver(applier, journal, mutations)
     host.journal_type = Journal
     assert host.live(mutations) == Acks(applied=("dmut_0", "dmut_1"))

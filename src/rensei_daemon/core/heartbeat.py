@@ -51,6 +51,8 @@ class Beat:
 class BeatAnswer:
     """What the platform answers."""
 
+    is_acknowledged: bool = True
+    """False: it says that it did not take the beat; the acks are owed as before."""
     host_status: HostStatus | None = None
     """None: not said, the last one stands."""
     pending: tuple[PendingMutation, ...] = ()

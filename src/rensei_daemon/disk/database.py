@@ -17,6 +17,10 @@ from rensei_daemon.errors import NotPermittedError, StorageError
 Run = Callable[..., sqlite3.Cursor]
 """Executes one statement of a transaction."""
 
+LOCKED_SECONDS = 1.0
+"""How long a transaction waits for another program's lock. Whoever asks for it tries
+again, and until then nobody else gets at the journal."""
+
 
 class Database:
     """One open database; its methods block, and may be called from any thread."""
@@ -73,7 +77,9 @@ def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=LOCKED_SECONDS
+    )
     try:
         path.chmod(0o600)
         connection.row_factory = sqlite3.Row

@@ -37,6 +37,9 @@ PARAMS_KEPT = timedelta(days=30)
 TEXTS_KEPT = 50
 """Changes whose texts, before and after, are at hand."""
 
+MOST_PER_ROUND = 5000
+"""Mutations applied in one round, and outcomes carried by one beat."""
+
 _DROP_OLD_TEXTS = (
     "WITH kept AS (SELECT * FROM changes ORDER BY number DESC LIMIT ?)"
     " DELETE FROM texts WHERE digest NOT IN"
@@ -94,14 +97,18 @@ class Journal:
             ),
         )
 
-    def undecided(self) -> tuple[tuple[PendingMutation, ...], ...]:
+    def undecided(
+        self, limit: int = MOST_PER_ROUND
+    ) -> tuple[tuple[PendingMutation, ...], ...]:
         """Return what awaits an outcome, in its order, as batches to try together.
 
+        At most `limit` mutations: what a platform may send at once has no such bound.
         A mutation that was in flight when the daemon died is a batch of its own, so that
         one that kills the daemon can be told from those it took along.
         """
         rows = self._database.rows(
-            "SELECT * FROM mutations WHERE state IN (?, ?) ORDER BY position", UNDECIDED
+            "SELECT * FROM mutations WHERE state IN (?, ?) ORDER BY position LIMIT ?",
+            (*UNDECIDED, limit),
         )
         batches: list[list[PendingMutation]] = []
         is_joinable = False
@@ -224,7 +231,7 @@ class Journal:
 
     # -- acknowledging --
 
-    def owed(self, limit: int = 5000) -> Acks:
+    def owed(self, limit: int = MOST_PER_ROUND) -> Acks:
         """Return the outcomes the platform has not confirmed, oldest first."""
         rows = self._database.rows(
             "SELECT id, state, error FROM mutations WHERE state IN (?, ?)"

@@ -55,7 +55,10 @@ def cancel(ledger: Ledger, org_id: str, mutation_id: str) -> bool:
 
 
 def deliver(ledger: Ledger, host: Host) -> list[Mutation]:
-    """Return what the host is owed, oldest first, and stamp what goes out first now."""
+    """Return what the host is owed, oldest first, and stamp what goes out first now.
+
+    The public documents disagree: owed until acked, or (`deliver_once`) until delivered.
+    """
     now = ledger.now_text()
     owed = [
         mutation
@@ -65,6 +68,8 @@ def deliver(ledger: Ledger, host: Host) -> list[Mutation]:
     fresh = [replace(m, delivered_at=now) for m in owed if m.delivered_at is None]
     if fresh:
         ledger.put(*fresh)
+    if ledger.settings.deliver_once:
+        owed = fresh
     return [ledger.tables.mutations[mutation.id] for mutation in owed]
 
 

@@ -73,6 +73,8 @@ class Host:
     """The worker id of the latest registration."""
     status: Json | None = None
     """Sent as `hostStatus` on every beat; None sends none."""
+    mirror: Json = field(default_factory=dict)
+    """What the host last reported, key by key: an omitted key leaves the old value."""
     last_beat: Json | None = None
     last_beat_at: str | None = None
 

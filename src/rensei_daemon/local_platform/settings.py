@@ -18,5 +18,7 @@ class PlatformSettings:
     """A snapshot's `refreshUntil` is this far away."""
     keepalive_seconds: float = 15.0
     """How often an idle rotate stream gets a comment; the first one comes at once."""
+    deliver_once: bool = False
+    """Hand each mutation out in one answer only, instead of until it is acked."""
     state_file: Path | None = None
     """The SQLite file; None keeps everything in memory."""

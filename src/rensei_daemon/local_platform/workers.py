@@ -9,6 +9,15 @@ from rensei_daemon.local_platform.access import Caller
 from rensei_daemon.local_platform.ledger import Ledger
 from rensei_daemon.local_platform.records import Beat, Host, Json, Worker, wire_time
 
+_REPORTED = (
+    "allowlist",
+    "allowlistHash",
+    "enabledProjectIds",
+    "maxSessions",
+    "projectAdmissionMode",
+)
+"""Keys of a beat that the mirror of a host is made of."""
+
 _SCOPES = ("worker:register", "worker:poll", "worker:heartbeat", "worker:session")
 
 
@@ -88,7 +97,8 @@ def note_beat(ledger: Ledger, worker: Worker, body: Json) -> Host:
     """Remember a heartbeat, as it came; return the row of the host it came from."""
     at = ledger.now_text()
     host = ledger.tables.hosts[worker.host_id]
-    host = replace(host, last_beat=body, last_beat_at=at)
+    mirror = host.mirror | {key: body[key] for key in _REPORTED if key in body}
+    host = replace(host, mirror=mirror, last_beat=body, last_beat_at=at)
     ledger.put(host)
     ledger.note_beat(Beat(at=at, host_id=host.id, worker_id=worker.id, body=body))
     return host

@@ -18,7 +18,6 @@ from rensei_daemon.core.host import HostStatus
 from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import HostInfo, Registration
-from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.reading import (
     Fields,
     fields,
@@ -30,9 +29,6 @@ from rensei_daemon.platform_api.reading import (
 )
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
-
-MAX_MUTATIONS = 5000
-"""Mutations taken of one answer; the platform sends the rest again."""
 
 
 def registration_body(registration: Registration) -> dict[str, Any]:
@@ -181,18 +177,17 @@ def _are_finite(*numbers: float) -> bool:
 def beat_answer(body: object, *, worker_id: str) -> BeatAnswer:
     """Understand a heartbeat's answer.
 
-    Raises `TransientError` when it is no object or says that the beat was not taken:
-    acks that may be lost are sent again.
+    Raises `TransientError` when it is no object. An answer that does not acknowledge the
+    beat counts for what it brings: the platform may not bring it again.
     """
     found = fields(body, "an object")
-    if found.raw.get("acknowledged") is False:
-        raise TransientError("the platform did not acknowledge the heartbeat")
     items = found.items("pendingMutations")
     pending = [_pending(item) for item in items]
     usable = [mutation for mutation in pending if mutation is not None]
     return BeatAnswer(
+        is_acknowledged=found.raw.get("acknowledged") is not False,
         host_status=_host_status(found.fields("hostStatus")),
-        pending=tuple(usable[:MAX_MUTATIONS]),
+        pending=tuple(usable),
         skipped=len(items) - len(usable),
         worker_id=worker_id,
     )

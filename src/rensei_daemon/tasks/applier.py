@@ -80,18 +80,15 @@ class Applier:
         self._pruned_at = now()
         self._turn = threading.Lock()
 
-    def apply(
-        self, delivered: Sequence[PendingMutation], *, restore_pool: bool = False
-    ) -> tuple[list[Decided], tuple[PendingMutation, ...]]:
-        """Bring everything undecided to its outcome.
+    def apply(self, *, restore_pool: bool = False) -> list[Decided]:
+        """Bring everything undecided in the journal to its outcome.
 
-        Returns the outcomes and, of what was delivered, what came again with other
-        content. Raises `SettingsError` when today's file cannot be edited, and
-        `StorageError`; what had no outcome then still has none.
+        Raises `SettingsError` when today's file cannot be edited, and `StorageError`;
+        what had no outcome then still has none.
         """
         with self._turn:
             try:
-                return self._apply(delivered, restore_pool)
+                return self._apply(restore_pool=restore_pool)
             except RenseiError:
                 with suppress(StorageError):  # the one on its way out says more
                     self._journal.flights.land()
@@ -133,13 +130,10 @@ class Applier:
                 self._make(plan)
         return texts[0], texts[1]
 
-    def _apply(
-        self, delivered: Sequence[PendingMutation], restore_pool: bool
-    ) -> tuple[list[Decided], tuple[PendingMutation, ...]]:
+    def _apply(self, *, restore_pool: bool) -> list[Decided]:
         self._settle_or_resume()
         if self._now() - self._pruned_at > PRUNE_AFTER:
             self._prune()
-        conflicts = self._journal.receive(delivered, self._now())
         decided: list[Decided] = []
         for batch in self._journal.undecided():
             if len(batch) == 1 and self._journal.flights.deaths(batch[0].id) >= MAX_DEATHS:
@@ -149,7 +143,7 @@ class Applier:
         # One that was deleted since the platform called it well must be heard of first.
         if restore_pool and not self._journal.owes(Op.POOL_DELETED):
             self._apply_plan([(None, PoolRestored())])
-        return decided, conflicts
+        return decided
 
     def settle(self) -> None:
         """Finish what a crash cut short; once, before anything is applied."""

@@ -36,7 +36,8 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.mutations import Inbox, mutations_line
+from rensei_daemon.tasks.inbox import Inbox
+from rensei_daemon.tasks.mutations import mutations_line
 
 JITTER = 0.1
 """Beats are this far from their interval at most, so that hosts spread out."""
@@ -94,13 +95,15 @@ class Heart:
             acks=acks,
         )
         answer = await self.client.heartbeat(beat)
+        await self._take(answer, pool_may_be_restored=not owes_pool)
+        if not answer.is_acknowledged:
+            raise TransientError("the platform did not acknowledge the heartbeat")
         if in_full or answer.worker_id == self.identity.worker_id == self.reported[0]:
             # Only now: a report that never got through must be sent in full again, and
             # a new worker is told everything.
             self.reported = (answer.worker_id, report.hash)
         if answer.carried_acks:
             await self._confirm(acks)
-        self._take(answer, pool_may_be_restored=not owes_pool)
 
     async def _confirm(self, acks: Acks) -> None:
         if acks.ids:
@@ -109,7 +112,17 @@ class Heart:
             self.board.post(await anyio.to_thread.run_sync(mutations_line, self.journal))
             _log.info("outcomes.acked", applied=acks.applied, failed=len(acks.failures))
 
-    def _take(self, answer: BeatAnswer, *, pool_may_be_restored: bool) -> None:
+    async def _take(self, answer: BeatAnswer, *, pool_may_be_restored: bool) -> None:
+        """Take in what the answer brought; first what may never be delivered again."""
+        is_ok = answer.host_status is not None and answer.host_status.is_ok
+        has_pool = self.configuration.settings.pool is not None
+        await self.inbox.put(
+            answer.pending,
+            pool_is_ok=is_ok
+            and has_pool
+            and pool_may_be_restored
+            and answer.is_acknowledged,
+        )
         if answer.host_status is not None and answer.host_status != self.host_status:
             self.host_status = answer.host_status
             _log.info(
@@ -118,11 +131,6 @@ class Heart:
                 action=answer.host_status.recommended_action,
             )
         self._tell_of_skipped(answer.skipped)
-        is_ok = answer.host_status is not None and answer.host_status.is_ok
-        has_pool = self.configuration.settings.pool is not None
-        self.inbox.put(
-            answer.pending, pool_is_ok=is_ok and has_pool and pool_may_be_restored
-        )
         self.post_pool()
 
     def _tell_of_skipped(self, skipped: int) -> None:

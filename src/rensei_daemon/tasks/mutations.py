@@ -2,20 +2,21 @@
 
 ::
 
-    answer ─▶ Inbox ─▶ receive ─▶ take off ─▶ plan ─▶ intend ─▶ replace ─▶ record ─▶ bell
-                      (journal)   (journal)  (core)  (journal)  (file)   (journal)   │
-    next beat ◀── acks, until one is answered ◀──────────────────────────────────────┘
+    answer ─▶ Inbox ─▶ take off ─▶ plan ─▶ intend ─▶ replace ─▶ record ─▶ bell
+             (journal) (journal)  (core)  (journal)  (file)   (journal)   │
+    next beat ◀── acks, until one is answered ◀───────────────────────────┘
 
-The steps between inbox and bell are the `Applier`'s. An outcome is never sent before it
-is recorded, and what is recorded is sent until the platform has answered. While the
-file or the disk does not allow it, nothing is decided, nothing is lost, and the board
-says why.
+The inbox has stored what was delivered before this task hears of it; the steps from
+there to the bell are the `Applier`'s. An outcome is never sent before it is recorded, and
+what is recorded is sent until the platform has answered. While the file or the disk does
+not allow it, nothing is decided, nothing is lost, and the board says why.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -33,6 +34,7 @@ from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration, reload
+from rensei_daemon.tasks.inbox import Inbox
 
 ROUND_SECONDS = 300.0
 """The longest a round can take, a slow disk and a slow editor included."""
@@ -43,29 +45,6 @@ Conflicts = defaultdict[str, Streak]
 """The streaks of mutations that come again with other content, by id."""
 
 _log = structlog.get_logger()
-
-
-class Inbox:
-    """What the heartbeat last brought. The platform repeats what it has not heard of."""
-
-    def __init__(self) -> None:
-        self.bell = Bell()
-        self._delivered: tuple[PendingMutation, ...] = ()
-        self._pool_is_ok = False
-
-    def put(
-        self, delivered: Sequence[PendingMutation], *, pool_is_ok: bool = False
-    ) -> None:
-        """Leave an answer's mutations, and whether it calls a deleted pool well again."""
-        self._delivered, self._pool_is_ok = tuple(delivered), pool_is_ok
-        if delivered or pool_is_ok:
-            self.bell.ring()
-
-    def take(self) -> tuple[tuple[PendingMutation, ...], bool]:
-        """Take what is there."""
-        taken = self._delivered, self._pool_is_ok
-        self._delivered, self._pool_is_ok = (), False
-        return taken
 
 
 async def apply_mutations(
@@ -91,14 +70,14 @@ async def apply_mutations(
     while True:
         pulse.retire("mutations")  # it may wait for ever
         await inbox.bell.heard(within=wait)
-        # Kept for one try only: what the journal has not, the next answer repeats.
-        delivered, restore_pool = inbox.take()
         pulse.promise("mutations", anyio.current_time() + ROUND_SECONDS)
+        conflicts, restore_pool = inbox.take()
+        _report_conflicts(conflicts, conflicting, board)
         try:
-            decided, conflicts = await anyio.to_thread.run_sync(
-                lambda d, r: applier.apply(d, restore_pool=r), delivered, restore_pool
+            await inbox.store()  # what the disk did not take when it was delivered
+            decided, line = await anyio.to_thread.run_sync(
+                partial(_round, applier, journal, restore_pool=restore_pool)
             )
-            line = await anyio.to_thread.run_sync(mutations_line, journal)
         except RenseiError as error:
             delay, retry = retry.next(draw)
             wait = max(delay, 0.25)
@@ -108,17 +87,26 @@ async def apply_mutations(
             continue
         wait, retry = None, RETRY
         _tell_resumed(stalls)
-        board.clear(Code.STORAGE, "config")
-        board.post(line)
-        _report(decided)
-        _report_conflicts(conflicts, conflicting, board)
+        _report(decided, line, board)
         if decided:
             beat.ring()
+        if line.waiting:  # a round is bounded; what is left has the next one
+            inbox.bell.ring()
         with suppress(RenseiError):  # the board and the log have it
             await reload(configuration, board)
 
 
-def _report(decided: Sequence[Decided]) -> None:
+def _round(
+    applier: Applier, journal: Journal, *, restore_pool: bool
+) -> tuple[list[Decided], MutationsLine]:
+    """Apply what is undecided; return the outcomes and the journal's figures; blocks."""
+    decided = applier.apply(restore_pool=restore_pool)
+    return decided, mutations_line(journal)
+
+
+def _report(decided: Sequence[Decided], line: MutationsLine, board: Board) -> None:
+    board.clear(Code.STORAGE, "config")
+    board.post(line)
     for outcome in decided:
         log = _log.bind(mutation_id=outcome.id, op=outcome.op)
         if outcome.error:

@@ -1,0 +1,122 @@
+"""What a platform delivers once only is on record before anything can wait."""
+
+import sqlite3
+import tomllib
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.disk.journal import open_journal
+from rensei_daemon.errors import StorageError
+
+if TYPE_CHECKING:
+    from rensei_daemon.local_platform.records import Mutation
+    from tasks.conftest import Home
+
+BEAT = "/api/workers/wkr_"
+
+
+def _deliver_once(home: "Home") -> None:
+    state = home.platform.state
+    state.settings = replace(state.settings, deliver_once=True)
+
+
+def _are_applied(home: "Home", mutations: "list[Mutation]") -> bool:
+    return all(home.mutation(mutation).status == "applied" for mutation in mutations)
+
+
+async def test_what_is_delivered_while_the_file_cannot_be_edited_is_kept(
+    home: "Home",
+) -> None:
+    """Six answers bring a mutation each while the file is broken; all six are applied."""
+    _deliver_once(home)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        home.config.write_text("[")
+        await daemon.until(lambda: "config.invalid" in daemon.conditions)
+        asked = []
+        for number in range(6):
+            mutation = home.enqueue("project.enable", id=f"proj_{number}")
+            asked.append(mutation)
+            await daemon.until(lambda m=mutation: home.mutation(m).status == "delivered")
+        assert daemon.board.mutations.applied == 0
+        home.write()
+        await daemon.until(lambda: _are_applied(home, asked))
+        assert list(tomllib.loads(home.config.read_text())["projects"]) == [
+            f"proj_{number}" for number in range(6)
+        ]
+
+
+async def test_what_is_delivered_while_the_journal_is_locked_is_kept(home: "Home") -> None:
+    """Held in memory and shown in status; stored once the journal can be written."""
+    _deliver_once(home)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        with closing(
+            sqlite3.connect(home.state / "journal.db", isolation_level=None)
+        ) as other:
+            other.execute("BEGIN IMMEDIATE")
+            asked = [home.enqueue("project.enable", id="proj_a")]
+            await daemon.until(lambda: "storage" in daemon.conditions)
+            assert daemon.conditions["storage"].message.startswith(
+                "1 delivered mutations are held in memory, because the journal cannot"
+            )
+            asked.append(home.enqueue("project.enable", id="proj_b"))
+            await daemon.until(lambda: home.mutation(asked[1]).status == "delivered")
+            assert list(home.platform.state.acks) == []
+            other.execute("ROLLBACK")
+        await daemon.until(lambda: _are_applied(home, asked))
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_what_comes_with_a_beat_that_was_not_acknowledged_is_kept(
+    home: "Home",
+) -> None:
+    """Its acks are owed as before, and what it brought is applied all the same."""
+    _deliver_once(home)
+    brought = [{"id": "dmut_1", "op": "project.enable", "params": {"id": "proj_a"}}]
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        answer = {"acknowledged": False, "pendingMutations": brought}
+        home.platform.faults.add("POST", BEAT, status=200, body=answer)
+        await daemon.until(lambda: home.platform.state.acks)
+        assert [ack.mutation_id for ack in home.platform.state.acks] == ["dmut_1"]
+        assert "proj_a" in tomllib.loads(home.config.read_text())["projects"]
+
+
+async def test_a_delivery_outlives_a_daemon_that_is_stopped(home: "Home") -> None:
+    """The heartbeat is cancelled while the answer is stored: it is stored all the same."""
+    async with home.daemon() as daemon:
+        mutation = PendingMutation(id="dmut_1", op="project.enable", params={"id": "p"})
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await daemon.heart.inbox.put([mutation])
+        assert daemon.journal.records.mutation("dmut_1") is not None
+
+
+async def test_an_answer_of_more_than_a_round_is_applied_whole(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What exceeds one round has the next one, in the order of delivery."""
+    monkeypatch.setattr("rensei_daemon.disk.journal.Journal.undecided.__defaults__", (2,))
+    asked = [home.enqueue("project.enable", id=f"proj_{n}") for n in range(5)]
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: _are_applied(home, asked))
+
+
+def test_a_journal_that_refuses_has_nothing_of_a_delivery(tmp_path: Path) -> None:
+    """All of an answer is stored or none, so that holding it in memory doubles nothing."""
+    now = datetime.now(UTC)
+    path = tmp_path / "journal.db"
+    with open_journal(path, now=now) as (journal, _):
+        bad = PendingMutation(id="dmut_2", op="x", params={"a": {1}})
+        good = PendingMutation(id="dmut_1", op="x", params={})
+        with pytest.raises((TypeError, StorageError)):
+            journal.receive([good, bad], now)
+        assert journal.records.mutation("dmut_1") is None
