@@ -1,3 +1,6 @@
 """rensei-daemon: the host agent of a Rensei fleet."""
 
-__version__ = "0.1.0"
+from rensei_daemon.version import version
+
+__version__ = version()
+"""Read once: a daemon stays the build it started as, whatever is installed meanwhile."""

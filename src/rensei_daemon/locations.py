@@ -53,6 +53,13 @@ class Locations:
         return f"{self.systemctl} start rensei-daemon"
 
     @property
+    def restart_command(self) -> str:
+        """What has the program on disk run instead of the one that runs."""
+        if self.unit_scope is None:
+            return f"end it, then: {self.start_command}"
+        return f"{self.systemctl} restart rensei-daemon"
+
+    @property
     def control_socket(self) -> Path:
         """Where the daemon answers `status` and takes orders."""
         return self.runtime / "control.sock"

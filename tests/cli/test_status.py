@@ -16,6 +16,7 @@ import anyio
 import pytest
 from anyio.abc import TaskStatus
 
+from rensei_daemon import __version__
 from rensei_daemon.cli import main
 from rensei_daemon.cli.control import ask
 from rensei_daemon.cli.status import redraw
@@ -91,20 +92,45 @@ async def test_the_exit_code_is_the_state(host: Path, state: str, code: int) -> 
 async def test_json_is_the_daemons_own(
     host: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is added to it and nothing left out."""
+    """Nothing is left out, and nothing added while it runs the program that asks."""
     said = {"state": "failed", "conditions": [], "note": "größer"}
     async with daemon(host, answering(STATUS, said)):
         assert await run_aside("status", "--json") == 2
     assert json.loads(capsys.readouterr().out) == said
 
 
+async def test_a_daemon_older_than_the_program_is_told(
+    host: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An upgrade that forgot the restart: a note with the command, and no other state."""
+    said = {"state": "ok", "version": "0.0.9", "conditions": []}
+    async with daemon(host, answering(STATUS, said)):
+        assert await run_aside("status") == 0
+        screen = " ".join(capsys.readouterr().out.split())
+        assert await run_aside("status", "--json") == 0
+    restart = f"end it, then: rensei-daemon run --config {host}/config.toml"
+    told = f"version 0.0.9 runs, and {__version__} is installed"
+    assert f"note {told} ({restart})" in screen
+    [condition] = json.loads(capsys.readouterr().out)["conditions"]
+    assert condition.pop("since").endswith("Z")
+    assert condition == {
+        "code": "program.outdated",
+        "severity": "info",
+        "message": told,
+        "hint": restart,
+        "subject": "",
+        "because_of": None,
+    }
+
+
 async def test_the_screen_is_plain_in_a_pipe(
     host: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No escape sequence where no terminal is."""
-    async with daemon(host, answering(STATUS, {"state": "ok", "version": "0.1.0"})):
+    async with daemon(host, answering(STATUS, {"state": "ok", "version": __version__})):
         await run_aside("status")
-    assert capsys.readouterr().out.startswith("● OK  rensei-daemon 0.1.0, up 0 s")
+    said = f"● OK  rensei-daemon {__version__}, up 0 s"
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_without_a_daemon_or_a_trace_of_one_there_is_a_hint(

@@ -126,6 +126,8 @@ def test_an_older_version_that_still_runs_is_a_warning(patient: "Patient") -> No
     found = examined(patient, healthy() | {"version": "0.0.9"})["daemon"]
     assert found.verdict is Verdict.WARN
     assert found.evidence == f"version 0.0.9 runs, and {__version__} is installed"
+    start = f"rensei-daemon run --config {patient.locations.config}"
+    assert found.fix == f"end it, then: {start}"
 
 
 def test_a_stopped_daemon_fails_with_what_starts_it(patient: "Patient") -> None:

@@ -18,6 +18,7 @@ from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.errors import DaemonNotRunningError, DaemonSilentError, RenseiError
 from rensei_daemon.locations import Locations
+from rensei_daemon.version import difference
 
 WATCH_SECONDS = 1.0
 EXIT_CODES = {"ok": 0, "starting": 1, "degraded": 1, "stopping": 1, "failed": 2}
@@ -82,11 +83,26 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
         if last is None or (isinstance(error, DaemonSilentError) and not as_json):
             raise
         return _show_last(last, error, terminal, as_json, now), error.exit_code
+    if what := difference(status.get("version")):
+        status.setdefault("conditions", []).append(_outdated(what, locations, now))
     exit_code = EXIT_CODES.get(status.get("state"), 1)
     if as_json:
         return json.dumps(status, indent=2, ensure_ascii=False) + "\n", exit_code
     screen = render(status, width=terminal.width, colour=terminal.colour, now=now)
     return screen, exit_code
+
+
+def _outdated(what: str, locations: Locations, now: datetime) -> dict[str, Any]:
+    """Return the one condition that a daemon cannot know of: another build is installed."""
+    return {
+        "code": "program.outdated",
+        "severity": "info",
+        "message": what,
+        "hint": locations.restart_command,
+        "since": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "subject": "",
+        "because_of": None,
+    }
 
 
 def _show_last(

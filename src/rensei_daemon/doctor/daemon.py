@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rensei_daemon import __version__
 from rensei_daemon.core.span import span
 from rensei_daemon.disk.identity import IdentityFile
 from rensei_daemon.doctor.case import Case
@@ -23,6 +22,7 @@ from rensei_daemon.doctor.finding import (
 )
 from rensei_daemon.errors import NotPermittedError
 from rensei_daemon.process import DESCRIPTORS
+from rensei_daemon.version import difference
 
 _VERDICTS = {"error": Verdict.FAIL, "warning": Verdict.WARN}
 _PARTS = {
@@ -71,10 +71,9 @@ def _last_registration(case: Case) -> Iterator[Finding]:
 
 
 def _process(case: Case, status: Mapping[str, Any]) -> Iterator[Finding]:
-    running = str(status.get("version"))
-    if running != __version__:
-        what = f"version {running} runs, and {__version__} is installed"
-        yield warned("daemon", what, f"{case.locations.systemctl} restart rensei-daemon")
+    running = status.get("version")
+    if what := difference(running):
+        yield warned("daemon", what, case.locations.restart_command)
     else:
         yield passed("daemon", f"pid {case.pid} runs version {running}, and answers")
     files = _limit(case.pid, "Max open files")

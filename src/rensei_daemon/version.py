@@ -1,0 +1,65 @@
+"""Which build of the program this is: the release, and outside of a release its commit.
+
+A wheel says it in the file `BUILD`, which `hatch_build.py` writes into it. A checkout is
+at the commit that two small files of git name; no program is run to learn it, because
+every command starts by importing this.
+"""
+
+from pathlib import Path
+
+RELEASE = "0.1.0"
+BUILD = "BUILD"
+
+_PACKAGE = Path(__file__).parent
+_SHORT = 7
+"""Characters of a commit, as git itself shows it."""
+
+
+def version(package: Path = _PACKAGE) -> str:
+    """Return the version of the package in this directory, such as 0.1.0+g0a8455b."""
+    try:
+        return (package / BUILD).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        commit = _commit(package.parents[1])
+        return f"{RELEASE}+g{commit[:_SHORT]}" if commit else RELEASE
+
+
+def difference(running: object) -> str | None:
+    """Return what to tell of a daemon that runs another version; else None."""
+    installed = version()
+    if running in (installed, None):
+        return None
+    return f"version {running} runs, and {installed} is installed"
+
+
+def _commit(checkout: Path) -> str | None:
+    """Return the commit that a checkout is at; None without git, or before the first."""
+    try:
+        git = _git_directory(checkout / ".git")
+        head = _line(git / "HEAD")
+        if not head.startswith("ref: "):
+            return head
+        return _resolve(git, head.removeprefix("ref: "))
+    except (OSError, UnicodeError):
+        return None
+
+
+def _git_directory(entry: Path) -> Path:
+    """Return git's directory; in a worktree or a submodule `.git` is a file naming it."""
+    if entry.is_dir():
+        return entry
+    return entry.parent / _line(entry).removeprefix("gitdir: ")
+
+
+def _resolve(git: Path, ref: str) -> str | None:
+    """Return the commit of a branch, which has a file of its own or a line with others."""
+    common = git / "commondir"
+    shared = git / _line(common) if common.exists() else git
+    if (shared / ref).exists():
+        return _line(shared / ref)
+    lines = (shared / "packed-refs").read_text(encoding="utf-8").splitlines()
+    return next((line.split()[0] for line in lines if line.endswith(f" {ref}")), None)
+
+
+def _line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
