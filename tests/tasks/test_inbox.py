@@ -5,6 +5,7 @@ import tomllib
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ def _are_applied(home: "Home", mutations: "list[Mutation]") -> bool:
     return all(home.mutation(mutation).status == "applied" for mutation in mutations)
 
 
+def _is_delivered(home: "Home", mutation: "Mutation") -> bool:
+    return home.mutation(mutation).status == "delivered"
+
+
 async def test_what_is_delivered_while_the_file_cannot_be_edited_is_kept(
     home: "Home",
 ) -> None:
@@ -44,7 +49,7 @@ async def test_what_is_delivered_while_the_file_cannot_be_edited_is_kept(
         for number in range(6):
             mutation = home.enqueue("project.enable", id=f"proj_{number}")
             asked.append(mutation)
-            await daemon.until(lambda m=mutation: home.mutation(m).status == "delivered")
+            await daemon.until(partial(_is_delivered, home, mutation))
         assert daemon.board.mutations.applied == 0
         home.write()
         await daemon.until(lambda: _are_applied(home, asked))
