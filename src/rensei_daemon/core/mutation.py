@@ -8,7 +8,6 @@ the platform shows them to whoever asked for the change.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +15,7 @@ from typing import Any
 
 from rensei_daemon.core.model_access import parse_policy
 from rensei_daemon.core.params import optional_text, params_object, required_text, texts
+from rensei_daemon.core.url_secrets import holds_secret
 from rensei_daemon.errors import InvalidMutationError, UnknownOperationError
 
 
@@ -158,28 +158,11 @@ def parse_mutation(op: str, params: object) -> Mutation:
     return _PARSERS[known](params_object(params))
 
 
-_USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
-
-
-def without_user_info(value: Any) -> Any:
-    """Return params as they may be kept: without what a URL holds before its `@`.
-
-    It may be a password, and a mutation that is refused for it is on record all the same.
-    """
-    if isinstance(value, str):
-        return _USER_INFO.sub(r"\1…@", value)
-    if isinstance(value, list):
-        return [without_user_info(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: without_user_info(item) for key, item in value.items()}
-    return value
-
-
 def _project_add(params: Mapping[str, object]) -> ProjectAdd:
     complaint = "project.add requires id + repository"
     project = required_text(params, "id", complaint)
     repository = required_text(params, "repository", complaint)
-    if _USER_INFO.match(repository):
+    if holds_secret(repository):
         raise InvalidMutationError(
             "project.add: the repository URL carries user info; "
             "send it without, and rotate the secret if it held one"

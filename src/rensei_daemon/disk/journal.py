@@ -28,7 +28,8 @@ from rensei_daemon.core.journal import (
     Step,
     advance,
 )
-from rensei_daemon.core.mutation import PendingMutation, without_user_info
+from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.url_secrets import without_user_info
 from rensei_daemon.disk.database import Database, Run, open_database
 from rensei_daemon.disk.flights import Flights
 from rensei_daemon.disk.records import Records
