@@ -110,7 +110,11 @@ ids = st.sampled_from(
     ["a", "b", "proj_1", "é ü", 'q"uote', "dot.ted", "", " ", "\x7f\u2028"]
 )
 scalars = st.one_of(
-    st.text(max_size=8), st.integers(), st.booleans(), st.none(), st.floats(allow_nan=True)
+    st.text(max_size=8),
+    st.integers(-(2**63), 2**63 - 1),
+    st.booleans(),
+    st.none(),
+    st.floats(allow_nan=True),
 )
 junk = st.recursive(
     scalars,

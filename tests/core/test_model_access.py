@@ -194,7 +194,9 @@ def test_a_policy_is_spelled_as_the_file_has_it() -> None:
     policy = {
         "authOrder": ["byok", "local"],
         "matrix": {
-            "*": {"byok": {"allowed": True, "host": None, "enforce": {"n": [1, 2.5]}}},
+            "*": {
+                "byok": {"allowed": True, "host": None, "enforce": {"n": [2**63 - 1, 2.5]}}
+            },
             "openai": {},
             "gone": None,
             "anthropic": {"local": None, "shared": {"allowed": False, "model": "m"}},
@@ -203,7 +205,7 @@ def test_a_policy_is_spelled_as_the_file_has_it() -> None:
     assert parse_policy(policy) == {
         "auth_order": ["byok", "local"],
         "matrix": {
-            "*": {"byok": {"allowed": True, "enforce": {"n": [1, 2.5]}}},
+            "*": {"byok": {"allowed": True, "enforce": {"n": [2**63 - 1, 2.5]}}},
             "anthropic": {"shared": {"allowed": False, "model": "m"}},
         },
     }
@@ -252,6 +254,14 @@ def test_a_policy_is_spelled_as_the_file_has_it() -> None:
         (
             {"matrix": {"*": {"byok": {"allowed": True, "enforce": [None]}}}},
             "policy.matrix.*.byok.enforce holds null, which a file cannot keep",
+        ),
+        (
+            {"matrix": {"*": {"byok": {"allowed": True, "enforce": [2**63]}}}},
+            "policy.matrix.*.byok.enforce holds an integer beyond 64 bits",
+        ),
+        (
+            {"matrix": {"*": {"byok": {"allowed": True, "enforce": -(2**63) - 1}}}},
+            "policy.matrix.*.byok.enforce holds an integer beyond 64 bits",
         ),
         (
             {"matrix": {"*": {"byok": {"allowed": True, "enforce": float("nan")}}}},

@@ -66,12 +66,14 @@ def texts(params: Mapping[str, object], key: str, *, where: str = "") -> tuple[s
 
 
 def storable(value: object, name: str, depth: int = MAX_DEPTH) -> object:
-    """Return the value if TOML can hold it as it is: no null, no NaN, not too deep."""
+    """Return the value if TOML can hold it: no null, no NaN, 64 bits, not too deep."""
     if depth == 0:
         raise decode_error(f"{name} is nested too deeply")
     match value:
-        case bool() | int():
+        case bool():
             return value
+        case int():
+            return _int64(value, name)
         case str():
             return text(value, name)
         case float() if math.isfinite(value):
@@ -83,6 +85,12 @@ def storable(value: object, name: str, depth: int = MAX_DEPTH) -> object:
             return {k: storable(v, f"{name}.{k}", depth - 1) for k, v in value.items()}
         case _:
             raise decode_error(f"{name} holds {_kind(value)}, which a file cannot keep")
+
+
+def _int64(value: int, name: str) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise decode_error(f"{name} holds an integer beyond 64 bits")
+    return value
 
 
 def _kind(value: object) -> str:
