@@ -3,7 +3,7 @@
 import pytest
 
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.mutation import parse_mutation
+from rensei_daemon.core.mutation import Op, parse_mutation
 from rensei_daemon.errors import ForbiddenMutationError
 
 PARAMS = {"id": "proj_a", "repository": "r", "poolId": "p", "policy": {}}
@@ -58,3 +58,15 @@ def test_a_protected_project_stays(op: str, project: str, is_refused: bool) -> N
         'project "proj_a" is protected on this host '
         "(mutations.protected_projects in its config.toml)"
     )
+
+
+def test_every_operation_is_either_guarded_or_harmless() -> None:
+    """These two alone take a project away; a new operation has to be judged."""
+    guards = Guards(allow=["*"], protected_projects=["proj_a"])
+    refused = set()
+    for op in Op:
+        try:
+            guards.check(op, parse_mutation(op, PARAMS))
+        except ForbiddenMutationError:
+            refused.add(op)
+    assert refused == {Op.PROJECT_REMOVE, Op.PROJECT_DISABLE}

@@ -3,8 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import assert_never
 
-from rensei_daemon.core.mutation import Mutation, ProjectDisable, ProjectRemove
+from rensei_daemon.core.mutation import (
+    ModelAccessClear,
+    ModelAccessSet,
+    Mutation,
+    PoolDeleted,
+    ProjectAdd,
+    ProjectDisable,
+    ProjectEnable,
+    ProjectRemove,
+)
 from rensei_daemon.errors import ForbiddenMutationError
 
 
@@ -22,11 +32,25 @@ class Guards:
             raise ForbiddenMutationError(
                 f"this host does not allow {op} (mutations.allow in its config.toml)"
             )
-        if (
-            isinstance(mutation, ProjectRemove | ProjectDisable)
-            and mutation.id in self.protected_projects
-        ):
+        project = _taken_project(mutation)
+        if project in self.protected_projects:
             raise ForbiddenMutationError(
-                f'project "{mutation.id}" is protected on this host '
+                f'project "{project}" is protected on this host '
                 "(mutations.protected_projects in its config.toml)"
             )
+
+
+def _taken_project(mutation: Mutation) -> str | None:
+    """Return the project the mutation would remove or disable.
+
+    Every operation is named, so that the type checker asks about a new one.
+    """
+    match mutation:
+        case ProjectRemove() | ProjectDisable():
+            return mutation.id
+        case ProjectAdd() | ProjectEnable():
+            return None
+        case PoolDeleted() | ModelAccessSet() | ModelAccessClear():
+            return None
+        case _:
+            assert_never(mutation)

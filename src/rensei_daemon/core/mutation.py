@@ -8,10 +8,10 @@ the platform shows them to whoever asked for the change.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 from rensei_daemon.core.model_access import parse_policy
 from rensei_daemon.core.params import optional_text, params_object, required_text, texts
@@ -155,7 +155,27 @@ def parse_mutation(op: str, params: object) -> Mutation:
     except ValueError:
         message = f'unsupported mutation op "{op[:MOST_QUOTED]}" (upgrade daemon?)'
         raise UnknownOperationError(message) from None
-    return _PARSERS[known](params_object(params))
+    return _parse(known, params_object(params))
+
+
+def _parse(op: Op, params: Mapping[str, object]) -> Mutation:
+    match op:
+        case Op.PROJECT_ADD:
+            return _project_add(params)
+        case Op.PROJECT_REMOVE:
+            return _project_remove(params)
+        case Op.PROJECT_ENABLE:
+            return _project_enable(params)
+        case Op.PROJECT_DISABLE:
+            return _project_disable(params)
+        case Op.POOL_DELETED:
+            return _pool_deleted(params)
+        case Op.MODEL_ACCESS_SET:
+            return _model_access_set(params)
+        case Op.MODEL_ACCESS_CLEAR:
+            return _model_access_clear(params)
+        case _:
+            assert_never(op)
 
 
 def _project_add(params: Mapping[str, object]) -> ProjectAdd:
@@ -206,14 +226,3 @@ def _model_access_set(params: Mapping[str, object]) -> ModelAccessSet:
 
 def _model_access_clear(params: Mapping[str, object]) -> ModelAccessClear:
     return ModelAccessClear(workload=optional_text(params, "workload"))
-
-
-_PARSERS: Mapping[Op, Callable[[Mapping[str, object]], Mutation]] = {
-    Op.PROJECT_ADD: _project_add,
-    Op.PROJECT_REMOVE: _project_remove,
-    Op.PROJECT_ENABLE: _project_enable,
-    Op.PROJECT_DISABLE: _project_disable,
-    Op.POOL_DELETED: _pool_deleted,
-    Op.MODEL_ACCESS_SET: _model_access_set,
-    Op.MODEL_ACCESS_CLEAR: _model_access_clear,
-}

@@ -12,18 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from rensei_daemon.core.mutation import Op
 from rensei_daemon.core.urls import is_address, is_loopback
 from rensei_daemon.settings.spelling import nearest
-
-OPERATIONS = (
-    "project.add",
-    "project.remove",
-    "project.enable",
-    "project.disable",
-    "pool.deleted",
-    "modelAccess.set",
-    "modelAccess.clear",
-)
 
 _MODE = re.compile(r"0?[0-7]{3}")
 
@@ -59,10 +50,10 @@ def platform_url(url: str) -> str:
 
 def operation_pattern(pattern: str) -> str:
     """Demand the name of an op, or a pattern with `*` that fits at least one."""
-    if any(fnmatchcase(operation, pattern) for operation in OPERATIONS):
+    if any(fnmatchcase(operation, pattern) for operation in Op):
         return pattern
-    families = [f"{name.split('.')[0]}.*" for name in OPERATIONS]
-    meant = nearest(pattern, [*OPERATIONS, *families])
+    families = [f"{name.split('.')[0]}.*" for name in Op]
+    meant = nearest(pattern, [*Op, *families])
     raise ValueError(
         "a pattern fits no op this daemon knows" + (f" ({meant})" if meant else "")
     )
