@@ -118,6 +118,11 @@ def build_house(ground: Ground, http: Http) -> House:
 
     sessions = Sessions(configuration, board, start=start)
 
+    def platform_recovered() -> None:
+        identity.hurry()
+        sessions.platform_recovered()
+
+    heart.on_recovery = platform_recovered
     reload_all = Reloading(configuration, board, identity.key, sessions, hurry, notifier)
     loops: dict[str, Loop] = {
         "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),

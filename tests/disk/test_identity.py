@@ -15,6 +15,7 @@ WORKER = Worker(
     token="eyJ.canary.x",
     token_expires_at=datetime(2026, 11, 24, 13, 0, tzinfo=UTC),
     heartbeat_seconds=30.0,
+    org_id="org_1",
 )
 
 

@@ -259,7 +259,9 @@ def identify(http: Http, safe: Safe, clock: Clock) -> Callable[..., Identity]:
     """Make an identity that starts from this saved worker, or from none."""
 
     def make(
-        saved: Worker | None = None, now: Callable[[], datetime] | None = None
+        saved: Worker | None = None,
+        now: Callable[[], datetime] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = clock.sleep,
     ) -> Identity:
         more = {} if now is None else {"now": now}
         return Identity(
@@ -269,7 +271,8 @@ def identify(http: Http, safe: Safe, clock: Clock) -> Callable[..., Identity]:
             saved=saved,
             save=safe.save,
             clock=clock,
-            sleep=clock.sleep,
+            sleep=sleep,
+            draw=lambda _, high: high,
             **more,
         )
 

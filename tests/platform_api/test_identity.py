@@ -32,6 +32,8 @@ EXPIRING_TOKEN = "e30.eyJleHAiOjE3ODgyMjQ0MDB9.x"
 """Says {"exp": 1788224400}, which is 2026-09-01 01:00 UTC."""
 DATE = "Tue, 01 Sep 2026 00:00:00 GMT"
 HOUR = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
+BARE = Worker(id="wkr_1", machine_id="mid_1")
+"""As a reboot leaves it."""
 OLD = Worker(id="wkr_1", machine_id="mid_1", token=TOKEN, token_expires_at=HOUR)
 
 Identify = Callable[..., Identity]
@@ -80,6 +82,7 @@ async def test_a_new_host_registers_once(
         token=TOKEN,
         token_expires_at=HOUR,
         heartbeat_seconds=1.5,
+        org_id="org_1",
     )
     assert found == [worker] * 20
     assert safe.saved == [worker]
@@ -452,6 +455,96 @@ async def test_a_token_may_carry_its_own_expiry(
     body = {"workerId": "wkr_1", "runtimeToken": EXPIRING_TOKEN}
     server.plan("register", server.say(200, body))
     assert (await identify().enrolled()).token_expires_at == HOUR
+
+
+async def test_a_missing_token_is_asked_for_until_there_is_one(
+    server: "FaultServer", identify: Identify, clock: "Clock"
+) -> None:
+    """After a reboot: at once, again after up to 1, 2, 4 s; then five minutes early."""
+    server.plan("refresh-token", *[server.say(503)] * 3, refreshed(server))
+    identity = identify(BARE, now=lambda: HOUR)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(identity.keep_fresh)
+            while len(clock.slept) < 5:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    assert clock.slept == [0, 1, 2, 4, 3300]
+
+
+async def test_a_platform_that_answers_is_asked_for_the_missing_token_at_once(
+    server: "FaultServer", identify: Identify
+) -> None:
+    """Whatever the wait was; a worker that has its token is left alone."""
+    server.plan("refresh-token", server.say(503), refreshed(server))
+    naps: list[float] = []
+    asleep = anyio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            naps.append(seconds)
+            asleep.set()
+            await anyio.sleep_forever()
+
+    identity = identify(BARE, now=lambda: HOUR, sleep=sleep)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(identity.keep_fresh)
+            for _ in range(3):
+                await asleep.wait()
+                asleep = anyio.Event()
+                identity.hurry()
+            await asleep.wait()
+            tasks.cancel_scope.cancel()
+    assert naps == [1, 3300, 3300, 3300]
+    assert [request.bearer for request in server.received] == [KEY, KEY]
+    assert identity.worker is not None
+    assert identity.worker.token == NEW_TOKEN
+
+
+async def test_the_organisation_is_known_from_before_a_reboot(
+    server: "FaultServer", identify: Identify
+) -> None:
+    """The saved one stands in for a token's, once the platform did not give a token."""
+    server.plan("refresh-token", server.say(503))
+    identity = identify(replace(BARE, org_id="org_1"))
+    with pytest.raises(TransientError):
+        await identity.organisation()
+    assert await identity.organisation() == "org_1"
+    assert len(server.received) == 1
+
+
+async def test_an_unknown_organisation_is_worth_asking_for_a_token(
+    server: "FaultServer", identify: Identify, safe: "Safe"
+) -> None:
+    """However often that has failed; and what the token says is saved."""
+    server.plan("refresh-token", *[server.say(503)] * 2, refreshed(server))
+    identity = identify(BARE)
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            await identity.organisation()
+    assert await identity.organisation() == "org_1"
+    assert [worker.org_id for worker in safe.saved] == ["org_1"]
+
+
+async def test_a_key_that_gives_no_token_names_no_organisation(
+    server: "FaultServer", identify: Identify
+) -> None:
+    """An old kind of key is not refreshed for the sake of it."""
+    server.plan("register", server.say(200, {"workerId": "wkr_1", "runtimeToken": None}))
+    identity = identify()
+    assert [await identity.organisation() for _ in range(3)] == [""] * 3
+    assert len(server.received) == 1
+
+
+async def test_a_new_worker_does_not_inherit_the_organisation(
+    server: "FaultServer", identify: Identify
+) -> None:
+    """Registered anew, perhaps with another key, the host forgets the old one."""
+    server.plan("refresh-token", server.say(404))
+    server.plan("register", registered(server, "wkr_2", token="opaque"))
+    identity = identify(replace(BARE, org_id="org_1"))
+    assert (await identity.enrolled()).org_id == ""
 
 
 async def test_nothing_is_refreshed_before_there_is_a_worker(

@@ -249,6 +249,12 @@ class Home:
 
                 figures = SessionFigures()
                 sessions = Sessions(configuration, board, start=start)
+
+                def platform_recovered() -> None:
+                    identity.hurry()
+                    sessions.platform_recovered()
+
+                heart.on_recovery = platform_recovered
                 loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
                     "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=draw),
                     "mutations": partial(

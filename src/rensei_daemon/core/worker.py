@@ -57,6 +57,14 @@ class Worker:
     """Aware; None: the platform did not say."""
     heartbeat_seconds: float | None = None
     """How often the platform wants to hear from us, if it said."""
+    org_id: str = ""
+    """The organisation its last token spoke for; empty before the first token."""
+
+
+def organisation(token: str) -> str:
+    """Return the organisation a runtime token speaks for; empty if it names none."""
+    found = claims(token).get("org")
+    return found if isinstance(found, str) else ""
 
 
 def claims(token: str) -> Mapping[str, Any]:

@@ -33,13 +33,14 @@ class IdentityFile:
         worker_id, machine = saved.get("worker_id"), saved.get("machine_id")
         if not isinstance(worker_id, str) or not isinstance(machine, str) or not worker_id:
             return None
-        interval = saved.get("heartbeat_seconds")
+        interval, org_id = saved.get("heartbeat_seconds"), saved.get("org_id")
         worker = Worker(
             id=worker_id,
             machine_id=machine,
             heartbeat_seconds=float(interval)
             if isinstance(interval, int | float)
             else None,
+            org_id=org_id if isinstance(org_id, str) else "",
         )
         token = secret.get("token")
         # A token that names another worker is from before a crash between the two files.
@@ -55,6 +56,7 @@ class IdentityFile:
             "worker_id": worker.id,
             "machine_id": worker.machine_id,
             "heartbeat_seconds": worker.heartbeat_seconds,
+            "org_id": worker.org_id,
         }
         expires = worker.token_expires_at
         secret = {

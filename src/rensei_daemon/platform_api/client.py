@@ -62,10 +62,7 @@ class PlatformClient:
         Raises `UnauthorizedError` when the platform takes neither the key nor the one
         read again, `RefusedError` (403: not this organisation's), `TransientError`.
         """
-        org_id = session.org_id or self._identity.org_id
-        if not org_id:
-            await self._identity.enrolled()
-            org_id = self._identity.org_id
+        org_id = session.org_id or await self._identity.organisation()
         if not org_id:
             raise TransientError(
                 "the runtime token names no organisation", hint="set platform.org_id"

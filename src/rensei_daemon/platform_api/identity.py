@@ -5,14 +5,16 @@ keeps nothing on disk: it is handed what was saved, and hands back what is to be
 """
 
 import math
+import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import anyio
 import structlog
 
+from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.repeats import Streak
-from rensei_daemon.core.worker import Registration, Worker, claims
+from rensei_daemon.core.worker import Registration, Worker, organisation
 from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
 from rensei_daemon.platform_api import enrolment
@@ -25,9 +27,12 @@ EARLY_SECONDS = 300.0
 """A token is refreshed this long before it expires."""
 SOONEST_SECONDS = 10.0
 RETRY_SECONDS = 60.0
+WITHOUT_TOKEN_RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+"""How soon a worker that has no token at all asks for one again."""
 REREGISTER_SECONDS = 60.0
 """At most one new registration in this time; each leaves a worker behind."""
 
+_draw = random.SystemRandom().uniform
 _log = structlog.get_logger()
 
 
@@ -45,6 +50,7 @@ class Identity:
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = anyio.current_time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        draw: Draw = _draw,
     ) -> None:
         """Start from `saved`, if this machine is the one that registered it.
 
@@ -61,15 +67,24 @@ class Identity:
         self._now = now
         self._clock = clock
         self._sleep = sleep
+        self._draw = draw
         self._lock = anyio.Lock()
         self._attempts = 0
         self._failure: PlatformError | None = None
         self._reregister_after = -math.inf
         self._refresh_at = math.inf
+        self._retry = WITHOUT_TOKEN_RETRY
+        self._nap = anyio.CancelScope()
+        """Around the sleep of `keep_fresh`."""
         self._registered = anyio.Event()
         self._worker: Worker | None = None
+        self._lacks_token = False
+        """A reboot took it. A worker whose key is its bearer does not lack one."""
         if saved is not None and saved.machine_id == describe().machine_id:
             self._take(saved, answered_at=now())
+            self._lacks_token = not saved.token
+        if self._lacks_token:
+            self._refresh_at = clock()
 
     @property
     def worker(self) -> Worker | None:
@@ -83,9 +98,12 @@ class Identity:
 
     @property
     def org_id(self) -> str:
-        """The organisation the runtime token speaks for; empty while there is none."""
-        org = claims(self._worker.token).get("org") if self._worker else ""
-        return org if isinstance(org, str) else ""
+        """The organisation of the runtime token, or of the last one while there is none.
+
+        Empty before the first token.
+        """
+        worker = self._worker
+        return (organisation(worker.token) or worker.org_id) if worker else ""
 
     def bearer(self, worker: Worker) -> str:
         """Return what the worker's endpoints take: its token, or the key without one."""
@@ -94,7 +112,8 @@ class Identity:
     async def enrolled(self) -> Worker:
         """Return the worker, registering it first if there is none.
 
-        Raises what registering raises; a saved worker without a token is refreshed.
+        Raises what registering raises; a saved worker without a token is refreshed, once:
+        after that the key is its bearer until `keep_fresh` has a token for it.
         """
         worker = self._worker
         if worker is None:
@@ -102,6 +121,22 @@ class Identity:
         if not worker.token and not self._attempts:
             return await self.refresh(worker)  # a reboot took the token
         return worker
+
+    async def organisation(self) -> str:
+        """Return the organisation, with a token first if that is the way to learn it.
+
+        Raises what registering and refreshing raise. Empty when no token names one.
+        """
+        worker = await self.enrolled()
+        if not self.org_id and self._lacks_token:
+            await self.refresh(worker)
+        return self.org_id
+
+    def hurry(self) -> None:
+        """Ask for a missing token now: the platform is known to answer."""
+        if self._lacks_token:
+            self._retry, self._refresh_at = WITHOUT_TOKEN_RETRY, self._clock()
+        self._nap.cancel()
 
     async def refresh(self, used: Worker) -> Worker:
         """Return a worker to use in place of one that was refused.
@@ -115,11 +150,15 @@ class Identity:
         return await self._alone(lambda: self._refresh(used))
 
     async def keep_fresh(self) -> None:
-        """Refresh the token five minutes before it expires, for ever; never returns."""
+        """Refresh the token five minutes before it expires, for ever; never returns.
+
+        A missing one is asked for until there is one.
+        """
         await self._registered.wait()
         failures = Streak()
         while True:
-            await self._sleep(max(0.0, self._refresh_at - self._clock()))
+            with anyio.CancelScope() as self._nap:
+                await self._sleep(max(0.0, self._refresh_at - self._clock()))
             worker = self._worker
             if worker is None:
                 continue
@@ -127,7 +166,7 @@ class Identity:
                 if self._clock() >= self._refresh_at:  # no other lane has refreshed it
                     await self.refresh(worker)
             except PlatformError as error:
-                self._refresh_at = self._clock() + RETRY_SECONDS
+                self._refresh_at = self._clock() + self._retry_seconds()
                 is_told = failures.fail(self._clock(), str(error))
                 log = _log.warning if is_told else _log.debug
                 why, count = str(error), failures.count
@@ -136,6 +175,12 @@ class Identity:
                 if over := failures.recover(self._clock()):
                     seconds = over.seconds
                     _log.info("token.recovered", count=over.count, seconds=seconds)
+
+    def _retry_seconds(self) -> float:
+        if not self._lacks_token:
+            return RETRY_SECONDS
+        wait, self._retry = self._retry.next(self._draw)
+        return wait
 
     async def _alone(self, action: Callable[[], Awaitable[None]]) -> Worker:
         """Run the action, or share the outcome of the one that ran while we waited."""
@@ -189,15 +234,20 @@ class Identity:
             pace = min(max(pace, 5.0), 300.0)
         if pace is None and self._worker is not None:
             pace = self._worker.heartbeat_seconds
+        org_id = organisation(granted.token)
+        if self._worker is not None and self._worker.id == granted.worker_id:
+            org_id = org_id or self._worker.org_id
         worker = Worker(
             id=granted.worker_id,
             machine_id=machine_id,
             token=granted.token,
             token_expires_at=granted.expires_at,
             heartbeat_seconds=pace,
+            org_id=org_id,
         )
         # Saved first: a worker in use that a crash forgets is registered a second time.
         await self._save(worker)
+        self._lacks_token = False
         self._take(worker, answered_at=granted.answered_at)
 
     def _take(self, worker: Worker, *, answered_at: datetime) -> None:

@@ -6,6 +6,7 @@ out at once, a beat follows whenever there is an outcome to tell, and none of it
 gives up.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -70,6 +71,8 @@ class Heart:
     failures: Streak = field(default_factory=Streak)
     without_id: Streak = field(default_factory=Streak)
     """Of answers with mutations that nobody could ack."""
+    on_recovery: Callable[[], None] = lambda: None
+    """Called after the first good beat that follows a failure."""
 
     @property
     def interval_seconds(self) -> float:
@@ -181,10 +184,12 @@ async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
             _note_failure(heart, error)
             delay = _retry_delay(error, failures, heart.interval_seconds, draw)
         else:
-            failures = 0
             heart.figures.outcomes.add("ok")
             heart.figures.durations.add(anyio.current_time() - started)
             _note_success(heart)
+            if failures:
+                heart.on_recovery()
+            failures = 0
             delay = heart.interval_seconds * draw(1 - JITTER, 1 + JITTER)
         heart.turn.done()
         heart.pulse.promise("heartbeat", anyio.current_time() + delay + BEAT_SECONDS)

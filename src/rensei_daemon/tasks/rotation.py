@@ -129,6 +129,17 @@ class Rotation:
         self._reconsider.ring()
         self._reconnect.ring()
 
+    def platform_recovered(self) -> None:
+        """Take the snapshot that failed now, unless the platform asked for a wait.
+
+        The stream follows once it has come.
+        """
+        error = self.snapshot_error
+        asks_to_wait = isinstance(error, TransientError) and error.retry_after
+        if error is not None and not asks_to_wait:
+            self._schedule.want("asked", at_once=True)
+            self._reconsider.ring()
+
     # -- snapshots --
 
     async def _keep_snapshots(self) -> None:

@@ -54,6 +54,11 @@ class Sessions:
         """Those under way."""
         return tuple(running.rotation for running in self._running.values())
 
+    def platform_recovered(self) -> None:
+        """Have every session try at once what failed while the platform was away."""
+        for rotation in self.rotations:
+            rotation.platform_recovered()
+
     async def keep(
         self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:

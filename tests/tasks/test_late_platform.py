@@ -1,0 +1,101 @@
+"""A host that boots before its platform answers: values as soon as it does."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home, Running
+
+ORG = "org_acme"
+ALWAYS = 1_000_000
+SESSIONS = """
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+env_file = "build.env"
+"""
+
+
+def _far_off(low: float, high: float) -> float:
+    """Draw waits after failures, a beat's jitter included, that no test waits for."""
+    return 60.0 if low in (0, 0.5) else low
+
+
+@pytest.fixture
+async def home(home: "Home") -> "Home":
+    """A host that was well, and has been rebooted: its runtime directory is empty."""
+    home.write(SESSIONS)
+    home.platform.state.set_credential(ORG, "github", "TOKEN", "one", is_staged=False)
+    async with home.daemon() as daemon:
+        await daemon.until(home.env)
+    for path in home.runtime.iterdir():
+        path.unlink()
+    return home
+
+
+def _keep_organisation(home: "Home") -> None:
+    assert json.loads((home.state / "identity.json").read_text())["org_id"] == ORG
+
+
+def _lose_organisation(home: "Home") -> None:
+    """Leave the identity as a version left it that did not keep the organisation."""
+    path = home.state / "identity.json"
+    saved = json.loads(path.read_text())
+    del saved["org_id"]
+    path.write_text(json.dumps(saved))
+
+
+def _has_failed(daemon: "Running") -> bool:
+    session = daemon.board.sessions.get("build")
+    return bool(
+        daemon.board.heartbeat.consecutive_failures
+        and session
+        and session.snapshot_failure
+        and session.stream_failure
+    )
+
+
+@pytest.mark.parametrize("prepare", [_keep_organisation, _lose_organisation])
+async def test_values_follow_the_first_good_beat(
+    home: "Home", prepare: Callable[["Home"], None]
+) -> None:
+    """Whatever snapshots, stream and token wait for, all of them are had at once."""
+    prepare(home)
+    for method in ("GET", "POST"):
+        home.platform.faults.add(method, "/", status=503, times=ALWAYS)
+    async with home.daemon(draw=_far_off) as daemon:
+        await daemon.until(lambda: _has_failed(daemon))
+        home.platform.faults.clear()
+        daemon.hurry.ring()
+        await daemon.until(lambda: daemon.board.heartbeat.last_ok_at)
+        with anyio.fail_after(1):
+            await daemon.until(
+                lambda: (
+                    home.env() == 'TOKEN="one"\n'
+                    and daemon.session.stream == "live"
+                    and daemon.identity.worker
+                    and daemon.identity.worker.token
+                )
+            )
+
+
+async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
+    """A good beat brings no snapshot and no stream before their Retry-After is over."""
+    faults = home.platform.faults
+    for method in ("GET", "POST"):
+        wait = {"Retry-After": "60"}
+        faults.add(method, "/api/daemon/", status=503, headers=wait, times=ALWAYS)
+    faults.add("POST", f"/api/workers/{home.host.worker_id}/heartbeat")
+    async with home.daemon(draw=_far_off) as daemon:
+        await daemon.until(lambda: _has_failed(daemon))
+        faults.clear()
+        daemon.hurry.ring()
+        beats = len(home.beats)
+        await daemon.until(lambda: len(home.beats) >= beats + 5)
+        assert home.env() == ""
+        assert not home.platform.state.streams
