@@ -2,7 +2,7 @@
 
 import pytest
 
-from rensei_daemon.core.urls import is_loopback
+from rensei_daemon.core.urls import address_of, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,13 @@ from rensei_daemon.core.urls import is_loopback
         "http://localhost",
         "http://platform.localhost:1",
         "http://LOCALHOST",
+        "http://localhost.:80",
+        "http://127.1:8080",
+        "http://0x7f.0.0.1",
+        "http://0177.0.0.1",
+        "http://2130706433",
+        "http://[::ffff:127.0.0.1]",
+        "http://[0:0:0:0:0:0:0:1]",
     ],
 )
 def test_loopback(url: str) -> None:
@@ -28,6 +35,8 @@ def test_loopback(url: str) -> None:
         "http://localhost.example.com",
         "http://10.0.0.1",
         "http://[::2]",
+        "http://10.1",
+        "http://[::ffff:10.0.0.1]",
         "http://[broken",
         "http://localhost@example.com",
         "localhost",
@@ -37,3 +46,33 @@ def test_loopback(url: str) -> None:
 def test_elsewhere(url: str) -> None:
     """Look-alikes and unreadable URLs lead elsewhere."""
     assert not is_loopback(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.1", "10.0.0.1"),
+        ("10.0.258", "10.0.1.2"),
+        ("012.0.0.1", "10.0.0.1"),
+        ("0xA.0.0.0x1", "10.0.0.1"),
+        ("167772161", "10.0.0.1"),
+        ("::FFFF:10.0.0.1", "10.0.0.1"),
+        ("[fd00::1]", "fd00::1"),
+        ("fd00:0:0:0:0:0:0:1", "fd00::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("10.0.0.256", None),
+        ("10.256.1", None),
+        ("10.0.0.0.1", None),
+        ("4294967296", None),
+        ("08.0.0.1", None),
+        ("1e3", None),
+        ("", None),
+        ("a.1", None),
+        ("9" * 100_000, None),
+    ],
+)
+def test_every_spelling_of_an_address_is_read(host: str, address: str | None) -> None:
+    """As the system reads it when it connects; a name is none."""
+    found = address_of(host)
+    assert (found and str(found)) == address

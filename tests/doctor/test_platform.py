@@ -90,7 +90,8 @@ def test_a_platform_in_reach_passes_step_by_step(patient: "Patient") -> None:
         configure(patient, url)
         found = patient.find(check_platform)
     assert {code: f.verdict for code, (f,) in found.items()} == dict.fromkeys(
-        ("platform.dns", "platform.tcp", "platform.http", "clock"), Verdict.PASS
+        ("platform.route", "platform.dns", "platform.tcp", "platform.http", "clock"),
+        Verdict.PASS,
     )
 
 
@@ -114,11 +115,33 @@ def test_a_wrong_clock_is_seen(
     assert said in found.evidence
 
 
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, ": direct (neither https_proxy nor all_proxy is set)"),
+        (
+            {"https_proxy": "http://u:hunter2@[::1]:1"},
+            "through the proxy [::1]:1 (https_proxy)",
+        ),
+        ({"https_proxy": "p:1", "no_proxy": "10/8,.test"}, 'direct (no_proxy has ".test")'),
+    ],
+)
+def test_the_way_of_a_request_is_told(
+    patient: "Patient", environ: dict[str, str], said: str
+) -> None:
+    """Direct or through which proxy, by which variable; never with its password."""
+    configure(patient, "https://no..name.test")
+    (found,) = patient.find(check_platform, **environ)["platform.route"]
+    assert found.verdict is Verdict.PASS
+    assert found.evidence.endswith(said)
+    assert "hunter2" not in found.evidence
+
+
 def test_a_name_that_cannot_be_ends_the_way(patient: "Patient") -> None:
     """Nothing behind it is guessed at."""
     configure(patient, "https://no..name")
     found = patient.find(check_platform)
-    assert list(found) == ["platform.dns"]
+    assert list(found) == ["platform.route", "platform.dns"]
     assert found["platform.dns"][0].verdict is Verdict.FAIL
     assert "getent ahosts no..name" in found["platform.dns"][0].fix
 
@@ -129,7 +152,7 @@ def test_a_closed_port_ends_the_way(patient: "Patient") -> None:
         port = listening.getsockname()[1]
     configure(patient, f"http://127.0.0.1:{port}")
     found = patient.find(check_platform)
-    assert list(found) == ["platform.dns", "platform.tcp"]
+    assert list(found) == ["platform.route", "platform.dns", "platform.tcp"]
     assert found["platform.tcp"][0].verdict is Verdict.FAIL
     assert "127.0.0.1: Connection refused" in found["platform.tcp"][0].evidence
 

@@ -147,7 +147,7 @@ async def server() -> AsyncIterator[FaultServer]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a certificate that signs itself, and its key, in one file.
 
-    It is for 127.0.0.1, and for `platform.test`, which a proxy may lead to.
+    It is for 127.0.0.1, and for what a proxy may lead to: `platform.test`, 2001:db8::1.
     """
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -158,7 +158,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-subj",
         "/CN=fault server",
         "-addext",
-        "subjectAltName=IP:127.0.0.1,DNS:platform.test",
+        "subjectAltName=IP:127.0.0.1,IP:2001:db8::1,DNS:platform.test",
     ]
     command += ["-keyout", str(path), "-out", f"{path}.crt"]
     subprocess.run(command, check=True, capture_output=True)

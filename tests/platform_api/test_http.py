@@ -473,46 +473,6 @@ async def test_a_proxy_that_refuses_is_named(
     assert server.received[0].bearer == ""
 
 
-@pytest.mark.parametrize(
-    ("named", "url", "proxy"),
-    [
-        ({"https_proxy": "http://p:3128"}, "https://app.test", "http://p:3128"),
-        ({"https_proxy": "p:3128"}, "https://app.test", "http://p:3128"),
-        ({"all_proxy": "http://p:3128"}, "https://app.test", "http://p:3128"),
-        ({"http_proxy": "http://p:3128"}, "https://app.test", None),
-        ({"https_proxy": "http://p:3128", "no_proxy": ".test"}, "https://app.test", None),
-        ({"https_proxy": "http://p:3128"}, "https://[::1]", None),
-        ({"https_proxy": "http://p:3128"}, "https://x.localhost", None),
-        ({}, "https://app.test", None),
-    ],
-)
-def test_the_usual_variables_name_the_proxy(
-    named: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By scheme, else for all, except for what no_proxy and loopback take out."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name, value in named.items():
-        monkeypatch.setenv(name, value)
-    found = transport.proxy(httpx.URL(url))
-    assert (found and str(found.url)) == proxy
-
-
-@pytest.mark.parametrize(
-    "named", ["socks5://u:hunter2@p:1", "http://", "http://u:hunter2@p:x"]
-)
-async def test_a_useless_proxy_is_the_operators_to_mend(
-    named: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A proxy we cannot use is a settings error that does not quote its password."""
-    monkeypatch.setenv("http_proxy", named)
-    with pytest.raises(SettingsError, match="http_proxy") as caught:
-        async with open_http("http://platform.test", user_agent="x"):
-            pass
-    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
-
-
 async def test_a_useless_ca_file_is_the_operators_to_mend(tmp_path: Path) -> None:
     """A CA file that holds no certificate is a settings error that names it."""
     path = tmp_path / "ca.pem"

@@ -1,32 +1,77 @@
 """What a URL says about where it leads; nothing here opens a connection."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_PART = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
+"""One number of an IPv4 address, in the bases that inet_aton(3) reads."""
 
 
 def is_loopback(url: str) -> bool:
     """Tell whether a URL leads to this very host, by its text alone.
 
-    `localhost` and names below it count, as do `127.0.0.0/8` and `::1`. A name that
-    only resolves to a loopback address does not: names can change their mind. A URL
-    that cannot be read is not loopback.
+    A name that only resolves to a loopback address does not: names can change their mind.
+    A URL that cannot be read is not loopback.
     """
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
     return is_loopback_host(host)
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether this is an address of the very host it is used on."""
-    return is_address(host) and ipaddress.ip_address(host).is_loopback
+    """Tell whether this names or addresses the very host it is used on.
+
+    `localhost` and names below it count, as do `127.0.0.0/8` and `::1` in any spelling.
+    """
+    name = host.removesuffix(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = address_of(host)
+    return address is not None and address.is_loopback
+
+
+def address_of(host: str) -> Address | None:
+    """Return the IP address that a host spells; None for a name.
+
+    Every spelling counts that a connection would take: IPv6 in brackets or with a zone,
+    IPv4 that is short, hexadecimal or octal (`127.1`), and IPv4 mapped into IPv6, which
+    is the IPv4 address.
+    """
+    text = host.removeprefix("[").removesuffix("]").partition("%")[0]
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return _by_inet_aton(text)
+    if isinstance(found, ipaddress.IPv6Address):
+        return found.ipv4_mapped or found
+    return found
+
+
+def _by_inet_aton(text: str) -> ipaddress.IPv4Address | None:
+    """Read `a.b.c.d`, `a.b.c`, `a.b` or `a`; the last number fills what is left."""
+    parts = text.split(".", 4)
+    if len(parts) > 4 or not all(map(_PART.fullmatch, parts)):
+        return None
+    *firsts, last = map(_number, parts)
+    if max(firsts, default=0) > 255 or last >= 256 ** (4 - len(firsts)):
+        return None
+    value = last + sum(n << 8 * (3 - index) for index, n in enumerate(firsts))
+    return ipaddress.IPv4Address(value)
+
+
+def _number(text: str) -> int:
+    if text[:2] in ("0x", "0X"):
+        return int(text, 16)
+    return int(text, 8 if text.startswith("0") else 10)
 
 
 def is_address(host: str) -> bool:
-    """Tell whether this is an IP address, not a name."""
+    """Tell whether this is an IP address in its regular spelling."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -39,9 +39,14 @@ def check_platform(case: Case) -> Iterator[Finding]:
     settings = case.settings
     if settings is None:
         return  # nobody knows where it is
-    way = way_to(settings.platform.url)
+    way = way_to(settings.platform.url, case.environ)
+    yield passed("platform.route", f"{settings.platform.url}: {way.route}")
     addresses: list[_Address] = []
-    for step in (_resolve(way, addresses), _connect(way, addresses), _answer(settings)):
+    for step in (
+        _resolve(way, addresses),
+        _connect(way, addresses),
+        _answer(case, settings),
+    ):
         for finding in step:
             yield finding
             if finding.verdict == "fail":
@@ -51,7 +56,7 @@ def check_platform(case: Case) -> Iterator[Finding]:
 
 
 def _resolve(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
-    what = f"{'the proxy ' if way.is_proxy else ''}{way.host}"
+    what = f"{'the proxy ' if way.route.proxy else ''}{way.host}"
     look_up = partial(socket.getaddrinfo, way.host, way.port, type=socket.SOCK_STREAM)
     try:
         found = within(RESOLVE_SECONDS, look_up)
@@ -105,12 +110,12 @@ async def _connect_all(addresses: list[_Address]) -> dict[str, str]:
     return troubles
 
 
-def _answer(settings: Settings) -> Iterator[Finding]:
+def _answer(case: Case, settings: Settings) -> Iterator[Finding]:
     platform = settings.platform
     is_tls = platform.url.startswith("https:")
     code = "platform.tls" if is_tls else "platform.http"
     try:
-        seen = anyio.run(_look, settings)
+        seen = anyio.run(_look, case, settings)
     except RenseiError as error:
         yield failed_by(code, error)
         return
@@ -126,10 +131,15 @@ def _answer(settings: Settings) -> Iterator[Finding]:
         yield _clock(seen.date)
 
 
-async def _look(settings: Settings) -> Seen:
+async def _look(case: Case, settings: Settings) -> Seen:
     platform = settings.platform
     with anyio.fail_after(ANSWER_SECONDS):
-        return await look_at(platform.url, user_agent=_AGENT, ca_file=platform.ca_file)
+        return await look_at(
+            platform.url,
+            user_agent=_AGENT,
+            ca_file=platform.ca_file,
+            environ=case.environ,
+        )
 
 
 def _certificate(ends: datetime) -> Finding:
@@ -159,7 +169,7 @@ def _key(case: Case, settings: Settings) -> Iterator[Finding]:
         return
     try:
         key = find_key(case).secret
-        count = anyio.run(partial(_try_key, settings, key, session))
+        count = anyio.run(partial(_try_key, case, settings, key, session))
     except (PermissionError, SettingsError):
         return  # the key's own check says so
     except (UnauthorizedError, RefusedError) as error:
@@ -171,13 +181,14 @@ def _key(case: Case, settings: Settings) -> Iterator[Finding]:
         yield passed("platform.key", what)
 
 
-async def _try_key(settings: Settings, key: str, session: Session) -> int:
+async def _try_key(case: Case, settings: Settings, key: str, session: Session) -> int:
     platform = settings.platform
     async with open_http(
         platform.url,
         user_agent=_AGENT,
         ca_file=platform.ca_file,
         call_seconds=ANSWER_SECONDS,
+        environ=case.environ,
     ) as http:
         return await try_key(http, key, session)
 

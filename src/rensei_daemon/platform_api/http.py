@@ -12,6 +12,7 @@ This module knows how to ask and how asking fails; it knows no endpoint. Its rul
 
 import json
 import logging
+import os
 import re
 import ssl
 import zlib
@@ -25,10 +26,12 @@ import anyio
 import anyio.to_thread
 import httpx
 
+from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import Failure, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import answers, failures, transport
 from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
 from rensei_daemon.platform_api.lookout import Lookout
+from rensei_daemon.platform_api.proxies import Route, route_to
 
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
@@ -51,12 +54,13 @@ async def open_http(
     now: Callable[[], datetime] = utc_now,
     scrub: Scrub = as_it_is,
     lookout: Lookout | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> AsyncIterator["Http"]:
     """Open the way to the platform at this URL; leaving closes every connection.
 
-    `scrub` takes the secrets it knows out of what the platform says of a failure. No
-    connection is made yet. Raises `SettingsError` when the CA file or the proxy the
-    environment names cannot be used.
+    `scrub` takes the secrets it knows out of what the platform says of a failure;
+    `environ` names the proxy. No connection is made yet. Raises `SettingsError` when the
+    CA file or the proxy cannot be used.
     """
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs and headers
@@ -64,6 +68,7 @@ async def open_http(
     context = await anyio.to_thread.run_sync(transport.trust, target, ca_file)
     http = Http(
         target,
+        route_to(target, environ),
         context,
         user_agent=user_agent,
         call_seconds=call_seconds,
@@ -83,6 +88,7 @@ class Http:
     def __init__(
         self,
         url: httpx.URL,
+        route: Route,
         context: ssl.SSLContext,
         *,
         user_agent: str,
@@ -94,11 +100,12 @@ class Http:
         self.lookout = lookout
         """Notices the streams whose peer has gone, as long as somebody keeps it."""
         self.host = url.netloc.decode()
-        self.is_loopback = transport.is_loopback(url.host)
+        self.is_loopback = is_loopback_host(url.host)
         self.rebuilds = 0
         """How often a wedged pool was replaced."""
         self.now = now
         self._url = url
+        self._route = route
         self._call_seconds = call_seconds
         self._queue = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
         self._context = context
@@ -187,7 +194,7 @@ class Http:
 
     def _client(self, *, for_streams: bool = False) -> httpx.AsyncClient:
         return transport.client(
-            self._url, self._context, user_agent=self._user_agent, for_streams=for_streams
+            self._route, self._context, user_agent=self._user_agent, for_streams=for_streams
         )
 
     def _path(self, path: str) -> str:

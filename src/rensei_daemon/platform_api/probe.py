@@ -5,6 +5,7 @@ same trust.
 """
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import failures, transport, wire
 from rensei_daemon.platform_api.answers import as_it_is, http_date
 from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.proxies import Route, route_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +37,21 @@ class Way:
 
     host: str
     port: int
-    is_proxy: bool
+    route: Route
 
 
-def way_to(url: str) -> Way:
+def way_to(url: str, environ: Mapping[str, str]) -> Way:
     """Return whom to connect to; raises `SettingsError` for an unusable proxy."""
     target = httpx.URL(url)
-    proxy = transport.proxy(target)
-    first = proxy.url if proxy else target
+    route = route_to(target, environ)
+    first = route.proxy or target
     port = first.port or (443 if first.scheme == "https" else 80)
-    return Way(first.host, port, is_proxy=proxy is not None)
+    return Way(first.host, port, route)
 
 
-async def look_at(url: str, *, user_agent: str, ca_file: Path | None) -> Seen:
+async def look_at(
+    url: str, *, user_agent: str, ca_file: Path | None, environ: Mapping[str, str]
+) -> Seen:
     """Ask for the front page, without a key, and read no further than its headers.
 
     Raises `TransientError` when nothing answers, `SettingsError` for an unusable CA file
@@ -55,7 +59,8 @@ async def look_at(url: str, *, user_agent: str, ca_file: Path | None) -> Seen:
     """
     target = httpx.URL(url)
     context = transport.trust(target, ca_file)
-    async with transport.client(target, context, user_agent=user_agent) as client:
+    route = route_to(target, environ)
+    async with transport.client(route, context, user_agent=user_agent) as client:
         try:
             async with client.stream("GET", target) as response:
                 return Seen(

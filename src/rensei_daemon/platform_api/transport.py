@@ -1,16 +1,16 @@
-"""How a connection to the platform is made: trust, proxies, and the socket's own watch."""
+"""How a connection to the platform is made: trust, a proxy, and the socket's own watch."""
 
-import ipaddress
 import socket
 import ssl
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.platform_api.proxies import Route
 
 USUAL_CONNECTIONS = 32
 """Size of the pool for requests; its queue is never used, see `http`."""
@@ -27,16 +27,6 @@ _WATCHED: Sequence[tuple[int, int, int]] = (
 )
 """Dead peers of a silent stream are noticed by the kernel after 45 s, give or take its
 timers; `lookout` makes that "within"."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this one."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def trust(url: httpx.URL, ca_file: Path | None) -> ssl.SSLContext:
@@ -66,29 +56,8 @@ def _has_roots() -> bool:
     return file is not None or (directory is not None and any(Path(directory).iterdir()))
 
 
-def proxy(url: httpx.URL) -> httpx.Proxy | None:
-    """Return the proxy the environment names for this URL; a loopback one has none."""
-    if is_loopback(url.host) or urllib.request.proxy_bypass(url.host):
-        return None
-    named = urllib.request.getproxies()
-    found = named.get(url.scheme) or named.get("all")
-    if not found:
-        return None
-    try:
-        address = httpx.URL(found if "://" in found else f"http://{found}")
-    except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in {"http", "https"} or not address.host:
-        # The URL itself is not quoted: it may hold a password.
-        raise SettingsError(
-            f"the {url.scheme}_proxy or all_proxy variable names no HTTP proxy",
-            hint="it is a URL such as http://proxy.example:3128",
-        )
-    return httpx.Proxy(address)
-
-
 def client(
-    url: httpx.URL, context: ssl.SSLContext, *, user_agent: str, for_streams: bool = False
+    route: Route, context: ssl.SSLContext, *, user_agent: str, for_streams: bool = False
 ) -> httpx.AsyncClient:
     """Make a client for the platform alone: it keeps no cookie and follows no redirect."""
     # Common servers close an idle connection after 5 s; taking one up as they do so
@@ -101,7 +70,7 @@ def client(
     transport = httpx.AsyncHTTPTransport(
         verify=context,
         limits=limits,
-        proxy=proxy(url),
+        proxy=httpx.Proxy(route.proxy) if route.proxy else None,
         trust_env=False,
         socket_options=_WATCHED if for_streams else None,
     )
@@ -116,7 +85,7 @@ def client(
         headers={"User-Agent": user_agent},
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
-        event_hooks={"response": [_forget_where]},
+        event_hooks={"request": [_trace], "response": [_forget_where]},
         trust_env=False,  # or a .netrc would add credentials of its own
     )
 
@@ -126,6 +95,30 @@ def connection_of(response: httpx.Response) -> socket.socket | None:
     stream = response.extensions.get("network_stream")
     found: socket.socket | None = stream and stream.get_extra_info("socket")
     return found
+
+
+async def _trace(request: httpx.Request) -> None:
+    request.extensions["trace"] = _bracket_target
+
+
+async def _bracket_target(name: str, info: Mapping[str, Any]) -> None:
+    """Put brackets around the IPv6 address that a CONNECT names; httpcore leaves them out.
+
+    It is told of each request right before its head is sent.
+    """
+    if name != "http11.send_request_headers.started":
+        return
+    request = info["request"]
+    if request.method != b"CONNECT":
+        return
+    host, _, port = request.url.target.rpartition(b":")
+    if b":" in host and not host.startswith(b"["):
+        target = b"[%b]:%b" % (host, port)
+        request.url.target = target
+        request.headers = [
+            (key, target if key.lower() == b"host" else value)
+            for key, value in request.headers
+        ]
 
 
 async def _forget_where(response: httpx.Response) -> None:
