@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from platform_api.conftest import FaultServer, Step
 
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
+CASES = Path(__file__).parent / "cases"
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"a": 42}'
 MIB = 1024 * 1024
 
@@ -167,6 +168,39 @@ async def test_a_packed_answer_is_unpacked(server: "FaultServer", http: Http) ->
     assert (await http.call("GET", "/whole")).body == {"a": 42}
     with pytest.raises(TransientError, match="broke off in the middle"):
         await http.call("GET", "/half")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("gzip", (CASES / "two_members.gz").read_bytes()),
+        ("x-gzip", gzip.compress(b'{"a":') + b"\0\0\0" + gzip.compress(b" 42}") + b"\0"),
+        ("GZIP, gzip", gzip.compress(b'{"a": 42}')),
+        ("identity, gzip", gzip.compress(b'{"a": ' + b" " * 100_000 + b"42}")),
+    ],
+    ids=["members", "padding", "named-twice", "long"],
+)
+async def test_an_answer_of_several_members_is_one(
+    server: "FaultServer", http: Http, encoding: str, content: bytes
+) -> None:
+    """Members in a row, with or without padding, are read whole, as gzip has it."""
+    server.plan("/", server.say(200, content=content, content_encoding=encoding))
+    body = (await http.call("GET", "/")).body
+    assert body in ({"a": 42}, {"env": {"T": "yes"}})
+
+
+@pytest.mark.parametrize(
+    ("tail", "complaint"),
+    [(b"more", "broken gzip"), (gzip.compress(b"")[:9], "broke off in the middle")],
+)
+async def test_what_follows_a_member_is_gzip_too(
+    server: "FaultServer", http: Http, tail: bytes, complaint: str
+) -> None:
+    """Anything else behind it, or half a member, is no answer."""
+    content = gzip.compress(b'{"a": 42}') + tail
+    server.plan("/", server.say(200, content=content, content_encoding="gzip"))
+    with pytest.raises(TransientError, match=complaint):
+        await http.call("GET", "/")
 
 
 async def test_a_call_takes_no_longer_than_it_may(server: "FaultServer") -> None:

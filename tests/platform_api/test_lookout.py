@@ -24,7 +24,7 @@ from rensei_daemon.platform_api.lookout import (
     read_tcp_info,
     silence_of,
 )
-from rensei_daemon.platform_api.stream import Update, open_stream
+from rensei_daemon.platform_api.stream import FirstByte, Update, open_stream
 
 if TYPE_CHECKING:
     from platform_api.conftest import FaultServer
@@ -103,11 +103,12 @@ async def until_given_up(http: Http, server: "FaultServer") -> None:
     never = anyio.Event()
     server.plan("rotate-stream", [HEAD, A, never])
     async with open_stream(http, "build", KEY) as stream:
+        assert await anext(stream) == FirstByte()
         assert await anext(stream) == Update({"A": "1"})
         async with kept(http.lookout):
             with pytest.raises(TransientError, match="answers no keepalive"):
                 await anext(stream)
-            with pytest.raises(StopAsyncIteration):
+            with pytest.raises(TransientError, match="answers no keepalive"):
                 await anext(stream)
     never.set()
 

@@ -1,37 +1,81 @@
-"""Server-sent events, byte by byte: where an event begins and ends, and how big it is.
+"""Server-sent events, from bytes to events: the one parser of the rotate stream.
 
-Nothing here decodes an event. It lets whoever reads a stream notice an event that grows
-without end or never completes, before either costs memory or time.
+It follows the event stream format of the HTML standard (section 9.2.6), with three
+differences that a stream of credentials needs:
+
+- Bytes are decoded strictly. The standard replaces what is not UTF-8; here such an event
+  is handed out as unreadable, because a damaged value must never reach a process.
+- A named event without data is handed out too. The standard drops it; here it may say
+  that something changed.
+- Ids are ignored: nothing is replayed, so nothing is resumed.
+
+An event is handed out with the byte that ends it, also where lines end in CR alone.
 """
+
+from dataclasses import dataclass, field
 
 _BOM = b"\xef\xbb\xbf"
 
 
-class EventMeter:
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One event of a stream."""
+
+    name: str
+    """`message` when the event has none."""
+    data: str | None = field(repr=False)
+    """None when the event has no data."""
+    is_readable: bool = True
+    """Whether all of it was UTF-8; if not, name and data are left out."""
+
+
+class EventParser:
     """Follows the bytes of one stream; it must be fed all of them, in order.
 
-    Lines end with LF, CR or CR LF and may be split anywhere. An event is open from the
-    first byte of a field line to the blank line that ends it; comment lines (those that
-    begin with a colon, a stream's keepalives) open none.
+    An event is open from the first byte of a field line to the blank line that ends it.
+    Comment lines (those that begin with a colon, the usual keepalives) open none.
     """
 
     def __init__(self) -> None:
         self.is_open = False
         """Whether an event has begun and not ended."""
         self.held_bytes = 0
-        """Bytes whoever decodes the stream must be holding: the open event's lines and
-        the line in progress."""
+        """Bytes of the open event and of the line in progress."""
         self.comments = 0
         """Comment lines completed so far."""
-        self.events = 0
-        """Events ended so far, whatever they held."""
-        self._line_bytes = 0
-        self._in_comment = False
-        self._after_cr = False
+        self.retry_milliseconds: int | None = None
+        """The reconnection time the stream last asked for."""
         self._head: bytes | None = b""
+        self._after_cr = False
+        self._line = bytearray()
+        self._name = b""
+        self._data: list[bytes] = []
+        self._is_damaged = False
 
-    def without_bom(self, chunk: bytes) -> bytes:
-        """Return the bytes to decode: all but a byte order mark at the very start."""
+    def feed(self, chunk: bytes) -> list[ServerEvent]:
+        """Take the next bytes; return the events that end in them."""
+        chunk = self._without_bom(chunk)
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]  # the second half of a CR LF
+            self._after_cr = False
+        if not chunk:
+            return []
+        self._after_cr = chunk.endswith(b"\r")
+        events = []
+        for line in chunk.splitlines(keepends=True):
+            text = line.rstrip(b"\r\n")
+            self._line += text
+            self.held_bytes += len(text)
+            if len(text) < len(line):
+                event = self._end_line(bytes(self._line))
+                self._line.clear()
+                if event is not None:
+                    events.append(event)
+        self.is_open = self.is_open or bool(self._line and self._line[:1] != b":")
+        return events
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        """Drop one byte order mark at the very start of the stream."""
         if self._head is None:
             return chunk
         head = self._head + chunk
@@ -41,31 +85,57 @@ class EventMeter:
         self._head = None
         return head.removeprefix(_BOM)
 
-    def feed(self, chunk: bytes) -> None:
-        """Take note of the next bytes."""
-        if self._after_cr and chunk.startswith(b"\n"):
-            chunk = chunk[1:]  # the other half of a CR LF that was counted as a line end
-        self._after_cr = chunk.endswith(b"\r")
-        for line in chunk.splitlines(keepends=True):
-            text = line.rstrip(b"\r\n")
-            self._take(text)
-            if len(text) < len(line):
-                self._end_line()
-
-    def _take(self, text: bytes) -> None:
-        if text and not self._line_bytes:
-            self._in_comment = text.startswith(b":")
-            self.is_open = self.is_open or not self._in_comment
-        self._line_bytes += len(text)
-        self.held_bytes += len(text)
-
-    def _end_line(self) -> None:
-        if not self._line_bytes:
-            self.events += self.is_open
-            self.is_open = False
-            self.held_bytes = 0
-        elif self._in_comment:
+    def _end_line(self, line: bytes) -> ServerEvent | None:
+        if not line:
+            return self._end_event()
+        if line.startswith(b":"):
             self.comments += 1
-            self.held_bytes -= self._line_bytes
-        self._line_bytes = 0
-        self._in_comment = False
+            self.held_bytes -= len(line)
+            return None
+        self.is_open = True
+        name, _, value = line.partition(b":")
+        self._take_field(name, value.removeprefix(b" "))
+        return None
+
+    def _take_field(self, name: bytes, value: bytes) -> None:
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._name = value
+        elif name == b"retry" and value.isdigit():  # of bytes: ASCII digits alone
+            self.retry_milliseconds = int(value[:18])
+        elif not _is_utf8(name + b":" + value):
+            self._is_damaged = True
+
+    def _end_event(self) -> ServerEvent | None:
+        name, data, is_damaged = self._name, self._data, self._is_damaged
+        self._begin_event()
+        if is_damaged:
+            return _UNREADABLE
+        if not name and not data:
+            return None
+        try:
+            text = b"\n".join(data).decode() if data else None
+            return ServerEvent(name.decode() or "message", text)
+        except UnicodeDecodeError:
+            return _UNREADABLE
+
+    def _begin_event(self) -> None:
+        self.is_open = False
+        self.held_bytes = 0
+        self._name = b""
+        self._data = []
+        self._is_damaged = False
+
+
+_UNREADABLE = ServerEvent("", None, is_readable=False)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    if raw.isascii():
+        return True
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

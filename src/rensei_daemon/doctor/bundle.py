@@ -38,7 +38,7 @@ from rensei_daemon.logs.unit import has_entries, read_unit
 LOG_LINES = 5000
 RECORDS = 200
 _LIBRARIES = (
-    "anyio", "h11", "httpcore", "httpx", "httpx-sse", "pydantic", "pydantic-settings",
+    "anyio", "h11", "httpcore", "httpx", "pydantic", "pydantic-settings",
     "structlog", "tomlkit",
 )  # fmt: skip
 

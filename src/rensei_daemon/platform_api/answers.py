@@ -32,6 +32,7 @@ MAX_DEPTH = 64
 
 _RETRYABLE = frozenset({408, 425, 429})
 _SECRETS = re.compile(r"rs[kp]_live_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 # A string that never ends is taken to the end, so that the search stays linear.
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -49,6 +50,17 @@ class Answer:
     """The JSON it carried, of any shape."""
     date: datetime | None
     """When the platform says it answered, by its own clock."""
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """Return the type an answer claims to be, without its parameters; empty when none.
+
+    Of several, as when a proxy doubles the header, the last one that is a type counts
+    (the Fetch standard, "extract a MIME type").
+    """
+    named = headers.get("content-type", "").lower().split(",")
+    types = [part.partition(";")[0].strip() for part in named]
+    return next((found for found in reversed(types) if _TYPE.fullmatch(found)), "")
 
 
 def as_it_is(text: str) -> str:
@@ -82,7 +94,7 @@ class Raw:
     @property
     def media_type(self) -> str:
         """The type the answer claims to be, without its parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return media_type(self.headers)
 
     @property
     def is_html(self) -> bool:

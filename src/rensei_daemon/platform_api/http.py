@@ -30,6 +30,7 @@ from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import Failure, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import answers, failures, transport
 from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
+from rensei_daemon.platform_api.gzip_decoder import decoder_for
 from rensei_daemon.platform_api.lookout import Lookout
 from rensei_daemon.platform_api.proxies import Route, route_to
 
@@ -177,6 +178,7 @@ class Http:
         with `border`.
         """
         headers = {**_headers(bearer), "Accept": "text/event-stream"}
+        # Not packed: a packer may hold an event back until it has more to pack.
         headers |= {"Accept-Encoding": "identity", "Cache-Control": "no-store"}
         request = self._streams.build_request(
             "GET", self._path(path), params=query, headers=headers
@@ -243,20 +245,20 @@ def _headers(bearer: str) -> dict[str, str]:
 
 async def _read(response: httpx.Response, host: str) -> bytes:
     """Read a body, unpacked, and no more of it than anyone could want to hold."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"identity", "gzip", ""}:
-        raise TransientError(f"{host} answered in an encoding nobody asked for")
-    unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    try:
+        decoder = decoder_for(response.headers)
+    except ValueError:
+        raise TransientError(f"{host} answered in an encoding nobody asked for") from None
     content = bytearray()
     async for chunk in response.aiter_raw():
-        room = MAX_ANSWER_BYTES + 1 - len(content)
         try:
-            content += chunk if unpack is None else unpack.decompress(chunk, room)
+            for piece in decoder.feed(chunk) if decoder else (chunk,):
+                content += piece
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise TransientError(f"{host} answered with more than 16 MiB")
         except zlib.error:
             raise TransientError(f"{host} answered with broken gzip") from None
-        if len(content) > MAX_ANSWER_BYTES:
-            raise TransientError(f"{host} answered with more than 16 MiB")
-    if unpack is not None and content and not unpack.eof:
+    if decoder is not None and content and not decoder.is_complete:
         raise TransientError(
             f"{host} broke off in the middle of its answer", failure=Failure.BROKEN
         )

@@ -6,17 +6,21 @@ neither snapshots nor backoff: whoever holds the stream decides what to do when 
 
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx
-from httpx_sse import EventSource, ServerSentEvent
 
+from rensei_daemon.core.sse import ServerEvent
 from rensei_daemon.errors import RefusedError, TransientError
+from rensei_daemon.platform_api.answers import media_type
+from rensei_daemon.platform_api.gzip_decoder import GzipDecoder, decoder_for
 from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.reading import Fields, moment
 from rensei_daemon.platform_api.transport import connection_of
-from rensei_daemon.platform_api.watch import StreamLimits, WatchedBytes
+from rensei_daemon.platform_api.watch import EventReader, StreamLimits
 
 ROTATE_STREAM = "/api/daemon/credentials/rotate-stream"
 
@@ -28,6 +32,8 @@ class Update:
     delta: Mapping[str, str] = field(repr=False)
     is_whole: bool = True
     """False: it spoke of more names, whose values were no text."""
+    rotated_at: datetime | None = None
+    """When the platform rotated them, by its own clock; None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +43,34 @@ class Unusable:
     reason: str
 
 
-StreamEvent = Update | Unusable
+@dataclass(frozen=True, slots=True)
+class FirstByte:
+    """Nothing holds the stream's bytes back; it comes once, before everything else."""
+
+
+StreamEvent = FirstByte | Update | Unusable
 
 
 class EventStream:
     """The events of one connection, in order; ends normally only when it grows too old."""
 
-    def __init__(
-        self,
-        http: Http,
-        bearer: str,
-        watched: WatchedBytes,
-        events: AsyncGenerator[ServerSentEvent, None],
-    ) -> None:
+    def __init__(self, http: Http, bearer: str, reader: EventReader) -> None:
         self._http = http
         self._bearer = bearer
-        self._watched = watched
-        self._events = events
-        self.retry_seconds: float | None = None
-        """How long the platform wants us to wait before we reconnect, 0 to 60 s."""
+        self._reader = reader
+        self._is_told = False
+        """Whether the first byte has been told of."""
 
     @property
     def last_heard(self) -> float:
         """When the last byte came in, keepalives included (`anyio.current_time`)."""
-        return self._watched.last_heard
+        return self._reader.last_heard
+
+    @property
+    def retry_seconds(self) -> float | None:
+        """How long the platform wants us to wait before we reconnect, 0 to 60 s."""
+        asked = self._reader.retry_milliseconds
+        return None if asked is None else min(asked, 60_000) / 1000
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Iterate over the events still to come."""
@@ -72,15 +82,19 @@ class EventStream:
         Raises `TransientError` when the stream ends, breaks, stalls or overflows.
         """
         while True:
-            with self._http.border((self._bearer,)):
-                raw = await anext(self._events)
-            if raw.retry is not None:
-                self.retry_seconds = min(max(raw.retry, 0), 60_000) / 1000
-            event = understand(raw.event, raw.data)
+            if self._reader.has_begun and not self._is_told:
+                self._is_told = True
+                return FirstByte()
+            raw = self._reader.next_read()
+            if raw is None:
+                with self._http.border((self._bearer,)):
+                    if not await self._reader.read():
+                        raise StopAsyncIteration
+                continue
+            event = understand(raw)
             if event is not None:
                 return event
-            if raw.data or raw.event != "message":
-                self._watched.note_keepalive()
+            self._reader.note_keepalive()
 
 
 @asynccontextmanager
@@ -102,56 +116,65 @@ async def open_stream(
         max_age_seconds = random.uniform(48 * 60, 72 * 60)  # noqa: S311 - spreads load
     query = {"sessionId": session_id}
     async with http.stream(ROTATE_STREAM, bearer=bearer, query=query) as response:
-        _check(http, response)
-        watched = WatchedBytes(
-            response.aiter_raw(), limits or StreamLimits(), max_age_seconds=max_age_seconds
+        reader = EventReader(
+            response.aiter_raw(),
+            limits or StreamLimits(),
+            max_age_seconds=max_age_seconds,
+            decoder=_check(http, response),
         )
-        # The charset is forced: events are UTF-8 whatever a header claims.
-        source = EventSource(
-            httpx.Response(
-                200, headers={"content-type": "text/event-stream"}, stream=watched
-            )
-        )
-        with http.lookout.over(connection_of(response), watched.give_up):
-            async with aclosing(source.aiter_sse()) as events:
-                yield EventStream(http, bearer, watched, events)
+        with http.lookout.over(connection_of(response), reader.give_up):
+            yield EventStream(http, bearer, reader)
 
 
-def _check(http: Http, response: httpx.Response) -> None:
+def _check(http: Http, response: httpx.Response) -> GzipDecoder | None:
+    """Return what unpacks the stream; raise what an answer that is none means."""
     if response.status_code == 204:
         detail = "nothing to stream for this session"
         raise RefusedError(f"{http.host}: {detail}", status=204, detail=detail)
-    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in {"text/html", "application/xhtml+xml"}:
+    found = media_type(response.headers)
+    if found in {"text/html", "application/xhtml+xml"}:
         raise TransientError(
             f"{http.host} answered with an HTML page instead of a stream",
             hint="a captive portal or a proxy stands between this host and the platform",
         )
-    if media_type != "text/event-stream":
+    if found != "text/event-stream":
         raise TransientError(f"{http.host} answered with something that is no event stream")
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"identity", ""}:
-        raise TransientError(f"{http.host} packed the stream although asked not to")
+    try:
+        return decoder_for(response.headers)
+    except ValueError:
+        raise TransientError(
+            f"{http.host} packed the stream in an encoding nobody asked for"
+        ) from None
 
 
-def understand(name: str, data: str) -> StreamEvent | None:
+def understand(event: ServerEvent) -> StreamEvent | None:
     """Return what an event means; None for one that is not about credentials.
 
-    An unnamed event without data is a keepalive after an event with an id, not an
-    event. A payload is `{"delta": {…}}` or `{"env": {…}}`; values that are not text are
-    left out, and a payload that leaves nothing asks for a new snapshot.
+    A payload is `{"delta": {…}}` or `{"env": {…}}`; values that are not text are left
+    out, and a payload that leaves nothing asks for a new snapshot. An unnamed event that
+    is of another type (a keepalive, say) or has no data is not about credentials.
     """
-    if name not in {"UPDATE", "message"} or (name == "message" and not data):
+    if not event.is_readable:
+        return Unusable("the event is not UTF-8")
+    is_named = event.name == "UPDATE"
+    if not is_named and (event.name != "message" or not event.data):
         return None
     try:
-        payload = json.loads(data)
+        payload = json.loads(event.data or "")
     except (ValueError, RecursionError):
         return Unusable("the event is not JSON")
     if not isinstance(payload, dict):
         return Unusable("the event is not an object")
+    kind = payload.get("type")
+    if not is_named and isinstance(kind, str) and kind != "UPDATE":
+        return None
     found = [payload[key] for key in ("delta", "env") if isinstance(payload.get(key), dict)]
     values = found[0] if found else {}
     delta = {key: value for key, value in values.items() if isinstance(value, str)}
     if not delta:
         return Unusable("the event carries no values")
-    return Update(delta, is_whole=len(delta) == len(values))
+    return Update(
+        delta,
+        is_whole=len(delta) == len(values),
+        rotated_at=moment(Fields(payload).text("rotatedAt")),
+    )

@@ -1,17 +1,20 @@
-"""A stream's bytes, watched: how big an event grows, and how long the stream is silent.
+"""The events of one stream, within limits: how big one grows, how long silence lasts.
 
-A peer that trickles, floods or falls silent is noticed here; what its bytes mean is
+A peer that trickles, floods or falls silent is noticed here; what its events mean is
 decided elsewhere.
 """
 
-from collections.abc import AsyncIterator
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import anyio
-import httpx
+import anyio.lowlevel
 
-from rensei_daemon.core.sse import EventMeter
+from rensei_daemon.core.sse import EventParser, ServerEvent
 from rensei_daemon.errors import Failure, TransientError
+from rensei_daemon.platform_api.gzip_decoder import GzipDecoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,29 +32,67 @@ class StreamLimits:
     """How many of its longest gaps a stream may be silent for."""
 
 
-class WatchedBytes(httpx.AsyncByteStream):
-    """Passes a stream's bytes on, and raises `TransientError` where it breaks a limit."""
+class EventReader:
+    """Reads a stream's events; raises `TransientError` where it breaks a limit."""
 
     def __init__(
-        self, source: AsyncIterator[bytes], limits: StreamLimits, *, max_age_seconds: float
+        self,
+        source: AsyncIterator[bytes],
+        limits: StreamLimits,
+        *,
+        max_age_seconds: float,
+        decoder: GzipDecoder | None = None,
     ) -> None:
+        """Unpack a stream that is packed with `decoder`."""
         self._source = source
         self._limits = limits
-        self._meter = EventMeter()
+        self._decoder = decoder
+        self._parser = EventParser()
+        self._pieces: Iterator[bytes] = iter(())
+        """Of the last chunk, unpacked one by one."""
+        self._read: deque[ServerEvent] = deque()
         self._noted_keepalives = 0
         self._longest_gap = 0.0
         self._event_waited = 0.0
         self._wait = anyio.CancelScope()
-        self._gone = ""
+        self._fault: TransientError | None = None
+        self.has_begun = False
+        """Whether a byte has come."""
         self.last_heard = anyio.current_time()
+        """When the last byte came, keepalives included."""
         self._ends_at = self.last_heard + max_age_seconds
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the bytes; stop between two events once the stream is old enough."""
-        while (chunk := await self._next()) is not None:
-            if wanted := self._meter.without_bom(chunk):
-                self._check(wanted)
-                yield wanted
+    @property
+    def retry_milliseconds(self) -> int | None:
+        """The reconnection time the stream last asked for."""
+        return self._parser.retry_milliseconds
+
+    def next_read(self) -> ServerEvent | None:
+        """Return the next event that has been read already."""
+        return self._read.popleft() if self._read else None
+
+    async def read(self) -> bool:
+        """Read a little more; False once the stream is old enough.
+
+        It never is within an event. What came before a fault is handed out before it.
+        """
+        if self._fault is not None:
+            raise self._fault
+        try:
+            piece = next(self._pieces, None)
+        except zlib.error:
+            raise TransientError("the stream is packed, and damaged") from None
+        if piece is not None:
+            self._parse(piece)
+            if self._decoder is not None:  # a little may unpack to a lot
+                await anyio.lowlevel.checkpoint()
+            return True
+        chunk = await self._next()
+        if chunk is None:
+            return False
+        self.has_begun = True
+        self._pieces = self._decoder.feed(chunk) if self._decoder else iter((chunk,))
+        return True
 
     def note_keepalive(self) -> None:
         """Count an event that said nothing as a sign of life."""
@@ -59,7 +100,7 @@ class WatchedBytes(httpx.AsyncByteStream):
 
     def give_up(self, complaint: str) -> None:
         """End the stream with this complaint: somebody knows that its peer is gone."""
-        self._gone = complaint
+        self._fault = TransientError(complaint, failure=Failure.TIMEOUT)
         self._wait.cancel()
 
     async def _next(self) -> bytes | None:
@@ -72,8 +113,10 @@ class WatchedBytes(httpx.AsyncByteStream):
                 raise TransientError("the stream ended", failure=Failure.BROKEN) from None
             self._heard(began)
             return chunk
-        if complaint := self._gone or complaint:
-            raise TransientError(complaint, failure=Failure.TIMEOUT)
+        if complaint and self._fault is None:
+            self._fault = TransientError(complaint, failure=Failure.TIMEOUT)
+        if self._fault is not None:
+            raise self._fault
         return None
 
     def _patience(self, now: float) -> tuple[float, str]:
@@ -82,16 +125,14 @@ class WatchedBytes(httpx.AsyncByteStream):
         Only time spent waiting counts against an event: a slow reader of ours is not
         the platform's fault.
         """
-        if self._gone:
-            return 0.0, self._gone
         limits = self._limits
         waits = []
-        if self._meter.is_open:
+        if self._parser.is_open:
             left = max(0.0, limits.event_seconds - self._event_waited)
             waits.append((left, "an event of the stream did not complete in time"))
         else:
             waits.append((max(0.0, self._ends_at - now), ""))
-        if self._meter.comments + self._noted_keepalives >= limits.pulse:
+        if self._parser.comments + self._noted_keepalives >= limits.pulse:
             idle = max(limits.idle_seconds, limits.idle_factor * self._longest_gap)
             waits.append((idle, "the stream fell silent"))
         return min(waits)
@@ -102,10 +143,11 @@ class WatchedBytes(httpx.AsyncByteStream):
         self._longest_gap = max(self._longest_gap, gap)
         self._event_waited += gap
 
-    def _check(self, chunk: bytes) -> None:
-        was_open, events = self._meter.is_open, self._meter.events
-        self._meter.feed(chunk)
-        if not was_open or self._meter.events > events:
+    def _parse(self, chunk: bytes) -> None:
+        was_open = self._parser.is_open
+        events = self._parser.feed(chunk)
+        self._read += events
+        if not was_open or events:
             self._event_waited = 0.0  # another event began
-        if self._meter.held_bytes > self._limits.event_bytes:
-            raise TransientError("an event of the stream is larger than 1 MiB")
+        if self._parser.held_bytes > self._limits.event_bytes:
+            self._fault = TransientError("an event of the stream is larger than 1 MiB")

@@ -32,7 +32,7 @@ from rensei_daemon.core.session import Session
 from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.platform_api.stream import EventStream, Update
+from rensei_daemon.platform_api.stream import EventStream, Unusable, Update
 from rensei_daemon.tasks.afterwards import Afterwards
 from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.outlets import Outlets
@@ -237,7 +237,7 @@ class Rotation:
                 self._update(event.delta, stream.last_heard)
                 if not event.is_whole:
                     self.want_snapshot()
-            else:
+            elif isinstance(event, Unusable):
                 self._refusals.event_not_understood(event.reason)
                 self.want_snapshot()
 
