@@ -32,6 +32,8 @@ class Host:
         self.door = CredentialSocket()
         self.sessions: list[dict[str, Any]] = []
         """What the daemon says of its sessions."""
+        self.missing: dict[str, str] = {}
+        """What a session is still without, once it is not its credentials."""
         self._values: dict[str, Credentials] = {}
 
     @asynccontextmanager
@@ -56,7 +58,8 @@ class Host:
             {"id": session_id, "generation": 0, "refreshed_at": None, "error": None}
             | {"variables": [], "consumers": []}
         )
-        self.door.audience(session_id, None)
+        audience = self.door.audience(session_id, None)
+        audience.missing = lambda: self.missing.get(session_id, "no credentials")
         self._values[session_id] = Credentials()
 
     async def rotate(self, session_id: str, **env: str) -> None:
@@ -65,6 +68,7 @@ class Host:
         after = self._values[session_id] = before.replaced(env)
         (session,) = (s for s in self.sessions if s["id"] == session_id)
         session["generation"] = after.generation
+        self.missing.setdefault(session_id, "")
         audience = self.door.find(session_id)
         assert audience is not None
         await audience.deliver(after, difference(before, after))

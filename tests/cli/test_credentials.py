@@ -67,29 +67,39 @@ async def test_the_list_says_why_there_is_nothing(host: "Host") -> None:
 
 
 async def test_a_wait_ends_when_everything_a_worker_reads_is_there(host: "Host") -> None:
-    """A first generation in the env file; a hook is not waited for."""
-    host.sessions.append(SESSION | {"generation": 0, "variables": []})
+    """A daemon, its first snapshot and the session's files, whichever comes last."""
+    host.add("build")
     argv = ("credentials", "wait", "--config={config}")
     with anyio.fail_after(15):
         async with host.running(*argv) as waiting, host.up():
-            early = [READER, ENV_FILE | {"generation": None, "lag": None}, HOOK]
-            host.sessions[0] = SESSION | {"consumers": early}
+            host.missing["build"] = "/run/build.env is not written"
             code, _, err = await host.run(*argv, "--timeout", "0.2")
             assert code == 1
             assert "session build: /run/build.env is not written after 0.2 s" in err
             assert waiting.process.returncode is None
-            host.sessions[0] = SESSION
+            host.missing["build"] = ""
             assert await waiting.ended() == (0, "", "")
             _, out, _ = await host.run(*argv, "--json")
             assert json.loads(out).keys() == {"session", "waited_seconds"}
 
 
+async def test_a_wait_needs_the_credential_socket_alone(host: "Host") -> None:
+    """A worker that may have the credentials may wait for them, without more rights."""
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        (host.runtime / "control.sock").unlink()
+        assert await host.run("credentials", "wait", "--config={config}") == (0, "", "")
+
+
 async def test_a_wait_in_vain_says_why(host: "Host") -> None:
     """No daemon, no such session, or a session without credentials."""
     argv = ("credentials", "wait", "--timeout", "0.2", "--config={config}")
-    assert (await host.run(*argv))[0] == 3
+    code, _, err = await host.run(*argv)
+    assert code == 3
+    assert "start it: rensei-daemon run --config" in err
     host.add("build")
-    host.sessions[0]["error"] = "the platform says no"
+    host.missing["build"] = "no credentials (the platform says no)"
     async with host.up():
         code, _, err = await host.run(*argv)
         assert code == 1

@@ -131,6 +131,16 @@ async def test_the_session_is_named_where_there_is_a_choice(host: "Host") -> Non
         assert (code, out) == (0, "test\n")
 
 
+async def test_the_session_is_chosen_over_the_credential_socket(host: "Host") -> None:
+    """A worker need not be let into the control socket to leave its session out."""
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        (host.runtime / "control.sock").unlink()
+        said = await host.run("exec", "--config={config}", "--", "printenv", "TOKEN")
+        assert said == (0, "1\n", "")
+
+
 async def test_a_daemon_that_comes_later_is_waited_for(host: "Host") -> None:
     """`--wait` covers its start and its first snapshot."""
     host.add("build")

@@ -141,9 +141,9 @@ def test_a_reader_who_has_left_is_no_error(
     [
         ("logs -f", None),
         ("status --watch", None),
-        ("credentials wait", "control.sock"),
-        ("credentials wait --session build", "control.sock"),
-        ("exec -- true", "control.sock"),
+        ("credentials wait", "credentials.sock"),
+        ("credentials wait --session build", "credentials.sock"),
+        ("exec -- true", "credentials.sock"),
         ("exec --session build -- true", "credentials.sock"),
         ("sync", "control.sock"),
     ],

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rensei_daemon.core import frames
-from rensei_daemon.core.frames import Frame
+from rensei_daemon.core.frames import Frame, SessionList, SessionState
 
 
 def test_frames_are_spelled_as_the_public_client_reads_them() -> None:
@@ -46,6 +46,35 @@ def test_the_bytes_are_ascii() -> None:
 def test_a_worker_passes_over_what_it_cannot_read(line: bytes, frame: Frame | None) -> None:
     """A frame is read whole or not at all."""
     assert frames.read_frame(line) == frame
+
+
+def test_a_question_and_its_answer_are_read_back() -> None:
+    """Both ends agree; a reason that comes from elsewhere is cut."""
+    assert frames.question() == b'{"type":"SESSIONS"}\n'
+    assert frames.is_question(frames.question())
+    assert not frames.is_question(frames.hello("SESSIONS"))
+    answer = SessionList([SessionState("build", "x" * 501)], ["other"])
+    assert frames.read_session_list(frames.session_list(answer)) == SessionList(
+        [SessionState("build", "x" * 500)], ["other"]
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"BYE","reason":"why"}',
+        b'{"type":"SESSIONS","sessions":[]}',
+        b'{"type":"SESSIONS","refused":[]}',
+        b'{"type":"SESSIONS","sessions":[],"refused":[1]}',
+        b'{"type":"SESSIONS","sessions":[{"id":"a"}],"refused":[]}',
+        b'{"type":"SESSIONS","sessions":[{"id":1,"missing":""}],"refused":[]}',
+        b'{"type":"SESSIONS","sessions":["a"],"refused":[]}',
+        b"",
+    ],
+)
+def test_an_answer_is_read_whole_or_not_at_all(line: bytes) -> None:
+    """Half a list of sessions would be taken for all of it."""
+    assert frames.read_session_list(line) is None
 
 
 def test_a_frame_does_not_print_values() -> None:

@@ -34,14 +34,14 @@ def test_members_root_and_the_daemons_user_may(uid: int, gids: set[int], may: bo
     assert peer.may_have(None, own_uid=1000)
 
 
-def _connect_as(lab: "Lab", uid: int, groups: list[int]) -> "Reader":
+def _connect_as(lab: "Lab", uid: int, groups: list[int], said: bytes = HELLO) -> "Reader":
     """Connect as another user: the kernel looks at who we are at that moment."""
     before = os.getgroups()
     os.setgroups(groups)
     os.setegid(uid)
     os.seteuid(uid)
     try:
-        return lab.connect(HELLO)
+        return lab.connect(said)
     finally:
         os.seteuid(0)
         os.setegid(0)
@@ -69,6 +69,27 @@ async def test_the_kernel_says_who_asks(
     async with lab.listening(gid=DOOR) as door:
         await lab.publishing(door.audience("build", TEAM)).publish(A="1")
         assert await _connect_as(lab, uid, groups).frame() == seen
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+@pytest.mark.parametrize(
+    ("groups", "own", "refused"),
+    [([DOOR, TEAM], ["build"], ["test"]), ([DOOR], [], ["build", "test"])],
+)
+async def test_a_process_is_told_its_own_sessions(
+    lab: "Lab", groups: list[int], own: list[str], refused: list[str]
+) -> None:
+    """Those of its groups, with what is missing of them; of the others the id alone."""
+    async with lab.listening(gid=DOOR) as door:
+        door.audience("build", TEAM)
+        door.audience("test", TEAM + 2)
+        reader = _connect_as(lab, NOBODY, groups, b'{"type":"SESSIONS"}\n')
+        assert await reader.frame() == {
+            "type": "SESSIONS",
+            "sessions": [{"id": name, "missing": "no credentials"} for name in own],
+            "refused": refused,
+        }
+        assert await reader.frame() is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")

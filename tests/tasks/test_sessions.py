@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.tasks.handing_out import missing
+
 if TYPE_CHECKING:
     from tasks.conftest import Home
 
 ORG = "org_acme"
+SNAPSHOT = "/api/daemon/credentials/snapshot"
 IN_DELETE = 0x200
 ONLY = ("heartbeat", "mutations")
 
@@ -117,3 +122,24 @@ async def test_two_sessions_may_exchange_their_files(home: "Home") -> None:
             await daemon.until(lambda: home.env("y.env") == 'TOKEN="proj_a"\n')
         await daemon.until(lambda: not daemon.conditions)
         assert set(daemon.board.sessions) == {"one", "two"}
+
+
+async def test_what_a_worker_reads_at_its_start_is_named_while_it_is_missing(
+    home: "Home",
+) -> None:
+    """The first snapshot, with the reason why there is none; then a file not written."""
+    home.write(_sessions("one"))
+    path = home.runtime / "late.env"
+    late = EnvFile(path, mode=0o440, gid=None)
+    home.platform.faults.add("POST", SNAPSHOT, status=503, times=1)
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: daemon.sessions.rotations)
+        (rotation,) = daemon.sessions.rotations
+        await daemon.until(lambda: rotation.snapshot_error)
+        said = missing(rotation, [late])
+        assert said.startswith("no credentials (")
+        assert "503" in said
+        await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
+        assert missing(rotation, [late]) == f"{path} is not written"
+        await late.deliver(rotation.credentials, difference(Credentials(), Credentials()))
+        assert missing(rotation, [late]) == ""

@@ -12,20 +12,20 @@ from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.rotate_credential import rotate
-from rensei_daemon.cli.session import only_session, sessions_of
+from rensei_daemon.cli.session import session_state, sessions_of
 from rensei_daemon.cli.terminal import clean, columns, tolerate
 from rensei_daemon.control_api.verbs import (
     SessionConsumer,
     SessionCredentials,
     SessionVariable,
 )
+from rensei_daemon.core.frames import SessionState
 from rensei_daemon.core.span import span
-from rensei_daemon.errors import DeliveryError, UsageError
+from rensei_daemon.errors import DeliveryError
 from rensei_daemon.locations import Locations
 
-RETRY_SECONDS = 0.1
-READ_AT_START = ("env_file",)
-"""Deliveries that a worker reads when it starts, and that must be there before."""
+RETRY_SECONDS = (0.1, 0.5)
+"""The first wait and the longest: the workers of a whole host may wait at once."""
 
 
 @click.group("credentials")
@@ -46,7 +46,7 @@ def list_(as_json: bool, config: Path | None) -> None:
 
     Example: rensei-daemon credentials list
     """
-    sessions = sessions_of(find(config), wait_seconds=0)
+    sessions = sessions_of(find(config))
     tolerate(sys.stdout)
     if as_json:
         print_json({"sessions": sessions})
@@ -105,7 +105,7 @@ def _ago(time: str | None, now: datetime) -> str:
     "session_id",
     metavar="ID",
     shell_complete=session_ids,
-    help="Default: the only one.",
+    help="Default: the only one that you may use.",
 )
 @click.option(
     "--timeout",
@@ -123,50 +123,39 @@ def wait(
 ) -> None:
     """Wait until a session has credentials, and its env file holds them.
 
-    A hook is not waited for: it may well reload the very unit that waits here.
+    The daemon is asked over the credential socket, so a worker that may have the
+    session's credentials may wait for them. A daemon that is not running yet is waited
+    for too. A hook is not: it may well reload the very unit that waits here.
 
     Exit codes: 0 they are there; 1 they did not come in time; 3 the daemon is not
     running, 64 no such session, 77 not permitted.
 
     \b
     Example, in a worker's unit:
-      ExecStartPre=+/usr/bin/rensei-daemon credentials wait --session build
+      ExecStartPre=/usr/bin/rensei-daemon credentials wait --session build
+      EnvironmentFile=-/run/rensei-daemon/build.env
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     locations = find(config)
     started = time.monotonic()
     deadline = started + timeout_seconds
-    if session_id is None:
-        session_id = only_session(locations, wait_seconds=timeout_seconds)
-    while missing := _missing(locations, session_id, deadline):
-        if time.monotonic() + RETRY_SECONDS >= deadline:
+    retry, longest = RETRY_SECONDS
+    while (state := _ask(locations, session_id, deadline)).missing:
+        session_id = state.id
+        if time.monotonic() + retry >= deadline:
             raise DeliveryError(
-                f"session {session_id}: {missing} after {timeout_seconds:g} s",
+                f"session {session_id}: {clean(state.missing)} after {timeout_seconds:g} s",
                 hint="see why: rensei-daemon status",
             )
-        time.sleep(RETRY_SECONDS)
+        time.sleep(retry)
+        retry = min(2 * retry, longest)
     if as_json:
         waited = round(time.monotonic() - started, 3)
-        print_json({"session": session_id, "waited_seconds": waited})
+        print_json({"session": state.id, "waited_seconds": waited})
 
 
-def _missing(locations: Locations, session_id: str, deadline: float) -> str:
-    """Say what is not there yet; nothing when all is."""
+def _ask(locations: Locations, session_id: str | None, deadline: float) -> SessionState:
     left = max(deadline - time.monotonic(), 0.0)
-    sessions = sessions_of(locations, wait_seconds=left)
-    found = [session for session in sessions if session["id"] == session_id]
-    if not found:
-        raise UsageError(
-            f"there is no session {session_id} on this host",
-            hint="those there are: rensei-daemon credentials list",
-        )
-    (session,) = found
-    if not session["generation"]:
-        why = f" ({clean(session['error'])})" if session["error"] else ""
-        return f"no credentials{why}"
-    for consumer in session["consumers"]:
-        if consumer["kind"] in READ_AT_START and consumer["generation"] is None:
-            return f"{clean(consumer['name'])} is not written"
-    return ""
+    return session_state(locations, session_id, wait_seconds=left)
 
 
 command.add_command(rotate)

@@ -15,7 +15,7 @@ import click
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of, session_ids
 from rensei_daemon.cli.control import config_option, find
-from rensei_daemon.cli.session import only_session
+from rensei_daemon.cli.session import session_state
 from rensei_daemon.cli.supervisor import Reaction, Supervisor, become
 from rensei_daemon.core.child import child_environment
 from rensei_daemon.delivery.reader import CredentialReader, first_values
@@ -64,7 +64,7 @@ class _Exec(click.Command):
     "session_id",
     metavar="ID",
     shell_complete=session_ids,
-    help="Default: the only one.",
+    help="Default: the only one that you may use.",
 )
 @click.option(
     "--wait",
@@ -177,7 +177,7 @@ def _ask(
     had = _Had(session_id)
     try:
         if session_id is None:
-            session_id = only_session(locations, wait_seconds=wait_seconds)
+            session_id = session_state(locations, None, wait_seconds=wait_seconds).id
         reader = CredentialReader(locations.credential_socket, session_id)
         had = _Had(session_id, reader)
         left = max(deadline - time.monotonic(), 0.0)

@@ -1,59 +1,37 @@
-"""Which session a command is about."""
-
-import time
-from typing import Any
+"""The sessions of this host, as a command sees them."""
 
 from rensei_daemon.cli.control import ask
 from rensei_daemon.control_api.verbs import SESSIONS, SessionCredentials
-from rensei_daemon.errors import (
-    ControlError,
-    DaemonNotRunningError,
-    DaemonSilentError,
-    NotPermittedError,
-    UsageError,
-)
+from rensei_daemon.core.frames import SessionState
+from rensei_daemon.delivery.session_query import choose_session, query_sessions
+from rensei_daemon.errors import ControlError, DaemonNotRunningError, DaemonSilentError
 from rensei_daemon.locations import Locations
 
-RETRY_SECONDS = 0.1
 
-
-def sessions_of(locations: Locations, *, wait_seconds: float) -> list[SessionCredentials]:
-    """Return what every session has; a daemon that is not there yet is waited for.
+def sessions_of(locations: Locations) -> list[SessionCredentials]:
+    """Return what every session has, for an operator.
 
     Raises `DaemonNotRunningError`, `ControlError` or `NotPermittedError`.
     """
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            answer: dict[str, Any] = ask(locations, SESSIONS)
-        except (DaemonNotRunningError, DaemonSilentError) as error:
-            if time.monotonic() + RETRY_SECONDS >= deadline:
-                if isinstance(error, DaemonSilentError):
-                    raise ControlError(str(error), hint=error.hint) from error
-                raise
-        else:
-            sessions: list[SessionCredentials] = answer["sessions"]
-            return sessions
-        time.sleep(RETRY_SECONDS)
-
-
-def only_session(locations: Locations, *, wait_seconds: float) -> str:
-    """Return the id of the only session; raises `UsageError` when there is a choice."""
     try:
-        sessions = sessions_of(locations, wait_seconds=wait_seconds)
-    except NotPermittedError as error:
-        raise UsageError(
-            "name the session: who may not ask the daemon for it cannot leave it out",
-            hint="--session ID, as in [[credentials.sessions]] id",
-        ) from error
-    ids = [session["id"] for session in sessions]
-    if not ids:
-        raise UsageError(
-            "no session is configured on this host",
-            hint="add one: [[credentials.sessions]] in the configuration",
-        )
-    if len(ids) > 1:
-        raise UsageError(
-            "there is more than one session on this host", hint=f"--session {'|'.join(ids)}"
-        )
-    return ids[0]
+        sessions: list[SessionCredentials] = ask(locations, SESSIONS)["sessions"]
+    except DaemonSilentError as error:
+        raise ControlError(str(error), hint=error.hint) from error
+    return sessions
+
+
+def session_state(
+    locations: Locations, session_id: str | None, *, wait_seconds: float
+) -> SessionState:
+    """Return the session that a worker's command is about; None: the only one it may use.
+
+    The daemon is asked over the credential socket and given `wait_seconds` to be there.
+    Raises what `query_sessions` and `choose_session` do.
+    """
+    path = locations.credential_socket
+    try:
+        found = query_sessions(path, session_id, wait_seconds=wait_seconds)
+    except DaemonNotRunningError as error:
+        error.hint = f"start it: {locations.start_command}"
+        raise
+    return choose_session(found, session_id)

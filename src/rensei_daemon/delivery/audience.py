@@ -46,6 +46,8 @@ class Audience:
         self.newest: Credentials | None = None
         """None until the first snapshot, and again while the settings change."""
         self.is_removed = False
+        self.missing: Callable[[], str] = _unknown
+        """What a worker would read at its start and is not there yet; empty: nothing."""
         self.refusals = Streak(calm_seconds=CALM_SECONDS)
         """Of those who may not listen; a unit that restarts may try all night."""
         self.drops = Streak(calm_seconds=CALM_SECONDS)
@@ -86,6 +88,7 @@ class Audience:
         """Keep the readers while the session starts anew with other settings."""
         self.gid = gid
         self.newest = None
+        self.missing = _unknown
         self._announce()
 
     async def until_news(self, known: Credentials | None) -> Credentials | None:
@@ -125,6 +128,10 @@ class Audience:
     def _announce(self) -> None:
         self._news.set()
         self._news = anyio.Event()
+
+
+def _unknown() -> str:
+    return "no credentials"
 
 
 def _words(known: Credentials | None, newest: Credentials, at: datetime) -> bytes:

@@ -8,7 +8,7 @@ nothing else.
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -21,8 +21,6 @@ from rensei_daemon.delivery.peer import Peer, peer_of
 
 AT_ONCE_BYTES = 32 * 1024
 """A frame up to here fits where the kernel says that there is room."""
-
-Find = Callable[[str], Audience | None]
 
 _log = structlog.get_logger()
 
@@ -42,9 +40,12 @@ class Limits:
 class Reader:
     """One connection, from its accept to its close."""
 
-    def __init__(self, connection: socket.socket, find: Find, limits: Limits) -> None:
+    def __init__(
+        self, connection: socket.socket, audiences: Mapping[str, Audience], limits: Limits
+    ) -> None:
+        """`audiences` are those of the sessions there are, by id, and change with them."""
         self._connection = connection
-        self._find = find
+        self._audiences = audiences
         self._limits = limits
         self._inbox = bytearray()
         self._left = memoryview(b"")
@@ -75,17 +76,35 @@ class Reader:
             return frames.HELLO_LATE
         if line is None:
             return None
+        peer = peer_of(self._connection)
+        if frames.is_question(line):
+            await self._answer(peer, frames.read_question(line))
+            return None
         session_id = frames.read_hello(line)
         if session_id is None:
             return frames.HELLO_UNREADABLE
-        peer = peer_of(self._connection)
-        audience = self._find(session_id)
+        audience = self._audiences.get(session_id)
         if audience is None:
             return frames.SESSION_UNKNOWN
         if not peer.may_have(audience.gid, os.geteuid()):
             _tell_refused(audience, peer)
             return frames.NOT_PERMITTED
         return await self._join(audience, peer)
+
+    async def _answer(self, peer: Peer, session_id: str | None) -> None:
+        """Say which sessions the peer may have, and what they are still without."""
+        asked = self._audiences.keys() if session_id is None else {session_id}
+        own: list[frames.SessionState] = []
+        refused: list[str] = []
+        for name in sorted(asked & self._audiences.keys()):
+            audience = self._audiences[name]
+            if peer.may_have(audience.gid, os.geteuid()):
+                own.append(frames.SessionState(name, audience.missing()))
+            else:
+                refused.append(name)
+        self._left = memoryview(frames.session_list(frames.SessionList(own, refused)))
+        with anyio.move_on_after(self._limits.stall_seconds):
+            await self._send_left()
 
     async def _join(self, audience: Audience, peer: Peer) -> str | None:
         newest: Credentials | None = None

@@ -29,6 +29,28 @@ class _SilentError(DeliveryError):
     """The daemon took the HELLO, and said nothing in time."""
 
 
+def connect(path: Path, first: bytes) -> socket.socket:
+    """Connect to the credential socket and send the first line; never blocks.
+
+    Raises `DaemonNotRunningError`, or `NotPermittedError` for who may not connect.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        connection.connect(os.fspath(path))
+        connection.send(first)
+    except PermissionError:
+        connection.close()
+        raise not_permitted(
+            path, way_in="a group that may connect: [credentials].group"
+        ) from None
+    except OSError as error:
+        connection.close()
+        why = error.strerror or error
+        raise DaemonNotRunningError(f"the daemon is not running ({path}: {why})") from None
+    return connection
+
+
 class CredentialReader:
     """One connection at a time to the socket; it never waits by itself."""
 
@@ -53,23 +75,7 @@ class CredentialReader:
         Raises `DaemonNotRunningError`, or `NotPermittedError` for who may not connect.
         """
         self.close()
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.setblocking(False)
-        try:
-            connection.connect(os.fspath(self._path))
-            connection.send(frames.hello(self.session_id))
-        except PermissionError:
-            connection.close()
-            raise not_permitted(
-                self._path, way_in="a group that may connect: [credentials].group"
-            ) from None
-        except OSError as error:
-            connection.close()
-            why = error.strerror or error
-            raise DaemonNotRunningError(
-                f"the daemon is not running ({self._path}: {why})"
-            ) from None
-        self._socket = connection
+        self._socket = connect(self._path, frames.hello(self.session_id))
 
     def frames(self) -> list[Frame]:
         """Return what has arrived; at the end of the conversation it is closed."""

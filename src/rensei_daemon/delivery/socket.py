@@ -71,7 +71,8 @@ class CredentialSocket:
             async with anyio.create_task_group() as readers:
                 task_status.started()
                 while True:
-                    reader = Reader(await self._accept(listening), self.find, self._limits)
+                    connection = await self._accept(listening)
+                    reader = Reader(connection, self._audiences, self._limits)
                     if self._connected < most:
                         self._connected += 1
                         readers.start_soon(self._attend, reader, name="credential reader")

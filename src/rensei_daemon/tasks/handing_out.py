@@ -1,8 +1,9 @@
 """What a session's settings ask for: its rotation, and the deliveries behind it."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rensei_daemon.core.backoff import Draw
@@ -11,6 +12,7 @@ from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
 from rensei_daemon.core.session import Session
+from rensei_daemon.delivery.audience import Audience
 from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
 from rensei_daemon.delivery.hook import Hook, HookRoom
@@ -60,14 +62,15 @@ class HandingOut:
 
         Raises `SettingsError` for a group that cannot be used, and nothing has changed.
         """
-        return Rotation(
+        audience, files, hooks = self._deliveries(session)
+        rotation = Rotation(
             Session(
                 id=session.id,
                 project_id=session.project_id or "",
                 env_name=session.env_name or "",
                 org_id=org_id or "",
             ),
-            self._deliveries(session),
+            [audience, *files, *hooks],
             client=client,
             board=board,
             pulse=pulse,
@@ -76,16 +79,22 @@ class HandingOut:
             learn=self.scrub.learn,
             figures=self.figures,
         )
+        audience.missing = partial(missing, rotation, files)
+        return rotation
 
-    def _deliveries(self, session: SessionSettings) -> list[Delivery]:
+    def _deliveries(
+        self, session: SessionSettings
+    ) -> tuple[Audience, list[EnvFile], list[Hook]]:
         gid = group_id(session.group) if session.group else None
-        deliveries: list[Delivery] = [self.door.audience(session.id, gid)]
+        audience = self.door.audience(session.id, gid)
+        files: list[EnvFile] = []
+        hooks: list[Hook] = []
         due = self.runtime / f".{session.id}.hook-due" if session.on_rotate else None
         path = file = None
         if session.env_file is not None:
             path = self.runtime / session.env_file
             file = EnvFile(path, mode=session.env_file_permissions, gid=gid, hook_due=due)
-            deliveries.append(file)
+            files.append(file)
         if session.on_rotate:
             hook = Hook(
                 session.on_rotate,
@@ -95,5 +104,17 @@ class HandingOut:
                 due=due,
                 room=self.hooks,
             )
-            deliveries.append(hook)
-        return deliveries
+            hooks.append(hook)
+        return audience, files, hooks
+
+
+def missing(rotation: Rotation, files: Sequence[Delivery]) -> str:
+    """Say what a worker would read at its start and is not there yet; empty: nothing.
+
+    A hook is not among it: it may well reload the very unit that waits.
+    """
+    if not rotation.credentials.generation:
+        error = rotation.snapshot_error
+        return f"no credentials ({error})" if error else "no credentials"
+    unwritten = [file.name for file in files if file.consumers[0].generation is None]
+    return f"{unwritten[0]} is not written" if unwritten else ""

@@ -1,0 +1,102 @@
+"""Which session a command means, by what the daemon says over the credential socket."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import pytest
+
+from rensei_daemon.core import frames
+from rensei_daemon.core.frames import SessionList, SessionState
+from rensei_daemon.delivery.session_query import choose_session, query_sessions
+from rensei_daemon.errors import DeliveryError, NotPermittedError, RenseiError, UsageError
+
+if TYPE_CHECKING:
+    from delivery.conftest import Lab
+
+BUILD, TEST = SessionState("build", ""), SessionState("test", "no credentials")
+
+
+@pytest.mark.parametrize(
+    ("found", "named", "chosen"),
+    [
+        (SessionList([BUILD], []), None, BUILD),
+        (SessionList([TEST], ["build", "other"]), None, TEST),
+        (SessionList([BUILD, TEST], []), "test", TEST),
+    ],
+)
+def test_the_named_session_or_the_only_one(
+    found: SessionList, named: str | None, chosen: SessionState
+) -> None:
+    """Sessions that the caller may not have are no choice."""
+    assert choose_session(found, named) == chosen
+
+
+@pytest.mark.parametrize(
+    ("found", "named", "error", "said"),
+    [
+        (SessionList([BUILD, TEST], []), None, UsageError, "--session build|test"),
+        (SessionList([], []), None, UsageError, "no session is configured"),
+        (SessionList([], ["build"]), None, NotPermittedError, "of any session"),
+        (SessionList([BUILD], ["x"]), "x", NotPermittedError, "of session x"),
+        (SessionList([BUILD], ["x"]), "y", UsageError, "there is no session y"),
+    ],
+)
+def test_what_cannot_be_chosen_is_said(
+    found: SessionList, named: str | None, error: type[RenseiError], said: str
+) -> None:
+    """A choice, no session at all, and a session of another group differ."""
+    with pytest.raises(error) as raised:
+        choose_session(found, named)
+    assert said in f"{raised.value} {raised.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "said"),
+    [
+        (frames.bye(frames.HELLO_UNREADABLE), UsageError, "older than this program"),
+        (frames.bye(frames.TOO_MANY), DeliveryError, ": too many readers"),
+        (b"\n", DeliveryError, "does not say which sessions there are"),
+    ],
+)
+async def test_a_daemon_that_does_not_answer(
+    tmp_path: Path, line: bytes, error: type[RenseiError], said: str
+) -> None:
+    """An older one, a busy one and one that hangs up are told apart."""
+    path = tmp_path / "socket"
+    async with await anyio.create_unix_listener(path) as listener:
+
+        async def answer(stream: anyio.abc.SocketStream) -> None:
+            async with stream:
+                assert await stream.receive() == frames.question()
+                await stream.send(line)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, answer)
+            query = partial(query_sessions, path, wait_seconds=0)
+            with pytest.raises(error, match=said):
+                await anyio.to_thread.run_sync(query)
+            tasks.cancel_scope.cancel()
+
+
+async def test_the_answer_is_as_the_daemon_has_it(lab: "Lab") -> None:
+    """Every session with what is missing of it, or the named one alone."""
+    async with lab.listening() as door:
+        door.audience("test", None)
+        door.audience("build", None).missing = lambda: ""
+        ask = partial(query_sessions, lab.path, wait_seconds=0)
+        assert await anyio.to_thread.run_sync(ask) == SessionList([BUILD, TEST], [])
+        assert await anyio.to_thread.run_sync(ask, "test") == SessionList([TEST], [])
+        assert await anyio.to_thread.run_sync(ask, "nope") == SessionList([], [])
+
+
+async def test_a_session_that_starts_anew_is_without_credentials(lab: "Lab") -> None:
+    """What it had counts no more once its settings have changed."""
+    async with lab.listening() as door:
+        door.audience("test", None).missing = lambda: ""
+        door.audience("test", None)
+        ask = partial(query_sessions, lab.path, wait_seconds=0)
+        assert await anyio.to_thread.run_sync(ask) == SessionList([TEST], [])
