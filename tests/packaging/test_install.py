@@ -13,8 +13,16 @@ from click.testing import CliRunner, Result
 from rensei_daemon.cli import install, uninstall
 from rensei_daemon.cli.completion import script_places
 from rensei_daemon.cli.packaged import packaged
-from rensei_daemon.cli.steps import RunProgram
-from rensei_daemon.cli.unit import host_places, out_of_reach, running
+from rensei_daemon.cli.program import (
+    PACKAGED_PROGRAM,
+    is_on_path,
+    out_of_reach,
+    removal,
+    require_reach,
+)
+from rensei_daemon.cli.root import root as root_command
+from rensei_daemon.cli.steps import LinkProgram, RemoveTree, RunProgram
+from rensei_daemon.cli.unit import host_places, running
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 
 PROGRAM = Path(sys.executable).with_name("rensei-daemon")
@@ -28,7 +36,9 @@ needs_root = pytest.mark.skipif(
 
 def invoke(command: click.Command, *words: str) -> Result:
     """Run a command; its errors are raised."""
-    return CliRunner().invoke(command, words, catch_exceptions=False)
+    assert command.name is not None
+    # By way of the root, whose settings click would else forget for the whole process.
+    return CliRunner().invoke(root_command, [command.name, *words], catch_exceptions=False)
 
 
 def files(root: Path) -> set[str]:
@@ -64,10 +74,10 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
         f"would write {tmp_path}/usr/share/bash-completion/completions/rensei-daemon",
         f"would write {tmp_path}/usr/share/zsh/site-functions/_rensei-daemon",
         f"would write {tmp_path}/usr/share/fish/vendor_completions.d/rensei-daemon.fish",
+        f"would link {tmp_path}/usr/local/bin/rensei-daemon",
         "",
         "next:",
-        f"  install -m 0600 /dev/stdin {etc}/credstore/rensei-daemon.api-key"
-        "    # the API key, then Ctrl-D",
+        f"  {PROGRAM} install --root {tmp_path} --key-file -    # asks for the API key",
         f"  ${{EDITOR:-vi}} {etc}/rensei-daemon/config.toml",
         f"  {PROGRAM} config check {etc}/rensei-daemon/config.toml",
         f"  systemctl --root={tmp_path} enable rensei-daemon",
@@ -91,6 +101,7 @@ def test_the_system_is_laid_out(tmp_path: Path) -> None:
         assert found.st_mode & 0o7777 == mode
     assert (etc / "credstore").stat().st_mode & 0o7777 == 0o700
     assert config(tmp_path).read_text() == EXAMPLE.read_text()
+    assert (tmp_path / "usr/local/bin/rensei-daemon").readlink() == PROGRAM
 
 
 def config(root: Path) -> Path:
@@ -107,6 +118,7 @@ def test_installing_again_changes_nothing(tmp_path: Path) -> None:
     steps = said.split("\nnext:")[0].splitlines()
     assert [line.split()[0] for line in steps] == [
         "kept", "ran", "kept", "ran", "kept", "kept", "kept", "kept", "kept", "kept",
+        "kept",
     ]  # fmt: skip
     assert config(tmp_path).read_text() == "# mine\n"
 
@@ -132,7 +144,11 @@ def test_uninstalling_leaves_the_operators_files(tmp_path: Path) -> None:
     """What install wrote goes, but for the config; a second run finds nothing to do."""
     invoke(install.command, f"--root={tmp_path}")
     first = invoke(uninstall.command, f"--root={tmp_path}").stdout
-    assert files(tmp_path) == {"etc/rensei-daemon", "etc/rensei-daemon/config.toml"}
+    assert files(tmp_path) == {
+        "etc/rensei-daemon",
+        "etc/rensei-daemon/config.toml",
+        "usr/local/bin/rensei-daemon",
+    }
     assert f"rm -r {tmp_path}/etc/rensei-daemon {tmp_path}/var/lib/rensei-daemon" in first
     second = invoke(uninstall.command, f"--root={tmp_path}").stdout
     steps = second.split("\nleft")[0].splitlines()
@@ -157,7 +173,7 @@ def test_a_user_gets_a_service_of_their_own(home: Path) -> None:
     assert f"\n{start}\n" in unit.read_text()
     assert f"  {PROGRAM} status --config {settings}\n" in said
     left = invoke(uninstall.command, "--user").stdout
-    assert left.endswith(f"  rm -r {settings.parent} {home}/.local/state/rensei-daemon\n")
+    assert f"  rm -r {settings.parent} {home}/.local/state/rensei-daemon\n" in left
     assert files(home) == {".config/rensei-daemon", ".config/rensei-daemon/config.toml"}
 
 
@@ -261,3 +277,202 @@ def test_a_missing_packaged_file_is_named(tmp_path: Path) -> None:
     """An installation that lacks a file says which, and how to mend it."""
     with pytest.raises(RenseiError, match=r"a\.conf is missing"):
         packaged("a.conf", package=tmp_path / "src/package")
+
+
+def packaged_system(root: Path) -> Path:
+    """Lay out a system on which a package has brought the service; return its unit."""
+    unit = root / "usr/lib/systemd/system/rensei-daemon.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/usr/bin/rensei-daemon run\n")
+    return unit
+
+
+def test_a_package_is_not_hidden(tmp_path: Path) -> None:
+    """Another program than the package's is refused, with what to do."""
+    unit = packaged_system(tmp_path)
+    with pytest.raises(RenseiError, match=f"{unit} is a package's") as refused:
+        invoke(install.command, f"--root={tmp_path}", "--dry-run")
+    assert "apt-get remove rensei-daemon" in refused.value.hint
+
+
+def test_the_packages_own_program_leaves_its_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier install put in /etc goes, for it would hide what the package has."""
+    unit = packaged_system(tmp_path)
+    monkeypatch.setattr(install, "this_program", lambda: PACKAGED_PROGRAM)
+    ours = tmp_path / "etc/systemd/system/rensei-daemon.service"
+    ours.parent.mkdir(parents=True)
+    ours.write_text("[Service]\n")
+    said = invoke(install.command, f"--root={tmp_path}", "--dry-run", "--json").stdout
+    assert json.loads(said)["steps"] == [
+        f"would keep {unit}, which is a package's",
+        f"would find no {tmp_path}/etc/sysusers.d/rensei-daemon.conf",
+        f"would run systemd-sysusers --root={tmp_path} rensei-daemon.conf",
+        f"would find no {tmp_path}/etc/tmpfiles.d/rensei-daemon.conf",
+        f"would run systemd-tmpfiles --create --root={tmp_path} rensei-daemon.conf",
+        f"would make {tmp_path}/etc/credstore",
+        f"would write {tmp_path}/etc/rensei-daemon/config.toml",
+        f"would remove {ours}",
+    ]
+
+
+@pytest.mark.parametrize(("words", "verb"), [((), "remove"), (("--purge",), "purge")])
+def test_a_package_is_uninstalled_by_its_own_tool(
+    tmp_path: Path, words: tuple[str, ...], verb: str
+) -> None:
+    """Nothing of the package's is removed behind its back."""
+    packaged_system(tmp_path)
+    with pytest.raises(RenseiError) as refused:
+        invoke(uninstall.command, f"--root={tmp_path}", *words)
+    assert refused.value.hint == f"apt-get {verb} rensei-daemon"
+
+
+def test_an_old_unit_of_ours_gives_way_to_a_package(tmp_path: Path) -> None:
+    """The unit in /etc goes; the completions, which are now the package's, stay."""
+    packaged_system(tmp_path)
+    ours = tmp_path / "etc/systemd/system/rensei-daemon.service"
+    ours.parent.mkdir(parents=True)
+    ours.write_text("[Service]\n")
+    bash = script_places(host_places(tmp_path).share)["bash"]
+    bash.parent.mkdir(parents=True)
+    bash.write_text("")
+    invoke(uninstall.command, f"--root={tmp_path}")
+    assert not ours.exists()
+    assert bash.exists()
+
+
+def test_completions_are_not_worth_a_failure(home: Path) -> None:
+    """Where they cannot be put, install says so and goes on."""
+    (home / ".local").write_text("a file where a directory should be")
+    said = invoke(install.command, "--user").stdout
+    assert said.count("went on without ") == 3
+    assert (home / ".config/systemd/user/rensei-daemon.service").exists()
+    assert "\nnext:\n" in said
+
+
+def test_the_key_is_put_in_its_place(home: Path, tmp_path: Path) -> None:
+    """From a file, readable for its owner alone, and named by no line of the output."""
+    key = "rsk_live_canary"
+    (tmp_path / "key").write_text(f"  {key}\n\n")
+    said = invoke(install.command, "--user", "--key-file", str(tmp_path / "key")).stdout
+    placed = home / ".config/rensei-daemon/api-key"
+    assert placed.read_text() == f"{key}\n"
+    assert placed.stat().st_mode & 0o777 == 0o600
+    assert f"wrote {placed}\n" in said
+    assert key not in said
+    assert "--key-file -" not in said, "there is one now"
+    placed.chmod(0o644)
+    invoke(install.command, "--user", "--key-file", str(tmp_path / "key"))
+    assert placed.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_key_comes_from_standard_input(home: Path) -> None:
+    """A dash reads it, so that it is in no file and no list of processes."""
+    words = ["install", "--user", "--key-file", "-"]
+    done = CliRunner().invoke(root_command, words, input="rsk_live_canary\n")
+    assert done.exit_code == 0
+    placed = home / ".config/rensei-daemon/api-key"
+    assert placed.read_text() == "rsk_live_canary\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "the API key is empty"),
+        ("secret-of-something-else", "this is no API key of the platform"),
+        ("rsk_live_" + "x" * 5000, "this is too long for an API key"),
+    ],
+)
+def test_what_is_no_key_changes_nothing(
+    home: Path, tmp_path: Path, text: str, complaint: str
+) -> None:
+    """It is looked at before the first step, and never quoted."""
+    (tmp_path / "key").write_text(text)
+    with pytest.raises(RenseiError, match=complaint) as refused:
+        invoke(install.command, "--user", "--key-file", str(tmp_path / "key"))
+    assert not text or text not in f"{refused.value} {refused.value.hint}"
+    assert not (home / ".config").exists()
+
+
+def test_a_key_file_that_cannot_be_read_is_named(home: Path) -> None:
+    """With the reason."""
+    with pytest.raises(RenseiError, match=r"/nowhere: .*No such file"):
+        invoke(install.command, "--user", "--key-file", "/nowhere")
+
+
+def test_a_program_out_of_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fail for ever (203/EXEC): the error names the place and what to type."""
+    program = Path("/root/.local/bin/rensei-daemon")
+    with pytest.raises(RenseiError, match=f"{program} cannot run .* /root") as refused:
+        require_reach(program)
+    assert refused.value.hint == (
+        "put it where it can: python3 -m venv /opt/rensei-daemon && "
+        f"/opt/rensei-daemon/bin/pip install {EXAMPLE.parent} && "
+        "/opt/rensei-daemon/bin/rensei-daemon install"
+    )
+    monkeypatch.setattr(install, "this_program", lambda: program)
+    with pytest.raises(RenseiError, match="cannot run as a service"):
+        invoke(install.command, "--dry-run")
+
+
+def test_a_link_never_replaces_a_program(tmp_path: Path) -> None:
+    """One that leads nowhere is mended; what somebody else has put there is left."""
+    program, link = tmp_path / "program", tmp_path / "link"
+    program.touch()
+    step = LinkProgram(link, program)
+    link.symlink_to(tmp_path / "gone")
+    assert step.plan() == f"link {link}"
+    assert step.carry_out() == f"linked {link} to {program}"
+    assert step.carry_out() == f"kept {link}"
+    link.unlink()
+    link.write_text("another")
+    assert step.plan() == f"leave {link}"
+    assert step.carry_out() == f"left {link}, which is another program"
+    assert link.read_text() == "another"
+
+
+def test_a_program_on_the_path_needs_no_link() -> None:
+    """As pipx and packages have it; one in an environment of its own does."""
+    assert is_on_path(Path("/usr/local/bin/rensei-daemon"))
+    assert not is_on_path(Path("/opt/rensei-daemon/bin/rensei-daemon"))
+
+
+def test_purging_removes_what_is_the_operators_too(home: Path) -> None:
+    """Config, key and record go; a record elsewhere, and the program, are told."""
+    invoke(install.command, "--user")
+    settings = home / ".config/rensei-daemon"
+    with (settings / "config.toml").open("a") as text:
+        text.write('\n[paths]\nstate = "/srv/record"\n')
+    (home / ".local/state/rensei-daemon").mkdir(parents=True)
+    said = invoke(uninstall.command, "--user", "--purge", "--json").stdout
+    assert files(home) == set()
+    assert json.loads(said)["left"] == ["rm -r /srv/record", f"rm -r {sys.prefix}"]
+
+
+def test_a_link_is_not_followed_by_a_purge(tmp_path: Path) -> None:
+    """Of a config directory that is kept elsewhere only the link goes."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept")
+    assert RemoveTree(tmp_path / "link").carry_out() == f"removed {tmp_path}/link"
+    assert (tmp_path / "kept").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("pipx_metadata.json", "pipx uninstall --global rensei-daemon"),
+        ("uv-receipt.toml", "uv tool uninstall rensei-daemon"),
+        ("else", "rm -r {prefix} {prefix}/link"),
+    ],
+)
+def test_the_program_goes_as_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, command: str
+) -> None:
+    """An installer's environment is removed by that installer."""
+    (tmp_path / file).touch()
+    (tmp_path / "link").symlink_to("program")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    program = tmp_path / "bin/rensei-daemon"
+    assert removal(program, tmp_path / "link") == command.format(prefix=tmp_path)
+    assert removal(PACKAGED_PROGRAM, None) == "apt-get remove rensei-daemon"

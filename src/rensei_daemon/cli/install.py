@@ -9,27 +9,37 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.completion import script, script_places
+from rensei_daemon.cli.key_source import read_key
 from rensei_daemon.cli.packaged import packaged
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.program import (
+    NAME,
+    PACKAGED_PROGRAM,
+    is_on_path,
+    require_reach,
+    this_program,
+)
 from rensei_daemon.cli.steps import (
+    IfPossible,
+    KeepFile,
+    LinkProgram,
     MakeDirectory,
+    RemoveFile,
     RunProgram,
     Step,
     WriteConfig,
     WriteFile,
 )
 from rensei_daemon.cli.unit import (
-    NAME,
     SYSTEM,
     HostPlaces,
     Places,
     host_places,
-    out_of_reach,
     running,
-    this_program,
     user_places,
 )
-from rensei_daemon.errors import NotPermittedError, UsageError
+from rensei_daemon.disk.api_key import ApiKey
+from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 from rensei_daemon.locations import user_config_home, user_data_home, user_state_home
 
 _NO_KEY_FILE = '# api_key_file = "/etc/rensei-daemon/api-key"'
@@ -56,27 +66,32 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("install")
 @host_options
-def command(user: bool, root: Path, dry_run: bool, as_json: bool) -> None:
+@click.option(
+    "--key-file",
+    metavar="FILE",
+    help="Put the API key in this file in its place; - reads standard input.",
+)
+def command(
+    user: bool, root: Path, dry_run: bool, as_json: bool, key_file: str | None
+) -> None:
     """Make this program a service: its unit, its user, its directories, a first config.
 
-    The completions of bash, zsh and fish come along.
+    The completions of bash, zsh and fish come along, and a link in /usr/local/bin where
+    the program is elsewhere. A service that a package has installed is left to it.
 
     Running it again brings the unit up to date. A config that exists is never touched.
 
-    Example: rensei-daemon install --dry-run
-    """
+    \b
+    Examples:
+      rensei-daemon install --dry-run
+      rensei-daemon install --key-file -
+    """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     places = chosen_places(user, root, dry_run)
     program = this_program()
-    said = perform(install_steps(places, program), dry_run=dry_run, quiet=as_json)
-    hidden = None if user or root != SYSTEM else out_of_reach(program)
-    if hidden is not None:
-        click.echo(
-            f"{NAME}: note: {program} cannot run as a service, which may not enter "
-            f"{hidden}\n"
-            f"  put it where it can: python3 -m venv /opt/{NAME} && "
-            f"/opt/{NAME}/bin/pip install {NAME}",
-            err=True,
-        )
+    require_possible(places, program)
+    key = None if key_file is None else read_key(key_file)
+    steps = install_steps(places, program, key)
+    said = perform(steps, dry_run=dry_run, quiet=as_json)
     following = list(next_commands(places, program))
     if as_json:
         print_json({"dry_run": dry_run, "steps": said, "next": following})
@@ -109,7 +124,18 @@ def perform(steps: Sequence[Step], *, dry_run: bool, quiet: bool) -> list[str]:
     return said
 
 
-def install_steps(places: Places, program: Path) -> list[Step]:
+def require_possible(places: Places, program: Path) -> None:
+    """Raise `RenseiError` for a program that cannot become this service."""
+    if places.packaged_unit is not None and program != PACKAGED_PROGRAM:
+        raise RenseiError(
+            f"{places.packaged_unit} is a package's, and runs {PACKAGED_PROGRAM}",
+            hint=f"use that, or remove the package first: apt-get remove {NAME}",
+        )
+    if places.host is not None and places.root == SYSTEM:  # an image is laid out elsewhere
+        require_reach(program)
+
+
+def install_steps(places: Places, program: Path, key: ApiKey | None = None) -> list[Step]:
     """Return what makes the program a service, in order."""
     example = packaged("config.example.toml")
     if places.host is None:
@@ -119,17 +145,28 @@ def install_steps(places: Places, program: Path) -> list[Step]:
         example = example.replace(_NO_KEY_FILE, f'api_key_file = "{places.key.name}"')
     else:
         unit = packaged("systemd/rensei-daemon.service")
-        prelude = _host_steps(places.root, places.host)
-    return [
-        *prelude,
-        WriteConfig(places.config, example),
-        WriteFile(places.unit, running(program, unit)),
-        *tell_manager(places),
-        *(
-            WriteFile(path, script(shell))
-            for shell, path in script_places(places.share).items()
-        ),
-    ]
+        prelude = list(_host_steps(places, places.host))
+    steps = [*prelude, WriteConfig(places.config, example)]
+    if key is not None:
+        steps.append(WriteFile(places.key, f"{key.secret}\n", mode=0o600))
+    steps.append(_own_file(places, places.unit, running(program, unit)))
+    steps += tell_manager(places)
+    if places.packaged_unit is None:
+        steps += _comforts(places, program)
+    return steps
+
+
+def _comforts(places: Places, program: Path) -> Iterator[Step]:
+    """Yield what people miss without, and the service does not."""
+    for shell, path in script_places(places.share).items():
+        yield IfPossible(WriteFile(path, script(shell)))
+    if places.host is not None and not is_on_path(program):
+        yield IfPossible(LinkProgram(places.host.link, program))
+
+
+def _own_file(places: Places, path: Path, text: str) -> Step:
+    """Return what brings a file of ours; a package has its own, which ours would hide."""
+    return WriteFile(path, text) if places.packaged_unit is None else RemoveFile(path)
 
 
 def tell_manager(places: Places) -> list[Step]:
@@ -142,14 +179,16 @@ def tell_manager(places: Places) -> list[Step]:
 def next_commands(places: Places, program: Path) -> Iterator[str]:
     """Yield the commands that lead from here to a daemon that works."""
     manager = " ".join(places.systemctl)
-    name = NAME if shutil.which(NAME) == str(program) else str(program)
+    name = NAME if _is_found(program) else str(program)
     config = f" --config {places.config}" if places.host is None else ""
     if places.is_enabled():
         yield f"{manager} restart {NAME}"
         yield f"{name} status{config}"
         return
     if not places.has_key():
-        yield f"install -m 0600 /dev/stdin {places.key}    # the API key, then Ctrl-D"
+        below = "" if places.root == SYSTEM else f" --root {places.root}"
+        whose = " --user" if places.host is None else below
+        yield f"{name} install{whose} --key-file -    # asks for the API key"
     yield f"${{EDITOR:-vi}} {places.config}"
     yield f"{name} config check {places.config}"
     if places.root != SYSTEM:
@@ -161,13 +200,18 @@ def next_commands(places: Places, program: Path) -> Iterator[str]:
     yield f"{name} status{config}"
 
 
-def _host_steps(root: Path, host: HostPlaces) -> list[Step]:
-    """Return what makes the user and the directories; the files name their own."""
-    below = () if root == SYSTEM else (f"--root={root}",)
-    return [
-        WriteFile(host.sysusers, packaged("systemd/sysusers.conf")),
-        RunProgram(("systemd-sysusers", *below, host.sysusers.name)),
-        WriteFile(host.tmpfiles, packaged("systemd/tmpfiles.conf")),
-        RunProgram(("systemd-tmpfiles", "--create", *below, host.tmpfiles.name)),
-        MakeDirectory(host.credstore, 0o700),
-    ]
+def _is_found(program: Path) -> bool:
+    found = shutil.which(NAME)
+    return found is not None and Path(found).samefile(program)
+
+
+def _host_steps(places: Places, host: HostPlaces) -> Iterator[Step]:
+    """Yield what makes the user and the directories; the files name their own."""
+    below = () if places.root == SYSTEM else (f"--root={places.root}",)
+    if host.packaged_unit is not None:
+        yield KeepFile(host.packaged_unit, "which is a package's")
+    yield _own_file(places, host.sysusers, packaged("systemd/sysusers.conf"))
+    yield RunProgram(("systemd-sysusers", *below, host.sysusers.name))
+    yield _own_file(places, host.tmpfiles, packaged("systemd/tmpfiles.conf"))
+    yield RunProgram(("systemd-tmpfiles", "--create", *below, host.tmpfiles.name))
+    yield MakeDirectory(host.credstore, 0o700)

@@ -7,6 +7,7 @@ for them. The rest of the program need not know which it is.
 from pathlib import Path
 
 import rensei_daemon
+from rensei_daemon.cli.program import source
 from rensei_daemon.errors import RenseiError
 
 _PACKAGE = Path(rensei_daemon.__file__).parent
@@ -23,5 +24,5 @@ def packaged(name: str, *, package: Path = _PACKAGE) -> str:
             return path.read_text(encoding="utf-8")
     raise RenseiError(
         f"{name} is missing from this installation",
-        hint="install the package again: pip install --force-reinstall rensei-daemon",
+        hint=f"install the package again: pip install --force-reinstall {source()}",
     )

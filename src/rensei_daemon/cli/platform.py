@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.lab import ask, named_value
+from rensei_daemon.cli.program import source
 from rensei_daemon.errors import RenseiError, StorageError, UsageError
 
 DEFAULT_PORT = 7780
@@ -80,7 +81,7 @@ def serve(host: str, port: int, ready_file: Path | None, **choices: Any) -> None
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the local platform needs {error.name}, which is not installed",
-            hint="pip install 'rensei-daemon[local-platform]'",
+            hint=f"in an environment of its own: pip install '{source()}[local-platform]'",
         ) from error
 
     def announce(url: str) -> None:

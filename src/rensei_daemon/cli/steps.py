@@ -5,14 +5,16 @@ the steps are, and in which order, is their caller's affair.
 """
 
 import os
+import shutil
+import stat
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from rensei_daemon.disk.atomic import replace_file, storage_errors, temporary_file
-from rensei_daemon.errors import RenseiError
+from rensei_daemon.errors import RenseiError, StorageError
 
 
 class Step(Protocol):
@@ -55,24 +57,27 @@ class WriteFile:
     """Write a file of ours, over whatever an earlier version wrote."""
 
     path: Path
-    text: str
+    text: str = field(repr=False)
+    """May be a secret."""
+    mode: int = 0o644
 
     def plan(self) -> str:
         """Tell whether it would change anything."""
         return f"{'keep' if self._is_there() else 'write'} {self.path}"
 
     def carry_out(self) -> str:
-        """Write it, readable for all."""
+        """Write it, with its mode from the first moment."""
         if self._is_there():
             return f"kept {self.path}"
         with storage_errors(self.path):
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        replace_file(self.path, self.text.encode(), mode=0o644)
+        replace_file(self.path, self.text.encode(), mode=self.mode)
         return f"wrote {self.path}"
 
     def _is_there(self) -> bool:
         with suppress(OSError):
-            return self.path.read_bytes() == self.text.encode()
+            mode = stat.S_IMODE(self.path.stat().st_mode)
+            return mode == self.mode and self.path.read_bytes() == self.text.encode()
         return False
 
 
@@ -102,6 +107,91 @@ class WriteConfig:
             except FileExistsError:
                 return f"kept {self.path}"
         return f"wrote {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFile:
+    """Leave a file as it is, and say whose it is."""
+
+    path: Path
+    whose: str
+
+    def plan(self) -> str:
+        """Say so."""
+        return f"keep {self.path}, {self.whose}"
+
+    def carry_out(self) -> str:
+        """Say so again."""
+        return f"kept {self.path}, {self.whose}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkProgram:
+    """Have a program found by its name, unless another one is found there."""
+
+    path: Path
+    program: Path
+
+    def plan(self) -> str:
+        """Tell what is there already."""
+        if self._is_there():
+            return f"keep {self.path}"
+        return f"{'leave' if self.path.exists() else 'link'} {self.path}"
+
+    def carry_out(self) -> str:
+        """Link it, also over a link that leads nowhere."""
+        if self._is_there():
+            return f"kept {self.path}"
+        if self.path.exists():
+            return f"left {self.path}, which is another program"
+        with storage_errors(self.path):
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)
+            self.path.symlink_to(self.program)
+        return f"linked {self.path} to {self.program}"
+
+    def _is_there(self) -> bool:
+        return self.path.is_symlink() and self.path.readlink() == self.program
+
+
+@dataclass(frozen=True, slots=True)
+class IfPossible:
+    """A step that the service does not need: its failure is told, and passed over."""
+
+    step: Step
+
+    def plan(self) -> str:
+        """Tell what it would try."""
+        return self.step.plan()
+
+    def carry_out(self) -> str:
+        """Try it."""
+        try:
+            return self.step.carry_out()
+        except StorageError as error:
+            return f"went on without {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTree:
+    """Remove a directory and all that is in it."""
+
+    path: Path
+
+    def plan(self) -> str:
+        """Tell whether there is one."""
+        return f"{'remove' if _exists(self.path) else 'find no'} {self.path}"
+
+    def carry_out(self) -> str:
+        """Remove it; of a link only the link."""
+        if not _exists(self.path):
+            return f"found no {self.path}"
+        with storage_errors(self.path):
+            if self.path.is_symlink():
+                self.path.unlink()
+            else:
+                shutil.rmtree(self.path)
+        return f"removed {self.path}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`uninstall`: take back what `install` did, and leave what is the operator's."""
+"""`uninstall`: take back what `install` did, and say what stays."""
 
 import os
 from pathlib import Path
@@ -13,45 +13,81 @@ from rensei_daemon.cli.install import (
     tell_manager,
 )
 from rensei_daemon.cli.printing import print_json
-from rensei_daemon.cli.steps import RemoveFile, RunProgram, Step
-from rensei_daemon.cli.unit import NAME, Places
+from rensei_daemon.cli.program import NAME, removal, this_program
+from rensei_daemon.cli.steps import RemoveFile, RemoveTree, RunProgram, Step
+from rensei_daemon.cli.unit import SYSTEM, Places
+from rensei_daemon.errors import RenseiError
+from rensei_daemon.locations import find_paths
 
 
 @click.command("uninstall")
 @host_options
-def command(user: bool, root: Path, dry_run: bool, as_json: bool) -> None:
-    """Stop the service, remove its unit and the completions.
+@click.option("--purge", is_flag=True, help="Remove config, key and record as well.")
+def command(user: bool, root: Path, dry_run: bool, as_json: bool, purge: bool) -> None:
+    """Stop the service, remove its unit and the completions; say what is left.
 
-    Config, key, record and user stay.
+    Config, key and record stay, but for --purge; the user and the program always do.
 
     Example: rensei-daemon uninstall --dry-run
     """
     places = chosen_places(user, root, dry_run)
-    said = perform(uninstall_steps(places), dry_run=dry_run, quiet=as_json)
-    left = final_commands(places)
+    require_ours(places, purge)
+    left = final_commands(places, purge)  # while the config can still be asked
+    steps = uninstall_steps(places, purge)
+    said = perform(steps, dry_run=dry_run, quiet=as_json)
     if as_json:
         print_json({"dry_run": dry_run, "steps": said, "left": left})
     else:
         click.echo("\n  ".join(("\nleft in place; to remove it for good:", *left)))
 
 
-def uninstall_steps(places: Places) -> list[Step]:
-    """Return what ends the service, in order."""
+def require_ours(places: Places, purge: bool) -> None:
+    """Raise `RenseiError` for a service that a package has installed."""
+    if places.packaged_unit is not None and (purge or not places.unit.exists()):
+        raise RenseiError(
+            f"{places.packaged_unit} is a package's",
+            hint=f"apt-get {'purge' if purge else 'remove'} {NAME}",
+        )
+
+
+def uninstall_steps(places: Places, purge: bool = False) -> list[Step]:
+    """Return what ends the service, in order; a package's own takes over from ours."""
     steps: list[Step] = []
-    if places.unit.exists() and places.is_manager_there(os.environ):
+    is_replaced = places.packaged_unit is not None
+    if places.unit.exists() and places.is_manager_there(os.environ) and not is_replaced:
         steps.append(RunProgram((*places.systemctl, "disable", "--now", NAME)))
-    ours = [places.unit, *script_places(places.share).values()]
+    ours = [places.unit]
+    if not is_replaced:
+        ours += script_places(places.share).values()
     if places.host is not None:
         ours += [places.host.sysusers, places.host.tmpfiles]
     steps += [RemoveFile(path) for path in ours]
+    if purge:
+        steps += [RemoveFile(places.key)]
+        steps += [RemoveTree(path) for path in (places.config.parent, places.state)]
     return steps + tell_manager(places)
 
 
-def final_commands(places: Places) -> list[str]:
-    """Return the commands that remove what is the operator's."""
-    if places.host is None:
-        return [f"rm -r {places.config.parent} {places.state}"]
-    return [
-        f"rm -r {places.config.parent} {places.state} {places.key}",
-        f"userdel {NAME}",
-    ]
+def final_commands(places: Places, purge: bool = False) -> list[str]:
+    """Return the commands that remove what stays."""
+    paths = [] if purge else [places.config.parent, places.state]
+    if places.host is not None and not purge:
+        paths.append(places.key)
+    paths += _elsewhere(places)
+    commands = [f"rm -r {' '.join(map(str, paths))}"] if paths else []
+    if places.host is not None:
+        commands.append(f"userdel {NAME}")
+    if places.root == SYSTEM:  # the program of an image is another
+        link = None if places.host is None else places.host.link
+        commands.append(removal(this_program(), link))
+    return commands
+
+
+def _elsewhere(places: Places) -> list[Path]:
+    """Return the state directory that the config names, if it names one of its own."""
+    try:
+        text = places.config.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    named = find_paths(text).get("state")
+    return [places.config.parent / named] if isinstance(named, str) else []

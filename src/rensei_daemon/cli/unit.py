@@ -1,21 +1,16 @@
 """The daemon's unit on this host: where its files go, and the program that it runs."""
 
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import rensei_daemon
-from rensei_daemon.errors import RenseiError
+from rensei_daemon.cli.program import NAME, PACKAGED_PROGRAM
 
-NAME = "rensei-daemon"
-PACKAGED_PROGRAM = "/usr/bin/rensei-daemon"
 SYSTEM = Path("/")
-
-_HIDDEN = tuple(map(Path, ("/root", "/home", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is put there
-"""What ProtectHome= and PrivateTmp= keep from the service."""
+_UNITS = ("usr/lib", "lib")
+"""Where packages put theirs, on a system with a merged /usr and on an older one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +23,10 @@ class HostPlaces:
     """Has systemd make the config's directory."""
     credstore: Path
     """Where systemd finds credentials."""
+    link: Path
+    """Where shells find a program that is elsewhere."""
+    packaged_unit: Path | None
+    """The unit of a package, which one in /etc would hide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,11 @@ class Places:
         return (
             ("systemctl",) if self.root == SYSTEM else ("systemctl", f"--root={self.root}")
         )
+
+    @property
+    def packaged_unit(self) -> Path | None:
+        """The unit that a package has brought, if one has."""
+        return None if self.host is None else self.host.packaged_unit
 
     def is_enabled(self) -> bool:
         """Tell whether the service starts with the host or with its user."""
@@ -88,8 +92,15 @@ def host_places(root: Path = SYSTEM) -> Places:
             sysusers=etc / "sysusers.d" / f"{NAME}.conf",
             tmpfiles=etc / "tmpfiles.d" / f"{NAME}.conf",
             credstore=credstore,
+            link=root / "usr/local/bin" / NAME,
+            packaged_unit=_packaged_unit(root),
         ),
     )
+
+
+def _packaged_unit(root: Path) -> Path | None:
+    places = (root / top / "systemd/system" / f"{NAME}.service" for top in _UNITS)
+    return next((place for place in places if place.exists()), None)
 
 
 def _share(root: Path) -> Path:
@@ -111,37 +122,10 @@ def user_places(config_home: Path, state_home: Path, data_home: Path) -> Places:
     )
 
 
-def this_program() -> Path:
-    """Return the `rensei-daemon` that runs now; raises `RenseiError` when it is no file."""
-    called = Path(os.path.abspath(sys.argv[0]))  # noqa: PTH100 - a link there is meant
-    beside = Path(sys.executable).with_name(NAME)
-    for program in (called, beside):
-        if program.name == NAME and program.is_file():
-            return program
-    raise RenseiError(
-        f"there is no program {beside} for the unit to run",
-        hint="install the package first: pip install rensei-daemon",
-    )
-
-
 def running(program: Path, unit: str) -> str:
     """Return the text of a unit, made to run this program."""
     word = str(program).replace("%", "%%")
     if any(letter in word for letter in " \t\"'\\;"):
         escaped = word.replace("\\", "\\\\").replace('"', '\\"')
         word = f'"{escaped}"'
-    return unit.replace(PACKAGED_PROGRAM, word)
-
-
-def out_of_reach(program: Path) -> Path | None:
-    """Return the first place that keeps the service's user from the program, if any.
-
-    The program needs its interpreter and its packages, which may lie elsewhere.
-    """
-    package = Path(rensei_daemon.__file__).parent
-    needed = (program, program.resolve(), Path(sys.prefix), Path(sys.base_prefix), package)
-    for place in needed:
-        for step in (*reversed(place.parents), place):
-            if step in _HIDDEN or not step.stat().st_mode & 0o001:
-                return step
-    return None
+    return unit.replace(str(PACKAGED_PROGRAM), word)

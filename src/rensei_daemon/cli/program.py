@@ -1,0 +1,84 @@
+"""The program that runs now: where it is, who can reach it, how it comes and goes."""
+
+import os
+import sys
+from pathlib import Path
+
+import rensei_daemon
+from rensei_daemon.errors import RenseiError
+
+NAME = "rensei-daemon"
+PACKAGED_PROGRAM = Path("/usr/bin") / NAME
+"""Where a distribution's package has it, and what the unit as packaged runs."""
+
+_HIDDEN = tuple(map(Path, ("/root", "/home", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is put there
+"""What ProtectHome= and PrivateTmp= keep from the service."""
+_ON_EVERY_PATH = tuple(map(Path, ("/usr/local/sbin", "/usr/local/bin", "/usr/bin")))
+_INSTALLERS = {
+    "pipx_metadata.json": f"pipx uninstall --global {NAME}",
+    "uv-receipt.toml": f"uv tool uninstall {NAME}",
+}
+"""What an installer leaves in its environment, and how it takes that away again."""
+
+
+def this_program() -> Path:
+    """Return the `rensei-daemon` that runs now; raises `RenseiError` when it is no file."""
+    called = Path(os.path.abspath(sys.argv[0]))  # noqa: PTH100 - a link there is meant
+    beside = Path(sys.executable).with_name(NAME)
+    for program in (called, beside):
+        if program.name == NAME and program.is_file():
+            return program
+    raise RenseiError(
+        f"there is no program {beside} for the unit to run",
+        hint=f"install the package first: pip install {source()}",
+    )
+
+
+def source() -> str:
+    """Return what pip can install this program from; it is in no package index."""
+    checkout = Path(rensei_daemon.__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return str(checkout)
+    return f"./rensei_daemon-{rensei_daemon.__version__}-py3-none-any.whl"
+
+
+def is_on_path(program: Path) -> bool:
+    """Tell whether every user's shell and every unit finds the program by its name."""
+    return program.parent in _ON_EVERY_PATH
+
+
+def out_of_reach(program: Path) -> Path | None:
+    """Return the first place that keeps the service's user from the program, if any.
+
+    The program needs its interpreter and its packages, which may lie elsewhere.
+    """
+    package = Path(rensei_daemon.__file__).parent
+    needed = (program, program.resolve(), Path(sys.prefix), Path(sys.base_prefix), package)
+    for place in needed:
+        for step in (*reversed(place.parents), place):
+            if step in _HIDDEN or not step.stat().st_mode & 0o001:
+                return step
+    return None
+
+
+def require_reach(program: Path) -> None:
+    """Raise `RenseiError`, with the remedy, for a program that a service cannot start."""
+    hidden = out_of_reach(program)
+    if hidden is not None:
+        venv = f"/opt/{NAME}"
+        raise RenseiError(
+            f"{program} cannot run as a service, which may not enter {hidden}",
+            hint=f"put it where it can: python3 -m venv {venv} && "
+            f"{venv}/bin/pip install {source()} && {venv}/bin/{NAME} install",
+        )
+
+
+def removal(program: Path, link: Path | None) -> str:
+    """Return the command that removes the program itself, and the link to it."""
+    if program == PACKAGED_PROGRAM:
+        return f"apt-get remove {NAME}"
+    for file, command in _INSTALLERS.items():
+        if Path(sys.prefix, file).exists():
+            return command
+    linked = f" {link}" if link is not None and link.is_symlink() else ""
+    return f"rm -r {sys.prefix}{linked}"
