@@ -140,7 +140,7 @@ def test_directory_config(tmp_path: Path) -> None:
     assert found.runtime == tmp_path / "run/rensei-daemon"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.needs("root")
 def test_hidden_system_config(tmp_path: Path) -> None:
     """A system config in a directory the user may not enter is still the one meant."""
     config = system_config(tmp_path)

@@ -1,6 +1,5 @@
 """Which build of the program says it is which."""
 
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -102,7 +101,7 @@ def built(repository: Path) -> tuple[str, str]:
     return named, said.strip()
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
+@pytest.mark.needs("git")
 def test_a_wheel_says_which_commit_it_is_of(tmp_path: Path) -> None:
     """At the release's tag it is the release; before, or with a change, it is not."""
     for name in ("hatch_build.py", "pyproject.toml", "src/rensei_daemon/version.py"):

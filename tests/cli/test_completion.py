@@ -4,7 +4,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
+from needs import need
 
 from rensei_daemon.cli.completion import SCRIPTS
 from rensei_daemon.cli.root import COMMANDS
@@ -126,8 +126,7 @@ def zsh(line: str, place: Path) -> list[str]:
 def shell(request: pytest.FixtureRequest) -> Shell:
     """Take each shell in turn."""
     complete: Shell = request.param
-    if shutil.which(complete.__name__) is None:
-        pytest.skip(f"there is no {complete.__name__} here")
+    need(complete.__name__)
     return complete
 
 

@@ -130,7 +130,7 @@ def shut() -> Iterator[Path]:
 STRANGER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+@pytest.mark.needs("root")
 def test_a_stranger_is_told_what_is_hidden_once(shut: Path) -> None:
     """Not to be let in is no failure, of the daemon's or of a file's."""
     done = run(shut, "--json", through=STRANGER)
@@ -143,7 +143,7 @@ def test_a_stranger_is_told_what_is_hidden_once(shut: Path) -> None:
     assert "canary" not in done.stdout + done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+@pytest.mark.needs("root")
 def test_a_stranger_is_told_to_use_sudo_for_a_bundle(shut: Path) -> None:
     """Who may not know the secrets cannot promise that there are none."""
     bundle = shut / "never.tar.gz"

@@ -206,7 +206,7 @@ async def test_a_command_that_ignores_term_is_killed_after_the_grace(
 ) -> None:
     """A restart does not wait for ever."""
     host.add("build")
-    script = 'trap "" TERM; echo start $TOKEN; while :; do sleep 1; done'
+    script = 'trap "" TERM; echo start $TOKEN; while [ $TOKEN = 1 ]; do sleep 1; done'
     argv = ("exec", "--config={config}", "--on-rotate=restart", "--grace=0.2")
     with anyio.fail_after(15):
         async with host.up(), host.running(*argv, "--", "sh", "-c", script) as worker:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.control_api.wire import Request, Route
 
-pytestmark = pytest.mark.skipif(not shutil.which("tmux"), reason="there is no tmux here")
+pytestmark = pytest.mark.needs("tmux")
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("status-*.txt"))
 PROGRAM = Path(sys.executable).with_name("rensei-daemon")

@@ -55,11 +55,6 @@ def daemon(path: Path, speak: Callable[[socket.socket], None]) -> Iterator[None]
         thread.join()
 
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="only root can be somebody else for a moment"
-)
-
-
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """Be a stranger to this host for a moment."""
@@ -226,7 +221,7 @@ def test_a_daemon_that_hangs_up_unheard_is_told(control_socket: Path) -> None:
         request(control_socket, "POST", "/", "x" * 4_000_000)
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_a_socket_of_a_group_names_the_group(control_socket: Path) -> None:
     """The remedy is spelt out for whoever is not in it yet."""
     with socket.socket(socket.AF_UNIX) as listening:
@@ -240,7 +235,7 @@ def test_a_socket_of_a_group_names_the_group(control_socket: Path) -> None:
     assert caught.value.hint == "sudo usermod -aG 4242 $USER, then log in again"
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_a_private_socket_names_the_ways_in(control_socket: Path) -> None:
     """Without a group there is sudo, and the setting that opens the socket to one."""
     with socket.socket(socket.AF_UNIX) as listening:
@@ -252,7 +247,7 @@ def test_a_private_socket_names_the_ways_in(control_socket: Path) -> None:
     assert caught.value.hint == ("use sudo, or name a group that may read: [control].group")
 
 
-@needs_root
+@pytest.mark.needs("root")
 def test_a_closed_directory_is_not_permitted(control_socket: Path) -> None:
     """Somebody else's runtime directory does not even show its socket."""
     control_socket.parent.chmod(0o700)

@@ -341,10 +341,9 @@ async def _ask_as_stranger(control_socket: Path, request: bytes) -> tuple[int, A
         return parse(await _read_all(client))
 
 
+@pytest.mark.needs("root")
 async def test_a_stranger_who_insists_fills_no_log(control_socket: Path) -> None:
     """A script may try all night: the 1st and the 10th time are told, with who it is."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can be somebody else for a moment")
     with capture_logs() as events:
         async with serving(control_socket, gid=65534):
             for _ in range(12):
@@ -354,10 +353,9 @@ async def test_a_stranger_who_insists_fills_no_log(control_socket: Path) -> None
     assert [(event["count"], event["uid"]) for event in told] == [(1, 65534), (10, 65534)]
 
 
+@pytest.mark.needs("root")
 async def test_a_stranger_may_read_but_not_write(control_socket: Path) -> None:
     """Who can connect is up to the file; who can change things, to the kernel's word."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can be somebody else for a moment")
     async with serving(control_socket, gid=65534):
         statuses = [
             await _ask_as_stranger(control_socket, request)

@@ -108,12 +108,9 @@ async def test_a_scraper_elsewhere_may_know_this_host_by_name() -> None:
     assert status == 200
 
 
+@pytest.mark.needs("IPv6")
 async def test_it_listens_on_ipv6() -> None:
     """An address with colons is one of the other family."""
-    try:
-        free_port("::1")
-    except OSError:
-        pytest.skip("this host has no IPv6")
     async with serving("::1") as port:
         status, _ = await get(port, "/metrics", named="[::1]", host="::1")
     assert status == 200

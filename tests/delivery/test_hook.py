@@ -150,7 +150,7 @@ async def test_a_script_without_its_first_line_is_told_so(tmp_path: Path) -> Non
         await hook.deliver(ROTATED, CHANGE)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become somebody else")
+@pytest.mark.needs("root")
 async def test_a_hook_that_cannot_be_killed_holds_nothing_past_its_limit(
     make_hook: MakeHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def _connect_as(lab: "Lab", uid: int, groups: list[int], said: bytes = HELLO) ->
         os.setgroups(before)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+@pytest.mark.needs("root")
 @pytest.mark.parametrize(
     ("uid", "groups", "seen"),
     [
@@ -71,7 +71,7 @@ async def test_the_kernel_says_who_asks(
         assert await _connect_as(lab, uid, groups).frame() == seen
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+@pytest.mark.needs("root")
 @pytest.mark.parametrize(
     ("groups", "own", "refused"),
     [([DOOR, TEAM], ["build"], ["test"]), ([DOOR], [], ["build", "test"])],
@@ -92,7 +92,7 @@ async def test_a_process_is_told_its_own_sessions(
         assert await reader.frame() is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+@pytest.mark.needs("root")
 async def test_a_session_without_a_group_is_for_whoever_may_connect(lab: "Lab") -> None:
     """The file is the only gate then, and who is not in its group stays outside."""
     async with lab.listening(gid=DOOR) as door:
@@ -102,7 +102,7 @@ async def test_a_session_without_a_group_is_for_whoever_may_connect(lab: "Lab") 
             _connect_as(lab, NOBODY, [TEAM])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+@pytest.mark.needs("root")
 async def test_a_reader_who_insists_fills_no_log(lab: "Lab") -> None:
     """A unit that restarts may try all night; another user who tries is news."""
     with capture_logs() as events:

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needs import need
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 KiB."""
+    need("mount")
     place = tmp_path / "disk"
     place.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)
     options = b"size=256k"
-    if libc.mount(b"tmpfs", os.fsencode(place), b"tmpfs", 0, options) != 0:
-        pytest.skip("this user may not mount")
+    assert libc.mount(b"tmpfs", os.fsencode(place), b"tmpfs", 0, options) == 0
     try:
         yield place
     finally:

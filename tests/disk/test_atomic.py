@@ -36,7 +36,7 @@ def test_a_symlink_is_replaced_not_followed(tmp_path: Path) -> None:
     assert elsewhere.read_text() == "theirs"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.needs("root")
 def test_the_group_is_set_before_the_file_appears(tmp_path: Path) -> None:
     """A reader never sees it with another group."""
     replace_file(tmp_path / "f", b"", mode=0o440, gid=1234)

@@ -166,7 +166,7 @@ def test_a_file_too_large_is_refused(path: Path) -> None:
         ConfigFile(path).read()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.needs("root")
 def test_an_unreadable_file_says_the_line_that_mends_it(path: Path) -> None:
     """The hint is a command that makes the daemon's user its owner."""
     path.parent.parent.chmod(0o755)

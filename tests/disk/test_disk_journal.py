@@ -1,7 +1,6 @@
 """The journal on disk: one outcome for ever, and nothing it cannot read is lost."""
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -324,7 +323,7 @@ def test_a_directory_in_its_place_is_said(path: Path) -> None:
         pass
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.needs("root")
 def test_a_read_only_directory_is_said(path: Path) -> None:
     """An error of ours, with a hint where to look."""
     path.parent.parent.chmod(0o755)

@@ -68,7 +68,7 @@ def test_the_own_group_is_found() -> None:
     assert group_id(grp.getgrgid(os.getegid()).gr_name) == os.getegid()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.needs("root")
 @pytest.mark.parametrize(("uid", "name"), [(65534, "nobody"), (2**31 - 2, "2147483646")])
 def test_a_group_we_are_not_in_is_said(uid: int, name: str) -> None:
     """The remedy is the line of the unit that puts us in it; who logged in is no matter."""

@@ -126,10 +126,9 @@ def test_a_missing_directory_is_a_storage_error(tmp_path: Path) -> None:
         private_socket(tmp_path / "gone" / "s", None).__enter__()
 
 
+@pytest.mark.needs("root")
 def test_a_group_the_user_may_not_use_says_how_to_join(control_socket: Path) -> None:
     """The remedy is a line of the unit, or a command; the file does not stay."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can be somebody else for a moment")
     control_socket.parent.chmod(0o777)
     os.seteuid(65534)
     try:

@@ -1,6 +1,5 @@
 """The record of changes: what is kept, for how long, and who may look."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,7 +134,7 @@ def test_what_is_no_journal_of_ours_is_said(path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.needs("root")
 def test_others_are_told_who_may_look(path: Path) -> None:
     """Whoever may not read the file learns who may, instead of that there is none."""
     path.write_bytes(b"")

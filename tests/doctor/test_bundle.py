@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import stat
 import tarfile
 from dataclasses import replace
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 import pytest
+from privileges import hidden_files
 
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.env_file import render_env_file
@@ -170,9 +170,8 @@ def test_a_short_value_is_not_looked_for() -> None:
     assert "1234" not in repr(secrets)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is hidden from root")
 def test_a_secret_that_is_hidden_forbids_the_search(full: "Patient") -> None:
     """What is not known cannot be looked for."""
     full.locations.token.chmod(0)
-    with pytest.raises(PermissionError):
+    with hidden_files(), pytest.raises(PermissionError):
         gather_secrets(full.case())

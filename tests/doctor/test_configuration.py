@@ -73,7 +73,7 @@ def test_a_file_that_everybody_may_write_fails(patient: "Patient") -> None:
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+@pytest.mark.needs("root")
 @pytest.mark.parametrize(
     ("file_mode", "directory_mode", "said"),
     [

@@ -1,11 +1,11 @@
 """The API key under the doctor's eyes."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from privileges import hidden_files
 
 from rensei_daemon.doctor import key
 from rensei_daemon.doctor.finding import Verdict
@@ -129,9 +129,9 @@ def test_a_newer_key_that_waits_for_a_restart_is_said(
     assert find_key(patient.case(XDG_RUNTIME_DIR=str(tmp_path))).secret == KEY
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is hidden from root")
 def test_a_key_that_is_hidden_is_no_failure(patient: "Patient") -> None:
     """Who may not look is told how to."""
     patient.key.chmod(0)
-    (found,) = patient.find(check_key)["key"]
+    with hidden_files():
+        (found,) = patient.find(check_key)["key"]
     assert (found.verdict, found.fix) == (Verdict.WARN, "run it with sudo")

@@ -1,7 +1,6 @@
 """The way to the platform under the doctor's eyes: real sockets, real certificates."""
 
 import http.server
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 import pytest
+from needs import need
 
 from rensei_daemon.doctor import platform
 from rensei_daemon.doctor.finding import Verdict
@@ -67,13 +67,11 @@ def configure(patient: "Patient", url: str, more: str = "") -> None:
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Make certificates for 127.0.0.1 that last so many days."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl to make a certificate")
+    need("openssl")
     made = {}
     for days in (5, 90):
         path = tmp_path_factory.mktemp("tls") / "both.pem"
-        command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
         command += ["-days", str(days), "-subj", "/CN=x"]
         command += ["-addext", "subjectAltName=IP:127.0.0.1"]
         command += ["-keyout", str(path), "-out", f"{path}.crt"]
@@ -169,11 +167,9 @@ def test_a_platform_that_never_answers_is_not_waited_for(
     assert found.evidence == "connected, but no answer within 0.2 s"
 
 
+@pytest.mark.needs("two localhosts")
 def test_one_dead_address_of_several_is_a_warning(patient: "Patient") -> None:
     """A broken IPv6 beside a good IPv4 costs time at each connection."""
-    addresses = {at[0] for *_, at in socket.getaddrinfo("localhost", 80)}
-    if len(addresses) < 2:
-        pytest.skip("localhost has one address here")
     with serving() as url:
         configure(patient, url.replace("127.0.0.1", "localhost"))
         (found,) = patient.find(check_platform)["platform.tcp"]

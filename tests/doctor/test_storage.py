@@ -90,7 +90,7 @@ def test_a_file_closed_to_its_readers_is_a_warning(patient: "Patient") -> None:
     assert found.evidence.endswith("has mode 0400, not 0440")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to give a file away")
+@pytest.mark.needs("root")
 def test_a_file_of_somebody_else_fails(patient: "Patient") -> None:
     """A command run as root may have left it so."""
     patient.locations.journal.touch(0o600)

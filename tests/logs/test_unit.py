@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from needs import need
 
 from rensei_daemon.logs.unit import is_hidden
 
@@ -14,8 +15,7 @@ NOBODY = 65534
 @pytest.fixture
 def root() -> Iterator[Path]:
     """Return where a host's directories hang that a user without rights can look into."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can be somebody else")
+    need("root")
     place = Path(f"/tmp/rensei-test-{os.getpid()}-journal")  # noqa: S108 - tmp_path is closed to others
     place.mkdir()
     yield place

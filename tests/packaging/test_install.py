@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -28,10 +27,7 @@ from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 PROGRAM = Path(sys.executable).with_name("rensei-daemon")
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("systemd-sysusers"),
-    reason="only root, and only systemd's programs, can lay out a system",
-)
+needs_root = pytest.mark.needs("root", "systemd-sysusers")
 
 
 def invoke(command: click.Command, *words: str) -> Result:

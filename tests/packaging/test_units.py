@@ -11,9 +11,7 @@ UNIT = PACKAGING / "rensei-daemon.service"
 USER_UNIT = PACKAGING / "user/rensei-daemon.service"
 WORKER = "[Service]\nExecStart=/bin/sleep infinity\n"
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here"
-)
+pytestmark = pytest.mark.needs("systemd-analyze")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A raw server on loopback that answers with scripted bytes, and the door to it."""
 
 import json
-import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,6 +14,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream, Listener
 from anyio.streams.tls import TLSListener
+from needs import need
 
 from rensei_daemon.core.admission import report_from
 from rensei_daemon.core.heartbeat import Acks, Beat
@@ -149,11 +149,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     It is for 127.0.0.1, and for what a proxy may lead to: `platform.test`, 2001:db8::1.
     """
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl to make a certificate")
+    need("openssl")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     command += [
         "-subj",
         "/CN=fault server",

@@ -9,7 +9,6 @@ import ctypes
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from needs import lack, need
 
 CHECKOUT = Path(__file__).parents[3]
 PROGRAM = "/opt/rensei-daemon/bin/rensei-daemon"
@@ -155,12 +155,12 @@ def cgroup() -> Iterator[Path]:
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     group = next((Path(m[1]) for m in mounts if m[2] == "cgroup2"), None)
     if group is None:
-        pytest.skip("no cgroup2 is mounted here")
+        lack("boot", "no cgroup2 is mounted here")
     ours = group / f"rensei-test-{os.getpid()}"
     try:
         ours.mkdir()
     except OSError as error:
-        pytest.skip(f"no control group can be made: {error}")
+        lack("boot", f"no control group can be made: {error}")
     try:
         yield ours
     finally:
@@ -200,7 +200,7 @@ def booted(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
 
         def has_ended() -> bool:
             if outer.poll() is not None:
-                pytest.skip(f"no host boots here: {said.read_text().strip()}")
+                lack("boot", said.read_text().strip())
             return False
 
         try:
@@ -245,11 +245,7 @@ def staged(top: Path, wheels: Path) -> Path:
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A booted host on which `rensei-daemon install` has run, and the platform runs."""
-    if os.geteuid() != 0:
-        pytest.skip("booting a host takes root")
-    for program in ("/lib/systemd/systemd", "nsenter", "setpriv", "unshare", "journalctl"):
-        if not shutil.which(program):
-            pytest.skip(f"there is no {program} on this host")
+    need("root", "systemd")
     make = tmp_path_factory.mktemp
     with cgroup() as group:
         stage = staged(make("stage"), make("wheels"))

@@ -1,6 +1,8 @@
 """The daemon as a service of a real systemd: started, told, confined and stopped by it."""
 
 import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from leftovers import children
+from needs import lack
 from rig.exposition import read
 
 if TYPE_CHECKING:
@@ -128,7 +132,7 @@ def test_a_worker_is_reloaded_by_the_path_unit(running: "Host") -> None:
 def test_a_hook_reloads_one_worker_by_the_polkit_rule(running: "Host") -> None:
     """With the example rule a hook may reload that worker; nothing else is allowed."""
     if running.run("systemctl", "start", "dbus", "polkit", check=False).returncode != 0:
-        pytest.skip("there is no polkit on this host")
+        lack("polkit")
     rule = "50-rensei-daemon.rules"
     running.write(f"/etc/polkit-1/rules.d/{rule}", example(rule))
     running.write("/etc/systemd/system/worker.service", WORKER)
@@ -293,7 +297,8 @@ def test_the_journal_is_followed(running: "Host") -> None:
         for line in following.stdout:
             if json.loads(line)["to"] == "info":
                 break
-        following.terminate()
+        for follower in children(following.pid):
+            os.kill(follower, signal.SIGTERM)
 
 
 def test_the_journal_is_not_for_strangers(running: "Host") -> None:
@@ -377,7 +382,7 @@ def test_a_user_runs_a_service_of_their_own(host: "Host") -> None:
     host.run("useradd", "--create-home", "tester")
     host.run("systemctl", "start", "systemd-logind", "systemd-user-sessions", check=False)
     if host.run("loginctl", "enable-linger", "tester", check=False).returncode != 0:
-        pytest.skip("users have no service manager on this host")
+        lack("user manager")
     uid = host.run("id", "--user", "tester").stdout.strip()
     runtime = f"/run/user/{uid}"
     host.until(host.path(f"{runtime}/systemd/private").exists)

@@ -1,0 +1,140 @@
+"""The pytest plugin that lets no process outlive the test that started it.
+
+Orphans of a test become children of the process that runs it (PR_SET_CHILD_SUBREAPER), so
+whatever way they took out of their process group, they are found at the end of the test.
+What a fixture for several tests has started may stay until that fixture is done.
+"""
+
+import ctypes
+import faulthandler
+import os
+import signal
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+PR_SET_CHILD_SUBREAPER = 36
+GRACE_SECONDS = 2.0
+UNWIND_SECONDS = 10.0
+"""What a test that took too long has to end; a loop it has upset may wait for ever."""
+
+_kept: set[int] = set()
+"""Processes of fixtures that serve several tests."""
+
+
+def pytest_configure() -> None:
+    """Become the parent of every process whose own parent is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children(pid: int) -> set[int]:
+    """Return the processes whose parent a process is."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found.update(map(int, task.read_text().split()))
+    return found
+
+
+def _of_this_test() -> set[int]:
+    _kept.intersection_update(living := children(os.getpid()))
+    return living - _kept
+
+
+def _tree(pid: int) -> Iterator[int]:
+    for child in children(pid):
+        yield from _tree(child)
+    yield pid
+
+
+def _kill(pids: set[int]) -> None:
+    for pid in pids:
+        for one in _tree(pid):
+            with suppress(OSError):
+                os.kill(one, signal.SIGKILL)
+
+
+def _reap(pids: set[int]) -> None:
+    for pid in pids:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return f"{pid} ({b' '.join(words).decode(errors='replace').strip()[:200]})"
+    return str(pid)
+
+
+def _wait_for_end(seconds: float) -> set[int]:
+    """Wait until no process of this test is left, or so long; return what is left."""
+    deadline = time.monotonic() + seconds
+    while left := _of_this_test():
+        _reap(left)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return left
+
+
+def _end_all() -> None:
+    _kill(_of_this_test())
+    _wait_for_end(GRACE_SECONDS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, object, object]:
+    """Note what a fixture for several tests starts."""
+    if request.scope == "function":
+        return (yield)
+    before = children(os.getpid())
+    try:
+        return (yield)
+    finally:
+        _kept.update(children(os.getpid()) - before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer() -> Generator[None, object, object]:
+    """When a test takes too long, end its processes first: it may be waiting for one."""
+    done = yield
+    complain = signal.getsignal(signal.SIGALRM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        _kill(_of_this_test())
+        faulthandler.dump_traceback_later(UNWIND_SECONDS, exit=True)
+        assert callable(complain)
+        complain(number, frame)
+
+    signal.signal(signal.SIGALRM, end)
+    return done
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """End the whole process, and what it has started, if a test cannot be ended."""
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Generator[None, None, None]:
+    """Fail a test that leaves a process behind, and end the process."""
+    yield
+    if left := _wait_for_end(GRACE_SECONDS):
+        named = ", ".join(map(_command, left))
+        _end_all()
+        pytest.fail(f"left running, and ended now: {named}", pytrace=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End what a crashed worker has left behind."""
+    _end_all()
