@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 # The first Python that runs: a name on PATH may be a shim with nothing behind it.
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .PHONY: help demo test fix lint types imports unit soak bench clean
@@ -14,12 +14,15 @@ help: ## what there is
 .venv/ready: requirements.lock
 .venv-dev/ready: requirements-dev.lock
 .venv/ready .venv-dev/ready: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Run: apt-get install python3 python3-venv"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make a venv. Run: apt-get install python3-venv"; exit 1; }
-	@echo "Setting up $(@D) with $$($(PYTHON) --version) ..."
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. As root: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make a venv. As root: apt-get install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
+	@echo "$(@D) 1/4: make it with $$($(PYTHON) --version) (about 5 s)"
 	@$(PYTHON) -m venv --clear $(@D)
+	@echo "$(@D) 2/4: download and install the $$(grep -c == $(filter %.lock,$^)) packages of $(filter %.lock,$^) (10 to 60 s)"
 	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $(filter %.lock,$^)
+	@echo "$(@D) 3/4: install this checkout (about 3 s)"
 	@$(@D)/bin/pip install $(PIP_QUIETLY) --no-deps --no-build-isolation -e .
+	@echo "$(@D) 4/4: compile it (about 2 s)"
 	@$(@D)/bin/python -m compileall -q src # as installing a wheel would: it starts in half the time
 	@touch $@
 
