@@ -46,6 +46,8 @@ class Failure(StrEnum):
     """A connection that broke or ended."""
     UNAVAILABLE = "unavailable"
     """An answer that asks to try again: 5xx, 408, 425, 429."""
+    OVERSIZED = "oversized"
+    """An answer beyond 16 MiB, of which nothing was read."""
     NONSENSE = "nonsense"
     """An answer nobody can use."""
     UNAUTHORIZED = "unauthorized"

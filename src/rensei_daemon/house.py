@@ -33,6 +33,7 @@ from rensei_daemon.tasks.inbox import Inbox
 from rensei_daemon.tasks.lag import measure_lag
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.mutations import apply_mutations
+from rensei_daemon.tasks.registration import keep_registered
 from rensei_daemon.tasks.reloading import Reloading
 from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
 from rensei_daemon.tasks.rotation import Rotation
@@ -138,6 +139,7 @@ def build_house(ground: Ground, http: Http) -> House:
             draw=_draw,
         ),
         "runtime token": identity.keep_fresh,
+        "registration": partial(keep_registered, identity, configuration),
         "identity": partial(safe.keep, _draw),
         "lookout": http.lookout.keep,
         "afterwards": handing_out.afterwards.keep,

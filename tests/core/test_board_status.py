@@ -38,6 +38,7 @@ QUIET = Status(
     uptime_seconds=7,
     config=ConfigLine(path="/c.toml", digest="3fa9"),
     worker_id=None,
+    worker_host_id=None,
     platform_url="https://app.rensei.ai",
     heartbeat=HeartbeatLine(interval_seconds=30),
     mutations=MutationsLine(),
@@ -111,6 +112,7 @@ def test_a_quiet_status_has_every_key() -> None:
             "since": None,
         },
         "worker_id": None,
+        "worker_host_id": None,
         "platform_url": "https://app.rensei.ai",
         "heartbeat": {
             "interval_seconds": 30,

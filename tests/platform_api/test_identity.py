@@ -13,6 +13,7 @@ import structlog
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.errors import (
     PlatformError,
+    RefusedError,
     SettingsError,
     TransientError,
     UnauthorizedError,
@@ -83,6 +84,7 @@ async def test_a_new_host_registers_once(
         token_expires_at=HOUR,
         heartbeat_seconds=1.5,
         org_id="org_1",
+        registered_report="3e84b12222b44638219bc0e733d4bd05e8c761810a716ae9296c44c927759a6b",
     )
     assert found == [worker] * 20
     assert safe.saved == [worker]
@@ -119,6 +121,24 @@ async def test_a_refused_registration_leaves_no_worker(
         await identity.enrolled()
     assert (identity.worker, safe.saved) == (None, [])
     assert "c0ffee" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (400, "look at what this host registers with, [machine] and [projects]"),
+        (404, "nothing there registers hosts: look at platform.url"),
+        (405, "nothing there registers hosts: look at platform.url"),
+    ],
+)
+async def test_a_refused_registration_says_what_to_look_at(
+    server: "FaultServer", identify: Identify, status: int, remedy: str
+) -> None:
+    """What it registers with, or where; a 404 on both of the wire's endpoints."""
+    server.plan("register", *[server.say(status, {"error": "no"})] * 2)
+    with pytest.raises(RefusedError) as caught:
+        await identify().enrolled()
+    assert caught.value.hint.startswith(remedy)
 
 
 async def test_a_registration_without_a_worker_is_none(

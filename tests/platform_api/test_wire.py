@@ -69,16 +69,29 @@ FULL = replace(
                 "mutationFailures": [{"id": "dmut_2", "error": "project.add requires id"}],
             },
         ),
-        (replace(QUIET, report=NOTHING, max_sessions=0, status=""), {"activeCount": 0}),
+        (
+            replace(QUIET, report=NOTHING, max_sessions=0, status=""),
+            {"activeCount": 0, "maxSessions": 0},
+        ),
+        (
+            replace(QUIET, report=NOTHING, report_in_full=True),
+            {
+                "status": "idle",
+                "activeCount": 0,
+                "maxSessions": 4,
+                "enabledProjectIds": [],
+                "projectAdmissionMode": "enumerated",
+            },
+        ),
         (
             replace(QUIET, load=Load(cpu_percent=float("nan"), memory_percent=1.0)),
             {"status": "idle", "activeCount": 0, "maxSessions": 4, "allowlistHash": HASH},
         ),
     ],
-    ids=["quiet", "full", "nothing", "no-number"],
+    ids=["quiet", "full", "nothing", "nothing-in-full", "no-number"],
 )
 def test_a_beat_says_what_there_is_to_say(beat: Beat, body: dict[str, Any]) -> None:
-    """`activeCount` always goes; what is empty, unsampled or known already does not."""
+    """Counts always go, 0 too; what is empty, unsampled or known already does not."""
     assert wire.beat_body(beat) == body
 
 
@@ -140,6 +153,7 @@ def test_a_bare_registration_leaves_the_rest_out() -> None:
         "capacity": 1,
         "projectAdmissionVersion": 2,
         "projectAdmissionMode": "enumerated",
+        "projectIds": [],
     }
     assert wire.old_registration_body(bare, "rsk_live_1") == {
         "registrationToken": "rsk_live_1",

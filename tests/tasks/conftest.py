@@ -42,6 +42,7 @@ from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.inbox import Inbox
 from rensei_daemon.tasks.mutations import apply_mutations
 from rensei_daemon.tasks.pace import PACE, Pace
+from rensei_daemon.tasks.registration import keep_registered
 from rensei_daemon.tasks.reporting import open_board
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.safekeeping import Safe
@@ -174,6 +175,7 @@ class Home:
         client_type: type[PlatformClient] = PlatformClient,
         without: tuple[str, ...] = (),
         call_seconds: float = 20.0,
+        register_every: float = 60.0,
     ) -> AsyncIterator[Running]:
         """Run every loop but those `without`, on these files, until the block ends."""
         configuration, trouble = open_configuration(
@@ -271,6 +273,12 @@ class Home:
                     "sessions": sessions.keep,
                     "afterwards": afterwards.keep,
                     "runtime token": identity.keep_fresh,
+                    "registration": partial(
+                        keep_registered,
+                        identity,
+                        configuration,
+                        every_seconds=register_every,
+                    ),
                     "identity": partial(safe.keep, draw),
                     "configuration": partial(watch, configuration, board),
                 }

@@ -4,13 +4,14 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.errors import RefusedError, TransientError
+from rensei_daemon.errors import TransientError
 from rensei_daemon.tasks.heartbeat import _retry_delay, say_farewell
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ FULL = {"allowlist", "enabledProjectIds", "projectAdmissionMode"}
 
 def _is_full(body: dict[str, object]) -> bool:
     return body.keys() >= FULL
+
+
+def _has_beats(home: "Home", count: int) -> bool:
+    return len(home.beats) >= count
 
 
 async def test_the_first_beats(home: "Home") -> None:
@@ -230,11 +235,85 @@ def test_a_dead_platform_is_asked_ever_less_often() -> None:
     delays = [_retry_delay(error, failures, 30.0, middle) for failures in range(1, 9)]
     assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
     assert _retry_delay(error, 10_000, 30.0, middle) == 30
-    refused = RefusedError("no", status=403, detail="no")
-    assert _retry_delay(refused, 1, 30.0, _lowest) == pytest.approx(27)
     asked = TransientError("busy", retry_after=100.0)
     assert _retry_delay(asked, 1, 30.0, _lowest) == 100
     assert _retry_delay(asked, 1, 30.0, _highest) == 120
+
+
+async def test_the_last_project_is_reported_as_gone(home: "Home") -> None:
+    """Disabled by a mutation, then removed by hand: the platform's mirror is emptied."""
+    home.write(PROJECTS)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.host.mirror.get("enabledProjectIds") == ["proj_a"])
+        home.enqueue("project.disable", id="proj_a")
+        await daemon.until(lambda: home.host.mirror["enabledProjectIds"] == [])
+        home.enqueue("project.enable", id="proj_a")
+        await daemon.until(lambda: home.host.mirror["enabledProjectIds"] == ["proj_a"])
+        home.write()
+        await daemon.until(lambda: home.host.mirror["enabledProjectIds"] == [])
+        assert home.host.mirror["projectAdmissionMode"] == "enumerated"
+        assert "allowlistHash" not in home.beats[-1]
+
+
+async def test_a_host_that_serves_nothing_says_so_at_once(home: "Home") -> None:
+    """A project removed while no daemon ran must not stay on the platform's list."""
+    home.config.write_text(
+        home.base.replace("[machine]\n", "[machine]\nmax_sessions = 0\n")
+    )
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: len(home.beats) >= 2)
+        assert home.beats[0]["enabledProjectIds"] == []
+        assert "enabledProjectIds" not in home.beats[1]
+        assert [beat["maxSessions"] for beat in home.beats[:2]] == [0, 0]
+
+
+@pytest.mark.parametrize("status", ["unauthorized", "under_review"])
+async def test_an_objection_of_the_platform_is_a_condition(
+    home: "Home", status: str
+) -> None:
+    """Whatever its word, with what the platform recommends; gone when it says ok."""
+    home.platform.state.set_host_status(
+        HOST, status, recommended_action="Ask for a new key."
+    )
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: "host.status" in daemon.conditions)
+        condition = daemon.conditions["host.status"]
+        assert condition.message == f"the platform says of this host: {status}"
+        assert condition.hint == "Ask for a new key."
+        assert "pool" not in home.config.read_text()
+        home.platform.state.set_host_status(HOST, "ok")
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_a_host_that_shares_its_machine_id_is_told(home: "Home") -> None:
+    """Tokens that are refused again and again soon after they were given; beats go on."""
+    async with home.daemon() as daemon:
+        for count in range(3):
+            await daemon.until(partial(_has_beats, home, 1 + count))
+            home.platform.state.expire_tokens()
+        await daemon.until(lambda: "host.duplicate" in daemon.conditions)
+        assert "same machine id" in daemon.conditions["host.duplicate"].message
+
+
+async def test_an_answer_nobody_can_hold_is_a_condition(home: "Home") -> None:
+    """Over 16 MiB: it is named with a remedy, and the next beat asks for it again."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        flood = '"' + "x" * (16 * 1024 * 1024) + '"'
+        home.platform.faults.add("POST", BEAT, status=200, body=flood)
+        await daemon.until(lambda: "oversized" in daemon.conditions)
+        assert "cancel waiting mutations" in daemon.conditions["oversized"].hint
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_a_registration_that_is_refused_is_retried_soon(home: "Home") -> None:
+    """With backoff from a second, not at the interval; it says what to look at."""
+    home.platform.faults.add("POST", "/api/workers/register", status=400, times=2)
+    state = home.platform.state
+    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 1)
+        await daemon.until(lambda: home.beats)
 
 
 async def test_the_farewell_says_draining(home: "Home") -> None:

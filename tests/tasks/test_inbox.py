@@ -45,7 +45,7 @@ async def test_what_is_delivered_while_the_file_cannot_be_edited_is_kept(
         await daemon.until(lambda: home.beats)
         home.config.write_text("[")
         await daemon.until(lambda: "config.invalid" in daemon.conditions)
-        asked = []
+        asked: list[Mutation] = []
         for number in range(6):
             mutation = home.enqueue("project.enable", id=f"proj_{number}")
             asked.append(mutation)

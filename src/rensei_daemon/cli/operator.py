@@ -5,6 +5,7 @@ The key is found where the daemon finds its own, and never stands in an argument
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import TypeVar
 import anyio
 
 from rensei_daemon import __version__
-from rensei_daemon.cli.control import find
+from rensei_daemon.cli.control import ask, find
+from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
@@ -45,14 +47,23 @@ class Asker:
     settings: Settings
 
     def host(self, named: str | None) -> str:
-        """Return the host's row on the platform; raises UsageError when nobody says."""
-        host = named or self.settings.platform.worker_host_id
+        """Return the host's row on the platform; raises UsageError when nobody says.
+
+        Where neither the caller nor the file names it, the daemon here may have been told.
+        """
+        host = named or self.settings.platform.worker_host_id or self._told_to_daemon()
         if not host:
             raise UsageError(
                 "which host? The platform knows it by an id of its own",
                 hint="name it with --host, or once and for all: platform.worker_host_id",
             )
         return host
+
+    def _told_to_daemon(self) -> str | None:
+        with suppress(RenseiError):
+            found = ask(self.locations, STATUS).get("worker_host_id")
+            return found if isinstance(found, str) else None
+        return None
 
     def ask(self, question: Question[_T]) -> _T:
         """Ask the platform with this host's API key.

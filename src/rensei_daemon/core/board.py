@@ -153,6 +153,7 @@ def report(board: Board, now: datetime) -> Status:
         uptime_seconds=max(0, int((now - board.started_at).total_seconds())),
         config=board.config,
         worker_id=board.worker.worker_id,
+        worker_host_id=board.worker.worker_host_id,
         platform_url=board.worker.platform_url,
         heartbeat=board.heartbeat,
         mutations=board.mutations,

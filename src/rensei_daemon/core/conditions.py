@@ -50,6 +50,10 @@ class Code(StrEnum):
     DELIVERY_FAILED = "delivery.failed"
     CONSUMER_LAGGING = "consumer.lagging"
     MUTATION_CONFLICT = "mutation.conflict"
+    HOST_STATUS = "host.status"
+    """The platform objects to this host, in a word that is neither ok nor of a pool."""
+    HOST_DUPLICATE = "host.duplicate"
+    ANSWER_OVERSIZED = "oversized"
     RUNTIME_NOT_TMPFS = "runtime.not_tmpfs"
     RUN_BY_ROOT = "run_by_root"
 
@@ -71,6 +75,9 @@ RULES = {
     Code.DELIVERY_FAILED: Rule(Severity.WARNING),
     Code.CONSUMER_LAGGING: Rule(Severity.WARNING, after_seconds=60.0),
     Code.MUTATION_CONFLICT: Rule(Severity.WARNING),
+    Code.HOST_STATUS: Rule(Severity.WARNING),
+    Code.HOST_DUPLICATE: Rule(Severity.WARNING),
+    Code.ANSWER_OVERSIZED: Rule(Severity.WARNING),
     Code.RUNTIME_NOT_TMPFS: Rule(Severity.INFO),
     Code.RUN_BY_ROOT: Rule(Severity.INFO),
 }

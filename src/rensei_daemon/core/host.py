@@ -22,6 +22,11 @@ class HostStatus:
         return self.name == "ok"
 
     @property
+    def is_objection(self) -> bool:
+        """Whether it says, of the host and not of its pool, that something is wrong."""
+        return self.name not in ("", "ok") and not self.suspends_claiming
+
+    @property
     def suspends_claiming(self) -> bool:
         """Whether work may not be claimed: any `pool_…` status, known or not."""
         return self.name.startswith("pool_")

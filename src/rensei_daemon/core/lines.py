@@ -44,6 +44,8 @@ class WorkerLine:
     platform_url: str
     worker_id: str | None = None
     """None until the first registration."""
+    worker_host_id: str | None = None
+    """The platform's row of this host; None: it has not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ class Status:
     uptime_seconds: int
     config: ConfigLine
     worker_id: str | None
+    worker_host_id: str | None
     platform_url: str
     heartbeat: HeartbeatLine
     mutations: MutationsLine

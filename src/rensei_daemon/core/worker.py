@@ -57,6 +57,10 @@ class Worker:
     """Aware; None: the platform did not say."""
     heartbeat_seconds: float | None = None
     """How often the platform wants to hear from us, if it said."""
+    host_id: str = ""
+    """The platform's row of this host, which mutations name; empty: it did not say."""
+    registered_report: str | None = None
+    """The hash of the report it was registered with; None: not on record."""
     org_id: str = ""
     """The organisation its last token spoke for; empty before the first token."""
 

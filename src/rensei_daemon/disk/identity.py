@@ -41,6 +41,8 @@ class IdentityFile:
             if isinstance(interval, int | float)
             else None,
             org_id=org_id if isinstance(org_id, str) else "",
+            host_id=_text(saved.get("worker_host_id")) or "",
+            registered_report=_text(saved.get("registered_report")),
         )
         token = secret.get("token")
         # A token that names another worker is from before a crash between the two files.
@@ -57,6 +59,8 @@ class IdentityFile:
             "machine_id": worker.machine_id,
             "heartbeat_seconds": worker.heartbeat_seconds,
             "org_id": worker.org_id,
+            "worker_host_id": worker.host_id,
+            "registered_report": worker.registered_report,
         }
         expires = worker.token_expires_at
         secret = {
@@ -66,6 +70,10 @@ class IdentityFile:
         }
         replace_file(self._identity, _json(identity), mode=0o600)
         replace_file(self._token, _json(secret), mode=0o600)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _time(value: object) -> datetime | None:

@@ -41,7 +41,7 @@ class PlatformClient:
         except RefusedError as refusal:
             if refusal.status != 404:
                 raise
-        return await self._beat(await self._identity.refresh(worker), beat)
+        return await self._beat(await self._identity.replace_refused(worker), beat)
 
     async def _beat(self, worker: Worker, beat: Beat) -> BeatAnswer:
         is_old = self._identity.is_old

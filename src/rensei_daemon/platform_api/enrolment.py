@@ -29,6 +29,8 @@ class Granted:
     """Empty for old kinds of keys, which are the worker's bearer themselves."""
     expires_at: datetime | None
     heartbeat_seconds: float | None
+    host_id: str
+    """The platform's row of this host; empty: the answer does not say."""
     answered_at: datetime
     """By the platform's clock, where it told."""
     by_old_endpoint: bool = False
@@ -38,6 +40,7 @@ async def register(http: Http, key: KeyInUse, registration: Registration) -> Gra
     """Register this host; where today's endpoint is missing, with the older one.
 
     Raises what a call raises, and `TransientError` for an answer that names no worker.
+    A refusal says what to look at.
     """
     body = wire.registration_body(registration)
     is_old = False
@@ -47,13 +50,28 @@ async def register(http: Http, key: KeyInUse, registration: Registration) -> Gra
         )
     except RefusedError as error:
         if error.status not in NO_SUCH_ENDPOINT:
-            raise
-        answer = await key.ask(lambda token: _old_register(http, registration, token))
+            raise _explained(error) from None
+        try:
+            answer = await key.ask(lambda token: _old_register(http, registration, token))
+        except RefusedError as refusal:
+            raise _explained(refusal) from None
         is_old = True
     grant = wire.grant(answer.body)
     if not grant.worker_id:
         raise TransientError("the platform answered a registration without a workerId")
     return _granted(http, grant, answer, worker_id=grant.worker_id, is_old=is_old)
+
+
+def _explained(error: RefusedError) -> RefusedError:
+    """Return the refusal of a registration with what an operator can look at."""
+    if error.status in NO_SUCH_ENDPOINT:
+        error.hint = "nothing there registers hosts: look at platform.url"
+    elif not error.hint:
+        error.hint = (
+            "look at what this host registers with, [machine] and [projects]: "
+            "rensei-daemon config show"
+        )
+    return error
 
 
 async def _old_register(http: Http, registration: Registration, key: str) -> Answer:
@@ -95,6 +113,7 @@ def _granted(
         token=grant.token,
         expires_at=grant.expires_at or _own_expiry(grant.token),
         heartbeat_seconds=grant.heartbeat_seconds,
+        host_id=grant.host_id,
         answered_at=answer.date or http.now(),
         by_old_endpoint=is_old,
     )

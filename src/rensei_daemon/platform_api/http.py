@@ -243,6 +243,15 @@ def _headers(bearer: str) -> dict[str, str]:
     return headers
 
 
+def _oversized(host: str) -> TransientError:
+    return TransientError(
+        f"{host} answered with more than 16 MiB",
+        hint="what it carried is asked for again; cancel waiting mutations of this host "
+        "on the platform, or have fewer sent at once",
+        failure=Failure.OVERSIZED,
+    )
+
+
 async def _read(response: httpx.Response, host: str) -> bytes:
     """Read a body, unpacked, and no more of it than anyone could want to hold."""
     try:
@@ -255,7 +264,7 @@ async def _read(response: httpx.Response, host: str) -> bytes:
             for piece in decoder.feed(chunk) if decoder else (chunk,):
                 content += piece
                 if len(content) > MAX_ANSWER_BYTES:
-                    raise TransientError(f"{host} answered with more than 16 MiB")
+                    raise _oversized(host)
         except zlib.error:
             raise TransientError(f"{host} answered with broken gzip") from None
     if decoder is not None and content and not decoder.is_complete:

@@ -13,6 +13,7 @@ import anyio
 import structlog
 
 from rensei_daemon.core.backoff import Backoff, Draw
+from rensei_daemon.core.duplicate_host import YoungRefusals
 from rensei_daemon.core.repeats import Streak
 from rensei_daemon.core.worker import Registration, Worker, organisation
 from rensei_daemon.disk.api_key import ApiKey
@@ -80,6 +81,8 @@ class Identity:
         self._worker: Worker | None = None
         self._lacks_token = False
         """A reboot took it. A worker whose key is its bearer does not lack one."""
+        self._taken_at = -math.inf
+        self._refusals = YoungRefusals()
         if saved is not None and saved.machine_id == describe().machine_id:
             self._take(saved, answered_at=now())
             self._lacks_token = not saved.token
@@ -95,6 +98,12 @@ class Identity:
     def worker_id(self) -> str:
         """The worker's id; empty before the first registration."""
         return self._worker.id if self._worker else ""
+
+    @property
+    def is_registered_with_other_projects(self) -> bool:
+        """Whether today's project set differs from the one this worker registered."""
+        registered = self._worker.registered_report if self._worker else None
+        return registered is not None and registered != self.describe().report.hash
 
     @property
     def org_id(self) -> str:
@@ -138,8 +147,20 @@ class Identity:
             self._retry, self._refresh_at = WITHOUT_TOKEN_RETRY, self._clock()
         self._nap.cancel()
 
+    @property
+    def is_contested(self) -> bool:
+        """Whether another host seems to take this worker's tokens away, again and again."""
+        return self._refusals.is_contested(self._clock())
+
+    async def replace_refused(self, used: Worker) -> Worker:
+        """Return a worker to use in place of one that was refused; as `refresh`."""
+        if used == self._worker:
+            age = self._clock() - self._taken_at
+            self._refusals.note(age_seconds=age, now=self._clock())
+        return await self.refresh(used)
+
     async def refresh(self, used: Worker) -> Worker:
-        """Return a worker to use in place of one that was refused.
+        """Return a worker with another token than the one that was used.
 
         One lane refreshes; whoever comes meanwhile, or with what was replaced already,
         gets the same result, be it an error. A worker the platform has forgotten is
@@ -148,6 +169,14 @@ class Identity:
         if self._worker is not None and self._worker != used:
             return self._worker
         return await self._alone(lambda: self._refresh(used))
+
+    async def register_projects(self) -> Worker:
+        """Register anew with today's project set; raises what registering raises."""
+        return await self._alone(self._register)
+
+    async def until_registered(self) -> None:
+        """Wait until there is a worker."""
+        await self._registered.wait()
 
     async def keep_fresh(self) -> None:
         """Refresh the token five minutes before it expires, for ever; never returns.
@@ -208,7 +237,11 @@ class Identity:
                 raise
             await self._reregister()
             return
-        await self._adopt(granted, machine_id=worker.machine_id)
+        await self._adopt(
+            granted,
+            machine_id=worker.machine_id,
+            registered_report=worker.registered_report,
+        )
         _log.info("token.refreshed", worker_id=worker.id)
 
     async def _reregister(self) -> None:
@@ -225,13 +258,19 @@ class Identity:
         registration = self.describe()
         granted = await enrolment.register(self._http, self.key, registration)
         self.is_old = granted.by_old_endpoint
-        await self._adopt(granted, machine_id=registration.machine_id)
+        await self._adopt(
+            granted,
+            machine_id=registration.machine_id,
+            registered_report=registration.report.hash,
+        )
         _log.info("worker.registered", worker_id=granted.worker_id)
 
-    async def _adopt(self, granted: Granted, *, machine_id: str) -> None:
+    async def _adopt(
+        self, granted: Granted, *, machine_id: str, registered_report: str | None
+    ) -> None:
         pace = granted.heartbeat_seconds
-        if pace is not None and not self._http.is_loopback:
-            pace = min(max(pace, 5.0), 300.0)
+        if pace is not None:
+            pace = min(pace if self._http.is_loopback else max(pace, 5.0), 300.0)
         if pace is None and self._worker is not None:
             pace = self._worker.heartbeat_seconds
         org_id = organisation(granted.token)
@@ -244,6 +283,8 @@ class Identity:
             token_expires_at=granted.expires_at,
             heartbeat_seconds=pace,
             org_id=org_id,
+            host_id=granted.host_id or (self._worker.host_id if self._worker else ""),
+            registered_report=registered_report,
         )
         # Saved first: a worker in use that a crash forgets is registered a second time.
         await self._save(worker)
@@ -258,4 +299,5 @@ class Identity:
         due = max(lifetime - EARLY_SECONDS, SOONEST_SECONDS)
         self._refresh_at = self._clock() + due
         self._worker = worker
+        self._taken_at = self._clock()
         self._registered.set()

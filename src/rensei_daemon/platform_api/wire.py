@@ -32,7 +32,11 @@ SNAPSHOT = "/api/daemon/credentials/snapshot"
 
 
 def registration_body(registration: Registration) -> dict[str, Any]:
-    """Spell a registration for `POST /api/workers/register`; what is empty is left out."""
+    """Spell a registration for `POST /api/workers/register`.
+
+    Empty fields are omitted, but for `projectIds`: an empty list says that this host
+    serves no project, and an omitted one says nothing.
+    """
     report = registration.report
     optional = {
         "machineId": registration.machine_id,
@@ -40,7 +44,6 @@ def registration_body(registration: Registration) -> dict[str, Any]:
         "daemonProjects": [
             {"id": e.id, "repository": e.repository} for e in report.entries
         ],
-        "projectIds": list(report.enabled_ids),
         "capabilities": list(registration.capabilities),
         "region": registration.region,
         "hostInfo": _host_info(registration.host),
@@ -50,6 +53,7 @@ def registration_body(registration: Registration) -> dict[str, Any]:
         "capacity": max(1, registration.capacity),
         "projectAdmissionVersion": 2,
         "projectAdmissionMode": report.mode,
+        "projectIds": list(report.enabled_ids),
         **{key: value for key, value in optional.items() if value},
     }
 
@@ -98,6 +102,8 @@ class Grant:
     """Empty for callers with an old kind of key, who go on with that key."""
     expires_at: datetime | None
     heartbeat_seconds: float | None
+    host_id: str = ""
+    """The platform's row of this host, from a `sessionShim` receipt; empty without one."""
 
 
 def grant(body: object) -> Grant:
@@ -109,24 +115,27 @@ def grant(body: object) -> Grant:
     worker_id = found.text("workerId")
     token = found.text("runtimeToken") or found.text("runtimeJwt")
     expires = moment(found.text("runtimeTokenExpiresAt"))
+    receipt = found.fields("sessionShim")
+    host_id = receipt.text("workerHostId") if receipt else ""
     return Grant(
         worker_id=worker_id if is_id(worker_id) else "",
         token=token if re.fullmatch(r"[\x21-\x7e]+", token) else "",
         expires_at=expires or moment(found.text("expiresAt")),
         heartbeat_seconds=seconds if seconds and seconds > 0 else None,
+        host_id=host_id if is_id(host_id) else "",
     )
 
 
 def beat_body(beat: Beat) -> dict[str, Any]:
     """Spell a beat for `POST /api/workers/{id}/heartbeat`.
 
-    `activeCount` and the report's hash go with every beat; the report itself only when
-    the platform has not seen it; everything empty stays at home.
+    The counts go with every beat, 0 too, and so does the report's hash. The report itself
+    is sent when the platform has not seen it, then with its ids and mode even when they
+    are empty: an omitted key leaves what the platform had. Other empty fields are omitted.
     """
     report = beat.report
     optional: dict[str, Any] = {
         "status": beat.status,
-        "maxSessions": beat.max_sessions,
         "allowlistHash": report.hash,
         "appliedMutations": list(beat.acks.applied),
         "mutationFailures": [{"id": id_, "error": why} for id_, why in beat.acks.failures],
@@ -139,16 +148,17 @@ def beat_body(beat: Beat) -> dict[str, Any]:
     if beat.load_average and _are_finite(*beat.load_average):
         names = ("one", "five", "fifteen")
         optional["loadAverage"] = dict(zip(names, beat.load_average, strict=True))
+    body: dict[str, Any] = {
+        "activeCount": beat.active_count,
+        "maxSessions": beat.max_sessions,
+    }
     if beat.report_in_full:
         optional["allowlist"] = [
             {"id": e.id, "repository": e.repository} for e in report.entries
         ]
-        optional["enabledProjectIds"] = list(report.enabled_ids)
-        optional["projectAdmissionMode"] = report.mode
-    return {
-        "activeCount": beat.active_count,
-        **{key: value for key, value in optional.items() if value},
-    }
+        body["enabledProjectIds"] = list(report.enabled_ids)
+        body["projectAdmissionMode"] = report.mode
+    return body | {key: value for key, value in optional.items() if value}
 
 
 def old_beat_body(

@@ -222,16 +222,12 @@ class Settings(ConfigTree, BaseSettings):
     def interval_seconds(self, named: float | None = None) -> float:
         """Return the heartbeat interval in force when the platform named this one.
 
-        A platform elsewhere is held to 5 to 300 seconds; one on this host, which only
-        development and tests have, is taken at its word.
+        It is held to 5 to 300 seconds. One on this host, which only development and tests
+        have, may ask for less.
         """
         wanted = self.heartbeat.interval_seconds
         if named is not None and 0 < named < float("inf"):
             wanted = named
-        if self.platform.is_loopback:
-            return wanted
-        shortest, longest = (
-            self.shortest_interval_seconds,
-            self.longest_interval_seconds,
-        )
-        return min(max(wanted, shortest), longest)
+        if not self.platform.is_loopback:
+            wanted = max(wanted, self.shortest_interval_seconds)
+        return min(wanted, self.longest_interval_seconds)

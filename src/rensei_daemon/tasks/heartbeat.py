@@ -27,6 +27,7 @@ from rensei_daemon.core.repeats import Streak
 from rensei_daemon.disk.host import LoadMeter, load_average
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import (
+    Failure,
     PlatformError,
     RefusedError,
     StorageError,
@@ -62,8 +63,8 @@ class Heart:
     meter: LoadMeter
     pulse: Pulse
     status: str = "idle"
-    reported: tuple[str, str] = ("", "")
-    """(worker id, hash) of the last report the platform answered."""
+    reported: tuple[str, str] | None = None
+    """(worker id, hash) of the last report the platform answered; None: none yet."""
     host_status: HostStatus | None = None
     turn: Turn = field(default_factory=Turn)
     """Turns with every beat, good or bad."""
@@ -101,7 +102,8 @@ class Heart:
         await self._take(answer, pool_may_be_restored=not owes_pool)
         if not answer.is_acknowledged:
             raise TransientError("the platform did not acknowledge the heartbeat")
-        if in_full or answer.worker_id == self.identity.worker_id == self.reported[0]:
+        told = self.reported[0] if self.reported else None
+        if in_full or answer.worker_id == self.identity.worker_id == told:
             # Only now: a report that never got through must be sent in full again, and
             # a new worker is told everything.
             self.reported = (answer.worker_id, report.hash)
@@ -135,6 +137,20 @@ class Heart:
             )
         self._tell_of_skipped(answer.skipped)
         self.post_pool()
+        self._post_objection()
+
+    def _post_objection(self) -> None:
+        said = self.host_status
+        if said is None or not said.is_objection:
+            self.board.clear(Code.HOST_STATUS, "heartbeat")
+            return
+        self.board.raise_alarm(
+            Code.HOST_STATUS,
+            f"the platform says of this host: {said.status}",
+            hint=said.recommended_action or "ask who administers this organisation",
+            now=datetime.now(UTC),
+            subject="heartbeat",
+        )
 
     def _tell_of_skipped(self, skipped: int) -> None:
         now = anyio.current_time()
@@ -182,7 +198,11 @@ async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
             failures += 1
             heart.figures.outcomes.add(error.failure)
             _note_failure(heart, error)
-            delay = _retry_delay(error, failures, heart.interval_seconds, draw)
+            interval = heart.interval_seconds
+            if isinstance(error, TransientError) or heart.identity.worker is None:
+                delay = _retry_delay(error, failures, interval, draw)
+            else:  # it answers, and the answer is no
+                delay = interval * draw(1 - JITTER, 1 + JITTER)
         else:
             heart.figures.outcomes.add("ok")
             heart.figures.durations.add(anyio.current_time() - started)
@@ -210,9 +230,7 @@ async def say_farewell(heart: Heart) -> None:
 def _retry_delay(
     error: PlatformError | StorageError, failures: int, interval: float, draw: Draw
 ) -> float:
-    if not isinstance(error, TransientError):
-        return interval * draw(1 - JITTER, 1 + JITTER)
-    if error.retry_after is not None:
+    if isinstance(error, TransientError) and error.retry_after is not None:
         return error.retry_after * draw(1.0, 1.2)
     return min(interval, 2.0 ** min(failures - 1, 32)) * draw(0.5, 1.5)
 
@@ -221,9 +239,24 @@ def _note_success(heart: Heart) -> None:
     board = heart.board
     if over := heart.failures.recover(anyio.current_time()):
         _log.info("heartbeat.recovered", count=over.count, seconds=over.seconds)
-    for code in (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.STORAGE):
+    for code in _ALARMS:
         board.clear(code, "heartbeat")
-    board.post(replace(board.worker, worker_id=heart.identity.worker_id))
+    if heart.identity.is_contested:
+        board.raise_alarm(
+            Code.HOST_DUPLICATE,
+            "this host's token is refused again and again soon after it was given: "
+            "another host seems to have the same machine id",
+            hint="if this machine was cloned, give it an id of its own: "
+            "rm /etc/machine-id; systemd-machine-id-setup; restart the daemon",
+            now=datetime.now(UTC),
+            subject="heartbeat",
+        )
+    else:
+        board.clear(Code.HOST_DUPLICATE, "heartbeat")
+    worker = heart.identity.worker
+    if worker is not None:
+        host_id = worker.host_id or None
+        board.post(replace(board.worker, worker_id=worker.id, worker_host_id=host_id))
     board.post(
         replace(
             board.heartbeat,
@@ -260,6 +293,10 @@ def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
     )
 
 
+_ALARMS = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.STORAGE, Code.ANSWER_OVERSIZED)
+"""What a beat that fails may raise, and one that gets through clears."""
+
+
 def _alarm_for(error: PlatformError | StorageError) -> Code | None:
     match error:
         case UnauthorizedError():
@@ -268,5 +305,7 @@ def _alarm_for(error: PlatformError | StorageError) -> Code | None:
             return Code.FORBIDDEN
         case StorageError():
             return Code.STORAGE
+        case TransientError(failure=Failure.OVERSIZED):
+            return Code.ANSWER_OVERSIZED
         case _:
             return None
