@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from rensei_daemon.core.edit import ABSENT, Edit
+from rensei_daemon.core.entries import entries
 from rensei_daemon.core.history import (
     ChangeRecord,
     Made,
     blame,
     edit_records,
-    entries,
     left_by,
     reversal,
     unified,
@@ -96,21 +96,6 @@ def test_a_change_is_reversed_edit_by_edit_from_the_last() -> None:
         Edit(("projects", "a", "repositories"), ["r"], []),
         Edit(("projects", "a", "enabled"), False, True),
     ]
-
-
-@pytest.mark.parametrize(
-    ("workloads", "expected"),
-    [
-        ({"qa": {}}, Edit(("model_access",), {"workloads": {"qa": {}}}, ABSENT)),
-        ({"qa": {}, "merge": {}}, Edit(("model_access", "workloads", "qa"), {}, ABSENT)),
-    ],
-)
-def test_the_last_policy_takes_its_tables_along(
-    workloads: dict[str, Any], expected: Edit
-) -> None:
-    """No header is left standing over nothing, as none stood there before."""
-    edit = Edit(("model_access", "workloads", "qa"), ABSENT, {})
-    assert reversal(1, [edit], {"model_access": {"workloads": workloads}}) == [expected]
 
 
 @pytest.mark.parametrize(

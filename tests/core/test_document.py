@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from rensei_daemon.core.document import Document, Outcome, apply_all
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, same
-from rensei_daemon.core.layout import Kind, Layout
+from rensei_daemon.core.entries import without_empty_containers
+from rensei_daemon.core.layout import Layout
 from rensei_daemon.core.mutation import Mutation, Op, PoolRestored, parse_mutation
+from rensei_daemon.core.splice import Draft
+from rensei_daemon.core.toml_lines import Kind
 from rensei_daemon.errors import MutationError, SettingsError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -57,6 +60,50 @@ def test_pool_comes_and_goes_without_a_trace() -> None:
     before = _golden("before.toml", "pool_deleted")
     after, _ = _apply(_golden("after.toml", "pool_deleted"), PoolRestored())
     assert after == before
+
+
+def test_a_comment_keeps_its_owner_whatever_comes_and_goes() -> None:
+    """The one directly under `[projects]` is the table's own before and after."""
+    before = "[projects]\n# from the platform\n[pool]\nstatus = 'deleted'\n"
+    after, _ = _apply(before, parse_mutation("project.enable", {"id": "a"}))
+    after, _ = _apply(after, PoolRestored())
+    assert after == "[projects]\n# from the platform\na = { repositories = [] }\n"
+    after, _ = _apply(after, parse_mutation("project.remove", {"id": "a"}))
+    assert after == "[projects]\n# from the platform\n"
+
+
+def test_what_would_take_another_line_along_is_not_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last check holds every line outside the entry, not only what the text means."""
+
+    class Careless(Draft):
+        def text(self) -> str:
+            return super().text().replace("level = 'debug' # OPS-7", 'level = "debug"')
+
+    monkeypatch.setattr("rensei_daemon.core.document.Draft", Careless)
+    before = "[log]\nlevel = 'debug' # OPS-7\n"
+    text, (outcome,) = _apply(before, parse_mutation("project.enable", {"id": "a"}))
+    assert text == before
+    assert str(outcome.error) == (
+        "cannot edit projects as it is spelled in the file; the file was left unchanged"
+    )
+
+
+@pytest.mark.parametrize("lie", ["[projects]\na = {}\n", "[projects\n", "[log]\n"])
+def test_what_would_mean_something_else_is_not_done(
+    monkeypatch: pytest.MonkeyPatch, lie: str
+) -> None:
+    """The text is read again, and must mean what was meant."""
+
+    class Lying(Draft):
+        def text(self) -> str:
+            return lie
+
+    monkeypatch.setattr("rensei_daemon.core.document.Draft", Lying)
+    text, (outcome,) = _apply("", parse_mutation("project.enable", {"id": "a"}))
+    assert text == ""
+    assert str(outcome.error).startswith("cannot edit projects as it is spelled")
 
 
 def test_one_bad_mutation_fails_alone() -> None:
@@ -197,7 +244,8 @@ def test_nothing_but_a_mutation_error_is_raised(
     expected = tomllib.loads(text)
     for outcome in outcomes:
         apply_edits(expected, outcome.edits)
-    assert same(tomllib.loads(after), expected)
+    means = without_empty_containers(tomllib.loads(after))
+    assert same(means, without_empty_containers(expected))
 
 
 @given(text=texts.filter(_is_toml), request=requests)

@@ -98,17 +98,7 @@ def _projects(**entries: Any) -> dict[str, Any]:
         (ModelAccessClear(workload="qa"), {"model_access": {"default": {}}}, []),
         (
             ModelAccessClear(workload="qa"),
-            {"model_access": {"default": {}, "workloads": {"qa": {}}}},
-            [Edit(("model_access", "workloads"), {"qa": {}}, ABSENT)],
-        ),
-        (
-            ModelAccessClear(workload="qa"),
             {"model_access": {"workloads": {"qa": {}}}},
-            [Edit(("model_access",), {"workloads": {"qa": {}}}, ABSENT)],
-        ),
-        (
-            ModelAccessClear(workload="qa"),
-            {"model_access": {"workloads": {"qa": {}, "merge": {}}}},
             [Edit(("model_access", "workloads", "qa"), {}, ABSENT)],
         ),
     ],

@@ -6,8 +6,9 @@ Rules of this file:
 2. An edit splices whole lines, or the value of one line. The spelling found is kept: a
    table written as sub-tables, dotted keys or inline goes on that way.
 3. Nothing is believed: the new text is parsed again and must mean the old values with
-   exactly the edits made, and the settings model must accept it. Otherwise the mutation
-   fails and the text stays as it was.
+   exactly the edits made, every line outside the edited entries must stand in it byte for
+   byte, and the settings model must accept it. Otherwise the mutation fails and the text
+   stays as it was.
 4. A batch is parsed once and rendered once. One mutation that cannot be made fails alone.
 """
 
@@ -19,21 +20,16 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from rensei_daemon.core.edit import (
-    ABSENT,
-    Edit,
-    apply_edits,
-    differences,
-    look_up,
-    same,
-    thawed,
-)
+from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, differences, thawed
+from rensei_daemon.core.entries import without_empty_containers
 from rensei_daemon.core.inline import render_key
 from rensei_daemon.core.layout import Layout
 from rensei_daemon.core.mutation import Mutation, PoolRestored
 from rensei_daemon.core.operations import edits_for
 from rensei_daemon.core.splice import Draft
 from rensei_daemon.errors import ConflictingMutationError, MutationError, RenseiError
+
+BYTE_ORDER_MARK = "\ufeff"
 
 Accept = Callable[[Mapping[str, Any]], None]
 """The settings model's check of a whole file; raises `RenseiError`."""
@@ -45,10 +41,19 @@ class Document:
 
     text: str
 
+    @property
+    def body(self) -> str:
+        """The text without a byte order mark, which no reader of TOML takes."""
+        return self.text.removeprefix(BYTE_ORDER_MARK)
+
+    def with_body(self, body: str) -> "Document":
+        """Return another text, behind the mark of this one."""
+        return Document(self.text[: len(self.text) - len(self.body)] + body)
+
     @cached_property
     def tree(self) -> dict[str, Any]:
         """What the text means; raises `tomllib.TOMLDecodeError` for nonsense."""
-        return tomllib.loads(self.text)
+        return tomllib.loads(self.body)
 
     @cached_property
     def digest(self) -> str:
@@ -81,17 +86,8 @@ def apply_all(
     except (ValueError, RecursionError) as error:
         raise ConflictingMutationError(f"the file is not valid TOML: {error}") from error
     outcomes = [_apply(mutation, tree, now) for mutation in mutations]
-    # In the order they were first touched; a dict, because a set has none.
-    touched = dict.fromkeys(edit.path[0] for outcome in outcomes for edit in outcome.edits)
-    net = [
-        edit
-        for top in touched
-        for edit in differences(
-            look_up(document.tree, (top,)), tree.get(top, ABSENT), (top,)
-        )
-    ]
     try:
-        return edited(document, net, accept), outcomes
+        return rewritten(document, tree, accept), outcomes
     except MutationError as error:
         if len(mutations) == 1:
             return document, [Outcome(error=error)]
@@ -112,25 +108,20 @@ def _apply(
     return Outcome(edits=tuple(edits))
 
 
-def edited(document: Document, edits: Sequence[Edit], accept: Accept) -> Document:
-    """Return the document with exactly these edits made.
+def rewritten(document: Document, values: Mapping[str, Any], accept: Accept) -> Document:
+    """Return the document that means these values, edited where it means others.
 
     Raises `ConflictingMutationError` when the text cannot be made to mean that, or when
     the settings model does not accept the result.
     """
+    wanted = without_empty_containers(values, but=document.tree)
+    edits = list(differences(document.tree, wanted))
     if not edits:
         return document
-    expected = thawed(document.tree)
-    apply_edits(expected, edits)
     try:
-        result = _spliced(document, edits)
-        if not same(result.tree, expected):
-            # A table that lost its last line is spelled again, empty.
-            result = _spliced(result, list(differences(result.tree, expected)))
+        result = _respelled(document, edits, wanted)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         raise _cannot_edit(edits) from error
-    if not same(result.tree, expected):
-        raise _cannot_edit(edits)
     try:
         accept(result.tree)
     except RenseiError as error:
@@ -139,15 +130,48 @@ def edited(document: Document, edits: Sequence[Edit], accept: Accept) -> Documen
     return result
 
 
+def _respelled(
+    document: Document, edits: Sequence[Edit], wanted: Mapping[str, Any]
+) -> Document:
+    """Return the document with these edits made, and nothing else; or ValueError."""
+    layout = Layout(document.body)
+    result = document.with_body(_spliced(layout, edits))
+    missing = _missing(result, wanted)
+    if missing and all(_is_empty_table(edit) for edit in missing):
+        # What was taken out was all that spelled a table which has to stay.
+        result = document.with_body(_spliced(Layout(result.body), missing))
+        missing = _missing(result, wanted)
+    if missing:
+        raise ValueError("the text does not mean what was meant")
+    remaining = iter(layout.ended(result.body).split("\n"))
+    if not all(line in remaining for line in layout.lines_outside(edits)):
+        raise ValueError("a line that was not to be edited is gone")
+    return result
+
+
+def _missing(document: Document, wanted: Mapping[str, Any]) -> list[Edit]:
+    """Return what parts a document from the values it is to mean."""
+    wanted = without_empty_containers(wanted, but=document.tree)
+    return list(differences(document.tree, wanted))
+
+
+def _is_empty_table(edit: Edit) -> bool:
+    return edit.before is ABSENT and _is_empty(edit.after)
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_empty, value.values()))
+
+
+def _spliced(layout: Layout, edits: Sequence[Edit]) -> str:
+    draft = Draft(layout)
+    for edit in edits:
+        draft.make(edit)
+    return draft.text()
+
+
 def _cannot_edit(edits: Sequence[Edit]) -> ConflictingMutationError:
     return ConflictingMutationError(
         f"cannot edit {render_key(edits[0].path)} as it is spelled in the file; "
         "the file was left unchanged"
     )
-
-
-def _spliced(document: Document, edits: Sequence[Edit]) -> Document:
-    draft = Draft(Layout(document.text))
-    for edit in edits:
-        draft.make(edit)
-    return Document(draft.text())

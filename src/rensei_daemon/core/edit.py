@@ -107,6 +107,13 @@ def apply_edits(tree: MutableMapping[str, Any], edits: Sequence[Edit]) -> None:
             table[edit.path[-1]] = thawed(edit.after)
 
 
+def edited_copy(tree: Mapping[str, Any], edits: Sequence[Edit]) -> dict[str, Any]:
+    """Return the values with the edits made; the tree stays as it is."""
+    copy = dict(thawed(tree))
+    apply_edits(copy, edits)
+    return copy
+
+
 def thawed(value: Any) -> Any:
     """Copy the tables of a value; lists are shared, since an edit never grows one."""
     return {k: thawed(v) for k, v in value.items()} if isinstance(value, Mapping) else value

@@ -18,6 +18,7 @@ from rensei_daemon.core.edit import (
     same,
     thawed,
 )
+from rensei_daemon.core.entries import entries
 from rensei_daemon.core.inline import render, render_key
 from rensei_daemon.errors import ConflictingMutationError, UsageError
 
@@ -103,26 +104,6 @@ class Made(TypedDict):
     """The entries it wrote, whole, as it left them (`after`)."""
 
 
-def entries(tree: Mapping[str, Any]) -> dict[Path, Any]:
-    """Return what a mutation can write, entry by entry: projects, the pool, policies."""
-    found: dict[Path, Any] = {}
-    for project, entry in _table(tree, "projects").items():
-        found["projects", project] = entry
-    if "pool" in tree:
-        found["pool",] = tree["pool"]
-    access = _table(tree, "model_access")
-    if "default" in access:
-        found["model_access", "default"] = access["default"]
-    for workload, policy in _table(access, "workloads").items():
-        found["model_access", "workloads", workload] = policy
-    return found
-
-
-def _table(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = tree.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
 def left_by(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
     """Return the entries that these edits wrote, as they stand in the tree after them."""
     written: dict[Path, None] = {}
@@ -174,7 +155,7 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
     for edit in reversed(edits):
         value = look_up(today, edit.path)
         if same(value, edit.after):
-            undone.append(_lifted(edit.reversed, today))
+            undone.append(edit.reversed)
             apply_edits(today, undone[-1:])
         else:
             differing.append(
@@ -188,16 +169,6 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
             hint="edit the file by hand, or roll back the later changes first",
         )
     return undone
-
-
-def _lifted(edit: Edit, tree: Mapping[str, Any]) -> Edit:
-    """Let the removal of the last policy take the tables along that held only it."""
-    path = edit.path
-    if edit.after is not ABSENT or path[0] != "model_access" or path not in entries(tree):
-        return edit
-    while path[:-1] and len(look_up(tree, path[:-1])) == 1:
-        path = path[:-1]
-    return Edit(path, look_up(tree, path), ABSENT)
 
 
 def _told(value: Any) -> str:

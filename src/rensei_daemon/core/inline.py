@@ -1,8 +1,8 @@
 """Values as TOML text: written new, and edited where they stand.
 
-An inline table is edited member by member and an array only ever grows at its end, so
-that spacing, quoting and the comments inside an array survive. tomlkit spells keys and
-plain values, and never sees more.
+An inline table is edited member by member and an array element by element, so that
+spacing, quoting and comments survive. tomlkit spells keys and plain values, and never
+sees more.
 """
 
 import importlib
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from rensei_daemon.core.edit import ABSENT, Edit, Path, same
-from rensei_daemon.core.layout import read_key, tokens
+from rensei_daemon.core.array import edit_array
+from rensei_daemon.core.edit import ABSENT, Edit, Path
+from rensei_daemon.core.toml_lines import read_key, tokens
 
 
 def render_key(path: Path) -> str:
@@ -58,61 +59,10 @@ def edit_inline(text: str, edit: Edit) -> str:
 
 
 def replace_value(text: str, edit: Edit) -> str:
-    """Return the text of a value that becomes another; an array that grows is kept."""
-    before, after = edit.before, edit.after
-    grows = (
-        isinstance(before, list) and isinstance(after, list) and len(after) > len(before)
-    )
-    if grows and same(before, after[: len(before)]):
-        return _grown(text, [render(item) for item in after[len(before) :]])
-    return render(after)
-
-
-def _grown(text: str, items: list[str]) -> str:
-    """Return the text of an array with items added behind its last one.
-
-    Where the array has a line for each item, so have the new ones.
-    """
-    last = _last_of(text)
-    end_of_line = text.find("\n", last.end)
-    if end_of_line < 0:
-        glue = {"open": "", "comma": " "}.get(last.sort, ", ")
-        return text[: last.end] + glue + ", ".join(items) + text[last.end :]
-    newline = "\r\n" if text[end_of_line - 1] == "\r" else "\n"
-    is_separated = last.sort in ("open", "comma")
-    lines = f",{newline}".join(last.indent + item for item in items)
-    lines += f",{newline}" if is_separated else newline
-    rest_of_line = text[last.end : end_of_line + 1]
-    comma = "" if is_separated else ","
-    return text[: last.end] + comma + rest_of_line + lines + text[end_of_line + 1 :]
-
-
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """What stands last in an array: a value, the comma behind it, or the bracket."""
-
-    sort: str
-    end: int
-    indent: str
-    """Of the line it is on; of the line to come, where it is the bracket."""
-
-
-def _last_of(text: str) -> _Last:
-    depth, last = 0, _Last("open", 1, "  ")
-    line_start = 0
-    for token in tokens(text, 0):
-        sort = token.lastgroup or ""
-        depth += (sort == "open") - (sort == "close")
-        if depth == 0:
-            return last
-        if sort == "newline":
-            line_start = token.end()
-        elif sort not in ("space", "comment") and token.start() > 0:
-            is_comma = sort == "comma" and depth == 1
-            start = _skip_spaces(text, line_start)
-            indent = text[line_start:start] if line_start else "  "
-            last = _Last("comma" if is_comma else "value", token.end(), indent)
-    raise ValueError("an array does not end")
+    """Return the text of a value that becomes another; an array is edited in place."""
+    if isinstance(edit.before, list) and isinstance(edit.after, list):
+        return edit_array(text, edit.before, [(item, render(item)) for item in edit.after])
+    return render(edit.after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,52 +3,19 @@
 `tomllib` says what a text means; this file says where it says so, so that an edit can
 splice whole lines and leave every other byte alone. Rules:
 
-1. The text is valid TOML: `tomllib` has read it before anybody asks for its layout.
-2. An item is a run of whole lines: a blank, a comment, a `[header]`, a `key = value`.
-   Items follow one another without a gap: joined, they are the text.
-3. A statement (header or key) owns the comments glued above it. A comment followed by a
+1. A section is a header and what stands below it, up to the next header; what stands
+   before the first header is the root's. A new line stands behind a statement of its own
+   section, a new section only where another ends, so that neither captures a line.
+2. A statement (header or key) owns the comments glued above it. A comment followed by a
    blank line is nobody's, and the one directly under a header is the table's.
 """
 
-import re
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from functools import cached_property
 
-Path = tuple[str, ...]
-
-
-class Kind(Enum):
-    """What a run of lines is."""
-
-    BLANK = auto()
-    COMMENT = auto()
-    HEADER = auto()
-    ARRAY_HEADER = auto()
-    """`[[a.b]]`: never edited, and nothing below it is."""
-    KEY = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A run of whole lines, by offsets into the text."""
-
-    kind: Kind
-    start: int
-    end: int
-    """One past the newline, or the end of the text."""
-    path: Path = ()
-    """Of a statement: the whole path from the root."""
-    table: Path = ()
-    """Of a key: the path of the header it stands under."""
-    value: tuple[int, int] = (0, 0)
-    """Of a key: where its value stands."""
-
-    @property
-    def is_statement(self) -> bool:
-        """Whether it says something."""
-        return self.kind not in (Kind.BLANK, Kind.COMMENT)
+from rensei_daemon.core.edit import ABSENT, Edit, Path
+from rensei_daemon.core.toml_lines import Item, Kind, read_items
 
 
 @dataclass(slots=True)
@@ -62,20 +29,7 @@ class Node:
     """Items whose path ends here or below, in the order of the text."""
 
 
-_BLANK = re.compile(r"[ \t\r]*\n|[ \t\r]+\Z")
-_COMMENT = re.compile(r"[ \t]*#[^\n]*(?:\n|\Z)")
-_HEADER = re.compile(r"[ \t]*\[(\[)?")
-_HEADER_END = re.compile(r"[ \t]*\]\]?[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)")
-_KEY_PART = re.compile(
-    r"""[ \t]*(?:([A-Za-z0-9_-]+)|("(?:[^"\\\n]|\\.)*")|'([^'\n]*)')[ \t]*(\.)?"""
-)
-_EQUALS = re.compile(r"=[ \t]*")
-_TOKEN = re.compile(
-    r'''(?P<string>"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*"{3,5}|"(?:[^"\\\n]|\\.)*"'''
-    r"""|'''(?:[^']|'{1,2}(?!'))*'{3,5}|'[^'\n]*')"""
-    r"""|(?P<comment>#[^\n]*)|(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)"""
-    r"""|(?P<space>[ \t\r]+)|(?P<newline>\n)|(?P<word>[^"'#\[\]{},\s]+)"""
-)
+_HEADERS = (Kind.HEADER, Kind.ARRAY_HEADER)
 
 
 class Layout:
@@ -83,10 +37,18 @@ class Layout:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.items = list(_scan(text))
+        self.items = list(read_items(text))
         self.root = Node()
+        self._sections: list[int] = []
+        """Of each item: the number of its section; the root's is 0."""
+        self._last_of_section = [-1]
+        """Of each section: its last statement; -1 where the root has none."""
         for index, item in enumerate(self.items):
+            if item.kind in _HEADERS:
+                self._last_of_section.append(index)
+            self._sections.append(len(self._last_of_section) - 1)
             if item.is_statement:
+                self._last_of_section[-1] = index
                 self._enter(index, item)
 
     def _enter(self, index: int, item: Item) -> None:
@@ -96,6 +58,8 @@ class Layout:
             node = node.children.setdefault(key, Node())
         node.under.append(index)
         node.own.append(index)
+
+    # -- finding --
 
     def find(self, path: Path) -> Node | None:
         """Return the node at the path, if any statement speaks of it."""
@@ -123,110 +87,101 @@ class Layout:
         headers = (i for i in node.own if self.items[i].kind is Kind.HEADER)
         return next(headers, None)
 
-    def last_key(self, header: int) -> int:
-        """Return the last key under a header, or the header when there is none."""
-        last = header
-        for index in range(header + 1, len(self.items)):
-            kind = self.items[index].kind
-            if kind is Kind.KEY:
-                last = index
-            elif kind in (Kind.HEADER, Kind.ARRAY_HEADER):
-                break
-        return last
+    def key(self, node: Node) -> int | None:
+        """Return the `key = value` whose value is exactly this node, if there is one."""
+        is_key = bool(node.own) and self.items[node.own[0]].kind is Kind.KEY
+        return node.own[0] if is_key else None
 
-    def section_end(self, header: int) -> int:
+    # -- places for something new --
+
+    def line_end(self, header: int) -> int:
         """Return the item behind which a new key under the header belongs."""
-        last = self.last_key(header)
-        return last if last != header else self.glued_below(header)
+        last = self._last_statement(header)
+        return last if last != header else self._own_comments(header)
 
-    def glued_below(self, index: int) -> int:
-        """Return the last comment glued below an item, unless it leads into a statement."""
-        last = index
+    def section_end(self, index: int) -> int:
+        """Return the item behind which a section may follow the one of this item."""
+        last = self._last_statement(index)
+        if last < 0:  # a text of comments
+            return len(self.items) - 1
+        if self.items[last].kind in _HEADERS:
+            last = self._own_comments(last)
+        return self._glued_below(last)
+
+    def _last_statement(self, index: int) -> int:
+        return self._last_of_section[self._sections[index]]
+
+    def _own_comments(self, header: int) -> int:
+        """Return the last of the comments directly under a header, or the header."""
+        last = header
         while last + 1 < len(self.items) and self.items[last + 1].kind is Kind.COMMENT:
             last += 1
+        return last
+
+    def _glued_below(self, index: int) -> int:
+        """Return the last comment glued below an item, unless it leads into a statement."""
+        last = self._own_comments(index)
         if last + 1 < len(self.items) and self.items[last + 1].is_statement:
             return index
         return last
+
+    # -- what is whose --
 
     def first_owned(self, index: int) -> int:
         """Return the first comment glued above a statement, or the statement itself."""
         first = index
         while first > 0 and self.items[first - 1].kind is Kind.COMMENT:
             first -= 1
-        headers = (Kind.HEADER, Kind.ARRAY_HEADER)
-        under_a_header = first > 0 and self.items[first - 1].kind in headers
-        return index if under_a_header else first
+        is_under_a_header = first > 0 and self.items[first - 1].kind in _HEADERS
+        return index if is_under_a_header else first
 
+    def extent(self, index: int) -> set[int]:
+        """Return the items that go when a statement does; a header takes its section."""
+        first, last = self.first_owned(index), index
+        if self.items[index].kind in _HEADERS:
+            last = self.line_end(index)
+        return set(range(first, last + 1)) - self._loose(index + 1, last)
 
-def _scan(text: str) -> Iterator[Item]:
-    at = 0
-    table: Path = ()
-    while at < len(text):
-        if trivia := _BLANK.match(text, at):
-            yield Item(Kind.BLANK, at, trivia.end())
-            at = trivia.end()
-        elif trivia := _COMMENT.match(text, at):
-            yield Item(Kind.COMMENT, at, trivia.end())
-            at = trivia.end()
-        elif header := _HEADER.match(text, at):
-            table, after = read_key(text, header.end())
-            end = _expect(_HEADER_END, text, after)
-            yield Item(Kind.ARRAY_HEADER if header[1] else Kind.HEADER, at, end, table)
-            at = end
-        else:
-            path, after = read_key(text, at)
-            start = _expect(_EQUALS, text, after)
-            value_end, end = _value_ends(text, start)
-            yield Item(Kind.KEY, at, end, table + path, table, (start, value_end))
-            at = end
+    def lines_outside(self, edits: Iterable[Edit]) -> Iterator[str]:
+        """Yield the lines that these edits have no part in, each without its line feed.
 
+        Blank lines are left out: a section is parted from its neighbours by one.
+        """
+        edited: set[int] = set()
+        for edit in edits:
+            holder, node = self.holder(edit.path), self.find(edit.path)
+            if holder is not None:
+                edited.add(holder)
+            elif node is None:
+                continue
+            elif edit.after is not ABSENT and (key := self.key(node)) is not None:
+                edited.add(key)
+            else:
+                edited.update(*map(self.extent, node.under))
+        for index, item in enumerate(self.items):
+            if item.kind is not Kind.BLANK and index not in edited:
+                yield from self.ended(self.text[item.start : item.end]).split("\n")[:-1]
 
-def _expect(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
-    if found is None:
-        raise ValueError(f"not TOML at offset {at}")
-    return found.end()
+    def ended(self, lines: str) -> str:
+        """Return lines with a line end behind the last, as the text's own are ended."""
+        return lines if lines.endswith("\n") else lines + self.newline
 
+    @cached_property
+    def newline(self) -> str:
+        """The end of the first line."""
+        first = self.text.find("\n")
+        return "\r\n" if first > 0 and self.text[first - 1] == "\r" else "\n"
 
-def read_key(text: str, at: int) -> tuple[Path, int]:
-    """Read a dotted key; return its parts and the offset after it."""
-    parts = []
-    while True:
-        found = _KEY_PART.match(text, at)
-        if found is None:
-            raise ValueError(f"no key at offset {at}")
-        bare, basic, literal, dot = found.groups()
-        parts.append(_unquote(basic) if basic else bare if bare is not None else literal)
-        at = found.end()
-        if not dot:
-            return tuple(parts), at
-
-
-def _unquote(basic: str) -> str:
-    if "\\" not in basic:
-        return basic[1:-1]
-    key = tomllib.loads(f"key = {basic}")["key"]
-    return str(key)
-
-
-def tokens(text: str, at: int) -> Iterator[re.Match[str]]:
-    """Yield the tokens of a value; `lastgroup` names each one's sort."""
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
-            raise ValueError(f"not TOML at offset {at}")
-        yield found
-        at = found.end()
-
-
-def _value_ends(text: str, at: int) -> tuple[int, int]:
-    """Return where the value that starts here ends, and where its last line does."""
-    depth, end = 0, at
-    for token in tokens(text, at):
-        sort = token.lastgroup
-        depth += (sort == "open") - (sort == "close")
-        if sort == "newline" and depth == 0:
-            return end, token.end()
-        if sort not in ("space", "newline", "comment"):
-            end = token.end()
-    return end, len(text)
+    def _loose(self, first: int, last: int) -> set[int]:
+        """Return the comments in between that are followed by a blank, and that blank."""
+        loose: set[int] = set()
+        run: set[int] = set()
+        for index in range(first, min(last + 2, len(self.items))):
+            kind = self.items[index].kind
+            if kind is Kind.COMMENT:
+                run.add(index)
+                continue
+            if kind is Kind.BLANK and run:
+                loose |= run | {index}
+            run = set()
+        return loose

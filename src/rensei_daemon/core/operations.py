@@ -130,10 +130,4 @@ def _set_policy(mutation: ModelAccessSet, tree: Tree) -> list[Edit]:
 def _clear_policy(mutation: ModelAccessClear, tree: Tree) -> list[Edit]:
     if not mutation.workload:
         return _set(tree, ("model_access",), ABSENT)
-    path: Path = ("model_access", "workloads", mutation.workload)
-    if look_up(tree, path) is ABSENT:
-        return []
-    # A table that would stand there empty goes as well.
-    while path[:-1] and len(look_up(tree, path[:-1])) == 1:
-        path = path[:-1]
-    return _set(tree, path, ABSENT)
+    return _set(tree, ("model_access", "workloads", mutation.workload), ABSENT)

@@ -3,17 +3,23 @@
 Where a new line goes and how it is spelled follows what stands beside it: the last
 sibling's spelling, its indentation, the file's line ends. Where nothing stands yet, a
 project and a model-access cell take one line, every other table a header.
+
+A line is put behind a statement of a section it belongs to, a section where another
+ends (`Layout.section_end`): what stood in a section still does, whatever is put in.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rensei_daemon.core.edit import ABSENT, Edit, Path
 from rensei_daemon.core.inline import edit_inline, render, render_key, replace_value
-from rensei_daemon.core.layout import Item, Kind, Layout, Node
+from rensei_daemon.core.layout import Layout, Node
+from rensei_daemon.core.toml_lines import Kind
+
+_INDENT = re.compile(r"[ \t]*")
 
 
 def _is_inline(path: Path) -> bool:
@@ -21,6 +27,17 @@ def _is_inline(path: Path) -> bool:
     return (path[0] == "projects" and len(path) == 2) or (
         path[0] == "model_access" and len(path) > 3 and path[-3] == "matrix"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some lines of the new text."""
+
+    kind: Kind
+    """Of the first line."""
+    lines: str
+    item: int | None = None
+    """Which item of the old text it is, None for a new one."""
 
 
 class Draft:
@@ -31,8 +48,10 @@ class Draft:
         self._items = layout.items
         self._removed: set[int] = set()
         self._values: dict[int, str] = {}
-        self._before: dict[int, list[str]] = defaultdict(list)
-        self._after: dict[int, list[str]] = defaultdict(list)
+        self._lines: dict[int, list[str]] = defaultdict(list)
+        """New lines behind an item, in its section."""
+        self._sections: dict[int, list[str]] = defaultdict(list)
+        """New sections behind an item that ends one; -1: at the top."""
 
     def make(self, edit: Edit) -> None:
         """Note one edit."""
@@ -46,79 +65,75 @@ class Draft:
             self._insert(edit.path, edit.after)
         elif edit.after is ABSENT:
             self._remove(node)
-        elif node.own and self._items[node.own[0]].kind is Kind.KEY:
-            key = node.own[0]
+        elif (key := self._layout.key(node)) is not None:
             self._values[key] = replace_value(self._value(key), edit)
         else:
             self._remove(node)
             self._insert(edit.path, edit.after)
 
+    def _value(self, key: int) -> str:
+        start, end = self._items[key].value
+        return self._values.get(key, self._layout.text[start:end])
+
+    # -- writing out --
+
     def text(self) -> str:
         """Write the text out."""
-        parts = list(self._before[-1])
-        for index, item in enumerate(self._items):
-            parts += self._before[index]
-            if index not in self._removed:
-                parts.append(self._spelled(index, item))
-            parts += self._after[index]
+        parts: list[str] = []
+        before = _Piece(Kind.BLANK, "")
+        for piece in self._pieces():
+            if before.lines and not before.lines.endswith("\n"):
+                parts.append(self._layout.newline)
+            if _need_a_blank(before, piece):
+                parts.append(self._layout.newline)
+            parts.append(piece.lines)
+            before = piece
         return "".join(parts)
 
-    def _spelled(self, index: int, item: Item) -> str:
+    def _pieces(self) -> Iterator[_Piece]:
+        yield from self._new_pieces(-1)
+        for index, item in enumerate(self._items):
+            if index not in self._removed:
+                yield _Piece(item.kind, self._spelled(index), index)
+            yield from self._new_pieces(index)
+
+    def _new_pieces(self, index: int) -> Iterator[_Piece]:
+        yield from (_Piece(Kind.KEY, lines) for lines in self._lines.get(index, ()))
+        yield from (_Piece(Kind.HEADER, lines) for lines in self._sections.get(index, ()))
+
+    def _spelled(self, index: int) -> str:
+        item = self._items[index]
         line = self._layout.text[item.start : item.end]
         if index in self._values:
             start, end = item.value[0] - item.start, item.value[1] - item.start
             line = line[:start] + self._values[index] + line[end:]
-        is_followed = self._after[index] and not line.endswith("\n")
-        return line + self._newline if is_followed else line
-
-    @cached_property
-    def _newline(self) -> str:
-        first = self._layout.text.find("\n")
-        return "\r\n" if first > 0 and self._layout.text[first - 1] == "\r" else "\n"
-
-    def _value(self, key: int) -> str:
-        start, end = self._items[key].value
-        return self._values.get(key, self._layout.text[start:end])
+        return line
 
     # -- removing --
 
     def _remove(self, node: Node) -> None:
         for index in node.under:
-            is_key = self._items[index].kind is Kind.KEY
-            first = self._layout.first_owned(index)
-            last = index if is_key else self._layout.last_key(index)
-            loose = self._loose(index + 1, last)
-            if not is_key and not loose and self._stands_apart(first, last):
-                self._removed.add(first - 1)
-            self._removed.update(set(range(first, last + 1)) - loose)
+            extent = self._layout.extent(index)
+            self._removed |= extent
+            if self._items[index].kind is not Kind.KEY:
+                self._remove_blank_above(min(extent), max(extent))
 
-    def _loose(self, first: int, last: int) -> set[int]:
-        """Return the comments in between that are followed by a blank, and that blank."""
-        loose: set[int] = set()
-        run: set[int] = set()
-        for index in range(first, last + 1):
-            kind = self._items[index].kind
-            if kind is Kind.COMMENT:
-                run.add(index)
-                continue
-            if kind is Kind.BLANK and run:
-                loose |= run | {index}
-            run = set()
-        return loose
-
-    def _stands_apart(self, first: int, last: int) -> bool:
-        """Whether taking these items out leaves two blanks, of which one is to go too."""
+    def _remove_blank_above(self, first: int, last: int) -> None:
+        """Take one of two blanks out that would stand together without a section."""
         is_blank_above = first > 0 and self._items[first - 1].kind is Kind.BLANK
-        return is_blank_above and (
+        is_blank_below = (
             last + 1 == len(self._items) or self._items[last + 1].kind is Kind.BLANK
         )
+        is_whole = self._removed.issuperset(range(first, last + 1))
+        if is_blank_above and is_blank_below and is_whole:
+            self._removed.add(first - 1)
 
     # -- inserting --
 
     def _insert(self, path: Path, value: Any) -> None:
         parent = self._layout.find(path[:-1])
         if len(path) == 1:
-            self._insert_block(len(self._items) - 1, path, value)
+            self._insert_section(len(self._items) - 1, path, value)
         elif parent is None or not parent.under:
             self._insert(path[:-1], {path[-1]: value})
         elif isinstance(value, Mapping):
@@ -127,31 +142,38 @@ class Draft:
             self._insert_value(parent, path, value)
 
     def _insert_table(self, parent: Node, path: Path, value: Mapping[str, Any]) -> None:
-        """Write a table the way its last sibling is written."""
+        """Write a table as its last sibling is written, else as its parent is."""
         header = self._layout.header(parent)
-        sibling = self._last_table(parent)
-        if sibling is not None and self._is_key_within(sibling.under[-1], path):
-            self._insert_key(sibling.under[-1], path, value)
+        sibling = self._last_table(parent, path)
+        last = (sibling or parent).under[-1]
+        if sibling is not None and self._is_key_within(last, path):
+            leaves = [(path, value)] if sibling.own else _leaves(path, value, depth=1)
+            self._insert_lines(last, leaves, self._items[last].table)
         elif sibling is None and header is not None and _is_inline(path):
-            self._insert_key(self._layout.section_end(header), path, value, path[:-1])
+            self._insert_lines(self._layout.line_end(header), [(path, value)], path[:-1])
+        elif sibling is None and header is None and self._is_key_within(last, path):
+            self._insert_lines(last, _leaves(path, value), self._items[last].table)
         else:
-            self._insert_block((sibling or parent).under[-1], path, value)
+            self._insert_section(last, path, value)
 
-    def _last_table(self, parent: Node) -> Node | None:
-        tables = [
-            node
-            for node in parent.children.values()
-            if node.children or self._is_inline_table(node)
-        ]
-        return max(tables, key=lambda node: node.under[-1], default=None)
+    def _last_table(self, parent: Node, path: Path) -> Node | None:
+        """Return the table beside this path that the text speaks of last."""
+        for index in reversed(parent.under):
+            item = self._items[index]
+            if len(item.path) >= len(path):
+                node = parent.children[item.path[len(path) - 1]]
+                if node.children or self._is_table(node):
+                    return node
+        return None
 
-    def _is_inline_table(self, node: Node) -> bool:
+    def _is_table(self, node: Node) -> bool:
         first = self._items[node.own[0]]
         return first.kind is Kind.HEADER or self._layout.text.startswith(
             "{", first.value[0]
         )
 
     def _is_key_within(self, index: int, path: Path) -> bool:
+        """Whether the item is a key in a section that a line for this path could be in."""
         item = self._items[index]
         return item.kind is Kind.KEY and len(item.table) < len(path)
 
@@ -159,58 +181,75 @@ class Draft:
         header = self._layout.header(parent)
         keys = [i for i in parent.under if self._is_key_within(i, path)]
         if header is not None:
-            self._insert_key(self._layout.section_end(header), path, value, path[:-1])
+            self._insert_lines(self._layout.line_end(header), [(path, value)], path[:-1])
         elif keys:
-            self._insert_key(keys[-1], path, value)
+            self._insert_lines(keys[-1], [(path, value)], self._items[keys[-1]].table)
         else:
-            first = self._layout.first_owned(parent.under[0])
-            block = _block(path[:-1], {path[-1]: value})
-            self._before[first].append(self._lines([*block, ""]))
+            above = self._layout.first_owned(parent.under[0]) - 1
+            lines = _section(path[:-1], {path[-1]: value})
+            self._sections[above].append(self._joined(lines))
 
-    def _insert_key(
-        self, anchor: int, path: Path, value: Any, table: Path | None = None
+    def _insert_lines(
+        self, anchor: int, leaves: Iterable[tuple[Path, Any]], table: Path
     ) -> None:
-        """Write one line behind the anchor, under the anchor's own table."""
+        """Write lines behind the anchor, which stands in the section of the table."""
         item = self._items[anchor]
-        table = item.table if table is None else table
-        line = f"{render_key(path[len(table) :])} = {render(value)}"
-        indent = self._indent(item) if item.kind is Kind.KEY else ""
-        self._after[anchor].append(self._lines([indent + line]))
+        indent = _INDENT.match(self._layout.text, item.start)
+        margin = indent[0] if indent and item.kind is Kind.KEY else ""
+        for path, value in leaves:
+            line = f"{margin}{render_key(path[len(table) :])} = {render(value)}"
+            self._lines[anchor].append(self._joined([line]))
 
-    def _indent(self, item: Item) -> str:
-        found = re.compile(r"[ \t]*").match(self._layout.text, item.start)
-        return found[0] if found else ""
+    def _insert_section(self, index: int, path: Path, table: Mapping[str, Any]) -> None:
+        """Write a table with headers where the section of an item ends."""
+        place = self._layout.section_end(index) if index >= 0 else index
+        self._sections[place].append(self._joined(_section(path, table)))
 
-    def _insert_block(self, anchor: int, path: Path, table: Mapping[str, Any]) -> None:
-        """Write a table with headers behind the anchor, a blank line above it."""
-        lines = _block(path, table)
-        if anchor < 0:  # the file is empty
-            self._before[anchor].append(
-                self._lines(["", *lines] if self._before[anchor] else lines)
-            )
-            return
-        anchor = self._layout.glued_below(anchor)
-        is_blank_above = self._items[anchor].kind is Kind.BLANK and not self._after[anchor]
-        self._after[anchor].append(self._lines(lines if is_blank_above else ["", *lines]))
-
-    def _lines(self, lines: Sequence[str]) -> str:
-        return "".join(line + self._newline for line in lines)
+    def _joined(self, lines: Iterable[str]) -> str:
+        return "".join(line + self._layout.newline for line in lines)
 
 
-def _block(path: Path, table: Mapping[str, Any]) -> list[str]:
-    """Spell a table with headers: its own keys first, then a block for each table in it."""
+def _need_a_blank(above: _Piece, below: _Piece) -> bool:
+    """Whether a blank line has to part two pieces.
+
+    A new section stands apart, and no comment comes to stand directly under a header it
+    did not stand under: it would become the table's.
+    """
+    is_new_section = below.kind is Kind.HEADER and below.item is None
+    if is_new_section or (above.kind is Kind.HEADER and above.item is None):
+        return Kind.BLANK not in (above.kind, below.kind)
+    is_under_a_header = above.kind in (Kind.HEADER, Kind.ARRAY_HEADER)
+    return is_under_a_header and below.kind is Kind.COMMENT and _were_apart(above, below)
+
+
+def _were_apart(above: _Piece, below: _Piece) -> bool:
+    return above.item is None or below.item != above.item + 1
+
+
+def _leaves(path: Path, value: Any, *, depth: int = 0) -> Iterator[tuple[Path, Any]]:
+    """Spell a value by dotted keys; tables down to `depth` are never inline."""
+    is_inline = _is_inline(path) and depth <= 0
+    if isinstance(value, Mapping) and value and not is_inline:
+        for key, item in value.items():
+            yield from _leaves((*path, key), item, depth=depth - 1)
+    else:
+        yield path, value
+
+
+def _section(path: Path, table: Mapping[str, Any]) -> list[str]:
+    """Spell a table with headers: its own keys, then a section for each table in it."""
     keys = [
         f"{render_key((key,))} = {render(value)}"
         for key, value in table.items()
         if not isinstance(value, Mapping) or _is_inline((*path, key))
     ]
-    blocks = [
-        _block((*path, key), value)
+    sections = [
+        _section((*path, key), value)
         for key, value in table.items()
         if isinstance(value, Mapping) and not _is_inline((*path, key))
     ]
-    own = [[f"[{render_key(path)}]", *keys]] if keys or not blocks else []
+    own = [[f"[{render_key(path)}]", *keys]] if keys or not sections else []
     lines: list[str] = []
-    for part in own + blocks:
+    for part in own + sections:
         lines += ["", *part] if lines else part
     return lines

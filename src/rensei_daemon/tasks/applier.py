@@ -20,8 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from rensei_daemon.core.document import Document, apply_all, edited
-from rensei_daemon.core.edit import Edit, same
+from rensei_daemon.core.document import Document, apply_all, rewritten
+from rensei_daemon.core.edit import Edit, edited_copy, same
+from rensei_daemon.core.entries import without_empty_containers
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.history import ChangeDetail, reversal
 from rensei_daemon.core.journal import MAX_DEATHS, POISON, Planned, Recovery, recovery
@@ -108,12 +109,14 @@ class Applier:
         if change is None:
             hint = "see which there are: rensei-daemon config history"
             raise UsageError(f"there is no change {number} on record", hint=hint)
-        edits = self._journal.records.edits(number)
+        records = self._journal.records
+        edits = records.edits(number)
+        others = [e for n in sorted(change["together_with"]) for e in records.edits(n)]
         texts: list[Document] = []
 
         def plan(before: Document, _: datetime) -> tuple[Document, list[Planned]]:
             undone = tuple(reversal(number, edits, before.tree))
-            after = _undone(before, undone, change)
+            after = _undone(before, undone, change, others)
             texts[:] = before, after
             cause = f"rollback of change {number}"
             return after, [
@@ -254,14 +257,22 @@ def _plan(
     return after, plan
 
 
-def _undone(before: Document, edits: Sequence[Edit], change: ChangeDetail) -> Document:
+def _undone(
+    before: Document,
+    edits: Sequence[Edit],
+    change: ChangeDetail,
+    others: Sequence[Edit],
+) -> Document:
     """Return the text with a change undone.
 
-    Where nothing has happened since, and nothing happened with it, that is the very text
-    it was made on, with the comments it may have taken along.
+    Where nothing has happened since, that is the text it was made on with what was made
+    together with it: the very bytes, with the comments that the change took along.
     """
-    result = edited(before, edits, accept)
-    if change["together_with"] or before.text != change["after"]:
-        return result
-    original = Document(change["before"] or "")
-    return original if same(original.tree, result.tree) else result
+    values = edited_copy(before.tree, edits)
+    if change["before"] is not None and before.text == change["after"]:
+        original = Document(change["before"])
+        with suppress(MutationError):
+            again = rewritten(original, edited_copy(original.tree, others), accept)
+            if same(*map(without_empty_containers, (again.tree, values))):
+                return again
+    return rewritten(before, values, accept)

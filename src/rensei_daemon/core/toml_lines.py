@@ -1,0 +1,139 @@
+"""A TOML text as runs of whole lines, and as tokens.
+
+Rules of this file:
+
+1. The text is valid TOML: `tomllib` has read it before anybody asks for its lines.
+2. An item is a run of whole lines: a blank, a comment, a `[header]`, a `key = value`.
+   Items follow one another without a gap: joined, they are the text.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from rensei_daemon.core.edit import Path
+
+
+class Kind(Enum):
+    """What a run of lines is."""
+
+    BLANK = auto()
+    COMMENT = auto()
+    HEADER = auto()
+    ARRAY_HEADER = auto()
+    """`[[a.b]]`: never edited, and nothing below it is."""
+    KEY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A run of whole lines, by offsets into the text."""
+
+    kind: Kind
+    start: int
+    end: int
+    """One past the newline, or the end of the text."""
+    path: Path = ()
+    """Of a statement: the whole path from the root."""
+    table: Path = ()
+    """Of a key: the path of the header it stands under."""
+    value: tuple[int, int] = (0, 0)
+    """Of a key: where its value stands."""
+
+    @property
+    def is_statement(self) -> bool:
+        """Whether it says something."""
+        return self.kind not in (Kind.BLANK, Kind.COMMENT)
+
+
+_BLANK = re.compile(r"[ \t\r]*\n|[ \t\r]+\Z")
+_COMMENT = re.compile(r"[ \t]*#[^\n]*(?:\n|\Z)")
+_HEADER = re.compile(r"[ \t]*\[(\[)?")
+_HEADER_END = re.compile(r"[ \t]*\]\]?[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)")
+_KEY_PART = re.compile(
+    r"""[ \t]*(?:([A-Za-z0-9_-]+)|("(?:[^"\\\n]|\\.)*")|'([^'\n]*)')[ \t]*(\.)?"""
+)
+_EQUALS = re.compile(r"=[ \t]*")
+_TOKEN = re.compile(
+    r'''(?P<string>"""(?:[^"\\]|\\[\s\S]|"{1,2}(?!"))*"{3,5}|"(?:[^"\\\n]|\\.)*"'''
+    r"""|'''(?:[^']|'{1,2}(?!'))*'{3,5}|'[^'\n]*')"""
+    r"""|(?P<comment>#[^\n]*)|(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)"""
+    r"""|(?P<space>[ \t\r]+)|(?P<newline>\n)|(?P<word>[^"'#\[\]{},\s]+)"""
+)
+
+
+def read_items(text: str) -> Iterator[Item]:
+    """Yield the items of a text, in its order."""
+    at = 0
+    table: Path = ()
+    while at < len(text):
+        if trivia := _BLANK.match(text, at):
+            yield Item(Kind.BLANK, at, trivia.end())
+            at = trivia.end()
+        elif trivia := _COMMENT.match(text, at):
+            yield Item(Kind.COMMENT, at, trivia.end())
+            at = trivia.end()
+        elif header := _HEADER.match(text, at):
+            table, after = read_key(text, header.end())
+            end = _expect(_HEADER_END, text, after)
+            yield Item(Kind.ARRAY_HEADER if header[1] else Kind.HEADER, at, end, table)
+            at = end
+        else:
+            path, after = read_key(text, at)
+            start = _expect(_EQUALS, text, after)
+            value_end, end = _value_ends(text, start)
+            yield Item(Kind.KEY, at, end, table + path, table, (start, value_end))
+            at = end
+
+
+def _expect(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    if found is None:
+        raise ValueError(f"not TOML at offset {at}")
+    return found.end()
+
+
+def read_key(text: str, at: int) -> tuple[Path, int]:
+    """Read a dotted key; return its parts and the offset after it."""
+    parts = []
+    while True:
+        found = _KEY_PART.match(text, at)
+        if found is None:
+            raise ValueError(f"no key at offset {at}")
+        bare, basic, literal, dot = found.groups()
+        parts.append(_unquote(basic) if basic else bare if bare is not None else literal)
+        at = found.end()
+        if not dot:
+            return tuple(parts), at
+
+
+def _unquote(basic: str) -> str:
+    if "\\" not in basic:
+        return basic[1:-1]
+    key = tomllib.loads(f"key = {basic}")["key"]
+    return str(key)
+
+
+def tokens(text: str, at: int) -> Iterator[re.Match[str]]:
+    """Yield the tokens of a value; `lastgroup` names each one's sort."""
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            raise ValueError(f"not TOML at offset {at}")
+        yield found
+        at = found.end()
+
+
+def _value_ends(text: str, at: int) -> tuple[int, int]:
+    """Return where the value that starts here ends, and where its last line does."""
+    depth, end = 0, at
+    for token in tokens(text, at):
+        sort = token.lastgroup
+        depth += (sort == "open") - (sort == "close")
+        if sort == "newline" and depth == 0:
+            return end, token.end()
+        if sort not in ("space", "newline", "comment"):
+            end = token.end()
+    return end, len(text)
