@@ -15,8 +15,9 @@ import click
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of, session_ids
 from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.credential_feed import CredentialFeed
 from rensei_daemon.cli.session import session_state
-from rensei_daemon.cli.supervisor import Reaction, Supervisor, become
+from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
 from rensei_daemon.core.child import child_environment
 from rensei_daemon.delivery.reader import CredentialReader, first_values
 from rensei_daemon.errors import ControlError, DaemonNotRunningError, DeliveryError
@@ -31,11 +32,19 @@ def _parse_on_rotate(_: click.Context, __: click.Parameter, value: str) -> React
         return None
     if value == "restart":
         return Reaction()
-    name = value.upper().removeprefix("SIG")
+    return Reaction(_signal(value))
+
+
+def _parse_stop_signal(_: click.Context, __: click.Parameter, value: str) -> signal.Signals:
+    return _signal(value)
+
+
+def _signal(word: str) -> signal.Signals:
+    name = word.upper().removeprefix("SIG")
     known = _signals() | {str(int(number)): number for number in signal.Signals}
     if name not in known:
-        raise click.BadParameter(f"{value} is no signal of this system")
-    return Reaction(known[name])
+        raise click.BadParameter(f"{word} is no signal of this system")
+    return known[name]
 
 
 def _signals() -> dict[str, signal.Signals]:
@@ -91,13 +100,22 @@ class _Exec(click.Command):
     help="What becomes of CMD when a credential rotates.",
 )
 @click.option(
+    "--stop-signal",
+    default="TERM",
+    show_default=True,
+    callback=_parse_stop_signal,
+    metavar="SIGNAL",
+    shell_complete=one_of(lambda: sorted(_signals())),
+    help="What asks CMD to end, in a restart and at TERM.",
+)
+@click.option(
     "--grace",
     "grace_seconds",
     type=click.FloatRange(min=0),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Between TERM and KILL, in a restart.",
+    help="Between the stop signal and KILL.",
 )
 @config_option
 @click.argument(
@@ -113,6 +131,7 @@ def command(
     wait_seconds: float,
     without_credentials: bool,
     on_rotate: Reaction | None,
+    stop_signal: signal.Signals,
     grace_seconds: float,
     config: Path | None,
     argv: Sequence[str],
@@ -122,6 +141,8 @@ def command(
     With --on-rotate none, CMD takes this process's place. Else it is supervised: signals
     go to it, its exit code comes back (128+n after signal n), and a rotation restarts it
     or sends it the signal.
+    A restart, TERM, or the end of CMD itself ends everything that CMD started, daemons
+    of its own too: the stop signal to each, and KILL after the grace.
     Exit codes: those of CMD; 127 CMD not found, 126 not startable; 3 the daemon is not
     running, 64 no such session, 77 not permitted, 1 no credentials in time.
 
@@ -140,9 +161,8 @@ def command(
     )
     if on_rotate is None or had.reader is None:
         become(argv, environment(had.values))
-    return Supervisor(argv, environment, had.reader, on_rotate, grace_seconds).run(
-        had.values
-    )
+    supervised = Command(argv, environment, on_rotate, stop_signal, grace_seconds)
+    return Supervisor(supervised, CredentialFeed(had.reader, had.values)).run()
 
 
 def callers_environment() -> dict[str, str]:

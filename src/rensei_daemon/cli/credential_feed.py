@@ -1,0 +1,49 @@
+"""A session's values as a supervisor follows them, over restarts of the daemon."""
+
+import random
+import time
+from collections.abc import Mapping
+
+from rensei_daemon.delivery.reader import CredentialReader
+from rensei_daemon.errors import DaemonNotRunningError, NotPermittedError
+
+RECONNECT_SECONDS = (0.05, 1.0)
+"""The first wait and the longest; in between they double."""
+
+
+class CredentialFeed:
+    """The newest values, and the connection that brings them."""
+
+    def __init__(self, reader: CredentialReader, values: Mapping[str, str] | None) -> None:
+        self.reader = reader
+        self.values = values
+        """None while there never were any."""
+        self.reconnect_at = float("inf")
+        """By the monotonic clock."""
+        self._wait = RECONNECT_SECONDS[0]
+
+    def listen(self) -> None:
+        """Take in what has arrived, and connect again when that is due; never waits."""
+        if time.monotonic() >= self.reconnect_at:
+            self._reconnect()
+        for frame in self.reader.frames():
+            match frame.type:
+                case "INITIAL":
+                    self.values = frame.env
+                    self._wait = RECONNECT_SECONDS[0]
+                case "UPDATE":
+                    self.values = {**(self.values or {}), **frame.env}
+                case _:
+                    self.reader.close()
+        if not self.reader.is_open and self.reconnect_at == float("inf"):
+            wait = self._wait
+            self._wait = min(2 * wait, RECONNECT_SECONDS[1])
+            jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+            self.reconnect_at = time.monotonic() + wait * jitter
+
+    def _reconnect(self) -> None:
+        self.reconnect_at = float("inf")
+        try:
+            self.reader.open()
+        except (DaemonNotRunningError, NotPermittedError):
+            return  # another try is due in a while

@@ -1,0 +1,152 @@
+"""Every process that came of a command, also what left its process group and session.
+
+As their child subreaper this process becomes the parent of whoever loses its own, so a
+program that forks twice and calls setsid still stands below us in /proc.
+"""
+
+import ctypes
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+"""A program that Python becomes or starts must not."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class ProcessTree:
+    """A command and its descendants."""
+
+    def __init__(self) -> None:
+        """Become the parent of all orphans below this process."""
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        self.exit_code: int | None = None
+        """Of the command; 128+n after signal n; None while it runs."""
+        self._pid = 0
+        self._has_children = True
+        self._strangers: frozenset[int] = frozenset()
+        # A shell may have become us while its background jobs ran.
+        self._strangers = frozenset(self.members())
+
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str], *, death_signal: signal.Signals
+    ) -> None:
+        """Start the command; raises `OSError` when that fails.
+
+        `death_signal` is sent to it, though not to its children, if we are killed.
+        """
+        self._pid = _spawn(argv, env, death_signal)
+        self.exit_code, self._has_children = None, True
+
+    def reap(self) -> bool:
+        """Collect whoever has ended; return whether anybody had."""
+        any_ended = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._has_children = False
+                return any_ended
+            if not pid:
+                return any_ended
+            any_ended = True
+            if pid == self._pid:
+                code = os.waitstatus_to_exitcode(status)
+                self.exit_code = code if code >= 0 else 128 - code
+
+    def members(self) -> list[int]:
+        """Return the ids of all that live now, parents first; none only if nobody does."""
+        while True:
+            found = self._scan()
+            # An orphan on its way to us is missed, but then its parent has just ended.
+            if found or not self.reap():
+                return found
+
+    def _scan(self) -> list[int]:
+        if not self._has_children:
+            return []
+        children = defaultdict[int, list[int]](list)
+        for name in os.listdir("/proc"):  # noqa: PTH208 - tens of times as quick
+            if name.isdigit() and (parent := _parent(name)) is not None:
+                children[parent].append(int(name))
+        found = [os.getpid()]
+        for pid in found:  # it grows as it is walked
+            found += (p for p in children[pid] if p not in self._strangers)
+        return found[1:]
+
+    def signal_command(self, number: signal.Signals) -> None:
+        """Send the command itself a signal, if it runs."""
+        if self.exit_code is None:
+            send(self._pid, number)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal, to a process that may have gone or be another user's."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _parent(pid: str) -> int | None:
+    """Return the parent's id of a process that lives."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    state, parent, *_ = stat.rpartition(b")")[2].split()
+    return None if state in (b"Z", b"X") else int(parent)
+
+
+def _spawn(
+    argv: Sequence[str], env: Mapping[str, str], death_signal: signal.Signals
+) -> int:
+    """Fork and execute; only code between the two can set a death signal."""
+    parent = os.getpid()
+    failure, failing = os.pipe()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = os.fork()
+    if not pid:
+        _become_child(argv, env, before, parent, death_signal, failing)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    os.close(failing)
+    with os.fdopen(failure, "rb") as said:
+        code = said.read()
+    if code:
+        os.waitpid(pid, 0)
+        raise OSError(int(code), os.strerror(int(code)))
+    return pid
+
+
+def _become_child(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    mask: Collection[int],
+    parent: int,
+    death_signal: signal.Signals,
+    failing: int,
+) -> None:
+    """Be the command; on `failing` goes the number of the error that forbids it."""
+    try:
+        signal.set_wakeup_fd(-1)  # it is the parent's
+        caught = [n for n in signal.valid_signals() if callable(signal.getsignal(n))]
+        for number in (*caught, *PYTHON_IGNORES):
+            signal.signal(number, signal.SIG_DFL)
+        _prctl(_PR_SET_PDEATHSIG, death_signal)
+        if os.getppid() == parent:  # else it died before we asked to be told
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - that is what it is for
+    except OSError as error:
+        os.write(failing, str(error.errno).encode())
+    finally:
+        os._exit(127)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
