@@ -9,7 +9,6 @@ import pytest
 PACKAGING = Path(__file__).parents[2] / "packaging/systemd"
 UNIT = PACKAGING / "rensei-daemon.service"
 USER_UNIT = PACKAGING / "user/rensei-daemon.service"
-WORKER = "[Service]\nExecStart=/bin/sleep infinity\n"
 
 pytestmark = pytest.mark.needs("systemd-analyze")
 
@@ -17,7 +16,12 @@ pytestmark = pytest.mark.needs("systemd-analyze")
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A system in a directory, with systemd's own units and our program and unit."""
-    for name in ("usr/bin/rensei-daemon", "bin/sleep", "bin/systemctl"):
+    for name in (
+        "usr/bin/rensei-daemon",
+        "usr/local/bin/worker",
+        "bin/sh",
+        "bin/systemctl",
+    ):
         program = tmp_path / name
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text("#!/bin/sh\n")
@@ -52,13 +56,13 @@ def test_a_complaint_would_be_seen(root: Path) -> None:
 
 
 def test_the_examples_are_valid(root: Path) -> None:
-    """The pair that reloads a worker has nothing wrong either."""
+    """The units of workers have nothing wrong either, an instance of the template's too."""
     units = root / "etc/systemd/system"
-    (units / "worker.service").write_text(WORKER)
-    for name in ("worker-reload.path", "worker-reload.service"):
-        shutil.copy(PACKAGING / "examples" / name, units)
-    path = units / "worker-reload.path"
-    assert analyze("verify", f"--root={root}", str(path)) == (0, "")
+    for example in (PACKAGING / "examples").glob("worker*"):
+        shutil.copy(example, units / example.name.replace("@", "@build"))
+    written = [str(unit) for unit in units.glob("worker*")]
+    assert len(written) == 5
+    assert analyze("verify", f"--root={root}", *written) == (0, "")
 
 
 def test_the_user_unit_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
