@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.errors import RenseiError, UsageError
+from rensei_daemon.init_process import leave_init_behind
 from rensei_daemon.locations import locate
 
 HELP = f"""Run the daemon in the foreground, as its systemd unit does.
@@ -57,12 +58,15 @@ def main(words: Sequence[str]) -> None:
 def start(config: str | None = None, log_level: str | None = None) -> None:
     """Run the daemon with these options. Raises what ended it."""
     # Here, so that help and completion need not wait for the whole daemon.
-    import anyio
-
-    from rensei_daemon.daemon import run
     from rensei_daemon.process import harden, make_room, stay_small
 
     harden()
+    leave_init_behind(os.getpid())  # before PID 1 has the whole daemon in memory
+
+    import anyio
+
+    from rensei_daemon.daemon import run
+
     stay_small()
     make_room()
     overrides = {"log": {"level": log_level}} if log_level else {}

@@ -1,0 +1,163 @@
+"""The daemon as in a container: PID 1, a bare uid, a read-only root, three volumes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from anyio.abc import Process
+from needs import need
+from rig.tcp import free_port, get
+
+from e2e.systemd.conftest import staged
+
+if TYPE_CHECKING:
+    from e2e.conftest import Lab
+
+SCRIPT = str(Path(__file__).with_name("enter.sh"))
+PROGRAM = "/opt/rensei-daemon/bin/rensei-daemon"
+UID = 12345
+
+CONFIG = """\
+[platform]
+url = "{url}"
+[machine]
+name = "h1"
+[metrics]
+listen = "0.0.0.0:{port}"
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+env_file = "build.env"
+on_rotate = ["/etc/rensei-daemon/hook"]
+[projects]
+"""
+# Leaves an orphan behind, out of reach in a session of its own, which ends a moment later.
+HOOK = """\
+#!/bin/sh
+cd /run/rensei-daemon
+up=$(setsid --fork sh -c 'exec >/dev/null 2>&1; sleep 0.05; echo $$ >>orphans')
+exit 7
+"""
+
+pytestmark = [pytest.mark.boot, pytest.mark.timeout(60)]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, installed below /opt."""
+    need("root", "mount")
+    return staged(tmp_path_factory.mktemp("stage"), tmp_path_factory.mktemp("wheels"))
+
+
+class Container:
+    """One daemon below an unshare of ours."""
+
+    def __init__(self, outer: Process, volume: Path, port: int) -> None:
+        self.outer = outer
+        self.volume = volume
+        self.port = port
+
+    @property
+    def init(self) -> int:
+        """The pid, seen from here, of what is PID 1 in there."""
+        pid = self.outer.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the container is seen from here."""
+        return Path(f"/proc/{self.init}/root{name}")
+
+    def processes(self) -> set[str]:
+        """Return the pid, there, of every process that was not waited for."""
+        return {directory.name for directory in self.path("/proc").glob("[0-9]*")}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of this name that were logged to stdout."""
+        lines = (self.volume / "stdout").read_text().splitlines()
+        return [event for line in lines if (event := json.loads(line))["event"] == name]
+
+
+@asynccontextmanager
+async def container(lab: "Lab", stage: Path, scratch: Path) -> AsyncIterator[Container]:
+    """Run the daemon as a container would, by an API key in the environment."""
+    port = free_port()
+    for name in ("root", "etc", "state"):
+        (scratch / name).mkdir()
+        os.chown(scratch / name, UID, UID)
+    (scratch / "etc/config.toml").write_text(CONFIG.format(url=lab.platform.url, port=port))
+    (scratch / "etc/hook").write_text(HOOK)
+    for name, mode in (("config.toml", 0o644), ("hook", 0o755)):
+        (scratch / "etc" / name).chmod(mode)
+        os.chown(scratch / "etc" / name, UID, UID)
+    apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount"]
+    house = [str(stage), sys.base_prefix, sysconfig.get_path("purelib"), str(scratch)]
+    enter = ["sh", SCRIPT, str(scratch / "root"), *house, str(UID)]
+    run = ["env", f"RENSEI_API_KEY={lab.key}", PROGRAM, "run"]
+    words = ["setpriv", "--pdeathsig=KILL", *apart, "--", *enter, *run]
+    with (scratch / "stdout").open("wb") as stdout:
+        process = await anyio.open_process(
+            words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=None
+        )
+        async with process:
+            try:
+                yield Container(process, scratch, port)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """A directory that the daemon's user may pass through."""
+    for parent in (tmp_path, *tmp_path.parents):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    return tmp_path
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what another process does, so it is looked at."""
+    while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        await anyio.sleep(0.01)
+
+
+async def until_ready(port: int) -> None:
+    """Ask for readiness until it is there."""
+    status = 0
+    while status != 200:
+        with suppress(OSError):
+            status, _ = await get(port, "/readyz")
+        await anyio.sleep(0.01)
+
+
+async def test_a_daemon_lives_in_a_container(
+    lab: "Lab", stage: Path, scratch: Path
+) -> None:
+    """Ready over TCP, JSON on stdout, config and env file in the volumes, no zombie."""
+    async with container(lab, stage, scratch) as inside:
+        with anyio.fail_after(30):
+            await until_ready(inside.port)
+            assert os.statvfs(inside.path("/")).f_flag & os.ST_RDONLY
+            env_file = inside.path("/run/rensei-daemon/build.env")
+            await until(env_file.exists)
+            assert env_file.read_text() == 'TOKEN="canary-one-7f3a"\n'
+            assert env_file.stat().st_uid == UID
+            lab.enqueue("project.add", id="proj_b", repository="https://github.com/acme/b")
+            await until(lambda: "proj_b" in (scratch / "etc/config.toml").read_text())
+            orphans = inside.path("/run/rensei-daemon/orphans")
+            await until(lambda: orphans.exists() and orphans.read_text())
+            orphan = orphans.read_text().split()[0]
+            await until(lambda: orphan not in inside.processes())
+            assert inside.events("hook.ended")[0]["exit_code"] == 7
+            os.kill(inside.init, signal.SIGTERM)
+            assert await inside.outer.wait() == 0
+    assert inside.events("daemon.stopped")
