@@ -124,6 +124,12 @@ def test_an_unknown_operation_is_refused(op: str) -> None:
         ),
         (
             "modelAccess.set",
+            {"workload": "  ", "policy": {}},
+            'unknown workload "  ": not in the shared workload vocabulary '
+            f"(known keys: {KNOWN})",
+        ),
+        (
+            "modelAccess.set",
             {"workload": "cooking", "policy": {}},
             'unknown workload "cooking": not in the shared workload vocabulary '
             f"(known keys: {KNOWN})",

@@ -105,6 +105,20 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
     assert _projects(config) == ["proj_a", "proj_b", "proj_c"]
 
 
+def test_what_a_newer_platform_adds_to_a_policy_is_named(
+    config: Path, journal: Journal
+) -> None:
+    """In the outcome, for the log, and on record, for `mutations show`."""
+    policy = {"version": 7, "matrix": {"*": {"byok": {"allowed": True, "costUsd": 3}}}}
+    journal.receive([_mutation(1, "modelAccess.set", policy=policy)], NOW)
+    [outcome] = _applier(ConfigFile(config), journal).apply()
+    left_out = ("policy.version", "policy.matrix.*.byok.costUsd")
+    assert (outcome.error, outcome.ignored) == ("", left_out)
+    detail = journal.records.mutation("dmut_1")
+    assert detail is not None
+    assert detail["ignored"] == list(left_out)
+
+
 def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journal) -> None:
     """Twice overtaken by a person, the third plan has both texts and every outcome."""
     file = EditedFile(

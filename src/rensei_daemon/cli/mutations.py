@@ -122,9 +122,12 @@ def show_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
     change, name = found["change"], locations.config.name
     if as_json:
         detail = with_diff(change, name) if change else None
-        print_json({"mutation": found["mutation"], "change": detail})
+        print_json({**found, "change": detail})
         return
-    rows = [[label, clean(value)] for label, value in _life(found["mutation"])]
+    life = _life(found["mutation"])
+    if found["ignored"]:
+        life.append(("left out", ", ".join(found["ignored"])))
+    rows = [[label, clean(value)] for label, value in life]
     click.echo("".join(f"{label:<10} {value}\n" for label, value in rows), nl=False)
     if change:
         click.echo(f"\n{describe_change(change, name)}", nl=False)

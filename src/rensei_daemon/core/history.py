@@ -82,6 +82,8 @@ class MutationDetail(TypedDict):
     """One mutation and what it did to the file."""
 
     mutation: MutationRecord
+    ignored: list[str]
+    """Dotted names of what it carried and was left out; empty once params are dropped."""
     change: ChangeDetail | None
 
 

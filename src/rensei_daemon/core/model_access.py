@@ -92,8 +92,9 @@ def decide(block: Mapping[str, Any], request: AccessRequest) -> AccessDecision:
     cell = pin[1] if pin else {}
     return AccessDecision(
         auth_mode=chosen,
+        # An empty pin is no pin.
         host=None if chosen is None else cell.get("host", ""),
-        model=None if chosen is None else cell.get("model", request.model),
+        model=None if chosen is None else cell.get("model") or request.model,
         effective_set=effective,
         dropped=tuple(
             f"{row}.{mode}"
@@ -120,7 +121,9 @@ def denial(request: AccessRequest, scope: str) -> str:
 
 
 def _rows(request: AccessRequest) -> list[str]:
-    return list(dict.fromkeys((request.model, request.company, ANY_ROW)))
+    """Return the rows that speak, in their order; a row without a name never does."""
+    named = (request.model, request.company, ANY_ROW)
+    return [row for row in dict.fromkeys(named) if row]
 
 
 def _lets_pass(found: tuple[str, Mapping[str, Any]] | None) -> bool:
@@ -136,67 +139,90 @@ def _choose(
     return next((str(mode) for mode in preferred if mode in effective), None)
 
 
-def parse_policy(raw: object) -> Mapping[str, Any]:
+@dataclass(frozen=True, slots=True)
+class ParsedPolicy:
+    """A policy as the file spells it, and what of it a file of ours cannot say."""
+
+    policy: Mapping[str, Any]
+    """`auth_order` and `matrix`, as they stand in the file."""
+    ignored: tuple[str, ...] = ()
+    """Dotted names of the keys and auth modes that were left out, in order."""
+
+
+def parse_policy(raw: object) -> ParsedPolicy:
     """Check a policy from the platform and spell it as the file does.
 
     Shape in: `{matrix: {row: {mode: {allowed, host?, model?, enforce?}}}, authOrder?}`;
-    null means absent everywhere, and a row or matrix that says nothing is left out.
-    Raises `InvalidMutationError`.
+    null and an empty pin mean absent, a missing `allowed` is false, and a row or matrix
+    that says nothing is left out. A policy only narrows, so keys and modes of a newer
+    platform cost nothing but themselves: they are left out, and named. Raises
+    `InvalidMutationError` for a policy that is missing or of a wrong type.
     """
-    policy = _without_nulls(json_object(raw, "policy"))
-    _refuse_unknown(policy, ("matrix", "authOrder"), "policy")
-    parsed: dict[str, Any] = {}
-    if "authOrder" in policy:
-        parsed["auth_order"] = _auth_order(policy["authOrder"])
-    raw_rows = _without_nulls(json_object(policy.get("matrix", {}), "policy.matrix"))
-    rows = {row: _row(cells, row) for row, cells in raw_rows.items()}
-    if any(rows.values()):
-        parsed["matrix"] = {row: cells for row, cells in rows.items() if cells}
-    return parsed
+    reader = _PolicyReader()
+    policy = reader.policy(raw)
+    return ParsedPolicy(policy, tuple(reader.ignored))
 
 
-def _auth_order(raw: object) -> list[str]:
-    if not isinstance(raw, list):
-        raise decode_error("policy.authOrder must be a list of auth modes")
-    return [_mode(mode, "policy.authOrder") for mode in raw]
+class _PolicyReader:
+    """Reads one policy, and collects the names of what it leaves out."""
 
+    def __init__(self) -> None:
+        self.ignored: list[str] = []
 
-def _row(raw: object, row: str) -> dict[str, Any]:
-    name = f"policy.matrix.{row}"
-    cells = _without_nulls(json_object(raw, name))
-    return {
-        _mode(mode, name): _cell(cell, f"{name}.{mode}") for mode, cell in cells.items()
-    }
+    def policy(self, raw: object) -> dict[str, Any]:
+        found = self._known(raw, ("matrix", "authOrder"), "policy")
+        parsed: dict[str, Any] = {}
+        if "authOrder" in found:
+            parsed["auth_order"] = self._auth_order(found["authOrder"])
+        matrix = _without_nulls(json_object(found.get("matrix", {}), "policy.matrix"))
+        rows = {row: self._row(cells, row) for row, cells in matrix.items()}
+        if any(rows.values()):
+            parsed["matrix"] = {row: cells for row, cells in rows.items() if cells}
+        return parsed
 
+    def _auth_order(self, raw: object) -> list[str]:
+        name = "policy.authOrder"
+        if not isinstance(raw, list):
+            raise decode_error(f"{name} must be a list of auth modes")
+        modes = [text(mode, f"an auth mode in {name}") for mode in raw]
+        return [mode for mode in modes if self._is_mode(mode, name)]
 
-def _cell(raw: object, name: str) -> dict[str, Any]:
-    cell = _without_nulls(json_object(raw, name))
-    _refuse_unknown(cell, ("allowed", "host", "model", "enforce"), name)
-    allowed = cell.get("allowed")
-    if not isinstance(allowed, bool):
-        raise decode_error(f"{name}.allowed must be true or false")
-    parsed: dict[str, Any] = {"allowed": allowed}
-    parsed |= {
-        key: text(cell[key], f"{name}.{key}") for key in ("host", "model") if key in cell
-    }
-    if "enforce" in cell:
-        parsed["enforce"] = storable(cell["enforce"], f"{name}.enforce")
-    return parsed
+    def _row(self, raw: object, row: str) -> dict[str, Any]:
+        name = f"policy.matrix.{row}"
+        cells = _without_nulls(json_object(raw, name))
+        return {
+            mode: self._cell(cell, f"{name}.{mode}")
+            for mode, cell in cells.items()
+            if self._is_mode(mode, name)
+        }
 
+    def _cell(self, raw: object, name: str) -> dict[str, Any]:
+        cell = self._known(raw, ("allowed", "host", "model", "enforce"), name)
+        allowed = cell.get("allowed", False)
+        if not isinstance(allowed, bool):
+            raise decode_error(f"{name}.allowed must be true or false")
+        pins = {
+            key: text(cell[key], f"{name}.{key}")
+            for key in ("host", "model")
+            if key in cell
+        }
+        parsed: dict[str, Any] = {"allowed": allowed}
+        parsed |= {key: pin for key, pin in pins.items() if pin}
+        if "enforce" in cell:
+            parsed["enforce"] = storable(cell["enforce"], f"{name}.enforce")
+        return parsed
 
-def _mode(raw: object, name: str) -> str:
-    mode = text(raw, f"an auth mode in {name}")
-    if mode not in list(AuthMode):
-        known = ", ".join(AuthMode)
-        raise decode_error(f'"{mode[:200]}" in {name} is not an auth mode ({known})')
-    return mode
+    def _known(self, raw: object, known: tuple[str, ...], name: str) -> dict[str, object]:
+        found = _without_nulls(json_object(raw, name))
+        self.ignored += [f"{name}.{key}" for key in found if key not in known]
+        return found
+
+    def _is_mode(self, mode: str, name: str) -> bool:
+        if mode in list(AuthMode):
+            return True
+        self.ignored.append(f"{name}.{mode}")
+        return False
 
 
 def _without_nulls(raw: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in raw.items() if value is not None}
-
-
-def _refuse_unknown(raw: Mapping[str, object], known: tuple[str, ...], name: str) -> None:
-    unknown = [key for key in raw if key not in known]
-    if unknown:
-        raise decode_error(f'{name} has an unknown key "{unknown[0][:200]}"')

@@ -14,9 +14,19 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from rensei_daemon.core.model_access import parse_policy
-from rensei_daemon.core.params import optional_text, params_object, required_text, texts
+from rensei_daemon.core.params import (
+    optional_text,
+    params_object,
+    required_text,
+    text,
+    texts,
+)
 from rensei_daemon.core.url_secrets import holds_secret
-from rensei_daemon.errors import InvalidMutationError, UnknownOperationError
+from rensei_daemon.errors import (
+    InvalidMutationError,
+    MutationError,
+    UnknownOperationError,
+)
 
 
 class Op(StrEnum):
@@ -118,6 +128,8 @@ class ModelAccessSet:
     """Empty: the default policy."""
     policy: Mapping[str, Any]
     """The policy as it stands in the file: `auth_order`, `matrix`."""
+    ignored: tuple[str, ...] = ()
+    """Dotted names of what the platform sent beyond that, and no file of ours can say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,15 +226,30 @@ def _pool_deleted(params: Mapping[str, object]) -> PoolDeleted:
 
 
 def _model_access_set(params: Mapping[str, object]) -> ModelAccessSet:
-    workload = optional_text(params, "workload")
-    policy = parse_policy(params.get("policy"))
+    workload = _workload(params)
+    parsed = parse_policy(params.get("policy"))
     if workload and workload not in WORKLOADS:
         raise InvalidMutationError(
             f'unknown workload "{workload[:MOST_QUOTED]}": not in the shared workload '
             f"vocabulary (known keys: {', '.join(WORKLOADS)})"
         )
-    return ModelAccessSet(workload=workload, policy=policy)
+    return ModelAccessSet(workload=workload, policy=parsed.policy, ignored=parsed.ignored)
 
 
 def _model_access_clear(params: Mapping[str, object]) -> ModelAccessClear:
-    return ModelAccessClear(workload=optional_text(params, "workload"))
+    return ModelAccessClear(workload=_workload(params))
+
+
+def _workload(params: Mapping[str, object]) -> str:
+    """Return the workload as sent: blanks name none, and are not the default either."""
+    value = params.get("workload")
+    return "" if value is None else text(value, "workload")
+
+
+def ignored_names(op: str, params: object) -> tuple[str, ...]:
+    """Return the dotted names of what a mutation carried beyond what we can apply."""
+    try:
+        mutation = parse_mutation(op, params)
+    except MutationError:
+        return ()
+    return mutation.ignored if isinstance(mutation, ModelAccessSet) else ()

@@ -21,6 +21,7 @@ from rensei_daemon.core.history import (
     edit_records,
 )
 from rensei_daemon.core.journal import UNDECIDED, Counts, State
+from rensei_daemon.core.mutation import ignored_names
 from rensei_daemon.disk.database import Database, read_database
 
 _PAGE = 500
@@ -127,7 +128,9 @@ class Records:
         record = _mutation(rows[0])
         number = record["change"]
         return MutationDetail(
-            mutation=record, change=None if number is None else self.change(number)
+            mutation=record,
+            ignored=list(ignored_names(record["op"], record["params"])),
+            change=None if number is None else self.change(number),
         )
 
 

@@ -27,6 +27,7 @@ from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.history import ChangeDetail, reversal
 from rensei_daemon.core.journal import MAX_DEATHS, POISON, Planned, Recovery, recovery
 from rensei_daemon.core.mutation import (
+    ModelAccessSet,
     Mutation,
     Op,
     PendingMutation,
@@ -53,6 +54,8 @@ class Decided:
     op: str
     error: str
     changed: bool
+    ignored: tuple[str, ...] = ()
+    """Dotted names of what the mutation carried and no file of ours can say."""
 
 
 class Applier:
@@ -203,8 +206,9 @@ class Applier:
                 op=planned.cause,
                 error=planned.error,
                 changed=bool(planned.edits),
+                ignored=() if planned.error else _ignored(wanted),
             )
-            for planned in plan
+            for planned, (_, wanted) in zip(plan, requests, strict=True)
             if planned.id
         ]
 
@@ -233,6 +237,10 @@ _Plan = Callable[[Document, datetime], tuple[Document, list[Planned]]]
 
 _Request = tuple[PendingMutation | None, Mutation | PoolRestored | MutationError]
 """What was asked (None: by ourselves), and what it was understood as."""
+
+
+def _ignored(wanted: Mutation | PoolRestored | MutationError) -> tuple[str, ...]:
+    return wanted.ignored if isinstance(wanted, ModelAccessSet) else ()
 
 
 def _plan(

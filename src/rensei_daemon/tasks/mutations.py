@@ -112,7 +112,7 @@ def _report(decided: Sequence[Decided], line: MutationsLine, board: Board) -> No
         if outcome.error:
             log.warning("mutation.failed", error=outcome.error)
         else:
-            log.info("mutation.applied", changed=outcome.changed)
+            log.info("mutation.applied", changed=outcome.changed, ignored=outcome.ignored)
 
 
 def _report_conflicts(
