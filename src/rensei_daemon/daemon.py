@@ -16,9 +16,11 @@ from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control, serve_metrics
+from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.disk.journal import open_journal
+from rensei_daemon.disk.last_good import LastGood
 from rensei_daemon.disk.places import (
     RUNTIME_MODE,
     STATE_MODE,
@@ -58,16 +60,25 @@ async def run(
         anyio.open_signal_receiver(*_SIGNALS) as signals,
         ExitStack() as stack,
     ):
+        last_good = LastGood(
+            locations.last_good,
+            locations.last_good_fingerprint,
+            environ=environ,
+            machine_id_file=locations.machine_id,
+        )
         configuration, trouble = open_configuration(
             ConfigFile(locations.config),
-            last_good=locations.last_good,
+            last_good=last_good,
             load=partial(load, path=locations.config, environ=environ, overrides=overrides),
+            read_key=lambda settings: (
+                read_api_key(
+                    environ=environ, api_key_file=settings.platform.api_key_file
+                ).secret
+            ),
         )
         prepare_directory(locations.state, mode=STATE_MODE)
         prepare_directory(locations.runtime, mode=RUNTIME_MODE)
         stack.enter_context(state_lock(locations.lock))
-        if trouble is None:
-            configuration.keep(configuration.document)
         handing_out = HandingOut.prepare(locations.runtime, environ)
         log = configuration.settings.log
         outputs = choose_outputs(
@@ -83,6 +94,7 @@ async def run(
             locations=locations,
             environ=environ,
             configuration=configuration,
+            last_good=last_good,
             journal=journal,
             board=board,
             handing_out=handing_out,

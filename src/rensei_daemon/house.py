@@ -16,6 +16,7 @@ from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.disk.host import LoadMeter
 from rensei_daemon.disk.identity import IdentityFile, boot_id
 from rensei_daemon.disk.journal import Journal
+from rensei_daemon.disk.last_good import LastGood
 from rensei_daemon.locations import Locations
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http
@@ -31,6 +32,7 @@ from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.inbox import Inbox
 from rensei_daemon.tasks.lag import measure_lag
+from rensei_daemon.tasks.last_good import keep_last_good
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.mutations import apply_mutations
 from rensei_daemon.tasks.registration import keep_registered
@@ -53,6 +55,7 @@ class Ground:
     locations: Locations
     environ: Mapping[str, str]
     configuration: Configuration
+    last_good: LastGood
     journal: Journal
     board: Board
     handing_out: HandingOut
@@ -144,6 +147,9 @@ def build_house(ground: Ground, http: Http) -> House:
         "lookout": http.lookout.keep,
         "afterwards": handing_out.afterwards.keep,
         "configuration": partial(watch, configuration, board),
+        "last good": partial(
+            keep_last_good, configuration, identity.key, ground.last_good, draw=_draw
+        ),
         "reporting": partial(
             keep_reporting,
             board,

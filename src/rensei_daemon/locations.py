@@ -101,8 +101,13 @@ class Locations:
 
     @property
     def last_good(self) -> Path:
-        """The last text of the config that could be used."""
+        """The text of the config that was last in force."""
         return self.state / "config.last-good.toml"
+
+    @property
+    def last_good_fingerprint(self) -> Path:
+        """Of that text and the API key it ran with."""
+        return self.state / "config.last-good.fingerprint"
 
     @property
     def lock(self) -> Path:

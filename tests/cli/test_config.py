@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-GOOD = '[machine]\nname = "build-01"\n[log]\nlevel = "debug"\n'
+PLATFORM = 'platform.url = "http://127.0.0.1:9"\n'
+GOOD = f'{PLATFORM}[machine]\nname = "build-01"\n[log]\nlevel = "debug"\n'
 
 
 def run(*arguments: str | Path, stdin: str = "", **environ: str) -> tuple[int, str, str]:
@@ -61,6 +62,21 @@ def test_check_standard_input() -> None:
     assert (code, said) == (78, "<stdin>:1:4: invalid value\n")
 
 
+def test_check_without_a_platform(tmp_path: Path) -> None:
+    """A daemon's own file must name its platform; another gets a note."""
+    path = written(tmp_path, '[log]\nlevel = "debug"\n[platform]\norg_id = "o"\n')
+    assert run("check", "--config", path) == (
+        78,
+        "",
+        f"{path}:3:1: platform.url is not set\n",
+    )
+    note = f"{path}: note: platform.url is not set\n"
+    assert run("check", path) == (0, f"{path}: ok\n", note)
+    url = {"RENSEI_DAEMON_PLATFORM__URL": "http://127.0.0.1:9"}
+    assert run("check", "--config", path, **url) == (0, f"{path}: ok\n", "")
+    assert run("check", path, RENSEI_DAEMON_CONFIG=str(path))[0] == 78
+
+
 def test_check_missing(tmp_path: Path) -> None:
     """A missing file is a problem that says how to begin."""
     path = tmp_path / "config.toml"
@@ -84,7 +100,7 @@ def test_check_advises(tmp_path: Path) -> None:
     """What is allowed but will not work as hoped is noted, and stays exit 0."""
     path = written(
         tmp_path,
-        '[[credentials.sessions]]\nid = "a"\n'
+        f'{PLATFORM}[[credentials.sessions]]\nid = "a"\n'
         'env_file = "a.env"\nenv_file_mode = "0444"\n'
         'on_rotate = ["/bin/systemctl", "reload", "worker"]\n',
     )
@@ -148,7 +164,7 @@ def test_check_json_of_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_check_json_good(tmp_path: Path) -> None:
     """What deserves a second look is a note, and the file is valid."""
-    path = written(tmp_path, '[[credentials.sessions]]\nid = "a"\n')
+    path = written(tmp_path, f'{PLATFORM}[[credentials.sessions]]\nid = "a"\n')
     code, told, _ = run("check", path, "--json")
     answer = json.loads(told)
     assert (code, answer["valid"], answer["problems"]) == (0, True, [])
@@ -190,7 +206,7 @@ def test_show_json(tmp_path: Path) -> None:
     assert code == 0
     tree = json.loads(shown)
     assert tree["platform"] == {
-        "url": "https://app.rensei.ai",
+        "url": "https://your-platform.invalid",
         "org_id": None,
         "worker_host_id": None,
         "api_key_file": None,

@@ -37,7 +37,9 @@ def run(*arguments: str) -> int:
 @pytest.fixture
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
     """Point commands to a host of our own, with a config and one line of log."""
-    (tmp_path / "config.toml").write_text("[projects]\nproj_a = {}\n")
+    (tmp_path / "config.toml").write_text(
+        'platform.url = "http://127.0.0.1:9"\n[projects]\nproj_a = {}\n'
+    )
     (tmp_path / "log.jsonl").write_text('{"event":"a.b","level":"info"}\n')
     settings = {
         "RENSEI_DAEMON_CONFIG": str(tmp_path / "config.toml"),

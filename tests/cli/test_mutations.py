@@ -114,6 +114,16 @@ def test_a_preview_of_what_holds_already_says_so(
     assert capsys.readouterr().out == "nothing would change: all of it holds already\n"
 
 
+def test_the_key_is_shown_to_no_platform_that_nobody_chose(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file without platform.url asks for it."""
+    monkeypatch.setenv("RENSEI_API_KEY", "rsk_live_canary")
+    config.write_text("[projects]\n")
+    assert _run("mutations", "list", "--remote", "--host", "host_1") == 78
+    assert "platform.url is not set" in capsys.readouterr().err
+
+
 async def test_an_operator_enqueues_lists_and_cancels(
     platform: RunningPlatform, capsys: pytest.CaptureFixture[str]
 ) -> None:

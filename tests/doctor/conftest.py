@@ -34,6 +34,10 @@ class Patient:
         """Save the configuration."""
         self.locations.config.write_text(text)
 
+    def configure(self, text: str) -> None:
+        """Save the configuration of a host whose platform is not there."""
+        self.write(f'platform.url = "http://127.0.0.1:9"\n{text}')
+
     def write_key(self, key: str, mode: int = 0o600) -> None:
         """Put a key in the key file."""
         self.key.write_text(key)

@@ -44,6 +44,14 @@ def test_an_emptied_file_is_no_valid_one(patient: "Patient") -> None:
     assert "the file is empty" in found.evidence
 
 
+def test_the_example_as_it_is_fails(patient: "Patient") -> None:
+    """Nobody has chosen a platform yet."""
+    patient.write("[projects]\n")
+    (found,) = patient.find(check_configuration)["config"]
+    assert found.verdict is Verdict.FAIL
+    assert "platform.url is not set" in found.evidence
+
+
 def test_the_last_good_text_stands_in(patient: "Patient") -> None:
     """The other checks go by what is in force."""
     patient.locations.last_good.write_text(patient.locations.config.read_text())
@@ -96,7 +104,7 @@ def test_the_daemons_user_must_be_able_to_replace_it(
 
 def test_what_will_not_do_what_is_hoped_is_a_warning(patient: "Patient") -> None:
     """The same advice as `config check` gives."""
-    patient.write(f'{SESSION}on_rotate = ["/bin/systemctl", "reload", "w"]\n')
+    patient.configure(f'{SESSION}on_rotate = ["/bin/systemctl", "reload", "w"]\n')
     (found,) = patient.find(check_configuration)["config.advice"]
     assert found.verdict is Verdict.WARN
     assert "runs systemctl on rotation" in found.evidence
@@ -114,7 +122,7 @@ def test_a_hook_must_be_a_program(
     if mode is not None:
         hook.write_text(f"#!/bin/sh\ntouch {patient.place}/ran\n")
         hook.chmod(mode)
-    patient.write(f'{SESSION}on_rotate = ["{hook}"]\n')
+    patient.configure(f'{SESSION}on_rotate = ["{hook}"]\n')
     (found,) = patient.find(check_configuration)["hook"]
     assert found.verdict is verdict
     assert not (patient.place / "ran").exists()

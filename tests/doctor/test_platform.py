@@ -216,8 +216,15 @@ async def test_a_stopped_daemons_key_is_tried_and_changes_nothing(
         found = await anyio.to_thread.run_sync(patient.find, check_platform)
         patient.write_key("rsk_live_nobodys")
         refused = await anyio.to_thread.run_sync(patient.find, check_platform)
+        kept = patient.locations.last_good
+        kept.write_text(patient.locations.config.read_text())
+        patient.write("[")
+        broken = await anyio.to_thread.run_sync(patient.find, check_platform)
         state = platform.state
         assert [*state.workers, *state.beats, *state.streams] == []
+    # Whom the key is for now, a file that cannot be read does not say.
+    assert "platform.http" in broken
+    assert "platform.key" not in broken
     (accepted,) = found["platform.key"]
     assert accepted.verdict is Verdict.PASS
     assert accepted.evidence == "the key is accepted; variables of session b: 1"

@@ -39,7 +39,7 @@ def test_metrics_that_are_asked_for_are_served_or_a_failure(patient: "Patient") 
     """A port that was changed in the file waits for a restart."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        patient.write(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
+        patient.configure(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
         case = replace(patient.case(), is_running=True)
         *_, served = check_sockets(case)
     *_, silent = check_sockets(case)

@@ -59,7 +59,7 @@ def _expose(patient: "Patient") -> Path:
 
 
 def _loosen(patient: "Patient") -> Path:
-    patient.write('[[credentials.sessions]]\nid = "b"\nenv_file = "b.env"\n')
+    patient.configure('[[credentials.sessions]]\nid = "b"\nenv_file = "b.env"\n')
     file = patient.locations.runtime / "b.env"
     file.touch()
     file.chmod(0o444)

@@ -196,6 +196,18 @@ async def test_without_a_good_key_it_does_not_start(
     assert "canary" not in refused.stderr + refused.stdout
 
 
+async def test_the_example_as_it_is_does_not_start(lab: "Lab") -> None:
+    """It names no platform, and the key is sent to nobody."""
+    lab.config.write_text((Path(__file__).parents[2] / "config.example.toml").read_text())
+    refused = await lab.call("run", RENSEI_API_KEY=lab.key)
+    assert refused.returncode == 78
+    what, todo = refused.stderr.splitlines()
+    assert re.fullmatch(
+        rf"rensei-daemon: {lab.config}:\d+:1: platform\.url is not set", what
+    )
+    assert todo == "  set platform.url to the address of your platform"
+
+
 async def test_a_new_key_is_taken_up_by_a_reload(lab: "Lab") -> None:
     """The answer says so, once, and what follows is asked for with it."""
     async with lab.daemon() as daemon:

@@ -23,6 +23,7 @@ from rensei_daemon.disk.api_key import ApiKey, ApiKeySource
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.platform_api.key import KeyInUse
 
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
 Step = bytes | anyio.Event
@@ -264,7 +265,7 @@ def identify(http: Http, safe: Safe, clock: Clock) -> Callable[..., Identity]:
         more = {} if now is None else {"now": now}
         return Identity(
             http,
-            read_key=safe.read_key,
+            key=KeyInUse(safe.read_key),
             describe=registration,
             saved=saved,
             save=safe.save,

@@ -20,10 +20,12 @@ from rensei_daemon.core.session import Session
 from rensei_daemon.core.status import Condition
 from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.host import LoadMeter
 from rensei_daemon.disk.identity import IdentityFile
 from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.disk.last_good import LastGood
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
@@ -40,6 +42,7 @@ from rensei_daemon.tasks.configuration import Configuration, open_configuration,
 from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.inbox import Inbox
+from rensei_daemon.tasks.last_good import keep_last_good
 from rensei_daemon.tasks.mutations import apply_mutations
 from rensei_daemon.tasks.pace import PACE, Pace
 from rensei_daemon.tasks.registration import keep_registered
@@ -149,6 +152,16 @@ class Home:
         return ""
 
     @property
+    def last_good(self) -> LastGood:
+        """What is kept for a start without a usable file."""
+        return LastGood(
+            self.state / "config.last-good.toml",
+            self.state / "config.last-good.fingerprint",
+            environ={},
+            machine_id_file=self.state / "machine-id",
+        )
+
+    @property
     def host(self) -> Host:
         """The platform's row of this host."""
         return self.platform.state.host(HOST)
@@ -178,13 +191,13 @@ class Home:
         register_every: float = 60.0,
     ) -> AsyncIterator[Running]:
         """Run every loop but those `without`, on these files, until the block ends."""
+        last_good = self.last_good
         configuration, trouble = open_configuration(
             ConfigFile(self.config),
-            last_good=self.state / "config.last-good.toml",
+            last_good=last_good,
             load=partial(load, path=self.config, environ={}),
+            read_key=lambda _: read_api_key(environ={}, api_key_file=self.key_file).secret,
         )
-        if trouble is None:
-            configuration.keep(configuration.document)
         journal_file = self.state / "journal.db"
         with open_journal(journal_file, now=datetime.now(UTC)) as (journal, set_aside):
             board = open_board(configuration, journal, self.runtime, trouble, set_aside)
@@ -281,6 +294,9 @@ class Home:
                     ),
                     "identity": partial(safe.keep, draw),
                     "configuration": partial(watch, configuration, board),
+                    "last good": partial(
+                        keep_last_good, configuration, identity.key, last_good, draw=draw
+                    ),
                 }
                 daemon = Running(
                     board=board,

@@ -29,7 +29,6 @@ async def test_an_edit_takes_effect_by_itself(home: "Home") -> None:
         draft.write_text(home.base)
         draft.replace(home.config)
         await _in_force(daemon, "info")
-        assert (home.state / "config.last-good.toml").read_text() == home.base
         assert daemon.board.config.digest == daemon.configuration.document.digest
 
 
@@ -56,23 +55,6 @@ async def test_a_text_that_cannot_be_used_changes_nothing(
         home.write(QUIET)
         await daemon.until(lambda: not daemon.conditions)
         assert daemon.board.config.valid
-
-
-@pytest.mark.parametrize("damage", ["empty", "broken", "gone", "directory", "not UTF-8"])
-async def test_the_last_good_text_survives_a_restart(home: "Home", damage: str) -> None:
-    """Whatever has become of the file, the daemon starts with what it had."""
-    home.write(QUIET)
-    async with home.daemon(without=ALONE):
-        pass
-    home.config.unlink()
-    if damage == "directory":
-        home.config.mkdir()
-    elif damage != "gone":
-        texts = {"empty": b"", "broken": b"[", "not UTF-8": b"\xff"}
-        home.config.write_bytes(texts[damage])
-    async with home.daemon(without=ALONE) as daemon:
-        assert daemon.configuration.settings.log.level == "error"
-        assert "config.invalid" in daemon.conditions
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[log]\nlevel = 'loud'\n"])

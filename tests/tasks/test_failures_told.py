@@ -1,6 +1,6 @@
 """What the log says while something fails again and again, and once it works."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +61,13 @@ def nobodys_board() -> Board:
         worker=WorkerLine(platform_url="http://127.0.0.1"),
         heartbeat=HeartbeatLine(interval_seconds=30),
     )
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait for what no board tells of."""
+    with anyio.fail_after(5):
+        while not condition():
+            await anyio.wait_all_tasks_blocked()
 
 
 async def test_a_refusal_that_became_another_is_told_no_more() -> None:
@@ -226,22 +233,23 @@ async def test_the_writer_of_the_state_file_tries_again_and_again(
     assert told(events, "status.not_written") == [("warning", "status.not_written", 1)]
 
 
-async def test_a_text_that_cannot_be_kept(home: "Home", events: Events) -> None:
+async def test_a_text_that_cannot_be_kept(
+    home: "Home", events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last good text has no place: told once, and when it has one again."""
-    kept = home.state / "config.last-good.toml"
-    async with home.daemon(
-        without=("heartbeat", "mutations", "sessions", "configuration")
-    ) as daemon:
-        kept.unlink()
-        kept.mkdir()
-        for _ in range(3):
-            daemon.configuration.keep(daemon.configuration.document)
+    monkeypatch.setattr("rensei_daemon.tasks.last_good.AT_LEAST_SECONDS", 0.0)
+    kept = home.last_good.path
+    kept.mkdir()
+    async with home.daemon(without=("heartbeat", "mutations", "sessions", "configuration")):
+        failed = "config.last_good_not_kept"
+        await eventually(lambda: sum(e["event"] == failed for e in events) > 2)
         kept.rmdir()
-        daemon.configuration.keep(daemon.configuration.document)
-    assert told(events, "config.last_good_not_kept", "config.last_good_kept") == [
-        ("warning", "config.last_good_not_kept", 1),
-        ("info", "config.last_good_kept", 3),
+        await eventually(lambda: told(events, "config.last_good_kept"))
+    levels = [
+        (level, name) for level, name, _ in told(events, failed, "config.last_good_kept")
     ]
+    first, *_, last = levels
+    assert (first, last) == (("warning", failed), ("info", "config.last_good_kept"))
 
 
 async def test_an_identity_that_cannot_be_saved(home: "Home", events: Events) -> None:

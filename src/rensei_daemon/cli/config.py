@@ -60,7 +60,7 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
     """
     path = Path("<stdin>") if file == Path("-") else _located(file or config).config
     try:
-        notes, refused = _check(path, is_own=file is None), None
+        notes, refused = _check(path, is_own=path == _located(config).config), None
     except SettingsError as error:
         notes, refused = [], error
     if as_json:
@@ -80,15 +80,24 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
 def _check(path: Path, *, is_own: bool) -> list[str]:
     """Return what deserves a second look; raises SettingsError for what cannot be used."""
     from rensei_daemon.settings.advice import advise
-    from rensei_daemon.settings.loading import load, refuse_blank, refuse_groups
+    from rensei_daemon.settings.loading import (
+        load,
+        refuse_blank,
+        refuse_groups,
+        refuse_placeholder,
+    )
 
     is_piped = path == Path("<stdin>")
     text = _text(sys.stdin.buffer.read() if is_piped else _read(path), path)
     refuse_blank(text, path=path)
     settings = load(text, path=path, environ=os.environ)
-    if is_own:  # another host's groups may be elsewhere
+    if is_own:
+        refuse_placeholder(settings, text, path=path)
         refuse_groups(settings, text, path=path)
-    return list(advise(settings))
+        return list(advise(settings))
+    # Another host's groups, and the platform in its environment, may be elsewhere.
+    is_set = not settings.platform.is_placeholder
+    return [*advise(settings), *([] if is_set else ["platform.url is not set"])]
 
 
 def _verdict(

@@ -29,7 +29,7 @@ from rensei_daemon.errors import (
 from rensei_daemon.locations import Locations
 from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.operator import OperatorClient
-from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.loading import load, refuse_placeholder
 from rensei_daemon.settings.model import Settings
 
 _T = TypeVar("_T")
@@ -113,4 +113,6 @@ def asker(config: Path | None) -> Asker:
     """Read the settings an operator's question needs; raises SettingsError."""
     locations = find(config)
     text = ConfigFile(locations.config).read().text
-    return Asker(locations, load(text, path=locations.config, environ=os.environ))
+    settings = load(text, path=locations.config, environ=os.environ)
+    refuse_placeholder(settings, text, path=locations.config)
+    return Asker(locations, settings)

@@ -106,6 +106,22 @@ def machine_id(
     `RENSEI_MACHINE_ID` or `DONMAI_MACHINE_ID`, else a hash of the operating system's id
     (which itself never leaves the host), else a random id kept in `fallback`.
     """
+    if known := known_machine_id(
+        environ=environ, fallback=fallback, native_files=native_files
+    ):
+        return known
+    fresh = f"mid_{secrets.token_hex(16)}"
+    replace_file(fallback, _json({"machineId": fresh}), mode=0o600)
+    return fresh
+
+
+def known_machine_id(
+    *,
+    environ: Mapping[str, str],
+    fallback: Path,
+    native_files: tuple[Path, ...] = NATIVE_ID_FILES,
+) -> str:
+    """Return what `machine_id` would, without making one up: empty, then."""
     given = environ.get("RENSEI_MACHINE_ID") or environ.get("DONMAI_MACHINE_ID") or ""
     if clean := re.sub(r"[^A-Za-z0-9_-]", "-", given).strip("-")[:128]:
         return clean
@@ -114,11 +130,7 @@ def machine_id(
             if native := path.read_text().strip().lower():
                 return machine_id_from(native)
     saved = _read_object(fallback).get("machineId")
-    if isinstance(saved, str) and saved:
-        return saved
-    fresh = f"mid_{secrets.token_hex(16)}"
-    replace_file(fallback, _json({"machineId": fresh}), mode=0o600)
-    return fresh
+    return saved if isinstance(saved, str) else ""
 
 
 def machine_id_from(native: str) -> str:

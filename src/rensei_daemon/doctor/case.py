@@ -19,7 +19,7 @@ from rensei_daemon.errors import (
     RenseiError,
 )
 from rensei_daemon.locations import Locations
-from rensei_daemon.settings.loading import load, refuse_blank
+from rensei_daemon.settings.loading import load, refuse_blank, refuse_placeholder
 from rensei_daemon.settings.model import Settings
 
 ANSWER_SECONDS = 2.0
@@ -94,7 +94,9 @@ def _settings(
     try:
         text = ConfigFile(path).read().text
         refuse_blank(text, path=path)
-        return load(text, path=path, environ=environ), None
+        settings = load(text, path=path, environ=environ)
+        refuse_placeholder(settings, text, path=path)
+        return settings, None
     except RenseiError as error:
         return _last_good(locations, environ), error
 

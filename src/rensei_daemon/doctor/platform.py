@@ -165,8 +165,8 @@ def _clock(date: datetime) -> Finding:
 def _key(case: Case, settings: Settings) -> Iterator[Finding]:
     """Try the key with one snapshot, thrown away; a running daemon tries it by itself."""
     session = _first_session(settings)
-    if session is None:
-        return
+    if session is None or case.config_error is not None:
+        return  # the last good text's platform may not be the one the key is for
     try:
         key = find_key(case).secret
         count = anyio.run(partial(_try_key, case, settings, key, session))

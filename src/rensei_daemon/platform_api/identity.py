@@ -16,7 +16,6 @@ from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.duplicate_host import YoungRefusals
 from rensei_daemon.core.repeats import Streak
 from rensei_daemon.core.worker import Registration, Worker, organisation
-from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
 from rensei_daemon.platform_api import enrolment
 from rensei_daemon.platform_api.enrolment import Granted
@@ -44,7 +43,7 @@ class Identity:
         self,
         http: Http,
         *,
-        read_key: Callable[[], ApiKey],
+        key: KeyInUse,
         describe: Callable[[], Registration],
         saved: Worker | None,
         save: Callable[[Worker], Awaitable[None]],
@@ -59,7 +58,7 @@ class Identity:
         change and answers for its own errors. `now` is wall time, for expiry alone;
         `clock` never goes back, and everything that waits goes by it.
         """
-        self.key = KeyInUse(read_key)
+        self.key = key
         self.is_old = False
         """Whether the platform knows only the older endpoints."""
         self._http = http

@@ -14,8 +14,14 @@ _T = TypeVar("_T")
 class KeyInUse:
     """The API key; shared by every lane, so that all of them see a new one at once."""
 
-    def __init__(self, read: Callable[[], ApiKey]) -> None:
+    def __init__(
+        self, read: Callable[[], ApiKey], *, approve: Callable[[], None] = lambda: None
+    ) -> None:
+        """`approve` may refuse another key by a `SettingsError`; both may block."""
         self._read = read
+        self._approve = approve
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after another key was taken up."""
         self._stored = read()
 
     @property
@@ -30,12 +36,21 @@ class KeyInUse:
     async def reread(self) -> bool:
         """Read the key again, and tell whether it is another one.
 
-        Raises `SettingsError` when it cannot be read; the old one then stays in force.
+        Raises `SettingsError` when it cannot be read, or may not be taken up; the old one
+        then stays in force.
         """
-        stored = await anyio.to_thread.run_sync(self._read)
+        stored = await anyio.to_thread.run_sync(self._read_approved)
         changed = stored.secret != self.value
         self._stored = stored
+        if changed:
+            self.on_change()
         return changed
+
+    def _read_approved(self) -> ApiKey:
+        stored = self._read()
+        if stored.secret != self.value:
+            self._approve()
+        return stored
 
     async def ask(self, question: Callable[[str], Awaitable[_T]]) -> _T:
         """Ask with the key as bearer; once more after a 401 or 403, if it has changed.

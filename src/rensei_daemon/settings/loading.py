@@ -88,6 +88,26 @@ def refuse_blank(text: str, *, path: Path) -> None:
         raise SettingsError(f"{path}: the file is empty", hint=hint)
 
 
+def refuse_placeholder(settings: Settings, text: str, *, path: Path) -> None:
+    """Raise `SettingsError` while platform.url leads nowhere, as in the example.
+
+    The API key goes to a platform that the operator has chosen, and to no other.
+    """
+    if not settings.platform.is_placeholder:
+        return
+    where = ("platform", "url")
+    line, column = positions.Positions(text).find(where)
+    problem = Problem(
+        message="platform.url is not set",
+        key=dotted(where),
+        file=str(path),
+        line=line,
+        column=column,
+    )
+    hint = "set platform.url to the address of your platform"
+    raise SettingsError(problems=[problem], hint=hint)
+
+
 def refuse_groups(settings: Settings, text: str, *, path: Path) -> None:
     """Raise `SettingsError` for a group that this user could not give a file to."""
     credentials = settings.credentials

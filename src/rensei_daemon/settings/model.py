@@ -9,6 +9,7 @@ and the platform), so their keys are checked for shape, not for vocabulary.
 import socket
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -36,11 +37,18 @@ class Section(BaseModel):
 class Platform(Section):
     """Where the platform is, and who this host is to it."""
 
-    url: Annotated[Text, AfterValidator(rules.platform_url)] = "https://app.rensei.ai"
+    url: Annotated[Text, AfterValidator(rules.platform_url)] = (
+        "https://your-platform.invalid"
+    )
     org_id: Text | None = None
     worker_host_id: Text | None = None
     api_key_file: Path | None = None
     ca_file: Path | None = None
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether the operator has chosen no platform yet."""
+        return (urlsplit(self.url).hostname or "").endswith(".invalid")
 
     @property
     def is_loopback(self) -> bool:

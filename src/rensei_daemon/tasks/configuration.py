@@ -6,6 +6,7 @@ lives by it is told. A text that cannot be used changes nothing; the last good o
 in force, also across a reboot.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,11 +25,11 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.lines import ConfigLine, ProjectsLine
 from rensei_daemon.core.repeats import Streak
-from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile, Stamp
-from rensei_daemon.errors import RenseiError, SettingsError, StorageError
+from rensei_daemon.disk.last_good import LastGood
+from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.settings.changes import needs_restart
-from rensei_daemon.settings.loading import refuse_blank, refuse_groups
+from rensei_daemon.settings.loading import refuse_blank, refuse_groups, refuse_placeholder
 from rensei_daemon.settings.model import Settings
 
 WATCH_SECONDS = 0.5
@@ -39,6 +40,11 @@ PATIENCE = 100
 Load = Callable[[str], Settings]
 """Text to settings, with the environment and the command line laid over it."""
 
+_URL = re.compile(
+    r"""^[ \t]*(?:platform[ \t]*\.[ \t]*)?url[ \t]*=[ \t]*["'](?P<url>[^"'\n]*)""",
+    re.MULTILINE,
+)
+
 _log = structlog.get_logger()
 
 
@@ -46,13 +52,7 @@ class Configuration:
     """Holds the text and settings in force; told of new ones, tells its listeners."""
 
     def __init__(
-        self,
-        file: ConfigFile,
-        *,
-        last_good: Path,
-        load: Load,
-        document: Document,
-        settings: Settings,
+        self, file: ConfigFile, *, load: Load, document: Document, settings: Settings
     ) -> None:
         self.file = file
         self.document = document
@@ -60,11 +60,9 @@ class Configuration:
         self.turn = anyio.Lock()
         """Held from reading a text until it is in force, so that none overtakes another."""
         self._started_with = settings
-        self._last_good = last_good
         self._load = load
         self._listeners: list[Callable[[], None]] = []
         self._refusals = Streak(most_texts=PATIENCE)
-        self._unkept = Streak()
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have the listener called after each change of what is in force."""
@@ -129,17 +127,31 @@ class Configuration:
             )
         )
 
-    def keep(self, document: Document) -> None:
-        """Write down a text that can be used; blocks. A full disk is others' to report."""
-        now, unkept = time.monotonic(), self._unkept
+    @property
+    def url_is_in_force(self) -> bool:
+        """Whether platform.url is still what the daemon started with."""
+        return self.settings.platform.url == self._started_with.platform.url
+
+    def require_chosen_url(self) -> None:
+        """Raise `SettingsError` unless the file, as it is now, names the url in force.
+
+        For a new API key, which must not go to a platform that the operator has just
+        configured away, be the file half written. It reads the file, and blocks.
+        """
+        url = self._started_with.platform.url
+        if self._load("").platform.url == url:
+            return  # the environment says so, whatever the file does
+        text = self.file.read().text
         try:
-            replace_file(self._last_good, document.text.encode(), mode=0o600)
-        except StorageError as error:
-            log = _log.warning if unkept.fail(now, str(error)) else _log.debug
-            log("config.last_good_not_kept", error=str(error), count=unkept.count)
-        else:
-            if over := unkept.recover(now):
-                _log.info("config.last_good_kept", count=over.count, seconds=over.seconds)
+            named = {self._load(text).platform.url}
+        except SettingsError:
+            named = _urls_in(text)
+        if named != {url}:
+            raise SettingsError(
+                f"{self.file.path} does not name {url}, which is in force, as its "
+                "platform.url; no new API key is taken up for it",
+                hint="systemctl restart rensei-daemon",
+            )
 
     def tell_refused(self, error: RenseiError) -> None:
         """Log that what is on disk cannot be used."""
@@ -195,33 +207,47 @@ async def _reload(configuration: Configuration, board: Board) -> Reload:
 
 
 def open_configuration(
-    file: ConfigFile, *, last_good: Path, load: Load
+    file: ConfigFile,
+    *,
+    last_good: LastGood,
+    load: Load,
+    read_key: Callable[[Settings], str],
 ) -> tuple[Configuration, SettingsError | None]:
     """Read the file at start; blocks, and writes nothing.
 
-    A file that cannot be used is returned as the error beside the last good one. Raises
-    that error when there is none.
+    A file that cannot be used is returned as the error beside the last good text, if that
+    ran with the API key which `read_key` finds for it. Raises that error otherwise.
     """
     try:
         document = file.read()
         settings = _usable(document, file.path, load)
         trouble = None
     except SettingsError as error:
+        kept = last_good.read()
+        if kept is None:
+            raise
+        document, trouble = kept, error
         try:
-            document = Document(last_good.read_bytes().decode())
-            settings = _usable(document, last_good, load)
-        except (OSError, UnicodeDecodeError, SettingsError):
+            settings = _usable(document, last_good.path, load)
+            is_ours = last_good.ran_with(document, read_key(settings))
+        except SettingsError:
             raise error from None
-        trouble = error
-    configuration = Configuration(
-        file, last_good=last_good, load=load, document=document, settings=settings
-    )
+        if not is_ours:
+            error.hint += "; the last good text did not run with today's API key"
+            raise
+    configuration = Configuration(file, load=load, document=document, settings=settings)
     return configuration, trouble
+
+
+def _urls_in(text: str) -> set[str]:
+    """Return what a text that cannot be parsed sets `url` to, wherever it stands."""
+    return {found["url"].rstrip("/") for found in _URL.finditer(text)}
 
 
 def _usable(document: Document, path: Path, load: Load) -> Settings:
     refuse_blank(document.text, path=path)
     settings = load(document.text)
+    refuse_placeholder(settings, document.text, path=path)
     refuse_groups(settings, document.text, path=path)
     return settings
 
@@ -229,8 +255,6 @@ def _usable(document: Document, path: Path, load: Load) -> Settings:
 def _read(configuration: Configuration) -> tuple[Document, Settings]:
     document = configuration.file.read()
     settings = configuration.check(document)
-    if document.text != configuration.document.text:
-        configuration.keep(document)
     # Ten thousand projects take a tenth of a second to parse: here in a thread, so that
     # no beat does it in the event loop.
     _ = document.tree

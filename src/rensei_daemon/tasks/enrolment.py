@@ -11,6 +11,7 @@ from rensei_daemon.disk.host import host_info
 from rensei_daemon.disk.identity import machine_id
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.platform_api.key import KeyInUse
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.safekeeping import Safe
 
@@ -52,6 +53,5 @@ def open_identity(
         learn([key.secret])
         return key
 
-    return Identity(
-        http, read_key=read_key, describe=describe, saved=safe.read(), save=safe.save
-    )
+    key = KeyInUse(read_key, approve=configuration.require_chosen_url)
+    return Identity(http, key=key, describe=describe, saved=safe.read(), save=safe.save)
