@@ -212,14 +212,14 @@ class Draft:
 def _need_a_blank(above: _Piece, below: _Piece) -> bool:
     """Whether a blank line has to part two pieces.
 
-    A new section stands apart, and no comment comes to stand directly under a header it
-    did not stand under: it would become the table's.
+    A new section stands apart, and no comment comes to stand directly under a header or a
+    comment that it did not stand under: it would become the table's.
     """
     is_new_section = below.kind is Kind.HEADER and below.item is None
     if is_new_section or (above.kind is Kind.HEADER and above.item is None):
         return Kind.BLANK not in (above.kind, below.kind)
-    is_under_a_header = above.kind in (Kind.HEADER, Kind.ARRAY_HEADER)
-    return is_under_a_header and below.kind is Kind.COMMENT and _were_apart(above, below)
+    could_be_taken = above.kind in (Kind.HEADER, Kind.ARRAY_HEADER, Kind.COMMENT)
+    return could_be_taken and below.kind is Kind.COMMENT and _were_apart(above, below)
 
 
 def _were_apart(above: _Piece, below: _Piece) -> bool:
