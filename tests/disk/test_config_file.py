@@ -1,13 +1,16 @@
 """One file, two authors: no text is lost, and all that is not text is carried over."""
 
 import errno
+import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -227,33 +230,111 @@ def test_the_newest_of_two_edits_stays(path: Path, monkeypatch: pytest.MonkeyPat
     assert path.read_text() == "# the newest\n"
 
 
-def test_a_writer_is_waited_for(path: Path) -> None:
-    """Whoever has the file open for writing finishes first, and is found to have."""
-    waiting = threading.Event()
+def test_a_writer_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the file open for writing finishes first; the replacement then succeeds.
 
-    class WatchedFile(ConfigFile):
-        def _wait_for_writers(self, file: object, path: Path) -> None:
-            waiting.set()
-            super()._wait_for_writers(file, path)  # type: ignore[arg-type] # as given
+    Without the wait it would be exchanged, found open, put back and planned again.
+    """
+    asked = threading.Event()
+    ask = kernel.is_closed_for_writing
 
-    found: list[BaseException] = []
+    def ask_and_tell(file: BinaryIO) -> bool:
+        is_closed = ask(file)
+        if not is_closed:
+            asked.set()
+        return is_closed
+
+    monkeypatch.setattr(config_module, "is_closed_for_writing", ask_and_tell)
+    failures: list[Exception] = []
 
     def replace() -> None:
         try:
-            WatchedFile(path).replace(BEFORE, AFTER)
-        except EditedMeanwhileError as error:
-            found.append(error)
+            ConfigFile(path).replace(BEFORE, AFTER)
+        except StorageError as error:
+            failures.append(error)
 
-    with path.open("r+") as editor:
+    with path.open("r+"):
         thread = threading.Thread(target=replace)
         thread.start()
-        assert waiting.wait(5)
-        editor.truncate()
-        editor.write(THEIRS)
+        assert asked.wait(5)
+        assert path.read_text() == BEFORE.text
     thread.join(5)
     assert not thread.is_alive()
-    assert len(found) == 1
-    assert path.read_text() == THEIRS
+    assert failures == []
+    assert path.read_text() == AFTER.text
+
+
+def test_a_writer_who_comes_while_we_ask_does_not_end_us(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel signals whoever holds the lease, by default with the deadly SIGIO."""
+    control = fcntl.fcntl
+
+    def control_and_write(file: BinaryIO, command: int, argument: int) -> int:
+        done = control(file, command, argument)
+        if (command, argument) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+            with pytest.raises(BlockingIOError):
+                os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        return done
+
+    signals: list[int] = []
+    deadly = signal.signal(signal.SIGIO, lambda number, _: signals.append(number))
+    monkeypatch.setattr(fcntl, "fcntl", control_and_write)
+    try:
+        with path.open("rb") as file:
+            assert kernel.is_closed_for_writing(file)
+            path.write_text(THEIRS)  # the lease is given back
+    finally:
+        signal.signal(signal.SIGIO, deadly)
+    assert signals == []
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the disk, in its order."""
+    steps: list[str] = []
+
+    def note(name: str, does: Callable[..., None]) -> Callable[..., None]:
+        def noted(*arguments: object) -> None:
+            steps.append(name)
+            does(*arguments)
+
+        return noted
+
+    for name in ("exchange", "sync_directory"):
+        does = getattr(config_module, name)
+        monkeypatch.setattr(config_module, name, note(name, does))
+    return steps
+
+
+def test_the_directory_is_flushed_after_the_exchange(path: Path, steps: list[str]) -> None:
+    """A power cut after the call cannot bring the old text back."""
+    ConfigFile(path).replace(BEFORE, AFTER)
+    assert steps == ["exchange", "sync_directory"]
+
+
+def test_the_directory_is_flushed_when_an_edit_went_back(
+    path: Path, steps: list[str]
+) -> None:
+    """A person's text is as durable in its place as if nothing had been tried."""
+    with pytest.raises(EditedMeanwhileError):
+        RacedFile(path, _in_place).replace(BEFORE, AFTER)
+    assert steps == ["exchange", "exchange", "sync_directory"]
+
+
+def test_the_directory_is_flushed_after_a_recovery(path: Path, steps: list[str]) -> None:
+    """So is the edit that a crash had left beside the file."""
+    path.write_text(AFTER.text)
+    path.with_name(".config.toml.abcabcabcabc.tmp").write_text(THEIRS)
+    ConfigFile(path).recover(before=BEFORE.digest, after=AFTER.digest)
+    assert steps == ["exchange", "sync_directory"]
+
+
+@pytest.mark.usefixtures("no_exchange")
+def test_the_directory_is_flushed_after_a_rename(path: Path, steps: list[str]) -> None:
+    """Also where nothing can be exchanged."""
+    ConfigFile(path).replace(BEFORE, AFTER)
+    assert steps == ["exchange", "sync_directory"]
 
 
 def test_a_writer_who_never_closes_is_named(path: Path) -> None:

@@ -4,7 +4,8 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.journal import CorruptJournalError, Counts, Planned
 from rensei_daemon.core.mutation import Op, PendingMutation, parse_mutation
 from rensei_daemon.disk import schema
+from rensei_daemon.disk.database import open_database
 from rensei_daemon.disk.journal import Journal, open_journal
 from rensei_daemon.errors import InvalidMutationError, StorageError
 
@@ -235,6 +237,25 @@ def test_everything_survives_a_restart(path: Path) -> None:
         assert set_aside is None
         assert journal.owed() == Acks(applied=("m1",))
         assert _ids(journal) == [["m2"]]
+
+
+def test_a_transaction_is_durable_whatever_the_library_was_built_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some builds of SQLite flush less in WAL mode unless they are told."""
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def connect_carelessly(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_carelessly)
+    database, _ = open_database(path, now=NOW)
+    with closing(database):
+        [(mode,)] = database.rows("PRAGMA journal_mode")
+        [(level,)] = database.rows("PRAGMA synchronous")
+    assert (mode, level) == ("wal", 2)
 
 
 def test_nobody_else_can_read_it(path: Path, journal: Journal) -> None:

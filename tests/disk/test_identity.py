@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.core.worker import Worker
+from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.identity import IdentityFile, boot_id, machine_id, machine_id_from
 
 WORKER = Worker(
@@ -48,6 +49,23 @@ def test_a_reboot_costs_the_token_alone(file: IdentityFile, tmp_path: Path) -> N
     assert file.read() == bare
     (tmp_path / "token").unlink()
     assert file.read() == bare
+
+
+def test_the_identity_is_saved_before_the_token(
+    file: IdentityFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead between the two, the host is the new worker without a token, never the old."""
+    file.save(replace(WORKER, id="wkr_0"))
+
+    def die(path: Path, data: bytes, *, mode: int) -> None:
+        if path.name == "token":
+            raise KeyboardInterrupt
+        replace_file(path, data, mode=mode)
+
+    monkeypatch.setattr("rensei_daemon.disk.identity.replace_file", die)
+    with pytest.raises(KeyboardInterrupt):
+        file.save(WORKER)
+    assert file.read() == replace(WORKER, token="", token_expires_at=None)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import os
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.from_thread
 import pytest
 
 from rensei_daemon.errors import SettingsError
@@ -66,17 +68,29 @@ async def test_without_a_last_good_text_there_is_no_start(home: "Home", text: st
             pass
 
 
-async def test_a_file_that_is_still_being_written_is_left_alone(home: "Home") -> None:
-    """An editor that has emptied it and has not finished is no news yet."""
+async def test_a_file_that_is_still_being_written_is_left_alone(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an editor has not finished is looked at twice, and is no news yet."""
+    looks, looked_twice = list[bool](), anyio.Event()
     async with home.daemon(without=ALONE) as daemon:
+        file = daemon.configuration.file
+        look = file.is_being_written
+
+        def look_and_tell() -> bool:
+            looks.append(look())
+            if looks.count(True) == 2:
+                anyio.from_thread.run_sync(looked_twice.set)
+            return looks[-1]
+
+        monkeypatch.setattr(file, "is_being_written", look_and_tell)
         with home.config.open("w") as editor:
             editor.write(home.base + "[log")
             editor.flush()
-            stamp = daemon.configuration.file.stamp()
-            assert daemon.configuration.file.is_being_written()
+            with anyio.fail_after(5):
+                await looked_twice.wait()
             assert not daemon.conditions
             editor.write("]\nlevel = 'warning'\n")
-        assert daemon.configuration.file.stamp() != stamp
         await _in_force(daemon, "warning")
         assert not daemon.conditions
 
