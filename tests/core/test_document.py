@@ -90,6 +90,22 @@ def test_what_would_take_another_line_along_is_not_done(
     )
 
 
+def test_the_second_pass_repairs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may add an empty table; what else is missing was lost, and is no edit."""
+    passes: list[str] = []
+
+    class Forgetful(Draft):
+        def text(self) -> str:
+            passes.append(super().text())
+            return passes[-1].replace("level = 1\n", "", len(passes) == 1)
+
+    monkeypatch.setattr("rensei_daemon.core.document.Draft", Forgetful)
+    before = "[log]\nlevel = 1\n"
+    text, (outcome,) = _apply(before, parse_mutation("project.enable", {"id": "a"}))
+    assert (text, len(passes)) == (before, 1)
+    assert outcome.error is not None
+
+
 @pytest.mark.parametrize("lie", ["[projects]\na = {}\n", "[projects\n", "[log]\n"])
 def test_what_would_mean_something_else_is_not_done(
     monkeypatch: pytest.MonkeyPatch, lie: str
