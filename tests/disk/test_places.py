@@ -68,6 +68,14 @@ def test_the_own_group_is_found() -> None:
     assert group_id(grp.getgrgid(os.getegid()).gr_name) == os.getegid()
 
 
+def test_a_group_may_be_a_number() -> None:
+    """A container has groups without an entry; more digits than a number has are a name."""
+    assert group_id(str(os.getegid())) == os.getegid()
+    for name in (str(2**32 - 1), "9" * 5000, "²"):
+        with pytest.raises(SettingsError, match="there is no group"):
+            group_id(name)
+
+
 @pytest.mark.needs("root")
 @pytest.mark.parametrize(("uid", "name"), [(65534, "nobody"), (2**31 - 2, "2147483646")])
 def test_a_group_we_are_not_in_is_said(uid: int, name: str) -> None:

@@ -6,18 +6,23 @@ import pwd
 
 from rensei_daemon.errors import SettingsError
 
+_NO_GROUP = 2**32 - 1
+"""What the kernel takes for "leave the group as it is"."""
+_MOST_DIGITS = 10
+
 
 def group_id(name: str) -> int:
-    """Return the group's number.
+    """Return the group's number; a name of digits alone may be the number itself.
+
+    A container has groups that its own books do not know.
 
     Raises `SettingsError` for a group that does not exist, or that this user is not in
     and could therefore not give a file to.
     """
-    try:
-        gid = grp.getgrnam(name).gr_gid
-    except KeyError:
+    gid = _find(name)
+    if gid is None:
         hint = f"make it: groupadd --system {name}"
-        raise SettingsError(f"there is no group {name} on this host", hint=hint) from None
+        raise SettingsError(f"there is no group {name} on this host", hint=hint)
     if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
         raise SettingsError(
             f"the daemon's user {own_name()} is not in the group {name}",
@@ -25,6 +30,14 @@ def group_id(name: str) -> int:
             "rensei-daemon), then restart it",
         )
     return gid
+
+
+def _find(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        is_number = name.isascii() and name.isdecimal() and len(name) <= _MOST_DIGITS
+        return int(name) if is_number and int(name) < _NO_GROUP else None
 
 
 def own_name() -> str:

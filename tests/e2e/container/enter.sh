@@ -1,14 +1,14 @@
 # Become a container's PID 1: no engine, the same kernel features.
 #
-#   enter.sh SCRATCH STAGE PREFIX PACKAGES CONFIG UID PROGRAM ARGUMENTS…
+#   enter.sh SCRATCH STAGE PREFIX PACKAGES VOLUMES ACCESS UID GID GROUPS PROGRAM ARGUMENTS…
 #
-# To be run inside fresh mount and pid namespaces. The root is this system's with STAGE copied onto it,
-# read only; PREFIX, an interpreter's, and PACKAGES, its site-packages, show at /opt. Of the volumes
-# /run/rensei-daemon is in memory, /var/lib/rensei-daemon and CONFIG at /etc/rensei-daemon are
-# the caller's. UID has no entry in passwd, no groups and no privilege.
+# To be run inside fresh mount and pid namespaces. The root is this system's with STAGE copied
+# onto it, read only; PREFIX, an interpreter's, and PACKAGES, its site-packages, show at /opt.
+# VOLUMES has the directories etc, state and run, of which the last is mounted with ACCESS: rw
+# or ro. Neither UID nor GID nor GROUPS need an entry in the books; there is no privilege.
 set -eu
-scratch=$1 stage=$2 prefix=$3 packages=$4 config=$5 uid=$6
-shift 6
+scratch=$1 stage=$2 prefix=$3 packages=$4 volumes=$5 access=$6 uid=$7 gid=$8 groups=$9
+shift 9
 root=$scratch/root
 
 mount --make-rprivate /
@@ -27,9 +27,10 @@ echo /opt/python/lib >"$root/etc/ld.so.conf.d/00-opt-python.conf"
 chroot "$root" /sbin/ldconfig
 mount -o remount,bind,ro "$root"
 
-mount -t tmpfs -o "mode=711,uid=$uid,gid=$uid" tmpfs "$root/run/rensei-daemon"
-mount --bind "$config/state" "$root/var/lib/rensei-daemon"
-mount --bind "$config/etc" "$root/etc/rensei-daemon"
+mount --bind "$volumes/etc" "$root/etc/rensei-daemon"
+mount --bind "$volumes/state" "$root/var/lib/rensei-daemon"
+mount --bind "$volumes/run" "$root/run/rensei-daemon"
+mount -o "remount,bind,$access" "$root/run/rensei-daemon"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 
@@ -38,5 +39,5 @@ cd "$root"
 pivot_root . mnt
 umount -l /mnt
 exec env -i PATH=/usr/bin:/bin \
-  setpriv "--reuid=$uid" "--regid=$uid" --clear-groups --no-new-privs --bounding-set=-all \
+  setpriv "--reuid=$uid" "--regid=$gid" "--groups=$groups" --no-new-privs --bounding-set=-all \
   "$@"

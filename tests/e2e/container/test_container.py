@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCRIPT = str(Path(__file__).with_name("enter.sh"))
 PROGRAM = "/opt/rensei-daemon/bin/rensei-daemon"
-UID = 12345
+UID, WORKER, GROUP, STRANGERS = 12345, 23456, 20001, 20002
 
 CONFIG = """\
 [platform]
@@ -35,8 +35,10 @@ name = "h1"
 listen = "0.0.0.0:{port}"
 [credentials]
 project_id = "proj_a"
+group = "20001"
 [[credentials.sessions]]
 id = "build"
+group = "20001"
 env_file = "build.env"
 on_rotate = ["/etc/rensei-daemon/hook"]
 [projects]
@@ -87,40 +89,52 @@ class Container:
         return [event for line in lines if (event := json.loads(line))["event"] == name]
 
 
+def entered(
+    stage: Path, volumes: Path, access: str, uid: int, gid: int, *program: str
+) -> list[str]:
+    """Return what runs a program as a container's PID 1; the daemon is in GROUP too."""
+    root = volumes / f"root-{uid}-{gid}"
+    root.mkdir()
+    apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--", "sh", SCRIPT]
+    house = [str(root), str(stage), sys.base_prefix, sysconfig.get_path("purelib")]
+    user = [str(volumes), access, str(uid), str(gid), str(GROUP if uid == UID else gid)]
+    return ["setpriv", "--pdeathsig=KILL", *apart, *house, *user, *program]
+
+
 @asynccontextmanager
-async def container(lab: "Lab", stage: Path, scratch: Path) -> AsyncIterator[Container]:
+async def container(lab: "Lab", stage: Path, volumes: Path) -> AsyncIterator[Container]:
     """Run the daemon as a container would, by an API key in the environment."""
     port = free_port()
-    for name in ("root", "etc", "state"):
-        (scratch / name).mkdir()
-        os.chown(scratch / name, UID, UID)
-    (scratch / "etc/config.toml").write_text(CONFIG.format(url=lab.platform.url, port=port))
-    (scratch / "etc/hook").write_text(HOOK)
-    for name, mode in (("config.toml", 0o644), ("hook", 0o755)):
-        (scratch / "etc" / name).chmod(mode)
-        os.chown(scratch / "etc" / name, UID, UID)
-    apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount"]
-    house = [str(stage), sys.base_prefix, sysconfig.get_path("purelib"), str(scratch)]
-    enter = ["sh", SCRIPT, str(scratch / "root"), *house, str(UID)]
-    run = ["env", f"RENSEI_API_KEY={lab.key}", PROGRAM, "run"]
-    words = ["setpriv", "--pdeathsig=KILL", *apart, "--", *enter, *run]
-    with (scratch / "stdout").open("wb") as stdout:
+    config = CONFIG.format(url=lab.platform.url, port=port)
+    for name, text, mode in (("config.toml", config, 0o644), ("hook", HOOK, 0o755)):
+        file = volumes / "etc" / name
+        file.write_text(text)
+        file.chmod(mode)
+        os.chown(file, UID, UID)
+    run = ("env", f"RENSEI_API_KEY={lab.key}", PROGRAM, "run")
+    words = entered(stage, volumes, "rw", UID, UID, *run)
+    with (volumes / "stdout").open("wb") as stdout:
         process = await anyio.open_process(
             words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=None
         )
         async with process:
+            inside = Container(process, volumes, port)
             try:
-                yield Container(process, scratch, port)
+                yield inside
             finally:
                 if process.returncode is None:
-                    process.kill()
+                    # Having changed its user, it does not die with the processes above it.
+                    os.kill(inside.init, signal.SIGKILL)
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    """A directory that the daemon's user may pass through."""
+def volumes(tmp_path: Path) -> Path:
+    """The three volumes, which belong to the daemon's user, and a way there."""
     for parent in (tmp_path, *tmp_path.parents):
         parent.chmod(parent.stat().st_mode | 0o011)
+    for name in ("etc", "state", "run"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, UID, UID)
     return tmp_path
 
 
@@ -140,10 +154,10 @@ async def until_ready(port: int) -> None:
 
 
 async def test_a_daemon_lives_in_a_container(
-    lab: "Lab", stage: Path, scratch: Path
+    lab: "Lab", stage: Path, volumes: Path
 ) -> None:
     """Ready over TCP, JSON on stdout, config and env file in the volumes, no zombie."""
-    async with container(lab, stage, scratch) as inside:
+    async with container(lab, stage, volumes) as inside:
         with anyio.fail_after(30):
             await until_ready(inside.port)
             assert os.statvfs(inside.path("/")).f_flag & os.ST_RDONLY
@@ -152,7 +166,7 @@ async def test_a_daemon_lives_in_a_container(
             assert env_file.read_text() == 'TOKEN="canary-one-7f3a"\n'
             assert env_file.stat().st_uid == UID
             lab.enqueue("project.add", id="proj_b", repository="https://github.com/acme/b")
-            await until(lambda: "proj_b" in (scratch / "etc/config.toml").read_text())
+            await until(lambda: "proj_b" in (volumes / "etc/config.toml").read_text())
             orphans = inside.path("/run/rensei-daemon/orphans")
             await until(lambda: orphans.exists() and orphans.read_text())
             orphan = orphans.read_text().split()[0]
@@ -161,3 +175,25 @@ async def test_a_daemon_lives_in_a_container(
             os.kill(inside.init, signal.SIGTERM)
             assert await inside.outer.wait() == 0
     assert inside.events("daemon.stopped")
+
+
+async def test_another_container_has_credentials_by_the_directory(
+    lab: "Lab", stage: Path, volumes: Path
+) -> None:
+    """Mounted read-only, it has file and socket for one group, known by its number."""
+    words = ("--wait=10", "--", "sh", "-c", "echo $TOKEN; cat /run/rensei-daemon/build.env")
+
+    async def worker(gid: int) -> tuple[int, bytes, bytes]:
+        argv = entered(stage, volumes, "ro", WORKER, gid, PROGRAM, "exec", *words)
+        done = await anyio.run_process(argv, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    async with container(lab, stage, volumes) as inside:
+        with anyio.fail_after(30):
+            await until_ready(inside.port)
+            await until(inside.path("/run/rensei-daemon/build.env").exists)
+            had = b'canary-one-7f3a\nTOKEN="canary-one-7f3a"\n'
+            assert await worker(GROUP) == (0, had, b"")
+            code, out, err = await worker(STRANGERS)
+            assert (code, out) == (77, b"")
+            assert b"credentials.sock is there, not permitted: join group 20001" in err
