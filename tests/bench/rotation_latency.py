@@ -1,6 +1,7 @@
 """How long a rotation takes from the platform's event to the file and the socket client.
 
-Run it by hand: `.venv-dev/bin/python tests/bench/rotation_latency.py [SESSIONS …]`.
+Run it by hand: `.venv-dev/bin/python tests/bench/rotation_latency.py [SESSIONS …]`; with
+`--hook` every session has a hook, with `--on DIR` the files are there, and not on a tmpfs.
 
 The platform, the daemon and the readers are three processes on one machine. For each
 rotation the clock starts just before the platform sends the event, and stops when the
@@ -15,6 +16,7 @@ once, and the last one waits for the others. One that a single session has is to
 it, on the same host.
 """
 
+import argparse
 import ctypes
 import json
 import os
@@ -47,6 +49,7 @@ PAUSE_SECONDS = 0.2
 """Long enough for what one rotation brings with it to be over."""
 BARE, HTTPX = "--bare", "--httpx"
 """What reads the events in the place of the daemon."""
+TMPFS = "/dev/shm"  # noqa: S108 - a directory of its own is made in it
 IN_MOVED_TO = 0x80
 _EVENT = struct.Struct("iIII")
 
@@ -175,11 +178,14 @@ def _floor(place: Path) -> tuple[list[float], list[float]]:
 
 
 @contextmanager
-def _daemon(place: Path, platform: RunningPlatform, sessions: list[str]) -> Iterator[None]:
+def _daemon(
+    place: Path, platform: RunningPlatform, sessions: list[str], *, has_hook: bool
+) -> Iterator[None]:
     config = place / "config.toml"
+    hook = 'on_rotate = ["/bin/true"]\n' if has_hook else ""
     blocks = (
         f'[[credentials.sessions]]\nid = "{s}"\nproject_id = "p-{s}"\n'
-        f'env_file = "{s}.env"\n'
+        f'env_file = "{s}.env"\n{hook}'
         for s in sessions
     )
     config.write_text(
@@ -197,10 +203,10 @@ def _daemon(place: Path, platform: RunningPlatform, sessions: list[str]) -> Iter
 
 
 def _measure(
-    place: Path, platform: RunningPlatform, sessions: list[str]
+    place: Path, platform: RunningPlatform, sessions: list[str], has_hook: bool
 ) -> dict[str, tuple[list[float], list[float]]]:
     """Return (told, replaced) seconds of each kind's rotations."""
-    with _daemon(place, platform, sessions):
+    with _daemon(place, platform, sessions, has_hook=has_hook):
         for session in sessions:
             argv = [PROGRAM, "credentials", "wait", "--session", session]
             subprocess.run([*argv, "--config", str(place / "config.toml")], check=True)
@@ -309,11 +315,11 @@ def _row(name: str, seconds: list[float]) -> dict[str, object]:
     }
 
 
-async def main(counts: list[int]) -> None:
+async def main(counts: list[int], *, directory: str, has_hook: bool) -> None:
     """Print one JSON line a measurement; a floor before what it is the floor of."""
     for count in counts:
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-            place = Path(directory)
+        with tempfile.TemporaryDirectory(dir=directory) as name:
+            place = Path(name)
             async with running() as platform:
                 platform.state.add_org("acme", id="org_acme")
                 for kind in (EVERYONES, ONES):
@@ -330,7 +336,7 @@ async def main(counts: list[int]) -> None:
                     for kind in (BARE, HTTPX)
                 }
                 rotations = await anyio.to_thread.run_sync(
-                    _measure, place, platform, sessions
+                    _measure, place, platform, sessions, has_hook
                 )
             rows = {
                 "floor: socket": hops,
@@ -353,4 +359,9 @@ elif __name__ == "__main__" and sys.argv[1:2] == [BARE]:
 elif __name__ == "__main__" and sys.argv[1:2] == [HTTPX]:
     anyio.run(_read_httpx, sys.argv[2], Path(sys.argv[3]).read_text(), sys.argv[4:])
 elif __name__ == "__main__":
-    anyio.run(main, [int(word) for word in sys.argv[1:]] or [1, 50, 200])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("counts", nargs="*", type=int, default=[1, 50, 200])
+    parser.add_argument("--on", default=TMPFS, help="where the files are")
+    parser.add_argument("--hook", action="store_true")
+    asked = parser.parse_args()
+    anyio.run(partial(main, asked.counts, directory=asked.on, has_hook=asked.hook))

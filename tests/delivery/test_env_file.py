@@ -9,6 +9,7 @@ import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.errors import DeliveryError
 
 NONE = Credentials()
@@ -52,19 +53,38 @@ async def test_a_file_that_says_the_same_already_is_no_change(tmp_path: Path) ->
 
 
 async def test_a_hook_that_is_still_due_is_a_change(tmp_path: Path) -> None:
-    """The file says the same, but the daemon that wrote it died before it ran the hook."""
-    path, due = tmp_path / "build.env", tmp_path / ".build.hook-due"
+    """The file says the same, but no hook has been run for it."""
+    path, done = tmp_path / "build.env", tmp_path / ".build.hook-done"
 
-    async def deliver() -> bool:
-        file = EnvFile(path, mode=0o440, gid=None, hook_due=due)
-        return await file.deliver(_values(1), difference(NONE, _values(1)))
+    async def deliver() -> HookRecord:
+        record = HookRecord(done)
+        file = EnvFile(path, mode=0o440, gid=None, hook_record=record)
+        looks.append(await file.deliver(_values(1), difference(NONE, _values(1))))
+        return record
 
-    assert await deliver()
-    assert due.exists()
-    assert await deliver()
-    due.unlink()
-    assert not await deliver()
-    assert not due.exists()
+    looks: list[bool] = []
+    await deliver()
+    record = await deliver()
+    record.write(_values(1), record.changes)
+    await deliver()
+    assert looks == [True, True, False]
+    assert stat.filemode(done.stat().st_mode) == "-rw-------"
+    assert b"1111" not in done.read_bytes()
+
+
+async def test_a_file_in_memory_waits_for_no_disk_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the hook's record is on a disk, the loop is not held up to remove it."""
+    memory, disk = tmp_path / "memory", tmp_path / "disk"
+    memory.mkdir()
+    disk.mkdir()
+    monkeypatch.setattr("rensei_daemon.delivery.env_file.is_tmpfs", memory.__eq__)
+    for directory, at_once in ((memory, True), (disk, None)):
+        record = HookRecord(directory / "done")
+        file = EnvFile(memory / "build.env", mode=0o440, gid=None, hook_record=record)
+        await file.deliver(_values(1), difference(NONE, _values(1)))
+        assert file.deliver_at_once(_values(2)) is at_once
 
 
 async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:

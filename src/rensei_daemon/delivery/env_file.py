@@ -1,6 +1,6 @@
 """The env file: a session's values for workers that read them when they start."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio.to_thread
@@ -9,6 +9,7 @@ from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.env_file import render_env_file
 from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.delivery.consumer import nobody
+from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.disk.atomic import remove_temporaries, replace_file, storage_errors
 from rensei_daemon.disk.places import is_tmpfs
 from rensei_daemon.errors import DeliveryError, StorageError
@@ -22,14 +23,19 @@ class EnvFile:
     retries = None
 
     def __init__(
-        self, path: Path, *, mode: int, gid: int | None, hook_due: Path | None = None
+        self,
+        path: Path,
+        *,
+        mode: int,
+        gid: int | None,
+        hook_record: HookRecord | None = None,
     ) -> None:
-        """`hook_due` is there from before the file changes until its hook has run."""
+        """`hook_record` is of the hook that comes after this file."""
         self.on_uptake: Callable[[], None] = nobody
         self._path = path
         self._mode = mode
         self._gid = gid
-        self._hook_due = hook_due
+        self._hook_record = hook_record
         self._is_in_memory = False
         self._line = ConsumerLine(kind=self.kind, name=str(path))
 
@@ -48,7 +54,7 @@ class EnvFile:
         if not self._is_in_memory:
             return None
         try:
-            self._write(render_env_file(credentials.env).encode(), is_first=False)
+            self._write(credentials, is_first=False)
         except DeliveryError:
             return None
         self._note(credentials)
@@ -58,11 +64,10 @@ class EnvFile:
         """Replace the file; raises `DeliveryError`, and the old file then stands.
 
         A file left by an earlier daemon that says the same already is no change, unless
-        that daemon died before it could run the hook.
+        the hook has not been run for it.
         """
-        data = render_env_file(credentials.env).encode()
         is_first = self._line.generation is None
-        is_news = await anyio.to_thread.run_sync(self._write, data, is_first)
+        is_news = await anyio.to_thread.run_sync(self._write, credentials, is_first)
         self._note(credentials)
         return is_news
 
@@ -72,21 +77,29 @@ class EnvFile:
         )
         self.on_uptake()
 
-    def _write(self, data: bytes, is_first: bool) -> bool:
-        is_news = not (is_first and self._is_known(data))
+    def _write(self, credentials: Credentials, is_first: bool) -> bool:
+        data = render_env_file(credentials.env).encode()
+        is_news = not (is_first and self._is_known(credentials, data))
         try:
             if is_first:
                 remove_temporaries(self._path)
-                self._is_in_memory = is_tmpfs(self._path.parent)
-            if is_news and self._hook_due is not None:
-                replace_file(self._hook_due, b"", mode=0o600)
+                self._is_in_memory = all(map(is_tmpfs, self._directories()))
             replace_file(self._path, data, mode=self._mode, gid=self._gid)
+            if is_news and self._hook_record is not None:
+                self._hook_record.remove()
         except StorageError as error:
             raise DeliveryError(str(error), hint=error.hint) from None
         return is_news
 
-    def _is_known(self, data: bytes) -> bool:
-        is_due = self._hook_due is not None and self._hook_due.exists()
+    def _directories(self) -> Iterator[Path]:
+        """Return where a write takes place."""
+        yield self._path.parent
+        if self._hook_record is not None:
+            yield self._hook_record.directory
+
+    def _is_known(self, credentials: Credentials, data: bytes) -> bool:
+        record = self._hook_record
+        is_due = record is not None and not record.holds(credentials)
         return not is_due and _holds(self._path, data)
 
     async def withdraw(self) -> None:

@@ -13,6 +13,7 @@ from os import geteuid
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import structlog
 
 from rensei_daemon.core.credential import Credentials, Difference
@@ -20,8 +21,9 @@ from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.core.start_error import why_not_started
 from rensei_daemon.delivery.consumer import Delivery, nobody
+from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.program import Ended, run_program
-from rensei_daemon.errors import DeliveryError
+from rensei_daemon.errors import DeliveryError, StorageError
 
 AT_ONCE = 4
 """Hooks that run at the same time on this host, whatever their session."""
@@ -62,16 +64,17 @@ class Hook:
         session_id: str,
         env_file: Path | None,
         after: Delivery | None,
-        due: Path | None = None,
+        record: HookRecord | None = None,
         room: HookRoom,
     ) -> None:
-        """`after` is the delivery that writes `env_file`, and `due` with it.
+        """`after` is the delivery that writes `env_file`.
 
-        `due` goes when the hook has run: one that a restart cut short is run again.
+        `record` says afterwards what the hook has run for: one that a restart cut short
+        is run again.
         """
         self.on_uptake: Callable[[], None] = nobody
         self.after = after
-        self._due = due
+        self._record = record
         self._argv = argv
         self._session_id = session_id
         self._env_file = env_file
@@ -94,6 +97,7 @@ class Hook:
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
         """Run the program to its end; raises `DeliveryError` when it fails or hangs."""
         async with self._room.slots:
+            changes = self._record.changes if self._record is not None else 0
             started = time.monotonic()
             ended = await self._run(self._environment(credentials.generation, difference))
         seconds = time.monotonic() - started
@@ -112,18 +116,17 @@ class Hook:
         self._line = ConsumerLine(
             kind=self.kind, name=self.name, generation=credentials.generation
         )
-        self._forget_due()
+        if self._record is not None:
+            with suppress(StorageError):  # then it runs once more after a restart
+                await anyio.to_thread.run_sync(self._record.write, credentials, changes)
         self.on_uptake()
         return True
 
     async def withdraw(self) -> None:
-        """Have no run left to make good."""
-        self._forget_due()
-
-    def _forget_due(self) -> None:
-        if self._due is not None:
-            with suppress(OSError):  # then it runs once more after a restart
-                self._due.unlink(missing_ok=True)
+        """Leave nothing behind."""
+        if self._record is not None:
+            with suppress(StorageError):
+                await anyio.to_thread.run_sync(self._record.remove)
 
     async def _run(self, environment: Mapping[str, str]) -> Ended:
         try:

@@ -16,6 +16,7 @@ from rensei_daemon.delivery.audience import Audience
 from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
 from rensei_daemon.delivery.hook import Hook, HookRoom
+from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.socket import CredentialSocket
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.platform_api.client import PlatformClient
@@ -89,11 +90,13 @@ class HandingOut:
         audience = self.door.audience(session.id, gid)
         files: list[EnvFile] = []
         hooks: list[Hook] = []
-        due = self.runtime / f".{session.id}.hook-due" if session.on_rotate else None
-        path = file = None
+        record = path = file = None
+        if session.on_rotate:
+            record = HookRecord(self.runtime / f".{session.id}.hook-done")
         if session.env_file is not None:
             path = self.runtime / session.env_file
-            file = EnvFile(path, mode=session.env_file_permissions, gid=gid, hook_due=due)
+            mode = session.env_file_permissions
+            file = EnvFile(path, mode=mode, gid=gid, hook_record=record)
             files.append(file)
         if session.on_rotate:
             hook = Hook(
@@ -101,7 +104,7 @@ class HandingOut:
                 session_id=session.id,
                 env_file=path,
                 after=file,
-                due=due,
+                record=record,
                 room=self.hooks,
             )
             hooks.append(hook)
