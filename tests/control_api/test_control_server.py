@@ -168,7 +168,7 @@ async def test_a_path_parameter_and_a_body_reach_the_handler(control_socket: Pat
         (
             GET_STATUS.replace(b"/v1/status", b"/v1/mistake"),
             500,
-            "the daemon could not answer this: a mistake of ours",
+            "the daemon could not answer this: internal error",
         ),
         (post("/v1/sync", b""), 504, "platform gone"),
         (

@@ -54,7 +54,7 @@ def test_a_check_that_hangs_costs_no_other(patient: "Patient") -> None:
 
 
 def test_a_check_that_breaks_is_a_finding(patient: "Patient") -> None:
-    """One of ours says what to do; a mistake of ours asks to be reported."""
+    """One of ours says what to do; an internal error asks to be reported."""
 
     def refused(_: Case) -> Iterator[Finding]:
         yield from _raising(StorageError("no room", hint="make some"))
@@ -67,7 +67,7 @@ def test_a_check_that_breaks_is_a_finding(patient: "Patient") -> None:
         ("refused", "no room", "make some"),
         (
             "broken",
-            "a mistake of ours: KeyError: 'surprise'",
+            "internal error: KeyError: 'surprise'",
             "please report it, with: rensei-daemon --version",
         ),
     ]

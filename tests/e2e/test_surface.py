@@ -274,7 +274,7 @@ def test_each_command_says_what_and_what_to_do(
     for state, how in ended.items():
         said = how["err"].splitlines()
         assert "Traceback" not in how["err"] + how["out"], state
-        assert "a mistake of ours" not in how["err"], state
+        assert "internal error" not in how["err"], state
         assert "\x1b" not in how["out"] + how["err"], state
         assert "canary" not in how["out"] + how["err"], state
         assert how["seconds"] < (16 if command.startswith("doctor") else 5), state

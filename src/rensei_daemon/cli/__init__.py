@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Ours stands before the command; one behind it may be a worker's, after `exec`.
         if "--debug" in itertools.takewhile(lambda word: word[:1] == "-", arguments):
             raise
-        known = error if isinstance(error, RenseiError) else _mistake(error)
+        known = error if isinstance(error, RenseiError) else _internal(error)
         _complain(known)
         sys.exit(known.exit_code)
 
@@ -54,13 +54,13 @@ def _start(arguments: list[str]) -> int | None:
     return any_command(arguments)
 
 
-def _mistake(error: BaseException) -> RenseiError:
+def _internal(error: BaseException) -> RenseiError:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
         return RenseiError(f"cannot write the output: {error.strerror}")
     return RenseiError(
-        f"a mistake of ours: {type(error).__name__}: {error}",
+        f"internal error: {type(error).__name__}: {error}",
         hint="please report it, with what this says: rensei-daemon --debug …",
     )
 

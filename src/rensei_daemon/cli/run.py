@@ -73,10 +73,13 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
     locations = locate(
         environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None
     )
+    known: BaseExceptionGroup[RenseiError] | None = None
     try:
         anyio.run(partial(run, locations, environ=os.environ, overrides=overrides))
     except* RenseiError as errors:
-        raise _first(errors) from None
+        known = errors  # Python 3.11 to 3.11.3 wrap what is raised in here in a group
+    if known is not None:
+        raise _first(known)
 
 
 def _first(errors: BaseExceptionGroup[RenseiError]) -> RenseiError:

@@ -72,7 +72,7 @@ _READ_ONLY = refuse(
 )
 _MISTAKE = refuse(
     HTTPStatus.INTERNAL_SERVER_ERROR,
-    "the daemon could not answer this: a mistake of ours",
+    "the daemon could not answer this: internal error",
     hint="please report it, with: rensei-daemon logs -n 50",
 )
 _MISDIRECTED = refuse(

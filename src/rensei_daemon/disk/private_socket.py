@@ -77,7 +77,8 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise StorageError(f"{path} is in the way: it is not a socket")
+        message = f"{path} is in the way: it is not a socket"
+        raise StorageError(message, hint=f"look at it, and move it away: ls -ld {path}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_SECONDS)
         try:

@@ -50,5 +50,5 @@ def _collect(name: str, family: Family, case: Case, found: list[Finding]) -> Non
     except RenseiError as error:
         found.append(failed_by(name, error))
     except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
-        what = f"a mistake of ours: {type(error).__name__}: {error}"
+        what = f"internal error: {type(error).__name__}: {error}"
         found.append(failed(name, what, "please report it, with: rensei-daemon --version"))
