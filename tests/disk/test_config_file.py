@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -170,11 +171,22 @@ def test_a_file_too_large_is_refused(path: Path) -> None:
 
 
 @pytest.mark.needs("root")
-def test_an_unreadable_file_says_the_line_that_mends_it(path: Path) -> None:
+def test_an_unreadable_file_says_the_line_that_mends_it() -> None:
     """The hint is a command that makes the daemon's user its owner."""
-    path.parent.parent.chmod(0o755)
-    path.parent.chmod(0o755)
-    path.chmod(0o600)
+    # pytest's own directory is shut to others, which would be the first thing to mend.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder, "config.toml")
+        path.write_text("x")
+        path.chmod(0o600)
+        said = _read_as_nobody(path)
+    assert said == (
+        f"{path}: it belongs to root, and nobody may not read it (mode 0600)"
+        f" | chown nobody {path}\n"
+    )
+
+
+def _read_as_nobody(path: Path) -> str:
     script = (
         "import os, sys; from pathlib import Path\n"
         "from rensei_daemon.disk.config import ConfigFile\n"
@@ -183,12 +195,10 @@ def test_an_unreadable_file_says_the_line_that_mends_it(path: Path) -> None:
         f"try: ConfigFile(Path({str(path)!r})).read()\n"
         "except SettingsError as error: print(error, '|', error.hint)\n"
     )
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert said.stdout == (
-        f"{path}: Permission denied | chown nobody {path} && chmod u+rw {path}\n"
-    )
+    return done.stdout
 
 
 @pytest.mark.parametrize("save", [_in_place, _by_rename])

@@ -5,7 +5,6 @@ and kept. This module reads the key afresh each time it is asked; when to ask ag
 the caller's affair.
 """
 
-import os
 import re
 import stat
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from rensei_daemon.disk.permissions import unreadable
+from rensei_daemon.disk.small_file import read_small_file
 from rensei_daemon.errors import SettingsError
 
 VARIABLE = "RENSEI_API_KEY"
@@ -79,25 +80,22 @@ def read_api_key(*, environ: Mapping[str, str], api_key_file: Path | None) -> Ap
 def _read(path: Path, *, private: bool) -> str | None:
     """Return the text of a small file, or None when there is no file."""
     try:
-        # Without O_NONBLOCK a FIFO in the key's place would hold the daemon for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if private:
-                _require_private(path, os.fstat(descriptor).st_mode)
-            return file.read(_MAX_BYTES).decode(errors="replace")
+        content, mode = read_small_file(path, _MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SettingsError(
-            f"{path}: the API key cannot be read: {error.strerror}",
-            hint=f"make it readable for the daemon's user alone: chmod 0600 {path}",
-        ) from error
+        found = unreadable(path, error)
+        what = f"the API key cannot be read: {found.what}"
+        raise SettingsError(what, hint=found.fix) from error
+    if private:
+        _require_private(path, mode)
+    return content.decode(errors="replace")
 
 
 def _require_private(path: Path, mode: int) -> None:
     if mode & (stat.S_IRGRP | stat.S_IROTH):
         raise SettingsError(
-            f"{path}: others can read the API key (mode {stat.S_IMODE(mode):04o})",
+            f"{path}: others can read the API key (mode {mode:04o})",
             hint=f"chmod 0600 {path}; if others could read it, replace the key too",
         )
 

@@ -25,8 +25,8 @@ from rensei_daemon.disk.atomic import (
     temporaries,
     temporary_file,
 )
-from rensei_daemon.disk.groups import own_name
 from rensei_daemon.disk.kernel import NO_EXCHANGE, exchange, is_closed_for_writing
+from rensei_daemon.disk.permissions import unreadable
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -73,8 +73,8 @@ class ConfigFile:
             hint = "write one: rensei-daemon install, or copy config.example.toml there"
             raise SettingsError(f"{self.path}: there is no such file", hint=hint) from error
         except OSError as error:
-            hint = f"chown {own_name()} {self.path} && chmod u+rw {self.path}"
-            raise SettingsError(f"{self.path}: {error.strerror}", hint=hint) from error
+            found = unreadable(self.path, error)
+            raise SettingsError(found.what, hint=found.fix) from error
         return Document(_decoded(data, self.path))
 
     def stamp(self) -> Stamp:

@@ -6,7 +6,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from rensei_daemon.disk.groups import belongs_to, user_name
+from rensei_daemon.disk.groups import user_name
+from rensei_daemon.disk.permissions import may
 from rensei_daemon.disk.probe import can_exchange
 from rensei_daemon.doctor.case import Case
 from rensei_daemon.doctor.finding import Finding, failed, passed, warned
@@ -44,10 +45,10 @@ def _file(case: Case) -> Iterator[Finding]:
     user = user_name(case.uid)
     if found.st_mode & stat.S_IWOTH:
         yield failed("config.file", f"everybody may write {target}", f"chmod o-w {target}")
-    elif not _may(case.uid, found, stat.S_IRUSR):
+    elif not may(case.uid, found, stat.S_IRUSR):
         what = f"{user}, who runs the daemon, may not read {target}"
         yield failed("config.file", what, f"chown {user} {target}")
-    elif not _may(case.uid, directory, stat.S_IWUSR):
+    elif not may(case.uid, directory, stat.S_IWUSR):
         # The replace makes a file beside it and swaps the two.
         what = f"{user} may not write in {target.parent}, so mutations cannot be applied"
         yield failed("config.file", what, f"chown {user} {target.parent}")
@@ -92,19 +93,8 @@ def _hooks(case: Case) -> Iterator[Finding]:
             yield failed(
                 "hook", what, f"ls -l {program}; mend [[credentials.sessions]] on_rotate"
             )
-        elif not _may(case.uid, Path(found).stat(), stat.S_IXUSR):
+        elif not may(case.uid, Path(found).stat(), stat.S_IXUSR):
             what = f"on_rotate: {user_name(case.uid)} may not run {found}"
             yield failed("hook", what, f"chmod o+x {found}")
         else:
             yield passed("hook", f"on_rotate: {found} can be run")
-
-
-def _may(uid: int, found: os.stat_result, owner_bit: int) -> bool:
-    """Tell whether a user has a right, given as the owner's bit of it."""
-    if uid == 0:
-        return owner_bit != stat.S_IXUSR or bool(found.st_mode & 0o111)
-    if uid == found.st_uid:
-        return bool(found.st_mode & owner_bit)
-    if belongs_to(uid, found.st_gid):
-        return bool(found.st_mode & owner_bit >> 3)
-    return bool(found.st_mode & owner_bit >> 6)

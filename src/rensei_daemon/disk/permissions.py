@@ -1,0 +1,96 @@
+"""What a user may do with a file, and what keeps one from reading it.
+
+It goes by owner, group and mode, which a command can mend; access lists and sandboxes are
+not looked into.
+"""
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from rensei_daemon.disk.groups import belongs_to, user_name
+
+_HIDDEN_FROM_SERVICES = tuple(map(Path, ("/root", "/home", "/run/user")))
+"""What ProtectHome= keeps from the unit, whatever the modes are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps a user from a file, and a command that mends it."""
+
+    what: str
+    fix: str
+
+
+def may(uid: int, found: os.stat_result, owner_bit: int) -> bool:
+    """Tell whether a user has a right, given as the owner's bit of it; blocks."""
+    if uid == 0:
+        return owner_bit != stat.S_IXUSR or bool(found.st_mode & 0o111)
+    if uid == found.st_uid:
+        return bool(found.st_mode & owner_bit)
+    if _is_in_group(uid, found.st_gid):
+        return bool(found.st_mode & owner_bit >> 3)
+    return bool(found.st_mode & owner_bit >> 6)
+
+
+def _is_in_group(uid: int, gid: int) -> bool:
+    if uid == os.geteuid():
+        return gid in (os.getegid(), *os.getgroups())
+    return belongs_to(uid, gid)
+
+
+def obstacle_to_reading(path: Path, uid: int) -> Obstacle | None:
+    """Return the first thing that keeps a user from reading a file; None if nothing does.
+
+    A file that is missing is no obstacle: whoever opens it says so. Blocks.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - a link on the way is a step too
+    for directory in reversed(path.parents):
+        try:
+            found = directory.stat()
+        except OSError:
+            return None
+        if not may(uid, found, stat.S_IXUSR):
+            return _closed_directory(path, directory, uid)
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return None if may(uid, found, stat.S_IRUSR) else _closed_file(path, found, uid)
+
+
+def _closed_directory(path: Path, directory: Path, uid: int) -> Obstacle:
+    what = f"{path}: {user_name(uid)} may not enter {directory}"
+    if any(hidden in (directory, *directory.parents) for hidden in _HIDDEN_FROM_SERVICES):
+        return Obstacle(what, "move the file, for instance to /etc/rensei-daemon")
+    return Obstacle(what, f"chmod o+x {directory}")
+
+
+def _closed_file(path: Path, found: os.stat_result, uid: int) -> Obstacle:
+    user, mode = user_name(uid), f"{stat.S_IMODE(found.st_mode):04o}"
+    if found.st_uid == uid:
+        what = f"{path}: it is {user}'s own, but its mode {mode} lets nobody read it"
+        return Obstacle(what, f"chmod u+r {path}")
+    owner = user_name(found.st_uid)
+    what = f"{path}: it belongs to {owner}, and {user} may not read it (mode {mode})"
+    return Obstacle(what, f"chown {_for_chown(uid)} {path}")
+
+
+def _for_chown(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)  # in a container a user may have a number only
+
+
+def unreadable(path: Path, error: OSError) -> Obstacle:
+    """Return why this process could not read a file, for the error that it met."""
+    if isinstance(error, PermissionError):
+        found = obstacle_to_reading(path, os.geteuid())
+        if found is not None:
+            return found
+        fix = f"ls -ld {path}; in a unit, the sandbox may hide it: systemctl cat UNIT"
+        return Obstacle(f"{path}: {error.strerror}", fix)
+    return Obstacle(f"{path}: {error.strerror or error}", f"look at it: ls -ld {path}")
