@@ -123,6 +123,7 @@ async def _live(ground: Ground, signals: AsyncIterator[signal.Signals]) -> None:
         platform.url,
         user_agent=agent,
         ca_file=platform.ca_file,
+        client_files=platform.client_files,
         scrub=ground.handing_out.scrub,
     ) as http:
         house = build_house(ground, http)

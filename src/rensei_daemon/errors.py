@@ -40,6 +40,8 @@ class Failure(StrEnum):
 
     UNREACHABLE = "unreachable"
     """No connection: name, network, proxy, TLS."""
+    TLS_REFUSED = "tls.refused"
+    """The platform does not accept our certificate, or wants one."""
     TIMEOUT = "timeout"
     """A connection, and silence on it."""
     BROKEN = "broken"

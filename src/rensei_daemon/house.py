@@ -127,7 +127,15 @@ def build_house(ground: Ground, http: Http) -> House:
         sessions.platform_recovered()
 
     heart.on_recovery = platform_recovered
-    reload_all = Reloading(configuration, board, identity.key, sessions, hurry, notifier)
+    reload_all = Reloading(
+        configuration,
+        board,
+        identity.key,
+        http.reread_certificate,
+        sessions,
+        hurry,
+        notifier,
+    )
     loops: dict[str, Loop] = {
         "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
         "mutations": partial(

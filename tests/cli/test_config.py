@@ -211,5 +211,7 @@ def test_show_json(tmp_path: Path) -> None:
         "worker_host_id": None,
         "api_key_file": None,
         "ca_file": None,
+        "client_cert_file": None,
+        "client_key_file": None,
     }
     assert tree["paths"] == {"state": f"{tmp_path}/s", "runtime": f"{tmp_path}/r"}

@@ -180,6 +180,20 @@ def test_one_refused_key_is_told_once() -> None:
     }
 
 
+def test_a_refused_certificate_is_told_once() -> None:
+    """Every lane shows the one certificate of this host: the beats say so for all."""
+    on = board(Failure.TLS_REFUSED)
+    refuse(on, Code.TLS_REFUSED, "heartbeat")
+    on.post(ailing(snapshot=Failure.TLS_REFUSED, stream=Failure.TLS_REFUSED))
+    root = "tls.refused heartbeat"
+    assert found(on) == [
+        ("tls.refused", "heartbeat", None),
+        ("heartbeat.stale", "", root),
+        ("session.stale", "build", root),
+        ("stream.interrupted", "build", root),
+    ]
+
+
 def test_each_session_that_is_forbidden_is_told() -> None:
     """A 403 is about the session: another one in the same words is another project's."""
     on = board(is_stale=False)

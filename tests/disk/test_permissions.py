@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.disk.permissions import obstacle_to_reading, unreadable
+from rensei_daemon.disk.permissions import (
+    closed_directory,
+    obstacle_to_reading,
+    unreadable,
+)
 
 NOBODY = 65534
 
@@ -70,10 +74,8 @@ def test_a_directory_on_the_way(folder: Path) -> None:
 
 def test_a_place_that_services_cannot_see() -> None:
     """No mode opens it to a unit: the file has to go elsewhere."""
-    if Path("/root").stat().st_mode & 0o001:
-        pytest.skip("/root is open here")
-    found = obstacle_to_reading(Path("/root/key"), NOBODY)
-    assert found is not None
+    found = closed_directory(Path("/root/a/key"), Path("/root/a"), NOBODY)
+    assert found.what == "/root/a/key: nobody may not enter /root/a"
     assert found.fix == "move the file, for instance to /etc/rensei-daemon"
 
 

@@ -94,7 +94,11 @@ class Asker:
         scrub = Scrubber()
         scrub.learn([key])
         async with open_http(
-            platform.url, user_agent=agent, ca_file=platform.ca_file, scrub=scrub
+            platform.url,
+            user_agent=agent,
+            ca_file=platform.ca_file,
+            client_files=platform.client_files,
+            scrub=scrub,
         ) as http:
             return await question(OperatorClient(http, key))
 

@@ -74,6 +74,8 @@ def _blamed(
             return _cause(condition)
     if failure is None:
         return _cause(condition)
+    if failure is Failure.TLS_REFUSED:  # every lane shows the same certificate
+        return Cause(code=failure, subject="heartbeat")
     if failure is heartbeat.last_failure is Failure.UNREACHABLE:
         return Cause(code="heartbeat.stale", subject="")
     return Cause(code=failure, subject=lane)

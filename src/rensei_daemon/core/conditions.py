@@ -46,6 +46,8 @@ class Code(StrEnum):
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     """The platform answers 403: it knows us, and says no."""
+    TLS_REFUSED = "tls.refused"
+    """The platform does not accept our client certificate, or wants one."""
     CONFIG_RESTART_NEEDED = "config.restart_needed"
     DELIVERY_FAILED = "delivery.failed"
     CONSUMER_LAGGING = "consumer.lagging"
@@ -71,6 +73,7 @@ RULES = {
     Code.STORAGE: Rule(Severity.ERROR),
     Code.UNAUTHORIZED: Rule(Severity.ERROR),
     Code.FORBIDDEN: Rule(Severity.WARNING),
+    Code.TLS_REFUSED: Rule(Severity.ERROR),
     Code.CONFIG_RESTART_NEEDED: Rule(Severity.WARNING),
     Code.DELIVERY_FAILED: Rule(Severity.WARNING),
     Code.CONSUMER_LAGGING: Rule(Severity.WARNING, after_seconds=60.0),

@@ -53,7 +53,7 @@ def obstacle_to_reading(path: Path, uid: int) -> Obstacle | None:
         except OSError:
             return None
         if not may(uid, found, stat.S_IXUSR):
-            return _closed_directory(path, directory, uid)
+            return closed_directory(path, directory, uid)
     try:
         found = path.stat()
     except OSError:
@@ -61,7 +61,8 @@ def obstacle_to_reading(path: Path, uid: int) -> Obstacle | None:
     return None if may(uid, found, stat.S_IRUSR) else _closed_file(path, found, uid)
 
 
-def _closed_directory(path: Path, directory: Path, uid: int) -> Obstacle:
+def closed_directory(path: Path, directory: Path, uid: int) -> Obstacle:
+    """Say that a directory on the way to a file is shut to a user."""
     what = f"{path}: {user_name(uid)} may not enter {directory}"
     if any(hidden in (directory, *directory.parents) for hidden in _HIDDEN_FROM_SERVICES):
         return Obstacle(what, "move the file, for instance to /etc/rensei-daemon")

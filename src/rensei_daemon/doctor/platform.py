@@ -138,6 +138,7 @@ async def _look(case: Case, settings: Settings) -> Seen:
             platform.url,
             user_agent=_AGENT,
             ca_file=platform.ca_file,
+            client_files=platform.client_files,
             environ=case.environ,
         )
 
@@ -187,6 +188,7 @@ async def _try_key(case: Case, settings: Settings, key: str, session: Session) -
         platform.url,
         user_agent=_AGENT,
         ca_file=platform.ca_file,
+        client_files=platform.client_files,
         call_seconds=ANSWER_SECONDS,
         environ=case.environ,
     ) as http:

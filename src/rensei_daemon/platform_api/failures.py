@@ -8,11 +8,13 @@ import httpx
 
 from rensei_daemon.errors import Failure
 from rensei_daemon.platform_api.answers import Scrub
+from rensei_daemon.platform_api.tls_refusal import TlsRefusedError
 
 MAX_QUOTED = 200
 """Characters kept of what a peer said when it broke the protocol."""
 
 _CONNECTING = (socket.gaierror, ssl.SSLError, ConnectionRefusedError)
+_OURS = "platform.client_cert_file and platform.client_key_file"
 _REACH = "check the network, the firewall and the proxy settings"
 
 
@@ -39,6 +41,8 @@ def explain(error: Exception, scrub: Scrub) -> tuple[str, str]:
 
 def classify(error: Exception) -> Failure:
     """Return which sort of failure it is: above all, whether there was a connection."""
+    if isinstance(error, TlsRefusedError):
+        return Failure.TLS_REFUSED
     if any(isinstance(cause, _CONNECTING) for cause in _causes(error)):
         return Failure.UNREACHABLE
     match error:
@@ -52,6 +56,8 @@ def classify(error: Exception) -> Failure:
 
 def _explain_connect(cause: OSError) -> tuple[str, str]:
     match cause:
+        case TlsRefusedError():
+            return _explain_refusal(cause)
         case socket.gaierror():
             return "its name cannot be resolved", "check platform.url, and DNS on this host"
         case ssl.SSLCertVerificationError():
@@ -61,9 +67,23 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
             )
         case ssl.SSLError():
             what = f"the TLS handshake failed ({cause.reason})"
-            return what, "check that platform.url speaks TLS"
+            return what, (
+                "check that platform.url speaks TLS; if it asks for a client certificate, "
+                f"set {_OURS}"
+            )
         case _:
             return "it refused the connection", "check platform.url, and that it is up"
+
+
+def _explain_refusal(refusal: TlsRefusedError) -> tuple[str, str]:
+    said = refusal.alert.lower().replace("_", " ")
+    if not refusal.has_certificate:
+        what = f"it asks for a client certificate, and this host has none ({said})"
+        return what, f"set {_OURS}, then restart the daemon"
+    what = f"it does not accept this host's client certificate ({said})"
+    if refusal.trouble:
+        what += f", and it cannot be read again: {refusal.trouble}"
+    return what, f"put a valid pair in {_OURS}, then: rensei-daemon reload"
 
 
 def _quoted(error: Exception, scrub: Scrub) -> str:

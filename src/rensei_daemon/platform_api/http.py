@@ -33,6 +33,7 @@ from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
 from rensei_daemon.platform_api.gzip_decoder import decoder_for
 from rensei_daemon.platform_api.lookout import Lookout
 from rensei_daemon.platform_api.proxies import Route, route_to
+from rensei_daemon.platform_api.tls_refusal import Refusals
 
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
@@ -51,6 +52,7 @@ async def open_http(
     *,
     user_agent: str,
     ca_file: Path | None = None,
+    client_files: tuple[Path, Path] | None = None,
     call_seconds: float = CALL_SECONDS,
     now: Callable[[], datetime] = utc_now,
     scrub: Scrub = as_it_is,
@@ -61,16 +63,19 @@ async def open_http(
 
     `scrub` takes the secrets it knows out of what the platform says of a failure;
     `environ` names the proxy. No connection is made yet. Raises `SettingsError` when the
-    CA file or the proxy cannot be used.
+    proxy or one of the files cannot be used.
     """
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs and headers
     target = httpx.URL(url.rstrip("/"))
-    context = await anyio.to_thread.run_sync(transport.trust, target, ca_file)
+    context, refusals = await anyio.to_thread.run_sync(
+        transport.secure, target, ca_file, client_files
+    )
     http = Http(
         target,
         route_to(target, environ),
         context,
+        refusals,
         user_agent=user_agent,
         call_seconds=call_seconds,
         now=now,
@@ -91,6 +96,7 @@ class Http:
         url: httpx.URL,
         route: Route,
         context: ssl.SSLContext,
+        refusals: Refusals,
         *,
         user_agent: str,
         call_seconds: float,
@@ -110,6 +116,9 @@ class Http:
         self._call_seconds = call_seconds
         self._queue = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
         self._context = context
+        self.reread_certificate = refusals.reread
+        """Loads the client certificate again, and tells whether it is another one."""
+        self._refusals = refusals
         self._scrub = scrub
         self._user_agent = user_agent
         self._requests = self._client()
@@ -196,7 +205,11 @@ class Http:
 
     def _client(self, *, for_streams: bool = False) -> httpx.AsyncClient:
         return transport.client(
-            self._route, self._context, user_agent=self._user_agent, for_streams=for_streams
+            self._route,
+            self._context,
+            self._refusals,
+            user_agent=self._user_agent,
+            for_streams=for_streams,
         )
 
     def _path(self, path: str) -> str:

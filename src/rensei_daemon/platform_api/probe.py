@@ -50,17 +50,22 @@ def way_to(url: str, environ: Mapping[str, str]) -> Way:
 
 
 async def look_at(
-    url: str, *, user_agent: str, ca_file: Path | None, environ: Mapping[str, str]
+    url: str,
+    *,
+    user_agent: str,
+    ca_file: Path | None,
+    client_files: tuple[Path, Path] | None,
+    environ: Mapping[str, str],
 ) -> Seen:
     """Ask for the front page, without a key, and read no further than its headers.
 
-    Raises `TransientError` when nothing answers, `SettingsError` for an unusable CA file
-    or proxy.
+    Raises `TransientError` when nothing answers, `SettingsError` for an unusable file or
+    proxy.
     """
     target = httpx.URL(url)
-    context = transport.trust(target, ca_file)
+    context, refusals = transport.secure(target, ca_file, client_files)
     route = route_to(target, environ)
-    async with transport.client(route, context, user_agent=user_agent) as client:
+    async with transport.client(route, context, refusals, user_agent=user_agent) as client:
         try:
             async with client.stream("GET", target) as response:
                 return Seen(
@@ -68,7 +73,7 @@ async def look_at(
                     date=http_date(response.headers.get("date", "")),
                     certificate_ends=_end_of_certificate(response),
                 )
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx.HTTPError, OSError) as error:  # an SSLError is an OSError
             what, hint = failures.explain(error, as_it_is)
             raise TransientError(f"{target.host}: {what}", hint=hint) from None
 

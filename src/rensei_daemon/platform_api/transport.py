@@ -3,14 +3,18 @@
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from rensei_daemon.disk.permissions import unreadable
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.platform_api.client_certificate import ClientCertificate
 from rensei_daemon.platform_api.proxies import Route
+from rensei_daemon.platform_api.tls_refusal import NoticingTransport, Refusals
 
 USUAL_CONNECTIONS = 32
 """Size of the pool for requests; its queue is never used, see `http`."""
@@ -29,8 +33,20 @@ _WATCHED: Sequence[tuple[int, int, int]] = (
 timers; `lookout` makes that "within"."""
 
 
+def secure(
+    url: httpx.URL, ca_file: Path | None, client_files: tuple[Path, Path] | None
+) -> tuple[ssl.SSLContext, Refusals]:
+    """Build the one TLS context, and what watches over our certificate in it; blocks.
+
+    Raises `SettingsError` for a file that cannot be used.
+    """
+    context = trust(url, ca_file)
+    certificate = ClientCertificate(client_files, context) if client_files else None
+    return context, Refusals(certificate)
+
+
 def trust(url: httpx.URL, ca_file: Path | None) -> ssl.SSLContext:
-    """Build the one TLS context; it takes 20 to 60 ms where TLS is used at all.
+    """Build a TLS context; it takes 20 to 60 ms where TLS is used at all.
 
     The system's roots count (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), certifi's
     stand in on a system without any, and `ca_file` adds to either.
@@ -39,14 +55,21 @@ def trust(url: httpx.URL, ca_file: Path | None) -> ssl.SSLContext:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and is cheap
     context = ssl.create_default_context() if _has_roots() else httpx.create_ssl_context()
     if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(
-                f"platform.ca_file {ca_file} cannot be used: {error}",
-                hint="it must be a readable bundle of PEM certificates",
-            ) from error
+        _add_authorities(context, ca_file)
     return context
+
+
+def _add_authorities(context: ssl.SSLContext, ca_file: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise SettingsError(
+            f"platform.ca_file {ca_file} cannot be used: {error.reason or error}",
+            hint="it must be a bundle of PEM certificates",
+        ) from error
+    except OSError as error:
+        found = unreadable(ca_file, error)
+        raise SettingsError(f"platform.ca_file: {found.what}", hint=found.fix) from error
 
 
 def _has_roots() -> bool:
@@ -57,7 +80,12 @@ def _has_roots() -> bool:
 
 
 def client(
-    route: Route, context: ssl.SSLContext, *, user_agent: str, for_streams: bool = False
+    route: Route,
+    context: ssl.SSLContext,
+    refusals: Refusals,
+    *,
+    user_agent: str,
+    for_streams: bool = False,
 ) -> httpx.AsyncClient:
     """Make a client for the platform alone: it keeps no cookie and follows no redirect."""
     # Common servers close an idle connection after 5 s; taking one up as they do so
@@ -67,7 +95,8 @@ def client(
         if for_streams
         else httpx.Limits(max_connections=USUAL_CONNECTIONS, keepalive_expiry=4.0)
     )
-    transport = httpx.AsyncHTTPTransport(
+    make = partial(
+        httpx.AsyncHTTPTransport,
         verify=context,
         limits=limits,
         proxy=httpx.Proxy(route.proxy) if route.proxy else None,
@@ -75,7 +104,7 @@ def client(
         socket_options=_WATCHED if for_streams else None,
     )
     return httpx.AsyncClient(
-        transport=transport,
+        transport=NoticingTransport(make, refusals, is_proxied=route.proxy is not None),
         timeout=httpx.Timeout(
             connect=5.0,
             read=None if for_streams else 10.0,

@@ -6,6 +6,8 @@ RESTART_KEYS = (
     "platform.url",
     "platform.org_id",
     "platform.ca_file",
+    "platform.client_cert_file",
+    "platform.client_key_file",
     "machine.name",
     "machine.region",
     "credentials.group",

@@ -23,6 +23,8 @@ Tree = Mapping[str, Any]
 _PATH_KEYS = (
     ("platform", "api_key_file"),
     ("platform", "ca_file"),
+    ("platform", "client_cert_file"),
+    ("platform", "client_key_file"),
     ("log", "file"),
     ("paths", "state"),
     ("paths", "runtime"),

@@ -8,7 +8,7 @@ and the platform), so their keys are checked for shape, not for vocabulary.
 
 import socket
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -44,6 +45,22 @@ class Platform(Section):
     worker_host_id: Text | None = None
     api_key_file: Path | None = None
     ca_file: Path | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_both_client_files(self) -> Self:
+        rules.both_or_neither(
+            client_cert_file=self.client_cert_file, client_key_file=self.client_key_file
+        )
+        return self
+
+    @property
+    def client_files(self) -> tuple[Path, Path] | None:
+        """The client certificate and its key, where the platform asks for one."""
+        if self.client_cert_file is None or self.client_key_file is None:
+            return None
+        return self.client_cert_file, self.client_key_file
 
     @property
     def is_placeholder(self) -> bool:

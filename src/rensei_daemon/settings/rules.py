@@ -48,6 +48,14 @@ def platform_url(url: str) -> str:
     return text
 
 
+def both_or_neither(**keys: object) -> None:
+    """Demand that of two keys that go together none stands alone."""
+    missing = [name for name, value in keys.items() if value is None]
+    if 0 < len(missing) < len(keys):
+        given = next(name for name in keys if name not in missing)
+        raise ValueError(f"{given} needs {missing[0]} beside it")
+
+
 def operation_pattern(pattern: str) -> str:
     """Demand the name of an op, or a pattern with `*` that fits at least one."""
     if any(fnmatchcase(operation, pattern) for operation in Op):

@@ -175,9 +175,9 @@ class Reload:
     needs_restart: tuple[str, ...] = ()
     """Keys whose new values wait for a restart."""
 
-    def with_key(self) -> "Reload":
-        """Return the same, and that there is a new API key."""
-        return replace(self, applied=("the API key", *self.applied))
+    def with_renewed(self, what: str) -> "Reload":
+        """Return the same, and that this was read again and is another one."""
+        return replace(self, applied=(what, *self.applied))
 
 
 async def reload(configuration: Configuration, board: Board) -> Reload:

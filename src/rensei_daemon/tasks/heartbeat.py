@@ -277,9 +277,11 @@ def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
     log("heartbeat.failed", error=str(error), hint=error.hint, count=count)
     alarm = _alarm_for(error)
     if isinstance(error, UnauthorizedError | RefusedError):
-        for code in (Code.UNAUTHORIZED, Code.FORBIDDEN):
+        for code in (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.TLS_REFUSED):
             if code is not alarm:  # it answers, and no longer says what it said
                 board.clear(code, "heartbeat")
+    elif error.failure in (Failure.UNAVAILABLE, Failure.NONSENSE):
+        board.clear(Code.TLS_REFUSED, "heartbeat")  # it answers, so TLS is well
     if alarm is not None:
         board.raise_alarm(alarm, str(error), hint=error.hint, now=now, subject="heartbeat")
     board.post(
@@ -293,7 +295,13 @@ def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
     )
 
 
-_ALARMS = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.STORAGE, Code.ANSWER_OVERSIZED)
+_ALARMS = (
+    Code.UNAUTHORIZED,
+    Code.FORBIDDEN,
+    Code.TLS_REFUSED,
+    Code.STORAGE,
+    Code.ANSWER_OVERSIZED,
+)
 """What a beat that fails may raise, and one that gets through clears."""
 
 
@@ -303,6 +311,8 @@ def _alarm_for(error: PlatformError | StorageError) -> Code | None:
             return Code.UNAUTHORIZED
         case RefusedError(status=403):
             return Code.FORBIDDEN
+        case TransientError(failure=Failure.TLS_REFUSED):
+            return Code.TLS_REFUSED
         case StorageError():
             return Code.STORAGE
         case TransientError(failure=Failure.OVERSIZED):

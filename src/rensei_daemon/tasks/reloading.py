@@ -1,5 +1,6 @@
-"""A reload: the file and the API key read again, whatever becomes of either."""
+"""A reload: file, API key and client certificate read again, each for itself."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -22,40 +23,57 @@ class Reloading:
     configuration: Configuration
     board: Board
     key: KeyInUse
+    reread_certificate: Callable[[], Awaitable[bool]]
     sessions: Sessions
     beat: Bell
     notifier: Notifier
 
     async def __call__(self) -> Reload:
-        """Read both again; raises `SettingsError` for what cannot be used.
+        """Read everything again; raises `SettingsError` for what cannot be used.
 
-        The file comes first, for it may name another key file; and the key is read also
-        when the file is broken, for it may have to be replaced just then.
+        The file comes first, for it may name another key file; and the others are read
+        also when the file is broken, for they may have to be replaced just then.
         """
         self.notifier.reloading()
         try:
-            done, refusal = await self._reload()
-            has_new_key = await self._reread_key()
+            done, *refusals = await self._reload()
+            for reread in (self._reread_key, self._reread_certificate):
+                try:
+                    if what := await reread():
+                        done = done.with_renewed(what)
+                        self._hurry()
+                except SettingsError as error:
+                    refusals.append(error)
         finally:
             self.notifier.ready()
-        if refusal is not None:
-            raise refusal
-        return done.with_key() if has_new_key else done
+        if refusals:
+            raise refusals[0]
+        return done
 
-    async def _reload(self) -> tuple[Reload, SettingsError | None]:
+    async def _reload(self) -> tuple[Reload] | tuple[Reload, SettingsError]:
         try:
-            return await reload(self.configuration, self.board), None
+            return (await reload(self.configuration, self.board),)
         except SettingsError as error:
             return Reload(), error
 
-    async def _reread_key(self) -> bool:
+    async def _reread_key(self) -> str | None:
+        """Return what is new, if it is."""
         try:
-            is_another = await self.key.reread()
+            return "the API key" if await self.key.reread() else None
         except SettingsError as error:
             _log.warning("key.not_read", error=str(error), hint=error.hint)
             raise
-        if is_another:
-            self.beat.ring()
-            for rotation in self.sessions.rotations:
-                rotation.hurry()
-        return is_another
+
+    async def _reread_certificate(self) -> str | None:
+        try:
+            is_another = await self.reread_certificate()
+            return "the client certificate" if is_another else None
+        except SettingsError as error:
+            _log.warning("certificate.not_read", error=str(error), hint=error.hint)
+            raise
+
+    def _hurry(self) -> None:
+        """Have everything tried at once that may have waited for this."""
+        self.beat.ring()
+        for rotation in self.sessions.rotations:
+            rotation.hurry()

@@ -1,0 +1,54 @@
+"""Certificates of a test's own: an authority, and what it signs; openssl makes them."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority of the test's own, and what it signed."""
+
+    folder: Path
+
+    def pair(self, name: str) -> tuple[Path, Path]:
+        """Return a certificate that was signed, and its key."""
+        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
+
+    def sign(self, name: str, *, days: int = 2) -> tuple[Path, Path]:
+        """Make a certificate for 127.0.0.1 and its key."""
+        cert, key = self.pair(name)
+        request = self.folder / f"{name}.csr"
+        openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        extensions = self.folder / "extensions"
+        extensions.write_text("subjectAltName=IP:127.0.0.1")
+        by = ("-CA", self.ca, "-CAkey", self.folder / "ca.key", "-CAcreateserial")
+        what = ("-in", request, "-out", cert, "-days", days, "-extfile", extensions)
+        openssl("x509", "-req", *by, *what)
+        return cert, key
+
+    @property
+    def ca(self) -> Path:
+        """Its own certificate."""
+        return self.folder / "ca.pem"
+
+
+def openssl(*words: object) -> None:
+    """Run openssl; raises when it fails."""
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+def make_authority(folder: Path) -> Authority:
+    """Make an authority in a folder."""
+    key, cert = folder / "ca.key", folder / "ca.pem"
+    openssl("req", "-x509", *_NEW_KEY, "-subj", "/CN=ca", "-keyout", key, "-out", cert)
+    return Authority(folder)
+
+
+def install(source: tuple[Path, Path], target: tuple[Path, Path]) -> None:
+    """Put a pair where a daemon looks for it."""
+    for path, place in zip(source, target, strict=True):
+        place.touch(mode=0o600)
+        place.write_bytes(path.read_bytes())
