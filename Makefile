@@ -4,10 +4,10 @@ PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test fix lint types imports unit soak bench clean
+.PHONY: help demo test fix lint types imports unit soak bench deb deb-test clean
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
 # .venv runs the daemon and the local platform; .venv-dev adds the tools that check them.
 # They are two because some of the tools, once installed, slow every import of the daemon.
@@ -58,10 +58,26 @@ soak: .venv-dev/ready ## the long proofs, some twelve minutes
 bench: .venv-dev/ready ## what it costs, beside the least it could cost
 	$(call run_each,tests/bench/*.py)
 
+# A package for one Debian release, made in a minimal system of it. Both are kept below build/.
+RELEASE ?= bookworm
+deb: .venv/ready ## a Debian package (RELEASE=bookworm or trixie); takes root, debootstrap
+	@rm -rf build/deb/wheel
+	@.venv/bin/pip wheel $(PIP_QUIETLY) --no-deps --no-build-isolation -w build/deb/wheel .
+	@packaging/deb/build.sh $(RELEASE) build/deb/wheel/*.whl build/deb/$(RELEASE)
+	@ls -s -h build/deb/$(RELEASE)/*.deb
+
+RELEASES := bookworm trixie
+deb-test: .venv-dev/ready ## its life on real systems: install, upgrade, remove, purge; root
+	@for release in $(RELEASES); do $(MAKE) --no-print-directory deb RELEASE=$$release && \
+		packaging/deb/system.sh $$release build/deb/$$release/host-system python3,systemd \
+		|| exit 1; done
+	@.venv-dev/bin/python tests/packaging/deb_life.py \
+		$(foreach release,$(RELEASES),$(release)=build/deb/$(release))
+
 fix: .venv-dev/ready ## format, and mend what can be mended
 	.venv-dev/bin/ruff check --fix .
 	.venv-dev/bin/ruff format .
 	.venv-dev/bin/python tests/docs/commands_page.py
 
 clean: ## remove what make made
-	rm -rf .venv .venv-dev .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .venv .venv-dev .mypy_cache .pytest_cache .ruff_cache .hypothesis

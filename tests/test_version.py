@@ -10,6 +10,7 @@ import pytest
 from rensei_daemon.version import RELEASE, difference, version
 
 CHECKOUT = Path(__file__).parents[1]
+FILES = ("README.md", "LICENSE", "config.example.toml", "docs/events.md")
 COMMIT = "0a8455bdeadbeef00000000000000000deadbeef"
 
 
@@ -108,10 +109,9 @@ def test_a_wheel_says_which_commit_it_is_of(tmp_path: Path) -> None:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text((CHECKOUT / name).read_text())
-    for name in ("README.md", "LICENSE", "config.example.toml", "docs/events.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in (*FILES, "packaging/completions/any", "packaging/systemd/any"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("\n")
-    (tmp_path / "packaging").mkdir()
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "--message=first")

@@ -77,8 +77,10 @@ NEEDS = {
         lambda: not Path("/run/systemd/system").is_dir(), "run in a container"
     ),
     "bash": _program("bash", "bash"),
+    "dpkg": _program("dpkg", "dpkg"),
     "fish": _program("fish", "fish"),
     "git": _program("git", "git"),
+    "groff": _program("groff-base", "groff"),
     "ip": _program("iproute2", "ip"),
     "openssl": _program("openssl", "openssl"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
