@@ -100,24 +100,57 @@ async def test_a_broken_answer_is_transient(
 
 
 async def test_a_redirect_is_not_followed(server: "FaultServer", http: Http) -> None:
-    """A 307 to a login page is a refusal of the key; nothing is sent to where it leads."""
+    """It counts as a refusal of the key; nothing is sent to where it leads."""
     server.plan("/api", server.say(307, location=f"{server.url}/login"))
-    with pytest.raises(UnauthorizedError):
+    with pytest.raises(UnauthorizedError) as caught:
         await http.call("POST", "/api", bearer=KEY, body={})
+    host = f"127.0.0.1:{server.port}"
+    assert str(caught.value) == f"{host} answered 307, a redirect to {host}"
+    assert "no longer accepted; check platform.url too" in caught.value.hint
     assert [request.path for request in server.received] == ["/api"]
+
+
+async def test_a_redirect_of_a_stream_says_what_was_seen(
+    server: "FaultServer", http: Http
+) -> None:
+    """Where to, by host alone; nobody calls it a login page, and no path is quoted."""
+    location = "https://u:hunter2@edge.test:8443/hunter2?x=hunter2#hunter2"
+    server.plan("/s", server.say(308, location=location))
+    with pytest.raises(UnauthorizedError) as caught:
+        async with http.stream("/s", bearer=KEY, query={}):
+            pass
+    told = f"{caught.value} | {caught.value.hint}"
+    assert told == (
+        f"127.0.0.1:{server.port} answered 308, a redirect to edge.test:8443 | "
+        "redirects are not followed: does a gateway before the platform send one?"
+    )
 
 
 @pytest.mark.parametrize(
     "location",
-    ["mailto:a@b", "http:x", "data:,x", "http://xn--/", "http://[", "//", "?#"],
+    [
+        *("mailto:a@b", "http:x", "data:,x", "http://\x1b[31m/", "http://[", "//", "?#"),
+        *(KEY, f"https://{'a' * 300}/", f"/{'x' * 100_000}"),
+    ],
 )
-async def test_where_a_redirect_leads_is_not_even_looked_at(
+async def test_nonsense_in_a_redirect_is_the_same_refusal(
     server: "FaultServer", http: Http, location: str
 ) -> None:
-    """Nonsense there is the same refusal; no other error comes of it."""
+    """No other error comes of it, and none of it is quoted."""
     server.plan("/api", server.say(302, location=location))
-    with pytest.raises(UnauthorizedError):
+    with pytest.raises(UnauthorizedError) as caught:
         await http.call("POST", "/api", bearer=KEY, body={})
+    assert str(caught.value).endswith(" answered 302, a redirect to another page")
+
+
+async def test_a_redirect_to_the_key_does_not_quote_it(
+    server: "FaultServer", http: Http
+) -> None:
+    """A host may be made of what must not be told."""
+    server.plan("/api", server.say(302, location=f"https://{KEY}/"))
+    with pytest.raises(UnauthorizedError) as caught:
+        await http.call("POST", "/api", bearer=KEY, body={})
+    assert str(caught.value).endswith(" a redirect to …")
 
 
 async def test_what_the_parser_choked_on_is_not_quoted(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
 _PART = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
 """One number of an IPv4 address, in the bases that inet_aton(3) reads."""
 
@@ -21,6 +22,18 @@ def is_loopback(url: str) -> bool:
     except ValueError:
         return False
     return is_loopback_host(host)
+
+
+def host_in(url: str) -> str:
+    """Return the host and port a URL of foreign text names; empty if it names none.
+
+    What comes back holds only characters that a host can have, and no user or password.
+    """
+    try:
+        named = urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+    return named if _HOST.fullmatch(named) else ""
 
 
 def is_loopback_host(host: str) -> bool:

@@ -88,6 +88,10 @@ class Raw:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
+    redirects_to: str = ""
+    """The host that a redirect names, if it names one."""
+    is_of_stream: bool = False
+    """Whether it was a stream that was asked for."""
     scrub: Scrub = field(default=scrub, repr=False)
     """What its words go through before they are quoted."""
 
@@ -127,7 +131,8 @@ def read(raw: Raw, *, now: datetime) -> Answer:
 def refuse(raw: Raw, *, now: datetime) -> None:
     """Raise the error that a status other than 2xx stands for.
 
-    A redirect is a login page in the making: the platform answers a stale bearer so.
+    A redirect counts as a refusal of the bearer: the platform sends a stale one to a
+    login page. Something else may redirect too, so only what was seen is said.
     """
     status = raw.status
     if 200 <= status < 300:
@@ -139,14 +144,20 @@ def refuse(raw: Raw, *, now: datetime) -> None:
         asked = retry_after(raw.headers, now=now)
         raise TransientError(text, retry_after=asked, failure=Failure.UNAVAILABLE)
     if status < 400:
-        raise UnauthorizedError(
-            f"{said}, a redirect to a login page",
-            hint="the API key or token is no longer accepted; check platform.url too",
-        )
+        raise _redirect(raw)
     if status == 401:
         raise UnauthorizedError(text)
     hint = _HINTS.get(status, "")
     raise RefusedError(text, status=status, detail=detail, hint=hint)
+
+
+def _redirect(raw: Raw) -> UnauthorizedError:
+    where = raw.scrub(raw.redirects_to) or "another page"
+    hint = "the API key or token is no longer accepted; check platform.url too"
+    if raw.is_of_stream:
+        hint = "redirects are not followed: does a gateway before the platform send one?"
+    said = f"{raw.host} answered {raw.status}, a redirect to {where}"
+    return UnauthorizedError(said, hint=hint)
 
 
 def _captive_portal(raw: Raw) -> TransientError:

@@ -18,6 +18,7 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -198,7 +199,7 @@ class Http:
             if not response.is_success:
                 with self.border((bearer,)), anyio.fail_after(self._call_seconds):
                     raw = await self._raw(response, (bearer,))
-                answers.refuse(raw, now=self.now())
+                answers.refuse(replace(raw, is_of_stream=True), now=self.now())
             yield response
         finally:
             await response.aclose()
@@ -227,6 +228,7 @@ class Http:
             status=response.status_code,
             headers=response.headers,
             content=await _read(response, self.host),
+            redirects_to=response.extensions.get("redirects_to", ""),
             scrub=self._scrubbing(secrets),
         )
 

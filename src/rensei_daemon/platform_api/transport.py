@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from rensei_daemon.core.urls import host_in
 from rensei_daemon.disk.permissions import unreadable
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.client_certificate import ClientCertificate
@@ -18,6 +19,9 @@ from rensei_daemon.platform_api.tls_refusal import NoticingTransport, Refusals
 
 USUAL_CONNECTIONS = 32
 """Size of the pool for requests; its queue is never used, see `http`."""
+
+MAX_LOCATION = 2048
+"""Characters of a redirect's target that are looked at."""
 
 QUEUE_SECONDS = 2.0
 """How long a request may queue there all the same before the pool counts as wedged."""
@@ -114,7 +118,7 @@ def client(
         headers={"User-Agent": user_agent},
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
-        event_hooks={"request": [_trace], "response": [_forget_where]},
+        event_hooks={"request": [_trace], "response": [_note_target]},
         trust_env=False,  # or a .netrc would add credentials of its own
     )
 
@@ -150,9 +154,11 @@ async def _bracket_target(name: str, info: Mapping[str, Any]) -> None:
         ]
 
 
-async def _forget_where(response: httpx.Response) -> None:
-    """Drop where a redirect leads: httpx looks at it also when it may not follow.
+async def _note_target(response: httpx.Response) -> None:
+    """Take out where a redirect leads, and keep its host for whoever tells of it.
 
-    It does so with no care for what stands there, and a platform may send anything.
+    httpx looks at the header also when it may not follow, with no care for what stands
+    there, and a platform may send anything.
     """
-    response.headers.pop("location", None)
+    location = response.headers.pop("location", "")
+    response.extensions["redirects_to"] = host_in(location[:MAX_LOCATION])
