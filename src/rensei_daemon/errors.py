@@ -57,6 +57,8 @@ class Failure(StrEnum):
     """403: it knows us, and says no."""
     REFUSED = "refused"
     """Another 4xx, or a 204 that says there is nothing."""
+    TOO_LARGE = "session.too_large"
+    """More values than a session may hold."""
     STORAGE = "storage"
     """Not the platform: a disk of ours."""
 

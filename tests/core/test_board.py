@@ -1,6 +1,7 @@
 """The board: who may say what, and what it adds up to."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -136,6 +137,70 @@ def test_old_data_and_dead_streams_are_told_at_their_limits(
 ) -> None:
     """Data are stale 60 s after a refresh was due, a stream 60 s after it broke."""
     assert found(board_with(beaten(now), line), now) == expected
+
+
+def _told(line: SessionLine, now: float) -> list[tuple[str, str, str]]:
+    """Code, message and hint of what is wrong with a session then."""
+    conditions = report(board_with(beaten(now), line), after(now)).conditions
+    return [(c.code, c.message, c.hint) for c in conditions]
+
+
+def test_a_stream_that_nothing_comes_over_is_told_of() -> None:
+    """It is open, so what is wrong is on the way."""
+    line = session(stream=StreamState.SILENT)
+    assert _told(line, 59) == []
+    assert _told(line, 60) == [
+        (
+            "stream.interrupted",
+            "the rotate stream of session build is open, but nothing has come over it; "
+            "rotations arrive by polling, later",
+            "a proxy may hold answers back until they end: have it pass them on",
+        )
+    ]
+
+
+def test_streams_that_keep_ending_are_told_of() -> None:
+    """More than five within ten minutes, and how long the last one lived."""
+    ends = tuple(after(20 * n) for n in range(6))
+    line = replace(session(), stream_ended_at=ends, stream_lived_seconds=20.4)
+    assert _told(line, 600) == [
+        (
+            "stream.flapping",
+            "the rotate stream of session build keeps ending, the last one after 20 s",
+            "a proxy or gateway may end long answers: raise its limit for "
+            "/api/daemon/credentials/rotate-stream",
+        )
+    ]
+    assert _told(line, 601) == []
+    assert _told(replace(line, stream_ended_at=ends[1:]), 600) == []
+
+
+def test_a_snapshot_that_is_wanted_and_not_had_is_told_of() -> None:
+    """After a minute, and what it is wanted for."""
+    line = replace(session(), wanted_for="there was noise", wanted_since=after(100))
+    assert _told(line, 159) == []
+    assert _told(line, 160) == [
+        (
+            "session.unconfirmed",
+            "a snapshot of session build is wanted and does not come: there was noise",
+            "rensei-daemon sync, then: rensei-daemon logs --session build",
+        )
+    ]
+    never_had = replace(line, refreshed_at=None)
+    assert [code for code, *_ in _told(never_had, 160)] == ["session.stale"]
+
+
+def test_lost_names_are_told_of_at_once() -> None:
+    """How many went, of how many."""
+    line = replace(session(), names=("A",), lost_names=3, lost_names_at=after(100))
+    assert _told(line, 100) == [
+        (
+            "session.unconfirmed",
+            "the last snapshot of session build took 3 of 4 names away; "
+            "none has confirmed it",
+            "rensei-daemon sync, then: rensei-daemon logs --session build",
+        )
+    ]
 
 
 def test_a_refresh_due_at_the_end_of_time_is_no_trouble() -> None:

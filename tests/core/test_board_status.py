@@ -78,6 +78,8 @@ FULL = replace(
             names=("TOKEN",),
             dropped_names=("PATH",),
             consumers=(ConsumerLine(kind="hook", name="/bin/reload", generation=2),),
+            stream_ended_at=(NOON,),
+            stream_lived_seconds=20.0,
         ),
     ),
     pool=PoolLine(status="deleted", id="pool_a", candidates=("pool_b",), since=NOON),
@@ -167,6 +169,12 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                 "consumers": [{"kind": "hook", "name": "/bin/reload", "generation": 2}],
                 "snapshot_failure": None,
                 "stream_failure": None,
+                "stream_ended_at": [AT_NOON],
+                "stream_lived_seconds": 20.0,
+                "wanted_for": None,
+                "wanted_since": None,
+                "lost_names": 0,
+                "lost_names_at": None,
             }
         ],
         "pool": {

@@ -104,6 +104,21 @@ def test_a_lane_explains_its_own_silence_only() -> None:
     ]
 
 
+@pytest.mark.parametrize("code", [Code.UNAUTHORIZED, Code.FORBIDDEN, Code.TOO_LARGE])
+def test_a_snapshot_that_is_refused_explains_what_is_wanted(code: Code) -> None:
+    """Whoever is told why none comes need not be told twice."""
+    on = board(is_stale=False)
+    line = replace(
+        ailing(snapshot=Failure(code)), refreshed_at=NOW, stream=StreamState.LIVE
+    )
+    on.post(replace(line, wanted_for="x", wanted_since=START))
+    refuse(on, code, "build:snapshot")
+    assert found(on) == [
+        (code, "build:snapshot", None),
+        ("session.unconfirmed", "build", f"{code} build:snapshot"),
+    ]
+
+
 def test_an_alarm_of_yesterday_explains_nothing_today() -> None:
     """What a lane last failed with counts: it was refused once, and now finds nobody."""
     on = board(Failure.UNREACHABLE)

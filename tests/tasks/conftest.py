@@ -17,6 +17,7 @@ from rensei_daemon.core.figures import SessionFigures
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.session import Session
+from rensei_daemon.core.snapshot_schedule import PACE, Pace
 from rensei_daemon.core.status import Condition
 from rensei_daemon.delivery.consumer import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
@@ -44,7 +45,6 @@ from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.inbox import Inbox
 from rensei_daemon.tasks.last_good import keep_last_good
 from rensei_daemon.tasks.mutations import apply_mutations
-from rensei_daemon.tasks.pace import PACE, Pace
 from rensei_daemon.tasks.registration import keep_registered
 from rensei_daemon.tasks.reporting import open_board
 from rensei_daemon.tasks.rotation import Rotation

@@ -75,12 +75,12 @@ async def test_a_refusal_that_became_another_is_told_no_more() -> None:
     board = nobodys_board()
     refusals = Refusals("build", board, calm_seconds=60)
 
-    refusals.stream_ended(UnauthorizedError("401"), was_live=False)
+    refusals.stream_ended(UnauthorizedError("401"), seconds=None)
     assert [code for code, _ in board.alarms] == ["unauthorized"]
-    refusals.stream_ended(TransientError("503"), was_live=False)
+    refusals.stream_ended(TransientError("503"), seconds=None)
     assert [code for code, _ in board.alarms] == ["unauthorized"]
     gone = RefusedError("404", status=404, detail="")
-    refusals.stream_ended(gone, was_live=False)
+    refusals.stream_ended(gone, seconds=None)
     assert not board.alarms
 
 
@@ -125,9 +125,9 @@ async def test_a_stream_that_comes_and_goes(events: Events) -> None:
     refusals = Refusals("b", nobodys_board(), calm_seconds=60)
     refusals.stream_connected()
     for _ in range(12):
-        refusals.stream_ended(TransientError("the stream ended"), was_live=True)
+        refusals.stream_ended(TransientError("the stream ended"), seconds=20.0)
         refusals.stream_connected()
-    refusals.stream_ended(None, was_live=True)
+    refusals.stream_ended(None, seconds=20.0)
     refusals.stream_connected()
     said = [(e["event"], e.get("count")) for e in events if e["log_level"] != "debug"]
     assert said == [
@@ -147,7 +147,7 @@ async def test_a_stream_that_cannot_be_had(events: Events) -> None:
     """What never was live is not called lost."""
     refusals = Refusals("b", nobodys_board(), calm_seconds=60)
     for _ in range(2):
-        refusals.stream_ended(TransientError("no route"), was_live=False)
+        refusals.stream_ended(TransientError("no route"), seconds=None)
     assert told(events, "stream.lost", "stream.failed") == [("warning", "stream.failed", 1)]
 
 

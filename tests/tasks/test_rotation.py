@@ -7,9 +7,9 @@ import anyio
 import pytest
 
 from rensei_daemon.core.session import Session
+from rensei_daemon.core.snapshot_schedule import Pace, Reason
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.pace import Pace
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -130,20 +130,17 @@ async def test_an_event_of_another_name_means_nothing(home: "Home") -> None:
 
 
 async def test_an_event_that_comes_twice_counts_once(home: "Home") -> None:
-    """The second one makes no generation, and the file stays the very same."""
+    """The second one makes no generation, and is not delivered."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _rotate(home, "two")
         await _delivered(home, daemon, "two")
         await daemon.until(lambda: daemon.session.consumers[0].generation == 2)
-        refreshed, inode = daemon.session.refreshed_at, _inode(home)
         _rotate(home, "two")
-        await daemon.until(lambda: daemon.session.refreshed_at > refreshed)
-        assert (daemon.session.generation, _inode(home)) == (2, inode)
-
-
-def _inode(home: "Home") -> int:
-    return (home.runtime / "build.env").stat().st_ino
+        _rotate(home, "three")
+        await _delivered(home, daemon, "three")
+        await daemon.until(lambda: daemon.session.consumers[0].generation == 3)
+        assert dict(daemon.figures.deliveries) == {("build", "env_file", "ok"): 3}
 
 
 async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
@@ -152,7 +149,7 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
         await _live(home, daemon)
         hold = home.platform.faults.hold("POST", SNAPSHOT)
         (rotation,) = daemon.sessions.rotations
-        rotation.want_snapshot()
+        rotation.want_snapshot(Reason.EVENT)
         await hold.ready.wait()
         _rotate(home, "two")
         await _delivered(home, daemon, "two")
@@ -283,7 +280,7 @@ async def test_a_failed_snapshot_deletes_nothing(
             "POST", SNAPSHOT, status=status, headers=headers, body=body
         )
         (rotation,) = daemon.sessions.rotations
-        rotation.want_snapshot()
+        rotation.want_snapshot(Reason.EVENT)
         await daemon.until(lambda: fault.served)
         assert home.env() == 'TOKEN="one"\n'
         await _delivered(home, daemon, "two")
@@ -331,7 +328,7 @@ async def test_a_refusal_has_the_key_read_again_at_once(home: "Home", status: in
         home.write_key(home.platform.state.add_key("acme", "member"))
         _set(home, "two")
         home.platform.faults.add("POST", SNAPSHOT, status=status)
-        daemon.sessions.rotations[0].want_snapshot()
+        daemon.sessions.rotations[0].want_snapshot(Reason.EVENT)
         await _delivered(home, daemon, "two")
         assert not daemon.conditions
 
@@ -375,7 +372,7 @@ async def test_a_name_that_is_gone_goes(home: "Home") -> None:
         credentials = home.platform.state.tables.credentials
         (extra,) = [key for key, found in credentials.items() if found.name == "EXTRA"]
         del credentials[extra]
-        daemon.sessions.rotations[0].want_snapshot()
+        daemon.sessions.rotations[0].want_snapshot(Reason.EVENT)
         await _delivered(home, daemon, "one")
 
 

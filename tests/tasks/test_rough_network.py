@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from rensei_daemon.tasks.pace import Pace
+from rensei_daemon.core.snapshot_schedule import Pace, Reason
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -196,7 +196,7 @@ async def test_a_snapshot_that_never_arrives_whole_changes_nothing(
         _set(home, "two")
         home.platform.state.drop_streams()
         (rotation,) = daemon.sessions.rotations
-        rotation.want_snapshot()
+        rotation.want_snapshot(Reason.EVENT)
         await proxy.spoils(3)
         await daemon.until(lambda: rotation.snapshot_error)
         assert home.env() == 'TOKEN="one"\n'

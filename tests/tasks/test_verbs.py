@@ -9,6 +9,7 @@ import pytest
 from rensei_daemon.control_api.verbs import SYNC, Synced
 from rensei_daemon.control_api.wire import Peer, Request
 from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.core.snapshot_schedule import Reason
 from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.local_platform.faults import Hold
 from rensei_daemon.logs.setup import LogControl
@@ -78,7 +79,7 @@ async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") ->
         await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
         await daemon.until(lambda: daemon.session.stream == "live")
         hold = home.platform.faults.hold("POST", SNAPSHOT)
-        daemon.sessions.rotations[0].want_snapshot()
+        daemon.sessions.rotations[0].want_snapshot(Reason.EVENT)
         await hold.ready.wait()
         home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
         async with anyio.create_task_group() as tasks:

@@ -64,7 +64,7 @@ def _blamed(
     match condition.code:
         case "heartbeat.stale":
             lane, failure = "heartbeat", heartbeat.last_failure
-        case "session.stale":
+        case "session.stale" | "session.unconfirmed":
             lane = f"{condition.subject}:snapshot"
             failure = sessions[condition.subject].snapshot_failure
         case "stream.interrupted":

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from rensei_daemon.core.lines import (
+    MOST_ENDS,
     ConfigLine,
     HeartbeatLine,
     LogLine,
@@ -20,6 +21,7 @@ from rensei_daemon.core.lines import (
     SessionLine,
     StreamState,
 )
+from rensei_daemon.core.span import span
 from rensei_daemon.core.status import Condition, Severity
 
 STARTING_AT_MOST_SECONDS = 60.0
@@ -37,6 +39,10 @@ REFRESH_UNKNOWN_SECONDS = 900.0
 """When a refresh is due if the platform did not say."""
 
 STREAM_WARNING_SECONDS = 60.0
+FLAPPING_SECONDS = 600.0
+"""So many ends of streams as are remembered, within this time, are too many."""
+UNCONFIRMED_SECONDS = 60.0
+"""How long a snapshot may be wanted before anybody is told."""
 
 
 class Code(StrEnum):
@@ -48,6 +54,8 @@ class Code(StrEnum):
     """The platform answers 403: it knows us, and says no."""
     TLS_REFUSED = "tls.refused"
     """The platform does not accept our client certificate, or wants one."""
+    TOO_LARGE = "session.too_large"
+    """More values than a session may hold."""
     CONFIG_RESTART_NEEDED = "config.restart_needed"
     DELIVERY_FAILED = "delivery.failed"
     CONSUMER_LAGGING = "consumer.lagging"
@@ -74,6 +82,7 @@ RULES = {
     Code.UNAUTHORIZED: Rule(Severity.ERROR),
     Code.FORBIDDEN: Rule(Severity.WARNING),
     Code.TLS_REFUSED: Rule(Severity.ERROR),
+    Code.TOO_LARGE: Rule(Severity.WARNING),
     Code.CONFIG_RESTART_NEEDED: Rule(Severity.WARNING),
     Code.DELIVERY_FAILED: Rule(Severity.WARNING),
     Code.CONSUMER_LAGGING: Rule(Severity.WARNING, after_seconds=60.0),
@@ -170,15 +179,66 @@ def of_session(line: SessionLine, now: datetime) -> Iterator[Condition]:
             since=since,
             subject=line.id,
         )
+    yield from _of_stream(line, now)
+    yield from _unconfirmed(line, now)
+
+
+def _of_stream(line: SessionLine, now: datetime) -> Iterator[Condition]:
     is_live = line.stream is StreamState.LIVE
     if not is_live and _age(line.since, now) >= STREAM_WARNING_SECONDS:
+        what, hint = "is not live", f"see why: rensei-daemon logs --session {line.id}"
+        if line.stream is StreamState.SILENT:
+            what = "is open, but nothing has come over it"
+            hint = "a proxy may hold answers back until they end: have it pass them on"
         yield Condition(
             code="stream.interrupted",
             severity=Severity.WARNING,
-            message=f"the rotate stream of session {line.id} is not live; "
+            message=f"the rotate stream of session {line.id} {what}; "
             "rotations arrive by polling, later",
-            hint=f"see why: rensei-daemon logs --session {line.id}",
+            hint=hint,
             since=line.since,
+            subject=line.id,
+        )
+    ends = line.stream_ended_at
+    if len(ends) == MOST_ENDS and _age(ends[0], now) <= FLAPPING_SECONDS:
+        lived = span(line.stream_lived_seconds or 0.0)
+        yield Condition(
+            code="stream.flapping",
+            severity=Severity.WARNING,
+            message=f"the rotate stream of session {line.id} keeps ending, "
+            f"the last one after {lived}",
+            hint="a proxy or gateway may end long answers: raise its limit for "
+            "/api/daemon/credentials/rotate-stream",
+            since=ends[0],
+            subject=line.id,
+        )
+
+
+def _unconfirmed(line: SessionLine, now: datetime) -> Iterator[Condition]:
+    """Say that the values may not be what the platform has, and why."""
+    hint = f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}"
+    if line.lost_names_at is not None:
+        yield Condition(
+            code="session.unconfirmed",
+            severity=Severity.WARNING,
+            message=f"the last snapshot of session {line.id} took {line.lost_names} of "
+            f"{line.lost_names + len(line.names)} names away; none has confirmed it",
+            hint=hint,
+            since=line.lost_names_at,
+            subject=line.id,
+        )
+    elif (
+        line.refreshed_at is not None  # else it is stale, which says more
+        and line.wanted_since is not None
+        and _age(line.wanted_since, now) >= UNCONFIRMED_SECONDS
+    ):
+        yield Condition(
+            code="session.unconfirmed",
+            severity=Severity.WARNING,
+            message=f"a snapshot of session {line.id} is wanted and does not come: "
+            f"{line.wanted_for}",
+            hint=hint,
+            since=line.wanted_since,
             subject=line.id,
         )
 

@@ -33,6 +33,13 @@ HIJACKING_PREFIXES = (
     "RENSEI_CREDENTIAL_", "DONMAI_CREDENTIAL_",
 )  # fmt: skip
 
+MOST_BYTES = 1024 * 1024
+MOST_NAMES = 5000
+"""What one session may hold."""
+
+MOST_SHOWN = 128
+"""Characters that are shown of a name that was dropped; it may be any text."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -49,6 +56,43 @@ def is_forbidden(name: str) -> bool:
 def _is_storable(value: str) -> bool:
     # An environment holds no NUL, and UTF-8 no lone surrogate.
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def shown_name(name: str) -> str:
+    """Return a name as status may show it: not too long, and text that UTF-8 can hold."""
+    cut = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…"
+    return cut.encode(errors="replace").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much a set of values is."""
+
+    names: int = 0
+    octets: int = 0
+    """Of names and values, in UTF-8."""
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether one session may hold so much."""
+        return self.names <= MOST_NAMES and self.octets <= MOST_BYTES
+
+    def changed(self, env: Mapping[str, str], delta: Mapping[str, str]) -> "Size":
+        """Return the size of `env`, whose size this is, once `delta` is applied to it."""
+        replaced = {name: env[name] for name in delta.keys() & env.keys()}
+        old, new = size_of(replaced), size_of(delta)
+        return Size(
+            self.names + new.names - old.names, self.octets + new.octets - old.octets
+        )
+
+
+def size_of(env: Mapping[str, str]) -> Size:
+    """Measure a set of values."""
+    return Size(len(env), sum(_octets(n) + _octets(v) for n, v in env.items()))
+
+
+def _octets(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)

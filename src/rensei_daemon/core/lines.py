@@ -4,7 +4,7 @@ Every time is an aware UTC datetime by this host's clock; an optional one is Non
 the thing has not happened yet. Nothing here holds a secret.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -16,9 +16,55 @@ class StreamState(StrEnum):
 
     CONNECTING = "connecting"
     """Not live yet for the first time."""
+    SILENT = "silent"
+    """Connected, and no byte has come; a proxy may hold them back."""
     LIVE = "live"
     INTERRUPTED = "interrupted"
     """Was live and is not, however often it is being tried meanwhile."""
+
+
+MOST_ENDS = 6
+"""How many ends of streams are remembered: enough to tell that they keep ending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLine:
+    """How a session's stream is; every step returns the next line."""
+
+    state: StreamState = StreamState.CONNECTING
+    since: datetime
+    """When it went live, or when it last was or could have been."""
+    was_live: bool = False
+    failure: Failure | None = None
+    ended_at: tuple[datetime, ...] = ()
+    """The newest ends of streams that had been opened."""
+    lived_seconds: float | None = None
+    """How long the last one lived."""
+
+    def became(self, state: StreamState, now: datetime) -> "StreamLine":
+        """Return the line of a stream that is open, and became this."""
+        is_live = state is StreamState.LIVE
+        is_turn = is_live is not (self.state is StreamState.LIVE)
+        return replace(
+            self,
+            state=state,
+            since=now if is_turn else self.since,
+            was_live=self.was_live or is_live,
+            failure=None,
+        )
+
+    def ended(self, now: datetime, lived_seconds: float) -> "StreamLine":
+        """Return the line once a stream that was open has ended."""
+        lost = StreamState.INTERRUPTED if self.was_live else StreamState.CONNECTING
+        return replace(
+            self.became(lost, now),
+            ended_at=(*self.ended_at, now)[-MOST_ENDS:],
+            lived_seconds=lived_seconds,
+        )
+
+    def failed(self, failure: Failure | None) -> "StreamLine":
+        """Return the line of a stream that is not open, and why; None: it grew too old."""
+        return replace(self, failure=failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +150,13 @@ class SessionLine:
     id: str
     stream: StreamState = StreamState.CONNECTING
     since: datetime
-    """When the stream became what it is."""
+    """When the stream went live; while it is not, when it last was or could have been."""
     added_at: datetime
     """When the daemon took the session on; never moves."""
     generation: int = 0
     refreshed_at: datetime | None = None
-    """When data was last applied, from a snapshot or an event; equal data counts."""
+    """When a snapshot was last applied; equal data counts. An event says nothing about
+    the values it does not name."""
     refresh_until: datetime | None = None
     """When the data should have been refreshed; None until the first snapshot."""
     names: tuple[str, ...] = ()
@@ -120,7 +167,17 @@ class SessionLine:
     snapshot_failure: Failure | None = None
     """What the last snapshot failed with; None after a good one."""
     stream_failure: Failure | None = None
-    """What the stream last failed with; None while it is live, or grew too old."""
+    """What the stream last failed with; None while it is open, or grew too old."""
+    stream_ended_at: tuple[datetime, ...] = ()
+    """The newest ends of streams that had been opened, six at most."""
+    stream_lived_seconds: float | None = None
+    """How long the last one lived."""
+    wanted_for: str | None = None
+    """Why a snapshot is wanted that has not been had; None when none is."""
+    wanted_since: datetime | None = None
+    lost_names: int = 0
+    """How many names the last snapshot took away, when it took more than half."""
+    lost_names_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,7 @@ def _sessions(sessions: tuple[SessionLine, ...]) -> Iterator[Metric]:
     )
     yield gauge(
         "rensei_daemon_session_last_refresh_timestamp_seconds",
-        "When data was last applied to a session, from a snapshot or an event.",
+        "When a snapshot was last applied to a session.",
         (
             sample
             for line in sessions

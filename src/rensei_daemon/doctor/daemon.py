@@ -27,7 +27,13 @@ from rensei_daemon.version import difference
 _VERDICTS = {"error": Verdict.FAIL, "warning": Verdict.WARN}
 _PARTS = {
     "heartbeat": ("heartbeat.stale", "unauthorized", "forbidden"),
-    "streams": ("session.stale", "stream.interrupted"),
+    "streams": (
+        "session.stale",
+        "session.unconfirmed",
+        "session.too_large",
+        "stream.interrupted",
+        "stream.flapping",
+    ),
     "consumers": ("delivery.failed", "consumer.lagging"),
     "mutations": ("mutation.conflict",),
 }

@@ -9,15 +9,17 @@ credentials) is a `TransientError` when it is not there.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rensei_daemon.core.credential import MOST_BYTES, MOST_NAMES, size_of
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
 from rensei_daemon.core.host import HostStatus
 from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import HostInfo, Registration
+from rensei_daemon.errors import Failure, TransientError
 from rensei_daemon.platform_api.reading import (
     Fields,
     fields,
@@ -238,6 +240,8 @@ class Snapshot:
     """When to take the next one, counted from the answer."""
     refresh_until: datetime | None
     """The platform's own word for it, by its own clock."""
+    answered_at: datetime
+    """The platform's clock when it answered."""
     dropped: tuple[str, ...] = ()
     """Names, sorted, whose value was not text."""
 
@@ -256,7 +260,8 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
     """Understand a snapshot; `answered_at` is the answer's `Date`.
 
     The next one is due 30 s before `refreshUntil`, but in 30 s at the earliest and in
-    24 h at the latest; in 15 min when the platform does not say.
+    24 h at the latest; in 15 min when the platform does not say. Raises `TransientError`
+    for what is none, and for one that is larger than a session may be: it is refused whole.
     """
     what = "a set of credentials"
     found = fields(body, what)
@@ -264,6 +269,15 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
     if values is None:
         raise unlike(what)
     env = {name: value for name, value in values.raw.items() if isinstance(value, str)}
+    size = replace(size_of(env), names=len(values.raw))
+    if not size.is_allowed:
+        raise TransientError(
+            f"the platform's set of credentials is too large: {size.names} names, "
+            f"{size.octets} bytes",
+            hint=f"a session holds at most {MOST_NAMES} names and {MOST_BYTES >> 10} KiB; "
+            "split it, or take credentials out of its project or environment",
+            failure=Failure.TOO_LARGE,
+        )
     until = moment(found.text("refreshUntil"))
     delay = timedelta(minutes=15)
     if until is not None:
@@ -272,5 +286,6 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
         env=env,
         refresh_in_seconds=min(max(delay.total_seconds(), 30.0), 24 * 3600.0),
         refresh_until=until,
+        answered_at=answered_at,
         dropped=tuple(sorted(text(name) for name in values.raw.keys() - env.keys())),
     )

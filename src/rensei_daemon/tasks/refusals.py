@@ -13,12 +13,14 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.repeats import Streak
 from rensei_daemon.errors import (
+    Failure,
     PlatformError,
     RefusedError,
+    TransientError,
     UnauthorizedError,
 )
 
-_CODES = (Code.UNAUTHORIZED, Code.FORBIDDEN)
+_CODES = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.TOO_LARGE, Code.ANSWER_OVERSIZED)
 
 
 class Refusals:
@@ -48,7 +50,7 @@ class Refusals:
         self._clear("snapshot")
 
     def stream_connected(self) -> None:
-        """Note that a stream is live."""
+        """Note that a stream is open."""
         was_failing = self._stream.is_failing
         over = self._stream.recover(anyio.current_time())
         # One that comes and goes is not told each time, in either direction.
@@ -58,16 +60,20 @@ class Refusals:
             self._log.info("stream.recovered", count=over.count, seconds=over.seconds)
         self._clear("stream")
 
-    def stream_ended(self, error: PlatformError | None, *, was_live: bool) -> None:
-        """Note that it is live no more, or could not be had; None: it was old enough."""
+    def stream_ended(self, error: PlatformError | None, *, seconds: float | None) -> None:
+        """Note that it ended after so many seconds, or (None) could not be opened.
+
+        Without an error it was old enough.
+        """
         if error is None:
             self._log.info("stream.retired")
             return
         is_told = self._stream.fail(anyio.current_time(), str(error))
         log = self._log.warning if is_told else self._log.debug
         why, count = str(error), self._stream.count
-        if was_live:
-            log("stream.lost", error=why, hint=error.hint, count=count)
+        if seconds is not None:
+            lived = round(seconds, 1)
+            log("stream.lost", error=why, hint=error.hint, count=count, seconds=lived)
         else:
             log("stream.failed", error=why, hint=error.hint, count=count)
         self._raise("stream", error)
@@ -80,7 +86,7 @@ class Refusals:
 
     def _raise(self, lane: str, error: PlatformError) -> None:
         code = _code_for(error)
-        if isinstance(error, UnauthorizedError | RefusedError):
+        if code is not None or isinstance(error, RefusedError):
             self._clear(lane, but=code)  # it answers, and no longer says what it said
         if code is not None:
             self._board.raise_alarm(
@@ -101,16 +107,15 @@ class Refusals:
         return f"{self._session_id}:{lane}"
 
 
-def has_nothing(error: PlatformError | None) -> bool:
-    """Whether the platform knows no such thing: there is no use in asking often."""
-    return isinstance(error, RefusedError) and error.status in (204, 404)
-
-
 def _code_for(error: PlatformError) -> Code | None:
     match error:
         case UnauthorizedError():
             return Code.UNAUTHORIZED
         case RefusedError(status=403):
             return Code.FORBIDDEN
+        case TransientError(failure=Failure.TOO_LARGE):
+            return Code.TOO_LARGE
+        case TransientError(failure=Failure.OVERSIZED):
+            return Code.ANSWER_OVERSIZED
         case _:
             return None

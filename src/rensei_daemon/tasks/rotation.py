@@ -6,46 +6,41 @@
                ├─▶ values ─▶ next generation ──────┼─▶ delivery
     stream  ───┘   (memory only, sole writer)      └─▶ …
 
-Three lanes run for as long as the session exists. The stream says what changed, or that
-something did. The snapshots are the truth, and make good whatever a stream missed: one
-is taken at the start, after every connect, for every event nobody understood, when the
-last one grows old, and on a clock while there is no stream. The outlets hand
-every new generation on.
+Three loops run for as long as the session exists. The stream says what changed, or that
+something did. The snapshots are the truth, and make good whatever a stream missed. The
+outlets hand every new generation on. What an event or a snapshot does to the values is
+decided in `core.session_values`, when a snapshot is due in `core.snapshot_schedule`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import anyio
 import structlog
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.credential import Credentials, accept, difference
+from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.figures import SessionFigures
-from rensei_daemon.core.lines import SessionLine, StreamState
+from rensei_daemon.core.lines import SessionLine, StreamLine
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.session import Session
+from rensei_daemon.core.session_values import Arrived, SessionValues
+from rensei_daemon.core.snapshot_schedule import PACE, WHY, Pace, Reason, Wanted
 from rensei_daemon.delivery.consumer import Delivery
-from rensei_daemon.errors import PlatformError, TransientError
+from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.platform_api.stream import EventStream, Unusable, Update
+from rensei_daemon.platform_api.stream import Unusable, Update
+from rensei_daemon.platform_api.wire import Snapshot
 from rensei_daemon.tasks.afterwards import Afterwards
-from rensei_daemon.tasks.bell import Bell, Turn
+from rensei_daemon.tasks.bell import Turn
 from rensei_daemon.tasks.outlets import Outlets
-from rensei_daemon.tasks.pace import (
-    EARLY_SECONDS,
-    PACE,
-    RETRY,
-    SNAPSHOT_SECONDS,
-    Pace,
-    lane,
-)
-from rensei_daemon.tasks.refusals import Refusals, has_nothing
-from rensei_daemon.tasks.schedule import Schedule
+from rensei_daemon.tasks.pace import EARLY_SECONDS, asked_wait
+from rensei_daemon.tasks.refusals import Refusals
+from rensei_daemon.tasks.snapshots import SnapshotLoop
+from rensei_daemon.tasks.streams import StreamLoop
 
 
 class Rotation:
@@ -66,44 +61,67 @@ class Rotation:
         figures: SessionFigures | None = None,
     ) -> None:
         """`learn` is told every value that arrives, for whoever must know it by sight."""
-        self._figures = figures or SessionFigures()
+        figures = figures or SessionFigures()
         self.session = session
-        self._pace = pace
-        self.credentials = Credentials()
         self.changed_at: dict[str, datetime] = {}
         """When each variable's value last became another."""
-        self.outlets = Outlets(deliveries, session.id, board, draw, self._figures)
-        self._client, self._board = client, board
-        self._draw, self._pulse = draw, pulse
+        self.outlets = Outlets(deliveries, session.id, board, draw, figures)
+        self._board, self._pulse = board, pulse
         self._learn, self._afterwards = learn, afterwards
         self._log = structlog.get_logger().bind(session_id=session.id)
-
+        self._values = SessionValues()
         now = datetime.now(UTC)
         self._line = SessionLine(id=session.id, since=now, added_at=now)
-
+        self._shown_wanted: Wanted | None = None
         self._refusals = Refusals(session.id, board, calm_seconds=pace.steady_seconds)
-        self._reconsider = Bell()
-        self._reconnect, self._is_told_to_wait = Bell(), False
-        self._schedule = Schedule(pace, draw)
-        self.snapshot_turn = Turn()
-        """Turns with every snapshot, good or bad."""
-        self.snapshot_error: PlatformError | None = None
-        """What the last snapshot failed with."""
-        self._arrived_in_flight: dict[str, str] | None = None
-        """What the stream said while a snapshot was on its way; None: none is."""
+        self._snapshots = SnapshotLoop(
+            session,
+            self,
+            client=client,
+            pace=pace,
+            draw=draw,
+            pulse=pulse,
+            outcomes=figures.snapshots,
+        )
+        self._stream = StreamLoop(
+            session.id,
+            self._snapshots,
+            self._refusals,
+            take=self._take_event,
+            tell=self._stream_changed,
+            client=client,
+            pace=pace,
+            draw=draw,
+            ends=figures.streams,
+        )
+
+    @property
+    def credentials(self) -> Credentials:
+        """The newest generation."""
+        return self._values.credentials
 
     @property
     def refreshed_at(self) -> datetime | None:
-        """When data was last applied."""
+        """When a snapshot was last applied."""
         return self._line.refreshed_at
+
+    @property
+    def snapshot_turn(self) -> Turn:
+        """Turns with every snapshot, good or bad."""
+        return self._snapshots.turn
+
+    @property
+    def snapshot_error(self) -> PlatformError | None:
+        """What the last snapshot failed with."""
+        return self._snapshots.error
 
     async def run(self) -> None:
         """Keep the session until cancelled."""
         self._post()
         id_, note_later = self.session.id, partial(self._afterwards.do, self._account)
         async with anyio.create_task_group() as lanes:
-            lanes.start_soon(self._keep_snapshots, name=f"snapshots of {id_}")
-            lanes.start_soon(self._keep_stream, name=f"stream of {id_}")
+            lanes.start_soon(self._snapshots.keep, name=f"snapshots of {id_}")
+            lanes.start_soon(self._stream.keep, name=f"stream of {id_}")
             lanes.start_soon(self.outlets.keep, note_later, name=f"outlets of {id_}")
 
     async def withdraw(
@@ -118,16 +136,15 @@ class Rotation:
             self._pulse.retire(f"snapshots of {self.session.id}")
         await self.outlets.withdraw(kept)
 
-    def want_snapshot(self, reason: str = "event") -> None:
-        """Have a snapshot taken now, or after a failure as soon as its wait is over."""
-        self._schedule.want(reason)
-        self._reconsider.ring()
+    def want_snapshot(self, reason: Reason) -> None:
+        """Have a snapshot taken as soon as its reason allows."""
+        self._snapshots.want(reason)
+        self._afterwards.do(self._account)
 
     def hurry(self) -> None:
         """Have snapshot and stream tried at once, whatever they wait for."""
-        self._schedule.want("asked", at_once=True)
-        self._reconsider.ring()
-        self._reconnect.ring()
+        self.want_snapshot(Reason.ASKED)
+        self._stream.hurry()
 
     def platform_recovered(self) -> None:
         """Take the snapshot that failed now, unless the platform asked for a wait.
@@ -135,169 +152,97 @@ class Rotation:
         The stream follows once it has come.
         """
         error = self.snapshot_error
-        asks_to_wait = isinstance(error, TransientError) and error.retry_after
-        if error is not None and not asks_to_wait:
-            self._schedule.want("asked", at_once=True)
-            self._reconsider.ring()
+        if error is not None and not asked_wait(error, rest_seconds=0.0):
+            self._snapshots.want(Reason.ASKED)
 
-    # -- snapshots --
+    # -- what the snapshots bring --
 
-    async def _keep_snapshots(self) -> None:
-        retry, count = RETRY, self._figures.snapshots.add
-        while True:
-            while (wait := self._schedule.wait_seconds) > 0:
-                self._promise(wait)
-                await self._reconsider.heard(within=wait)
-            reason = self._schedule.begin()
-            self._promise(0.0)
-            self.snapshot_turn.begin()
-            try:
-                await self._take_snapshot()
-            except PlatformError as error:
-                self.snapshot_error = error
-                count(self.session.id, reason, error.failure)
-                self._post(snapshot_failure=error.failure)
-                self._refusals.snapshot_failed(error)
-                retry = lane(error, retry)
-                asked = self._asked_wait(error)
-                delay, retry = retry.next(self._draw, at_least=asked)
-                self._schedule.fail(delay, asked_seconds=asked)
-            else:
-                if self.snapshot_error is not None and not self._is_told_to_wait:
-                    self._reconnect.ring()  # it answers again: the stream need not wait
-                count(self.session.id, reason, "ok")
-                retry, self.snapshot_error = RETRY, None
-                self._refusals.snapshot_came()
-            self.snapshot_turn.done()
+    def snapshot_asked(self) -> None:
+        """Note that one is under way."""
+        self._values.snapshot_asked()
 
-    async def _take_snapshot(self) -> None:
-        self._arrived_in_flight = {}
-        try:
-            snapshot = await self._client.snapshot(self.session)
-            # The stream may have overtaken the snapshot, or been overtaken by it. What it
-            # said stands for now, and another snapshot tells which was newer.
-            overtaken = self._arrived_in_flight
-        finally:
-            self._arrived_in_flight = None
-        if overtaken:
-            self._schedule.want("overtaken")
-        self._schedule.succeed(snapshot.refresh_in_seconds)
-        until = None
+    def snapshot_came(self, snapshot: Snapshot) -> None:
+        """Apply it, hand on what it changed, and tell the schedule."""
+        if self._line.snapshot_failure is not None:
+            self._stream.platform_answers()
+        self._refusals.snapshot_came()
+        self._learn(snapshot.env.values())
+        before, now = self.credentials, anyio.current_time()
+        wanted = self._values.take_snapshot(
+            snapshot.env, snapshot.answered_at, now, dropped=snapshot.dropped
+        )
+        self._hand_on(before, "snapshot", now)
+        self._snapshots.schedule.succeed(
+            now, snapshot.refresh_in_seconds, is_news=self.credentials is not before
+        )
+        if wanted is not None:
+            self._snapshots.want(wanted)
+        self._note_fresh(snapshot, len(before.env))
+
+    def _note_fresh(self, snapshot: Snapshot, names_before: int) -> None:
+        now, until = datetime.now(UTC), None
         if snapshot.refresh_until is not None:
             # By our own clock, so that a skewed one cannot make good data look old.
             seconds = snapshot.refresh_in_seconds + EARLY_SECONDS
-            until = datetime.now(UTC) + timedelta(seconds=seconds)
-        self._learn(snapshot.env.values())
-        accepted = accept(snapshot.env)
+            until = now + timedelta(seconds=seconds)
+        lost = self._values.lost_names
+        if lost:
+            self._log.warning("snapshot.lost_names", lost=lost, before=names_before)
         self._line = replace(
             self._line,
-            refresh_until=until,
-            dropped_names=tuple(sorted({*accepted.dropped, *snapshot.dropped})),
-        )
-        newest = self.credentials.replaced({**accepted.env, **overtaken})
-        self._swap(newest, "snapshot", anyio.current_time())
-        self._post(snapshot_failure=None)
-
-    def _promise(self, wait: float) -> None:
-        until = anyio.current_time() + wait + SNAPSHOT_SECONDS
-        self._pulse.promise(f"snapshots of {self.session.id}", until)
-
-    # -- stream --
-
-    async def _keep_stream(self) -> None:
-        retry = RETRY
-        while True:
-            opened = anyio.current_time()
-            stream: EventStream | None = None
-            failure: PlatformError | None = None
-            try:
-                async with self._client.stream(self.session.id) as stream:
-                    await self._listen(stream)
-            except PlatformError as error:
-                failure = error
-                retry = lane(error, retry)
-            self._stream_lost(failure)
-            at_least = max(
-                self._asked_wait(failure), (stream and stream.retry_seconds) or 0.0
-            )
-            if anyio.current_time() - opened >= self._pace.steady_seconds:
-                retry = RETRY
-            delay, retry = retry.next(self._draw, at_least=at_least)
-            self._is_told_to_wait = at_least > 0
-            await self._reconnect.heard(within=delay)
-
-    async def _listen(self, stream: EventStream) -> None:
-        self._schedule.stream_is_up()
-        self._reconnect = Bell()  # what was rung until now has been obeyed
-        self._reconsider.ring()
-        self._set_stream(StreamState.LIVE)
-        self._refusals.stream_connected()
-        async for event in stream:
-            if isinstance(event, Update):
-                self._update(event.delta, stream.last_heard)
-                if not event.is_whole:
-                    self.want_snapshot()
-            elif isinstance(event, Unusable):
-                self._refusals.event_not_understood(event.reason)
-                self.want_snapshot()
-
-    def _stream_lost(self, error: PlatformError | None) -> None:
-        was_live = self._line.stream is StreamState.LIVE
-        if was_live:
-            self._set_stream(StreamState.INTERRUPTED)
-        failure = error.failure if error else None
-        self._figures.streams.add(self.session.id, failure or "age")
-        self._post(stream_failure=failure)
-        if has_nothing(error):
-            self._schedule.stream_is_refused()
-        self._refusals.stream_ended(error, was_live=was_live)
-        if was_live:
-            self._schedule.stream_is_lost()
-            self._reconsider.ring()
-
-    def _asked_wait(self, error: PlatformError | None) -> float:
-        """Return how long we were asked to wait; where there is nothing, a long rest."""
-        if has_nothing(error):
-            return self._pace.slow_poll_seconds
-        return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0
-
-    def _set_stream(self, state: StreamState) -> None:
-        self._post(stream=state, since=datetime.now(UTC), stream_failure=None)
-
-    # -- values --
-
-    def _update(self, delta: Mapping[str, str], arrived_at: float) -> None:
-        self._learn(delta.values())
-        accepted = accept(delta)
-        if accepted.dropped:
-            if not self.credentials.env.keys().isdisjoint(accepted.dropped):
-                self.want_snapshot()  # what it meant to replace must not just stay
-            names = {*self._line.dropped_names, *accepted.dropped}
-            self._line = replace(self._line, dropped_names=tuple(sorted(names)))
-        if self._arrived_in_flight is not None:
-            self._arrived_in_flight.update(accepted.env)
-        if self.credentials.generation == 0:
-            # A delta alone is not the session's values; the snapshot under way is.
-            self.want_snapshot()
-        else:
-            self._swap(self.credentials.updated(accepted.env), "stream", arrived_at)
-
-    def _swap(self, credentials: Credentials, source: str, arrived_at: float) -> None:
-        before, self.credentials = self.credentials, credentials
-        now = datetime.now(UTC)
-        if credentials is not before:
-            self.outlets.offer(credentials, arrived_at)
-            names = difference(before, credentials).names
-            self.changed_at.update(dict.fromkeys(names, now))
-            generation = credentials.generation
-            log = self._log.bind(generation=generation, names=names, source=source)
-            self._afterwards.do(lambda: log.info("credentials.changed"))
-        self._line = replace(
-            self._line,
-            generation=credentials.generation,
+            snapshot_failure=None,
             refreshed_at=now,
-            names=tuple(sorted(credentials.env)),
+            refresh_until=until,
+            lost_names=lost,
+            lost_names_at=now if lost else None,
         )
+        self._post()
+
+    def snapshot_failed(self, error: PlatformError) -> None:
+        """Note that it did not come."""
+        self._values.snapshot_failed()
+        self._refusals.snapshot_failed(error)
+        self._line = replace(self._line, snapshot_failure=error.failure)
+        self._post()
+
+    # -- what the stream brings --
+
+    def _take_event(self, event: Update | Unusable, arrived_at: float) -> None:
+        if isinstance(event, Unusable):
+            self._refusals.event_not_understood(event.reason)
+            self.want_snapshot(Reason.EVENT)
+            return
+        self._learn(event.delta.values())
+        before = self.credentials
+        arrived = Arrived(event.delta, event.rotated_at, event.is_whole)
+        wanted = self._values.take_update(arrived, arrived_at)
+        if wanted is not None:
+            self.want_snapshot(wanted)
+        self._hand_on(before, "stream", arrived_at)
+
+    def _stream_changed(self, line: StreamLine) -> None:
+        self._line = replace(
+            self._line,
+            stream=line.state,
+            since=line.since,
+            stream_failure=line.failure,
+            stream_ended_at=line.ended_at,
+            stream_lived_seconds=line.lived_seconds,
+        )
+        self._post()
+
+    # -- what becomes of both --
+
+    def _hand_on(self, before: Credentials, source: str, arrived_at: float) -> None:
+        newest = self.credentials
+        if newest is not before:
+            self.outlets.offer(newest, arrived_at)
+            change = difference(before, newest)
+            self.changed_at |= dict.fromkeys(change.changed, datetime.now(UTC))
+            for name in change.removed:
+                del self.changed_at[name]
+            log = self._log.bind(generation=newest.generation, names=change.names)
+            self._afterwards.do(lambda: log.info("credentials.changed", source=source))
         self._afterwards.do(self._account)
 
     def _account(self) -> None:
@@ -305,6 +250,23 @@ class Rotation:
         self._post()
         self.outlets.tell()
 
-    def _post(self, **news: Any) -> None:
-        self._line = replace(self._line, consumers=self.outlets.consumers, **news)
+    def _post(self) -> None:
+        wanted = self._snapshots.schedule.wanted
+        if wanted is not self._shown_wanted:
+            self._shown_wanted = wanted
+            self._line = self._with_wanted(wanted)
+        self._line = replace(
+            self._line,
+            generation=self.credentials.generation,
+            names=tuple(sorted(self.credentials.env)),
+            dropped_names=self._values.dropped_names,
+            consumers=self.outlets.consumers,
+        )
         self._board.post(self._line)
+
+    def _with_wanted(self, wanted: Wanted | None) -> SessionLine:
+        if wanted is None:
+            return replace(self._line, wanted_for=None, wanted_since=None)
+        ago = timedelta(seconds=anyio.current_time() - wanted.since)
+        since = datetime.now(UTC) - ago
+        return replace(self._line, wanted_for=WHY[wanted.reason], wanted_since=since)

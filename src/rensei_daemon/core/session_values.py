@@ -1,0 +1,122 @@
+"""What a snapshot and an event do to a session's values: every rule of it, and no I/O.
+
+::
+
+    snapshot_asked ─▶ (updates meanwhile) ─▶ take_snapshot  the truth, but for newer updates
+    take_update ─────────────────────────▶ applied, or refused and a snapshot wanted
+
+Values are swapped whole: `credentials` is another object when something changed, and the
+very same when not. What may not reach a process is left out, and kept by name.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rensei_daemon.core.credential import (
+    MOST_NAMES,
+    Credentials,
+    Size,
+    accept,
+    shown_name,
+    size_of,
+)
+from rensei_daemon.core.rotation_order import RotationOrder
+from rensei_daemon.core.snapshot_schedule import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """An UPDATE as it came."""
+
+    delta: Mapping[str, str] = field(repr=False)
+    rotated_at: datetime | None = None
+    is_whole: bool = True
+    """False: it spoke of more names, whose values were no text."""
+
+
+class SessionValues:
+    """A session's values, and what is known of their age and completeness."""
+
+    def __init__(self) -> None:
+        self.credentials = Credentials()
+        self.dropped_names: tuple[str, ...] = ()
+        """Sorted; of variables that may not reach a process."""
+        self.lost_names = 0
+        """How many names the last snapshot took, when it took more than half."""
+        self._order = RotationOrder()
+        self._size = Size()
+        self._meanwhile: list[Arrived] | None = None
+        """The updates that came while a snapshot is under way; None: none is."""
+
+    def snapshot_asked(self) -> None:
+        """Note that a snapshot is under way."""
+        self._meanwhile = []
+
+    def snapshot_failed(self) -> None:
+        """Note that it did not come."""
+        self._meanwhile = None
+
+    def take_snapshot(
+        self,
+        env: Mapping[str, str],
+        answered_at: datetime,
+        now: float,
+        *,
+        dropped: Iterable[str] = (),
+    ) -> Reason | None:
+        """Apply a snapshot; return why another one is wanted.
+
+        `dropped` are names that came with a value that is no text. An update that came
+        meanwhile stands over it unless its stamp says that it is older; another
+        snapshot tells which was newer.
+        """
+        before, meanwhile = self.credentials, self._meanwhile or ()
+        self._meanwhile = None
+        accepted = accept(env)
+        self.dropped_names = _sorted_names((*accepted.dropped, *dropped))
+        self._order = self._order.after_snapshot(answered_at, now)
+        values = {**accepted.env}
+        for update in meanwhile:
+            if self._order.outlives_snapshot(update.rotated_at, now):
+                values |= accept(update.delta).env
+        if not size_of(values).is_allowed:
+            values = {**accepted.env}
+        self.credentials = before.replaced(values)
+        self._size = size_of(values)
+        self.lost_names = _lost(before, self.credentials)
+        if meanwhile:
+            return Reason.OVERTAKEN
+        return Reason.LOST_NAMES if self.lost_names else None
+
+    def take_update(self, update: Arrived, now: float) -> Reason | None:
+        """Apply an update if it may be; return why a snapshot is wanted."""
+        if not self._order.admits(update.rotated_at, now):
+            return Reason.ORDER
+        accepted = accept(update.delta)
+        grown = self._size.changed(self.credentials.env, accepted.env)
+        if not grown.is_allowed:
+            return Reason.EVENT
+        self._order = self._order.after_update(update.rotated_at, now)
+        if self._meanwhile is not None:
+            self._meanwhile.append(update)
+        if self.credentials.generation == 0:
+            # A delta alone is not the session's values; the snapshot under way is.
+            return Reason.EVENT
+        is_spoilt = not self.credentials.env.keys().isdisjoint(accepted.dropped)
+        if accepted.dropped:
+            self.dropped_names = _sorted_names((*self.dropped_names, *accepted.dropped))
+        self.credentials = self.credentials.updated(accepted.env)
+        self._size = grown
+        # What it meant to replace must not just stay.
+        return Reason.EVENT if is_spoilt or not update.is_whole else None
+
+
+def _lost(before: Credentials, after: Credentials) -> int:
+    """Return how many names went, if that is more than half of them."""
+    lost = len(before.env.keys() - after.env.keys())
+    return lost if 2 * lost > len(before.env) else 0
+
+
+def _sorted_names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(map(shown_name, names))))[:MOST_NAMES]

@@ -1,0 +1,196 @@
+"""When a session's next snapshot is due, and why.
+
+It is told what happened and says how long to wait; it waits for nothing itself, and
+knows neither the platform nor the values. `now` is in monotonic seconds and arrives.
+
+- Events ask for snapshots at a pace: one second apart, twice as far while they bring
+  nothing new, 30 s at most. So a noisy stream costs little, and a snapshot that is
+  overtaken by events does not feed the next one without end.
+- What follows a connect, a loss, or the age of the last snapshot has its own time.
+- After a failure everything waits for the retry, but an operator who asks.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rensei_daemon.core.backoff import Draw
+
+EVENT_SECONDS = 1.0
+MOST_EVENT_SECONDS = 30.0
+AFTER_FAILURE_SECONDS = 1.0
+"""How soon after a failed snapshot one that is wanted may be tried."""
+LOSS_SECONDS = (0.5, 0.9)
+"""How soon after a loss: late enough for the next stream's own snapshot to stand in."""
+
+
+class Reason(StrEnum):
+    """What a snapshot is taken for."""
+
+    START = "start"
+    CONNECT = "connect"
+    LOSS = "loss"
+    EVENT = "event"
+    ORDER = "order"
+    OVERTAKEN = "overtaken"
+    LOST_NAMES = "lost_names"
+    ASKED = "asked"
+    REFRESH = "refresh"
+    POLL = "poll"
+    RETRY = "retry"
+
+
+PACED = frozenset({Reason.EVENT, Reason.ORDER, Reason.OVERTAKEN})
+
+WHY = {
+    Reason.START: "there are no values yet",
+    Reason.CONNECT: "the stream was opened anew, and may have missed a rotation",
+    Reason.LOSS: "the stream was lost, and may have missed a rotation",
+    Reason.EVENT: "an event of the stream could not be used",
+    Reason.ORDER: "an event of the stream came late or twice",
+    Reason.OVERTAKEN: "an event came while the last snapshot was under way",
+    Reason.LOST_NAMES: "the last one took more than half of the names away",
+    Reason.ASKED: "somebody asked for it",
+    Reason.REFRESH: "the last one is too old",
+    Reason.POLL: "there is no stream",
+}
+"""For people: "a snapshot is wanted because …"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often a session is looked after when nobody says that it needs to be."""
+
+    poll_seconds: float = 60.0
+    """How often a snapshot is taken while the stream is not live."""
+    slow_poll_seconds: float = 300.0
+    """How often once it has been down for long, or the platform has no stream for us."""
+    long_down_seconds: float = 600.0
+    steady_seconds: float = 60.0
+    """A stream that was up this long has recovered; the log begins a new tale."""
+
+
+PACE = Pace()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A snapshot that somebody waits for."""
+
+    reason: Reason
+    since: float
+
+
+class SnapshotSchedule:
+    """The reasons for a snapshot, and the earliest of their times."""
+
+    def __init__(self, pace: Pace, draw: Draw, now: float) -> None:
+        self._pace = pace
+        self._draw = draw
+        self._due: dict[Reason, float] = {Reason.START: now}
+        self._newly_wanted: Wanted | None = Wanted(Reason.START, now)
+        """Since the last one began."""
+        self._owed: Wanted | None = None
+        """What the last one was to bring, while it is under way or has failed."""
+        self._is_paced = False
+        """Whether an event asked for the one under way."""
+        self._event_gap = EVENT_SECONDS
+        self._next_event = now
+        self._is_retry = False
+        self._is_live = self._is_refused = False
+        self._down_since = now
+        self._not_before = now
+        self._next_refresh = self._next_poll = now
+
+    @property
+    def wanted(self) -> Wanted | None:
+        """What is wanted and has not been had, for the longest time."""
+        return self._owed or self._newly_wanted
+
+    def wait_seconds(self, now: float) -> float:
+        """Return how long until a snapshot is due; not positive when one is."""
+        due = self._next_refresh
+        if not self._is_live:
+            due = min(due, self._next_poll)
+        if self._due:
+            due = min(due, max(self._not_before, min(self._due.values())))
+        return due - now
+
+    def want(self, reason: Reason, now: float) -> None:
+        """Have one taken: at once, or when the pace of this reason or a failure allows."""
+        due = now
+        if reason in PACED:
+            if now >= self._next_event + MOST_EVENT_SECONDS:
+                self._event_gap = EVENT_SECONDS
+            due = max(now, self._next_event)
+        elif reason is Reason.LOSS:
+            due = now + self._draw(*LOSS_SECONDS)
+        elif reason is Reason.LOST_NAMES:
+            due = now + self._pace.poll_seconds
+        elif reason is Reason.ASKED:
+            self._not_before = now
+        self._due[reason] = min(due, self._due.get(reason, due))
+        if self._newly_wanted is None:
+            self._newly_wanted = Wanted(reason, now)
+
+    def begin(self, now: float) -> Reason:
+        """Note that one is being taken, for all that it was wanted for; return why."""
+        reason = self._reason()
+        self._is_paced = not PACED.isdisjoint(self._due)
+        if self._is_paced:
+            self._next_event = now + self._event_gap
+        # What is owed since the last failure is still owed.
+        self._owed = self.wanted or Wanted(reason, now)
+        self._newly_wanted = None
+        self._due.clear()
+        return reason
+
+    def _reason(self) -> Reason:
+        if self._due:
+            return min(self._due, key=self._due.__getitem__)
+        if self._is_retry:
+            return Reason.RETRY
+        is_poll = not self._is_live and self._next_poll <= self._next_refresh
+        return Reason.POLL if is_poll else Reason.REFRESH
+
+    def succeed(self, now: float, refresh_in_seconds: float, *, is_news: bool) -> None:
+        """Note that it came, how long it is good for, and whether it changed anything."""
+        if self._is_paced:
+            doubled = min(2 * self._event_gap, MOST_EVENT_SECONDS)
+            self._event_gap = EVENT_SECONDS if is_news else doubled
+        self._owed = None
+        self._is_retry = False
+        self._next_refresh = now + refresh_in_seconds
+        self._plan_poll(now)
+
+    def fail(self, now: float, delay_seconds: float, *, asked_seconds: float) -> None:
+        """Note that it did not; `asked_seconds` is a wait the platform asked for."""
+        self._is_retry = True
+        # Both, or a poll that is due would ask a platform that is down without end.
+        self._next_refresh = self._next_poll = now + max(delay_seconds, 0.5)
+        self._not_before = now + max(asked_seconds, AFTER_FAILURE_SECONDS)
+
+    def stream_connected(self, now: float) -> None:
+        """Note that a stream was opened; nothing has come over it yet."""
+        self._is_refused = False
+        self.want(Reason.CONNECT, now)
+
+    def stream_is_live(self) -> None:
+        """Note that bytes come over the stream: there is no need to poll."""
+        self._is_live = True
+
+    def stream_lost(self, now: float) -> None:
+        """Note that a stream that was opened has ended."""
+        if self._is_live:
+            self._is_live, self._down_since = False, now
+            self._plan_poll(now)
+        self.want(Reason.LOSS, now)
+
+    def stream_refused(self) -> None:
+        """Note that the platform has no stream for this session."""
+        self._is_refused = True
+
+    def _plan_poll(self, now: float) -> None:
+        pace = self._pace
+        is_slow = self._is_refused or now - self._down_since >= pace.long_down_seconds
+        seconds = pace.slow_poll_seconds if is_slow else pace.poll_seconds
+        self._next_poll = now + seconds * self._draw(0.8, 1.0)

@@ -1,0 +1,122 @@
+"""One session's rotate stream: opened, listened to, and opened again when it ends."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import anyio
+
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.core.figures import Tally
+from rensei_daemon.core.lines import StreamLine, StreamState
+from rensei_daemon.core.reconnect import Reconnect, StreamEnd
+from rensei_daemon.core.snapshot_schedule import Pace
+from rensei_daemon.errors import PlatformError, TransientError
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.stream import EventStream, FirstByte, Unusable, Update
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.pace import asked_wait, has_nothing
+from rensei_daemon.tasks.refusals import Refusals
+from rensei_daemon.tasks.snapshots import SnapshotLoop
+
+
+class StreamLoop:
+    """Keeps a session's stream, and tells its snapshots when it comes and goes."""
+
+    def __init__(
+        self,
+        session_id: str,
+        snapshots: SnapshotLoop,
+        refusals: Refusals,
+        *,
+        take: Callable[[Update | Unusable, float], None],
+        tell: Callable[[StreamLine], None],
+        client: PlatformClient,
+        pace: Pace,
+        draw: Draw,
+        ends: Tally,
+    ) -> None:
+        """`take` is given every event and when it came; `tell`, how the stream is."""
+        self._session_id = session_id
+        self._snapshots = snapshots
+        self._refusals = refusals
+        self._take, self._tell = take, tell
+        self._client, self._pace, self._draw = client, pace, draw
+        self._ends = ends
+        self._policy = Reconnect()
+        self._reconnect, self._is_told_to_wait = Bell(), False
+        self.line = StreamLine(since=datetime.now(UTC))
+
+    def hurry(self) -> None:
+        """Have the stream opened at once, whatever it waits for."""
+        self._reconnect.ring()
+
+    def platform_answers(self) -> None:
+        """Have it opened at once, unless the platform asked for the wait."""
+        if not self._is_told_to_wait:
+            self._reconnect.ring()
+
+    async def keep(self) -> None:
+        """Keep it until cancelled."""
+        while True:
+            opened: float | None = None
+            stream: EventStream | None = None
+            failure: PlatformError | None = None
+            try:
+                async with self._client.stream(self._session_id) as stream:
+                    opened = anyio.current_time()
+                    await self._listen(stream)
+            except PlatformError as error:
+                failure = error
+            wait = self._ended(opened, stream, failure)
+            await self._reconnect.heard(within=wait)
+
+    async def _listen(self, stream: EventStream) -> None:
+        self._snapshots.schedule.stream_connected(anyio.current_time())
+        self._snapshots.look_again()
+        self._show(StreamState.SILENT)
+        self._refusals.stream_connected()
+        async for event in stream:
+            if isinstance(event, FirstByte):
+                self._snapshots.schedule.stream_is_live()
+                self._show(StreamState.LIVE)
+            else:
+                self._take(event, stream.last_heard)
+
+    def _ended(
+        self, opened: float | None, stream: EventStream | None, error: PlatformError | None
+    ) -> float:
+        """Take note of the end; return how long to wait."""
+        now = anyio.current_time()
+        lived = 0.0 if opened is None else now - opened
+        failure = error.failure if error else None
+        self._ends.add(self._session_id, failure or "age")
+        if has_nothing(error):
+            self._snapshots.schedule.stream_refused()
+        self._refusals.stream_ended(error, seconds=None if opened is None else lived)
+        is_live = self.line.state is StreamState.LIVE
+        if opened is not None:
+            self._reconnect = Bell()  # what was rung until now has been obeyed
+            self.line = self.line.ended(datetime.now(UTC), lived)
+            self._snapshots.schedule.stream_lost(now)
+            self._snapshots.look_again()
+        self.line = self.line.failed(failure)
+        self._tell(self.line)
+        asked = max(
+            asked_wait(error, self._pace.slow_poll_seconds),
+            (stream and stream.retry_seconds) or 0.0,
+        )
+        self._is_told_to_wait = asked > 0
+        wait, self._policy = self._policy.next(
+            StreamEnd(
+                lived_seconds=lived,
+                has_delivered=is_live,
+                is_refused=error is not None and not isinstance(error, TransientError),
+                asked_seconds=asked,
+            ),
+            self._draw,
+        )
+        return wait
+
+    def _show(self, state: StreamState) -> None:
+        self.line = self.line.became(state, datetime.now(UTC))
+        self._tell(self.line)

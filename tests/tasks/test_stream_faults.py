@@ -1,0 +1,299 @@
+"""A session's credentials while its stream swaps, garbles, hides or ends what it says."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from rensei_daemon.core.board import report
+from rensei_daemon.core.snapshot_schedule import WHY, Pace, Reason
+from rensei_daemon.local_platform import streams
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home, Running
+
+ORG = "org_acme"
+SNAPSHOT = "/api/daemon/credentials/snapshot"
+STREAM = "/api/daemon/credentials/rotate-stream"
+SESSIONS = """
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+env_file = "build.env"
+"""
+CASES = Path(__file__).parents[1] / "platform_api" / "cases"
+ONLY = ("heartbeat", "mutations", "configuration")
+
+
+@pytest.fixture
+def home(home: "Home") -> "Home":
+    """A host with one session, and a token to rotate."""
+    home.write(SESSIONS)
+    _set(home, "one")
+    return home
+
+
+def _set(home: "Home", value: str, name: str = "TOKEN") -> None:
+    """Change a value without a word to anyone."""
+    home.platform.state.set_credential(ORG, "github", name, value)
+
+
+def _send(home: "Home", *frames: bytes) -> None:
+    """Say this over the stream."""
+    (stream,) = home.platform.state.streams
+    stream._frames.extend(frames)
+    stream._news.set()
+
+
+def _update(value: str, rotated_at: datetime | None = None) -> bytes:
+    payload: dict[str, Any] = {"delta": {"TOKEN": value}}
+    if rotated_at is not None:
+        payload["rotatedAt"] = rotated_at.isoformat()
+    return f"event: UPDATE\ndata: {json.dumps(payload)}\n\n".encode()
+
+
+def _taken(daemon: "Running") -> dict[str, int]:
+    """Return how many good snapshots there were, by reason."""
+    snapshots = dict(daemon.figures.snapshots)
+    return {reason: n for (_, reason, how), n in snapshots.items() if how == "ok"}
+
+
+async def _live(home: "Home", daemon: "Running") -> None:
+    """Wait until the stream is live, and its own snapshot has been taken."""
+    await daemon.until(
+        lambda: (
+            daemon.board.sessions
+            and daemon.session.stream == "live"
+            and home.env() == 'TOKEN="one"\n'
+            and daemon.session.wanted_for is None
+        )
+    )
+
+
+async def _delivered(home: "Home", daemon: "Running", value: str) -> None:
+    await daemon.until(lambda: home.env() == f'TOKEN="{value}"\n')
+
+
+async def test_swapped_updates_do_not_set_a_value_back(home: "Home") -> None:
+    """A proxy swaps two: the newest stays, and a snapshot is asked for."""
+    newest, older = (CASES / "swapped_updates.sse").read_bytes().split(b"\n\n")[:2]
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        now = datetime.now(UTC)
+        late = (now - timedelta(seconds=30)).isoformat().encode()
+        newest = newest.replace(b"2026-11-28T13:00:30Z", now.isoformat().encode())
+        older = older.replace(b"2026-11-28T13:00:00Z", late)
+        hold = home.platform.faults.hold("POST", SNAPSHOT)
+        frames = (newest + b"\n\n", older + b"\n\n")
+        _send(home, *(f.replace(b"GITHUB_TOKEN", b"TOKEN") for f in frames))
+        await hold.ready.wait()
+        await _delivered(home, daemon, "newest")
+        await daemon.until(lambda: daemon.session.wanted_for == WHY[Reason.ORDER])
+        _set(home, "newest")
+        hold.release()
+
+
+async def test_an_update_held_back_past_a_snapshot_changes_nothing(home: "Home") -> None:
+    """A proxy lets it through once its successor has come another way."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        held_back = _update("older", datetime.now(UTC) - timedelta(seconds=30))
+        _set(home, "newest")
+        daemon.sessions.rotations[0].hurry()
+        await _delivered(home, daemon, "newest")
+        _send(home, held_back)
+        await daemon.until(lambda: _taken(daemon).get("order"))
+        assert home.env() == 'TOKEN="newest"\n'
+
+
+async def test_no_value_is_ever_repaired(home: "Home") -> None:
+    """Bytes that are not UTF-8 ask for a snapshot; no worker sees U+FFFD."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        _set(home, "two")
+        _send(home, _update("passXword").replace(b"X", b"\xfd"))
+        await _delivered(home, daemon, "two")
+        assert daemon.session.generation == 2
+
+
+async def test_keepalives_with_data_cost_no_snapshot(home: "Home") -> None:
+    """An object of another type is no change, however often it comes."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        before = _taken(daemon)
+        _send(home, *[b'data: {"type":"ping"}\n\n'] * 50, _update("two"))
+        await _delivered(home, daemon, "two")
+        assert _taken(daemon) == before
+
+
+async def test_noise_costs_a_snapshot_now_and_then(home: "Home") -> None:
+    """Fifty events without data: one is taken at once, the next a second later."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        _send(home, *[b"event: UPDATE\n\n"] * 50)
+        await daemon.until(lambda: _taken(daemon).get("event"))
+        _send(home, *[b"event: UPDATE\n\n"] * 50, _update("two"))
+        await _delivered(home, daemon, "two")
+        assert _taken(daemon)["event"] == 1
+        await daemon.until(lambda: daemon.session.wanted_for == WHY[Reason.EVENT])
+
+
+async def test_one_sync_amid_rotations_does_not_feed_itself(home: "Home") -> None:
+    """Every snapshot is overtaken, for a second: two more are taken, not one a rotation."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        before = sum(_taken(daemon).values())
+        daemon.sessions.rotations[0].hurry()
+        for number in range(10):
+            hold = home.platform.faults.hold("POST", SNAPSHOT)
+            _set(home, f"v{number}")
+            _send(home, _update(f"v{number}", datetime.now(UTC)))
+            await _delivered(home, daemon, f"v{number}")
+            with anyio.move_on_after(0.05):
+                await hold.ready.wait()
+                _send(home, _update(f"w{number}", datetime.now(UTC)))
+                await _delivered(home, daemon, f"w{number}")
+            hold.release()
+        assert sum(_taken(daemon).values()) - before <= 3
+
+
+async def test_a_stream_that_delivers_nothing_is_silent(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy holds its bytes back: it is polled, until the first one comes."""
+    monkeypatch.setattr(streams, "HELLO", b"")
+    async with home.daemon(without=ONLY, pace=Pace(poll_seconds=0.05)) as daemon:
+        await daemon.until(lambda: home.platform.state.streams)
+        await daemon.until(lambda: daemon.session.stream == "silent")
+        since = daemon.session.since
+        for value in ("two", "three"):
+            _set(home, value)
+            await _delivered(home, daemon, value)
+        assert (daemon.session.stream, daemon.session.since) == ("silent", since)
+        _send(home, b":")
+        await daemon.until(lambda: daemon.session.stream == "live")
+        assert daemon.session.since > since
+
+
+async def test_a_silent_stream_that_ends_was_never_live(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its age goes on: a proxy that caps what it holds back is told of all the same."""
+    monkeypatch.setattr(streams, "HELLO", b"")
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: home.platform.state.streams)
+        await daemon.until(lambda: daemon.session.stream == "silent")
+        since = daemon.session.since
+        home.platform.state.drop_streams()
+        await daemon.until(lambda: daemon.session.stream_ended_at)
+        assert daemon.session.since == since
+        assert daemon.session.stream in ("connecting", "silent")
+
+
+def _patient(low: float, high: float) -> float:
+    """Draw the soonest of a range, and the longest of a backoff."""
+    return low or high
+
+
+async def test_a_loss_brings_a_snapshot_at_once(home: "Home") -> None:
+    """Though no stream can be opened again, and the next poll is far off."""
+    async with home.daemon(without=ONLY, draw=_patient) as daemon:
+        await _live(home, daemon)
+        home.platform.faults.add("GET", STREAM, status=503, times=10**6)
+        _set(home, "two")
+        home.platform.state.drop_streams()
+        with anyio.fail_after(2):
+            await _delivered(home, daemon, "two")
+        assert _taken(daemon)["loss"] == 1
+
+
+async def test_streams_that_keep_ending_lose_no_rotation(home: "Home") -> None:
+    """A gateway ends each: what changed in every gap arrives, and status names it."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        for number in range(6):
+            assert "stream.flapping" not in daemon.conditions
+            _set(home, f"v{number}")
+            home.platform.state.drop_streams()
+            await _delivered(home, daemon, f"v{number}")
+            await daemon.until(lambda: daemon.session.stream == "live")
+        assert daemon.conditions["stream.flapping"].severity == "warning"
+        assert daemon.conditions.keys() == {"stream.flapping"}
+
+
+async def test_what_was_heard_of_and_not_had_is_told_of(home: "Home") -> None:
+    """An event nobody can read, and snapshots that fail: a warning that says why."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        fault = home.platform.faults.add("POST", SNAPSHOT, times=10**6)
+        _send(home, b"event: UPDATE\ndata: {\n\n")
+        await daemon.until(lambda: daemon.session.wanted_for)
+        since = daemon.session.wanted_since
+        await daemon.until(lambda: len(fault.served) >= 2)
+        assert daemon.session.wanted_since == since
+        later = datetime.now(UTC) + timedelta(seconds=61)
+        codes = {c.code: c for c in report(daemon.board, later).conditions}
+        assert WHY[Reason.EVENT] in codes["session.unconfirmed"].message
+        fault.times = 0
+        await daemon.until(lambda: daemon.session.wanted_for is None)
+
+
+async def test_updates_do_not_make_a_session_fresh(home: "Home") -> None:
+    """They vouch for the names in them alone; only a snapshot counts."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        refreshed_at = daemon.session.refreshed_at
+        _send(home, b'event: UPDATE\ndata: {"delta": {"OTHER": "x"}}\n\n')
+        await daemon.until(lambda: daemon.session.generation == 2)
+        assert daemon.session.refreshed_at == refreshed_at
+        daemon.sessions.rotations[0].hurry()
+        await daemon.until(lambda: daemon.session.refreshed_at > refreshed_at)
+
+
+async def test_a_set_that_was_emptied_is_applied_and_told_of(home: "Home") -> None:
+    """Until the next snapshot confirms it, or brings the values back."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        home.platform.faults.add("POST", SNAPSHOT, status=200, body={"env": {}})
+        daemon.sessions.rotations[0].hurry()
+        await daemon.until(lambda: "session.unconfirmed" in daemon.conditions)
+        assert daemon.session.names == ()
+        assert "took 1 of 1 names" in daemon.conditions["session.unconfirmed"].message
+        await daemon.until(lambda: home.env() == "")
+        daemon.sessions.rotations[0].hurry()
+        await _live(home, daemon)
+        assert not daemon.conditions
+
+
+async def test_a_set_that_is_too_large_is_refused_whole(home: "Home") -> None:
+    """The old one stays, a condition says so, and it goes with the cause."""
+    env = {f"NAME_{number}": "x" for number in range(5001)}
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        fault = home.platform.faults.add(
+            "POST", SNAPSHOT, status=200, body={"env": env}, times=10**6
+        )
+        daemon.sessions.rotations[0].hurry()
+        await daemon.until(lambda: "session.too_large" in daemon.conditions)
+        assert "5001 names" in daemon.conditions["session.too_large"].message
+        assert home.env() == 'TOKEN="one"\n'
+        fault.times = 0
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_changed_at_forgets_what_is_gone(home: "Home") -> None:
+    """It holds the names there are, and no other."""
+    _set(home, "x", name="EXTRA")
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: home.env() == 'EXTRA="x"\nTOKEN="one"\n')
+        credentials = home.platform.state.tables.credentials
+        (extra,) = [key for key, found in credentials.items() if found.name == "EXTRA"]
+        del credentials[extra]
+        (rotation,) = daemon.sessions.rotations
+        rotation.hurry()
+        await _delivered(home, daemon, "one")
+        assert rotation.changed_at.keys() == {"TOKEN"}
