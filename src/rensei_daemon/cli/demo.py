@@ -2,17 +2,19 @@
 
 import difflib
 import os
+import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from rensei_daemon.cli.demo_lab import HOST, Lab, Worker, open_lab, open_worker, wait_for
+from rensei_daemon.cli.demo_lab import HOST, Lab, Worker, open_lab, open_worker
+from rensei_daemon.cli.lab import require_local_platform
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Style, Terminal, measure, paint
 
@@ -63,6 +65,19 @@ CHANGES: list[tuple[str, dict[str, object], str]] = [
     ),
 ]
 
+TO_TRY = (
+    "{program} status --watch",
+    "{program} logs -f",
+    "{program} mutations enqueue project.add id=docs repository=https://github.com/acme/docs",
+    "{program} mutations list",
+    "{program} credentials rotate github",
+    "{program} exec -- sh -c 'echo $GITHUB_TOKEN'",
+    "$EDITOR {config}      # and see it taken up within 2 s",
+    "{program} platform host status --url {url} {host} pool_draining",
+)
+"""Lines for a shell in which RENSEI_DAEMON_CONFIG is set."""
+CHECK_SECONDS = 0.2
+
 
 @click.command("demo")
 @click.option("--keep", is_flag=True, help="Stay up afterwards, and print what to try.")
@@ -73,6 +88,7 @@ def command(keep: bool) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # through every `finally`: nothing stays behind
+    require_local_platform()
     terminal = measure(sys.stdout, os.environ)
     started = time.monotonic()
     say = _Narrator(terminal)
@@ -86,7 +102,7 @@ def command(keep: bool) -> None:
             say.step("rensei-daemon status")
             click.echo(
                 render(
-                    wait_for("the board's turn", lambda: _rotated(lab.status())),
+                    lab.wait_for("the board's turn", lambda: _rotated(lab.status())),
                     width=terminal.width,
                     colour=terminal.colour,
                     now=datetime.now(UTC),
@@ -134,14 +150,14 @@ def _change_configuration(lab: Lab, say: _Narrator) -> None:
     say.step("The platform calls the host ok again, so [pool] goes as it came")
     before = lab.config.read_text()
     lab.set_host_status("ok")
-    wait_for("the pool's return", lambda: "[pool]" not in lab.config.read_text())
+    lab.wait_for("the pool's return", lambda: "[pool]" not in lab.config.read_text())
     say.diff(_difference(before, lab.config.read_text()))
 
 
 def _send(lab: Lab, say: _Narrator, op: str, params: dict[str, object], why: str) -> None:
     started = time.monotonic()
     mutation_id = lab.enqueue(op, params)
-    outcome = wait_for(f"the outcome of {op}", lambda: lab.outcome(mutation_id))
+    outcome = lab.wait_for(f"the outcome of {op}", lambda: lab.outcome(mutation_id))
     seconds = time.monotonic() - started
     told = "applied" if outcome == "applied" else "failed "
     say.line(f"{op:16} {told} and acked in {seconds:3.1f} s   {why}")
@@ -156,16 +172,16 @@ def _difference(before: str, after: str) -> Iterator[str]:
 
 def _rotate(lab: Lab, worker: Worker, say: _Narrator) -> None:
     say.step("A worker runs with the session's credential; the platform rotates it")
-    _, token = worker.next_report()
+    _, token = lab.wait_for("the worker's first values", worker.next_report)
     say.line(f"worker {worker.pid} holds GITHUB_TOKEN {_masked(token)}")
     started = time.monotonic()
     lab.rotate("github")
-    told_at, token = worker.next_report()
+    told_at, token = lab.wait_for("the worker's new values", worker.next_report)
     milliseconds = (told_at - started) * 1000
     say.line(f"worker {worker.pid} holds GITHUB_TOKEN {_masked(token)}")
     say.line(f"told {milliseconds:.0f} ms after the platform was asked; never restarted")
     env_file = lab.folder / "run" / "build.env"
-    wait_for("the env file's turn", lambda: token in env_file.read_text())
+    lab.wait_for("the env file's turn", lambda: token in env_file.read_text())
     say.line(f"{env_file.name} holds it too, mode {env_file.stat().st_mode & 0o777:04o}")
 
 
@@ -181,13 +197,15 @@ def _masked(token: str) -> str:
 
 def _stay(lab: Lab, say: _Narrator) -> None:
     say.step("Staying up; Ctrl-C ends it. Try, in another terminal:")
-    program = sys.argv[0]
+    program = shlex.quote(str(Path(sys.argv[0]).absolute()))
     say.line(f"export RENSEI_DAEMON_CONFIG={lab.config}")
-    say.line(f"{program} status --watch")
-    say.line(f"{program} logs -f")
-    say.line(f"$EDITOR {lab.config}      # and see it taken up within 2 s")
-    say.line(f"{program} platform host status --url {lab.url} {HOST} pool_draining")
+    for line in TO_TRY:
+        say.line(line.format(program=program, config=lab.config, url=lab.url, host=HOST))
+    sys.stdout.flush()
     try:
-        subprocess.run(["sleep", "infinity"], check=False)  # noqa: S607 - until Ctrl-C
+        while True:
+            for process in lab.children:
+                process.check()
+            time.sleep(CHECK_SECONDS)
     except KeyboardInterrupt:
         click.echo()

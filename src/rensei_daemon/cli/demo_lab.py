@@ -1,10 +1,9 @@
-"""The demo's laboratory: three processes of their own, on paths that vanish with it."""
+"""The demo's laboratory: a platform, a daemon, a worker, on paths that vanish with it."""
 
 import json
 import os
+import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,13 +15,16 @@ from typing import Any, TypeVar
 
 import httpx
 
+from rensei_daemon.cli.demo_children import Child, child
 from rensei_daemon.cli.lab import ask
 from rensei_daemon.control_api.client import request
-from rensei_daemon.errors import ControlError, RenseiError, TransientError
+from rensei_daemon.errors import ControlError, TransientError
 
 HOST, ORG, SESSION = "demo-host", "org_demo", "build"
 HEARTBEAT_MS = 300
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""For a machine that is busy with other things; a process that ends is seen at once."""
+ROOM_BYTES = 64 * 1024 * 1024
 
 CONFIG = """\
 # The demo's host. Everything in this file was written by a person;
@@ -31,6 +33,7 @@ CONFIG = """\
 [platform]
 url = "{url}"
 api_key_file = "api-key"
+worker_host_id = "{host_id}"
 
 [machine]
 name = "{host}"          # as the fleet page shows it
@@ -60,13 +63,50 @@ _T = TypeVar("_T")
 class Lab:
     """A platform and a daemon that run, and what the demo asks of them."""
 
-    def __init__(self, folder: Path, url: str, key: str, host_id: str) -> None:
+    def __init__(self, folder: Path, url: str, client: httpx.Client) -> None:
         self.folder = folder
         self.url = url
         self.config = folder / "config.toml"
-        self.key = key
-        self.host_id = host_id
-        self._client = httpx.Client(base_url=url, trust_env=False, timeout=10.0)
+        self.key = ""
+        self.host_id = ""
+        self.children: list[Child] = []
+        self._client = client
+
+    def wait_for(self, what: str, look: Callable[[], _T | None]) -> _T:
+        """Return what `look` finds as soon as it finds something.
+
+        Raises RenseiError when a process ends meanwhile, or the time is up.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            for process in self.children:
+                process.check()
+            with suppress(ControlError):
+                found = look()
+                if found:
+                    return found
+            time.sleep(0.02)
+        raise TransientError(
+            f"{what} did not happen within {PATIENCE_SECONDS:g} s",
+            hint="\n  ".join(process.last_words() for process in self.children),
+        )
+
+    def furnish(self) -> None:
+        """Set up an organisation with a key, this host and a credential."""
+        ask(self.url, "orgs", {"name": "Demo", "id": ORG})
+        value = {"kind": "github", "name": "GITHUB_TOKEN", "value": "ghp_" + "a" * 36}
+        ask(self.url, "credentials", {"org": ORG, **value})
+        self.key = ask(self.url, "keys", {"org": ORG, "role": "admin"})["key"]["token"]
+        self.host_id = ask(self.url, "hosts", {"org": ORG, "name": HOST})["host"]["id"]
+        _write_private(self.folder / "api-key", self.key)
+        names = {"url": self.url, "host": HOST, "host_id": self.host_id, "session": SESSION}
+        self.config.write_text(CONFIG.format(**names))
+
+    def is_listening(self) -> bool:
+        """Whether the platform can be reached."""
+        with suppress(httpx.HTTPError):
+            return self._client.get("/lab/state").is_success
+        return False
 
     def enqueue(self, op: str, params: Mapping[str, object]) -> str:
         """Ask the platform for a change of this host, as an admin would; return its id."""
@@ -104,18 +144,6 @@ class Lab:
         return status
 
 
-def wait_for(what: str, look: Callable[[], _T | None]) -> _T:
-    """Return what `look` finds as soon as it finds something."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(ControlError):
-            found = look()
-            if found:
-                return found
-        time.sleep(0.02)
-    raise TransientError(f"{what} did not happen within {PATIENCE_SECONDS:g} s")
-
-
 @contextmanager
 def open_lab() -> Iterator[Lab]:
     """Start a platform and a daemon on temporary paths; end them and remove every trace."""
@@ -123,62 +151,27 @@ def open_lab() -> Iterator[Lab]:
         folder = Path(stack.enter_context(_temporary_folder()))
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
+        client = httpx.Client(base_url=url, trust_env=False, timeout=10.0)
+        lab = Lab(folder, url, stack.enter_context(client))
         pace = ["--port", str(port), "--heartbeat-interval-ms", str(HEARTBEAT_MS)]
-        stack.enter_context(_process(folder, "platform", ["platform", "serve", *pace]))
-        wait_for("the platform's start", lambda: _furnish(url))
-        key = ask(url, "keys", {"org": ORG, "role": "admin"})["key"]["token"]
-        host_id = ask(url, "hosts", {"org": ORG, "name": HOST})["host"]["id"]
-        lab = Lab(folder, url, key, host_id)
-        _write_private(folder / "api-key", key)
-        lab.config.write_text(CONFIG.format(url=url, host=HOST, session=SESSION))
-        daemon = ["run", "--config", str(lab.config)]
-        stack.enter_context(_process(folder, "daemon", daemon))
-        wait_for(
-            "the daemon's first beat", lambda: lab.status()["state"] in ("ok", "degraded")
-        )
+
+        def start(name: str, *words: str) -> None:
+            module = ["rensei_daemon", *words]
+            lab.children.append(stack.enter_context(child(name, folder, module)))
+
+        start("platform", "platform", "serve", *pace)
+        lab.wait_for("the platform's start", lab.is_listening)
+        lab.furnish()
+        start("daemon", "run", "--config", str(lab.config))
+        lab.wait_for("the daemon's first beat", lambda: lab.status()["state"] != "starting")
         yield lab
 
 
 def _temporary_folder() -> TemporaryDirectory[str]:
-    # In memory where there is such a place, as the daemon's runtime directory should be.
+    # In memory where there is room, as the daemon's runtime directory should be.
     memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
-    is_usable = memory.is_dir() and os.access(memory, os.W_OK)
+    is_usable = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES
     return TemporaryDirectory(prefix="rensei-demo-", dir=memory if is_usable else None)
-
-
-def _is_up(lab: Lab) -> bool:
-    return bool(lab.status()["state"] != "starting")
-
-
-@contextmanager
-def _telling(output: Path) -> Iterator[None]:
-    """Add to an error what the process last said."""
-    try:
-        yield
-    except TransientError as error:
-        error.hint = output.read_text(errors="replace")[-500:].strip()
-        raise
-
-
-def _furnish(url: str) -> bool:
-    try:
-        ask(url, "orgs", {"name": "Demo", "id": ORG})
-    except TransientError:
-        return False
-    value = {
-        "org": ORG,
-        "kind": "github",
-        "name": "GITHUB_TOKEN",
-        "value": "ghp_" + "a" * 36,
-    }
-    ask(url, "credentials", value)
-    return True
-
-
-def _environment() -> dict[str, str]:
-    """Return the caller's environment without what speaks to a daemon of the host's own."""
-    own = ("RENSEI_", "DONMAI_", "CREDENTIALS_DIRECTORY")
-    return {key: value for key, value in os.environ.items() if not key.startswith(own)}
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -192,53 +185,26 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def _process(folder: Path, name: str, arguments: list[str]) -> Iterator[None]:
-    command = [sys.executable, "-m", "rensei_daemon", *arguments]
-    with (folder / f"{name}.out").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
-            cwd=folder,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 class Worker:
     """The demo's worker, and what it has said so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.pid = process.pid
+    def __init__(self, process: Child) -> None:
+        self.pid = process.process.pid
+        self._child = process
         self._said: Queue[dict[str, Any]] = Queue()
-        Thread(target=self._listen, args=(process,), daemon=True).start()
+        Thread(target=self._listen, daemon=True).start()
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None  # noqa: S101 - opened as a pipe below
-        for line in process.stdout:
+    def _listen(self) -> None:
+        assert self._child.process.stdout is not None  # noqa: S101 - opened as a pipe
+        for line in self._child.process.stdout:
             self._said.put(json.loads(line))
 
-    def next_report(self) -> tuple[float, str]:
-        """Return when (monotonic) the worker got its next values, and its token."""
+    def next_report(self) -> tuple[float, str] | None:
+        """Return when (monotonic) it got its next values, and its token; None: not yet."""
         try:
-            said = self._said.get(timeout=PATIENCE_SECONDS)
+            said = self._said.get_nowait()
         except Empty:
-            message = "the worker has not been told of its credentials"
-            raise RenseiError(message) from None
+            return None
         return float(said["at"]), str(said["values"]["GITHUB_TOKEN"])
 
 
@@ -246,15 +212,10 @@ class Worker:
 def open_worker(lab: Lab) -> Iterator[Worker]:
     """Start the worker on the daemon's credential socket."""
     environment = {
-        **_environment(),
         "RENSEI_CREDENTIAL_SOCKET": str(lab.folder / "run" / "credentials.sock"),
         "RENSEI_CREDENTIAL_SESSION_ID": SESSION,
     }
-    command = [sys.executable, "-m", "rensei_daemon.cli.demo_worker"]
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    )
-    try:
+    module = ["rensei_daemon.cli.demo_worker"]
+    with child("worker", lab.folder, module, environment, piped=True) as process:
+        lab.children.append(process)
         yield Worker(process)
-    finally:
-        _end(process)

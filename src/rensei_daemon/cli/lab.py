@@ -1,11 +1,13 @@
 """How the `platform` commands reach a local platform that runs: its laboratory door."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from rensei_daemon.cli.program import source
 from rensei_daemon.errors import RenseiError, TransientError, UsageError
 
 _TIMEOUT_SECONDS = 10.0
@@ -29,6 +31,16 @@ def named_value(text: str) -> tuple[str, str]:
         raise UsageError(f"{where} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise UsageError(f"{where} is not UTF-8") from None  # the cause holds the value
+
+
+def require_local_platform() -> None:
+    """Raise UsageError unless the packages of the local platform are installed."""
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"the local platform needs {' and '.join(missing)}: not installed",
+            hint=f"in an environment of its own: pip install '{source()}[local-platform]'",
+        )
 
 
 def ask(url: str, what: str, body: dict[str, Any]) -> dict[str, Any]:

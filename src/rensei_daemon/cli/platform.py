@@ -15,8 +15,7 @@ from typing import Any
 
 import click
 
-from rensei_daemon.cli.lab import ask, named_value
-from rensei_daemon.cli.program import source
+from rensei_daemon.cli.lab import ask, named_value, require_local_platform
 from rensei_daemon.errors import RenseiError, StorageError, UsageError
 
 DEFAULT_PORT = 7780
@@ -75,14 +74,9 @@ def serve(host: str, port: int, ready_file: Path | None, **choices: Any) -> None
 
     Example: rensei-daemon platform serve --port 7780 --state platform.db
     """
-    try:
-        from rensei_daemon.local_platform.serving import serve as serve_platform
-        from rensei_daemon.local_platform.settings import PlatformSettings
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the local platform needs {error.name}, which is not installed",
-            hint=f"in an environment of its own: pip install '{source()}[local-platform]'",
-        ) from error
+    require_local_platform()
+    from rensei_daemon.local_platform.serving import serve as serve_platform
+    from rensei_daemon.local_platform.settings import PlatformSettings
 
     def announce(url: str) -> None:
         click.echo(f"The local platform listens at {url}")
