@@ -20,7 +20,7 @@ from rensei_daemon.errors import (
     UsageError,
 )
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 4.0
 """In which a daemon that is well has answered."""
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
