@@ -36,6 +36,9 @@ from rensei_daemon.tasks.sessions import Sessions
 SYNC_SECONDS = 45.0
 """How long a sync waits for the platform before it says what has come so far."""
 
+LOOK_SECONDS = 0.5
+"""How long a status waits to hear whether the deliveries are in place."""
+
 SYNCS_AT_ONCE = 8
 """More would take the places of those who only want to read."""
 
@@ -68,6 +71,8 @@ class Verbs:
 
     async def _status(self, _: Request) -> dict[str, Any]:
         self.log_level.post()  # lines are lost in another thread, which tells no board
+        with anyio.move_on_after(LOOK_SECONDS):
+            await self.sessions.look()
         return to_json(report(self.board, datetime.now(UTC)))
 
     async def _sessions(self, _: Request) -> dict[str, Any]:
@@ -115,6 +120,7 @@ class Verbs:
         refreshed: set[Rotation] = set()
 
         async def refresh(rotation: Rotation) -> None:
+            await rotation.outlets.look(until_tried=True)
             rotation.hurry()
             await rotation.snapshot_turn.next()
             refreshed.add(rotation)

@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,88 @@ async def test_the_file_goes_with_its_session(tmp_path: Path) -> None:
     await file.withdraw()
     await file.withdraw()
     assert _names(tmp_path) == []
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _empty(path: Path) -> None:
+    path.write_text("")
+
+
+def _change_in_place(path: Path) -> None:
+    """Leave size and time of modification as they were."""
+    before = path.stat()
+    path.write_text(path.read_text().replace("1", "2"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_text("TOKEN=stale\n")
+    other.chmod(0o440)
+    other.replace(path)
+
+
+def _link(path: Path) -> None:
+    target = path.with_name("elsewhere")
+    path.replace(target)
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("alter", "what"),
+    [
+        (_remove, "was removed"),
+        (_empty, "was changed"),
+        (_change_in_place, "was changed"),
+        (_replace, "was changed"),
+        (_link, "was replaced by something that is no file"),
+        (lambda path: path.chmod(0o444), "was given mode 0444 in place of 0440"),
+        pytest.param(
+            lambda path: os.chown(path, 65534, -1),
+            f"was given to user 65534, group {os.getegid()}",
+            marks=pytest.mark.needs("root"),
+        ),
+        pytest.param(
+            lambda path: os.chown(path, -1, 65534),
+            f"was given to user {os.geteuid()}, group 65534",
+            marks=pytest.mark.needs("root"),
+        ),
+    ],
+)
+async def test_whatever_is_done_to_the_file_is_noticed_and_put_right(
+    tmp_path: Path, alter: Callable[[Path], None], what: str
+) -> None:
+    """At the next look; delivered again it is what it was, and the hook is not due."""
+    path = tmp_path / "build.env"
+    record = HookRecord(tmp_path / "done")
+    file = EnvFile(path, mode=0o440, gid=None, hook_record=record)
+    await file.deliver(_values(1), difference(NONE, _values(1)))
+    record.write(_values(1), record.changes)
+    before = path.read_bytes()
+    for _ in range(2):
+        assert await file.check(_values(1)) == ""
+    alter(path)
+    assert await file.check(_values(1)) == what
+    await file.deliver(_values(1), difference(_values(1), _values(1)))
+    assert await file.check(_values(1)) == ""
+    assert (path.read_bytes(), stat.filemode(path.lstat().st_mode)) == (
+        before,
+        "-r--r-----",
+    )
+    assert (path.stat().st_uid, path.stat().st_gid) == (os.geteuid(), os.getegid())
+    assert record.holds(_values(1))
+
+
+async def test_a_file_that_was_merely_touched_is_left_alone(tmp_path: Path) -> None:
+    """Its content is compared once, and not again while nothing happens to it."""
+    path = tmp_path / "build.env"
+    file = EnvFile(path, mode=0o440, gid=None)
+    await file.deliver(_values(1), difference(NONE, _values(1)))
+    path.touch()
+    assert await file.check(_values(1)) == ""
+    assert await file.check(_values(2)) == ""  # lstat alone was asked
+    path.touch()
+    assert await file.check(_values(2)) == "was changed"

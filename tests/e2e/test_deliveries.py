@@ -16,8 +16,10 @@ from urllib.parse import quote
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import pytest
 
+from rensei_daemon.control_api.client import request
 from rensei_daemon.local_platform.running import RunningPlatform, running
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
@@ -365,6 +367,39 @@ async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
         assert await scene.ask("credentials", "list", "--json") == {"sessions": []}
         assert not file.exists()
         reader.socket.close()
+
+
+async def test_an_env_file_that_somebody_altered_is_put_right(scene: Scene) -> None:
+    """At once when anybody asks for status, sync or reload; status says it was not."""
+    file = scene.place / "run" / "build.env"
+
+    async def order(path: str) -> None:  # the commands ask for a status first
+        control = scene.place / "run" / "control.sock"
+        await anyio.to_thread.run_sync(
+            lambda: request(control, "POST", path, timeout_seconds=10)
+        )
+
+    async with scene.daemon():
+        await scene.hook_says()
+        await scene.hook_has_ended(1)
+        file.unlink()
+        (found,) = (
+            condition
+            for condition in (await scene.ask("status", "--json"))["conditions"]
+            if condition["code"] == "delivery.failed"
+        )
+        assert found["message"].endswith("build.env was removed; it is being put right")
+        await scene.until_condition("")
+        assert file.read_text() == 'TOKEN="tok_canary_0"\n'
+        file.chmod(0o644)
+        await order("/v1/sync")
+        assert stat.filemode(file.stat().st_mode) == "-r--r-----"
+        file.write_text("TOKEN=stale\n")
+        await order("/v1/reload")
+        assert file.read_text() == 'TOKEN="tok_canary_0"\n'
+        await scene.platform.until(lambda state: len(state.streams) == 1)
+        scene.rotate("tok_canary_1")
+        assert await scene.hook_says() == ["2", "tok_canary_1", "TOKEN"]
 
 
 async def _reader_when_it_listens(scene: Scene) -> Reader:

@@ -47,6 +47,11 @@ class FakeDelivery:
         self.is_quick = False
         self.handed: list[tuple[int, tuple[str, ...]]] = []
         """(generation, changed names) of every try."""
+        self.alteration = ""
+        """What a look finds."""
+        self.checked: list[int] = []
+        self.looking = anyio.Event()
+        self.looking.set()
         self.gate = anyio.Event()
         self.gate.set()
         self._tried = anyio.Event()
@@ -72,6 +77,11 @@ class FakeDelivery:
             raise DeliveryError("no luck", hint="try harder")
         self.on_uptake()
         return self.is_news
+
+    async def check(self, credentials: Credentials) -> str:
+        self.checked.append(credentials.generation)
+        await self.looking.wait()
+        return self.alteration
 
     async def withdraw(self) -> None:
         self.handed.append((-1, ()))
@@ -354,3 +364,73 @@ async def test_a_delivery_that_keeps_failing_fills_no_log(board: Board) -> None:
         for event in events
         if event["log_level"] != "debug"
     ] == [("delivery.failed", 1), ("delivery.recovered", 5)]
+
+
+async def test_what_was_altered_is_put_right_and_runs_no_hook(board: Board) -> None:
+    """The board says that it is not in place until it is; nothing has rotated."""
+    file = FakeDelivery("file")
+    hook = FakeDelivery("hook", after=file)
+    with capture_logs() as events:
+        async with kept(board, file, hook) as outlets:
+            await outlets.look()
+            assert file.checked == []  # nothing has been delivered
+            outlets.offer(generations("1")[0])
+            await hook.tries(1)
+            await outlets.look(until_tried=True)
+            assert file.handed == [(1, ("A",))]
+            file.alteration = "was removed"
+            file.gate = anyio.Event()
+            await outlets.look()
+            await file.tries(2)
+            (alarm,) = board.alarms.values()
+            assert (alarm.code, alarm.subject) == (Code.DELIVERY_FAILED, "build:file")
+            assert alarm.message == (
+                "session build: file was removed; it is being put right"
+            )
+            await outlets.look(until_tried=True)  # it is at work: nobody asks again
+            file.gate.set()
+            await anyio.wait_all_tasks_blocked()
+            assert board.alarms == {}
+            await outlets.look(until_tried=True)
+    assert file.handed == [(1, ("A",)), (1, ()), (1, ())]
+    assert hook.handed == [(1, ("A",))]
+    altered = [event for event in events if event["event"] == "delivery.altered"]
+    assert [(e["what"], e["count"], e["log_level"]) for e in altered] == [
+        ("was removed", 1, "warning"),
+        ("was removed", 2, "debug"),
+    ]
+
+
+async def test_a_look_that_a_rotation_overtook_says_nothing(board: Board) -> None:
+    """What it saw may be the very file that was being replaced."""
+    delivery = FakeDelivery()
+    delivery.alteration = "was changed"
+    async with kept(board, delivery) as outlets:
+        one, two = generations("1", "2")
+        outlets.offer(one)
+        await delivery.tries(1)
+        delivery.looking = anyio.Event()
+        async with anyio.create_task_group() as looks:
+            looks.start_soon(outlets.look)
+            await anyio.wait_all_tasks_blocked()
+            await outlets.look()  # one at a time
+            outlets.offer(two)
+            await delivery.tries(2)
+            delivery.looking.set()
+        await anyio.wait_all_tasks_blocked()
+    assert delivery.checked == [1]
+    assert delivery.handed == [(1, ("A",)), (2, ("A",))]
+    assert board.alarms == {}
+
+
+async def test_deliveries_are_looked_at_without_being_asked(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times a minute."""
+    monkeypatch.setattr("rensei_daemon.tasks.outlets.LOOK_SECONDS", 0.01)
+    delivery = FakeDelivery()
+    delivery.alteration = "was changed"
+    async with kept(board, delivery) as outlets:
+        outlets.offer(generations("1")[0])
+        await delivery.tries(3)
+    assert delivery.handed[:3] == [(1, ("A",)), (1, ()), (1, ())]

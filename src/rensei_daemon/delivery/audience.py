@@ -78,6 +78,10 @@ class Audience:
         """Let every reader know."""
         return self.deliver_at_once(credentials)
 
+    async def check(self, credentials: Credentials) -> str:  # noqa: ARG002 - they have it
+        """Return nothing: what a reader was told cannot be taken away."""
+        return ""
+
     async def withdraw(self) -> None:
         """Say goodbye to every reader: the session is gone."""
         self.is_removed = True

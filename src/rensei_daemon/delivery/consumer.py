@@ -53,6 +53,12 @@ class Delivery(Protocol):
         `DeliveryError`.
         """
 
+    async def check(self, credentials: Credentials) -> str:
+        """Return what has become of what was handed over; empty while it is in place.
+
+        `credentials` is the generation that was handed over last.
+        """
+
     async def withdraw(self) -> None:
         """Take back what was handed over: the session is gone; raises `DeliveryError`."""
 

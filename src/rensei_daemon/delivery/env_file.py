@@ -1,6 +1,13 @@
-"""The env file: a session's values for workers that read them when they start."""
+"""The env file: a session's values for workers that read them when they start.
 
+Others can reach the file too: it is looked at again, first by what `lstat` says, and by
+its content when that is not what it was.
+"""
+
+import os
+import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
@@ -37,6 +44,10 @@ class EnvFile:
         self._gid = gid
         self._hook_record = hook_record
         self._is_in_memory = False
+        self._left: _Access | None = None
+        """Type, mode and owner, as the last write left them."""
+        self._seen: tuple[int, ...] = ()
+        """What told the file from any other when its content was last compared."""
         self._line = ConsumerLine(kind=self.kind, name=str(path))
 
     @property
@@ -85,7 +96,10 @@ class EnvFile:
                 remove_temporaries(self._path)
                 self._is_in_memory = all(map(is_tmpfs, self._directories()))
             replace_file(self._path, data, mode=self._mode, gid=self._gid)
-            if is_news and self._hook_record is not None:
+            with storage_errors(self._path):
+                self._left = _Access.of(self._path.lstat())
+            is_repair = credentials.generation == self._line.generation
+            if is_news and not is_repair and self._hook_record is not None:
                 self._hook_record.remove()
         except StorageError as error:
             raise DeliveryError(str(error), hint=error.hint) from None
@@ -102,6 +116,30 @@ class EnvFile:
         is_due = record is not None and not record.holds(credentials)
         return not is_due and _holds(self._path, data)
 
+    async def check(self, credentials: Credentials) -> str:
+        """Say whether the file was removed or altered; cheap while nothing happened."""
+        if self._is_in_memory:
+            return self._check(credentials)
+        return await anyio.to_thread.run_sync(
+            self._check, credentials, abandon_on_cancel=True
+        )
+
+    def _check(self, credentials: Credentials) -> str:
+        try:
+            found = self._path.lstat()
+        except FileNotFoundError:
+            return "was removed"
+        except OSError as error:
+            return f"cannot be seen ({error.strerror})"
+        if _identity(found) == self._seen:
+            return ""
+        if self._left is not None and (wrong := self._left.differs(found)):
+            return wrong
+        if not _holds(self._path, render_env_file(credentials.env).encode()):
+            return "was changed"
+        self._seen = _identity(found)
+        return ""
+
     async def withdraw(self) -> None:
         """Remove the file; raises `DeliveryError` where it cannot be."""
         await anyio.to_thread.run_sync(self._remove)
@@ -114,8 +152,47 @@ class EnvFile:
             raise DeliveryError(str(error), hint=error.hint) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """Who may do what with a file."""
+
+    kind: int
+    mode: int
+    uid: int
+    gid: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "_Access":
+        mode = found.st_mode
+        return cls(stat.S_IFMT(mode), stat.S_IMODE(mode), found.st_uid, found.st_gid)
+
+    def differs(self, found: os.stat_result) -> str:
+        """Say how a file's access is another; empty when it is the same."""
+        now = _Access.of(found)
+        if now.kind != self.kind:
+            return "was replaced by something that is no file"
+        if now.mode != self.mode:
+            return f"was given mode {now.mode:04o} in place of {self.mode:04o}"
+        if (now.uid, now.gid) != (self.uid, self.gid):
+            return f"was given to user {now.uid}, group {now.gid}"
+        return ""
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    """Return what changes with whatever is done to a file."""
+    return (
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
+
 def _holds(path: Path, data: bytes) -> bool:
     try:
-        return path.is_file() and path.read_bytes() == data
+        with path.open("rb") as file:
+            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return is_file and file.read(len(data) + 1) == data
     except OSError:
         return False

@@ -122,6 +122,10 @@ class Hook:
         self.on_uptake()
         return True
 
+    async def check(self, credentials: Credentials) -> str:  # noqa: ARG002 - it has run
+        """Return nothing: a run cannot be undone."""
+        return ""
+
     async def withdraw(self) -> None:
         """Leave nothing behind."""
         if self._record is not None:

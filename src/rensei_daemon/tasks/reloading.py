@@ -44,6 +44,7 @@ class Reloading:
                         self._hurry()
                 except SettingsError as error:
                     refusals.append(error)
+            await self.sessions.look(until_tried=True)
         finally:
             self.notifier.ready()
         if refusals:

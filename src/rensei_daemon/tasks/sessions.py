@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio
 import structlog
@@ -58,6 +59,12 @@ class Sessions:
         """Have every session try at once what failed while the platform was away."""
         for rotation in self.rotations:
             rotation.platform_recovered()
+
+    async def look(self, *, until_tried: bool = False) -> None:
+        """Look whether what was delivered is in place, as `Outlets.look` does."""
+        async with anyio.create_task_group() as looks:
+            for rotation in self.rotations:
+                looks.start_soon(partial(rotation.outlets.look, until_tried=until_tried))
 
     async def keep(
         self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED

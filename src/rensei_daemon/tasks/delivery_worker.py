@@ -1,0 +1,205 @@
+"""One delivery under way: what it is offered, what it failed with, and what it left."""
+
+from datetime import UTC, datetime
+
+import anyio
+import structlog
+
+from rensei_daemon.core.backoff import Backoff, Draw
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.core.figures import SessionFigures
+from rensei_daemon.core.repeats import Streak
+from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.errors import DeliveryError
+from rensei_daemon.tasks.bell import Bell, Turn
+
+CALM_SECONDS = 600.0
+"""After so long without, an alteration is told as the first one."""
+RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
+
+
+class DeliveryWorker:
+    """One delivery under way."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        session_id: str,
+        board: Board,
+        draw: Draw,
+        figures: SessionFigures,
+    ) -> None:
+        self.followers: list[DeliveryWorker] = []
+        self._figures = figures
+        self._delivery = delivery
+        self._session_id = session_id
+        self._subject = f"{session_id}:{delivery.kind}"
+        self._board = board
+        self._draw = draw
+        self._offered = Bell()
+        self._newest = self._delivered = Credentials()
+        self._behind_since: datetime | None = None
+        self._arrived_at: float | None = None
+        """When the oldest values came that have not been delivered."""
+        self._told_generation = 0
+        self._is_idle = False
+        """Whether nothing is under way, due, or waiting for another try."""
+        self._failures = 0
+        """Since the newest generation was offered; decides how long to wait."""
+        self._streak = Streak()
+        self._alterations = Streak(calm_seconds=CALM_SECONDS)
+        self._is_looking = False
+        self._turn = Turn()
+        """Turns with every try to deliver."""
+        self._retry = RETRY
+        self._log = structlog.get_logger().bind(
+            session_id=session_id, kind=delivery.kind, to=delivery.name
+        )
+
+    def offer(self, credentials: Credentials, arrived_at: float) -> None:
+        """Have a generation delivered in place of whatever was to be."""
+        self._newest = credentials
+        if self._arrived_at is None:
+            self._arrived_at = arrived_at
+        if self._is_idle:
+            is_news = self._delivery.deliver_at_once(credentials)
+            if is_news is not None:
+                self._note_taken(credentials, is_news)
+                return
+        self._is_idle = False
+        self._behind_since = self._behind_since or datetime.now(UTC)
+        self._offered.ring()
+
+    async def look(self, until_tried: bool) -> None:
+        """Do so for this delivery, unless it is at work anyway."""
+        delivered = self._delivered
+        if self._is_looking or not self._rests_on(delivered):
+            return
+        self._is_looking = True
+        try:
+            what = await self._delivery.check(delivered)
+        finally:
+            self._is_looking = False
+        if what and self._rests_on(delivered):
+            self._note_altered(what)
+            self._is_idle = False
+            self._behind_since = datetime.now(UTC)
+            self._offered.ring()
+            if until_tried:
+                await self._turn.next()
+
+    def _rests_on(self, delivered: Credentials) -> bool:
+        """Whether these values are out there, and nothing is under way."""
+        return self._is_idle and self._delivered is delivered and bool(delivered.generation)
+
+    def _note_altered(self, what: str) -> None:
+        name = self._delivery.name
+        is_told = self._alterations.happen(anyio.current_time(), what)
+        log = self._log.warning if is_told else self._log.debug
+        log("delivery.altered", what=what, count=self._alterations.count)
+        self._board.raise_alarm(
+            Code.DELIVERY_FAILED,
+            f"session {self._session_id}: {name} {what}; it is being put right",
+            hint="the daemon alone writes there; see what else does: "
+            "rensei-daemon logs --event delivery.altered",
+            now=datetime.now(UTC),
+            subject=self._subject,
+        )
+
+    def tell(self, now: datetime) -> None:
+        """Do so for this delivery."""
+        generation = self._delivered.generation
+        if generation != self._told_generation:
+            self._told_generation = generation
+            self._log.debug("credentials.delivered", generation=generation)
+        since = self._behind_since
+        is_failed = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
+        if since is None or is_failed:  # a failure says more
+            self._board.clear(Code.CONSUMER_LAGGING, self._subject)
+        elif (now - since).total_seconds() >= 1:
+            self._board.raise_alarm(
+                Code.CONSUMER_LAGGING,
+                f"session {self._session_id}: {self._delivery.kind} "
+                f"{self._delivery.name} does not have the newest credentials",
+                hint=f"see why: rensei-daemon logs --session {self._session_id}",
+                now=since,
+                subject=self._subject,
+            )
+
+    async def withdraw(self) -> None:
+        """Take back what was delivered; where that fails, the log says so."""
+        try:
+            await self._delivery.withdraw()
+        except DeliveryError as error:
+            self._log.error("delivery.not_withdrawn", error=str(error), hint=error.hint)
+
+    async def keep(self) -> None:
+        """Deliver what is offered, and try again what failed; never returns."""
+        wait: float | None = None
+        while True:
+            self._is_idle = not self._failures
+            if await self._offered.heard(within=wait):
+                self._failures = 0
+            self._is_idle = False
+            newest = self._newest
+            is_repair = newest is self._delivered
+            self._turn.begin()
+            try:
+                change = difference(self._delivered, newest)
+                is_news = await self._delivery.deliver(newest, change)
+            except DeliveryError as error:
+                self._failures += 1
+                wait = self._next_wait()
+                if wait is None:
+                    self._arrived_at = None  # given up: what comes next is another tale
+                self._note_failure(error, wait)
+            else:
+                self._failures, self._retry, wait = 0, RETRY, None
+                # Nothing has rotated when a file is put right: there is no hook to run.
+                self._note_taken(newest, is_news and not is_repair)
+            self._turn.done()
+
+    def _note_taken(self, newest: Credentials, is_news: bool) -> None:
+        self._delivered = newest
+        now = anyio.current_time()
+        arrived_at = now if self._arrived_at is None else self._arrived_at
+        self._figures.delivered(self._session_id, self._delivery.kind, now - arrived_at)
+        if newest is self._newest:
+            self._behind_since = self._arrived_at = None
+        self._board.clear(Code.DELIVERY_FAILED, self._subject)
+        if over := self._streak.recover(now):
+            self._log.info("delivery.recovered", count=over.count, seconds=over.seconds)
+        if is_news:
+            for follower in self.followers:
+                follower.offer(newest, arrived_at)
+
+    def _next_wait(self) -> float | None:
+        """Return the seconds until the next try; None when there is to be none."""
+        retries = self._delivery.retries
+        if retries is None:
+            wait, self._retry = self._retry.next(self._draw)
+            return wait
+        return retries[self._failures - 1] if self._failures <= len(retries) else None
+
+    def _note_failure(self, error: DeliveryError, wait: float | None) -> None:
+        self._figures.deliveries.add(self._session_id, self._delivery.kind, "failed")
+        is_told = self._streak.fail(anyio.current_time(), str(error))
+        log = self._log.warning if is_told else self._log.debug
+        log(
+            "delivery.failed",
+            error=str(error),
+            hint=error.hint,
+            retry_in_seconds=wait,
+            count=self._streak.count,
+        )
+        if wait is not None and self._delivery.retries is not None:
+            return  # a few more tries before anybody is told
+        self._board.raise_alarm(
+            Code.DELIVERY_FAILED,
+            f"session {self._session_id}: {error}",
+            hint=error.hint,
+            now=datetime.now(UTC),
+            subject=self._subject,
+        )
