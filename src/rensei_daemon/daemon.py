@@ -5,7 +5,7 @@ it. What the loops are, and how they know one another, is `house`'s.
 """
 
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -48,9 +48,13 @@ _log = structlog.get_logger()
 
 
 async def run(
-    locations: Locations, *, environ: Mapping[str, str], overrides: Mapping[str, object]
+    locations: Locations,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the daemon until SIGTERM or SIGINT.
+    """Run the daemon until SIGTERM or SIGINT; `on_stop` is called when one arrives.
 
     Raises `SettingsError`, `StateInUseError` and `StorageError` when it cannot start.
     """
@@ -102,7 +106,7 @@ async def run(
             log_level=LogLevel(control, configuration, board),
         )
         try:
-            await _live(ground, signals)
+            await _live(ground, signals, on_stop)
         except Exception as error:
             if not _is_known(error):
                 _log.exception("daemon.crashed")
@@ -116,7 +120,9 @@ def _is_known(error: Exception) -> bool:
     return isinstance(error, RenseiError)
 
 
-async def _live(ground: Ground, signals: AsyncIterator[signal.Signals]) -> None:
+async def _live(
+    ground: Ground, signals: AsyncIterator[signal.Signals], on_stop: Callable[[], None]
+) -> None:
     platform = ground.configuration.settings.platform
     agent = f"rensei-daemon/{__version__}"
     async with open_http(
@@ -137,6 +143,7 @@ async def _live(ground: Ground, signals: AsyncIterator[signal.Signals]) -> None:
             config = str(ground.locations.config)
             _log.info("daemon.started", version=__version__, config=config)
             await _obey(signals, house)
+            on_stop()
             ground.notifier.stopping()
             tasks.cancel_scope.cancel()
         ground.board.stop()

@@ -6,7 +6,9 @@ import json
 import logging
 import socket
 import ssl
+import threading
 import traceback
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
@@ -394,6 +396,48 @@ def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> N
     assert found.startswith(what)
     assert hint
     assert failures.classify(error) is Failure.UNREACHABLE
+
+
+async def _stream(http: Http) -> None:
+    async with http.stream("/", bearer="", query={}):
+        pass
+
+
+async def _call(http: Http) -> None:
+    await http.call("GET", "/")
+
+
+@pytest.mark.parametrize("ask", [_call, _stream])
+@pytest.mark.parametrize(
+    ("is_silent", "what"), [(True, "no name server answers"), (False, "cannot be reached")]
+)
+async def test_a_silent_name_server_is_told_from_a_silent_platform(
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[Http], Awaitable[None]],
+    is_silent: bool,
+    what: str,
+) -> None:
+    """Both use up the time for connecting, and only one of them is DNS."""
+    monkeypatch.setattr("rensei_daemon.platform_api.transport.CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr("rensei_daemon.platform_api.transport.LOOKUP_SECONDS", 0.05)
+    answered = threading.Event()
+    # Where one connection waits to be accepted, the next is not answered.
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    address = listener.getsockname()
+
+    def look_up(*_: object, **__: object) -> list[object]:
+        if is_silent:
+            answered.wait(5)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+
+    with listener, socket.create_connection(address):
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        url = f"https://platform.test:{address[1]}"
+        async with open_http(url, user_agent="x", environ={}) as http:
+            with pytest.raises(TransientError, match=what) as caught:
+                await ask(http)
+            answered.set()
+    assert caught.value.failure is Failure.UNREACHABLE
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ of them (`cli.root`) for help and completion.
 import argparse
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -66,6 +65,7 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
     import anyio
 
     from rensei_daemon.daemon import run
+    from rensei_daemon.exit_deadline import ExitDeadline
 
     stay_small()
     make_room()
@@ -74,8 +74,16 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
         environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None
     )
     known: BaseExceptionGroup[RenseiError] | None = None
+    deadline = ExitDeadline()
+
+    async def run_to_the_end() -> None:
+        await run(
+            locations, environ=os.environ, overrides=overrides, on_stop=deadline.start
+        )
+        deadline.finish()  # what is left are threads: anyio.run waits for them
+
     try:
-        anyio.run(partial(run, locations, environ=os.environ, overrides=overrides))
+        anyio.run(run_to_the_end)
     except* RenseiError as errors:
         known = errors  # Python 3.11 to 3.11.3 wrap what is raised in here in a group
     if known is not None:

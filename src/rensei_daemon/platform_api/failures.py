@@ -15,7 +15,12 @@ MAX_QUOTED = 200
 
 _CONNECTING = (socket.gaierror, ssl.SSLError, ConnectionRefusedError)
 _OURS = "platform.client_cert_file and platform.client_key_file"
+_NAME_SERVERS = "check the name servers of this host: resolvectl status; /etc/resolv.conf"
 _REACH = "check the network, the firewall and the proxy settings"
+
+
+class NameServerSilentError(httpx.ConnectTimeout):
+    """No connection was made, because no name server said where to."""
 
 
 def explain(error: Exception, scrub: Scrub) -> tuple[str, str]:
@@ -24,12 +29,20 @@ def explain(error: Exception, scrub: Scrub) -> tuple[str, str]:
         if isinstance(cause, _CONNECTING):
             return _explain_connect(cause)
     match error:
+        case NameServerSilentError():
+            return "no name server answers (DNS)", _NAME_SERVERS
         case httpx.ConnectTimeout() | httpx.ConnectError():
             return "it cannot be reached", _REACH
         case httpx.PoolTimeout():
             return "no connection came free; the pool was replaced", ""
         case httpx.TimeoutException() | TimeoutError():
             return "it did not answer in time", "it, or the network, is slow or stuck"
+        case _:
+            return _explain_exchange(error, scrub)
+
+
+def _explain_exchange(error: Exception, scrub: Scrub) -> tuple[str, str]:
+    match error:
         case httpx.ProxyError():
             hint = "check the *_proxy variables of the service"
             return f"the proxy refused: {_quoted(error, scrub)}", hint
@@ -59,7 +72,8 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
         case TlsRefusedError():
             return _explain_refusal(cause)
         case socket.gaierror():
-            return "its name cannot be resolved", "check platform.url, and DNS on this host"
+            what = "its name cannot be resolved (DNS)"
+            return what, "check platform.url, and DNS on this host"
         case ssl.SSLCertVerificationError():
             return (
                 f"its certificate is not trusted: {cause.verify_message}",

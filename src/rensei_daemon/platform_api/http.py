@@ -169,7 +169,7 @@ class Http:
     async def _exchange(self, request: httpx.Request, secrets: tuple[str, ...]) -> Raw:
         client = self._requests  # it may be replaced while we wait for an answer
         try:
-            response = await client.send(request, stream=True)
+            response = await self._send(client, request)
         except httpx.PoolTimeout:
             await self._rebuild(client)
             raise
@@ -194,7 +194,7 @@ class Http:
             "GET", self._path(path), params=query, headers=headers
         )
         with self.border((bearer,)), anyio.fail_after(self._call_seconds):
-            response = await self._streams.send(request, stream=True)
+            response = await self._send(self._streams, request)
         try:
             if not response.is_success:
                 with self.border((bearer,)), anyio.fail_after(self._call_seconds):
@@ -203,6 +203,18 @@ class Http:
             yield response
         finally:
             await response.aclose()
+
+    async def _send(
+        self, client: httpx.AsyncClient, request: httpx.Request
+    ) -> httpx.Response:
+        try:
+            return await client.send(request, stream=True)
+        except httpx.ConnectTimeout:
+            # The time for connecting includes that for looking up the name.
+            host = (self._route.proxy or self._url).host
+            if await transport.name_server_answers(host):
+                raise
+            raise failures.NameServerSilentError("") from None
 
     def _client(self, *, for_streams: bool = False) -> httpx.AsyncClient:
         return transport.client(

@@ -3,11 +3,13 @@
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 
 from rensei_daemon.core.urls import host_in
@@ -22,6 +24,9 @@ USUAL_CONNECTIONS = 32
 
 MAX_LOCATION = 2048
 """Characters of a redirect's target that are looked at."""
+
+CONNECT_SECONDS = 5.0
+LOOKUP_SECONDS = 1.0
 
 QUEUE_SECONDS = 2.0
 """How long a request may queue there all the same before the pool counts as wedged."""
@@ -110,7 +115,7 @@ def client(
     return httpx.AsyncClient(
         transport=NoticingTransport(make, refusals, is_proxied=route.proxy is not None),
         timeout=httpx.Timeout(
-            connect=5.0,
+            connect=CONNECT_SECONDS,
             read=None if for_streams else 10.0,
             write=10.0,
             pool=QUEUE_SECONDS,
@@ -121,6 +126,13 @@ def client(
         event_hooks={"request": [_trace], "response": [_note_target]},
         trust_env=False,  # or a .netrc would add credentials of its own
     )
+
+
+async def name_server_answers(host: str) -> bool:
+    """Whether looking up a name comes to an end, whatever it brings."""
+    with anyio.move_on_after(LOOKUP_SECONDS) as lookup, suppress(OSError):
+        await anyio.getaddrinfo(host, None)
+    return not lookup.cancelled_caught
 
 
 def connection_of(response: httpx.Response) -> socket.socket | None:

@@ -1,0 +1,49 @@
+"""An end by a deadline, for a process whose threads wait for what may never come.
+
+A lookup of a name cannot be called back: its thread, and with it the interpreter, waits as
+long as the name server is silent. Neither can a write to a disk that hangs.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+STOP_SECONDS = 4.5
+GRACE_SECONDS = 0.2
+_STUCK = b"rensei-daemon: ended by force: a disk, or a hook, held it up for too long\n"
+
+
+class ExitDeadline:
+    """Ends the process some seconds after `start`, and soon after `finish`."""
+
+    def __init__(
+        self,
+        seconds: float = STOP_SECONDS,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        """`leave` ends the process with a code: 0 once finished, otherwise 1."""
+        self._seconds = seconds
+        self._grace_seconds = grace_seconds
+        self._leave = leave
+        self._is_finished = threading.Event()
+
+    def start(self) -> None:
+        """Begin to count; call it when the process is told to stop."""
+        threading.Thread(target=self._wait, name="exit deadline", daemon=True).start()
+
+    def finish(self) -> None:
+        """Say that everything durable is done: what still waits may be left behind."""
+        self._is_finished.set()
+
+    def _wait(self) -> None:
+        if self._is_finished.wait(self._seconds):
+            time.sleep(self._grace_seconds)
+            self._leave(0)
+            return
+        # In a thread: whoever should read it may be what hangs.
+        threading.Thread(target=os.write, args=(2, _STUCK), daemon=True).start()
+        time.sleep(self._grace_seconds)
+        self._leave(1)
