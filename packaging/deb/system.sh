@@ -1,15 +1,15 @@
 #!/bin/sh
-# Make a minimal Debian system in a directory, unless it is there already.
+# Make a minimal Debian system in a directory, unless it is there already. Takes root.
 #
 #   system.sh RELEASE DIRECTORY PACKAGE,PACKAGE...
 set -eu
 release=$1 directory=$2 packages=$3
 
-[ -x "$directory/usr/bin/python3" ] && exit 0
 if [ "$(id -u)" != 0 ]; then
-  echo "A minimal Debian takes root to make: run this as root." >&2
+  echo "A minimal Debian takes root, to make and to enter: run this as root." >&2
   exit 1
 fi
+[ -x "$directory/usr/bin/python3" ] && exit 0
 if ! command -v debootstrap >/dev/null; then
   echo "There is no debootstrap here. Run: apt-get install debootstrap" >&2
   exit 1

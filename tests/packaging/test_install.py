@@ -9,7 +9,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from rensei_daemon import __version__
 from rensei_daemon.cli import install, uninstall
+from rensei_daemon.cli import program as program_module
 from rensei_daemon.cli.completion import script_places
 from rensei_daemon.cli.packaged import packaged
 from rensei_daemon.cli.program import (
@@ -18,6 +20,7 @@ from rensei_daemon.cli.program import (
     out_of_reach,
     removal,
     require_reach,
+    source,
 )
 from rensei_daemon.cli.root import root as root_command
 from rensei_daemon.cli.steps import LinkProgram, RemoveTree, RunProgram
@@ -412,6 +415,53 @@ def test_a_program_out_of_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         invoke(install.command, "--dry-run")
 
 
+def test_a_program_that_only_root_can_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment made under umask 077: no other place mends that, but its mode."""
+    monkeypatch.setattr(program_module, "out_of_reach", lambda _: tmp_path / "bin")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(RenseiError, match=f"may not enter {tmp_path}/bin") as refused:
+        require_reach(tmp_path / "bin/rensei-daemon")
+    assert refused.value.hint == f"let every user read it: chmod -R a+rX {tmp_path}"
+
+
+def test_a_directory_that_others_may_not_enter_hides_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its name is."""
+    monkeypatch.setattr(program_module, "_HIDDEN", ())
+    place = tmp_path / "shut"
+    place.mkdir(mode=0o700)
+    (place / "rensei-daemon").touch()
+    shut = [p for p in (*reversed(place.parents), place) if not p.stat().st_mode & 0o001]
+    assert out_of_reach(place / "rensei-daemon") == shut[0]
+
+
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        (None, f"./rensei_daemon-{__version__}-py3-none-any.whl"),
+        ('{"url": "file:///srv/a%20b/x.whl"}', "/srv/a b/x.whl"),
+        (
+            '{"url": "https://example.org/x"}',
+            f"./rensei_daemon-{__version__}-py3-none-any.whl",
+        ),
+    ],
+)
+def test_it_is_installed_from_where_it_came(
+    tmp_path: Path, record: str | None, found: str
+) -> None:
+    """As pip has recorded it, or a wheel by its name; a checkout is its own source."""
+    package = tmp_path / "lib/rensei_daemon"
+    info = tmp_path / "lib/rensei_daemon-1.dist-info"
+    info.mkdir(parents=True)
+    if record is not None:
+        (info / "direct_url.json").write_text(record)
+    assert source(package) == found
+    assert source() == str(EXAMPLE.parent)
+
+
 def test_a_link_never_replaces_a_program(tmp_path: Path) -> None:
     """One that leads nowhere is mended; what somebody else has put there is left."""
     program, link = tmp_path / "program", tmp_path / "link"
@@ -458,7 +508,7 @@ def test_a_link_is_not_followed_by_a_purge(tmp_path: Path) -> None:
     ("file", "command"),
     [
         ("pipx_metadata.json", "pipx uninstall --global rensei-daemon"),
-        ("uv-receipt.toml", "uv tool uninstall rensei-daemon"),
+        ("uv-receipt.toml", "UV_TOOL_DIR={tools} uv tool uninstall rensei-daemon"),
         ("else", "rm -r {prefix} {prefix}/link"),
     ],
 )
@@ -470,5 +520,7 @@ def test_the_program_goes_as_it_came(
     (tmp_path / "link").symlink_to("program")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     program = tmp_path / "bin/rensei-daemon"
-    assert removal(program, tmp_path / "link") == command.format(prefix=tmp_path)
+    assert removal(program, tmp_path / "link") == command.format(
+        prefix=tmp_path, tools=tmp_path.parent
+    )
     assert removal(PACKAGED_PROGRAM, None) == "apt-get remove rensei-daemon"

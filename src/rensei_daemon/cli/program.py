@@ -1,22 +1,25 @@
 """The program that runs now: where it is, who can reach it, how it comes and goes."""
 
+import json
 import os
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-import rensei_daemon
+from rensei_daemon import __version__
 from rensei_daemon.errors import RenseiError
 
 NAME = "rensei-daemon"
 PACKAGED_PROGRAM = Path("/usr/bin") / NAME
 """Where a distribution's package has it, and what the unit as packaged runs."""
 
+_PACKAGE = Path(__file__).parents[1]
 _HIDDEN = tuple(map(Path, ("/root", "/home", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is put there
 """What ProtectHome= and PrivateTmp= keep from the service."""
 _ON_EVERY_PATH = tuple(map(Path, ("/usr/local/sbin", "/usr/local/bin", "/usr/bin")))
 _INSTALLERS = {
     "pipx_metadata.json": f"pipx uninstall --global {NAME}",
-    "uv-receipt.toml": f"uv tool uninstall {NAME}",
+    "uv-receipt.toml": f"UV_TOOL_DIR={{tools}} uv tool uninstall {NAME}",
 }
 """What an installer leaves in its environment, and how it takes that away again."""
 
@@ -34,12 +37,16 @@ def this_program() -> Path:
     )
 
 
-def source() -> str:
+def source(package: Path = _PACKAGE) -> str:
     """Return what pip can install this program from; it is in no package index."""
-    checkout = Path(rensei_daemon.__file__).parents[2]
+    checkout = package.parents[1]
     if (checkout / "pyproject.toml").is_file():
         return str(checkout)
-    return f"./rensei_daemon-{rensei_daemon.__version__}-py3-none-any.whl"
+    for record in package.parent.glob("rensei_daemon-*.dist-info/direct_url.json"):
+        url = str(json.loads(record.read_text(encoding="utf-8")).get("url"))
+        if url.startswith("file:///"):
+            return unquote(urlsplit(url).path)
+    return f"./rensei_daemon-{__version__}-py3-none-any.whl"
 
 
 def is_on_path(program: Path) -> bool:
@@ -52,8 +59,8 @@ def out_of_reach(program: Path) -> Path | None:
 
     The program needs its interpreter and its packages, which may lie elsewhere.
     """
-    package = Path(rensei_daemon.__file__).parent
-    needed = (program, program.resolve(), Path(sys.prefix), Path(sys.base_prefix), package)
+    environments = (Path(sys.prefix), Path(sys.base_prefix))
+    needed = (program, program.resolve(), *environments, _PACKAGE)
     for place in needed:
         for step in (*reversed(place.parents), place):
             if step in _HIDDEN or not step.stat().st_mode & 0o001:
@@ -64,13 +71,16 @@ def out_of_reach(program: Path) -> Path | None:
 def require_reach(program: Path) -> None:
     """Raise `RenseiError`, with the remedy, for a program that a service cannot start."""
     hidden = out_of_reach(program)
-    if hidden is not None:
-        venv = f"/opt/{NAME}"
-        raise RenseiError(
-            f"{program} cannot run as a service, which may not enter {hidden}",
-            hint=f"put it where it can: python3 -m venv {venv} && "
-            f"{venv}/bin/pip install {source()} && {venv}/bin/{NAME} install",
-        )
+    if hidden is None:
+        return
+    venv = f"/opt/{NAME}"
+    hint = f"put it where it can: python3 -m venv {venv} && "
+    hint += f"{venv}/bin/pip install {source()} && {venv}/bin/{NAME} install"
+    if hidden not in _HIDDEN and hidden.is_relative_to(sys.prefix):
+        hint = f"let every user read it: chmod -R a+rX {sys.prefix}"
+    raise RenseiError(
+        f"{program} cannot run as a service, which may not enter {hidden}", hint=hint
+    )
 
 
 def removal(program: Path, link: Path | None) -> str:
@@ -79,6 +89,6 @@ def removal(program: Path, link: Path | None) -> str:
         return f"apt-get remove {NAME}"
     for file, command in _INSTALLERS.items():
         if Path(sys.prefix, file).exists():
-            return command
+            return command.format(tools=Path(sys.prefix).parent)
     linked = f" {link}" if link is not None and link.is_symlink() else ""
     return f"rm -r {sys.prefix}{linked}"
