@@ -83,6 +83,7 @@ NEEDS = {
     "groff": _program("groff-base", "groff"),
     "ip": _program("iproute2", "ip"),
     "openssl": _program("openssl", "openssl"),
+    "promtool": _program("prometheus", "promtool"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
     "systemd-sysusers": _program("systemd", "systemd-sysusers", "systemd-tmpfiles"),
     "tmux": _program("tmux", "tmux"),

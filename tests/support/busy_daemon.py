@@ -1,0 +1,90 @@
+"""A daemon with something to tell in every metric, as the core has it."""
+
+from datetime import UTC, datetime, timedelta
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.figures import (
+    BeatFigures,
+    Durations,
+    Figures,
+    ProcessFigures,
+    SessionFigures,
+)
+from rensei_daemon.core.lines import (
+    ConfigLine,
+    ConsumerLine,
+    HeartbeatLine,
+    MutationsLine,
+    ProjectsLine,
+    SessionLine,
+    StreamState,
+    WorkerLine,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+
+def busy_board() -> Board:
+    """A board on which every line says something."""
+    board = Board(
+        version="0.1.0",
+        pid=812,
+        started_at=NOW - timedelta(days=1),
+        config=ConfigLine(path="/c.toml", digest=""),
+        worker=WorkerLine(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatLine(
+            interval_seconds=30, last_ok_at=NOW, consecutive_failures=2
+        ),
+    )
+    board.post(MutationsLine(applied=7, failed=2, unacknowledged=1, waiting=3))
+    board.post(ProjectsLine(enabled=4, disabled=1))
+    for id in ("build", "nightly"):
+        board.post(
+            SessionLine(
+                id=id,
+                stream=StreamState.LIVE,
+                since=NOW,
+                added_at=NOW,
+                generation=5,
+                refreshed_at=NOW - timedelta(seconds=40),
+                refresh_until=NOW + timedelta(seconds=900),
+                consumers=(
+                    ConsumerLine(kind="env_file", name="/run/b.env", generation=5),
+                    ConsumerLine(kind="hook", name="/bin/x", generation=4),
+                    ConsumerLine(kind="socket", name="pid 9"),
+                ),
+            )
+        )
+    for subject in ("build:hook", "nightly:hook"):
+        board.raise_alarm(Code.DELIVERY_FAILED, subject, hint="", now=NOW, subject=subject)
+    return board
+
+
+def busy_figures() -> Figures:
+    """Figures of all sorts."""
+    beats, sessions, lag = BeatFigures(), SessionFigures(), Durations()
+    beats.outcomes.add("ok")
+    beats.outcomes.add("unreachable")
+    beats.durations.add(0.2)
+    sessions.snapshots.add("build", "start", "ok")
+    sessions.snapshots.add("build", "poll", "unavailable")
+    sessions.streams.add("build", "age")
+    sessions.delivered("build", "env_file", 0.004)
+    sessions.deliveries.add("build", "hook", "failed")
+    sessions.streams.add("gone", "age")
+    lag.add(0.0005)
+    return Figures(
+        beats=beats,
+        sessions=sessions,
+        loop_lag=lag,
+        log_lines_dropped=6,
+        process=ProcessFigures(
+            cpu_seconds=1.25,
+            resident_bytes=48_000_000,
+            virtual_bytes=300_000_000,
+            open_files=21,
+            most_files=16384,
+            started_at=1795435200.5,
+        ),
+    )
