@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.locations import find_paths, locate
+from rensei_daemon.disk.config_lock import ConfigLock
+from rensei_daemon.locations import find_paths, in_force, locate
 
 HOME = {"HOME": "/home/op"}
 
@@ -219,3 +220,32 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("text", [None, "", "[paths]\nruntime = 'elsewhere'\n"])
+def test_a_daemon_is_found_where_it_runs(tmp_path: Path, text: str | None) -> None:
+    """Also while its config is gone, or names other directories by now."""
+    config = tmp_path / "config.toml"
+    runtime, state = tmp_path / 'r "un', tmp_path / "state"
+    runtime.mkdir()
+    (runtime / "control.sock").touch()
+    ConfigLock(config).remember(state=state, runtime=runtime)
+    if text is not None:
+        config.write_text(text)
+    found = in_force(locate(environ=HOME, uid=1000, config=config, root=tmp_path))
+    assert (found.config, found.state, found.runtime) == (config, state, runtime)
+
+
+def test_where_a_daemon_is_no_more_is_not_believed(tmp_path: Path) -> None:
+    """A daemon that stopped took its socket along; then the config alone counts."""
+    config = tmp_path / "config.toml"
+    ConfigLock(config).remember(state=tmp_path / "s", runtime=tmp_path / "r")
+    found = locate(environ=HOME, uid=1000, config=config, root=tmp_path)
+    assert in_force(found) is found
+
+
+def test_paths_behind_a_byte_order_mark(tmp_path: Path) -> None:
+    """Some editors write one."""
+    config = tmp_path / "config.toml"
+    config.write_text("\ufeff[paths]\nstate = '/s'\n")
+    assert locate(environ=HOME, uid=1000, config=config, root=tmp_path).state == Path("/s")

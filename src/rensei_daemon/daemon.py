@@ -27,7 +27,7 @@ from rensei_daemon.disk.places import (
     prepare_directory,
     state_lock,
 )
-from rensei_daemon.errors import RenseiError
+from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.house import Ground, House, build_house
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.outputs import choose_outputs
@@ -83,6 +83,9 @@ async def run(
         prepare_directory(locations.state, mode=STATE_MODE)
         prepare_directory(locations.runtime, mode=RUNTIME_MODE)
         stack.enter_context(state_lock(locations.lock))
+        with suppress(StorageError):  # a courtesy to whoever looks for this daemon
+            lock = configuration.file.lock
+            lock.remember(state=locations.state, runtime=locations.runtime)
         handing_out = HandingOut.prepare(locations.runtime, environ)
         log = configuration.settings.log
         outputs = choose_outputs(

@@ -9,7 +9,7 @@ theirs to read. It knows no settings and imports nothing slow. `$STATE_DIRECTORY
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 CONFIG_VARIABLE = "RENSEI_DAEMON_CONFIG"
@@ -153,6 +153,23 @@ def locate(
     )
 
 
+def in_force(found: Locations) -> Locations:
+    """Return where the daemon that runs keeps its files, if not where the config says.
+
+    It has written that into the lock beside the config: the file may be gone, or name
+    other directories since.
+    """
+    if may_exist(found.control_socket):
+        return found
+    paths = _read_paths(found.config_lock)
+    state, runtime = paths.get("state"), paths.get("runtime")
+    if isinstance(state, str) and isinstance(runtime, str):
+        remembered = replace(found, state=Path(state), runtime=Path(runtime))
+        if may_exist(remembered.control_socket):
+            return remembered
+    return found
+
+
 def user_config_home(environ: Mapping[str, str]) -> Path:
     """Return the directory that a user's own configuration is in."""
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")
@@ -179,12 +196,12 @@ def _choose_config(
         return Path(os.path.abspath(asked))  # noqa: PTH100 - resolve() would follow a link that an atomic replace must not
     if named := environ.get(CONFIG_VARIABLE):
         return Path(os.path.abspath(named))  # noqa: PTH100 - as above
-    if uid == 0 or _may_exist(system_config):
+    if uid == 0 or may_exist(system_config):
         return system_config
     return user_config
 
 
-def _may_exist(path: Path) -> bool:
+def may_exist(path: Path) -> bool:
     """Tell whether a file is there, or hidden behind a directory we may not enter."""
     try:
         path.stat()
@@ -223,7 +240,7 @@ def _read_paths(config: Path) -> Mapping[str, object]:
         # Without O_NONBLOCK a FIFO in the config's place would hold every command.
         descriptor = os.open(config, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
-            text = file.read(MAX_CONFIG_BYTES).decode(errors="replace")
+            text = file.read(MAX_CONFIG_BYTES).decode("utf-8-sig", errors="replace")
     except OSError:
         return {}
     return find_paths(text)

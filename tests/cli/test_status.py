@@ -340,3 +340,16 @@ def test_help_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) ->
     """An example teaches faster than a list of options."""
     assert run(name, "--help") == 0
     assert f"rensei-daemon {name}" in capsys.readouterr().out.partition("xample")[2]
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "logs", "reload"])
+def test_a_config_that_is_named_and_is_not_there_is_said(
+    host: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """Another daemon, found by the defaults, must not answer for a slip of the pen."""
+    missing = host / "no-such.toml"
+    assert run(command, "--config", str(missing)) == SettingsError.exit_code
+    assert capsys.readouterr().err == (
+        f"rensei-daemon: --config: {missing}: there is no such file\n"
+        "  name the daemon's own configuration file, or leave --config out\n"
+    )

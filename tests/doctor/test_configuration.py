@@ -1,9 +1,11 @@
 """The config file under the doctor's eyes."""
 
+import ctypes
 import os
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import need
 
 from rensei_daemon.doctor.configuration import check_configuration
 from rensei_daemon.doctor.finding import Verdict
@@ -69,6 +71,30 @@ def test_a_missing_file_is_said_once(patient: "Patient") -> None:
     found = patient.find(check_configuration)
     assert list(found) == ["config"]
     assert "there is no such file" in found["config"][0].evidence
+
+
+def test_a_file_with_two_names_is_told(patient: "Patient") -> None:
+    """A mutation would leave the other name with the old text."""
+    config = patient.locations.config
+    os.link(config, patient.place / "other.toml")
+    (_, found) = patient.find(check_configuration)["config.file"]
+    assert found.verdict is Verdict.WARN
+    assert found.evidence == f"{config} has 2 names; a mutation reaches only this one"
+
+
+def test_a_file_mounted_by_itself_fails(patient: "Patient") -> None:
+    """The real file is looked at, not only its directory."""
+    need("mount")
+    config = os.fsencode(patient.locations.config)
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mount(config, config, None, 4096, None) == 0
+    try:
+        (found,) = patient.find(check_configuration)["config.replace"]
+    finally:
+        libc.umount2(config, 2)
+    assert found.verdict is Verdict.FAIL
+    assert "is mounted by itself, as a single file" in found.evidence
+    assert "mount its directory instead" in found.fix
 
 
 def test_a_file_that_everybody_may_write_fails(patient: "Patient") -> None:

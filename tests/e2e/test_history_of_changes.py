@@ -135,3 +135,19 @@ async def test_the_record_is_read_without_a_daemon_too(host: Host) -> None:
         "rensei-daemon: there is no change 7 on record",
     )
     await host.start()
+
+
+async def test_a_daemon_without_its_file_is_found_and_says_so(host: Host) -> None:
+    """Where it runs was in the file alone; the lock beside it remembers."""
+    unset = dict.fromkeys(
+        ("RENSEI_DAEMON_PATHS__STATE", "RENSEI_DAEMON_PATHS__RUNTIME"), ""
+    )
+    host.config.unlink()
+    code, _, err = await host.command("reload", environ=unset)
+    assert code == 78
+    assert f"{host.config}: there is no such file" in err
+    _, out, _ = await host.command("status", "--json", environ=unset)
+    (condition,) = [
+        c for c in json.loads(out)["conditions"] if c["code"] == "config.invalid"
+    ]
+    assert condition["message"].startswith(f"{host.config}: there is no such file; ")

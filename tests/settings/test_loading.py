@@ -273,3 +273,10 @@ def _seconds_to_accept(tree: Mapping[str, object]) -> float:
 def test_is_blank(text: str, expected: bool) -> None:
     """A text of blanks and comments sets nothing."""
     assert is_blank(text) is expected
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    """Some editors write one; it shifts no column, and alone it sets nothing."""
+    assert loaded('\ufeff[log]\nlevel = "debug"\n').log.level == "debug"
+    assert problems("\ufefflog.depth = 1\n")[0].startswith("/c/config.toml:1:5: ")
+    assert is_blank("\ufeff\n# nothing\n")

@@ -90,6 +90,7 @@ NEEDS = {
     "zsh": _program("zsh", "zsh"),
     "systemd": Need(Path("/lib/systemd/systemd").exists, "apt-get install systemd"),
     "boot": _only_by_trying("a writable cgroup2 and all namespaces"),
+    "POSIX ACLs": _only_by_trying("a temporary directory on ext4, xfs, btrfs or tmpfs"),
     "polkit": _only_by_trying("apt-get install polkitd"),
     "user manager": _only_by_trying("apt-get install libpam-systemd"),
 }

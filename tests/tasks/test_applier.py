@@ -1,5 +1,6 @@
 """From delivered mutations to recorded outcomes, on real files."""
 
+import json
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from rensei_daemon.disk.journal import Journal, open_journal
 from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided
 
+CASES = Path(__file__).parents[1] / "core" / "cases"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 TEXT = '[projects]\nproj_a = { repositories = ["https://x/a"] }\n'
 POOL = '[pool]\nstatus = "deleted"\nid = "p"\n'
@@ -117,6 +119,18 @@ def test_what_a_newer_platform_adds_to_a_policy_is_named(
     detail = journal.records.mutation("dmut_1")
     assert detail is not None
     assert detail["ignored"] == list(left_out)
+
+
+def test_a_mutation_with_an_odd_id_is_answered_as_failed(
+    config: Path, journal: Journal
+) -> None:
+    """It is neither applied nor passed over in silence."""
+    [raw] = json.loads((CASES / "unanswered_id.json").read_text())
+    journal.receive([PendingMutation(**raw)], NOW)
+    _applier(ConfigFile(config), journal).apply()
+    error = "the mutation's id holds U+00A0, which cannot be shown"
+    assert journal.owed() == Acks(applied=(), failures=((raw["id"], error),))
+    assert config.read_text() == TEXT
 
 
 def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journal) -> None:

@@ -14,8 +14,9 @@ from rensei_daemon.errors import (
     DaemonNotRunningError,
     DaemonSilentError,
     RenseiError,
+    SettingsError,
 )
-from rensei_daemon.locations import Locations, locate
+from rensei_daemon.locations import Locations, in_force, locate, may_exist
 
 PULSE_SECONDS = 2.0
 """In which a daemon that is well has answered a question that costs it nothing."""
@@ -29,8 +30,16 @@ config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
 
 
 def find(config: Path | None) -> Locations:
-    """Find the files of the daemon meant by `--config`, or of this host's own."""
-    return locate(environ=os.environ, uid=os.geteuid(), config=config)
+    """Find the files of the daemon meant by `--config`, or of this host's own.
+
+    Raises SettingsError when `--config` names no file, and no daemon runs with it either.
+    """
+    found = locate(environ=os.environ, uid=os.geteuid(), config=config)
+    running = in_force(found)
+    if config is not None and running is found and not may_exist(found.config):
+        hint = "name the daemon's own configuration file, or leave --config out"
+        raise SettingsError(f"--config: {found.config}: there is no such file", hint=hint)
+    return running
 
 
 def ask(

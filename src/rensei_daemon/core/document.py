@@ -27,9 +27,8 @@ from rensei_daemon.core.layout import Layout
 from rensei_daemon.core.mutation import Mutation, PoolRestored
 from rensei_daemon.core.operations import edits_for
 from rensei_daemon.core.splice import Draft
+from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
 from rensei_daemon.errors import ConflictingMutationError, MutationError, RenseiError
-
-BYTE_ORDER_MARK = "\ufeff"
 
 Accept = Callable[[Mapping[str, Any]], None]
 """The settings model's check of a whole file; raises `RenseiError`."""

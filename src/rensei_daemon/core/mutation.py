@@ -54,6 +54,9 @@ WORKLOADS = (
 MOST_QUOTED = 200
 """Characters of what was sent that a refusal repeats; it travels with every beat."""
 
+MAX_ID = 256
+"""Characters of a mutation's id."""
+
 DEFAULT_POOL_DELETED_REASON = (
     "This pool was deleted. Re-bind this host to another pool to resume claiming work."
 )
@@ -154,6 +157,19 @@ Mutation = (
     | ModelAccessSet
     | ModelAccessClear
 )
+
+
+def check_id(mutation_id: str) -> None:
+    """Raise `InvalidMutationError` for an id that a screen cannot show, or too long."""
+    if len(mutation_id) > MAX_ID:
+        raise InvalidMutationError(
+            f"the mutation's id has {len(mutation_id)} characters, {MAX_ID} are allowed"
+        )
+    for character in mutation_id:
+        if character.isspace() or not character.isprintable():
+            raise InvalidMutationError(
+                f"the mutation's id holds U+{ord(character):04X}, which cannot be shown"
+            )
 
 
 def parse_mutation(op: str, params: object) -> Mutation:

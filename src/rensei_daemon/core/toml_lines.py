@@ -15,6 +15,9 @@ from enum import Enum, auto
 
 from rensei_daemon.core.edit import Path
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors put before a text of UTF-8; no reader of TOML takes it."""
+
 
 class Kind(Enum):
     """What a run of lines is."""

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rensei_daemon.errors import StorageError
@@ -46,6 +46,7 @@ def _lay(path: Path, data: bytes, *, mode: int, gid: int | None, uid: int | None
     try:
         if gid is not None or uid is not None:
             os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
+        drop_inherited_acl(descriptor)
         os.fchmod(descriptor, mode)
         left = memoryview(data)
         while left:
@@ -57,6 +58,15 @@ def _lay(path: Path, data: bytes, *, mode: int, gid: int | None, uid: int | None
     finally:
         os.close(descriptor)
     return temporary
+
+
+def drop_inherited_acl(file: int | Path) -> None:
+    """Take back what a directory's default ACL granted to others beside the mode.
+
+    Set the mode after it: what the ACL kept from the group is given back so.
+    """
+    with suppress(OSError):  # none there, or a file system without
+        os.removexattr(file, "system.posix_acl_access")
 
 
 def sync_directory(path: Path) -> None:

@@ -7,13 +7,12 @@ saved in between, their text goes back where it was and the caller starts over f
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +24,7 @@ from rensei_daemon.disk.atomic import (
     temporaries,
     temporary_file,
 )
+from rensei_daemon.disk.config_lock import ConfigLock
 from rensei_daemon.disk.kernel import NO_EXCHANGE, exchange, is_closed_for_writing
 from rensei_daemon.disk.permissions import unreadable
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
@@ -57,7 +57,7 @@ class ConfigFile:
 
     def __init__(self, path: Path, *, patience: Patience | None = None) -> None:
         self.path = path
-        self._lock = path.with_name(f"{path.name}.lock")
+        self.lock = ConfigLock(path)
         self._patience = patience or Patience()
 
     def read(self) -> Document:
@@ -131,23 +131,8 @@ class ConfigFile:
                 leftover.unlink()
             sync_directory(target.parent)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock beside the file; never on the file, which is replaced."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._lock, flags, 0o600)
-        try:
-            deadline = time.monotonic() + self._patience.lock_seconds
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise StorageError(
-                        f"{self._lock} is held by another process",
-                        hint=f"see which: fuser -v {self._lock}",
-                    )
-                time.sleep(_POLL_SECONDS)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        return self.lock.held(within_seconds=self._patience.lock_seconds)
 
     def _exchange(
         self, temporary: Path, target: Path, before: Document, after: Document
@@ -155,6 +140,8 @@ class ConfigFile:
         try:
             exchange(temporary, target)
         except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise _mount_point(target) from error
             if error.errno not in NO_EXCHANGE:
                 raise
             # The file was compared a moment ago; here that moment is all the care there is.
@@ -212,14 +199,6 @@ def _resolved(path: Path) -> Path:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     # Non-blocking, because opening a FIFO would otherwise wait for its writer.
@@ -248,6 +227,13 @@ def _decoded(data: bytes, path: Path) -> str:
         column = error.start - data.rfind(b"\n", 0, error.start)
         message = f"{path}:{line}:{column}: not UTF-8"
         raise SettingsError(message, hint="save the file as UTF-8") from error
+
+
+def _mount_point(path: Path) -> StorageError:
+    return StorageError(
+        f"{path} is mounted by itself, as a single file, and so cannot be replaced",
+        hint=f"mount its directory instead; see: findmnt {path}",
+    )
 
 
 def _keep_aside(text: Path, target: Path) -> None:

@@ -84,7 +84,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
         connection.row_factory = sqlite3.Row
         version = _version(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection, path)
         connection.execute("PRAGMA synchronous = FULL")
         for number in range(version, schema.VERSION):
             step = f"{schema.STEPS[number]} PRAGMA user_version = {number + 1};"
@@ -95,6 +95,21 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
+    """Turn the write-ahead log on; `StorageError` where the file system cannot have one."""
+    try:
+        [(mode,)] = connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if not error.sqlite_errorname.startswith(("SQLITE_IOERR_SHM", "SQLITE_PROTOCOL")):
+            raise
+        mode = str(error)
+    if mode != "wal":
+        raise StorageError(
+            f"{path}: its file system cannot hold a write-ahead log of SQLite ({mode})",
+            hint=f"put [paths].state on a local disk; see: findmnt --target {path.parent}",
+        )
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rensei_daemon.disk.atomic import drop_inherited_acl
 from rensei_daemon.errors import (
     NotPermittedError,
     SettingsError,
@@ -105,6 +106,7 @@ def _open_to(path: Path, gid: int | None) -> None:
             f"the daemon's user may not give {path} to group {name}: it is not a member",
             hint=f"in the unit: SupplementaryGroups={name}; else: usermod -aG {name} USER",
         ) from error
+    drop_inherited_acl(path)
     path.chmod(0o660)
 
 

@@ -1,6 +1,7 @@
 """What a place on disk is capable of, tried out or asked; only the doctor needs to know."""
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,3 +50,14 @@ def can_exchange(directory: Path) -> bool:
                 return False
             raise
     return True
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether a file is mounted by itself, so that nothing can take its place."""
+    mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    points = (line.split(" ")[4] for line in mounts.splitlines())
+    return str(path) in map(_unescaped, points)
+
+
+def _unescaped(mount_point: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mount_point)

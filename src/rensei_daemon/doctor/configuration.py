@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rensei_daemon.disk.groups import user_name
 from rensei_daemon.disk.permissions import may
-from rensei_daemon.disk.probe import can_exchange
+from rensei_daemon.disk.probe import can_exchange, is_mount_point
 from rensei_daemon.doctor.case import Case
 from rensei_daemon.doctor.finding import Finding, failed, passed, warned
 from rensei_daemon.settings.advice import advise
@@ -54,7 +54,16 @@ def _file(case: Case) -> Iterator[Finding]:
         yield failed("config.file", what, f"chown {user} {target.parent}")
     else:
         yield passed("config.file", f"{user} may read and replace it")
-    yield from _exchange(target.parent)
+    if found.st_nlink > 1:
+        what = f"{target} has {found.st_nlink} names; a mutation reaches only this one"
+        fix = f"link it by name: find the others: find -samefile {target}; then: ln -s"
+        yield warned("config.file", what, fix)
+    if is_mount_point(target):
+        what = f"{target} is mounted by itself, as a single file: it cannot be replaced"
+        fix = f"mount its directory instead; see: findmnt {target}"
+        yield failed("config.replace", what, fix)
+    else:
+        yield from _exchange(target.parent)
 
 
 def _exchange(directory: Path) -> Iterator[Finding]:

@@ -220,7 +220,8 @@ def _pending(item: object) -> PendingMutation | None:
     if not isinstance(item, dict):
         return None
     identifier = item.get("id")
-    if not is_id(identifier):
+    # One that is no good is answered as failed; only what no answer can name is skipped.
+    if not isinstance(identifier, str) or text(identifier) != identifier or not identifier:
         return None
     return PendingMutation(
         id=identifier,

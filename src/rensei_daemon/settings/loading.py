@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings.sources import InitSettingsSource
 
+from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.settings import positions
@@ -73,9 +74,8 @@ def accept(tree: Mapping[str, Any]) -> None:
 
 def is_blank(text: str) -> bool:
     """Tell whether a text sets nothing: a truncated or emptied file, not a choice."""
-    return all(
-        not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()
-    )
+    lines = text.removeprefix(BYTE_ORDER_MARK).splitlines()
+    return all(not line.strip() or line.lstrip().startswith("#") for line in lines)
 
 
 def refuse_blank(text: str, *, path: Path) -> None:
@@ -136,6 +136,7 @@ def refuse_groups(settings: Settings, text: str, *, path: Path) -> None:
 
 def parse(text: str, *, path: Path) -> dict[str, Any]:
     """Return the tree of a TOML text; raise `SettingsError` saying where it breaks."""
+    text = text.removeprefix(BYTE_ORDER_MARK)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -15,6 +15,8 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 
+from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
+
 KeyPath = tuple[str | int, ...]
 Position = tuple[int, int]
 
@@ -35,7 +37,7 @@ class Positions:
     """Every key of one text and where it stands."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._text = text = text.removeprefix(BYTE_ORDER_MARK)
         self._offsets: dict[KeyPath, int] = {}
         # A bad escape in a key, a thousand brackets: what was read so far will do.
         with contextlib.suppress(RecursionError, tomllib.TOMLDecodeError):

@@ -32,6 +32,7 @@ from rensei_daemon.core.mutation import (
     Op,
     PendingMutation,
     PoolRestored,
+    check_id,
     parse_mutation,
 )
 from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError
@@ -192,6 +193,7 @@ class Applier:
 
     def _understood(self, pending: PendingMutation) -> Mutation | MutationError:
         try:
+            check_id(pending.id)
             mutation = parse_mutation(pending.op, pending.params)
             self._guards().check(pending.op, mutation)
         except MutationError as error:

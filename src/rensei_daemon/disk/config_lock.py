@@ -1,0 +1,74 @@
+"""The lock beside the configuration file, and what it remembers.
+
+Rules of this file:
+
+1. The lock is never on the file itself, which is replaced.
+2. It says, as a `[paths]` table, where the daemon that runs keeps its files, so that a
+   command finds it while the configuration file is gone or names other directories. That
+   is no secret, and whoever may ask the daemon may read it.
+3. Trouble with the lock names the lock.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rensei_daemon.disk.atomic import storage_errors
+from rensei_daemon.errors import StorageError
+
+_POLL_SECONDS = 0.02
+_MODE = 0o644
+
+
+class ConfigLock:
+    """The lock of one configuration file; every method blocks."""
+
+    def __init__(self, config: Path) -> None:
+        self.path = config.with_name(f"{config.name}.lock")
+
+    @contextmanager
+    def held(self, *, within_seconds: float) -> Iterator[None]:
+        """Hold the lock; raises `StorageError` when another keeps it for so long."""
+        descriptor = self._open()
+        try:
+            deadline = time.monotonic() + within_seconds
+            while not _try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"{self.path} is held by another process",
+                        hint=f"see which: fuser -v {self.path}",
+                    )
+                time.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def remember(self, *, state: Path, runtime: Path) -> None:
+        """Write down where the daemon that runs keeps its files."""
+        places = {"state": str(state.absolute()), "runtime": str(runtime.absolute())}
+        lines = [f"{key} = {json.dumps(path)}\n" for key, path in places.items()]
+        descriptor = self._open()
+        try:
+            with storage_errors(self.path):
+                os.fchmod(descriptor, _MODE)
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"[paths]\n{''.join(lines)}".encode(), 0)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with storage_errors(self.path):
+            return os.open(self.path, flags, _MODE)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
