@@ -89,8 +89,8 @@ def test_mode_owner_and_attributes_are_carried_over(path: Path, mode: int) -> No
     """The new file is the old one in all but its text, whatever the umask."""
     if os.geteuid() == 0:
         os.chown(path, 12, 34)
-    path.chmod(mode)
     os.setxattr(path, "user.note", b"keep me")
+    path.chmod(mode)
     earlier = path.stat()
     umask = os.umask(0o077)
     try:

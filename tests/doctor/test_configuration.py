@@ -97,6 +97,15 @@ def test_a_file_mounted_by_itself_fails(patient: "Patient") -> None:
     assert "mount its directory instead" in found.fix
 
 
+def test_a_loop_of_links_is_told_by_the_text_alone(patient: "Patient") -> None:
+    """It leads to no file to look at."""
+    patient.locations.config.unlink()
+    patient.locations.config.symlink_to(patient.locations.config)
+    found = patient.find(check_configuration)
+    assert list(found) == ["config"]
+    assert "Too many levels of symbolic links" in found["config"][0].evidence
+
+
 def test_a_file_that_everybody_may_write_fails(patient: "Patient") -> None:
     """Whoever writes it names the hooks that are run."""
     patient.locations.config.chmod(0o666)

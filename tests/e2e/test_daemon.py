@@ -153,7 +153,8 @@ async def test_a_kill_loses_nothing(lab: "Lab") -> None:
     text = lab.config.read_text()
     assert [text.count(f"https://github.com/{n}") for n in range(3)] == [1, 1, 1]
     assert list(lab.place.glob(".config.toml.*.tmp")) == []
-    assert len(lab.platform.state.workers) == 1
+    # A changed project set registers anew, perhaps before the next kill: the same host.
+    assert {worker.host_id for worker in lab.platform.state.workers} == {lab.host.id}
 
 
 async def test_a_second_daemon_is_turned_away(lab: "Lab") -> None:

@@ -316,6 +316,7 @@ def test_the_packages_own_program_leaves_its_files_alone(
     ]
 
 
+@needs_root
 @pytest.mark.parametrize(("words", "verb"), [((), "remove"), (("--purge",), "purge")])
 def test_a_package_is_uninstalled_by_its_own_tool(
     tmp_path: Path, words: tuple[str, ...], verb: str
@@ -327,6 +328,7 @@ def test_a_package_is_uninstalled_by_its_own_tool(
     assert refused.value.hint == f"apt-get {verb} rensei-daemon"
 
 
+@needs_root
 def test_an_old_unit_of_ours_gives_way_to_a_package(tmp_path: Path) -> None:
     """The unit in /etc goes; the completions, which are now the package's, stay."""
     packaged_system(tmp_path)

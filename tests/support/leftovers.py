@@ -27,7 +27,12 @@ _kept: set[int] = set()
 
 
 def pytest_configure() -> None:
-    """Become the parent of every process whose own parent is gone."""
+    """Become the parent of every process whose own parent is gone.
+
+    What a shell starts in the background, as it may have this suite, ignores Ctrl-C, and
+    so would everything that the tests start.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

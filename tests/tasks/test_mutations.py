@@ -113,11 +113,9 @@ async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home")
 
 async def test_a_mended_file_is_enough(home: "Home") -> None:
     """What waits is applied without another beat, and its outcome told at once."""
-    async with home.daemon():
-        pass
+    home.last_good.save(Document(home.base), home.key)
     state = home.platform.state
     state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
-    (home.state / "identity.json").unlink(missing_ok=True)
     home.config.write_text("[")
     waiting = home.enqueue("project.enable", id="proj_a")
     async with home.daemon(draw=_far_off) as daemon:

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from rensei_daemon.core.document import Document
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting, write_status
@@ -89,8 +90,7 @@ async def test_the_watchdog_is_fed_only_while_every_loop_turns(manager: Manager)
 
 async def test_the_first_board_knows_what_went_before(home: "Home") -> None:
     """A file in trouble, a journal set aside, a place on disk: all are there at once."""
-    async with home.daemon(without=EVERYTHING):
-        pass
+    home.last_good.save(Document(home.base), home.key)
     home.config.write_text("[")
     (home.state / "journal.db").write_bytes(b"no database" * 1000)
     async with home.daemon(without=EVERYTHING) as daemon:

@@ -193,10 +193,12 @@ class ConfigFile:
 
 
 def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except RuntimeError as error:  # a loop of links, as Python 3.11 and 3.12 say it
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    target = path
+    with suppress(RuntimeError):  # what Python 3.11 and 3.12 make of a loop of links
+        target = path.resolve()
+    if target.is_symlink():  # what is left of it in 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
 
 
 @contextmanager
