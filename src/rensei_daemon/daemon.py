@@ -73,7 +73,13 @@ async def run(
         configuration, trouble = open_configuration(
             ConfigFile(locations.config),
             last_good=last_good,
-            load=partial(load, path=locations.config, environ=environ, overrides=overrides),
+            load=partial(
+                load,
+                path=locations.config,
+                environ=environ,
+                overrides=overrides,
+                runtime=locations.runtime,
+            ),
             read_key=lambda settings: (
                 read_api_key(
                     environ=environ, api_key_file=settings.platform.api_key_file

@@ -369,6 +369,17 @@ async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
         reader.socket.close()
 
 
+async def test_no_daemon_starts_with_two_sessions_on_one_file(scene: Scene) -> None:
+    """However it is spelled, in the runtime directory there really is."""
+    file = scene.place / "run" / "build.env"
+    session = f'[[credentials.sessions]]\nid = "test"\nenv_file = "{file}"\n'
+    scene.config.write_text(scene.config.read_text() + session)
+    for argv in (("run",), ("config", "check")):
+        done = await scene.tell(*argv)
+        assert done.returncode == 78
+        assert b'session "build" has the same file, on line 11' in done.stderr
+
+
 async def test_an_env_file_that_somebody_altered_is_put_right(scene: Scene) -> None:
     """At once when anybody asks for status, sync or reload; status says it was not."""
     file = scene.place / "run" / "build.env"

@@ -60,7 +60,7 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
     """
     path = Path("<stdin>") if file == Path("-") else _located(file or config).config
     try:
-        notes, refused = _check(path, is_own=path == _located(config).config), None
+        notes, refused = _check(path, _located(config)), None
     except SettingsError as error:
         notes, refused = [], error
     if as_json:
@@ -77,7 +77,7 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
     return refused.exit_code if refused else 0
 
 
-def _check(path: Path, *, is_own: bool) -> list[str]:
+def _check(path: Path, located: Locations) -> list[str]:
     """Return what deserves a second look; raises SettingsError for what cannot be used."""
     from rensei_daemon.settings.advice import advise
     from rensei_daemon.settings.loading import (
@@ -90,8 +90,8 @@ def _check(path: Path, *, is_own: bool) -> list[str]:
     is_piped = path == Path("<stdin>")
     text = _text(sys.stdin.buffer.read() if is_piped else _read(path), path)
     refuse_blank(text, path=path)
-    settings = load(text, path=path, environ=os.environ)
-    if is_own:
+    settings = load(text, path=path, environ=os.environ, runtime=located.runtime)
+    if path == located.config:
         refuse_placeholder(settings, text, path=path)
         refuse_groups(settings, text, path=path)
         return list(advise(settings))

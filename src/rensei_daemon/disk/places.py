@@ -49,6 +49,22 @@ def state_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+Entry = tuple[int | str, ...]
+
+
+def directory_entry(path: Path) -> Entry:
+    """Return what tells a name in a directory from any other, however it is spelled.
+
+    The directory itself is asked, so that links and bind mounts lead to one answer. Two
+    names of one inode are two entries: the daemon replaces a name, not an inode.
+    """
+    try:
+        parent = path.parent.stat()
+    except OSError:
+        return os.path.realpath(path.parent), path.name
+    return parent.st_dev, parent.st_ino, path.name
+
+
 def is_tmpfs(path: Path) -> bool:
     """Whether the directory lives in memory, as far as /proc/mounts tells."""
     longest, kind = "", ""

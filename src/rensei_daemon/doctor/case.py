@@ -94,7 +94,7 @@ def _settings(
     try:
         text = ConfigFile(path).read().text
         refuse_blank(text, path=path)
-        settings = load(text, path=path, environ=environ)
+        settings = load(text, path=path, environ=environ, runtime=locations.runtime)
         refuse_placeholder(settings, text, path=path)
         return settings, None
     except RenseiError as error:

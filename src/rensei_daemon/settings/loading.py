@@ -25,6 +25,7 @@ from rensei_daemon.settings.layers import (
 )
 from rensei_daemon.settings.model import ConfigTree, Settings
 from rensei_daemon.settings.problems import KeyPath, Refusal, dotted, refusals
+from rensei_daemon.settings.shared_files import shared_files
 
 _PARSER_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _MOST_PROBLEMS = 50
@@ -37,11 +38,13 @@ def load(
     path: Path,
     environ: Mapping[str, str],
     overrides: Mapping[str, object] = _NO_OVERRIDES,
+    runtime: Path | None = None,
 ) -> Settings:
     """Return the settings in force for a config text.
 
     `path` names the file in problems and anchors relative paths; `overrides` is shaped
-    like the file and comes from the command line. Raises `SettingsError`.
+    like the file and comes from the command line. With `runtime`, the directory that
+    relative env files are in, no two of them may be one. Raises `SettingsError`.
     """
     tree = parse(text, path=path)
     environment = read_environment(environ)
@@ -53,6 +56,9 @@ def load(
     problems = list(environment.problems)
     try:
         settings = _merge([anchored(layer, path.parent) for layer in layers.values()])
+        if runtime is not None:
+            shared = list(shared_files(settings, text, runtime))
+            problems += _placed(shared, layers, text, path)
     except ValidationError as error:
         problems += _placed(list(refusals(error)), layers, text, path)
     if problems:

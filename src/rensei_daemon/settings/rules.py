@@ -6,7 +6,6 @@ a sentence for the operator, which never quotes a value that could hold a secret
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
@@ -22,8 +21,6 @@ _MODE = re.compile(r"0?[0-7]{3}")
 class _Session(Protocol):
     @property
     def id(self) -> str: ...
-    @property
-    def env_file(self) -> Path | None: ...
 
 
 Sessions = TypeVar("Sessions", bound=tuple[_Session, ...])
@@ -92,17 +89,11 @@ def argv(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def distinct(sessions: Sessions) -> Sessions:
-    """Demand that no two sessions share an id or a file."""
-    _refuse_repeated("id", (session.id for session in sessions))
-    files = (session.env_file for session in sessions)
-    _refuse_repeated("env_file", (str(file) for file in files if file))
-    return sessions
-
-
-def _refuse_repeated(key: str, values: Iterable[str]) -> None:
-    for value, count in Counter(values).items():
+    """Demand that no two sessions share an id; for their files, see `shared_files`."""
+    for value, count in Counter(session.id for session in sessions).items():
         if count > 1:
-            raise ValueError(f'{count} sessions have the {key} "{value}"')
+            raise ValueError(f'{count} sessions have the id "{value}"')
+    return sessions
 
 
 def listen_address(address: str) -> str:

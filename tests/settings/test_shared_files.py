@@ -1,0 +1,101 @@
+"""No two sessions write one env file, however its path is spelled."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rensei_daemon.disk.places import directory_entry
+from rensei_daemon.errors import SettingsError
+from rensei_daemon.settings.loading import load
+
+TEXT = """\
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "one"
+env_file = "{one}"
+[[credentials.sessions]]
+id = "none"
+[[credentials.sessions]]
+id = "other"
+env_file = "{other}"
+"""
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """A runtime directory with a subdirectory, and links to both of them."""
+    runtime = tmp_path / "run"
+    (runtime / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(runtime)
+    (runtime / "linked").symlink_to("sub")
+    return runtime
+
+
+def _load(runtime: Path, one: str, other: str) -> None:
+    text = TEXT.format(one=one, other=other).replace("{tmp}", str(runtime.parent))
+    load(text, path=Path("/c/config.toml"), environ={}, runtime=runtime)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a.env", "a.env"),
+        ("a.env", "./a.env"),
+        ("a.env", "{tmp}/run/a.env"),
+        ("{tmp}/link/a.env", "a.env"),
+        ("sub/a.env", "linked/a.env"),
+        ("{tmp}/link/linked/a.env", "sub//a.env"),
+        ("{tmp}/run/new/a.env", "{tmp}/link/new/a.env"),
+    ],
+)
+def test_one_file_under_two_spellings_is_refused(
+    runtime: Path, one: str, other: str
+) -> None:
+    """Both lines are named, also while the directory is still to be made."""
+    with pytest.raises(SettingsError) as caught:
+        _load(runtime, one, other)
+    assert str(caught.value) == (
+        "/c/config.toml:10:1: credentials.sessions[2].env_file: "
+        'session "one" has the same file, on line 5 (give each session a file of its own)'
+    )
+
+
+@pytest.mark.parametrize("other", ["b.env", "sub/a.env", "{tmp}/a.env"])
+def test_two_files_are_two(runtime: Path, other: str) -> None:
+    """In one directory, or of one name."""
+    _load(runtime, "a.env", other)
+
+
+def test_two_names_of_one_inode_are_two_files(runtime: Path) -> None:
+    """A tool that links equal files may not keep a daemon from starting.
+
+    Each is replaced whole, after which it is a file of its own.
+    """
+    (runtime / "a.env").write_text("")
+    os.link(runtime / "a.env", runtime / "b.env")
+    _load(runtime, "a.env", "b.env")
+
+
+@pytest.mark.needs("mount")
+def test_a_bind_mount_is_one_directory(runtime: Path) -> None:
+    """The kernel says so, where no path does."""
+    elsewhere = runtime.parent / "mounted"
+    elsewhere.mkdir()
+    script = (
+        "import sys; from pathlib import Path;"
+        "from rensei_daemon.disk.places import directory_entry as e;"
+        "print(e(Path(sys.argv[1], 'f')) == e(Path(sys.argv[2], 'f')))"
+    )
+    assert directory_entry(elsewhere / "f") != directory_entry(runtime / "f")
+    shell = f'mount --bind {runtime} {elsewhere} && exec "$0" -c "$1" {runtime} {elsewhere}'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", shell, sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"
