@@ -59,7 +59,10 @@ def test_check_standard_input() -> None:
     """`-` checks a file before it is put in place."""
     assert run("check", "-", stdin=GOOD) == (0, "<stdin>: ok\n", "")
     code, _, said = run("check", "-", stdin="a =")
-    assert (code, said) == (78, "<stdin>:1:4: invalid value\n")
+    assert (code, said) == (
+        78,
+        "<stdin>:1:4: this is no value: a text needs quotes\n",
+    )
 
 
 def test_check_without_a_platform(tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_check_json_bad(tmp_path: Path) -> None:
     path = written(tmp_path, '[log]\nlevels = "debug"\n')
     code, told, said = run("check", path, "--json", RENSEI_DAEMON_LOG__LEVEL="loud")
     variable = "RENSEI_DAEMON_LOG__LEVEL"
-    message = "log.level: input should be 'debug', 'info', 'warning' or 'error'"
+    message = 'log.level: must be one of "debug", "info", "warning", "error"'
     nowhere = {"file": None, "line": None, "column": None}
     assert (code, said, json.loads(told)) == (
         78,

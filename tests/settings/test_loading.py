@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.settings.fitness import unfit_for_this_host
 from rensei_daemon.settings.loading import accept, is_blank, load, parse
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.model import Cell, ConfigTree, Project, Session, Settings
 
 PATH = Path("/c/config.toml")
 
@@ -118,7 +119,7 @@ def test_bad_variables() -> None:
         "RENSEI_DAEMON_MUTATIONS__PROTECTED_PROJECTS: "
         'it must be a JSON list, like ["a", "b"]',
         "RENSEI_DAEMON_LOG__LEVEL: log.level: "
-        "input should be 'debug', 'info', 'warning' or 'error'",
+        'must be one of "debug", "info", "warning", "error"',
     ]
 
 
@@ -152,7 +153,7 @@ byok = { alloweds = true }
         ' (did you mean "env_file"?)',
         '/c/config.toml:7:26: unknown key "enabld" in [projects.p]'
         ' (did you mean "enabled"?)',
-        "/c/config.toml:8:7: projects.q r.enabled: input should be a valid boolean",
+        "/c/config.toml:8:7: projects.q r.enabled: must be true or false, without quotes",
         '/c/config.toml:10:1: unknown key "byoc" in'
         ' [model_access.workloads.x.matrix.anthropic] (did you mean "byok"?)',
         "/c/config.toml:11:1: [model_access.workloads.x.matrix.anthropic.byok]"
@@ -180,16 +181,145 @@ def test_hint() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a = 1\nb = \n", "/c/config.toml:2:5: invalid value"),
-        ("a = 1\na = 2\n", "/c/config.toml:2:6: cannot overwrite a value"),
-        ("[log", "/c/config.toml:1:5: expected ']' at the end of a table declaration"),
-        ('a = "CANARY', "/c/config.toml:1:12: unterminated string"),
+        (
+            "a = 1\nb = \n",
+            "/c/config.toml:2:5: this is no value: a text needs quotes",
+        ),
+        ("[log", "/c/config.toml:1:5: the table's name lacks its ]"),
+        ('a = "CANARY', "/c/config.toml:1:12: a text is not closed: a quote is missing"),
         ("a = " + "[" * 9999, "/c/config.toml: values are nested too deeply"),
     ],
 )
 def test_broken_text(text: str, expected: str) -> None:
     """Text that is no TOML is an error with line and column, without its content."""
     assert problems(text) == [expected]
+
+
+def test_what_stands_twice_hides_nothing_else() -> None:
+    """Repeated keys and tables are all named with their first place, and the rest too."""
+    text = """\
+[log]
+level = "info"
+  log.level = 3
+level = "debug"
+[machine]
+name = [ "a", # one
+  "b" ]
+[log] # again
+format = 7
+[machine]
+[platform]
+url = [
+  1,
+]
+url = 2
+"""
+    assert problems(text) == [
+        '/c/config.toml:4:1: the key "log.level" is there twice; the first is on line 2',
+        "/c/config.toml:8:1: [log] is there twice; the first is on line 1",
+        "/c/config.toml:10:1: [machine] is there twice; the first is on line 5",
+        '/c/config.toml:15:1: the key "platform.url" is there twice; '
+        "the first is on line 12",
+        '/c/config.toml:3:3: unknown key "log" in [log]',
+        "/c/config.toml:6:1: machine.name: must be a text, in quotes",
+        "/c/config.toml:15:1: platform.url: must be a text, in quotes",
+    ]
+
+
+def test_a_text_of_repeats_costs_no_time() -> None:
+    """The first fifty are sought, each with a parse."""
+    lines = problems("a = 1\n" * 2000)
+    assert len(lines) == 51
+    assert lines[-1] == "and 1 more problems"
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    """Unknown keys, types, rules of single keys and rules across keys, in file order."""
+    text = """\
+[platform]
+client_key_file = "k"
+[machine]
+max_sessions = "many"
+[credentials]
+group = "no-such-group-here"
+[[credentials.sessions]]
+id = "a"
+env_file = "f"
+color = 1
+[[credentials.sessions]]
+id = "a"
+env_file = "f"
+[[credentials.sessions]]
+on_rotate = "x"
+"""
+    with pytest.raises(SettingsError) as caught:
+        load(
+            text,
+            path=PATH,
+            environ={"RENSEI_DAEMON_LOG_LEVEL": "x"},
+            runtime=Path("/run"),
+            check=unfit_for_this_host,
+        )
+    told = caught.value.problems
+    assert [(p.line, p.column, p.key) for p in told] == [
+        (None, None, "RENSEI_DAEMON_LOG_LEVEL"),
+        (1, 1, "platform.url"),
+        (2, 1, "platform.client_key_file"),
+        (4, 1, "machine.max_sessions"),
+        (6, 1, "credentials.group"),
+        (10, 1, "credentials.sessions[0].color"),
+        (12, 1, "credentials.sessions[1].id"),
+        (13, 1, "credentials.sessions[1].env_file"),
+        (14, 1, "credentials.sessions[2]"),
+        (15, 1, "credentials.sessions[2].on_rotate"),
+    ]
+    assert [p.message for p in told][1:5] == [
+        "platform.url is not set",
+        "platform.client_key_file needs client_cert_file beside it",
+        "machine.max_sessions: must be a whole number",
+        "credentials.group: there is no group no-such-group-here on this host",
+    ]
+    assert told[-1].message == (
+        "credentials.sessions[2].on_rotate: must be a list of texts, each in quotes"
+    )
+
+
+def test_one_problem_of_the_host_says_what_mends_it() -> None:
+    """The second line is a command, not where to look for it."""
+    text = '[platform]\nurl = "https://a.test"\n[control]\ngroup = "no-such-group"\n'
+    with pytest.raises(SettingsError) as caught:
+        load(text, path=PATH, environ={}, check=unfit_for_this_host)
+    assert str(caught.value) == (
+        "/c/config.toml:4:1: control.group: there is no group no-such-group on this host"
+    )
+    assert caught.value.hint == "make it: groupadd --system no-such-group"
+
+
+def test_every_refusal_is_plain() -> None:
+    """Whatever a key may not hold, no sentence of a library about types comes out."""
+    wrong = ["", "x\0", 1, -1, 0.5, 10**30, True, [], [1], [[]], {}, {"a": 1}, None]
+    for section, holder in ConfigTree.model_fields.items():
+        for value in wrong:
+            _assert_plain({section: value})
+            for key in getattr(holder.annotation, "model_fields", {}):
+                _assert_plain({section: {key: value}})
+    for value in wrong:
+        for key in Session.model_fields:
+            _assert_plain({"credentials": {"sessions": [{"id": "a", key: value}]}})
+        for key in Project.model_fields:
+            _assert_plain({"projects": {"p": {key: value}}})
+        for key in Cell.model_fields:
+            cell = {"allowed": True, key: value}
+            _assert_plain({"model_access": {"default": {"matrix": {"*": {"byok": cell}}}}})
+
+
+def _assert_plain(tree: Mapping[str, object]) -> None:
+    try:
+        accept(tree)
+    except SettingsError as error:
+        told = str(error)
+        for word in ("valid", "should", "tuple", "dict", "instance", "boolean", "type="):
+            assert word not in told, (tree, told)
 
 
 def test_many_problems() -> None:
@@ -247,7 +377,7 @@ def test_accept() -> None:
     with pytest.raises(SettingsError) as caught:
         accept({"projects": {"a": {"enabled": 3}}, "x": 1})
     assert str(caught.value).splitlines() == [
-        "projects.a.enabled: input should be a valid boolean",
+        "projects.a.enabled: must be true or false, without quotes",
         'unknown key "x" at the top level',
     ]
 

@@ -80,22 +80,21 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
 def _check(path: Path, located: Locations) -> list[str]:
     """Return what deserves a second look; raises SettingsError for what cannot be used."""
     from rensei_daemon.settings.advice import advise
-    from rensei_daemon.settings.loading import (
-        load,
-        refuse_blank,
-        refuse_groups,
-        refuse_placeholder,
-    )
+    from rensei_daemon.settings.fitness import unfit_for_this_host
+    from rensei_daemon.settings.loading import load, nothing_more, refuse_blank
 
     is_piped = path == Path("<stdin>")
     text = _text(sys.stdin.buffer.read() if is_piped else _read(path), path)
     refuse_blank(text, path=path)
-    settings = load(text, path=path, environ=os.environ, runtime=located.runtime)
-    if path == located.config:
-        refuse_placeholder(settings, text, path=path)
-        refuse_groups(settings, text, path=path)
-        return list(advise(settings))
     # Another host's groups, and the platform in its environment, may be elsewhere.
+    is_own = path == located.config
+    settings = load(
+        text,
+        path=path,
+        environ=os.environ,
+        runtime=located.runtime,
+        check=unfit_for_this_host if is_own else nothing_more,
+    )
     is_set = not settings.platform.is_placeholder
     return [*advise(settings), *([] if is_set else ["platform.url is not set"])]
 

@@ -29,7 +29,8 @@ from rensei_daemon.errors import (
 from rensei_daemon.locations import Locations
 from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.operator import OperatorClient
-from rensei_daemon.settings.loading import load, refuse_placeholder
+from rensei_daemon.settings.fitness import unset_platform
+from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Settings
 
 _T = TypeVar("_T")
@@ -117,6 +118,6 @@ def asker(config: Path | None) -> Asker:
     """Read the settings an operator's question needs; raises SettingsError."""
     locations = find(config)
     text = ConfigFile(locations.config).read().text
-    settings = load(text, path=locations.config, environ=os.environ)
-    refuse_placeholder(settings, text, path=locations.config)
+    path, check = locations.config, unset_platform
+    settings = load(text, path=path, environ=os.environ, check=check)
     return Asker(locations, settings)

@@ -19,7 +19,8 @@ from rensei_daemon.errors import (
     RenseiError,
 )
 from rensei_daemon.locations import Locations
-from rensei_daemon.settings.loading import load, refuse_blank, refuse_placeholder
+from rensei_daemon.settings.fitness import unset_platform
+from rensei_daemon.settings.loading import load, refuse_blank
 from rensei_daemon.settings.model import Settings
 
 ANSWER_SECONDS = 2.0
@@ -94,8 +95,8 @@ def _settings(
     try:
         text = ConfigFile(path).read().text
         refuse_blank(text, path=path)
-        settings = load(text, path=path, environ=environ, runtime=locations.runtime)
-        refuse_placeholder(settings, text, path=path)
+        runtime, check = locations.runtime, unset_platform
+        settings = load(text, path=path, environ=environ, runtime=runtime, check=check)
         return settings, None
     except RenseiError as error:
         return _last_good(locations, environ), error

@@ -4,9 +4,8 @@ It opens no file: whoever read the text says what the file is called. Command li
 environment over file over default.
 """
 
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from pydantic import ValidationError
 from pydantic_settings.sources import InitSettingsSource
 
 from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
-from rensei_daemon.disk.groups import group_id
 from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.settings import positions
+from rensei_daemon.settings.contradictions import contradictions
 from rensei_daemon.settings.layers import (
     Tree,
     anchored,
@@ -24,12 +23,21 @@ from rensei_daemon.settings.layers import (
     variable,
 )
 from rensei_daemon.settings.model import ConfigTree, Settings
-from rensei_daemon.settings.problems import KeyPath, Refusal, dotted, refusals
+from rensei_daemon.settings.problems import KeyPath, Refusal, refusals
 from rensei_daemon.settings.shared_files import shared_files
+from rensei_daemon.settings.toml_text import read_toml
 
-_PARSER_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _MOST_PROBLEMS = 50
 _NO_OVERRIDES: Mapping[str, object] = {}
+
+
+Check = Callable[[Tree], Iterable[Refusal]]
+"""Finds fault with a tree beyond what the model does."""
+
+
+def nothing_more(_: Tree) -> Iterable[Refusal]:
+    """Find no fault."""
+    return ()
 
 
 def load(
@@ -39,31 +47,60 @@ def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, object] = _NO_OVERRIDES,
     runtime: Path | None = None,
+    check: Check = nothing_more,
 ) -> Settings:
     """Return the settings in force for a config text.
 
     `path` names the file in problems and anchors relative paths; `overrides` is shaped
     like the file and comes from the command line. With `runtime`, the directory that
-    relative env files are in, no two of them may be one. Raises `SettingsError`.
+    relative env files are in, no two of them may be one. `check` finds fault with what
+    all of them set. Raises `SettingsError`, which names every problem at once.
     """
-    tree = parse(text, path=path)
+    tree, unread = read_toml(text, path)
     environment = read_environment(environ)
+    if tree is None:
+        raise _refusal([*environment.problems, *unread], (), path)
     layers: dict[str, Tree] = {
         "command line": overrides,
         "environment": environment.tree,
         "file": tree,
     }
-    problems = list(environment.problems)
+    refused: list[Refusal] = []
+    settings = None
     try:
         settings = _merge([anchored(layer, path.parent) for layer in layers.values()])
-        if runtime is not None:
-            shared = list(shared_files(settings, text, runtime))
-            problems += _placed(shared, layers, text, path)
     except ValidationError as error:
-        problems += _placed(list(refusals(error)), layers, text, path)
-    if problems:
-        raise _error(problems, hint=f"check it with: rensei-daemon config check {path}")
+        refused += refusals(error)
+    together = _overlaid(layers)
+    refused += (*contradictions(together), *check(together))
+    if runtime is not None:
+        refused += shared_files(together, text, runtime)
+    problems = [*environment.problems, *unread, *_placed(refused, layers, text, path)]
+    if problems or settings is None:
+        raise _refusal(problems, refused, path)
     return settings
+
+
+def _overlaid(layers: Mapping[str, Tree]) -> Tree:
+    """Return what the layers set together, the first one on top."""
+    together: dict[str, Any] = {}
+    for layer in reversed(list(layers.values())):
+        for section, keys in layer.items():
+            below = together.get(section)
+            if isinstance(keys, Mapping) and isinstance(below, Mapping):
+                keys = {**below, **keys}
+            together[section] = keys
+    return together
+
+
+def _refusal(
+    problems: Sequence[Problem], refused: Sequence[Refusal], path: Path
+) -> SettingsError:
+    """Return the error; a problem that is the only one, and has a remedy, tells that."""
+    if len(problems) == 1 and refused and refused[0].remedy:
+        alone = str(replace(problems[0], hint=""))
+        return SettingsError(alone, hint=refused[0].remedy, problems=problems)
+    return _error(problems, hint=f"check it with: rensei-daemon config check {path}")
 
 
 def accept(tree: Mapping[str, Any]) -> None:
@@ -71,11 +108,14 @@ def accept(tree: Mapping[str, Any]) -> None:
 
     Raises `SettingsError`, which names key paths instead of lines.
     """
+    refused: list[Refusal] = []
     try:
         ConfigTree.model_validate(tree)
     except ValidationError as error:
-        found = [Problem(message=told.message, hint=told.hint) for told in refusals(error)]
-        raise _error(found) from None
+        refused += refusals(error)
+    refused += contradictions(tree)
+    if refused:
+        raise _error([Problem(message=told.message, hint=told.hint) for told in refused])
 
 
 def is_blank(text: str) -> bool:
@@ -94,72 +134,12 @@ def refuse_blank(text: str, *, path: Path) -> None:
         raise SettingsError(f"{path}: the file is empty", hint=hint)
 
 
-def refuse_placeholder(settings: Settings, text: str, *, path: Path) -> None:
-    """Raise `SettingsError` while platform.url leads nowhere, as in the example.
-
-    The API key goes to a platform that the operator has chosen, and to no other.
-    """
-    if not settings.platform.is_placeholder:
-        return
-    where = ("platform", "url")
-    line, column = positions.Positions(text).find(where)
-    problem = Problem(
-        message="platform.url is not set",
-        key=dotted(where),
-        file=str(path),
-        line=line,
-        column=column,
-    )
-    hint = "set platform.url to the address of your platform"
-    raise SettingsError(problems=[problem], hint=hint)
-
-
-def refuse_groups(settings: Settings, text: str, *, path: Path) -> None:
-    """Raise `SettingsError` for a group that this user could not give a file to."""
-    credentials = settings.credentials
-    named: list[tuple[KeyPath, str | None]] = [
-        (("control", "group"), settings.control.group),
-        (("credentials", "group"), credentials.group),
-    ]
-    for index, session in enumerate(credentials.sessions):
-        named.append((("credentials", "sessions", index, "group"), session.group))
-    for where, group in named:
-        if group is None:
-            continue
-        try:
-            group_id(group)
-        except SettingsError as error:
-            line, column = positions.Positions(text).find(where)
-            problem = Problem(
-                message=str(error),
-                key=dotted(where),
-                file=str(path),
-                line=line,
-                column=column,
-            )
-            raise SettingsError(problems=[problem], hint=error.hint) from error
-
-
 def parse(text: str, *, path: Path) -> dict[str, Any]:
     """Return the tree of a TOML text; raise `SettingsError` saying where it breaks."""
-    text = text.removeprefix(BYTE_ORDER_MARK)
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = _unreadable(str(error), text, path)
-    except RecursionError:
-        problem = Problem(file=str(path), message="values are nested too deeply")
-    raise _error([problem], hint=f"check it with: rensei-daemon config check {path}")
-
-
-def _unreadable(message: str, text: str, path: Path) -> Problem:
-    at = _PARSER_PLACE.search(message)
-    line, column = positions.position_of(text, len(text))
-    if at is not None and at.group(1):
-        line, column = int(at.group(1)), int(at.group(2))
-    what = _PARSER_PLACE.sub("", message)
-    what = what[:1].lower() + what[1:]
-    return Problem(file=str(path), line=line, column=column, message=what)
+    tree, problems = read_toml(text, path)
+    if problems or tree is None:
+        raise _error(problems, hint=f"check it with: rensei-daemon config check {path}")
+    return tree
 
 
 def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
@@ -191,7 +171,7 @@ def _placed(
     return outside + [
         Problem(
             message=told.message,
-            hint=told.hint,
+            hint=told.hint or told.remedy,
             key=told.key,
             file=str(path),
             line=line,

@@ -8,8 +8,7 @@ and the platform), so their keys are checked for shape, not for vocabulary.
 
 import socket
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +17,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -48,13 +46,6 @@ class Platform(Section):
     client_cert_file: Path | None = None
     client_key_file: Path | None = None
 
-    @model_validator(mode="after")
-    def _has_both_client_files(self) -> Self:
-        rules.both_or_neither(
-            client_cert_file=self.client_cert_file, client_key_file=self.client_key_file
-        )
-        return self
-
     @property
     def client_files(self) -> tuple[Path, Path] | None:
         """The client certificate and its key, where the platform asks for one."""
@@ -65,7 +56,7 @@ class Platform(Section):
     @property
     def is_placeholder(self) -> bool:
         """Whether the operator has chosen no platform yet."""
-        return (urlsplit(self.url).hostname or "").endswith(".invalid")
+        return rules.is_placeholder(self.url)
 
     @property
     def is_loopback(self) -> bool:
@@ -121,7 +112,7 @@ class Credentials(Section):
     project_id: Text | None = None
     env_name: Text = "production"
     group: Text | None = None
-    sessions: Annotated[tuple[Session, ...], AfterValidator(rules.distinct)] = ()
+    sessions: tuple[Session, ...] = ()
 
     @property
     def resolved_sessions(self) -> tuple[Session, ...]:

@@ -14,6 +14,7 @@ import contextlib
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
 
@@ -53,6 +54,23 @@ class Positions:
         return 1, 1
 
 
+class Statement(NamedTuple):
+    """A header, or a key with its value."""
+
+    path: KeyPath
+    start: int
+    end: int
+    is_header: bool
+
+
+def statements_of(text: str) -> list[Statement]:
+    """Return what a text consists of, comments apart, in order."""
+    found: list[Statement] = []
+    with contextlib.suppress(RecursionError, tomllib.TOMLDecodeError):
+        found += _Scanner(text).whole_statements()
+    return found
+
+
 def position_of(text: str, offset: int) -> Position:
     """Return the line and column of an offset."""
     line_start = text.rfind("\n", 0, offset) + 1
@@ -82,6 +100,22 @@ class _Scanner:
                 yield from self._assignment(table)
             if self.at == before:
                 return
+
+    def whole_statements(self) -> Iterator[Statement]:
+        table: KeyPath = ()
+        while (start := self._skip(_BLANK)) < len(self.text):
+            is_header = self.text[start] == "["
+            if is_header:
+                path = table = self._header()
+            else:
+                path = (*table, *(key for key, _ in self._keys()))
+                if self.text.startswith("=", self.at):
+                    self.at += 1
+                    for _ in self._value(path):
+                        pass
+            if self.at == start:
+                return
+            yield Statement(path, start, self.at, is_header)
 
     def _header(self) -> KeyPath:
         brackets = 2 if self.text.startswith("[[", self.at) else 1

@@ -22,6 +22,8 @@ class Refusal(NamedTuple):
     path: KeyPath
     message: str
     hint: str = ""
+    remedy: str = ""
+    """What mends it, where that is not in the file."""
 
     @property
     def key(self) -> str | None:
@@ -47,9 +49,58 @@ def _refusal(detail: ErrorDetails) -> Refusal:
     return Refusal(path, f"{dotted(path)}: {_sentence(detail)}")
 
 
+_SENTENCES = {
+    "string_type": "must be a text, in quotes",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be 1 to 64 letters, digits, dots, dashes, underscores",
+    "path_type": "must be a path: a text, in quotes",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "bool_type": "must be true or false, without quotes",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "datetime_type": "must be a date and time, like 2026-11-23T16:00:00Z",
+    "datetime_parsing": "must be a date and time, like 2026-11-23T16:00:00Z",
+    "datetime_from_date_parsing": "must be a date and time, like 2026-11-23T16:00:00Z",
+    "timezone_aware": "must have a time zone, like 2026-11-23T16:00:00Z",
+    "literal_error": "must be one of {expected}",
+}
+"""What to say of a value, by the library's own name for what is wrong with it."""
+
+
 def _sentence(detail: ErrorDetails) -> str:
+    if detail["type"] == "tuple_type":
+        return f"must be a list of {_elements(detail['loc'])}"
+    if sentence := _SENTENCES.get(detail["type"]):
+        return sentence.format(**_context(detail))
     text = detail["msg"].removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
+
+
+def _context(detail: ErrorDetails) -> dict[str, Any]:
+    context = dict(detail.get("ctx", {}))
+    expected = str(context.get("expected", ""))
+    # As a person writes it in TOML.
+    context["expected"] = expected.replace("'", '"').replace(" or ", ", ")
+    return context
+
+
+def _elements(path: KeyPath) -> str:
+    """Return what the list at `path` is a list of."""
+    annotation: Any = ConfigTree
+    for part in path:
+        annotation = _below(_model(annotation), part)
+    element = _below(_model(annotation), 0)
+    is_table = isinstance(element, type) and issubclass(element, BaseModel)
+    return f"tables, as in [[{dotted(path)}]]" if is_table else "texts, each in quotes"
 
 
 def _unknown(path: KeyPath) -> Refusal:

@@ -5,10 +5,8 @@ a sentence for the operator, which never quotes a value that could hold a secret
 """
 
 import re
-from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from rensei_daemon.core.mutation import Op
@@ -16,14 +14,6 @@ from rensei_daemon.core.urls import is_address, is_loopback
 from rensei_daemon.settings.spelling import nearest
 
 _MODE = re.compile(r"0?[0-7]{3}")
-
-
-class _Session(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-Sessions = TypeVar("Sessions", bound=tuple[_Session, ...])
 
 
 def platform_url(url: str) -> str:
@@ -45,12 +35,12 @@ def platform_url(url: str) -> str:
     return text
 
 
-def both_or_neither(**keys: object) -> None:
-    """Demand that of two keys that go together none stands alone."""
-    missing = [name for name, value in keys.items() if value is None]
-    if 0 < len(missing) < len(keys):
-        given = next(name for name in keys if name not in missing)
-        raise ValueError(f"{given} needs {missing[0]} beside it")
+def is_placeholder(url: str) -> bool:
+    """Whether a URL leads nowhere, by a name that is never anybody's (RFC 6761)."""
+    try:
+        return (urlsplit(url).hostname or "").endswith(".invalid")
+    except ValueError:
+        return False
 
 
 def operation_pattern(pattern: str) -> str:
@@ -60,7 +50,7 @@ def operation_pattern(pattern: str) -> str:
     families = [f"{name.split('.')[0]}.*" for name in Op]
     meant = nearest(pattern, [*Op, *families])
     raise ValueError(
-        "a pattern fits no op this daemon knows" + (f" ({meant})" if meant else "")
+        "no op of this daemon fits this pattern" + (f" ({meant})" if meant else "")
     )
 
 
@@ -86,14 +76,6 @@ def argv(words: tuple[str, ...]) -> tuple[str, ...]:
     if any("\0" in word for word in words):
         raise ValueError("a word must not hold a NUL")
     return words
-
-
-def distinct(sessions: Sessions) -> Sessions:
-    """Demand that no two sessions share an id; for their files, see `shared_files`."""
-    for value, count in Counter(session.id for session in sessions).items():
-        if count > 1:
-            raise ValueError(f'{count} sessions have the id "{value}"')
-    return sessions
 
 
 def listen_address(address: str) -> str:

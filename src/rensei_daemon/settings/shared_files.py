@@ -4,24 +4,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rensei_daemon.disk.places import Entry, directory_entry
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.contradictions import Tree, sessions_in
 from rensei_daemon.settings.positions import Positions
 from rensei_daemon.settings.problems import KeyPath, Refusal, dotted
 
 
-def shared_files(settings: Settings, text: str, runtime: Path) -> Iterator[Refusal]:
+def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[Refusal]:
     """Return a refusal for each file that an earlier session has; it names both lines.
 
     `text` is the file's, for the other line; relative paths start at `runtime`.
     """
     first: dict[Entry, tuple[KeyPath, str]] = {}
-    for index, session in enumerate(settings.credentials.sessions):
-        if session.env_file is None:
+    for index, session in enumerate(sessions_in(tree)):
+        file = session.get("env_file")
+        if not isinstance(file, str) or not file:
             continue
         where: KeyPath = ("credentials", "sessions", index, "env_file")
-        entry = directory_entry(runtime / session.env_file)
+        entry = directory_entry(runtime / file)
         if entry not in first:
-            first[entry] = where, session.id
+            first[entry] = where, str(session.get("id"))
             continue
         other, owner = first[entry]
         line, _ = Positions(text).find(other)

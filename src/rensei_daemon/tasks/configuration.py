@@ -29,7 +29,8 @@ from rensei_daemon.disk.config import ConfigFile, Stamp
 from rensei_daemon.disk.last_good import LastGood
 from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.settings.changes import needs_restart
-from rensei_daemon.settings.loading import refuse_blank, refuse_groups, refuse_placeholder
+from rensei_daemon.settings.fitness import unfit_for_this_host
+from rensei_daemon.settings.loading import refuse_blank
 from rensei_daemon.settings.model import Settings
 
 WATCH_SECONDS = 0.5
@@ -37,7 +38,7 @@ STILL_SECONDS = 0.25
 PATIENCE = 100
 """How many different mistakes in a row are told at once: a person mends one by one."""
 
-Load = Callable[[str], Settings]
+Load = Callable[..., Settings]
 """Text to settings, with the environment and the command line laid over it."""
 
 _URL = re.compile(
@@ -246,10 +247,7 @@ def _urls_in(text: str) -> set[str]:
 
 def _usable(document: Document, path: Path, load: Load) -> Settings:
     refuse_blank(document.text, path=path)
-    settings = load(document.text)
-    refuse_placeholder(settings, document.text, path=path)
-    refuse_groups(settings, document.text, path=path)
-    return settings
+    return load(document.text, check=unfit_for_this_host)
 
 
 def _read(configuration: Configuration) -> tuple[Document, Settings]:

@@ -1,0 +1,52 @@
+"""Keys that are right one by one, and wrong together.
+
+These rules look at the tree before it is a model, so that they are told beside whatever
+else is wrong; where a value is not even of the right type they keep still.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rensei_daemon.settings.problems import KeyPath, Refusal, dotted
+
+Tree = Mapping[str, Any]
+
+
+def contradictions(tree: Tree) -> Iterator[Refusal]:
+    """Return each key that another one does not allow."""
+    yield from _halves(tree)
+    yield from _repeated_ids(tree)
+
+
+def _halves(tree: Tree) -> Iterator[Refusal]:
+    platform = _table(tree, "platform")
+    keys = ("client_cert_file", "client_key_file")
+    for given, missing in (keys, reversed(keys)):
+        if given in platform and missing not in platform:
+            where = ("platform", given)
+            yield Refusal(where, f"{dotted(where)} needs {missing} beside it")
+
+
+def _repeated_ids(tree: Tree) -> Iterator[Refusal]:
+    first: dict[str, KeyPath] = {}
+    for index, session in enumerate(sessions_in(tree)):
+        session_id = session.get("id")
+        if isinstance(session_id, str) and session_id:
+            where = ("credentials", "sessions", index, "id")
+            earlier = first.setdefault(session_id, where)
+            if earlier != where:
+                same = f'{dotted(where)}: "{session_id}" is already {dotted(earlier)}'
+                yield Refusal(where, same)
+
+
+def sessions_in(tree: Tree) -> list[Tree]:
+    """Return the tables of the sessions; what is no table is an empty one."""
+    found = _table(tree, "credentials").get("sessions")
+    if not isinstance(found, (list, tuple)):
+        return []
+    return [session if isinstance(session, Mapping) else {} for session in found]
+
+
+def _table(tree: Tree, name: str) -> Tree:
+    found = tree.get(name)
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,95 @@
+"""A TOML text and all that is wrong with it as TOML, told plainly.
+
+The standard parser stops at the first mistake. A key or table that stands twice is not the
+end of it: its second place is left out, and the rest is read.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
+from rensei_daemon.errors import Problem
+from rensei_daemon.settings.positions import Positions, position_of, statements_of
+from rensei_daemon.settings.problems import dotted
+
+MOST_REPEATS = 50
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_REPEATED_KEY = "Cannot overwrite a value"
+_REPEATED_TABLE = re.compile(r"Cannot declare \(.*\) twice")
+_PLAIN = {
+    "Invalid value": "this is no value: a text needs quotes",
+    "Unclosed array": "a list is not closed: ] is missing",
+    "Unterminated string": "a text is not closed: a quote is missing",
+    "Invalid statement": "this is neither a key = value nor a [table]",
+    "Invalid initial character for a key part": "a key is missing here",
+    "Expected '=' after a key in a key/value pair": "a = is missing after the key",
+    "Expected ']' at the end of a table declaration": "the table's name lacks its ]",
+    "Expected newline or end of document after a statement": "there is more on the line "
+    "than one value",
+    "Cannot mutate immutable namespace": "this table was closed where it was written",
+}
+
+
+def read_toml(text: str, path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """Return the tree of a text, and what is wrong with it.
+
+    What stands twice is in the tree once; there is no tree when the text breaks off.
+    `path` names the file in the problems.
+    """
+    problems: list[Problem] = []
+    whole = text = text.removeprefix(BYTE_ORDER_MARK)
+    while True:
+        try:
+            return tomllib.loads(text), problems
+        except RecursionError:
+            problems.append(Problem(file=str(path), message="values are nested too deeply"))
+            return None, problems
+        except tomllib.TOMLDecodeError as error:
+            offset = _offset(text, str(error))
+            message = _PLACE.sub("", str(error))
+        repeated = _without_repeated(text, offset, message)
+        if repeated is None or len(problems) == MOST_REPEATS:
+            said = _PLAIN.get(message, message[:1].lower() + message[1:])
+            return None, [*problems, _problem(whole, offset, said, path)]
+        start, said, text = repeated
+        problems.append(_problem(whole, start, said, path))
+
+
+def _problem(text: str, offset: int, message: str, path: Path) -> Problem:
+    line, column = position_of(text, offset)
+    return Problem(file=str(path), line=line, column=column, message=message)
+
+
+def _offset(text: str, message: str) -> int:
+    found = _PLACE.search(message)
+    if found is None or not found[1]:
+        return len(text)
+    line, column = int(found[1]), int(found[2])
+    start = 0
+    for _ in range(line - 1):
+        start = text.index("\n", start) + 1
+    return start + column - 1
+
+
+def _without_repeated(text: str, offset: int, message: str) -> tuple[int, str, str] | None:
+    """Return (where it stands, what to say, the text without it) of what stands twice."""
+    is_table = _REPEATED_TABLE.fullmatch(message) is not None
+    if not is_table and message != _REPEATED_KEY:
+        return None
+    known = statements_of(text)
+    # The parser names the end of a key's value, or a place in a table's header.
+    index = sum(statement.start < offset for statement in known) - 1
+    if index < 0:
+        return None
+    again = known[index]
+    end = again.end
+    if is_table:
+        headers = (later.start for later in known[index + 1 :] if later.is_header)
+        end = next(headers, len(text))
+    line, _ = Positions(text[: again.start]).find(again.path)
+    name = f"[{dotted(again.path)}]" if is_table else f'the key "{dotted(again.path)}"'
+    said = f"{name} is there twice; the first is on line {line}"
+    blank = re.sub(r"[^\n]", " ", text[again.start : end])
+    return again.start, said, text[: again.start] + blank + text[end:]
