@@ -40,6 +40,7 @@ from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import say_farewell
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.reporting import open_board, write_status
+from rensei_daemon.tasks.turned_away import turned_away_on
 
 FAREWELL_SECONDS = 3.0
 
@@ -165,6 +166,7 @@ async def _live(
 async def _listen(tasks: TaskGroup, house: House, ground: Ground) -> None:
     settings, locations = ground.configuration.settings, ground.locations
     door = ground.handing_out.door
+    door.tell_turned_away = turned_away_on(ground.board)
     for name, serve, group in (
         (
             "control API",

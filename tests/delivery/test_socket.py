@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 from rensei_daemon.delivery.connection import Limits
 from rensei_daemon.delivery.connection import Reader as Connection
+from rensei_daemon.delivery.shares import Shares
+from rensei_daemon.delivery.socket import SPARE_DESCRIPTORS
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 SHORT = Limits(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3)
@@ -231,7 +233,8 @@ async def test_a_frame_that_fit_in_part_is_completed(lab: "Lab") -> None:
         await publisher.publish(A="1")
         reader = lab.over(far)
         await reader.send(HELLO)
-        tasks.start_soon(Connection(near, {"build": audience}, Limits()).attend)
+        connection = Connection(near, {"build": audience}, Limits(), Shares(8))
+        tasks.start_soon(connection.attend)
         await reader.frame()
         await anyio.wait_all_tasks_blocked()
         await publisher.publish(A="x" * 30_000)
@@ -327,6 +330,65 @@ def many_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, before[1]), before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture
+def few_places() -> Iterator[int]:
+    """Let this process open some hundred files; half of the places are so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    most = lowest + 60
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most + SPARE_DESCRIPTORS, hard))
+    yield most // 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_user_or_a_session_cannot_take_all_places(
+    lab: "Lab", few_places: int
+) -> None:
+    """Half of them; the next one hears why, and the daemon does. A place is given back."""
+    told: list[tuple[str, str]] = []
+    turned_away = {"type": "BYE", "reason": "too many readers"}
+    async with lab.listening() as door:
+        door.tell_turned_away = lambda *news: told.append(news)
+        for session in ("build", "test"):
+            await lab.publishing(door.audience(session, None)).publish(A="1")
+        readers = [lab.connect(HELLO) for _ in range(few_places)]
+        for reader in readers:
+            assert (await reader.frame())["type"] == "INITIAL"
+        assert await lab.connect().frame() == turned_away
+        readers.pop().close()
+        while await lab.connect(HELLO).frame() == turned_away:
+            pass  # its end has not been noticed yet
+    assert [whose for whose, _ in told] == [f"user {os.geteuid()}"] * 2
+    assert told[0][1].startswith(f"holds {few_places} of ")
+
+
+async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
+    lab: "Lab",
+) -> None:
+    """Readers of another session find theirs."""
+    told: list[tuple[str, str]] = []
+    async with lab.listening() as door, anyio.create_task_group() as tasks:
+        audiences = {session: door.audience(session, None) for session in ("build", "test")}
+        for audience in audiences.values():
+            await lab.publishing(audience).publish(A="1")
+        shares = Shares(2, lambda *news: told.append(news))
+
+        async def hello(session: str) -> str:
+            near, far = socket.socketpair()
+            near.setblocking(False)
+            tasks.start_soon(Connection(near, audiences, Limits(), shares).attend)
+            reader = lab.over(far)
+            await reader.send(b'{"type":"HELLO","sessionId":"%s"}\n' % session.encode())
+            frame = await reader.frame()
+            return str(frame.get("reason", frame["type"]))
+
+        said = [await hello(session) for session in ("build", "build", "test")]
+        assert said == ["INITIAL", "too many readers", "INITIAL"]
+        assert told == [("session build", "holds 1 of 2 places")]
+        tasks.cancel_scope.cancel()
 
 
 async def test_running_out_of_descriptors_is_survived(lab: "Lab") -> None:

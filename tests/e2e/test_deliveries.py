@@ -93,11 +93,14 @@ class Scene:
         return line.decode().split()
 
     @asynccontextmanager
-    async def daemon(self) -> AsyncIterator[anyio.abc.Process]:
-        """Run the daemon while the block runs, at most 20 s; its end is a clean one."""
+    async def daemon(self, *through: str) -> AsyncIterator[anyio.abc.Process]:
+        """Run the daemon while the block runs, at most 20 s; its end is a clean one.
+
+        `through` is a program that starts it with other limits.
+        """
         with (self.place / "output").open("ab") as output, anyio.fail_after(20):
             async with await anyio.open_process(
-                [PROGRAM, "run", "--config", str(self.config)],
+                [*through, PROGRAM, "run", "--config", str(self.config)],
                 env={"PATH": os.environ["PATH"]},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -367,6 +370,18 @@ async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
         assert await scene.ask("credentials", "list", "--json") == {"sessions": []}
         assert not file.exists()
         reader.socket.close()
+
+
+async def test_readers_that_are_turned_away_are_on_the_board(scene: Scene) -> None:
+    """As long as one user holds more than half of its share."""
+    async with scene.daemon("sh", "-c", 'ulimit -n 200; exec "$0" "$@"'):
+        await scene.hook_says()
+        readers = [await _reader_when_it_listens(scene)]
+        readers += [Reader(scene) for _ in range(36)]
+        await scene.until_condition("readers.turned_away")
+        for reader in readers:
+            reader.socket.close()
+        await scene.until_condition("")
 
 
 async def test_no_daemon_starts_with_two_sessions_on_one_file(scene: Scene) -> None:

@@ -18,6 +18,7 @@ from rensei_daemon.core import frames
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.delivery.audience import Audience
 from rensei_daemon.delivery.peer import Peer, peer_of
+from rensei_daemon.delivery.shares import NoPlaceError, Shares
 
 AT_ONCE_BYTES = 32 * 1024
 """A frame up to here fits where the kernel says that there is room."""
@@ -41,12 +42,17 @@ class Reader:
     """One connection, from its accept to its close."""
 
     def __init__(
-        self, connection: socket.socket, audiences: Mapping[str, Audience], limits: Limits
+        self,
+        connection: socket.socket,
+        audiences: Mapping[str, Audience],
+        limits: Limits,
+        shares: Shares,
     ) -> None:
         """`audiences` are those of the sessions there are, by id, and change with them."""
         self._connection = connection
         self._audiences = audiences
         self._limits = limits
+        self._shares = shares
         self._inbox = bytearray()
         self._left = memoryview(b"")
         """Of a frame that was begun; a BYE in the middle of it would be nonsense."""
@@ -62,6 +68,8 @@ class Reader:
         goodbye: str | None = frames.SHUTDOWN  # what a cancellation means
         try:
             goodbye = await self._converse()
+        except NoPlaceError:
+            goodbye = frames.TOO_MANY
         except OSError:
             goodbye = None  # it has gone
         finally:
@@ -89,7 +97,8 @@ class Reader:
         if not peer.may_have(audience.gid, os.geteuid()):
             _tell_refused(audience, peer)
             return frames.NOT_PERMITTED
-        return await self._join(audience, peer)
+        with self._shares.of_session(session_id):
+            return await self._join(audience, peer)
 
     async def _answer(self, peer: Peer, session_id: str | None) -> None:
         """Say which sessions the peer may have, and what they are still without."""

@@ -38,10 +38,20 @@ class Peer:
         return f"{shown or 'process'} (pid {self.pid})"
 
 
-def peer_of(connection: socket.socket) -> Peer:
-    """Ask the kernel who connected; raises `OSError`."""
+def user_of(connection: socket.socket) -> int:
+    """Ask the kernel for the user id of whoever connected; raises `OSError`."""
+    return _ids(connection)[1]
+
+
+def _ids(connection: socket.socket) -> tuple[int, int, int]:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, gid = _CREDENTIALS.unpack(raw)
+    return pid, uid, gid
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Ask the kernel who connected; raises `OSError`."""
+    pid, uid, gid = _ids(connection)
     return Peer(pid=pid, uid=uid, gids=frozenset({gid, *_groups(connection, uid, gid)}))
 
 

@@ -7,6 +7,7 @@ readers there can be. What one of them costs is its connection's business.
 import errno
 import resource
 import socket
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from rensei_daemon.core import frames
 from rensei_daemon.core.repeats import Streak
 from rensei_daemon.delivery.audience import CALM_SECONDS, Audience
 from rensei_daemon.delivery.connection import Limits, Reader
+from rensei_daemon.delivery.peer import user_of
+from rensei_daemon.delivery.shares import NoPlaceError, Shares, Tell, ignore
 from rensei_daemon.disk.private_socket import private_socket
 
 SPARE_DESCRIPTORS = 128
@@ -34,7 +37,7 @@ class CredentialSocket:
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._audiences: dict[str, Audience] = {}
-        self._connected = 0
+        self.tell_turned_away: Tell = ignore
         self._shortages = Streak(calm_seconds=CALM_SECONDS)
 
     def audience(self, session_id: str, gid: int | None) -> Audience:
@@ -68,16 +71,19 @@ class CredentialSocket:
         """
         most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
         with private_socket(path, gid) as listening:
+            shares = Shares(most, lambda *news: self.tell_turned_away(*news))
             async with anyio.create_task_group() as readers:
                 task_status.started()
                 while True:
                     connection = await self._accept(listening)
-                    reader = Reader(connection, self._audiences, self._limits)
-                    if self._connected < most:
-                        self._connected += 1
-                        readers.start_soon(self._attend, reader, name="credential reader")
-                    else:
+                    reader = Reader(connection, self._audiences, self._limits, shares)
+                    place = ExitStack()
+                    try:
+                        place.enter_context(shares.of_user(user_of(connection)))
+                    except (NoPlaceError, OSError):
                         reader.close(frames.TOO_MANY)
+                    else:
+                        readers.start_soon(_attend, reader, place, name="credential reader")
 
     async def _accept(self, listening: socket.socket) -> socket.socket:
         while True:
@@ -99,8 +105,7 @@ class CredentialSocket:
         log = _log.warning if is_told else _log.debug
         log("reader.starved", error=error.strerror, count=self._shortages.count)
 
-    async def _attend(self, reader: Reader) -> None:
-        try:
-            await reader.attend()
-        finally:
-            self._connected -= 1
+
+async def _attend(reader: Reader, place: ExitStack) -> None:
+    with place:
+        await reader.attend()
