@@ -153,6 +153,16 @@ def an_upgrade_keeps_the_config_and_restarts_the_daemon(debian: Debian) -> None:
 
 
 @step
+def the_doctor_finds_nothing_amiss(debian: Debian) -> None:
+    """No check fails, and the packaged unit passes both of its own."""
+    done = debian.host.run("rensei-daemon", "doctor", "--json", check=False)
+    checks = json.loads(done.stdout)["checks"]
+    assert not [check for check in checks if check["verdict"] == "fail"], done.stdout
+    verdicts = {check["code"]: check["verdict"] for check in checks}
+    assert (verdicts["unit"], verdicts["hardening"]) == ("pass", "pass"), done.stdout
+
+
+@step
 def a_daemon_that_is_stopped_stays_stopped(debian: Debian) -> None:
     """Also through an upgrade; the same version again is one."""
     debian.run("systemctl", "stop", UNIT)
@@ -250,12 +260,12 @@ def is_lintian_content(package: Path) -> bool:
 def live(release: str, directory: Path) -> bool:
     """Walk through the whole life on one release; tell whether all of it held."""
     [package] = directory.glob("*.deb")
-    if not is_lintian_content(package):
-        return False
     with debian(directory) as system:
         name = system.run("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME"').strip()
         systemd = system.run("systemctl", "--version").split()[1]
-        print(f"{release}: {name}, systemd {systemd}")
+        print(f"{release}: {name}, systemd {systemd}", flush=True)
+        if not is_lintian_content(package):
+            return False
         for action in STEPS:
             words = action.__name__.replace("_", " ")
             try:
