@@ -4,7 +4,7 @@ PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test fix lint types imports unit soak bench deb deb-test clean
+.PHONY: help demo test fix lint types imports core unit soak bench deb deb-test clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -29,7 +29,7 @@ help: ## what there is
 demo: .venv/ready ## the main job before your eyes, under 30 s (KEEP=1 stays up)
 	@.venv/bin/rensei-daemon demo $(if $(KEEP),--keep)
 
-test: .venv/ready lint types imports unit ## lint, types, import contracts, tests
+test: .venv/ready lint types imports core unit ## lint, types, import contracts, tests
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
@@ -42,8 +42,14 @@ types: .venv-dev/ready
 imports: .venv-dev/ready
 	.venv-dev/bin/lint-imports --no-cache
 
+core: .venv-dev/ready # its own tests reach every line and every branch of it
+	@.venv-dev/bin/coverage erase
+	.venv-dev/bin/coverage run --source=rensei_daemon.core -m pytest tests/core
+	@.venv-dev/bin/coverage combine -q
+	.venv-dev/bin/coverage report --fail-under=100
+
 unit: .venv-dev/ready
-	.venv-dev/bin/pytest -n 3 --dist loadfile # they wait more than they work
+	.venv-dev/bin/pytest -n 3 --dist loadfile --ignore tests/core # they wait more than they work
 
 # Every script stands alone; all of them run, also after one that failed.
 define run_each

@@ -14,6 +14,8 @@ from rensei_daemon.core.history import (
     blame,
     edit_records,
     left_by,
+    no_change,
+    no_mutation,
     reversal,
     unified,
 )
@@ -142,3 +144,21 @@ def test_a_diff_says_where_a_last_line_has_no_end() -> None:
     assert unified("a\n", "b", name="c") == (
         "--- c (before)\n+++ c (after)\n@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n"
     )
+
+
+def test_what_is_not_on_record_is_said() -> None:
+    """A change by its number, a mutation by its id, and an empty record as one."""
+    assert str(no_change(None)) == "no change is on record yet"
+    assert str(no_change(7)) == "there is no change 7 on record"
+    assert str(no_mutation("m1")) == "there is no mutation m1 on record here"
+
+
+def test_blame_stops_when_every_entry_has_its_writer() -> None:
+    """Older changes are not read for nothing, and none leave every entry by hand."""
+    tree = {"pool": {"id": "p"}}
+    newest_first = iter(
+        [_made(2, Edit(("pool",), ABSENT, tree["pool"])), _made(1), _made(0)]
+    )
+    assert [e["change"] for e in blame(tree, newest_first)] == [2]
+    assert [made["record"]["number"] for made in newest_first] == [1, 0]
+    assert [e["change"] for e in blame(tree, [])] == [None]

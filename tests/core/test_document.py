@@ -298,3 +298,36 @@ def test_untouched_lines_are_identical(text: str, request: tuple[str, Any]) -> N
 def _is_within(path: tuple[str, ...], edited: tuple[str, ...]) -> bool:
     shorter = min(len(path), len(edited))
     return path[:shorter] == edited[:shorter] and shorter > 0
+
+
+def test_a_text_is_named_by_all_of_its_bytes() -> None:
+    """The byte order mark counts: the digest is the file's."""
+    assert Document("").digest == (
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
+    assert Document("\ufeff").digest == (
+        "f1945cd6c19e56b3c1c78943ef5ec18116907a4ca1efc40a57d48ab1db7adfc5"
+    )
+
+
+def test_what_is_no_table_is_a_conflict() -> None:
+    """The mutation fails alone, and the text stays."""
+    text, (outcome, _) = _apply(
+        "[[projects.a]]\n",
+        parse_mutation("project.enable", {"id": "a"}),
+        parse_mutation("project.enable", {"id": "b"}),
+    )
+    assert str(outcome.error) == "projects.a is not a table"
+    assert tomllib.loads(text)["projects"] == {"a": [{}], "b": {"repositories": []}}
+
+
+def test_a_table_that_becomes_a_value_goes_whole() -> None:
+    """By hand `candidates` was made a table; the list takes its place in the pool."""
+    text, _ = _apply(
+        '[pool]\nid = "p"\n\n[pool.candidates]\nx = 1\n\n[log]\nlevel = "info"\n',
+        parse_mutation("pool.deleted", {"poolId": "p", "reason": "r"}),
+    )
+    assert text == (
+        '[pool]\nid = "p"\ncandidates = []\nstatus = "deleted"\nreason = "r"\n'
+        'since = 2026-11-23T16:00:00Z\n\n[log]\nlevel = "info"\n'
+    )

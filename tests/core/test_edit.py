@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from rensei_daemon.core.edit import ABSENT, Edit, dump_edits, load_edits, same
+from rensei_daemon.core.edit import (
+    ABSENT,
+    Edit,
+    dump_edits,
+    edited_copy,
+    load_edits,
+    look_up,
+    look_up_table,
+    same,
+)
+from rensei_daemon.errors import ConflictingMutationError
 
 
 @pytest.mark.parametrize(
@@ -44,3 +54,23 @@ def test_whatever_a_file_holds_comes_back(value: Any) -> None:
 def test_same(left: object, right: object, expected: bool) -> None:
     """Types count at every depth, and NaN is what it was."""
     assert same(left, right) is expected
+
+
+def test_a_plain_value_on_the_way_is_a_conflict() -> None:
+    """Where a table is expected, nothing else is looked into."""
+    with pytest.raises(ConflictingMutationError) as refused:
+        look_up({"projects": 1}, ("projects", "a"))
+    assert str(refused.value) == (
+        "projects.a cannot be edited: a table above it is a plain value"
+    )
+    with pytest.raises(ConflictingMutationError) as refused:
+        look_up_table({"projects": {"a": []}}, ("projects", "a"))
+    assert str(refused.value) == "projects.a is not a table"
+
+
+def test_an_edited_copy_leaves_the_original() -> None:
+    """Tables on the way are made; one that an edit empties stays."""
+    tree = {"a": {"b": 1}}
+    edits = [Edit(("a", "b"), 1, ABSENT), Edit(("c", "d"), ABSENT, {"e": 2})]
+    assert edited_copy(tree, edits) == {"a": {}, "c": {"d": {"e": 2}}}
+    assert tree == {"a": {"b": 1}}

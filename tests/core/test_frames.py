@@ -80,3 +80,35 @@ def test_an_answer_is_read_whole_or_not_at_all(line: bytes) -> None:
 def test_a_frame_does_not_print_values() -> None:
     """The repr of a frame holds no value."""
     assert "canary" not in repr(Frame("INITIAL", {"A": "canary"}))
+
+
+@pytest.mark.parametrize(
+    ("line", "session"),
+    [
+        (b'{"type":"HELLO","sessionId":"build"}', "build"),
+        (b'{"type":"HELLO","sessionId":7}', None),
+        (b'{"type":"PING","sessionId":"build"}', None),
+        (b"{", None),
+    ],
+)
+def test_a_hello_names_a_session(line: bytes, session: str | None) -> None:
+    """Whatever else a worker sends is none."""
+    assert frames.read_hello(line) == session
+
+
+@pytest.mark.parametrize(
+    ("line", "is_question", "about"),
+    [
+        (b'{"type":"SESSIONS"}', True, None),
+        (b'{"type":"SESSIONS","sessionId":"build"}', True, "build"),
+        (b'{"type":"SESSIONS","sessionId":7}', True, None),
+        (b'{"type":"HELLO","sessionId":"build"}', False, "build"),
+        (b"[]", False, None),
+    ],
+)
+def test_a_question_is_about_one_session_or_all(
+    line: bytes, is_question: bool, about: str | None
+) -> None:
+    """A command asks over the socket that workers use."""
+    assert frames.is_question(line) is is_question
+    assert frames.read_question(line) == about

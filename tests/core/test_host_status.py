@@ -23,3 +23,14 @@ def test_only_a_pools_trouble_suspends(status: str, suspends: bool, is_ok: bool)
     """Any `pool_…` does, known or not, in any case; nothing else does."""
     host = HostStatus(status=status)
     assert (host.suspends_claiming, host.is_ok) == (suspends, is_ok)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_objection"),
+    [("", False), ("ok", False), ("pool_deleted", False), (" Unauthorized ", True)],
+)
+def test_what_is_neither_ok_nor_about_the_pool_is_an_objection(
+    status: str, is_objection: bool
+) -> None:
+    """Also a word that nobody here knows."""
+    assert HostStatus(status=status).is_objection is is_objection

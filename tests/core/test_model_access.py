@@ -195,7 +195,7 @@ def test_a_policy_is_spelled_as_the_file_has_it() -> None:
         "authOrder": ["byok", "local"],
         "matrix": {
             "*": {
-                "byok": {"allowed": True, "host": None, "enforce": {"n": [2**63 - 1, 2.5]}}
+                "byok": {"allowed": True, "host": None, "enforce": {"n": [2**63 - 1, True]}}
             },
             "openai": {},
             "gone": None,
@@ -205,7 +205,7 @@ def test_a_policy_is_spelled_as_the_file_has_it() -> None:
     assert parse_policy(policy).policy == {
         "auth_order": ["byok", "local"],
         "matrix": {
-            "*": {"byok": {"allowed": True, "enforce": {"n": [2**63 - 1, 2.5]}}},
+            "*": {"byok": {"allowed": True, "enforce": {"n": [2**63 - 1, True]}}},
             "anthropic": {"shared": {"allowed": False, "model": "m"}},
         },
     }

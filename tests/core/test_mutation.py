@@ -14,6 +14,7 @@ from rensei_daemon.core.mutation import (
     ProjectEnable,
     ProjectRemove,
     check_id,
+    ignored_names,
     parse_mutation,
 )
 from rensei_daemon.errors import InvalidMutationError, UnknownOperationError
@@ -251,3 +252,14 @@ def test_an_id_that_cannot_be_shown_is_refused(odd: str, complaint: str) -> None
 def test_an_id_that_can_be_shown_is_taken(plain: str) -> None:
     """Whatever else it holds is the platform's business."""
     check_id(plain)
+
+
+def test_what_was_left_out_is_named() -> None:
+    """Of an operation that is understood; a refused one carries nothing."""
+    policy = {"version": 3, "matrix": {"*": {"byok": {"allowed": True, "cost": 1}}}}
+    assert set(ignored_names("modelAccess.set", {"policy": policy})) == {
+        "policy.version",
+        "policy.matrix.*.byok.cost",
+    }
+    assert ignored_names("project.remove", {"id": "a", "extra": 1}) == ()
+    assert ignored_names("modelAccess.set", {}) == ()

@@ -87,3 +87,13 @@ def test_calm() -> None:
     assert told(streak, range(69, 70)) == []
     streak.recover(70)
     assert told(streak, range(130, 133)) == [1]
+
+
+def test_a_streak_says_whether_it_fails() -> None:
+    """From the first failure to the next success."""
+    streak = Streak()
+    states = [streak.is_failing]
+    streak.fail(0.0, "down")
+    states.append(streak.is_failing)
+    streak.recover(1.0)
+    assert [*states, streak.is_failing] == [False, True, False]

@@ -104,6 +104,7 @@ def test_nothing_of_a_value_shows_in_a_repr() -> None:
     scrub = Scrubber()
     scrub.learn([CANARY])
     assert repr(scrub) == "Scrubber(1 values)"
+    assert scrub.longest >= len("canary-one")
 
 
 def test_a_fingerprint_stands_for_a_value_under_one_key() -> None:
@@ -112,3 +113,20 @@ def test_a_fingerprint_stands_for_a_value_under_one_key() -> None:
     assert one.of("secret") == "ead256ccb47a"
     assert one.of("secret") != one.of("secret2")
     assert one.of("secret") != other.of("secret")
+
+
+def test_what_two_values_share_is_looked_for_while_one_is_left() -> None:
+    """Forgetting the older of two keeps the line that the newer one has too."""
+    scrub = Scrubber(most_values=1)
+    scrub.learn(["canary-line\nfirst-only"])
+    assert scrub("canary-line first-only") == "[redacted] [redacted]"
+    scrub.learn(["canary-line\nsecond-only"])
+    assert scrub("canary-line first-only") == "[redacted] first-only"
+
+
+def test_it_shows_nothing_of_what_it_knows() -> None:
+    """Its repr counts the values."""
+    scrub = Scrubber()
+    scrub.learn(["canary-one"])
+    assert repr(scrub) == "Scrubber(1 values)"
+    assert scrub.longest >= len("canary-one")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rensei_daemon.core.urls import address_of, is_loopback
+from rensei_daemon.core.urls import address_of, host_in, is_address, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,27 @@ def test_every_spelling_of_an_address_is_read(host: str, address: str | None) ->
     """As the system reads it when it connects; a name is none."""
     found = address_of(host)
     assert (found and str(found)) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://u:p@app.rensei.ai:8443/x", "app.rensei.ai:8443"),
+        ("https://[::1]:9/x", "[::1]:9"),
+        ("https://[broken", ""),
+        ("https://a b/x", ""),
+        ("nothing", ""),
+    ],
+)
+def test_the_host_of_a_foreign_url(url: str, host: str) -> None:
+    """Only what a host can be spelled with, and never a password."""
+    assert host_in(url) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("::1", True), ("127.1", False), ("localhost", False)],
+)
+def test_an_address_is_one_in_its_regular_spelling(host: str, expected: bool) -> None:
+    """What only some resolvers take is not."""
+    assert is_address(host) is expected

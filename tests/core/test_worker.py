@@ -2,7 +2,7 @@
 
 import pytest
 
-from rensei_daemon.core.worker import Worker, claims
+from rensei_daemon.core.worker import Worker, claims, organisation
 
 
 def test_claims_are_read_without_verification() -> None:
@@ -32,3 +32,12 @@ def test_what_is_no_token_claims_nothing(token: str) -> None:
 def test_a_worker_does_not_show_its_token() -> None:
     """The token is not in the worker's repr."""
     assert "s3cr3t" not in repr(Worker(id="wkr_1", machine_id="mid_1", token="s3cr3t"))
+
+
+@pytest.mark.parametrize(
+    ("token", "org"),
+    [("e30.eyJvcmciOiJvcmdfMSJ9.x", "org_1"), ("e30.eyJvcmciOjF9.x", ""), ("", "")],
+)
+def test_a_token_speaks_for_an_organisation(token: str, org: str) -> None:
+    """Or for none, where it names none in words."""
+    assert organisation(token) == org

@@ -130,10 +130,8 @@ def _gaps_and_values(text: str) -> tuple[list[str], list[str]]:
     """Return what stands between the values (one more than these), and the values."""
     gaps, values = [""], list[str]()
     depth, is_within = 0, False
-    for token in tokens(text, 1):
+    for token in tokens(text[1:-1], 0):
         sort = token.lastgroup
-        if depth == 0 and sort == "close":
-            break
         if depth == 0 and sort in ("space", "newline", "comment", "comma"):
             gaps[-1] += token[0]
             is_within = is_within and sort != "comma"

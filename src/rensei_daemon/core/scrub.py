@@ -62,18 +62,15 @@ class Scrubber:
     def _spell(self) -> None:
         # Threads log too: nothing here is walked while another may add to it.
         while self._unspelled:
-            try:
-                value, _ = self._unspelled.popitem(last=False)
-            except KeyError:
-                break
-            if value in self._forms:
-                self._forms.move_to_end(value)
-            else:
-                self._add(value)
+            with suppress(KeyError):  # another thread has taken the last
+                self._enter(self._unspelled.popitem(last=False)[0])
         while len(self._forms) > self._most_values:
             self._drop_oldest()
 
-    def _add(self, value: str) -> None:
+    def _enter(self, value: str) -> None:
+        if value in self._forms:
+            self._forms.move_to_end(value)
+            return
         forms = tuple({form for form in forms_of(value) if len(form) >= SHORTEST})
         self._forms[value] = forms
         for form in forms:

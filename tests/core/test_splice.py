@@ -1,0 +1,31 @@
+"""The splice and the lines under it, where no mutation leads."""
+
+import pytest
+
+from rensei_daemon.core.edit import ABSENT, Edit
+from rensei_daemon.core.inline import edit_inline
+from rensei_daemon.core.layout import Layout
+from rensei_daemon.core.splice import Draft
+from rensei_daemon.core.toml_lines import read_items, tokens
+
+
+def test_a_value_brings_the_tables_along_that_nobody_spelled() -> None:
+    """It needs no table to stand there before."""
+    draft = Draft(Layout(""))
+    draft.make(Edit(("a", "b", "c"), ABSENT, 1))
+    assert draft.text() == "[a.b]\nc = 1\n"
+
+
+@pytest.mark.parametrize("text", ["a 1", "= 1", "[a", "a = 'x"])
+def test_what_is_not_toml_has_no_lines(text: str) -> None:
+    """It was to be read by the parser first; whoever asks all the same is told."""
+    with pytest.raises(ValueError, match=r"^(not TOML|no key) at offset"):
+        list(read_items(text))
+
+
+def test_what_is_not_toml_has_no_tokens() -> None:
+    """Nor is an inline table edited that does not end."""
+    with pytest.raises(ValueError, match="not TOML at offset 0"):
+        list(tokens('"', 0))
+    with pytest.raises(ValueError, match="an inline table does not end"):
+        edit_inline("{ a = 1", Edit(("a",), 1, 2))

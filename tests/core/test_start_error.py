@@ -1,0 +1,29 @@
+"""Why a program did not start, in words."""
+
+import errno
+import os
+
+import pytest
+
+from rensei_daemon.core.start_error import why_not_started
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (
+            OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC)),
+            "Exec format error: no #! line, or built for another machine",
+        ),
+        (
+            OSError(errno.E2BIG, os.strerror(errno.E2BIG)),
+            "Argument list too long: a value, or all of them, is more than the system "
+            "takes",
+        ),
+        (OSError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (ValueError("embedded null byte"), "ValueError"),
+    ],
+)
+def test_the_reason_says_what_to_mend(error: Exception, why: str) -> None:
+    """The system's own words, and more where these are bare."""
+    assert why_not_started(error) == why
