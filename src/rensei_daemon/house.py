@@ -87,7 +87,7 @@ def build_house(ground: Ground, http: Http) -> House:
     safe = Safe(
         IdentityFile(ground.locations.identity, ground.locations.token),
         board,
-        learn=handing_out.scrub.learn,
+        learn=partial(handing_out.scrub.register, "the runtime token"),
     )
     identity = open_identity(
         http,
@@ -96,7 +96,7 @@ def build_house(ground: Ground, http: Http) -> House:
         started_at=board.started_at,
         environ=ground.environ,
         machine_id_file=ground.locations.machine_id,
-        learn=handing_out.scrub.learn,
+        learn=partial(handing_out.scrub.register, "the API key"),
     )
     client = PlatformClient(http, identity)
     heart = Heart(

@@ -42,7 +42,7 @@ def make_hook(tmp_path: Path) -> MakeHook:
         path.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
         path.chmod(0o755)
         scrub = Scrubber()
-        scrub.learn(ROTATED.env.values())
+        scrub.register("build", ROTATED.env.values())
         return Hook(
             [str(path), "an argument", "$HOME"],
             session_id="build",

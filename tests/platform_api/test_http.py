@@ -531,7 +531,7 @@ async def test_what_the_daemon_knows_is_scrubbed_in_any_form(
 ) -> None:
     """An error that quotes a session's value becomes text without it."""
     scrub = Scrubber()
-    scrub.learn([VALUE])
+    scrub.register("build", [VALUE])
     server.plan("/json", server.say(status, {"error": f"no: {form}"}))
     server.plan("/plain", server.say(status, content=f"no: {form}".encode()))
     server.plan("/nested", server.say(status, {"errors": [VALUE]}))

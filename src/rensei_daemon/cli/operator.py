@@ -93,7 +93,7 @@ class Asker:
         platform = self.settings.platform
         agent = f"rensei-daemon/{__version__}"
         scrub = Scrubber()
-        scrub.learn([key])
+        scrub.register("API key", [key])
         async with open_http(
             platform.url,
             user_agent=agent,

@@ -3,153 +3,258 @@
 Our own events and errors never hold a value, and nothing here is needed for them. This
 is for what others wrote: a hook's output, a library's log line, a traceback. A value of
 fewer than eight characters is not looked for: it would be found everywhere.
+
+What it costs is bounded whatever the text and the values are, crafted ones included. Of
+each form the first eight bytes are known, and a text is looked through once for those,
+in windows of eight bytes. A form is spelled and compared only where it begins; when that
+has been done too often, the rest of the text is left out.
 """
 
-import base64
 import hashlib
 import hmac
-import json
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from urllib.parse import quote, quote_plus
+from collections.abc import Collection, Iterable, Iterator
+from heapq import merge
+from itertools import zip_longest
+from sys import byteorder
 
-from rensei_daemon.core.env_file import escape
+from rensei_daemon.core.secret_forms import (
+    ANCHOR_BYTES,
+    SHORTEST,
+    anchors_of,
+    beginnings_of,
+    is_plain,
+    pieces_of,
+    spell,
+)
 
-SHORTEST = 8
-MOST_VALUES = 4096
-"""Those seen longest ago are forgotten first; a rotated one may still be quoted."""
+MOST_TEXT_BYTES = 64 * 1024
+"""Of a foreign text; what is longer is cut."""
+FORMER_BYTES = 1024 * 1024
+"""Of values that are no longer in force, and may still be quoted for a while."""
+MOST_STEPS = 16_000
+"""Comparisons in one text."""
+FEW = 64
+"""Places are searched for one beginning at a time, up to so many."""
 MARK = "[redacted]"
-
-_URL_SAFE = str.maketrans("+/", "-_")
+CUT = "[redacted: too much of the rest may be secret]"
 
 
 class Scrubber:
     """What to look for; call it with a text."""
 
-    def __init__(self, most_values: int = MOST_VALUES) -> None:
-        self._most_values = most_values
-        self._forms: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self._sharers: dict[str, int] = {}
-        """How many values have a form."""
-        # How many forms there are by their first characters, then by length: a text is
-        # walked once, however many there are, and tokens often begin alike.
-        self._lengths: dict[str, dict[int, int]] = {}
-        self._longest = SHORTEST
-        # Learning is on the way of every rotation; foreign text is rare.
-        self._unspelled: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, former_bytes: int = FORMER_BYTES) -> None:
+        self._owned: dict[str, frozenset[str]] = {}
+        self._owners: dict[str, int] = {}
+        """How many owners a value has."""
+        self._former: OrderedDict[str, None] = OrderedDict()
+        self._former_left = former_bytes
+        # What begins with these bytes: a piece, or several and how often each. Threads log
+        # too: nothing here is walked while another may add to it.
+        self._begins: dict[int, str | dict[str, int]] = {}
 
     def __repr__(self) -> str:
         """Show nothing of the values."""
-        return f"Scrubber({len(self._forms) + len(self._unspelled)} values)"
+        return f"Scrubber({len(self._owners) + len(self._former)} values)"
 
-    @property
-    def longest(self) -> int:
-        """Characters of the longest form there ever was."""
-        self._spell()
-        return self._longest
+    def register(self, owner: str, values: Iterable[str]) -> None:
+        """Look for these values from now on, in the place of the owner's former ones.
 
-    def learn(self, values: Iterable[str]) -> None:
-        """Look for these values from now on."""
-        for value in values:
-            if len(value) >= SHORTEST:
-                self._unspelled.pop(value, None)
-                self._unspelled[value] = None
-        with suppress(KeyError):  # another thread may have spelled them all
-            while len(self._unspelled) > self._most_values:
-                self._unspelled.popitem(last=False)
+        Those are looked for a while longer; the oldest are forgotten first.
+        """
+        new = frozenset(value for value in values if len(value) >= SHORTEST)
+        old = self._owned.get(owner, frozenset())
+        self._owned[owner] = new
+        if not new:
+            del self._owned[owner]
+        for value in new - old:
+            self._take_on(value)
+        for value in old - new:
+            self._give_up(value)
 
-    def _spell(self) -> None:
-        # Threads log too: nothing here is walked while another may add to it.
-        while self._unspelled:
-            with suppress(KeyError):  # another thread has taken the last
-                self._enter(self._unspelled.popitem(last=False)[0])
-        while len(self._forms) > self._most_values:
-            self._drop_oldest()
-
-    def _enter(self, value: str) -> None:
-        if value in self._forms:
-            self._forms.move_to_end(value)
+    def _take_on(self, value: str) -> None:
+        owners = self._owners[value] = self._owners.get(value, 0) + 1
+        if owners > 1:
             return
-        forms = tuple({form for form in forms_of(value) if len(form) >= SHORTEST})
-        self._forms[value] = forms
-        for form in forms:
-            sharers = self._sharers[form] = self._sharers.get(form, 0) + 1
-            if sharers == 1:
-                lengths = self._lengths.setdefault(form[:SHORTEST], {})
-                lengths[len(form)] = lengths.get(len(form), 0) + 1
-            self._longest = max(self._longest, len(form))
+        if value in self._former:
+            del self._former[value]
+            self._former_left += len(value)
+        else:
+            self._index(value, 1)
 
-    def _drop_oldest(self) -> None:
-        _, forms = self._forms.popitem(last=False)
-        for form in forms:
-            self._sharers[form] -= 1
-            if not self._sharers[form]:
-                del self._sharers[form]
-                self._drop_length(form)
+    def _give_up(self, value: str) -> None:
+        self._owners[value] -= 1
+        if self._owners[value]:
+            return
+        del self._owners[value]
+        self._former[value] = None
+        self._former_left -= len(value)
+        while self._former_left < 0:
+            oldest, _ = self._former.popitem(last=False)
+            self._former_left += len(oldest)
+            self._index(oldest, -1)
 
-    def _drop_length(self, form: str) -> None:
-        lengths = self._lengths[form[:SHORTEST]]
-        lengths[len(form)] -= 1
-        if not lengths[len(form)]:
-            del lengths[len(form)]
-        if not lengths:
-            del self._lengths[form[:SHORTEST]]
+    def _index(self, value: str, change: int) -> None:
+        for piece, is_line in pieces_of(value):
+            for anchor in anchors_of(piece, is_line=is_line):
+                self._count(int.from_bytes(anchor, byteorder), piece, change)
 
-    def __call__(self, text: str) -> str:
-        """Return the text with a mark in the place of every known value."""
-        self._spell()
-        return "".join(self._pieces(text))
+    def _count(self, anchor: int, piece: str, change: int) -> None:
+        found = self._begins.get(anchor)
+        if found is None:
+            self._begins[anchor] = piece
+            return
+        counts = {found: 1} if isinstance(found, str) else found
+        count = counts.get(piece, 0) + change
+        if count:
+            counts[piece] = count
+        else:
+            del counts[piece]
+        if not counts:
+            del self._begins[anchor]
+        elif len(counts) == 1 == next(iter(counts.values())):
+            (self._begins[anchor],) = counts
+        else:
+            self._begins[anchor] = counts
 
-    def _pieces(self, text: str) -> Iterator[str]:
-        start = at = 0
-        while at <= len(text) - SHORTEST:
-            length = self._length_at(text, at)
+    def __call__(self, text: str, *, is_cut: bool = False) -> str:
+        """Return the text with a mark in the place of every known value.
+
+        `is_cut`: it may end within one, of which the beginning is known too. A text that
+        is too long is cut here.
+        """
+        if is_cut:
+            text = text.rstrip("\ufffd")  # half a character
+        data = text.encode(errors="surrogatepass")
+        if len(data) > MOST_TEXT_BYTES:
+            data, is_cut = data[:MOST_TEXT_BYTES], True
+        search = _Search(self._begins, data, is_cut=is_cut)
+        pieces: list[bytes] = []
+        start = 0
+        for begin, end in search.spans():
+            pieces += data[start:begin], MARK.encode()
+            start = end
+        if search.stopped_at is not None:
+            pieces += data[start : search.stopped_at], CUT.encode()
+        elif is_cut:
+            # What is too little of a form to be told by.
+            pieces += data[start : len(data) - ANCHOR_BYTES + 1], " …".encode()
+        else:
+            pieces.append(data[start:])
+        return b"".join(pieces).decode(errors="ignore" if is_cut else "surrogatepass")
+
+
+class _Search:
+    """One text, looked through once."""
+
+    def __init__(
+        self, begins: dict[int, str | dict[str, int]], data: bytes, *, is_cut: bool
+    ) -> None:
+        self._begins = begins
+        self._data = data
+        self._is_cut = is_cut
+        self._steps = 0
+        self._begun: dict[tuple[str, bytes], Collection[bytes]] = {}
+        self._spelled: dict[tuple[str, bytes], Collection[bytes]] = {}
+        self.stopped_at: int | None = None
+        """Where the text was left unread, because it took too long."""
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Iterate over (begin, end) of what is to go; they neither touch nor overlap."""
+        begin = end = 0
+        for at in self._hits():
+            length = self._length(at)
+            if self._steps > MOST_STEPS:
+                self.stopped_at = max(at, end)
+                break
+            if length and at > end:
+                if end:
+                    yield begin, end
+                begin = at
             if length:
-                yield text[start:at]
-                yield MARK
-                start = at = at + length
+                end = max(end, at + length)
+        if end:
+            yield begin, end
+
+    def _hits(self) -> Iterable[int]:
+        """Return the places where a known form may begin, in order."""
+        data, windows = self._data, len(self._data) - ANCHOR_BYTES + 1
+        if windows <= 0:
+            return ()
+        words = [
+            memoryview(data)[shift : shift + (len(data) - shift) // 8 * 8].cast("Q")
+            for shift in range(min(8, windows))
+        ]
+        # By far the most texts hold no form, which is told without a step of ours.
+        found = set[int]().union(*(self._begins.keys() & view for view in words))
+        if len(found) <= FEW:
+            return merge(*map(self._places, found))
+        return (
+            8 * index + shift
+            for index, group in enumerate(zip_longest(*words))
+            for shift, word in enumerate(group)
+            if word in found
+        )
+
+    def _places(self, word: int) -> Iterator[int]:
+        anchor = word.to_bytes(ANCHOR_BYTES, byteorder)
+        at = self._data.find(anchor)
+        while at >= 0:
+            yield at
+            at = self._data.find(anchor, at + 1)
+
+    def _length(self, at: int) -> int:
+        """Return how long the longest known form is that stands here; 0: none does."""
+        anchor = self._data[at : at + ANCHOR_BYTES]
+        found = self._begins.get(int.from_bytes(anchor, byteorder), ())
+        pieces = (found,) if isinstance(found, str) else tuple(found)
+        longest = 0
+        for piece in pieces:
+            if self._may_stand(piece, anchor, at):
+                for form in self._forms(piece, anchor):
+                    if len(form) > longest and self._stands(form, at):
+                        longest = len(form)
+            if self._steps > MOST_STEPS:
+                break
+        return min(longest, len(self._data) - at)
+
+    def _stands(self, form: bytes, at: int) -> bool:
+        self._steps += 1 + len(form) // 512
+        if self._data.startswith(form, at):
+            return True
+        left = len(self._data) - at
+        return self._is_cut and left < len(form) and form.startswith(self._data[at:])
+
+    def _may_stand(self, piece: str, anchor: bytes, at: int) -> bool:
+        """Tell at little cost that no form of the piece stands here."""
+        if (piece, anchor) in self._spelled:
+            return True
+        return any(self._stands(head, at) for head in self._heads(piece, anchor))
+
+    def _heads(self, piece: str, anchor: bytes) -> Collection[bytes]:
+        """Return a little more of how a piece's forms begin that begin like this."""
+        found = self._begun.get((piece, anchor))
+        if found is None:
+            self._steps += 30
+            heads = beginnings_of(piece, 2 * ANCHOR_BYTES)
+            found = [head for head in heads if head.startswith(anchor)]
+            self._begun[piece, anchor] = found
+        return found
+
+    def _forms(self, piece: str, anchor: bytes) -> Collection[bytes]:
+        """Spell a piece, in the forms that begin like this."""
+        found = self._spelled.get((piece, anchor))
+        if found is None:
+            raw = piece.encode(errors="surrogatepass")
+            self._steps += 1 + len(piece) // 64
+            if raw.startswith(anchor) and is_plain(piece):
+                found = [raw]
             else:
-                at += 1
-        yield text[start:]
-
-    def _length_at(self, text: str, at: int) -> int:
-        lengths = tuple(self._lengths.get(text[at : at + SHORTEST], ()))
-        fitting = [n for n in lengths if text[at : at + n] in self._sharers]
-        return max(fitting, default=0)
-
-
-def forms_of(value: str) -> Iterator[str]:
-    """Spell a value as it is found in the wild: as it is, quoted, encoded, line by line."""
-    yield value
-    yield from value.splitlines()
-    raw = value.encode(errors="surrogatepass")
-    for ensure_ascii in (True, False):
-        inside = json.dumps(value, ensure_ascii=ensure_ascii)[1:-1]
-        yield inside
-        yield json.dumps(inside, ensure_ascii=ensure_ascii)[1:-1]  # JSON within JSON
-    yield repr(value)[1:-1]
-    yield repr(raw)[2:-1]
-    yield escape(value)
-    for encode in (quote, quote_plus):
-        yield encode(raw)
-        yield encode(raw, safe="")
-    yield from (raw.hex(), raw.hex().upper())
-    for offset in range(3):
-        code = _base64_inside(raw, offset)
-        yield code
-        yield code.translate(_URL_SAFE)
-
-
-def _base64_inside(raw: bytes, offset: int) -> str:
-    """Return the base64 digits that stand for these bytes alone.
-
-    Where in a longer text a value begins (`user:VALUE`) makes three different codes of
-    it; the digits at its ends also hold bits of its neighbours and are left out.
-    """
-    code = base64.b64encode(b"\0" * offset + raw).decode()
-    bits = 8 * (offset + len(raw))
-    return code[-(-8 * offset // 6) : bits // 6]
+                self._steps += 40 + len(piece) // 2
+                forms = {form.encode(errors="surrogatepass") for form in spell(piece)}
+                found = [form for form in forms if form.startswith(anchor)]
+            self._spelled[piece, anchor] = found
+        return found
 
 
 class Fingerprints:

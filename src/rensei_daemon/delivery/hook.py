@@ -138,7 +138,7 @@ class Hook:
                 self._argv,
                 environment,
                 seconds=self._room.seconds,
-                keep_bytes=OUTPUT_BYTES + self._margin,
+                keep_bytes=OUTPUT_BYTES,
             )
         except (OSError, ValueError) as error:
             raise DeliveryError(
@@ -175,20 +175,10 @@ class Hook:
             generation=generation,
             exit_code=ended.exit_code,
             seconds=round(seconds, 3),
-            output=self._scrubbed(ended),
+            output=self._room.scrub(
+                ended.output.decode(errors="replace"), is_cut=ended.is_cut
+            ),
         )
-
-    @property
-    def _margin(self) -> int:
-        # A form may have four bytes a character.
-        return 4 * self._room.scrub.longest
-
-    def _scrubbed(self, ended: Ended) -> str:
-        text = self._room.scrub(ended.output.decode(errors="replace"))
-        if not ended.is_cut:
-            return text[:OUTPUT_BYTES]
-        # The cut may have gone through a value, of which the beginning was left.
-        return text[: -self._room.scrub.longest][:OUTPUT_BYTES] + " …"
 
 
 def fitting(names: Sequence[str], most_bytes: int) -> tuple[str, bool]:

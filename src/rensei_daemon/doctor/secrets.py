@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 
 from rensei_daemon.core.env_file import read_env_file
-from rensei_daemon.core.scrub import SHORTEST, forms_of
+from rensei_daemon.core.secret_forms import SHORTEST, forms_of
 from rensei_daemon.delivery.reader import CredentialReader, first_values
 from rensei_daemon.doctor.case import Case
 from rensei_daemon.doctor.key import every_key

@@ -77,7 +77,7 @@ class HandingOut:
             pulse=pulse,
             draw=draw,
             afterwards=self.afterwards,
-            learn=self.scrub.learn,
+            learn=partial(self.scrub.register, f"session {session.id}"),
             figures=self.figures,
         )
         audience.missing = partial(missing, rotation, files)

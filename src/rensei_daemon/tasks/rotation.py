@@ -60,7 +60,7 @@ class Rotation:
         learn: Callable[[Iterable[str]], None] = lambda _: None,
         figures: SessionFigures | None = None,
     ) -> None:
-        """`learn` is told every value that arrives, for whoever must know it by sight."""
+        """`learn` is told the values in force, for whoever must know them by sight."""
         figures = figures or SessionFigures()
         self.session = session
         self.changed_at: dict[str, datetime] = {}
@@ -134,6 +134,7 @@ class Rotation:
         self._afterwards.drop(self._account)
         if is_over:
             self._pulse.retire(f"snapshots of {self.session.id}")
+            self._learn(())
         await self.outlets.withdraw(kept)
 
     def want_snapshot(self, reason: Reason) -> None:
@@ -166,7 +167,6 @@ class Rotation:
         if self._line.snapshot_failure is not None:
             self._stream.platform_answers()
         self._refusals.snapshot_came()
-        self._learn(snapshot.env.values())
         before, now = self.credentials, anyio.current_time()
         wanted = self._values.take_snapshot(
             snapshot.env, snapshot.answered_at, now, dropped=snapshot.dropped
@@ -212,7 +212,6 @@ class Rotation:
             self._refusals.event_not_understood(event.reason)
             self.want_snapshot(Reason.EVENT)
             return
-        self._learn(event.delta.values())
         before = self.credentials
         arrived = Arrived(event.delta, event.rotated_at, event.is_whole)
         wanted = self._values.take_update(arrived, arrived_at)
@@ -236,6 +235,7 @@ class Rotation:
     def _hand_on(self, before: Credentials, source: str, arrived_at: float) -> None:
         newest = self.credentials
         if newest is not before:
+            self._learn(newest.env.values())
             self.outlets.offer(newest, arrived_at)
             change = difference(before, newest)
             self.changed_at |= dict.fromkeys(change.changed, datetime.now(UTC))
