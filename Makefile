@@ -58,7 +58,7 @@ define run_each
 		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 endef
 
-soak: .venv-dev/ready ## the long proofs, some twelve minutes
+soak: .venv-dev/ready ## the long proofs, some half an hour
 	$(call run_each,tests/soak/*.py)
 
 bench: .venv-dev/ready ## what it costs, beside the least it could cost
