@@ -42,6 +42,8 @@ class Failure(StrEnum):
     """No connection: name, network, proxy, TLS."""
     TLS_REFUSED = "tls.refused"
     """The platform does not accept our certificate, or wants one."""
+    CERTIFICATE_DATES = "certificate.dates"
+    """No connection: the certificate is not valid today, by this host's clock."""
     TIMEOUT = "timeout"
     """A connection, and silence on it."""
     BROKEN = "broken"

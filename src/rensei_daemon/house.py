@@ -26,6 +26,7 @@ from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.clock_watch import ClockWatch
 from rensei_daemon.tasks.configuration import Configuration, Reload, watch
 from rensei_daemon.tasks.enrolment import open_identity
 from rensei_daemon.tasks.handing_out import HandingOut
@@ -127,6 +128,14 @@ def build_house(ground: Ground, http: Http) -> House:
         sessions.platform_recovered()
 
     heart.on_recovery = platform_recovered
+
+    def host_resumed() -> None:
+        identity.hurry()
+        hurry.ring()
+        for rotation in sessions.rotations:
+            rotation.hurry()
+
+    clock_watch = ClockWatch(board, heart, host_resumed, _draw)
     reload_all = Reloading(
         configuration,
         board,
@@ -152,6 +161,7 @@ def build_house(ground: Ground, http: Http) -> House:
         "runtime token": identity.keep_fresh,
         "registration": partial(keep_registered, identity, configuration),
         "identity": partial(safe.keep, _draw),
+        "clock": clock_watch.keep,
         "lookout": http.lookout.keep,
         "afterwards": handing_out.afterwards.keep,
         "configuration": partial(watch, configuration, board),

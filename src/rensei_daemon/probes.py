@@ -6,13 +6,13 @@ there is nothing else. None of them asks the platform anything.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 import anyio
 
 from rensei_daemon import process
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.control_api.verbs import HEALTHZ, METRICS, METRICS_JSON, READYZ
 from rensei_daemon.control_api.wire import Answer, Request, Route, Routes, Text
 from rensei_daemon.core.board import Board, report
@@ -80,4 +80,4 @@ class Probes:
             log_lines_dropped=self.log_lines_dropped(),
             process=process.figures(),
         )
-        return metrics(report(self.board, datetime.now(UTC)), figures)
+        return metrics(report(self.board, *CLOCK.read()), figures)

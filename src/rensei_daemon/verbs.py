@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.control_api.verbs import (
     LOG_LEVEL,
     RELOAD,
@@ -23,7 +23,7 @@ from rensei_daemon.control_api.wire import Request, Route, Routes
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import difference
 from rensei_daemon.core.scrub import Fingerprints
-from rensei_daemon.core.status import plain, to_json
+from rensei_daemon.core.status import moved, plain, to_json
 from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Reload
@@ -73,10 +73,11 @@ class Verbs:
         self.log_level.post()  # lines are lost in another thread, which tells no board
         with anyio.move_on_after(LOOK_SECONDS):
             await self.sessions.look()
-        return to_json(report(self.board, datetime.now(UTC)))
+        return to_json(report(self.board, *CLOCK.read()))
 
     async def _sessions(self, _: Request) -> dict[str, Any]:
-        return {"sessions": plain(inventory(self.sessions.rotations, self.fingerprints))}
+        found = tuple(inventory(self.sessions.rotations, self.fingerprints))
+        return {"sessions": plain(moved(found, CLOCK.ahead()))}
 
     async def _reload(self, _: Request) -> Reloaded:
         done = await self.reload()

@@ -52,7 +52,7 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
         settings = [f"{name}={value}" for name, value in more.items()]
         line = shlex.join(["env", *settings, *command])
         told = shlex.join([*server, "wait-for", "-S", "done"])
-        size = ("-x", str(columns), "-y", "90")
+        size = ("-x", str(columns), "-y", "140")
         session = tmux(
             *("new-session", "-d", "-P", *size, f"{line}; {told}; exec cat")
         ).strip()

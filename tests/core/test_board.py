@@ -454,3 +454,17 @@ def test_every_line_has_its_place() -> None:
     assert (status.worker_id, status.platform_url) == ("wkr_1", "https://app.rensei.ai")
     assert (status.projects, status.pool) == (ProjectsLine(enabled=2, disabled=1), pool)
     assert status.sessions == (session("a"), session("b"))
+
+
+def test_a_clock_that_was_set_moves_what_is_shown() -> None:
+    """Every time of a report, its conditions' too; but the journal's are the wall's own."""
+    board = board_with(beaten(0), PoolLine(status="deleted", since=START))
+    last = LastMutation(id="m", op="project.add", outcome="applied", at=START)
+    board.post(MutationsLine(last=last))
+    day = timedelta(days=1)
+    status = report(board, after(5), day)
+    assert status.reported_at == after(5) + day
+    assert status.heartbeat.last_ok_at == after(0) + day
+    assert {condition.since for condition in status.conditions} == {START + day}
+    assert status.mutations.last == last
+    assert status.uptime_seconds == 5

@@ -126,6 +126,34 @@ def test_an_alarm_of_yesterday_explains_nothing_today() -> None:
     assert found(on) == [("heartbeat.stale", "", None), ("unauthorized", "heartbeat", None)]
 
 
+def test_a_clock_that_is_off_explains_certificates_that_are_not_valid_by_it() -> None:
+    """Beats, snapshots and streams follow from it; without it, from the beats."""
+    dates = Failure.CERTIFICATE_DATES
+    on = board(dates)
+    on.post(ailing(snapshot=dates, stream=dates))
+    stale = "heartbeat.stale "
+    assert found(on) == [
+        ("heartbeat.stale", "", None),
+        ("session.stale", "build", stale),
+        ("stream.interrupted", "build", stale),
+    ]
+    on.raise_alarm(Code.CLOCK_SKEWED, "two hours ahead", hint="", now=NOW)
+    skewed = "clock.skewed "
+    assert found(on) == [
+        ("clock.skewed", "", None),
+        ("heartbeat.stale", "", skewed),
+        ("session.stale", "build", skewed),
+        ("stream.interrupted", "build", skewed),
+    ]
+
+
+def test_a_clock_that_is_off_does_not_explain_a_platform_that_is_gone() -> None:
+    """Evidence counts, and not what happens at the same time."""
+    on = board(Failure.UNREACHABLE)
+    on.raise_alarm(Code.CLOCK_SKEWED, "two hours ahead", hint="", now=NOW)
+    assert ("heartbeat.stale", "", None) in found(on)
+
+
 def test_no_way_to_the_platform_is_told_once() -> None:
     """Beats, snapshots and streams that find no connection have one cause."""
     on = board(Failure.UNREACHABLE)

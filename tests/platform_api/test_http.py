@@ -389,7 +389,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(
 def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> None:
     """DNS, certificates and closed ports are told apart, each with a hint."""
     if isinstance(cause, ssl.SSLCertVerificationError):
-        cause.verify_message = "self-signed certificate"
+        cause.verify_code, cause.verify_message = 18, "self-signed certificate"
     error = httpx.ConnectError("x")
     error.__cause__ = cause
     found, hint = failures.explain(error, as_it_is)
@@ -438,6 +438,29 @@ async def test_a_silent_name_server_is_told_from_a_silent_platform(
                 await ask(http)
             answered.set()
     assert caught.value.failure is Failure.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [
+        (9, Failure.CERTIFICATE_DATES),
+        (10, Failure.CERTIFICATE_DATES),
+        (18, Failure.UNREACHABLE),
+    ],
+    ids=["not yet valid", "expired", "self-signed"],
+)
+def test_a_certificate_that_is_not_valid_today_is_told_by_the_clock(
+    code: int, failure: Failure
+) -> None:
+    """It may be the certificate's trouble, or this host's."""
+    cause = ssl.SSLCertVerificationError(1, "x")
+    cause.verify_code, cause.verify_message = code, "why"
+    error = httpx.ConnectError("x")
+    error.__cause__ = cause
+    what, hint = failures.explain(error, as_it_is)
+    assert failures.classify(error) is failure
+    assert ("by this host's clock" in what) == (failure is Failure.CERTIFICATE_DATES)
+    assert "clock" in hint
 
 
 @pytest.mark.parametrize(

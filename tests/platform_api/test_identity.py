@@ -419,8 +419,9 @@ async def test_a_key_that_is_refused_says_how_a_new_one_is_taken_up(
         (OLD, datetime(2026, 9, 1, 0, 54, 50, tzinfo=UTC), 10),
         (OLD, datetime(2027, 9, 1, 0, 0, tzinfo=UTC), 10),
         (Worker(id="w", machine_id="mid_1", token=TOKEN), HOUR, 3300),
+        (OLD, datetime(1970, 1, 1, 0, 1, tzinfo=UTC), 3300),
     ],
-    ids=["in-time", "soon", "expired", "no-expiry"],
+    ids=["in-time", "soon", "expired", "no-expiry", "clock-not-set-yet"],
 )
 async def test_a_token_is_refreshed_five_minutes_before_it_expires(
     server: "FaultServer",

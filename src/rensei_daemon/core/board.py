@@ -9,7 +9,8 @@ posted, raised or cleared, and never twice for the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from rensei_daemon.core import causes, conditions
@@ -24,7 +25,7 @@ from rensei_daemon.core.lines import (
     SessionLine,
     WorkerLine,
 )
-from rensei_daemon.core.status import Condition, Severity, State, Status
+from rensei_daemon.core.status import Condition, Severity, State, Status, moved
 
 OnlyLine = (
     ConfigLine
@@ -142,8 +143,20 @@ class Board:
         self.on_change()
 
 
-def report(board: Board, now: datetime) -> Status:
-    """Say what state the daemon is in at `now`, and why."""
+def report(board: Board, now: datetime, ahead: timedelta = timedelta(0)) -> Status:
+    """Say what state the daemon is in at `now`, and why.
+
+    Everything on the board, and `now`, is of a clock that nobody sets; `ahead` is how far
+    the wall clock, by which people read, has been set ahead of it.
+    """
+    status = _report(board, now)
+    if not ahead:
+        return status
+    shown: Status = moved(status, ahead)
+    return replace(shown, mutations=status.mutations)  # the journal's times, by the wall
+
+
+def _report(board: Board, now: datetime) -> Status:
     found = causes.arrange(_conditions(board, now), board.heartbeat, board.sessions)
     return Status(
         state=_state(board, found, now),

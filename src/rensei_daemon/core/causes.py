@@ -7,6 +7,7 @@ what the lane behind it last failed with, and nothing else counts as evidence:
   what its silence led to follows from that alarm;
 - a session's lane that finds no connection, while the beats find none either, is not its
   own trouble: there is one way to the platform, and `heartbeat.stale` tells of it;
+- a certificate that is not valid today follows from a clock that says another day;
 - every lane asks with one API key: where it is refused in the same words, one lane says so.
 
 What only happens at the same time stays side by side: a stream that a proxy cuts off is
@@ -22,6 +23,7 @@ from rensei_daemon.core.lines import HeartbeatLine, SessionLine
 from rensei_daemon.core.status import Cause, Condition, Severity
 from rensei_daemon.errors import Failure
 
+_NO_CONNECTION = (Failure.UNREACHABLE, Failure.CERTIFICATE_DATES)
 _GRAVITY = {severity: rank for rank, severity in enumerate(Severity)}
 
 
@@ -42,9 +44,11 @@ def arrange(
     said: dict[tuple[str, str], Condition] = {}
     speaker = {_cause(c): said.setdefault((c.code, c.message), c) for c in ordered}
     refused = {_words(c): c for c in reversed(ordered) if c.code == Code.UNAUTHORIZED}
+    is_skewed = any(c.code == Code.CLOCK_SKEWED for c in ordered)
     groups: dict[Cause, list[Condition]] = {}
     for condition in said.values():
-        root = speaker.get(_blamed(condition, heartbeat, sessions), condition)
+        blamed = _blamed(condition, heartbeat, sessions, is_skewed=is_skewed)
+        root = speaker.get(blamed, condition)
         if root.code == Code.UNAUTHORIZED:
             root = refused[_words(root)]
         groups.setdefault(_cause(root), []).append(condition)
@@ -58,7 +62,11 @@ def _led(root: Cause, group: Iterable[Condition]) -> list[Condition]:
 
 
 def _blamed(
-    condition: Condition, heartbeat: HeartbeatLine, sessions: Mapping[str, SessionLine]
+    condition: Condition,
+    heartbeat: HeartbeatLine,
+    sessions: Mapping[str, SessionLine],
+    *,
+    is_skewed: bool,
 ) -> Cause:
     """Return the condition that explains this one, if it is there; else, this one."""
     match condition.code:
@@ -76,7 +84,9 @@ def _blamed(
         return _cause(condition)
     if failure is Failure.TLS_REFUSED:  # every lane shows the same certificate
         return Cause(code=failure, subject="heartbeat")
-    if failure is heartbeat.last_failure is Failure.UNREACHABLE:
+    if failure is Failure.CERTIFICATE_DATES and is_skewed:
+        return Cause(code=Code.CLOCK_SKEWED, subject="")
+    if failure is heartbeat.last_failure and failure in _NO_CONNECTION:
         return Cause(code="heartbeat.stale", subject="")
     return Cause(code=failure, subject=lane)
 

@@ -1,6 +1,7 @@
 """One beat and its answer, as values."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from rensei_daemon.core.admission import AdmissionReport
 from rensei_daemon.core.host import HostStatus
@@ -61,5 +62,7 @@ class BeatAnswer:
     """Items that carried no usable id, so that they can be neither applied nor answered."""
     carried_acks: bool = True
     """Whether the beat could carry the acks; the platform's older endpoint has no room."""
+    answered_at: datetime | None = None
+    """By the platform's clock, where it told."""
     worker_id: str = ""
     """Who the platform took the beat from: another worker has to report in full again."""

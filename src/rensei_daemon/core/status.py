@@ -5,8 +5,8 @@ condition, and a state, is decided elsewhere. Field names are the keys of the JS
 its order, so a rename here or in the lines breaks other people's scripts.
 """
 
-from dataclasses import dataclass, fields, is_dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -104,6 +104,18 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def moved(value: Any, by: timedelta) -> Any:
+    """Return a value of ours with every time in it moved by so much."""
+    if isinstance(value, datetime):
+        return value + by
+    if isinstance(value, tuple):
+        return tuple(moved(item, by) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value)]
+        return replace(value, **{name: moved(getattr(value, name), by) for name in names})
     return value
 
 

@@ -54,7 +54,7 @@ class PlatformClient:
         bearer = self._identity.bearer(worker)
         answer = await self._http.call("POST", path, bearer=bearer, body=body)
         found = wire.beat_answer(answer.body, worker_id=worker.id)
-        return replace(found, carried_acks=False) if is_old else found
+        return replace(found, carried_acks=not is_old, answered_at=answer.date)
 
     async def snapshot(self, session: Session) -> Snapshot:
         """Fetch every value the session has.

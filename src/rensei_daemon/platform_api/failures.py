@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 
@@ -52,10 +53,20 @@ def _explain_exchange(error: Exception, scrub: Scrub) -> tuple[str, str]:
             return f"the connection broke ({type(error).__name__})", ""
 
 
+_DATES = (9, 10)
+"""OpenSSL's codes for a certificate that is not valid yet, or no more."""
+
+
+def _has_other_dates(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _DATES
+
+
 def classify(error: Exception) -> Failure:
     """Return which sort of failure it is: above all, whether there was a connection."""
     if isinstance(error, TlsRefusedError):
         return Failure.TLS_REFUSED
+    if any(map(_has_other_dates, _causes(error))):
+        return Failure.CERTIFICATE_DATES
     if any(isinstance(cause, _CONNECTING) for cause in _causes(error)):
         return Failure.UNREACHABLE
     match error:
@@ -74,6 +85,12 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
         case socket.gaierror():
             what = "its name cannot be resolved (DNS)"
             return what, "check platform.url, and DNS on this host"
+        case ssl.SSLCertVerificationError() if _has_other_dates(cause):
+            today = f"by this host's clock, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+            return (
+                f"its certificate is not valid {today}: {cause.verify_message}",
+                "check this host's clock: timedatectl; then the platform's certificate",
+            )
         case ssl.SSLCertVerificationError():
             return (
                 f"its certificate is not trusted: {cause.verify_message}",

@@ -12,6 +12,7 @@ from datetime import datetime
 import anyio
 import structlog
 
+from rensei_daemon.clock import boot_seconds
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.duplicate_host import YoungRefusals
 from rensei_daemon.core.repeats import Streak
@@ -48,7 +49,7 @@ class Identity:
         saved: Worker | None,
         save: Callable[[Worker], Awaitable[None]],
         now: Callable[[], datetime] = utc_now,
-        clock: Callable[[], float] = anyio.current_time,
+        clock: Callable[[], float] = boot_seconds,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         draw: Draw = _draw,
     ) -> None:
@@ -56,7 +57,8 @@ class Identity:
 
         `describe` is asked anew for each registration; `save` is awaited after every
         change and answers for its own errors. `now` is wall time, for expiry alone;
-        `clock` never goes back, and everything that waits goes by it.
+        `clock` never goes back, counts the time of a suspended machine, and everything
+        that waits goes by it.
         """
         self.key = key
         self.is_old = False
@@ -83,10 +85,7 @@ class Identity:
         self._taken_at = -math.inf
         self._refusals = YoungRefusals()
         if saved is not None and saved.machine_id == describe().machine_id:
-            self._take(saved, answered_at=now())
-            self._lacks_token = not saved.token
-        if self._lacks_token:
-            self._refresh_at = clock()
+            self._restore(saved)
 
     @property
     def worker(self) -> Worker | None:
@@ -289,6 +288,13 @@ class Identity:
         await self._save(worker)
         self._lacks_token = False
         self._take(worker, answered_at=granted.answered_at)
+
+    def _restore(self, saved: Worker) -> None:
+        """Take a worker of an earlier run; a wall clock that is off delays no refresh."""
+        self._take(saved, answered_at=self._now())
+        self._lacks_token = not saved.token
+        longest = 0.0 if self._lacks_token else ASSUMED_LIFETIME_SECONDS - EARLY_SECONDS
+        self._refresh_at = min(self._refresh_at, self._clock() + longest)
 
     def _take(self, worker: Worker, *, answered_at: datetime) -> None:
         """Make this the worker, and count its token's life from when it was given."""

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.admission import AdmissionReport, report
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -110,7 +110,7 @@ class Configuration:
                 Code.CONFIG_RESTART_NEEDED,
                 f"{', '.join(needs)} changed, which takes effect at the next start",
                 hint="systemctl restart rensei-daemon",
-                now=datetime.now(UTC),
+                now=CLOCK.now(),
             )
         else:
             board.clear(Code.CONFIG_RESTART_NEEDED)
@@ -124,7 +124,7 @@ class Configuration:
                 valid=False,
                 error=str(error),
                 hint=error.hint,
-                since=board.config.since or datetime.now(UTC),
+                since=board.config.since or CLOCK.now(),
             )
         )
 

@@ -1,10 +1,11 @@
 """One delivery under way: what it is offered, what it failed with, and what it left."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import anyio
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -69,7 +70,7 @@ class DeliveryWorker:
                 self._note_taken(credentials, is_news)
                 return
         self._is_idle = False
-        self._behind_since = self._behind_since or datetime.now(UTC)
+        self._behind_since = self._behind_since or CLOCK.now()
         self._offered.ring()
 
     async def look(self, until_tried: bool) -> None:
@@ -85,7 +86,7 @@ class DeliveryWorker:
         if what and self._rests_on(delivered):
             self._note_altered(what)
             self._is_idle = False
-            self._behind_since = datetime.now(UTC)
+            self._behind_since = CLOCK.now()
             self._offered.ring()
             if until_tried:
                 await self._turn.next()
@@ -104,7 +105,7 @@ class DeliveryWorker:
             f"session {self._session_id}: {name} {what}; it is being put right",
             hint="the daemon alone writes there; see what else does: "
             "rensei-daemon logs --event delivery.altered",
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject=self._subject,
         )
 
@@ -200,6 +201,6 @@ class DeliveryWorker:
             Code.DELIVERY_FAILED,
             f"session {self._session_id}: {error}",
             hint=error.hint,
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject=self._subject,
         )

@@ -8,12 +8,13 @@ gives up.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import anyio.to_thread
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -72,6 +73,8 @@ class Heart:
     failures: Streak = field(default_factory=Streak)
     without_id: Streak = field(default_factory=Streak)
     """Of answers with mutations that nobody could ack."""
+    platform_ahead: timedelta | None = None
+    """How far the platform's clock is ahead of ours, which nobody sets; None: not known."""
     on_recovery: Callable[[], None] = lambda: None
     """Called after the first good beat that follows a failure."""
 
@@ -99,6 +102,8 @@ class Heart:
             acks=acks,
         )
         answer = await self.client.heartbeat(beat)
+        if answer.answered_at is not None:
+            self.platform_ahead = answer.answered_at - CLOCK.now()
         await self._take(answer, pool_may_be_restored=not owes_pool)
         if not answer.is_acknowledged:
             raise TransientError("the platform did not acknowledge the heartbeat")
@@ -148,7 +153,7 @@ class Heart:
             Code.HOST_STATUS,
             f"the platform says of this host: {said.status}",
             hint=said.recommended_action or "ask who administers this organisation",
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject="heartbeat",
         )
 
@@ -170,7 +175,7 @@ class Heart:
                 id=pool.id,
                 reason=pool.reason,
                 candidates=pool.candidates,
-                since=pool.since,
+                since=pool.since and CLOCK.steady(pool.since),
             )
         elif said is not None and said.suspends_claiming:
             since = None if self.board.pool.is_ok else self.board.pool.since
@@ -178,7 +183,7 @@ class Heart:
                 status=said.name.removeprefix("pool_"),
                 candidates=said.candidate_pool_ids,
                 action=said.recommended_action or None,
-                since=since or datetime.now(UTC),
+                since=since or CLOCK.now(),
             )
         else:
             line = PoolLine()
@@ -248,7 +253,7 @@ def _note_success(heart: Heart) -> None:
             "another host seems to have the same machine id",
             hint="if this machine was cloned, give it an id of its own: "
             "rm /etc/machine-id; systemd-machine-id-setup; restart the daemon",
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject="heartbeat",
         )
     else:
@@ -261,7 +266,7 @@ def _note_success(heart: Heart) -> None:
         replace(
             board.heartbeat,
             interval_seconds=heart.interval_seconds,
-            last_ok_at=datetime.now(UTC),
+            last_ok_at=CLOCK.now(),
             consecutive_failures=0,
             last_error=None,
             last_failure=None,
@@ -270,7 +275,7 @@ def _note_success(heart: Heart) -> None:
 
 
 def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
-    board, now = heart.board, datetime.now(UTC)
+    board, now = heart.board, CLOCK.now()
     is_told = heart.failures.fail(anyio.current_time(), str(error))
     log = _log.warning if is_told else _log.debug
     count = heart.failures.count

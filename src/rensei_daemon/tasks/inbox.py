@@ -17,6 +17,7 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.mutation import PendingMutation
@@ -69,7 +70,7 @@ class Inbox:
                     f"{len(held)} delivered mutations are held in memory, "
                     f"because the journal cannot be written: {error}",
                     hint=error.hint,
-                    now=datetime.now(UTC),
+                    now=CLOCK.now(),
                     subject="journal",
                 )
                 raise

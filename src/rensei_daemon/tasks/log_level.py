@@ -5,10 +5,11 @@ file: that is the newer word. The board shows it meanwhile, because a daemon lef
 `debug` fills a disk, and one left at `error` says nothing when it is needed.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.lines import LogLine
 from rensei_daemon.errors import UsageError
@@ -81,6 +82,6 @@ class LogLevel:
     def _begin(self, level: str) -> str:
         """Return the level until now; let one event through, whatever the two are."""
         was = self._control.level
-        self._since = datetime.now(UTC)
+        self._since = CLOCK.now()
         self._control.set_level(min("info", was, level, key=LEVELS.__getitem__))
         return was

@@ -15,13 +15,14 @@ not allow it, nothing is decided, nothing is lost, and the board says why.
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 import anyio
 import anyio.to_thread
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -128,7 +129,7 @@ def _report_conflicts(
             f"mutation {mutation.id} came again with other content; "
             "it was answered with the outcome on record",
             hint=f"ask who changed it: rensei-daemon logs --mutation {mutation.id}",
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject=mutation.id,
         )
 
@@ -149,7 +150,7 @@ def _report_stall(
             Code.STORAGE,
             str(error),
             hint=error.hint,
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject="config",
         )
     else:

@@ -5,10 +5,10 @@ after another (the hook after the env file) is offered a generation once the oth
 """
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
 
 import anyio
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.credential import Credentials
@@ -86,7 +86,7 @@ class Outlets:
 
     def tell(self) -> None:
         """Log what has been delivered, and say on the board what lags behind."""
-        now = datetime.now(UTC)
+        now = CLOCK.now()
         for lane in self._lanes.values():
             lane.tell(now)
 

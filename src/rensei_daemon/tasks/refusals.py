@@ -4,11 +4,10 @@ A lane that fails again and again is told by the policy of `core.repeats`; refus
 somebody must act on raise an alarm besides, which goes when the lane passes again.
 """
 
-from datetime import UTC, datetime
-
 import anyio
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.repeats import Streak
@@ -93,7 +92,7 @@ class Refusals:
                 code,
                 f"session {self._session_id}: {error}",
                 hint=error.hint,
-                now=datetime.now(UTC),
+                now=CLOCK.now(),
                 subject=self._subject(lane),
             )
 

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -11,6 +10,7 @@ import anyio.to_thread
 import structlog
 
 from rensei_daemon import __version__
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import ConfigLine, HeartbeatLine, WorkerLine
@@ -41,7 +41,7 @@ def open_board(
     set_aside: Path | None,
 ) -> Board:
     """Return the board as it stands before anything has happened; blocks."""
-    settings, now = configuration.settings, datetime.now(UTC)
+    settings, now = configuration.settings, CLOCK.now()
     board = Board(
         version=__version__,
         pid=os.getpid(),
@@ -90,7 +90,7 @@ async def keep_reporting(
     said = ""
     while True:
         refresh()
-        status = report(board, datetime.now(UTC))
+        status = report(board, *CLOCK.read())
         line = summary(status)
         if line != said:
             notifier.status(line)
@@ -106,7 +106,7 @@ async def write_status(board: Board, path: Path, failures: Streak | None = None)
     `failures` are those of the writer, who writes again and again.
     """
     failures = failures or Streak()
-    text = json.dumps(to_json(report(board, datetime.now(UTC))), indent=2) + "\n"
+    text = json.dumps(to_json(report(board, *CLOCK.read())), indent=2) + "\n"
     try:
         await anyio.to_thread.run_sync(
             lambda: replace_file(path, text.encode(), mode=0o600)
@@ -115,7 +115,7 @@ async def write_status(board: Board, path: Path, failures: Streak | None = None)
         is_told = failures.fail(anyio.current_time(), str(error))
         log = _log.warning if is_told else _log.debug
         log("status.not_written", error=str(error), hint=error.hint, count=failures.count)
-        now = datetime.now(UTC)
+        now = CLOCK.now()
         board.raise_alarm(
             Code.STORAGE, str(error), hint=error.hint, now=now, subject="status"
         )

@@ -14,12 +14,13 @@ decided in `core.session_values`, when a snapshot is due in `core.snapshot_sched
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import anyio
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.credential import Credentials, difference
@@ -70,7 +71,7 @@ class Rotation:
         self._learn, self._afterwards = learn, afterwards
         self._log = structlog.get_logger().bind(session_id=session.id)
         self._values = SessionValues()
-        now = datetime.now(UTC)
+        now = CLOCK.now()
         self._line = SessionLine(id=session.id, since=now, added_at=now)
         self._shown_wanted: Wanted | None = None
         self._refusals = Refusals(session.id, board, calm_seconds=pace.steady_seconds)
@@ -180,7 +181,7 @@ class Rotation:
         self._note_fresh(snapshot, len(before.env))
 
     def _note_fresh(self, snapshot: Snapshot, names_before: int) -> None:
-        now, until = datetime.now(UTC), None
+        now, until = CLOCK.now(), None
         if snapshot.refresh_until is not None:
             # By our own clock, so that a skewed one cannot make good data look old.
             seconds = snapshot.refresh_in_seconds + EARLY_SECONDS
@@ -238,7 +239,7 @@ class Rotation:
             self._learn(newest.env.values())
             self.outlets.offer(newest, arrived_at)
             change = difference(before, newest)
-            self.changed_at |= dict.fromkeys(change.changed, datetime.now(UTC))
+            self.changed_at |= dict.fromkeys(change.changed, CLOCK.now())
             for name in change.removed:
                 del self.changed_at[name]
             log = self._log.bind(generation=newest.generation, names=change.names)
@@ -268,5 +269,5 @@ class Rotation:
         if wanted is None:
             return replace(self._line, wanted_for=None, wanted_since=None)
         ago = timedelta(seconds=anyio.current_time() - wanted.since)
-        since = datetime.now(UTC) - ago
+        since = CLOCK.now() - ago
         return replace(self._line, wanted_for=WHY[wanted.reason], wanted_since=since)

@@ -1,12 +1,12 @@
 """Where this host's identity is kept, and how it gets there in spite of a full disk."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 
 import anyio
 import anyio.to_thread
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -82,7 +82,7 @@ class Safe:
                 Code.STORAGE,
                 str(error),
                 hint=error.hint,
-                now=datetime.now(UTC),
+                now=CLOCK.now(),
                 subject=_SUBJECT,
             )
             self._failed.ring()

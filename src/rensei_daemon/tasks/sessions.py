@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.repeats import Streak
@@ -131,7 +131,7 @@ class Sessions:
                 Code.DELIVERY_FAILED,
                 f"session {settings.id}: {error}",
                 hint=error.hint,
-                now=datetime.now(UTC),
+                now=CLOCK.now(),
                 subject=settings.id,
             )
             return None

@@ -1,10 +1,10 @@
 """One session's rotate stream: opened, listened to, and opened again when it ends."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import anyio
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.figures import Tally
 from rensei_daemon.core.lines import StreamLine, StreamState
@@ -44,7 +44,7 @@ class StreamLoop:
         self._ends = ends
         self._policy = Reconnect()
         self._reconnect, self._is_told_to_wait = Bell(), False
-        self.line = StreamLine(since=datetime.now(UTC))
+        self.line = StreamLine(since=CLOCK.now())
 
     def hurry(self) -> None:
         """Have the stream opened at once, whatever it waits for."""
@@ -96,7 +96,7 @@ class StreamLoop:
         is_live = self.line.state is StreamState.LIVE
         if opened is not None:
             self._reconnect = Bell()  # what was rung until now has been obeyed
-            self.line = self.line.ended(datetime.now(UTC), lived)
+            self.line = self.line.ended(CLOCK.now(), lived)
             self._snapshots.schedule.stream_lost(now)
             self._snapshots.look_again()
         self.line = self.line.failed(failure)
@@ -118,5 +118,5 @@ class StreamLoop:
         return wait
 
     def _show(self, state: StreamState) -> None:
-        self.line = self.line.became(state, datetime.now(UTC))
+        self.line = self.line.became(state, CLOCK.now())
         self._tell(self.line)

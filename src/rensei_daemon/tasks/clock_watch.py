@@ -1,0 +1,77 @@
+"""Whether the wall clock is right, and whether the machine was suspended."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+
+from rensei_daemon.clock import CLOCK, Clock, boot_seconds
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.span import span
+from rensei_daemon.tasks.heartbeat import Heart
+
+LOOK_SECONDS = 5.0
+SKEW_SECONDS = 30.0
+SUSPENDED_SECONDS = 30.0
+SPREAD_SECONDS = 5.0
+"""Machines that were asleep together must not all ask at once."""
+HINT = "timedatectl set-ntp true; timedatectl timesync-status"
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class ClockWatch:
+    """Tells of a wall clock that is wrong, and of a machine that was suspended."""
+
+    board: Board
+    heart: Heart
+    on_resume: Callable[[], None]
+    """Called when everything that waits has to look whether it is due."""
+    draw: Draw
+    clock: Clock = CLOCK
+    boot: Callable[[], float] = boot_seconds
+    awake: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    _is_skewed: bool = field(default=False, init=False)
+
+    async def keep(self) -> None:
+        """Look every few seconds; never returns."""
+        asleep = self._asleep_seconds
+        while True:
+            await self.sleep(LOOK_SECONDS)
+            seconds, asleep = self._asleep_seconds - asleep, self._asleep_seconds
+            if seconds >= SUSPENDED_SECONDS:
+                _log.info("host.resumed", seconds=round(seconds))
+                await self.sleep(self.draw(0.0, SPREAD_SECONDS))
+                self.on_resume()
+            self.look()
+
+    @property
+    def _asleep_seconds(self) -> float:
+        return self.boot() - self.awake()
+
+    def look(self) -> None:
+        """Compare the wall clock with the platform's, as the last good beat told it.
+
+        It needs no new answer: a clock that was set meanwhile is compared all the same.
+        """
+        if self.heart.platform_ahead is None:
+            return
+        seconds = (self.clock.ahead() - self.heart.platform_ahead).total_seconds()
+        if abs(seconds) <= SKEW_SECONDS:
+            if self._is_skewed:
+                _log.info("clock.right")
+            self._is_skewed = False
+            self.board.clear(Code.CLOCK_SKEWED)
+            return
+        side = "ahead of" if seconds > 0 else "behind"
+        message = f"this host's clock is {span(abs(seconds))} {side} the platform's"
+        if not self._is_skewed:
+            _log.warning("clock.skewed", seconds=round(seconds), hint=HINT)
+        self._is_skewed = True
+        self.board.raise_alarm(Code.CLOCK_SKEWED, message, hint=HINT, now=self.clock.now())
