@@ -73,3 +73,15 @@ def test_a_file_is_reported_by_repository() -> None:
         AllowlistEntry("proj_b", "https://x/2"),
         AllowlistEntry("proj_b", "https://x/1"),
     )
+
+
+def test_a_password_in_the_file_is_not_reported() -> None:
+    """The platform hears of the repository, and of no more."""
+    found = report(
+        {"a": {"repositories": ["https://u:canary@git.example/x", "ssh://git@h/y"]}},
+        mode="enumerated",
+    )
+    assert found.entries == (
+        AllowlistEntry("a", "https://…@git.example/x"),
+        AllowlistEntry("a", "ssh://git@h/y"),
+    )

@@ -1,9 +1,13 @@
 """From the platform's queue to the file and back, over real HTTP."""
 
+import json
 import tomllib
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from structlog.testing import capture_logs
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.errors import StorageError
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 
     from tasks.conftest import Home
 
+CASES = Path(__file__).parents[1] / "core" / "cases"
 HOST = "h1"
 BEAT = "/api/workers/wkr_"
 PROJECTS = """\
@@ -229,3 +234,19 @@ async def test_a_hand_edit_and_a_mutation_both_stay(home: "Home") -> None:
     wanted = {"proj_a"} | {f"by_{n}" for n in range(4)} | {f"proj_{n}" for n in range(4)}
     assert projects == wanted
     assert all(f"# edit {number}\n" in home.config.read_text() for number in range(4))
+
+
+async def test_a_password_in_a_url_reaches_no_file_beat_or_log(home: "Home") -> None:
+    """The three are refused without it, and the name of an account is applied."""
+    sent = json.loads((CASES / "user_info.mutations.json").read_text())
+    sent[0]["params"]["repository"] += "?access_token=canary"
+    asked = [home.enqueue(raw["op"], **raw["params"]) for raw in sent]
+    with capture_logs() as events:
+        async with home.daemon() as daemon:
+            await daemon.until(lambda: all(home.mutation(m).acked_at for m in asked))
+    answers = [home.mutation(m) for m in asked]
+    assert [m.status for m in answers] == ["failed"] * 3 + ["applied"]
+    told = [repr(events), *(repr(m.error) for m in answers)]
+    told += [p.read_bytes().decode(errors="replace") for p in home.place.rglob("*.*")]
+    assert len(told) > 6
+    assert not any("canary" in text.lower() for text in told)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rensei_daemon.core.url_secrets import without_secret
+
 
 @dataclass(frozen=True, slots=True)
 class AllowlistEntry:
@@ -58,12 +60,15 @@ def report_from(
 
 
 def report(projects: Mapping[str, Any], *, mode: str) -> AdmissionReport:
-    """Report the file's `[projects]`: `{id: {repositories: [...], enabled?}}`."""
+    """Report the file's `[projects]`: `{id: {repositories: [...], enabled?}}`.
+
+    A password that a person wrote into a repository's URL is their own, and stays here.
+    """
     return report_from(
         mode=mode,
         enabled_ids=[key for key, entry in projects.items() if entry.get("enabled", True)],
         entries=[
-            (key, repository)
+            (key, without_secret(repository))
             for key, entry in projects.items()
             for repository in entry.get("repositories", ())
         ],

@@ -21,6 +21,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LOCAL = re.compile(r"/(?![/\\])[^\\]*|file:///[^\\]*", re.IGNORECASE)
+_SUSPECT = re.compile(r"[@?#]")
 _QUERY = re.compile(r"([?#])")
 _PARAMETERS = re.compile(r"([?#&;])")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -54,6 +55,8 @@ def _is_secret(parameter: str) -> bool:
 
 def without_secret(repository: str) -> str:
     """Return a repository as it may be kept; one that `holds_secret` still does."""
+    if not _SUSPECT.search(repository):
+        return repository
     if _holds_user_info(repository):
         repository = _cut(repository)
     head, *query = _QUERY.split(repository, maxsplit=1)

@@ -56,7 +56,7 @@ def _file(case: Case) -> Iterator[Finding]:
         yield passed("config.file", f"{user} may read and replace it")
     if found.st_nlink > 1:
         what = f"{target} has {found.st_nlink} names; a mutation reaches only this one"
-        fix = f"link it by name: find the others: find -samefile {target}; then: ln -s"
+        fix = f"find the others: find / -xdev -samefile {target}; make them symbolic links"
         yield warned("config.file", what, fix)
     if is_mount_point(target):
         what = f"{target} is mounted by itself, as a single file: it cannot be replaced"

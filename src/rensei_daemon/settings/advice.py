@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from rensei_daemon.core.inline import render_key
+from rensei_daemon.core.url_secrets import holds_secret
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.settings.model import Session, Settings
 
@@ -11,6 +13,12 @@ def advise(settings: Settings) -> Iterator[str]:
     """Return a sentence for each setting that deserves a second look."""
     for session in settings.credentials.resolved_sessions:
         yield from _about(session)
+    for project, entry in settings.projects.items():
+        if any(map(holds_secret, entry.repositories)):
+            yield (
+                f"projects.{render_key((project,))} has a repository with a user name, "
+                "password or token in its URL; the platform is told the URL without it"
+            )
     address = settings.metrics.address
     if address is not None and not is_loopback_host(address[0]):
         yield (

@@ -86,6 +86,12 @@ class Configuration:
 
     def check(self, document: Document) -> Settings:
         """Return the settings a text would give; raises `SettingsError`."""
+        if document.text == self.document.text:
+            return self.settings  # a mutation mostly finds what is in force
+        return self.check_anew(document)
+
+    def check_anew(self, document: Document) -> Settings:
+        """Do the same, also for the text in force: a group may be gone meanwhile."""
         return _usable(document, self.file.path, self._load)
 
     def adopt(self, document: Document, settings: Settings, board: Board) -> None:
@@ -252,7 +258,7 @@ def _usable(document: Document, path: Path, load: Load) -> Settings:
 
 def _read(configuration: Configuration) -> tuple[Document, Settings]:
     document = configuration.file.read()
-    settings = configuration.check(document)
+    settings = configuration.check_anew(document)
     # Ten thousand projects take a tenth of a second to parse: here in a thread, so that
     # no beat does it in the event loop.
     _ = document.tree
