@@ -105,11 +105,14 @@ def test_check_advises(tmp_path: Path) -> None:
         tmp_path,
         f'{PLATFORM}[[credentials.sessions]]\nid = "a"\n'
         'env_file = "a.env"\nenv_file_mode = "0444"\n'
-        'on_rotate = ["/bin/systemctl", "reload", "worker"]\n',
+        'on_rotate = ["/bin/systemctl", "reload", "worker"]\n'
+        '[projects."a b"]\nrepositories = ["https://u:canary@git.example/x"]\n',
     )
     code, _, said = run("check", path)
     assert code == 0
-    assert [line.split(": ", 2)[1] for line in said.splitlines()] == ["note"] * 3
+    assert [line.split(": ", 2)[1] for line in said.splitlines()] == ["note"] * 4
+    assert 'projects."a b" has a repository with a user name' in said
+    assert "canary" not in said
     assert "use a .path unit on its env_file instead" in said
 
 

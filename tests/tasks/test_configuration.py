@@ -1,13 +1,15 @@
 """The configuration in force: edits by hand, good and bad, and the last good text."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.from_thread
 import pytest
 
+from rensei_daemon.core.document import Document
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import reload
 
 if TYPE_CHECKING:
@@ -143,3 +145,25 @@ async def test_listeners_hear_of_news_only(home: "Home") -> None:
             else:
                 await reload(configuration, daemon.board)
     assert heard == ["error", "error"]
+
+
+async def test_a_text_in_force_is_not_checked_again(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mutation mostly finds it; a reload looks anew, since a group may be gone."""
+    async with home.daemon(without=ALONE) as daemon:
+        configuration, loaded = daemon.configuration, list[str]()
+        load = configuration._load
+
+        def load_and_tell(text: str, **options: Any) -> Settings:
+            loaded.append(text)
+            return load(text, **options)
+
+        monkeypatch.setattr(configuration, "_load", load_and_tell)
+        document = configuration.file.read()
+        assert configuration.check(document) is configuration.settings
+        assert loaded == []
+        assert configuration.check_anew(document) == configuration.settings
+        other = Document(document.text + "# by hand\n")
+        assert configuration.check(other) == configuration.settings
+        assert loaded == [document.text, other.text]

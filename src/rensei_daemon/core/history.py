@@ -19,7 +19,7 @@ from rensei_daemon.core.edit import (
     thawed,
 )
 from rensei_daemon.core.entries import entries
-from rensei_daemon.core.inline import render, render_key
+from rensei_daemon.core.rendering import render, render_key
 from rensei_daemon.errors import ConflictingMutationError, UsageError
 
 

@@ -1,39 +1,16 @@
-"""Values as TOML text: written new, and edited where they stand.
+"""A value edited where it stands.
 
 An inline table is edited member by member and an array element by element, so that
-spacing, quoting and comments survive. tomlkit spells keys and plain values, and never
-sees more.
+spacing, quoting and comments survive.
 """
 
-import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
 
 from rensei_daemon.core.array import edit_array
 from rensei_daemon.core.edit import ABSENT, Edit, Path
+from rensei_daemon.core.rendering import render, render_key
 from rensei_daemon.core.toml_lines import read_key, tokens
-
-
-def render_key(path: Path) -> str:
-    """Spell a key, dotted when it has parts, each quoted only if it must be."""
-    return ".".join(_tomlkit().key(part).as_string() for part in path)
-
-
-def render(value: Any) -> str:
-    """Spell a value on one line."""
-    if isinstance(value, Mapping):
-        members = [f"{render_key((key,))} = {render(item)}" for key, item in value.items()]
-        return f"{{ {', '.join(members)} }}" if members else "{}"
-    if isinstance(value, list):
-        return f"[{', '.join(render(item) for item in value)}]"
-    return str(_tomlkit().item(value).as_string())
-
-
-def _tomlkit() -> ModuleType:
-    """Import tomlkit when an edit is made: without it an idle daemon is 1 MB smaller."""
-    return importlib.import_module("tomlkit")
 
 
 def edit_inline(text: str, edit: Edit) -> str:

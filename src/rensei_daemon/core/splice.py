@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from rensei_daemon.core.edit import ABSENT, Edit, Path
-from rensei_daemon.core.inline import edit_inline, render, render_key, replace_value
+from rensei_daemon.core.inline import edit_inline, replace_value
 from rensei_daemon.core.layout import Layout, Node
+from rensei_daemon.core.rendering import (
+    dotted_lines,
+    is_inline,
+    render,
+    render_key,
+    section,
+)
 from rensei_daemon.core.toml_lines import Kind
 
 _INDENT = re.compile(r"[ \t]*")
-
-
-def _is_inline(path: Path) -> bool:
-    """Whether a new table at this path is written on one line: a project, a cell."""
-    return (path[0] == "projects" and len(path) == 2) or (
-        path[0] == "model_access" and len(path) > 3 and path[-3] == "matrix"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +147,13 @@ class Draft:
         sibling = self._last_table(parent, path)
         last = (sibling or parent).under[-1]
         if sibling is not None and self._is_key_within(last, path):
-            leaves = [(path, value)] if sibling.own else _leaves(path, value, depth=1)
-            self._insert_lines(last, leaves, self._items[last].table)
-        elif sibling is None and header is not None and _is_inline(path):
+            is_dotted = not sibling.own
+            lines = dotted_lines(path, value, depth=1) if is_dotted else [(path, value)]
+            self._insert_lines(last, lines, self._items[last].table)
+        elif sibling is None and header is not None and is_inline(path):
             self._insert_lines(self._layout.line_end(header), [(path, value)], path[:-1])
         elif sibling is None and header is None and self._is_key_within(last, path):
-            self._insert_lines(last, _leaves(path, value), self._items[last].table)
+            self._insert_lines(last, dotted_lines(path, value), self._items[last].table)
         else:
             self._insert_section(last, path, value)
 
@@ -186,24 +187,24 @@ class Draft:
             self._insert_lines(keys[-1], [(path, value)], self._items[keys[-1]].table)
         else:
             above = self._layout.first_owned(parent.under[0]) - 1
-            lines = _section(path[:-1], {path[-1]: value})
+            lines = section(path[:-1], {path[-1]: value})
             self._sections[above].append(self._joined(lines))
 
     def _insert_lines(
-        self, anchor: int, leaves: Iterable[tuple[Path, Any]], table: Path
+        self, anchor: int, lines: Iterable[tuple[Path, Any]], table: Path
     ) -> None:
         """Write lines behind the anchor, which stands in the section of the table."""
         item = self._items[anchor]
         indent = _INDENT.match(self._layout.text, item.start)
         margin = indent[0] if indent and item.kind is Kind.KEY else ""
-        for path, value in leaves:
+        for path, value in lines:
             line = f"{margin}{render_key(path[len(table) :])} = {render(value)}"
             self._lines[anchor].append(self._joined([line]))
 
     def _insert_section(self, index: int, path: Path, table: Mapping[str, Any]) -> None:
         """Write a table with headers where the section of an item ends."""
         place = self._layout.section_end(index) if index >= 0 else index
-        self._sections[place].append(self._joined(_section(path, table)))
+        self._sections[place].append(self._joined(section(path, table)))
 
     def _joined(self, lines: Iterable[str]) -> str:
         return "".join(line + self._layout.newline for line in lines)
@@ -224,32 +225,3 @@ def _need_a_blank(above: _Piece, below: _Piece) -> bool:
 
 def _were_apart(above: _Piece, below: _Piece) -> bool:
     return above.item is None or below.item != above.item + 1
-
-
-def _leaves(path: Path, value: Any, *, depth: int = 0) -> Iterator[tuple[Path, Any]]:
-    """Spell a value by dotted keys; tables down to `depth` are never inline."""
-    is_inline = _is_inline(path) and depth <= 0
-    if isinstance(value, Mapping) and value and not is_inline:
-        for key, item in value.items():
-            yield from _leaves((*path, key), item, depth=depth - 1)
-    else:
-        yield path, value
-
-
-def _section(path: Path, table: Mapping[str, Any]) -> list[str]:
-    """Spell a table with headers: its own keys, then a section for each table in it."""
-    keys = [
-        f"{render_key((key,))} = {render(value)}"
-        for key, value in table.items()
-        if not isinstance(value, Mapping) or _is_inline((*path, key))
-    ]
-    sections = [
-        _section((*path, key), value)
-        for key, value in table.items()
-        if isinstance(value, Mapping) and not _is_inline((*path, key))
-    ]
-    own = [[f"[{render_key(path)}]", *keys]] if keys or not sections else []
-    lines: list[str] = []
-    for part in own + sections:
-        lines += ["", *part] if lines else part
-    return lines

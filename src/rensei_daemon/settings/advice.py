@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from rensei_daemon.core.inline import render_key
+from rensei_daemon.core.rendering import render_key
 from rensei_daemon.core.url_secrets import holds_secret
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.settings.model import Session, Settings

@@ -1,0 +1,67 @@
+"""New values as TOML text: on a line, as lines of dotted keys, as sections with headers.
+
+tomlkit spells keys and plain values, and never sees more.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from rensei_daemon.core.edit import Path
+
+
+def render_key(path: Path) -> str:
+    """Spell a key, dotted when it has parts, each quoted only if it must be."""
+    return ".".join(_tomlkit().key(part).as_string() for part in path)
+
+
+def render(value: Any) -> str:
+    """Spell a value on one line."""
+    if isinstance(value, Mapping):
+        members = [f"{render_key((key,))} = {render(item)}" for key, item in value.items()]
+        return f"{{ {', '.join(members)} }}" if members else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(render(item) for item in value)}]"
+    return str(_tomlkit().item(value).as_string())
+
+
+def _tomlkit() -> ModuleType:
+    """Import tomlkit when an edit is made: without it an idle daemon is 1 MB smaller."""
+    return importlib.import_module("tomlkit")
+
+
+def is_inline(path: Path) -> bool:
+    """Whether a new table at this path is written on one line: a project, a cell."""
+    return (path[0] == "projects" and len(path) == 2) or (
+        path[0] == "model_access" and len(path) > 3 and path[-3] == "matrix"
+    )
+
+
+def dotted_lines(path: Path, value: Any, *, depth: int = 0) -> Iterator[tuple[Path, Any]]:
+    """Spell a value by dotted keys; tables down to `depth` are never inline."""
+    is_leaf = is_inline(path) and depth <= 0
+    if isinstance(value, Mapping) and value and not is_leaf:
+        for key, item in value.items():
+            yield from dotted_lines((*path, key), item, depth=depth - 1)
+    else:
+        yield path, value
+
+
+def section(path: Path, table: Mapping[str, Any]) -> list[str]:
+    """Spell a table with headers: its own keys, then a section for each table in it."""
+    keys = [
+        f"{render_key((key,))} = {render(value)}"
+        for key, value in table.items()
+        if not isinstance(value, Mapping) or is_inline((*path, key))
+    ]
+    sections = [
+        section((*path, key), value)
+        for key, value in table.items()
+        if isinstance(value, Mapping) and not is_inline((*path, key))
+    ]
+    own = [[f"[{render_key(path)}]", *keys]] if keys or not sections else []
+    lines: list[str] = []
+    for part in own + sections:
+        lines += ["", *part] if lines else part
+    return lines
