@@ -157,6 +157,22 @@ async def test_a_kill_loses_nothing(lab: "Lab") -> None:
     assert {worker.host_id for worker in lab.platform.state.workers} == {lab.host.id}
 
 
+async def test_status_says_what_holds_a_daemon_that_does_not_answer(lab: "Lab") -> None:
+    """The kernel knows that it is stopped; the hint is the command that lets it go on."""
+    async with lab.daemon() as daemon:
+        daemon.process.send_signal(signal.SIGSTOP)
+        shown = await lab.call("status")
+        told = json.loads((await lab.call("status", "--json")).stdout)
+        daemon.process.send_signal(signal.SIGCONT)
+        assert await daemon.stop() == 0
+    pid = daemon.process.pid
+    assert shown.returncode == 2
+    what, todo = shown.stderr.splitlines()
+    assert re.search(rf": pid {pid} is stopped by a signal; it was started .* ago", what)
+    assert todo == f"  let it go on: kill -CONT {pid}"
+    assert (told["process"]["pid"], told["process"]["state"]) == (pid, "T")
+
+
 async def test_a_second_daemon_is_turned_away(lab: "Lab") -> None:
     """The first one holds the state, and goes on."""
     async with lab.daemon() as daemon:

@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 import click
 
 from rensei_daemon.cli.control import ask, config_option, find
+from rensei_daemon.cli.silence import explained, look_at_holder, to_json
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Terminal, measure, tolerate
 from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.disk.last_status import read_last_status
+from rensei_daemon.disk.processes import ProcessFacts
 from rensei_daemon.errors import DaemonNotRunningError, DaemonSilentError, RenseiError
 from rensei_daemon.locations import Locations
 from rensei_daemon.version import difference
@@ -79,10 +81,13 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
     try:
         status = ask(locations, STATUS)
     except (DaemonNotRunningError, DaemonSilentError) as error:
-        last = read_last_status(locations.status)
-        if last is None or (isinstance(error, DaemonSilentError) and not as_json):
-            raise
-        return _show_last(last, error, terminal, as_json, now), error.exit_code
+        last, facts = read_last_status(locations.status), None
+        if isinstance(error, DaemonSilentError) and (facts := look_at_holder(locations)):
+            error = explained(error, facts, last)
+        is_silent = isinstance(error, DaemonSilentError)
+        if not as_json if is_silent else last is None:
+            raise error from None
+        return _show_last(last, error, facts, terminal, as_json, now), error.exit_code
     if what := difference(status.get("version")):
         status.setdefault("conditions", []).append(_outdated(what, locations, now))
     exit_code = EXIT_CODES.get(status.get("state"), 1)
@@ -106,8 +111,9 @@ def _outdated(what: str, locations: Locations, now: datetime) -> dict[str, Any]:
 
 
 def _show_last(
-    last: Mapping[str, Any],
+    last: Mapping[str, Any] | None,
     error: DaemonNotRunningError | DaemonSilentError,
+    facts: ProcessFacts | None,
     terminal: Terminal,
     as_json: bool,
     now: datetime,
@@ -118,12 +124,13 @@ def _show_last(
             "state": None,
             "error": str(error),
             "hint": error.hint,
-            "age_seconds": _age_seconds(last, now),
+            "process": to_json(facts),
+            "age_seconds": _age_seconds(last, now) if last else None,
             "last": last,
         }
         return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
     screen = render(
-        last, width=terminal.width, colour=terminal.colour, now=now, alive=False
+        last or {}, width=terminal.width, colour=terminal.colour, now=now, alive=False
     )
     return f"{screen}\n{error}\n  {error.hint}\n"
 

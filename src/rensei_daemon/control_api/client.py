@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rensei_daemon.disk.private_socket import not_permitted
+from rensei_daemon.disk.processes import lock_holder
 from rensei_daemon.errors import (
     ControlError,
     ControlRefusedError,
@@ -150,15 +151,5 @@ def _left(deadline: float) -> float:
 
 
 def is_locked(lock: Path) -> bool:
-    """Whether a process holds a lock on this file; no is also said when nobody can tell.
-
-    The kernel's own list is read, because trying the lock would take it for a moment, and
-    a daemon that starts in that moment would give up.
-    """
-    try:
-        inode = lock.stat().st_ino
-        table = Path("/proc/locks").read_text(encoding="ascii")
-    except OSError:
-        return False
-    # A line: `1: FLOCK  ADVISORY  WRITE 812 fe:01:393230 0 EOF`
-    return any(f":{inode} " in line for line in table.splitlines())
+    """Whether a process holds a lock on this file; no is also said when nobody can tell."""
+    return lock_holder(lock) is not None

@@ -1,0 +1,148 @@
+"""What the kernel tells of another process; what it does not tell is None."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFacts:
+    """One process, as it is now."""
+
+    pid: int
+    state: str
+    """A letter: R runs, S sleeps, D waits for a disk, T stopped, t traced, Z ended."""
+    waits_in: str | None
+    """The kernel's function it waits in; told to root and to its own user alone."""
+    tracer: int
+    """The process that debugs it; 0 if none."""
+    is_frozen: bool
+    """Whether its whole control group is kept from running."""
+    started_at: float | None
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The unit that a process runs under."""
+
+    unit: str
+    is_user: bool
+
+    @property
+    def systemctl(self) -> str:
+        """The words that reach its service manager."""
+        return "systemctl --user" if self.is_user else "systemctl"
+
+
+def lock_holder(lock: Path) -> int | None:
+    """Return who holds a lock on this file; 0 for somebody of another pid namespace.
+
+    The kernel's own list is read, because trying the lock would take it for a moment, and
+    a daemon that starts in that moment would give up.
+    """
+    try:
+        inode = lock.stat().st_ino
+        table = (PROC / "locks").read_text(encoding="ascii")
+    except OSError:
+        return None
+    # A line: `1: FLOCK  ADVISORY  WRITE 812 fe:01:393230 0 EOF`
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) > 5 and words[5].endswith(f":{inode}"):
+            return max(int(words[4]), 0)
+    return None
+
+
+def facts_of(pid: int) -> ProcessFacts | None:
+    """Look at a process; None when there is none to see."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    status = dict(line.split(":", 1) for line in lines if ":" in line)
+    return ProcessFacts(
+        pid=pid,
+        state=status.get("State", "?").strip()[:1],
+        waits_in=_waits_in(pid),
+        tracer=int(status.get("TracerPid", "0")),
+        is_frozen=_is_frozen(pid),
+        started_at=_started_at(pid),
+    )
+
+
+def _waits_in(pid: int) -> str | None:
+    with suppress(OSError):
+        function = (PROC / str(pid) / "wchan").read_text(errors="replace").strip()
+        return function if function not in ("", "0") else None
+    return None
+
+
+def _is_frozen(pid: int) -> bool:
+    group = _cgroup(pid)
+    with suppress(OSError):
+        events = (CGROUPS / group.lstrip("/") / "cgroup.events").read_text()
+        return "frozen 1" in events.splitlines()
+    return False
+
+
+def _started_at(pid: int) -> float | None:
+    with suppress(OSError, ValueError, IndexError, StopIteration):
+        # The second field, a name, may hold anything but is the only one in brackets.
+        stat = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2]
+        lines = (PROC / "stat").read_text().splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
+        return boot + int(stat.split()[19]) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
+def environ_of(pid: int) -> Mapping[str, str] | None:
+    """Return the environment a process was started with; root alone may see it."""
+    try:
+        text = (PROC / str(pid) / "environ").read_text(errors="surrogateescape")
+    except OSError:
+        return None
+    return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
+
+
+def groups_of(pid: int) -> frozenset[int] | None:
+    """Return every group that a process is in."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    told = [line.split()[1:] for line in lines if line.startswith(("Gid:", "Groups:"))]
+    return frozenset(int(number) for numbers in told for number in numbers)
+
+
+def service_of(pid: int) -> Service | None:
+    """Return the unit that a process is the main one of, by its control group.
+
+    One that was started by hand, or by a process of another unit, is nobody's.
+    """
+    group = _cgroup(pid)
+    unit = group.rpartition("/")[2]
+    if not unit.endswith(".service"):
+        return None
+    environ = environ_of(pid) if pid != os.getpid() else os.environ
+    if environ is not None and "SYSTEMD_EXEC_PID" in environ:
+        is_main = environ["SYSTEMD_EXEC_PID"] == str(pid)
+    else:  # not to be seen, or an older systemd
+        is_main = "rensei-daemon" in unit
+    return Service(unit, is_user="/user@" in group) if is_main else None
+
+
+def _cgroup(pid: int) -> str:
+    """Return the path of a process's control group, in systemd's own hierarchy."""
+    with suppress(OSError):
+        lines = (PROC / str(pid) / "cgroup").read_text().splitlines()
+        for mark in ("0::", ":name=systemd:"):
+            for line in lines:
+                if (line.startswith(mark) or mark in line) and not line.endswith(":/"):
+                    return line.split(":", 2)[2]
+    return ""
