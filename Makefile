@@ -83,6 +83,9 @@ deb-test: .venv-dev/ready ## its life on real systems: install, upgrade, remove,
 	@.venv-dev/bin/python tests/packaging/deb_life.py \
 		$(foreach release,$(RELEASES),$(release)=build/deb/$(release))
 
+bare: ## demo and test on minimal Debian 12 and 13 (root, debootstrap; half an hour; ONLY=bookworm-user, LOAD=8)
+	@python3 tests/bare/run.py $(if $(LOAD),--load $(LOAD)) $(ONLY)
+
 fix: .venv-dev/ready ## format, and mend what can be mended
 	.venv-dev/bin/ruff check --fix .
 	.venv-dev/bin/ruff format .
