@@ -4,7 +4,7 @@ PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test fix lint types imports core unit soak bench deb deb-test clean
+.PHONY: help demo test fix lint types imports core unit soak bench deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from privileges import as_nobody
 
 from rensei_daemon.disk.config_lock import ConfigLock
 from rensei_daemon.locations import find_paths, in_force, locate
@@ -148,11 +149,8 @@ def test_hidden_system_config(tmp_path: Path) -> None:
     config.parent.chmod(0o700)
     for parent in [*list(tmp_path.parents)[:2], tmp_path]:
         parent.chmod(0o755)
-    os.seteuid(65534)
-    try:
+    with as_nobody():
         found = locate(environ=HOME, uid=65534, root=tmp_path)
-    finally:
-        os.seteuid(0)
     assert found.config == config
 
 

@@ -10,6 +10,7 @@ root=$1 user=$2 directory=$3 load=$4 shm=$5
 shift 5
 
 mount --make-rprivate /
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
@@ -23,6 +24,12 @@ mount -t tmpfs -o "mode=1777,size=${shm}k" tmpfs "$root/dev/shm"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 
+cd "$root"
+mkdir .outside
+pivot_root . .outside
+umount -l /.outside
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
 own=" $$ "
 while [ "$load" -gt 0 ]; do
   load=$((load - 1))
@@ -31,11 +38,10 @@ while [ "$load" -gt 0 ]; do
 done
 
 code=0
-chroot "$root" setpriv --reuid="$user" --regid="$user" --init-groups \
-  env -C "$directory" "$@" || code=$?
+setpriv --reuid="$user" --regid="$user" --init-groups env -C "$directory" "$@" || code=$?
 
-for process in "$root"/proc/[0-9]*; do
+for process in /proc/[0-9]*; do
   pid=${process##*/}
   case $own in *" $pid "*) ;; *) tr '\0' ' ' <"$process/cmdline" && echo ;; esac
-done >"$root/left" 2>/dev/null || true
+done >/left 2>/dev/null || true
 exit "$code"

@@ -27,6 +27,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rens
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WAYS_TO_THE_INDEX = ("PIP_INDEX_URL", "PIP_CERT", "http_proxy", "https_proxy", "no_proxy")
+HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
+"""As Debian's installer has it."""
 MOST_SECONDS = 1800
 
 
@@ -84,6 +86,7 @@ class Machine:
         clone = f"{self.root}{self.clone}"
         subprocess.run(["git", "clone", "-q", f"file://{CHECKOUT}", clone], check=True)
         self._run("chown", "-R", f"{self.user}:", self.clone)
+        (self.root / "etc/hosts").write_text(HOSTS)
         for name in ("etc/resolv.conf", CERTIFICATES):
             with suppress(FileNotFoundError):
                 shutil.copy(Path("/", name), self.root / name)

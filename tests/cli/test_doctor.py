@@ -6,15 +6,21 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from privileges import NOBODY
 
 from rensei_daemon.cli.doctor import render, to_json
 from rensei_daemon.doctor.finding import failed, passed, warned
 
+if TYPE_CHECKING:
+    from e2e.forking import Done
+
+FORKING = Path(__file__).parents[1] / "e2e/forking.py"
 FINDINGS = [
     passed("config", "/etc/rensei-daemon/config.toml is valid"),
     warned(
@@ -27,21 +33,42 @@ FINDINGS = [
 ]
 
 
-def run(
-    place: Path, *arguments: str, through: Sequence[str] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Run the doctor on a host of our own."""
-    words = [*through, sys.executable, "-m", "rensei_daemon", "doctor", *arguments]
-    environ = {
+def environ(place: Path) -> dict[str, str]:
+    """Lead a command to a host of our own."""
+    return {
         "PATH": os.environ["PATH"],
         "RENSEI_DAEMON_PLATFORM__URL": "http://127.0.0.1:9",  # nobody's
         "RENSEI_DAEMON_CONFIG": str(place / "config.toml"),
         "RENSEI_DAEMON_PATHS__STATE": str(place / "state"),
         "RENSEI_DAEMON_PATHS__RUNTIME": str(place / "run"),
     }
+
+
+def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the doctor on a host of our own."""
     return subprocess.run(
-        words, env=environ, capture_output=True, text=True, timeout=15, check=False
+        [sys.executable, "-m", "rensei_daemon", "doctor", *arguments],
+        env=environ(place),
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
     )
+
+
+def run_as_stranger(place: Path, *arguments: str) -> "Done":
+    """Run the doctor there as another user, who may not be able to read the program."""
+    job = {"argv": ["doctor", *arguments], "env": environ(place), "uid": NOBODY}
+    done = subprocess.run(
+        [sys.executable, FORKING],
+        input=json.dumps([job]),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    (ended,) = json.loads(done.stdout)
+    return cast("Done", ended)
 
 
 def test_the_screen_tells_what_was_seen_and_what_mends_it() -> None:
@@ -127,27 +154,24 @@ def shut() -> Iterator[Path]:
         yield place
 
 
-STRANGER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-
-
 @pytest.mark.needs("root")
 def test_a_stranger_is_told_what_is_hidden_once(shut: Path) -> None:
     """Not to be let in is no failure, of the daemon's or of a file's."""
-    done = run(shut, "--json", through=STRANGER)
-    found = json.loads(done.stdout)["checks"]
+    done = run_as_stranger(shut, "--json")
+    found = json.loads(done["out"])["checks"]
     hidden = {c["code"]: c for c in found if "sudo" in c["fix"]}
     assert {"key", "daemon", "files"} <= set(hidden)
     assert all(check["verdict"] == "warn" for check in hidden.values())
     assert sum(check["code"] == "files" for check in found) == 1
     assert not any(check["code"] == "state" for check in found)  # a daemon may hold it
-    assert "canary" not in done.stdout + done.stderr
+    assert "canary" not in done["out"] + done["err"]
 
 
 @pytest.mark.needs("root")
 def test_a_stranger_is_told_to_use_sudo_for_a_bundle(shut: Path) -> None:
     """Who may not know the secrets cannot promise that there are none."""
     bundle = shut / "never.tar.gz"
-    done = run(shut, "--bundle", str(bundle), through=STRANGER)
-    assert done.returncode == 77, done.stderr
-    assert "run it with sudo" in done.stderr
+    done = run_as_stranger(shut, "--bundle", str(bundle))
+    assert done["code"] == 77, done["err"]
+    assert "run it with sudo" in done["err"]
     assert not bundle.exists()

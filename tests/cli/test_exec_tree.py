@@ -130,7 +130,7 @@ async def test_a_stopped_command_hears_of_its_end(host: "Host") -> None:
 async def test_a_second_term_is_passed_on_too(host: "Host") -> None:
     """A program may end at the second; the time until KILL is no longer for it."""
     deaf = WORKER.replace(
-        'say("term"); sys.exit(9)', 'say("term"); signal.signal(15, end2)'
+        'say("term"); sys.exit(9)', 'signal.signal(15, end2); say("term")'
     )
     deaf = deaf.replace("def end(", "def end2(*_): sys.exit(8)\ndef end(")
     async with supervised(host, "--", *INTERPRETER, deaf) as command:

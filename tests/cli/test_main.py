@@ -11,6 +11,7 @@ import pytest
 def complaint(tmp_path: Path, *, is_journal: bool) -> str:
     """Return what `status` writes to stderr while no daemon runs."""
     stderr = tmp_path / "stderr"
+    (tmp_path / "c.toml").touch()
     with stderr.open("wb") as stream:
         found = os.fstat(stream.fileno())
         leads_to = f"{found.st_dev}:{found.st_ino}" if is_journal else "0:0"

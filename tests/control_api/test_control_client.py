@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
+from privileges import as_nobody
 
 from rensei_daemon.control_api.client import is_locked, request
 from rensei_daemon.control_api.incoming import Limits
@@ -53,18 +54,6 @@ def daemon(path: Path, speak: Callable[[socket.socket], None]) -> Iterator[None]
         thread.start()
         yield
         thread.join()
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Be a stranger to this host for a moment."""
-    os.setegid(65534)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
 
 
 async def test_a_question_is_answered_by_the_server(control_socket: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskGroup, UNIXSocketStream
+from privileges import as_nobody
 from structlog.testing import capture_logs
 
 from rensei_daemon.control_api.incoming import Limits
@@ -329,13 +330,8 @@ async def test_many_clients_at_once_are_all_served(control_socket: Path) -> None
 
 async def _ask_as_stranger(control_socket: Path, request: bytes) -> tuple[int, Any]:
     stranger = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    os.setegid(65534)
-    os.seteuid(65534)
-    try:
+    with as_nobody():
         stranger.connect(str(control_socket))
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
     async with await UNIXSocketStream.from_socket(stranger) as client:
         await client.send(request)
         return parse(await _read_all(client))

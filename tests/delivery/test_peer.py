@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from privileges import as_nobody
 from structlog.testing import capture_logs
 
 from rensei_daemon.delivery.peer import Peer
@@ -36,16 +37,8 @@ def test_members_root_and_the_daemons_user_may(uid: int, gids: set[int], may: bo
 
 def _connect_as(lab: "Lab", uid: int, groups: list[int], said: bytes = HELLO) -> "Reader":
     """Connect as another user: the kernel looks at who we are at that moment."""
-    before = os.getgroups()
-    os.setgroups(groups)
-    os.setegid(uid)
-    os.seteuid(uid)
-    try:
+    with as_nobody(*groups, uid=uid):
         return lab.connect(said)
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(before)
 
 
 @pytest.mark.needs("root")

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from privileges import as_nobody
 
 from rensei_daemon.disk.private_socket import group_name, private_socket
 from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
@@ -130,12 +131,8 @@ def test_a_missing_directory_is_a_storage_error(tmp_path: Path) -> None:
 def test_a_group_the_user_may_not_use_says_how_to_join(control_socket: Path) -> None:
     """The remedy is a line of the unit, or a command; the file does not stay."""
     control_socket.parent.chmod(0o777)
-    os.seteuid(65534)
-    try:
-        with pytest.raises(SettingsError) as caught:
-            private_socket(control_socket, 4242).__enter__()
-    finally:
-        os.seteuid(0)
+    with as_nobody(), pytest.raises(SettingsError) as caught:
+        private_socket(control_socket, 4242).__enter__()
     assert caught.value.hint == (
         "in the unit: SupplementaryGroups=4242; else: usermod -aG 4242 USER"
     )

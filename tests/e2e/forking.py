@@ -44,7 +44,16 @@ def import_everything() -> None:
     for module in pkgutil.walk_packages(rensei_daemon.__path__, "rensei_daemon."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for name in ("difflib", "encodings.idna", "getpass", "importlib.readers", "tomlkit"):
+    for name in (
+        "anyio._backends._asyncio",
+        "difflib",
+        "encodings.idna",
+        "encodings.utf_8_sig",
+        "getpass",
+        "httpcore",
+        "importlib.readers",
+        "tomlkit",
+    ):
         importlib.import_module(name)
 
 

@@ -86,7 +86,10 @@ CASES = {
         prepare=holding,
     ),
     "a broken configuration": Case(
-        78, "{place}/config.toml:1:5: invalid value", CHECK, text="x = = 1\n"
+        78,
+        "{place}/config.toml:1:5: this is no value: a text needs quotes",
+        CHECK,
+        text="x = = 1\n",
     ),
     "an unknown key": Case(
         78,
@@ -135,15 +138,15 @@ CASES = {
     ),
     "an unknown group": Case(
         78,
-        "{place}/config.toml:8:1: there is no group no-such-group on this host",
+        "{place}/config.toml:8:1: control.group: there is no group no-such-group"
+        " on this host",
         "make it: groupadd --system no-such-group",
         text=GOOD + '[control]\ngroup = "no-such-group"\n',
     ),
     "no certificates": Case(
         78,
-        "platform.ca_file {place}/ca.pem cannot be used:"
-        " [Errno 2] No such file or directory",
-        "it must be a readable bundle of PEM certificates",
+        "platform.ca_file: {place}/ca.pem: No such file or directory",
+        "look at it: ls -ld {place}/ca.pem",
         text=GOOD.replace("http:", "https:").replace(
             "[paths]", 'ca_file = "ca.pem"\n[paths]'
         ),

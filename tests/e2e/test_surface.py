@@ -79,11 +79,14 @@ credentials list                                          0        0    3    1  
 credentials wait --session build --timeout 0.5            0        0    3    1   77   1
 credentials rotate github --org org_{name}                0        .    .    .   77  69
 access check --batch /dev/null                            0        0    0    0    0   0
-install --user --dry-run                                  0        0    0    0    0   0
-uninstall --dry-run                                       0        0    0    0    0   0
+install --user --dry-run                                  0        0    0    0    .   0
+uninstall --dry-run                                       0        0    0    0    .   0
 platform org add x --url http://127.0.0.1:9               .        .   69    .    .   .
 """
-"""What a command exits with; a dot where nothing new could come of it."""
+"""What a command exits with; a dot where nothing new could come of it.
+
+`shut` is for another user, who may not even read the files that `install` brings along.
+"""
 
 EXPECTED: Mapping[str, tuple[int | None, ...]] = {
     line.rsplit(maxsplit=len(STATES))[0]: tuple(

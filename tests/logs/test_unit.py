@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from needs import need
+from privileges import as_nobody
 
 from rensei_daemon.logs.unit import is_hidden
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -36,13 +35,8 @@ def journal(root: Path, place: str, *, mode: int = 0o640, directory: int = 0o755
 
 def hidden(root: Path) -> bool:
     """Ask as a user without rights."""
-    os.setegid(NOBODY)
-    os.seteuid(NOBODY)
-    try:
+    with as_nobody():
         return is_hidden(root)
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
 
 
 def test_no_journal(root: Path) -> None:

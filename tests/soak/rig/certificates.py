@@ -2,9 +2,28 @@
 
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+
+
+_CA_CONFIG = """
+[ca]
+default_ca = ours
+[ours]
+database = {folder}/issued
+new_certs_dir = {folder}
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = any
+x509_extensions = address
+[any]
+commonName = supplied
+[address]
+subjectAltName = IP:127.0.0.1
+"""
 
 
 @dataclass(frozen=True)
@@ -22,17 +41,27 @@ class Authority:
         cert, key = self.pair(name)
         request = self.folder / f"{name}.csr"
         openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        extensions = self.folder / "extensions"
-        extensions.write_text("subjectAltName=IP:127.0.0.1")
-        by = ("-CA", self.ca, "-CAkey", self.folder / "ca.key", "-CAcreateserial")
-        what = ("-in", request, "-out", cert, "-days", days, "-extfile", extensions)
-        openssl("x509", "-req", *by, *what)
+        config = self.folder / "ca.conf"
+        config.write_text(_CA_CONFIG.format(folder=self.folder))
+        (self.folder / "issued").touch()
+        by = ("-cert", self.ca, "-keyfile", self.folder / "ca.key")
+        # By dates: `openssl x509 -days -1` is refused by OpenSSL 3.5.
+        now = datetime.now(UTC)
+        ends = now + timedelta(days)
+        begins = min(now, ends) - timedelta(1)
+        when = ("-startdate", _asn1(begins), "-enddate", _asn1(ends))
+        what = ("-in", request, "-out", cert, "-notext", "-batch")
+        openssl("ca", "-config", config, *by, *when, *what)
         return cert, key
 
     @property
     def ca(self) -> Path:
         """Its own certificate."""
         return self.folder / "ca.pem"
+
+
+def _asn1(moment: datetime) -> str:
+    return f"{moment:%Y%m%d%H%M%SZ}"
 
 
 def openssl(*words: object) -> None:
