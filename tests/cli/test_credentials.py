@@ -107,3 +107,21 @@ async def test_a_wait_in_vain_says_why(host: "Host") -> None:
         code, _, err = await host.run(*argv, "--session", "nope")
         assert code == 64
         assert "there is no session nope" in err
+
+
+async def test_a_wait_asks_ever_more_rarely(host: "Host") -> None:
+    """The workers of a whole host may wait at once, and for long."""
+    host.add("build")
+    audience = host.door.find("build")
+    assert audience is not None
+    asked: list[str] = []
+
+    def missing() -> str:
+        asked.append("build")
+        return "no credentials"
+
+    audience.missing = missing
+    argv = ("credentials", "wait", "--session=build", "--timeout=1", "--config={config}")
+    async with host.up():
+        assert (await host.run(*argv))[0] == 1
+    assert 2 <= len(asked) <= 4  # at 0, 0.1, 0.3 and 0.7 s

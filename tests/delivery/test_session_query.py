@@ -1,5 +1,6 @@
 """Which session a command means, by what the daemon says over the credential socket."""
 
+import select
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import pytest
 
 from rensei_daemon.core import frames
 from rensei_daemon.core.frames import SessionList, SessionState
+from rensei_daemon.delivery import session_query
+from rensei_daemon.delivery.connection import Limits
 from rensei_daemon.delivery.session_query import choose_session, query_sessions
 from rensei_daemon.errors import DeliveryError, NotPermittedError, RenseiError, UsageError
 
@@ -100,3 +103,38 @@ async def test_a_session_that_starts_anew_is_without_credentials(lab: "Lab") -> 
         door.audience("test", None)
         ask = partial(query_sessions, lab.path, wait_seconds=0)
         assert await anyio.to_thread.run_sync(ask) == SessionList([TEST], [])
+
+
+@pytest.mark.parametrize("line", [b"", frames.session_list(SessionList([BUILD], []))])
+async def test_an_answer_that_does_not_end_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    """It is neither waited for nor read for ever."""
+    monkeypatch.setattr(session_query, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(session_query, "MAX_ANSWER_BYTES", 40)
+    path = tmp_path / "socket"
+    async with await anyio.create_unix_listener(path) as listener:
+
+        async def answer(stream: anyio.abc.SocketStream) -> None:
+            async with stream:
+                await stream.send(line or b"{")
+                await anyio.sleep_forever()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, answer)
+            query = partial(query_sessions, path, wait_seconds=0)
+            with anyio.fail_after(5), pytest.raises(DeliveryError):
+                await anyio.to_thread.run_sync(query)
+            tasks.cancel_scope.cancel()
+
+
+async def test_who_asks_and_does_not_read_is_let_go(lab: "Lab") -> None:
+    """A long answer to a silent reader takes a place for as long as a stall may."""
+    async with lab.listening(Limits(stall_seconds=0.05)) as door:
+        for number in range(3000):
+            door.audience(f"session-{number}", None).missing = lambda: "x" * 500
+        reader = lab.connect(frames.question())
+        gone = select.poll()
+        gone.register(reader.socket, select.POLLRDHUP)
+        assert await anyio.to_thread.run_sync(gone.poll, 5000)
+        assert await reader.line() == b""
