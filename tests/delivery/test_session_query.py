@@ -85,6 +85,33 @@ async def test_a_daemon_that_does_not_answer(
             tasks.cancel_scope.cancel()
 
 
+async def test_a_daemon_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
+    """One that is not there yet, or just stops, is given the time that there is."""
+    path = tmp_path / "socket"
+    answers = [b"", frames.session_list(SessionList([BUILD], []))]
+    async with anyio.create_task_group() as tasks:
+
+        async def answer(stream: anyio.abc.SocketStream) -> None:
+            async with stream:
+                assert await stream.receive() == frames.question()
+                await stream.send(answers.pop(0) or b"\n")
+
+        found: list[SessionList] = []
+
+        async def ask() -> None:
+            query = partial(query_sessions, path, wait_seconds=10)
+            found.append(await anyio.to_thread.run_sync(query))
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        async with await anyio.create_unix_listener(path) as listener:
+            with anyio.fail_after(10):
+                await listener.serve(answer)
+    assert found == [SessionList([BUILD], [])]
+    assert answers == []
+
+
 async def test_the_answer_is_as_the_daemon_has_it(lab: "Lab") -> None:
     """Every session with what is missing of it, or the named one alone."""
     async with lab.listening() as door:
@@ -117,6 +144,7 @@ async def test_an_answer_that_does_not_end_is_no_answer(
 
         async def answer(stream: anyio.abc.SocketStream) -> None:
             async with stream:
+                assert await stream.receive() == frames.question()
                 await stream.send(line or b"{")
                 await anyio.sleep_forever()
 
