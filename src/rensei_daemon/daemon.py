@@ -40,7 +40,7 @@ from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import say_farewell
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.reporting import open_board, write_status
-from rensei_daemon.tasks.turned_away import turned_away_on
+from rensei_daemon.tasks.socket_news import socket_news_on, turned_away_on
 
 FAREWELL_SECONDS = 3.0
 
@@ -180,7 +180,8 @@ async def _listen(tasks: TaskGroup, house: House, ground: Ground) -> None:
         ),
     ):
         gid = group_id(group) if group else None
-        await tasks.start(partial(serve, gid=gid), name=name)
+        tell = socket_news_on(ground.board, name)
+        await tasks.start(partial(serve, gid=gid, tell=tell), name=name)
     if (address := settings.metrics.address) is not None:
         await tasks.start(serve_metrics, address, house.probes, name="metrics")
         _log.info("metrics.served", listen=settings.metrics.listen)

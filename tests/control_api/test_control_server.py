@@ -5,12 +5,13 @@ import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup, UNIXSocketStream
 from privileges import as_nobody
@@ -393,21 +394,41 @@ async def test_cancellation_closes_every_client_and_takes_the_file_away(
     assert not await anyio.Path(control_socket).exists()
 
 
+async def test_a_socket_that_a_cleaner_removed_is_bound_again(
+    control_socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is being answered is, and who asks next finds the daemon."""
+    monkeypatch.setattr("rensei_daemon.disk.kept_socket.LOOK_SECONDS", 0.01)
+    async with serving(control_socket):
+        early = await anyio.connect_unix(control_socket)
+        await anyio.Path(control_socket).unlink()
+        late: UNIXSocketStream | None = None
+        while late is None:
+            with suppress(OSError):
+                late = await anyio.connect_unix(control_socket)
+        for client in (early, late):
+            async with client:
+                await client.send(GET_STATUS)
+                assert parse(await _read_all(client))[0] == 200
+
+
 async def test_running_out_of_descriptors_only_delays(control_socket: Path) -> None:
     """Who knocks while no descriptor is free is served once there is one."""
     async with serving(control_socket):
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, before[1]))
-        taken = _take_all_descriptors()
-        client.connect(str(control_socket))
-        await anyio.wait_all_tasks_blocked()
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        for descriptor in taken:
-            os.close(descriptor)
-        async with await UNIXSocketStream.from_socket(client) as stream:
-            await stream.send(GET_STATUS)
-            assert parse(await _read_all(stream))[0] == 200
+        with capture_logs() as logs, anyio.fail_after(5):
+            client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, before[1]))
+            taken = _take_all_descriptors()
+            client.connect(str(control_socket))
+            while not logs:  # it has tried
+                await anyio.lowlevel.checkpoint()
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for descriptor in taken:
+                os.close(descriptor)
+            async with await UNIXSocketStream.from_socket(client) as stream:
+                await stream.send(GET_STATUS)
+                assert parse(await _read_all(stream))[0] == 200
 
 
 def _take_all_descriptors() -> list[int]:

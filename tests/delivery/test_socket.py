@@ -5,9 +5,11 @@ import resource
 import socket
 import stat
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 if TYPE_CHECKING:
@@ -300,6 +302,27 @@ async def test_everybody_is_told_of_the_shutdown(lab: "Lab") -> None:
     goodbye = {"type": "BYE", "reason": "shutdown"}
     assert [await reader.frame(), await silent.frame()] == [goodbye, goodbye]
     assert not (lab.path).exists()
+
+
+async def test_a_socket_that_a_cleaner_removed_is_bound_again(
+    lab: "Lab", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that was there stays, and another finds its way."""
+    monkeypatch.setattr("rensei_daemon.disk.kept_socket.LOOK_SECONDS", 0.01)
+    async with lab.listening() as door:
+        publisher = lab.publishing(door.audience("build", None))
+        await publisher.publish(A="1")
+        readers = [lab.connect(HELLO)]
+        await readers[0].frame()
+        lab.path.unlink()
+        while len(readers) < 2:
+            await anyio.lowlevel.checkpoint()
+            with suppress(OSError):
+                readers.append(lab.connect(HELLO))
+        assert (await readers[1].frame())["env"] == {"A": "1"}
+        await publisher.publish(A="2")
+        for reader in readers:
+            assert (await reader.frame())["delta"] == {"A": "2"}
 
 
 async def test_a_thousand_readers_hear_of_a_rotation(

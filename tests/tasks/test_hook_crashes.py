@@ -9,17 +9,15 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
+from boards import empty_board
 
-from rensei_daemon.core.board import Board
 from rensei_daemon.core.credential import Credentials, Difference
-from rensei_daemon.core.lines import ConfigLine, HeartbeatLine, WorkerLine
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.delivery.env_file import EnvFile
 from rensei_daemon.delivery.hook import Hook, HookRoom
@@ -125,7 +123,7 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
     hook.host, hook.gate = host, anyio.Event()
     if not is_slow:
         hook.gate.set()
-    outlets = Outlets([file, hook], "build", _board(), min)
+    outlets = Outlets([file, hook], "build", empty_board(), min)
     uptake = Uptake()
 
     async def until(delivery: EnvFile | Hook, generation: int) -> None:
@@ -196,14 +194,3 @@ async def test_no_run_of_a_hook_is_lost(
             assert host.values[-1] == "A", story
             assert host.happened.count("told") == runs, "a third start runs it for nothing"
     assert 10 < dies_at < 199
-
-
-def _board() -> Board:
-    return Board(
-        version="1",
-        pid=1,
-        started_at=datetime.now(UTC),
-        config=ConfigLine(path="/c", digest="d"),
-        worker=WorkerLine(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
-    )

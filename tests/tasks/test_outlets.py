@@ -6,18 +6,14 @@ from datetime import UTC, datetime
 
 import anyio
 import pytest
+from boards import empty_board
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.figures import SessionFigures
-from rensei_daemon.core.lines import (
-    ConfigLine,
-    ConsumerLine,
-    HeartbeatLine,
-    WorkerLine,
-)
+from rensei_daemon.core.lines import ConsumerLine
 from rensei_daemon.delivery.consumer import Delivery, nobody
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.bell import Bell
@@ -96,14 +92,7 @@ class FakeDelivery:
 @pytest.fixture
 def board() -> Board:
     """A board with nothing on it."""
-    return Board(
-        version="1",
-        pid=1,
-        started_at=datetime.now(UTC),
-        config=ConfigLine(path="/c", digest="d"),
-        worker=WorkerLine(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
-    )
+    return empty_board()
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ and the same conversation.
 import errno
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -20,7 +21,7 @@ from rensei_daemon.control_api.incoming import USUAL, Limits
 from rensei_daemon.control_api.line import Line, accept
 from rensei_daemon.control_api.wire import SOMEBODY, Peer, Routes
 from rensei_daemon.core.urls import is_loopback_host
-from rensei_daemon.disk.private_socket import private_socket
+from rensei_daemon.disk.kept_socket import Accept, KeptSocket, Tell, ignore
 from rensei_daemon.errors import SettingsError
 
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
@@ -37,17 +38,21 @@ async def serve_control(
     routes: Routes,
     *,
     gid: int | None = None,
+    tell: Tell = ignore,
     limits: Limits = USUAL,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the routes on a unix socket until cancelled; the file goes with the task.
 
     Started once clients can connect. With a `gid` the group may connect too, which lets
-    it read. Raises StateInUseError, SettingsError or StorageError when it cannot listen.
+    it read. `tell` hears of a file that had to be put back. Raises StateInUseError,
+    SettingsError or StorageError when it cannot listen.
     """
     door = Door(routes=routes, limits=limits)
-    with private_socket(path, gid) as listening:
-        await _serve(listening, door, _process_behind, task_status)
+    with KeptSocket(path, gid, tell) as kept:
+        async with _clients(door, _process_behind) as accept_from:
+            task_status.started()
+            await kept.serve(accept_from)
 
 
 async def serve_metrics(
@@ -66,7 +71,9 @@ async def serve_metrics(
         routes=routes, limits=limits, is_open_to_browsers=is_loopback_host(address[0])
     )
     with _listen(*address) as listening:
-        await _serve(listening, door, lambda _: SOMEBODY, task_status)
+        async with _clients(door, lambda _: SOMEBODY) as accept_from:
+            task_status.started()
+            await accept_from(listening)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -88,18 +95,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def _serve(
-    listening: socket.socket,
-    door: Door,
-    identify: Callable[[socket.socket], Peer],
-    task_status: TaskStatus[None],
-) -> None:
+@asynccontextmanager
+async def _clients(
+    door: Door, identify: Callable[[socket.socket], Peer]
+) -> AsyncIterator[Accept]:
+    """Return what accepts clients; each is attended to until the block ends."""
     crowd = Crowd(door.limits.clients, door.limits.patience_seconds)
     async with anyio.create_task_group() as clients:
-        task_status.started()
-        while True:
-            line = await accept(listening, on_shortage=door.tell_starved)
-            clients.start_soon(_attend, line, door, identify, crowd)
+
+        async def accept_from(listening: socket.socket) -> None:
+            while True:
+                line = await accept(listening, on_shortage=door.tell_starved)
+                clients.start_soon(_attend, line, door, identify, crowd)
+
+        yield accept_from
 
 
 async def _attend(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 import structlog
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core import frames
 from rensei_daemon.core.repeats import Streak
@@ -21,7 +21,7 @@ from rensei_daemon.delivery.audience import CALM_SECONDS, Audience
 from rensei_daemon.delivery.connection import Limits, Reader
 from rensei_daemon.delivery.peer import user_of
 from rensei_daemon.delivery.shares import NoPlaceError, Shares, Tell, ignore
-from rensei_daemon.disk.private_socket import private_socket
+from rensei_daemon.disk import kept_socket
 
 SPARE_DESCRIPTORS = 128
 """Kept from readers, for everything else the daemon has open."""
@@ -62,28 +62,35 @@ class CredentialSocket:
         path: Path,
         *,
         gid: int | None = None,
+        tell: kept_socket.Tell = kept_socket.ignore,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Listen until cancelled; then everybody is told BYE and the file goes.
 
-        With a `gid` the group may connect too. Raises `StateInUseError`, `SettingsError`
-        or `StorageError` when it cannot listen.
+        With a `gid` the group may connect too. `tell` hears of a file that had to be put
+        back. Raises `StateInUseError`, `SettingsError` or `StorageError` when it cannot
+        listen.
         """
         most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
-        with private_socket(path, gid) as listening:
-            shares = Shares(most, lambda *news: self.tell_turned_away(*news))
+        shares = Shares(most, lambda *news: self.tell_turned_away(*news))
+        with kept_socket.KeptSocket(path, gid, tell) as kept:
             async with anyio.create_task_group() as readers:
                 task_status.started()
-                while True:
-                    connection = await self._accept(listening)
-                    reader = Reader(connection, self._audiences, self._limits, shares)
-                    place = ExitStack()
-                    try:
-                        place.enter_context(shares.of_user(user_of(connection)))
-                    except (NoPlaceError, OSError):
-                        reader.close(frames.TOO_MANY)
-                    else:
-                        readers.start_soon(_attend, reader, place, name="credential reader")
+                await kept.serve(partial(self._accept_from, readers, shares))
+
+    async def _accept_from(
+        self, readers: TaskGroup, shares: Shares, listening: socket.socket
+    ) -> None:
+        while True:
+            connection = await self._accept(listening)
+            reader = Reader(connection, self._audiences, self._limits, shares)
+            place = ExitStack()
+            try:
+                place.enter_context(shares.of_user(user_of(connection)))
+            except (NoPlaceError, OSError):
+                reader.close(frames.TOO_MANY)
+            else:
+                readers.start_soon(_attend, reader, place, name="credential reader")
 
     async def _accept(self, listening: socket.socket) -> socket.socket:
         while True:
