@@ -25,7 +25,7 @@ ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 
 cd "$root"
-mkdir .outside
+mkdir -p .outside
 pivot_root . .outside
 umount -l /.outside
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
