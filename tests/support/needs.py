@@ -82,6 +82,7 @@ NEEDS = {
     "git": _program("git", "git"),
     "groff": _program("groff-base", "groff"),
     "ip": _program("iproute2", "ip"),
+    "make": _program("make", "make"),
     "openssl": _program("openssl", "openssl"),
     "promtool": _program("prometheus", "promtool"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),

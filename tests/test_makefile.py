@@ -1,0 +1,77 @@
+"""The Makefile on a fresh machine: which Python it takes, and what it says without one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.needs("make")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A clone, and a directory of programs beside it that alone is on PATH."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(CHECKOUT / name, tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "make", "echo"):
+        found = shutil.which(name)
+        assert found is not None
+        (programs / name).symlink_to(found)
+    return tmp_path
+
+
+def put(machine: Path, name: str, script: str) -> None:
+    """Put a program on the machine's PATH."""
+    program = machine / "bin" / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def make(machine: Path, *words: str) -> tuple[int, str]:
+    """Run make there, without what a make around this suite has left in the environment."""
+    done = subprocess.run(
+        [str(machine / "bin/make"), "--no-print-directory", *words],
+        cwd=machine,
+        env={"PATH": str(machine / "bin"), "HOME": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_the_newest_python_that_runs_is_taken(machine: Path) -> None:
+    """A name may be a shim with nothing behind it; what is too old is passed over."""
+    put(machine, "python3.15", "exit 127")
+    put(machine, "python3.14", f'exec {sys.executable} "$@"')
+    put(machine, "python3.12", f'exec {sys.executable} "$@"')
+    show = "--eval=show: ; @echo $(PYTHON)"
+    assert make(machine, show, "show") == (0, "python3.14\n")
+
+
+def test_a_machine_without_python_is_told_what_to_install(machine: Path) -> None:
+    """In one line."""
+    code, said = make(machine, ".venv/ready")
+    assert code == 2
+    assert said == (
+        "No Python 3.11 or newer found. As root: apt-get install python3 python3-venv\n"
+    )
+
+
+def test_a_python_without_venv_names_its_own_package(machine: Path) -> None:
+    """Which is another than that of the system's Python, where there are several."""
+    version = f"python3.{sys.version_info.minor}"
+    without = 'case "$*" in *ensurepip*) exit 1 ;; esac'
+    put(machine, version, f'{without}; exec {sys.executable} "$@"')
+    code, said = make(machine, ".venv/ready")
+    assert code == 2
+    assert said == (
+        f"{version} cannot make a venv. As root: apt-get install {version}-venv\n"
+    )
