@@ -1,8 +1,8 @@
 """Which build of the program this is: the release, and outside of a release its commit.
 
-A wheel says it in the file `BUILD`, which `hatch_build.py` writes into it. A checkout is
-at the commit that two small files of git name; no program is run to learn it, because
-every command starts by importing this.
+A wheel carries its version in the file `BUILD`, written by `hatch_build.py`. In a checkout
+the commit is read from `.git` directly: every command imports this module, and running git
+would cost each of them some milliseconds.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ def version(package: Path = _PACKAGE) -> str:
 
 
 def difference(running: object) -> str | None:
-    """Return what to tell of a daemon that runs another version; else None."""
+    """Say which version runs and which is installed; None if equal or unknown."""
     installed = version()
     if running in (installed, None):
         return None

@@ -246,7 +246,7 @@ def _serve_platform(host: Host) -> None:
     until(host.path("/run/platform").exists, 30)
 
 
-def is_lintian_content(package: Path) -> bool:
+def passes_lintian(package: Path) -> bool:
     """Have lintian look at the package, where there is one; print what it finds."""
     if shutil.which("lintian") is None:
         print("  skip  lintian: it is not installed here")
@@ -264,7 +264,7 @@ def live(release: str, directory: Path) -> bool:
         name = system.run("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME"').strip()
         systemd = system.run("systemctl", "--version").split()[1]
         print(f"{release}: {name}, systemd {systemd}", flush=True)
-        if not is_lintian_content(package):
+        if not passes_lintian(package):
             return False
         for action in STEPS:
             words = action.__name__.replace("_", " ")

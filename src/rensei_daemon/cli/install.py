@@ -20,10 +20,10 @@ from rensei_daemon.cli.program import (
     this_program,
 )
 from rensei_daemon.cli.steps import (
-    IfPossible,
     KeepFile,
     LinkProgram,
     MakeDirectory,
+    OptionalStep,
     RemoveFile,
     RunProgram,
     Step,
@@ -152,16 +152,16 @@ def install_steps(places: Places, program: Path, key: ApiKey | None = None) -> l
     steps.append(_own_file(places, places.unit, running(program, unit)))
     steps += tell_manager(places)
     if places.packaged_unit is None:
-        steps += _comforts(places, program)
+        steps += _optional_steps(places, program)
     return steps
 
 
-def _comforts(places: Places, program: Path) -> Iterator[Step]:
-    """Yield what people miss without, and the service does not."""
+def _optional_steps(places: Places, program: Path) -> Iterator[Step]:
+    """Yield completions and the link: the service works without them."""
     for shell, path in script_places(places.share).items():
-        yield IfPossible(WriteFile(path, script(shell)))
+        yield OptionalStep(WriteFile(path, script(shell)))
     if places.host is not None and not is_on_path(program):
-        yield IfPossible(LinkProgram(places.host.link, program))
+        yield OptionalStep(LinkProgram(places.host.link, program))
 
 
 def _own_file(places: Places, path: Path, text: str) -> Step:

@@ -1,4 +1,4 @@
-"""The API key that `install --key-file` places; it is never a word of a command line."""
+"""Read the API key for `install --key-file`, which keeps it out of every command line."""
 
 import getpass
 import sys

@@ -1,4 +1,4 @@
-"""The program that runs now: where it is, who can reach it, how it comes and goes."""
+"""The running program: its path, who can execute it, how it is installed and removed."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _INSTALLERS = {
     "pipx_metadata.json": f"pipx uninstall --global {NAME}",
     "uv-receipt.toml": f"UV_TOOL_DIR={{tools}} uv tool uninstall {NAME}",
 }
-"""What an installer leaves in its environment, and how it takes that away again."""
+"""The file by which each installer marks its environment, and its uninstall command."""
 
 
 def this_program() -> Path:
@@ -50,7 +50,7 @@ def source(package: Path = _PACKAGE) -> str:
 
 
 def is_on_path(program: Path) -> bool:
-    """Tell whether every user's shell and every unit finds the program by its name."""
+    """Whether the program is in a directory that is on the PATH of every user and unit."""
     return program.parent in _ON_EVERY_PATH
 
 

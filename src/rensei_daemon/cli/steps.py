@@ -111,7 +111,7 @@ class WriteConfig:
 
 @dataclass(frozen=True, slots=True)
 class KeepFile:
-    """Leave a file as it is, and say whose it is."""
+    """Leave a file alone, and say who owns it."""
 
     path: Path
     whose: str
@@ -127,7 +127,7 @@ class KeepFile:
 
 @dataclass(frozen=True, slots=True)
 class LinkProgram:
-    """Have a program found by its name, unless another one is found there."""
+    """Link a program into a directory on PATH, unless another program is there."""
 
     path: Path
     program: Path
@@ -139,7 +139,7 @@ class LinkProgram:
         return f"{'leave' if self.path.exists() else 'link'} {self.path}"
 
     def carry_out(self) -> str:
-        """Link it, also over a link that leads nowhere."""
+        """Link it; a dangling link is replaced."""
         if self._is_there():
             return f"kept {self.path}"
         if self.path.exists():
@@ -155,8 +155,8 @@ class LinkProgram:
 
 
 @dataclass(frozen=True, slots=True)
-class IfPossible:
-    """A step that the service does not need: its failure is told, and passed over."""
+class OptionalStep:
+    """A step that the service works without: a failure is reported, and install goes on."""
 
     step: Step
 
@@ -183,7 +183,7 @@ class RemoveTree:
         return f"{'remove' if _exists(self.path) else 'find no'} {self.path}"
 
     def carry_out(self) -> str:
-        """Remove it; of a link only the link."""
+        """Remove it; a symbolic link is not followed."""
         if not _exists(self.path):
             return f"found no {self.path}"
         with storage_errors(self.path):

@@ -51,7 +51,7 @@ def require_ours(places: Places, purge: bool) -> None:
 
 
 def uninstall_steps(places: Places, purge: bool = False) -> list[Step]:
-    """Return what ends the service, in order; a package's own takes over from ours."""
+    """Return the steps, in order; a packaged unit takes over when ours is removed."""
     steps: list[Step] = []
     is_replaced = places.packaged_unit is not None
     if places.unit.exists() and places.is_manager_there(os.environ) and not is_replaced:
