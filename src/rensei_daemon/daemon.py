@@ -7,7 +7,6 @@ it. What the loops are, and how they know one another, is `house`'s.
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
 from functools import partial
 
 import anyio
@@ -19,14 +18,9 @@ from rensei_daemon.control_api.server import serve_control, serve_metrics
 from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
-from rensei_daemon.disk.journal import open_journal
 from rensei_daemon.disk.last_good import LastGood
-from rensei_daemon.disk.places import (
-    RUNTIME_MODE,
-    STATE_MODE,
-    prepare_directory,
-    state_lock,
-)
+from rensei_daemon.disk.places import RUNTIME_MODE, prepare_directory
+from rensei_daemon.disk.state import StateDirectory
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.house import Ground, House, build_house
 from rensei_daemon.locations import Locations
@@ -41,6 +35,7 @@ from rensei_daemon.tasks.heartbeat import say_farewell
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.reporting import open_board, write_status
 from rensei_daemon.tasks.socket_news import socket_news_on, turned_away_on
+from rensei_daemon.tasks.state_keeper import open_state
 
 FAREWELL_SECONDS = 3.0
 
@@ -87,9 +82,11 @@ async def run(
                 ).secret
             ),
         )
-        prepare_directory(locations.state, mode=STATE_MODE)
         prepare_directory(locations.runtime, mode=RUNTIME_MODE)
-        stack.enter_context(state_lock(locations.lock))
+        state = stack.enter_context(
+            StateDirectory(lock=locations.lock, journal=locations.journal)
+        )
+        opened = open_state(state)
         with suppress(StorageError):  # a courtesy to whoever looks for this daemon
             lock = configuration.file.lock
             lock.remember(state=locations.state, runtime=locations.runtime)
@@ -101,15 +98,13 @@ async def run(
         control = stack.enter_context(
             log_to(outputs, level=log.level, scrub=handing_out.scrub)
         )
-        now = datetime.now(UTC)
-        journal, set_aside = stack.enter_context(open_journal(locations.journal, now=now))
-        board = open_board(configuration, journal, locations.runtime, trouble, set_aside)
+        board = open_board(configuration, state.journal, locations.runtime, trouble, opened)
         ground = Ground(
             locations=locations,
             environ=environ,
             configuration=configuration,
             last_good=last_good,
-            journal=journal,
+            state=state,
             board=board,
             handing_out=handing_out,
             notifier=Notifier.from_environ(environ),

@@ -15,8 +15,8 @@ from rensei_daemon.core.figures import Durations
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.disk.host import LoadMeter
 from rensei_daemon.disk.identity import IdentityFile, boot_id
-from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.last_good import LastGood
+from rensei_daemon.disk.state import StateDirectory
 from rensei_daemon.locations import Locations
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http
@@ -42,6 +42,8 @@ from rensei_daemon.tasks.reporting import feed_watchdog, keep_reporting
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.safekeeping import Safe
 from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.tasks.state_keeper import keep_state_open
+from rensei_daemon.tasks.wake_ups import WakeUps
 from rensei_daemon.verbs import Verbs
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
@@ -57,7 +59,7 @@ class Ground:
     environ: Mapping[str, str]
     configuration: Configuration
     last_good: LastGood
-    journal: Journal
+    state: StateDirectory
     board: Board
     handing_out: HandingOut
     notifier: Notifier
@@ -82,7 +84,7 @@ class House:
 
 def build_house(ground: Ground, http: Http) -> House:
     """Make every object and hand it what it needs; `SettingsError` without a key."""
-    configuration, board, journal = ground.configuration, ground.board, ground.journal
+    configuration, board, journal = ground.configuration, ground.board, ground.state.journal
     notifier, handing_out = ground.notifier, ground.handing_out
     inbox, hurry, pulse = Inbox(journal, board), Bell(), Pulse()
     safe = Safe(
@@ -123,19 +125,8 @@ def build_house(ground: Ground, http: Http) -> House:
 
     sessions = Sessions(configuration, board, start=start)
 
-    def platform_recovered() -> None:
-        identity.hurry()
-        sessions.platform_recovered()
-
-    heart.on_recovery = platform_recovered
-
-    def host_resumed() -> None:
-        identity.hurry()
-        hurry.ring()
-        for rotation in sessions.rotations:
-            rotation.hurry()
-
-    clock_watch = ClockWatch(board, heart, host_resumed, _draw)
+    wake_ups = WakeUps(identity, sessions, hurry, inbox.bell)
+    heart.on_recovery = wake_ups.platform_recovered
     reload_all = Reloading(
         configuration,
         board,
@@ -161,10 +152,13 @@ def build_house(ground: Ground, http: Http) -> House:
         "runtime token": identity.keep_fresh,
         "registration": partial(keep_registered, identity, configuration),
         "identity": partial(safe.keep, _draw),
-        "clock": clock_watch.keep,
+        "clock": ClockWatch(board, heart, wake_ups.host_resumed, _draw).keep,
         "lookout": http.lookout.keep,
         "afterwards": handing_out.afterwards.keep,
         "configuration": partial(watch, configuration, board),
+        "state": partial(
+            keep_state_open, ground.state, board, on_open=wake_ups.state_opened, draw=_draw
+        ),
         "last good": partial(
             keep_last_good, configuration, identity.key, ground.last_good, draw=_draw
         ),

@@ -47,6 +47,15 @@ def test_the_state_is_one_daemons(tmp_path: Path) -> None:
         assert lock.read_text() == f"{os.getpid()}\n"
 
 
+def test_a_lock_file_that_is_gone_lets_nobody_in(tmp_path: Path) -> None:
+    """The directory itself is held: that takes no room on a full disk."""
+    lock = tmp_path / "lock"
+    with state_lock(lock):
+        lock.unlink()
+        with pytest.raises(StateInUseError), state_lock(lock):
+            pass
+
+
 def test_a_place_in_memory_is_known(tmp_path: Path) -> None:
     """By its mount, links followed."""
     assert is_tmpfs(MEMORY)

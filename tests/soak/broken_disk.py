@@ -3,8 +3,9 @@
 Each time: a mutation comes, nothing is acked, the file keeps its text, `status` shows the
 condition `storage` with its cause, a credential still rotates into its env file; the
 disk is mended, and without anything else being done the mutation is applied and the
-condition goes. It mounts small file systems in a mount namespace of its own, for which it
-must be root. Run it alone: `.venv-dev/bin/python tests/soak/broken_disk.py`.
+condition goes. The same for a state that is broken when the daemon starts. It mounts
+small file systems in a mount namespace of its own, for which it must be root. Run it
+alone: `.venv-dev/bin/python tests/soak/broken_disk.py`.
 """
 
 import os
@@ -95,6 +96,12 @@ FAULTS = (
 )
 
 
+AT_START = (
+    Fault("state full at the start", "state", "full", _fill, _empty),
+    Fault("state read-only at the start", "state", READ_ONLY, _freeze, _thaw),
+)
+
+
 async def suffer(host: Host, fault: Fault, place: Path) -> str:
     """Break the disk under a daemon that runs, and mend it; return how it went."""
     state = host.platform.state
@@ -132,6 +139,35 @@ def _storage(status: dict[str, list[dict[str, str]]]) -> list[str]:
     return [c["message"] for c in status["conditions"] if c["code"] == "storage"]
 
 
+async def start_broken(host: Host, fault: Fault, place: Path) -> str:
+    """Start a daemon on a broken disk, and mend it; return how it went."""
+    state = host.platform.state
+    state.set_credential(ORG, "anthropic", "API_KEY", "first")
+    fault.break_it(place)
+    before = host.config.read_bytes()
+    model = Model()
+    model.tree["projects"]["proj_a"] = {"repositories": []}
+    mutation = host.enqueue("project.remove", id="proj_a")
+    model.apply(mutation)
+    await host.start()
+    await host.until_file(host.runtime / "build.env", "first", within=5)
+    shown = await host.until(lambda status: bool(_storage(status)))
+    said = next(text for text in _storage(shown) if "mutations wait" in text)
+    await host.until(lambda status: bool(status["heartbeat"]["last_ok_at"]))
+    state.set_credential(ORG, "anthropic", "API_KEY", "second", is_staged=True)
+    state.rotate(ORG, "anthropic")
+    await host.until_file(host.runtime / "build.env", "second", within=2)
+    if state.acks or host.config.read_bytes() != before:
+        raise BrokenPromiseError(f"acked {state.acks}, or the file was touched")
+
+    fault.mend_it(place)
+    mended = time.monotonic()
+    await host.settled([mutation], within=RECOVERS_WITHIN)
+    await host.until(lambda status: not _storage(status), within=RECOVERS_WITHIN)
+    check(host, model)
+    return f"{time.monotonic() - mended:.1f} s after it was mended ({said})"
+
+
 @asynccontextmanager
 async def _mounted(fault: Fault, directory: Path) -> AsyncIterator[Path]:
     """Give the fault's place a file system of its own."""
@@ -149,7 +185,8 @@ async def _mounted(fault: Fault, directory: Path) -> AsyncIterator[Path]:
 
 async def main() -> None:
     """Try every fault; print one line each."""
-    for fault in FAULTS:
+    for fault in (*FAULTS, *AT_START):
+        endure = start_broken if fault in AT_START else suffer
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
             if not fault.place and (reason := why_not_immutable(directory)):
@@ -159,7 +196,7 @@ async def main() -> None:
                 _mounted(fault, directory) as place,
                 open_host(directory, body=BODY) as host,
             ):
-                went = await suffer(host, fault, place)
+                went = await endure(host, fault, place)
             print(f"{fault.name}: recovered {went}", flush=True)
 
 

@@ -25,8 +25,9 @@ from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.host import LoadMeter
 from rensei_daemon.disk.identity import IdentityFile
-from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.last_good import LastGood
+from rensei_daemon.disk.state import StateDirectory
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
@@ -50,6 +51,8 @@ from rensei_daemon.tasks.reporting import open_board
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.safekeeping import Safe
 from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.tasks.state_keeper import keep_state_open, open_state
+from rensei_daemon.tasks.wake_ups import WakeUps
 
 BEAT_MS = 50
 HOST = "h1"
@@ -198,9 +201,11 @@ class Home:
             load=partial(load, path=self.config, environ={}),
             read_key=lambda _: read_api_key(environ={}, api_key_file=self.key_file).secret,
         )
-        journal_file = self.state / "journal.db"
-        with open_journal(journal_file, now=datetime.now(UTC)) as (journal, set_aside):
-            board = open_board(configuration, journal, self.runtime, trouble, set_aside)
+        with StateDirectory(
+            lock=self.state / "lock", journal=self.state / "journal.db"
+        ) as state:
+            journal, opened = state.journal, open_state(state)
+            board = open_board(configuration, journal, self.runtime, trouble, opened)
             async with open_http(
                 configuration.settings.platform.url,
                 user_agent="rensei-daemon/test",
@@ -264,12 +269,8 @@ class Home:
 
                 figures = SessionFigures()
                 sessions = Sessions(configuration, board, start=start)
-
-                def platform_recovered() -> None:
-                    identity.hurry()
-                    sessions.platform_recovered()
-
-                heart.on_recovery = platform_recovered
+                wake_ups = WakeUps(identity, sessions, hurry, inbox.bell)
+                heart.on_recovery = wake_ups.platform_recovered
                 loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
                     "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=draw),
                     "mutations": partial(
@@ -294,6 +295,13 @@ class Home:
                     ),
                     "identity": partial(safe.keep, draw),
                     "configuration": partial(watch, configuration, board),
+                    "state": partial(
+                        keep_state_open,
+                        state,
+                        board,
+                        on_open=wake_ups.state_opened,
+                        draw=draw,
+                    ),
                     "last good": partial(
                         keep_last_good, configuration, identity.key, last_good, draw=draw
                     ),

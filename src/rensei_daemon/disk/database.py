@@ -23,12 +23,40 @@ again, and until then nobody else gets at the journal."""
 
 
 class Database:
-    """One open database; its methods block, and may be called from any thread."""
+    """One database; its methods block, and may be called from any thread.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
+    It is opened when it can be. Until then every use raises what opening it last raised.
+    """
+
+    def __init__(self, path: Path, opened: sqlite3.Connection | None = None) -> None:
         self._path = path
+        self._opened = opened
+        self._trouble = StorageError(f"{path}: it is not open yet")
         self._mutex = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened."""
+        return self._opened is not None
+
+    def open(self, *, now: datetime) -> Path | None:
+        """Open the file, making it as needed; return where one went that was none of ours.
+
+        Such a file is renamed; nothing is ever deleted. Raises `StorageError` when the
+        disk says no, or when a newer version wrote the file.
+        """
+        try:
+            self._opened, set_aside = _open(self._path, now)
+        except StorageError as error:
+            self._trouble = error
+            raise
+        return set_aside
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise StorageError(str(self._trouble), hint=self._trouble.hint)
+        return self._opened
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Return what a query finds."""
@@ -49,17 +77,21 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, if it is open."""
+        if self._opened is not None:
+            self._opened.close()
 
 
 def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
-    """Open the database, making it as needed.
+    """Return the database, open; beside it, where a file went that was none of ours.
 
-    A file that is none of ours is renamed, and its new path returned beside a fresh one;
-    nothing is ever deleted. Raises `StorageError` when the disk says no, or when a newer
-    version wrote the file.
+    Raises what `Database.open` does.
     """
+    database = Database(path)
+    return database, database.open(now=now)
+
+
+def _open(path: Path, now: datetime) -> tuple[sqlite3.Connection, Path | None]:
     aside = None
     try:
         connection = _connected(path)
@@ -73,7 +105,7 @@ def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
         with database_errors(path):
             connection = _connected(path)
-    return Database(connection, path), aside
+    return connection, aside
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -143,7 +175,7 @@ def read_database(path: Path) -> Iterator[Database]:
             hint="use sudo, or ask the running daemon: systemctl start rensei-daemon",
         ) from error
     with database_errors(path), closing(_connected_to_read(path)) as connection:
-        yield Database(connection, path)
+        yield Database(path, connection)
 
 
 def _connected_to_read(path: Path) -> sqlite3.Connection:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.atomic import replace_file
+from rensei_daemon.errors import StorageError
 
 NATIVE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
@@ -111,7 +112,8 @@ def machine_id(
     ):
         return known
     fresh = f"mid_{secrets.token_hex(16)}"
-    replace_file(fallback, _json({"machineId": fresh}), mode=0o600)
+    with suppress(StorageError):  # on a full disk it serves this daemon alone
+        replace_file(fallback, _json({"machineId": fresh}), mode=0o600)
     return fresh
 
 

@@ -56,6 +56,11 @@ class Journal:
         self.flights = Flights(database)
         self.records = Records(database)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened; until then, everything else raises `StorageError`."""
+        return self._database.is_open
+
     # -- receiving --
 
     def receive(

@@ -1,9 +1,11 @@
 """The daemon's two directories, and the lock that makes them one daemon's."""
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rensei_daemon.disk.atomic import storage_errors
@@ -18,7 +20,8 @@ def prepare_directory(path: Path, *, mode: int) -> None:
     """Make the directory, or give one of ours its mode; raises `StorageError`."""
     with storage_errors(path):
         path.mkdir(mode=mode, parents=True, exist_ok=True)
-        if path.stat().st_uid == os.geteuid():
+        found = path.stat()
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
             path.chmod(mode)
 
 
@@ -26,27 +29,44 @@ def prepare_directory(path: Path, *, mode: int) -> None:
 def state_lock(path: Path) -> Iterator[None]:
     """Hold the state directory; raises `StateInUseError` when another daemon does.
 
-    The kernel lets go when the process ends, however it ends.
+    What is locked is the directory, which takes no room on a disk that may be full or
+    read-only, and the file in it, by which others see it. The kernel lets go when the
+    process ends, however it ends.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with storage_errors(path):
-        descriptor = os.open(path, flags, 0o600)
-    try:
+    with ExitStack() as held:
+        with storage_errors(path):
+            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, directory)
+            file = _lock_file(path)
+        if file is not None:
+            held.callback(os.close, file)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for descriptor in filter(None, (directory, file)):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            holder = os.read(file, 32).decode(errors="replace").strip() if file else ""
             raise StateInUseError(
                 f"another rensei-daemon{f' (pid {holder})' if holder else ''} "
                 f"holds {path.parent}",
                 hint="stop it first, or give this one its own [paths]",
             ) from None
-        with suppress(OSError):  # the pid is a courtesy; the lock is held without it
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        if file is not None:
+            with suppress(OSError):  # the pid is a courtesy; the lock is held without it
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _lock_file(path: Path) -> int | None:
+    """Open the lock file, made if need be; None on a disk that takes no new file."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    for how in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        try:
+            return os.open(path, flags | how, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
+                raise
+    return None
 
 
 Entry = tuple[int | str, ...]

@@ -87,8 +87,7 @@ class Heart:
 
     async def beat(self) -> None:
         """Send one beat and take in its answer; raises what the platform or disk does."""
-        acks = await anyio.to_thread.run_sync(self.journal.owed)
-        owes_pool = await anyio.to_thread.run_sync(self.journal.owes, Op.POOL_DELETED)
+        acks, owes_pool = await anyio.to_thread.run_sync(self._owed)
         report = self.configuration.report
         in_full = self.reported != (self.identity.worker_id, report.hash)
         beat = Beat(
@@ -114,6 +113,12 @@ class Heart:
             self.reported = (answer.worker_id, report.hash)
         if answer.carried_acks:
             await self._confirm(acks)
+
+    def _owed(self) -> tuple[Acks, bool]:
+        """Return the acks owed, and whether pool.deleted is one; none without a journal."""
+        if not self.journal.is_open:
+            return Acks(), True
+        return self.journal.owed(), self.journal.owes(Op.POOL_DELETED)
 
     async def _confirm(self, acks: Acks) -> None:
         if acks.ids:

@@ -25,6 +25,7 @@ from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutations import mutations_line
+from rensei_daemon.tasks.state_keeper import report_closed, report_set_aside
 
 AT_LEAST_EVERY_SECONDS = 30.0
 AT_MOST_EVERY_SECONDS = 0.5
@@ -38,9 +39,12 @@ def open_board(
     journal: Journal,
     runtime: Path,
     trouble: SettingsError | None,
-    set_aside: Path | None,
+    state: Path | StorageError | None,
 ) -> Board:
-    """Return the board as it stands before anything has happened; blocks."""
+    """Return the board as it stands before anything has happened; blocks.
+
+    `trouble` is the file's; `state` is where a damaged journal went, or why there is none.
+    """
     settings, now = configuration.settings, CLOCK.now()
     board = Board(
         version=__version__,
@@ -53,17 +57,15 @@ def open_board(
         heartbeat=HeartbeatLine(interval_seconds=settings.interval_seconds()),
     )
     configuration.post(board)
-    board.post(mutations_line(journal))
+    if isinstance(state, StorageError):
+        report_closed(state, board)
+    else:
+        board.post(mutations_line(journal))
     if trouble is not None:
         configuration.tell_refused(trouble)
         configuration.refuse(trouble, board)
-    if set_aside is not None:
-        message = f"the journal could not be read and was set aside as {set_aside}"
-        _log.error("journal.set_aside", path=str(set_aside))
-        hint = (
-            f"outcomes recorded in it are not known any more; keep it, or: rm {set_aside}"
-        )
-        board.raise_alarm(Code.STORAGE, message, hint=hint, now=now, subject="journal")
+    if isinstance(state, Path):
+        report_set_aside(state, board)
     if not is_tmpfs(runtime):
         message = f"{runtime} is not in memory: credentials in it reach the disk"
         hint = "put [paths].runtime on a tmpfs, such as /run"

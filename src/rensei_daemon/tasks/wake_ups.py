@@ -1,0 +1,34 @@
+"""What must not go on waiting when something is there again: which loops are told."""
+
+from dataclasses import dataclass
+
+from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.tasks.bell import Bell
+from rensei_daemon.tasks.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUps:
+    """The loops that wait, and the reasons to wake them."""
+
+    identity: Identity
+    sessions: Sessions
+    beat: Bell
+    mutations: Bell
+
+    def platform_recovered(self) -> None:
+        """Ask for token and snapshots that failed: a beat has got through again."""
+        self.identity.hurry()
+        self.sessions.platform_recovered()
+
+    def host_resumed(self) -> None:
+        """Look at everything: the machine was suspended, and its timers with it."""
+        self.identity.hurry()
+        self.beat.ring()
+        for rotation in self.sessions.rotations:
+            rotation.hurry()
+
+    def state_opened(self) -> None:
+        """Take up mutations, and tell the platform: there is a journal now."""
+        self.mutations.ring()
+        self.beat.ring()
