@@ -4,6 +4,7 @@ Read `run` and `_live` from top to bottom: a resource outlives whatever is opene
 it. What the loops are, and how they know one another, is `house`'s.
 """
 
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -15,11 +16,13 @@ from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control, serve_metrics
+from rensei_daemon.core.hints import Daemon
 from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.disk.last_good import LastGood
 from rensei_daemon.disk.places import RUNTIME_MODE, prepare_directory
+from rensei_daemon.disk.processes import service_of
 from rensei_daemon.disk.state import StateDirectory
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.house import Ground, House, build_house
@@ -99,6 +102,7 @@ async def run(
             log_to(outputs, level=log.level, scrub=handing_out.scrub)
         )
         board = open_board(configuration, state.journal, locations.runtime, trouble, opened)
+        board.reached = _own_address(locations)
         ground = Ground(
             locations=locations,
             environ=environ,
@@ -116,6 +120,14 @@ async def run(
             if not _is_known(error):
                 _log.exception("daemon.crashed")
             raise
+
+
+def _own_address(locations: Locations) -> Daemon:
+    """Return how commands reach this process, for the hints of its conditions."""
+    pid = os.getpid()
+    service = service_of(pid)
+    config = None if locations.unit_scope else str(locations.config)
+    return Daemon(config=config, systemctl=str(service) if service else None, pid=pid)
 
 
 def _is_known(error: Exception) -> bool:

@@ -147,6 +147,8 @@ class NotFoundError(NotRunnableError):
 class MutationError(RenseiError):
     """The mutation cannot be applied."""
 
+    default_hint = "see what may be asked for: rensei-daemon mutations preview --help"
+
 
 class UnknownOperationError(MutationError):
     """The op is not one this daemon knows."""
@@ -173,6 +175,8 @@ class PlatformError(RenseiError):
 
 class TransientError(PlatformError):
     """The platform cannot be reached, or does not answer sensibly."""
+
+    default_hint = "try again in a while; if it stays so, see: rensei-daemon doctor"
 
     def __init__(
         self,

@@ -124,7 +124,8 @@ def test_no_log(environ: dict[str, str], tmp_path: Path) -> None:
         "rensei-daemon: there is no log: the journal has no entries of the unit, "
         f"and no {tmp_path}/state/log.jsonl\n"
         "  a daemon on a terminal logs there, one with [log].file: rensei-daemon logs "
-        "--file PATH; see whether one runs: rensei-daemon status\n"
+        f"--config {tmp_path}/config.toml --file PATH; see whether one runs: "
+        f"rensei-daemon status --config {tmp_path}/config.toml\n"
     )
 
 

@@ -100,7 +100,9 @@ def test_a_preview_fails_in_the_words_the_mutation_would(
 ) -> None:
     """Params, op and guards answer as they would to the platform, with exit code 1."""
     assert _run("mutations", "preview", *arguments) == 1
-    assert capsys.readouterr().err == f"rensei-daemon: {text}\n"
+    what, hint = capsys.readouterr().err.splitlines()
+    assert what == f"rensei-daemon: {text}"
+    assert hint.startswith("  see what may be asked for: rensei-daemon mutations preview ")
     assert _run("mutations", "preview", *arguments, "--json") == 1
     answer = json.loads(capsys.readouterr().out)
     assert (answer["outcome"], answer["error"]) == ("failed", text)

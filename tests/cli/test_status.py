@@ -270,7 +270,7 @@ async def _read_until(receive: Callable[[], Any], word: bytes) -> bytes:
             {"applied": ["log.level", "projects"], "needs_restart": ["platform.url"]},
             "in effect now: log.level, projects\n"
             "needs a restart: platform.url\n"
-            "  systemctl restart rensei-daemon\n",
+            "  end the daemon, then: rensei-daemon run --config {config}\n",
         ),
     ],
 )
@@ -280,7 +280,7 @@ async def test_reload_says_what_it_brought(
     """What is in effect is told from what must wait."""
     async with daemon(host, answering(RELOAD, answer)):
         assert await run_aside("reload") == 0
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == said.format(config=host / "config.toml")
 
 
 async def test_reload_of_a_broken_file_is_a_configuration_error(

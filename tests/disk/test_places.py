@@ -105,7 +105,7 @@ def test_a_group_we_are_not_in_is_said(uid: int, name: str) -> None:
         check=True,
     )
     assert said.stdout == (
-        f"the daemon's user {name} is not in the group daemon | add "
-        "SupplementaryGroups=daemon to the unit (systemctl edit rensei-daemon), "
-        "then restart it\n"
+        f"the daemon's user {name} is not in the group daemon | in the "
+        f"unit: SupplementaryGroups=daemon; else: usermod -aG daemon {name}; then: "
+        "systemctl restart rensei-daemon\n"
     )

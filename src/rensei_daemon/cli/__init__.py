@@ -16,6 +16,8 @@ from rensei_daemon.errors import RenseiError
 
 PROGRAM = "rensei-daemon"
 
+_LAST_RESORT = "see what is wrong: rensei-daemon doctor"
+
 _INTERRUPTED = 130
 """128 + SIGINT, as a shell has it."""
 
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "--debug" in itertools.takewhile(lambda word: word[:1] == "-", arguments):
             raise
         known = error if isinstance(error, RenseiError) else _internal(error)
-        _complain(known)
+        _complain(known, arguments)
         sys.exit(known.exit_code)
 
 
@@ -65,11 +67,13 @@ def _internal(error: BaseException) -> RenseiError:
     )
 
 
-def _complain(error: RenseiError) -> None:
+def _complain(error: RenseiError, arguments: Sequence[str]) -> None:
     """Say what went wrong and what to do; in systemd's journal, at the level of errors."""
+    from rensei_daemon.cli.reaching import daemon_of
     from rensei_daemon.logs.journal import leads_to_journal
 
-    text = f"{PROGRAM}: {error}" + (f"\n  {error.hint}" if error.hint else "")
+    hint = daemon_of(arguments).hint(error.hint or _LAST_RESORT)
+    text = f"{PROGRAM}: {error}\n  {hint}"
     # systemd reads a level from the head of each line (sd-daemon(3)).
     mark = "<3>" if leads_to_journal(2, os.environ) else ""
     for line in text.splitlines():

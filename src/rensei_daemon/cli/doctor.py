@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import click
 from rensei_daemon import __version__
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.terminal import Style, clean, measure, paint, tolerate, wrap
 from rensei_daemon.core.status import plain
 from rensei_daemon.doctor.bundle import gather_texts, write_bundle
@@ -54,7 +56,10 @@ def command(as_json: bool, bundle: Path | None, config: Path | None) -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     tolerate(sys.stdout)
     case = open_case(find(config), os.environ)
-    findings = examine(case, FAMILIES)
+    reached = daemon_at(case.locations)
+    findings = [
+        replace(found, fix=reached.hint(found.fix)) for found in examine(case, FAMILIES)
+    ]
     report = to_json(findings, datetime.now(UTC))
     if as_json:
         print_json(report)

@@ -6,6 +6,7 @@ import click
 
 from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.verbs import RELOAD, Reloaded
 
@@ -22,11 +23,12 @@ def command(config: Path | None, as_json: bool) -> None:
 
     Example: rensei-daemon reload
     """
-    answer = order(find(config), RELOAD, timeout_seconds=TIMEOUT_SECONDS)
+    locations = find(config)
+    answer = order(locations, RELOAD, timeout_seconds=TIMEOUT_SECONDS)
     if as_json:
         print_json(answer)
     else:
-        click.echo(describe(answer), nl=False)
+        click.echo(daemon_at(locations).hint(describe(answer)), nl=False)
 
 
 def describe(answer: Reloaded) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from rensei_daemon.cli.control import ask, config_option, find
+from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.silence import explained, look_at_holder, to_json
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Terminal, measure, tolerate
@@ -84,6 +85,7 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
         last, facts = read_last_status(locations.status), None
         if isinstance(error, DaemonSilentError) and (facts := look_at_holder(locations)):
             error = explained(error, facts, last)
+        error.hint = daemon_at(locations).hint(error.hint)
         is_silent = isinstance(error, DaemonSilentError)
         if not as_json if is_silent else last is None:
             raise error from None

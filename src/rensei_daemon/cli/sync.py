@@ -7,6 +7,7 @@ import click
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.verbs import SYNC, Synced, SyncedSession
 
@@ -23,7 +24,8 @@ def command(config: Path | None, as_json: bool) -> int:
 
     Example: rensei-daemon sync
     """
-    answer = order(find(config), SYNC, timeout_seconds=TIMEOUT_SECONDS)
+    locations = find(config)
+    answer = order(locations, SYNC, timeout_seconds=TIMEOUT_SECONDS)
     if as_json:
         print_json(answer)
     else:
@@ -31,7 +33,8 @@ def command(config: Path | None, as_json: bool) -> int:
     if succeeded(answer):
         return 0
     if not as_json:
-        click.echo(f"  see what is wrong: {PROGRAM} status", err=True)
+        hint = daemon_at(locations).hint(f"see what is wrong: {PROGRAM} status")
+        click.echo(f"  {hint}", err=True)
     return 1
 
 

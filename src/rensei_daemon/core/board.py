@@ -15,6 +15,7 @@ from typing import assert_never
 
 from rensei_daemon.core import causes, conditions
 from rensei_daemon.core.conditions import Alarm, Code
+from rensei_daemon.core.hints import Daemon
 from rensei_daemon.core.lines import (
     ConfigLine,
     HeartbeatLine,
@@ -67,6 +68,8 @@ class Board:
         self.log = LogLine()
         self.sessions: dict[str, SessionLine] = {}
         self.alarms: dict[tuple[Code, str], Alarm] = {}
+        self.reached = Daemon()
+        """How commands reach this daemon; every hint is said in these words."""
         self.is_stopping = False
         self.on_change = on_change
 
@@ -157,7 +160,8 @@ def report(board: Board, now: datetime, ahead: timedelta = timedelta(0)) -> Stat
 
 
 def _report(board: Board, now: datetime) -> Status:
-    found = causes.arrange(_conditions(board, now), board.heartbeat, board.sessions)
+    said = (replace(c, hint=board.reached.hint(c.hint)) for c in _conditions(board, now))
+    found = causes.arrange(said, board.heartbeat, board.sessions)
     return Status(
         state=_state(board, found, now),
         reported_at=now,

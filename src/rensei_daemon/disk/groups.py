@@ -26,10 +26,19 @@ def group_id(name: str) -> int:
     if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
         raise SettingsError(
             f"the daemon's user {own_name()} is not in the group {name}",
-            hint=f"add SupplementaryGroups={name} to the unit (systemctl edit "
-            "rensei-daemon), then restart it",
+            hint=_membership(name, gid),
         )
     return gid
+
+
+def _membership(name: str, gid: int) -> str:
+    """Say what makes this user a member, or takes up what has made it one already."""
+    if belongs_to(os.geteuid(), gid):
+        return f"{own_name()} has joined it since: systemctl restart rensei-daemon"
+    return (
+        f"in the unit: SupplementaryGroups={name}; else: usermod -aG {name} {own_name()}; "
+        "then: systemctl restart rensei-daemon"
+    )
 
 
 def _find(name: str) -> int | None:

@@ -39,6 +39,10 @@ class Service:
         """The words that reach its service manager."""
         return "systemctl --user" if self.is_user else "systemctl"
 
+    def __str__(self) -> str:
+        """Return those words and the unit."""
+        return f"{self.systemctl} {self.unit.removesuffix('.service')}"
+
 
 def lock_holder(lock: Path) -> int | None:
     """Return who holds a lock on this file; 0 for somebody of another pid namespace.
