@@ -71,6 +71,7 @@ def test_a_process_that_dies_is_noticed_at_once_with_its_last_words() -> None:
     """Nobody is kept waiting for what cannot come any more."""
     with open_lab() as lab:
         _, daemon = lab.children
+        assert os.getsid(daemon.process.pid) != os.getsid(0)  # Ctrl-C is not for it
         daemon.process.kill()
         daemon.process.wait()
         with pytest.raises(RenseiError) as caught:
