@@ -18,8 +18,9 @@ from types import FrameType
 import pytest
 
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_SECONDS = 2.0
-UNWIND_SECONDS = 10.0
+GRACE_SECONDS = 10.0
+"""What a process that has been told to end may take, on a busy machine."""
+UNWIND_SECONDS = 20.0
 """What a test that took too long has to end; a loop it has upset may wait for ever."""
 
 _kept: set[int] = set()
@@ -132,7 +133,11 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown() -> Generator[None, None, None]:
     """Fail a test that leaves a process behind, and end the process."""
-    yield
+    try:
+        yield
+    except BaseException:
+        _end_all()
+        raise
     if left := _wait_for_end(GRACE_SECONDS):
         named = ", ".join(map(_command, left))
         _end_all()

@@ -28,6 +28,13 @@ def serving():
 def test_a_fixture_serves_several(serving): assert serving.poll() is None
 def test_and_another(serving): assert serving.poll() is None
 
+@pytest.fixture
+def breaks():
+    yield
+    raise ValueError("torn")
+
+def test_broken_teardown(breaks): start("torn")
+
 def test_left(): start("left")
 def test_detached():
     start("detached", "setsid sh -c 'echo $$ > NAME; exec sleep 60' & sleep 0.1").wait()
@@ -66,8 +73,8 @@ def test_what_a_test_leaves_behind_is_ended_and_named(tmp_path: Path) -> None:
     """Also when it left the process group, and when the test waits for it for ever."""
     ended, said = run(tmp_path, TESTS, "--timeout=20")
     assert ended == 1
-    assert "1 failed, 5 passed, 2 errors" in said
-    for name in ("left", "detached", "hung", "served"):
+    assert "1 failed, 6 passed, 3 errors" in said
+    for name in ("left", "detached", "hung", "served", "torn"):
         pid = (tmp_path / name).read_text().strip()
         assert not Path("/proc", pid).exists(), name
         assert (f"now: {pid} (sleep 60)" in said) == (name in ("left", "detached"))

@@ -30,7 +30,9 @@ def test_ad_hoc(): assert False
 def test_runs(): pass
 """
 CONFTEST = """
+import leftovers
 from needs import NEEDS, Need
+leftovers.GRACE_SECONDS = 1.0
 NEEDS["root"] = Need(lambda: True, "")
 NEEDS["a fiddle"] = Need(lambda: False, "apt-get install fiddle")
 NEEDS["a bow"] = Need(lambda: False, "make one")
