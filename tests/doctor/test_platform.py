@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def serving(*, skew_seconds: float = 0, certificate: Path | None = None) -> Iterator[str]:
-    """Serve one page, by a clock that may be wrong; yield where."""
+def serving(
+    *, skew_seconds: float = 0, certificate: Path | None = None, status: int = 405
+) -> Iterator[str]:
+    """Give one answer, by a clock that may be wrong; yield where."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -90,6 +93,35 @@ def test_a_platform_in_reach_passes_step_by_step(patient: "Patient") -> None:
     assert {code: f.verdict for code, (f,) in found.items()} == dict.fromkeys(
         ("platform.route", "platform.dns", "platform.tcp", "platform.http", "clock"),
         Verdict.PASS,
+    )
+
+
+def test_a_wrong_path_is_asked_about(patient: "Patient") -> None:
+    """Something answers there, and it is no platform."""
+    with serving(status=404) as url:
+        configure(patient, f"{url}/wrong")
+        (found,) = patient.find(check_platform)["platform.path"]
+    assert found.verdict is Verdict.FAIL
+    assert "it answers 404" in found.evidence
+    assert found.fix.startswith("is the path in platform.url right?")
+
+
+def test_what_the_running_daemon_uses_counts(patient: "Patient") -> None:
+    """Its platform and its environment, not those of the file and of this shell."""
+    configure(patient, "http://127.0.0.1:9")
+    case = replace(
+        patient.case(https_proxy="shell:1"),
+        status={"platform_url": "https://no..in-force.test"},
+        is_running=True,
+        environ={"https_proxy": "daemon:1"},
+    )
+    first, second, *_ = check_platform(case)
+    assert first.evidence == (
+        "https://no..in-force.test: through the proxy daemon:1 (https_proxy); "
+        "from the next start on it is http://127.0.0.1:9"
+    )
+    assert second.evidence == (
+        "commands of this shell: through the proxy shell:1 (https_proxy)"
     )
 
 

@@ -173,6 +173,18 @@ async def test_status_says_what_holds_a_daemon_that_does_not_answer(lab: "Lab") 
     assert (told["process"]["pid"], told["process"]["state"]) == (pid, "T")
 
 
+@pytest.mark.needs("root")
+async def test_the_doctor_goes_by_the_environment_of_the_daemon(lab: "Lab") -> None:
+    """What this shell sets is not what the daemon runs with."""
+    async with lab.daemon() as daemon:
+        done = await lab.call("doctor", "--json", RENSEI_DAEMON_LOG__LEVEL="wrong")
+        assert await daemon.stop() == 0
+    checks = json.loads(done.stdout)["checks"]
+    assert [c["verdict"] for c in checks if c["code"] == "config"] == ["pass"]
+    (route,) = [c["evidence"] for c in checks if c["code"] == "platform.route"]
+    assert route == f"{lab.platform.url}: direct (the platform is on this host)"
+
+
 async def test_a_second_daemon_is_turned_away(lab: "Lab") -> None:
     """The first one holds the state, and goes on."""
     async with lab.daemon() as daemon:

@@ -12,6 +12,7 @@ from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.last_status import read_last_status
+from rensei_daemon.disk.processes import environ_of, lock_holder
 from rensei_daemon.errors import (
     ControlError,
     DaemonNotRunningError,
@@ -34,6 +35,9 @@ class Case:
 
     locations: Locations
     environ: Mapping[str, str]
+    """The running daemon's own where it is to be seen, else this command's."""
+    shell: Mapping[str, str]
+    """This command's."""
     settings: Settings | None
     """Of the file; of the last good text where the file cannot be used."""
     config_error: RenseiError | None
@@ -49,16 +53,20 @@ class Case:
     uid: int
     """The user it runs as, or would."""
 
+    pid: int | None
+    """The daemon's process."""
+
     @property
-    def pid(self) -> int | None:
-        """The daemon's process, as it says itself."""
-        pid = (self.status or {}).get("pid")
-        return pid if isinstance(pid, int) else None
+    def url(self) -> str | None:
+        """The platform in force: a running daemon's own, else the file's."""
+        told = (self.status or {}).get("platform_url")
+        if isinstance(told, str) and told:
+            return told
+        return self.settings.platform.url if self.settings else None
 
 
 def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
     """Look up what the checks share; it takes as long as the daemon takes to answer."""
-    settings, config_error = _settings(locations, environ)
     status: Mapping[str, Any] | None = None
     silence: RenseiError | None = None
     try:
@@ -72,9 +80,13 @@ def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
         silence = error
         if isinstance(error, DaemonNotRunningError):
             error.hint = f"start it: {locations.start_command}"
+    pid = _pid(status, locations)
+    in_force = (environ_of(pid) if pid else None) or environ
+    settings, config_error = _settings(locations, in_force)
     return Case(
         locations=locations,
-        environ=environ,
+        environ=in_force,
+        shell=environ,
         settings=settings,
         config_error=config_error,
         status=status,
@@ -85,7 +97,14 @@ def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
         or isinstance(silence, NotPermittedError)
         or is_locked(locations.lock),
         uid=_owner(locations),
+        pid=pid,
     )
+
+
+def _pid(status: Mapping[str, Any] | None, locations: Locations) -> int | None:
+    """Return the process as it says itself, or as the kernel does of one that is silent."""
+    pid = status.get("pid") if status else lock_holder(locations.lock)
+    return pid if isinstance(pid, int) and pid > 0 else None
 
 
 def _settings(

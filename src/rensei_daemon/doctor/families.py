@@ -6,6 +6,7 @@ from rensei_daemon.doctor.configuration import check_configuration
 from rensei_daemon.doctor.daemon import check_daemon
 from rensei_daemon.doctor.examination import Family
 from rensei_daemon.doctor.key import check_key
+from rensei_daemon.doctor.needs import check_needs
 from rensei_daemon.doctor.platform import check_platform
 from rensei_daemon.doctor.sockets import check_sockets
 from rensei_daemon.doctor.storage import check_storage
@@ -13,6 +14,7 @@ from rensei_daemon.doctor.unit import check_unit
 
 FAMILIES: Mapping[str, Family] = {
     "config": check_configuration,
+    "needs": check_needs,
     "key": check_key,
     "platform": check_platform,
     "daemon": check_daemon,

@@ -81,7 +81,9 @@ def every_key(case: Case) -> Iterator[tuple[str, str]]:
     for place in (_given(case), _stored(case)):
         if place is not None:
             yield str(place), place.read_text(errors="replace").strip()
-    if text := case.environ.get(VARIABLE):
+    if case.environ is not case.shell and (text := case.environ.get(VARIABLE)):
+        yield f"the daemon's {VARIABLE}", text
+    if text := case.shell.get(VARIABLE):
         yield f"this shell's {VARIABLE}", text
     file = _file(case)
     if file is not None and file.exists():

@@ -19,6 +19,7 @@ from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, war
 from rensei_daemon.doctor.key import find_key
 from rensei_daemon.doctor.patience import within
 from rensei_daemon.errors import RefusedError, RenseiError, SettingsError, UnauthorizedError
+from rensei_daemon.platform_api.enrolment import REGISTER
 from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.probe import Seen, Way, look_at, try_key, way_to
 from rensei_daemon.settings.model import Settings
@@ -36,16 +37,16 @@ _Address = tuple[str, int]
 
 def check_platform(case: Case) -> Iterator[Finding]:
     """Go the way to the platform as far as it leads."""
-    settings = case.settings
-    if settings is None:
+    settings, url = case.settings, case.url
+    if settings is None or url is None:
         return  # nobody knows where it is
-    way = way_to(settings.platform.url, case.environ)
-    yield passed("platform.route", f"{settings.platform.url}: {way.route}")
+    way = way_to(url, case.environ)
+    yield from _route(case, url, way)
     addresses: list[_Address] = []
     for step in (
         _resolve(way, addresses),
         _connect(way, addresses),
-        _answer(case, settings),
+        _answer(case, url, settings),
     ):
         for finding in step:
             yield finding
@@ -53,6 +54,18 @@ def check_platform(case: Case) -> Iterator[Finding]:
                 return
     if not case.is_running:
         yield from _key(case, settings)
+
+
+def _route(case: Case, url: str, way: Way) -> Iterator[Finding]:
+    said = f"{url}: {way.route}"
+    if case.settings and url != case.settings.platform.url:
+        said += f"; from the next start on it is {case.settings.platform.url}"
+    if case.is_running and case.environ is case.shell:
+        said += "; by this shell's variables, for the daemon's own are not to be seen"
+    yield passed("platform.route", said)
+    own = way_to(url, case.shell).route
+    if own != way.route:
+        yield passed("platform.route", f"commands of this shell: {own}")
 
 
 def _resolve(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
@@ -110,12 +123,11 @@ async def _connect_all(addresses: list[_Address]) -> dict[str, str]:
     return troubles
 
 
-def _answer(case: Case, settings: Settings) -> Iterator[Finding]:
-    platform = settings.platform
-    is_tls = platform.url.startswith("https:")
+def _answer(case: Case, url: str, settings: Settings) -> Iterator[Finding]:
+    is_tls = url.startswith("https:")
     code = "platform.tls" if is_tls else "platform.http"
     try:
-        seen = anyio.run(_look, case, settings)
+        seen = anyio.run(_look, case, url, settings)
     except RenseiError as error:
         yield failed_by(code, error)
         return
@@ -129,13 +141,23 @@ def _answer(case: Case, settings: Settings) -> Iterator[Finding]:
         yield passed(code, f"it answers ({seen.status})")
     if seen.date is not None:
         yield _clock(seen.date)
+    if seen.is_elsewhere and not _has_beaten(case):
+        what = f"{url} answers, but has no {REGISTER}: it answers {seen.status}"
+        fix = "is the path in platform.url right? It is what stands before /api/workers"
+        yield failed("platform.path", what, fix)
 
 
-async def _look(case: Case, settings: Settings) -> Seen:
+def _has_beaten(case: Case) -> bool:
+    """Whether a good beat has shown already that the url is right."""
+    beats = (case.status or {}).get("heartbeat")
+    return bool(isinstance(beats, dict) and beats.get("last_ok_at"))
+
+
+async def _look(case: Case, url: str, settings: Settings) -> Seen:
     platform = settings.platform
     with anyio.fail_after(ANSWER_SECONDS):
         return await look_at(
-            platform.url,
+            url,
             user_agent=_AGENT,
             ca_file=platform.ca_file,
             client_files=platform.client_files,

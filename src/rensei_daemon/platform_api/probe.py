@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from rensei_daemon.core.session import Session
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import failures, transport, wire
 from rensei_daemon.platform_api.answers import as_it_is, http_date
+from rensei_daemon.platform_api.enrolment import OLD_REGISTER, REGISTER
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.proxies import Route, route_to
 
@@ -29,6 +31,8 @@ class Seen:
     """When the platform says it answered."""
     certificate_ends: datetime | None
     """None without TLS."""
+    is_elsewhere: bool = False
+    """Whether it has no place to register at: the url leads to something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ async def look_at(
     client_files: tuple[Path, Path] | None,
     environ: Mapping[str, str],
 ) -> Seen:
-    """Ask for the front page, without a key, and read no further than its headers.
+    """Ask where hosts register, without a key, and read no further than the headers.
+
+    A GET registers nobody; a platform answers that there is no such method, or no key.
 
     Raises `TransientError` when nothing answers, `SettingsError` for an unusable file or
     proxy.
@@ -67,15 +73,23 @@ async def look_at(
     route = route_to(target, environ)
     async with transport.client(route, context, refusals, user_agent=user_agent) as client:
         try:
-            async with client.stream("GET", target) as response:
-                return Seen(
-                    status=response.status_code,
-                    date=http_date(response.headers.get("date", "")),
-                    certificate_ends=_end_of_certificate(response),
-                )
+            seen = await _glance(client, f"{url}{REGISTER}")
+            if not seen.is_elsewhere:
+                return seen
+            return await _glance(client, f"{url}{OLD_REGISTER}")
         except (httpx.HTTPError, OSError) as error:  # an SSLError is an OSError
             what, hint = failures.explain(error, as_it_is)
             raise TransientError(f"{target.host}: {what}", hint=hint) from None
+
+
+async def _glance(client: httpx.AsyncClient, url: str) -> Seen:
+    async with client.stream("GET", url) as response:
+        return Seen(
+            status=response.status_code,
+            date=http_date(response.headers.get("date", "")),
+            certificate_ends=_end_of_certificate(response),
+            is_elsewhere=response.status_code == HTTPStatus.NOT_FOUND,
+        )
 
 
 async def try_key(http: Http, key: str, session: Session) -> int:
