@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rensei_daemon.core.limits import MAX_CONFIG_BYTES
+
 CONFIG_VARIABLE = "RENSEI_DAEMON_CONFIG"
 STATE_VARIABLE = "RENSEI_DAEMON_PATHS__STATE"
 RUNTIME_VARIABLE = "RENSEI_DAEMON_PATHS__RUNTIME"
-
-MAX_CONFIG_BYTES = 16 * 1024 * 1024
-"""A longer file is read no further; no config of ours comes near."""
 
 _WHOLE_PARSE_CHARACTERS = 32 * 1024
 """Up to here a full parse takes milliseconds; above, `[paths]` is sought by text."""

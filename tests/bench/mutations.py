@@ -24,7 +24,7 @@ import anyio.to_thread
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.journal import open_journal

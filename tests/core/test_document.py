@@ -15,7 +15,13 @@ from rensei_daemon.core.document import Document, Outcome, apply_all
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, same
 from rensei_daemon.core.entries import without_empty_containers
 from rensei_daemon.core.layout import Layout
-from rensei_daemon.core.mutation import Mutation, Op, PoolRestored, parse_mutation
+from rensei_daemon.core.mutation import (
+    Mutation,
+    Op,
+    PoolRestored,
+    ProjectEnable,
+    parse_mutation,
+)
 from rensei_daemon.core.splice import Draft
 from rensei_daemon.core.toml_lines import Kind
 from rensei_daemon.errors import MutationError, SettingsError
@@ -331,3 +337,16 @@ def test_a_table_that_becomes_a_value_goes_whole() -> None:
         '[pool]\nid = "p"\ncandidates = []\nstatus = "deleted"\nreason = "r"\n'
         'since = 2026-11-23T16:00:00Z\n\n[log]\nlevel = "info"\n'
     )
+
+
+def test_an_edit_that_nobody_could_read_again_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The result of an edit passes the limit that reading has, or nothing is written."""
+    monkeypatch.setattr("rensei_daemon.core.document.MAX_CONFIG_BYTES", 60)
+    before = Document("[projects]\n")
+    mutations = [ProjectEnable(id="a"), ProjectEnable(id="b" * 60)]
+    after, [fits, too_long] = apply_all(mutations, before, lambda _: None, NOW)
+    assert after.tree == {"projects": {"a": {"repositories": []}}}
+    assert fits.error is None
+    assert "larger than" in str(too_long.error)

@@ -3,20 +3,18 @@
 import pytest
 
 from rensei_daemon.core.mutation import (
-    MAX_ID,
     ModelAccessClear,
     ModelAccessSet,
     Mutation,
-    PendingMutation,
     PoolDeleted,
     ProjectAdd,
     ProjectDisable,
     ProjectEnable,
     ProjectRemove,
-    check_id,
     ignored_names,
     parse_mutation,
 )
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.errors import InvalidMutationError, UnknownOperationError
 
 GONE = "This pool was deleted. Re-bind this host to another pool to resume claiming work."
@@ -227,31 +225,6 @@ def test_the_digest_names_the_content_alone() -> None:
         PendingMutation(id="m", op="x", params=None).digest
         == "4ac8fed3583c2c52252e99de98bfb5a75f0249c9eb73316c02fbed05d3ce192e"
     )
-
-
-@pytest.mark.parametrize(
-    ("odd", "complaint"),
-    [
-        (" ", "the mutation's id holds U+0020, which cannot be shown"),
-        ("a b", "the mutation's id holds U+0020, which cannot be shown"),
-        ("dmut\u00a01", "the mutation's id holds U+00A0, which cannot be shown"),
-        ("dmut\u200b", "the mutation's id holds U+200B, which cannot be shown"),
-        ("\u202edmut", "the mutation's id holds U+202E, which cannot be shown"),
-        ("a\n", "the mutation's id holds U+000A, which cannot be shown"),
-        ("x" * 257, "the mutation's id has 257 characters, 256 are allowed"),
-    ],
-)
-def test_an_id_that_cannot_be_shown_is_refused(odd: str, complaint: str) -> None:
-    """The refusal names the character, and repeats nothing of the id."""
-    with pytest.raises(InvalidMutationError) as refused:
-        check_id(odd)
-    assert str(refused.value) == complaint
-
-
-@pytest.mark.parametrize("plain", ["dmut_1", "é", "a/b#c?", "x" * MAX_ID])
-def test_an_id_that_can_be_shown_is_taken(plain: str) -> None:
-    """Whatever else it holds is the platform's business."""
-    check_id(plain)
 
 
 def test_what_was_left_out_is_named() -> None:

@@ -16,10 +16,11 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.journal import CorruptJournalError, Counts, Planned
-from rensei_daemon.core.mutation import Op, PendingMutation, parse_mutation
+from rensei_daemon.core.mutation import Op, parse_mutation
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk import schema
 from rensei_daemon.disk.database import open_database
-from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.disk.journal import Journal, Received, open_journal
 from rensei_daemon.errors import InvalidMutationError, StorageError
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -80,8 +81,8 @@ def test_what_is_received_comes_back_whole_and_in_order(journal: Journal) -> Non
         requested_at="2026-11-24T12:00:00Z",
         requested_by="ada",
     )
-    assert journal.receive([odd, ONE], NOW) == ()
-    assert journal.receive([ONE, odd, TWO], NOW) == ()
+    assert journal.receive([odd, ONE], NOW) == Received()
+    assert journal.receive([ONE, odd, TWO], NOW) == Received()
     assert journal.undecided() == ((odd, ONE, TWO),)
     assert journal.owed() == Acks()
 
@@ -116,7 +117,7 @@ def test_a_redelivery_is_owed_again_with_the_same_outcome(journal: Journal) -> N
     _decide(journal, _planned("m1"), _planned("m2", "no"))
     journal.confirm(["m1", "m2"], NOW)
     other = _pending("m2", {"id": "b"})
-    assert journal.receive([ONE, other], NOW) == (other,)
+    assert journal.receive([ONE, other], NOW) == Received(conflicts=(other,))
     assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
     assert journal.undecided() == ()
 
@@ -124,9 +125,9 @@ def test_a_redelivery_is_owed_again_with_the_same_outcome(journal: Journal) -> N
 def test_the_same_content_in_another_order_of_keys_is_no_conflict(journal: Journal) -> None:
     """Canonical JSON is compared, not the text."""
     journal.receive([_pending("m1", {"a": 1, "b": 2})], NOW)
-    assert journal.receive([_pending("m1", {"b": 2, "a": 1})], NOW) == ()
+    assert journal.receive([_pending("m1", {"b": 2, "a": 1})], NOW) == Received()
     other_op = _pending("m1", {"a": 1, "b": 2}, op="project.enable")
-    assert journal.receive([other_op], NOW) == (other_op,)
+    assert journal.receive([other_op], NOW) == Received(conflicts=(other_op,))
 
 
 def test_an_illegal_move_is_refused_and_changes_nothing(journal: Journal) -> None:
@@ -209,7 +210,7 @@ def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:
     assert _cell(path, count) == 2
     journal.prune(NOW + timedelta(days=31))
     assert _cell(path, count) == 1
-    assert journal.receive([ONE, _pending("m1", {"id": "x"})], NOW) != ()
+    assert journal.receive([ONE, _pending("m1", {"id": "x"})], NOW).conflicts
     assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
 
 
@@ -217,12 +218,12 @@ def test_a_password_in_a_url_is_not_kept(path: Path, journal: Journal) -> None:
     """It is no less the same mutation when it comes again, and no less refused."""
     secret = "https://bot:ghp_canary@git.example/a/b"
     pending = _pending("m1", {"id": "a", "repository": secret}, "project.add")
-    assert journal.receive([pending], now=NOW) == ()
+    assert journal.receive([pending], now=NOW) == Received()
     kept = _cell(path, "SELECT params FROM mutations")
     assert json.loads(kept)["repository"] == "https://…@git.example/a/b"
     files = path.parent.glob("journal.db*")
     assert not any(b"canary" in file.read_bytes() for file in files)
-    assert journal.receive([pending], now=NOW) == ()
+    assert journal.receive([pending], now=NOW) == Received()
     ((again,),) = journal.undecided()
     with pytest.raises(InvalidMutationError, match="user info"):
         parse_mutation(again.op, again.params)

@@ -10,7 +10,7 @@ import pytest
 from rensei_daemon.core.admission import report_from
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer, Load
 from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import wire
@@ -266,20 +266,74 @@ def test_mutations_come_in_order_and_whole() -> None:
 
 
 def test_one_bad_item_costs_no_other() -> None:
-    """Items that no answer could name are skipped and counted; all others are taken."""
+    """Items whose id no outcome could name are skipped and counted; others are taken."""
     useless: list[Any] = [
-        None, 7, "x", [], {}, {"id": 7}, {"id": ""}, {"id": "\ud800"}, {"id": ["dmut"]},
+        None, 7, "x", [], {}, {"id": 7}, {"id": ""}, {"id": "\ud800"},
+        {"id": "x" * (64 * 1024 + 1)}, {"id": ["dmut"]},
     ]  # fmt: skip
     found = beat_answer(pendingMutations=[*useless, {"id": "dmut_1", "op": "x"}])
     assert [mutation.id for mutation in found.pending] == ["dmut_1"]
     assert found.skipped == len(useless)
 
 
-@pytest.mark.parametrize("odd", ["  ", "a b", "a\nb", "dmut\u00a01", "\u200b", "x" * 999])
-def test_an_odd_id_is_taken_as_it_is(odd: str) -> None:
-    """The mutation is answered as failed, under the very id the platform gave it."""
-    [found] = beat_answer(pendingMutations=[{"id": odd, "op": "x"}]).pending
-    assert found.id == odd
+@pytest.mark.parametrize(
+    ("id_", "code"),
+    [
+        ("  ", "0020"),
+        ("a b", "0020"),
+        ("a\nb", "000A"),
+        ("dmut\u00a01", "00A0"),
+        ("dmut\u200b", "200B"),
+        ("\u202edmut", "202E"),
+        ("\x00", "0000"),
+    ],
+)
+def test_an_id_nobody_can_read_is_answered_as_failed(id_: str, code: str) -> None:
+    """Never skipped: its outcome names it to the letter."""
+    [found] = beat_answer(pendingMutations=[{"id": id_, "op": "project.enable"}]).pending
+    assert found.id == id_
+    assert found.refusal == f"the mutation's id holds U+{code}, which cannot be shown"
+
+
+@pytest.mark.parametrize("id_", ["dmut_1", "dmut-é", "x" * 256, "/a/../b", "<b>"])
+def test_an_id_that_can_be_read_is_taken(id_: str) -> None:
+    """Whatever it looks like: it is the platform's own."""
+    [found] = beat_answer(pendingMutations=[{"id": id_, "op": "project.enable"}]).pending
+    assert (found.id, found.refusal) == (id_, "")
+
+
+@pytest.mark.parametrize(
+    ("item", "refusal"),
+    [
+        ({"id": "x" * 257}, "id of 257 characters: this daemon takes at most 256"),
+        ({"op": "x" * 129}, "op of 129 characters: this daemon takes at most 128"),
+        (
+            {"requestedBy": "x" * 513},
+            "requestedBy of 513 characters: this daemon takes at most 512",
+        ),
+        (
+            {"requestedAt": "x" * 65_537},
+            "requestedAt of 65537 characters: this daemon takes at most 65536",
+        ),
+        (
+            {"params": {"id": "x" * 262_144}},
+            "params of 262153 characters: this daemon takes at most 262144",
+        ),
+    ],
+)
+def test_what_is_too_long_is_answered_as_failed(item: Any, refusal: str) -> None:
+    """It is measured before it is looked at, and only its digest is kept."""
+    whole = {"id": "dmut_1", "op": "x", "params": {"id": "p"}, **item}
+    [found] = beat_answer(pendingMutations=[whole]).pending
+    assert found.refusal == refusal
+    assert found.id == whole["id"]
+    assert found.params is None
+    assert max(len(found.op), len(found.requested_by), len(found.requested_at)) <= 41
+    assert found.digest == PendingMutation(**_content(whole)).digest
+
+
+def _content(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: item[key] for key in ("id", "op", "params")}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation, delivered
 from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.disk.journal import Journal, Received, open_journal
 from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided
 
@@ -92,7 +92,7 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
         _add(3, "proj_c"),
         _mutation(4, "project.enable", id="proj_a"),
     ]
-    assert journal.receive(delivered, NOW) == ()
+    assert journal.receive(delivered, NOW) == Received()
     decided = _applier(ConfigFile(config), journal).apply()
     failure = 'unsupported mutation op "session.kill" (upgrade daemon?)'
     assert decided == [
@@ -126,7 +126,7 @@ def test_a_mutation_with_an_odd_id_is_answered_as_failed(
 ) -> None:
     """It is neither applied nor passed over in silence."""
     [raw] = json.loads((CASES / "unanswered_id.json").read_text())
-    journal.receive([PendingMutation(**raw)], NOW)
+    journal.receive([delivered(**raw)], NOW)
     _applier(ConfigFile(config), journal).apply()
     error = "the mutation's id holds U+00A0, which cannot be shown"
     assert journal.owed() == Acks(applied=(), failures=((raw["id"], error),))
@@ -180,7 +180,7 @@ def test_a_redelivery_is_answered_with_the_outcome_on_record(
     config.write_text(TEXT)
     other = _add(1, "proj_z")
     for again, conflicts in (([_add(1, "proj_b")], ()), ([other], (other,))):
-        assert journal.receive(again, NOW) == conflicts
+        assert journal.receive(again, NOW).conflicts == conflicts
         assert applier.apply() == []
         assert journal.owed() == Acks(applied=("dmut_1",))
     assert config.read_text() == TEXT

@@ -4,17 +4,13 @@ import sqlite3
 import tomllib
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from rensei_daemon.core.mutation import PendingMutation
-from rensei_daemon.disk.journal import open_journal
-from rensei_daemon.errors import StorageError
+from rensei_daemon.core.pending import PendingMutation
 
 if TYPE_CHECKING:
     from rensei_daemon.local_platform.records import Mutation
@@ -113,15 +109,3 @@ async def test_an_answer_of_more_than_a_round_is_applied_whole(
     asked = [home.enqueue("project.enable", id=f"proj_{n}") for n in range(5)]
     async with home.daemon() as daemon:
         await daemon.until(lambda: _are_applied(home, asked))
-
-
-def test_a_journal_that_refuses_has_nothing_of_a_delivery(tmp_path: Path) -> None:
-    """All of an answer is stored or none, so that holding it in memory doubles nothing."""
-    now = datetime.now(UTC)
-    path = tmp_path / "journal.db"
-    with open_journal(path, now=now) as (journal, _):
-        bad = PendingMutation(id="dmut_2", op="x", params={"a": {1}})
-        good = PendingMutation(id="dmut_1", op="x", params={})
-        with pytest.raises((TypeError, StorageError)):
-            journal.receive([good, bad], now)
-        assert journal.records.mutation("dmut_1") is None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.journal import Journal, open_journal
 from rensei_daemon.errors import ConflictingMutationError

@@ -12,8 +12,9 @@ import click
 from rensei_daemon.cli.config_history import COMMANDS
 from rensei_daemon.cli.control import config_option
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.core.limits import MAX_CONFIG_BYTES
 from rensei_daemon.errors import Problem, SettingsError
-from rensei_daemon.locations import MAX_CONFIG_BYTES, Locations, locate
+from rensei_daemon.locations import Locations, locate
 
 
 @click.group("config")

@@ -23,6 +23,7 @@ from typing import Any
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, differences, thawed
 from rensei_daemon.core.entries import without_empty_containers
 from rensei_daemon.core.layout import Layout
+from rensei_daemon.core.limits import MAX_CONFIG_BYTES
 from rensei_daemon.core.mutation import Mutation, PoolRestored
 from rensei_daemon.core.operations import edits_for
 from rensei_daemon.core.rendering import render_key
@@ -121,6 +122,11 @@ def rewritten(document: Document, values: Mapping[str, Any], accept: Accept) -> 
         result = _respelled(document, edits, wanted)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         raise _cannot_edit(edits) from error
+    if len(result.text.encode()) > MAX_CONFIG_BYTES:
+        raise ConflictingMutationError(
+            f"the file would be larger than {MAX_CONFIG_BYTES // 2**20} MiB, "
+            "and could not be read again"
+        )
     try:
         accept(result.tree)
     except RenseiError as error:

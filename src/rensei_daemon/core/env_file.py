@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 _SPECIAL = re.compile(r'["\\$`]')
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ENTRY = re.compile(
     r'^([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*+)"$', re.DOTALL | re.MULTILINE
 )
@@ -23,10 +24,7 @@ def render_env_file(env: Mapping[str, str]) -> str:
 
 def read_env_file(text: str) -> dict[str, str]:
     """Read back what `render_env_file` spelled; other lines are passed over."""
-    return {
-        name: re.sub(r"\\(.)", r"\1", inside, flags=re.DOTALL)
-        for name, inside in _ENTRY.findall(text)
-    }
+    return {name: _ESCAPED.sub(r"\1", inside) for name, inside in _ENTRY.findall(text)}
 
 
 def escape(value: str) -> str:

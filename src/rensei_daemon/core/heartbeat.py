@@ -5,7 +5,7 @@ from datetime import datetime
 
 from rensei_daemon.core.admission import AdmissionReport
 from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

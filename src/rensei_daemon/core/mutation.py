@@ -6,17 +6,17 @@ follows (`core.document`) never looks at JSON again. Texts of refusals are the w
 the platform shows them to whoever asked for the change.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
+from rensei_daemon.core.limits import MAX_REPOSITORY
 from rensei_daemon.core.model_access import parse_policy
 from rensei_daemon.core.params import (
     optional_text,
     params_object,
+    required_id,
     required_text,
     text,
     texts,
@@ -54,35 +54,9 @@ WORKLOADS = (
 MOST_QUOTED = 200
 """Characters of what was sent that a refusal repeats; it travels with every beat."""
 
-MAX_ID = 256
-"""Characters of a mutation's id."""
-
 DEFAULT_POOL_DELETED_REASON = (
     "This pool was deleted. Re-bind this host to another pool to resume claiming work."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingMutation:
-    """One mutation as the platform delivered it, not yet understood."""
-
-    id: str
-    op: str
-    params: Any
-    """Whatever JSON the platform sent."""
-    requested_at: str = ""
-    requested_by: str = ""
-
-    @property
-    def digest(self) -> str:
-        """Name the content (op and params), so that a changed redelivery is noticed.
-
-        Hex SHA-256 of the canonical JSON: sorted keys, no spaces, ASCII.
-        """
-        canonical = json.dumps(
-            [self.op, self.params], sort_keys=True, separators=(",", ":")
-        )
-        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,19 +133,6 @@ Mutation = (
 )
 
 
-def check_id(mutation_id: str) -> None:
-    """Raise `InvalidMutationError` for an id that a screen cannot show, or too long."""
-    if len(mutation_id) > MAX_ID:
-        raise InvalidMutationError(
-            f"the mutation's id has {len(mutation_id)} characters, {MAX_ID} are allowed"
-        )
-    for character in mutation_id:
-        if character.isspace() or not character.isprintable():
-            raise InvalidMutationError(
-                f"the mutation's id holds U+{ord(character):04X}, which cannot be shown"
-            )
-
-
 def parse_mutation(op: str, params: object) -> Mutation:
     """Understand one mutation.
 
@@ -208,8 +169,8 @@ def _parse(op: Op, params: Mapping[str, object]) -> Mutation:
 
 def _project_add(params: Mapping[str, object]) -> ProjectAdd:
     complaint = "project.add requires id + repository"
-    project = required_text(params, "id", complaint)
-    repository = required_text(params, "repository", complaint)
+    project = required_id(params, "id", complaint)
+    repository = required_text(params, "repository", complaint, most=MAX_REPOSITORY)
     if holds_secret(repository):
         raise InvalidMutationError(
             "project.add: the repository URL carries user info; "
@@ -219,23 +180,23 @@ def _project_add(params: Mapping[str, object]) -> ProjectAdd:
 
 
 def _project_remove(params: Mapping[str, object]) -> ProjectRemove:
-    return ProjectRemove(id=required_text(params, "id", "project.remove requires id"))
+    return ProjectRemove(id=required_id(params, "id", "project.remove requires id"))
 
 
 def _project_enable(params: Mapping[str, object]) -> ProjectEnable:
-    return ProjectEnable(id=required_text(params, "id", "project.enable: requires id"))
+    return ProjectEnable(id=required_id(params, "id", "project.enable: requires id"))
 
 
 def _project_disable(params: Mapping[str, object]) -> ProjectDisable:
     complaint = "project.disable: requires id"
-    return ProjectDisable(id=required_text(params, "id", complaint))
+    return ProjectDisable(id=required_id(params, "id", complaint))
 
 
 def _pool_deleted(params: Mapping[str, object]) -> PoolDeleted:
     complaint = "pool.deleted requires poolId"
     where = "pool.deleted "
     return PoolDeleted(
-        pool_id=required_text(params, "poolId", complaint, where=where),
+        pool_id=required_id(params, "poolId", complaint, where=where),
         candidate_pool_ids=texts(params, "candidatePoolIds", where=where),
         reason=optional_text(params, "reason", where=where) or DEFAULT_POOL_DELETED_REASON,
     )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from rensei_daemon.core.limits import MAX_ID, MAX_TEXT
 from rensei_daemon.errors import InvalidMutationError
 
 MAX_DEPTH = 16
@@ -28,10 +29,13 @@ def json_object(value: object, name: str) -> Mapping[str, object]:
     return value
 
 
-def text(value: object, name: str, *, where: str = "") -> str:
-    """Return the value as text that UTF-8 can hold."""
+def text(value: object, name: str, *, where: str = "", most: int = MAX_TEXT) -> str:
+    """Return the value as text that UTF-8 can hold, of at most so many characters."""
     if not isinstance(value, str):
         raise decode_error(f"{name} must be a string, not {_kind(value)}", where=where)
+    if len(value) > most:
+        said = f"{name[:MAX_ID]} of {len(value)} characters: at most {most}"
+        raise decode_error(said, where=where)
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -39,19 +43,36 @@ def text(value: object, name: str, *, where: str = "") -> str:
     return value
 
 
-def optional_text(params: Mapping[str, object], key: str, *, where: str = "") -> str:
+def optional_text(
+    params: Mapping[str, object], key: str, *, where: str = "", most: int = MAX_TEXT
+) -> str:
     """Return a trimmed text; absent, null and blank are all empty."""
     value = params.get(key)
-    return "" if value is None else text(value, key, where=where).strip()
+    return "" if value is None else text(value, key, where=where, most=most).strip()
 
 
 def required_text(
-    params: Mapping[str, object], key: str, complaint: str, *, where: str = ""
+    params: Mapping[str, object],
+    key: str,
+    complaint: str,
+    *,
+    where: str = "",
+    most: int = MAX_TEXT,
 ) -> str:
     """Return a trimmed text that is not empty, or refuse with the complaint."""
-    value = optional_text(params, key, where=where)
+    value = optional_text(params, key, where=where, most=most)
     if not value:
         raise InvalidMutationError(complaint)
+    return value
+
+
+def required_id(
+    params: Mapping[str, object], key: str, complaint: str, *, where: str = ""
+) -> str:
+    """Return a trimmed id that a person can read, or refuse."""
+    value = required_text(params, key, complaint, where=where, most=MAX_ID)
+    if not value.isprintable():  # no width, no line, a direction mark, an odd blank
+        raise decode_error(f"{key} holds characters that cannot be shown", where=where)
     return value
 
 
@@ -62,7 +83,8 @@ def texts(params: Mapping[str, object], key: str, *, where: str = "") -> tuple[s
         return ()
     if not isinstance(value, list):
         raise decode_error(f"{key} must be a list, not {_kind(value)}", where=where)
-    return tuple(text(item, f"an item of {key}", where=where) for item in value)
+    name = f"an item of {key}"
+    return tuple(text(item, name, where=where, most=MAX_ID) for item in value)
 
 
 def storable(value: object, name: str, depth: int = MAX_DEPTH) -> object:

@@ -24,6 +24,7 @@ _LOCAL = re.compile(r"/(?![/\\])[^\\]*|file:///[^\\]*", re.IGNORECASE)
 _SUSPECT = re.compile(r"[@?#]")
 _QUERY = re.compile(r"([?#])")
 _PARAMETERS = re.compile(r"([?#&;])")
+_TOKEN = re.compile(r"\S+")
 _WORD = re.compile(r"[^\W\d_]+")
 _SECRET_WORDS = frozenset(
     ("pass", "pwd", "pat", "key", "sig", "sas", "jwt", "code", "cred", "creds", "session")
@@ -87,7 +88,7 @@ def without_user_info(value: Any, key: str = "") -> Any:
     if isinstance(value, str):
         if "repo" in key.lower() or "url" in key.lower():
             return without_secret(value)
-        return re.sub(r"\S+", lambda word: _word_without_user_info(word[0]), value)
+        return _TOKEN.sub(lambda word: _word_without_user_info(word[0]), value)
     if isinstance(value, list):
         return [without_user_info(item, key) for item in value]
     if isinstance(value, Mapping):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rensei_daemon.core.document import Document
+from rensei_daemon.core.limits import MAX_CONFIG_BYTES
 from rensei_daemon.disk.atomic import (
     storage_errors,
     sync_directory,
@@ -29,7 +30,6 @@ from rensei_daemon.disk.kernel import NO_EXCHANGE, exchange, is_closed_for_writi
 from rensei_daemon.disk.permissions import unreadable
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
-MAX_BYTES = 16 * 1024 * 1024
 _POLL_SECONDS = 0.02
 
 Stamp = tuple[int, int, int]
@@ -215,9 +215,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _content(file: BinaryIO, path: Path) -> bytes:
     file.seek(0)
-    data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise SettingsError(f"{path}: larger than {MAX_BYTES // 2**20} MiB")
+    data = file.read(MAX_CONFIG_BYTES + 1)
+    if len(data) > MAX_CONFIG_BYTES:
+        raise SettingsError(f"{path}: larger than {MAX_CONFIG_BYTES // 2**20} MiB")
     return data
 
 

@@ -18,6 +18,7 @@ from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.errors import StorageError
 
+_NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_-]")
 NATIVE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
@@ -125,7 +126,7 @@ def known_machine_id(
 ) -> str:
     """Return what `machine_id` would, without making one up: empty, then."""
     given = environ.get("RENSEI_MACHINE_ID") or environ.get("DONMAI_MACHINE_ID") or ""
-    if clean := re.sub(r"[^A-Za-z0-9_-]", "-", given).strip("-")[:128]:
+    if clean := _NOT_IN_AN_ID.sub("-", given).strip("-")[:128]:
         return clean
     for path in native_files:
         with suppress(OSError, UnicodeDecodeError):

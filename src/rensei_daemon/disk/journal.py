@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import dump_edits
@@ -28,7 +29,7 @@ from rensei_daemon.core.journal import (
     Step,
     advance,
 )
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
 from rensei_daemon.disk.database import Database, Run, open_database
 from rensei_daemon.disk.flights import Flights
@@ -48,6 +49,15 @@ _DROP_OLD_TEXTS = (
 )
 
 
+class Received(NamedTuple):
+    """What was noticed while a delivery was recorded."""
+
+    conflicts: tuple[PendingMutation, ...] = ()
+    """They came before, with other content."""
+    refused: tuple[PendingMutation, ...] = ()
+    """They were recorded as failed at once."""
+
+
 class Journal:
     """One open journal; its methods block, and may be called from any thread."""
 
@@ -63,15 +73,13 @@ class Journal:
 
     # -- receiving --
 
-    def receive(
-        self, delivered: Sequence[PendingMutation], now: datetime
-    ) -> tuple[PendingMutation, ...]:
-        """Record what was delivered; return those that came before with other content.
+    def receive(self, delivered: Sequence[PendingMutation], now: datetime) -> Received:
+        """Record what was delivered; say what came before, and what fails as it is.
 
         A known id keeps its outcome, which is owed again if the platform had already
         been told.
         """
-        conflicts = []
+        conflicts, refused = [], []
         with self._database.transaction() as run:
             for mutation in delivered:
                 row = run(
@@ -79,13 +87,16 @@ class Journal:
                 ).fetchone()
                 if row is None:
                     self._insert(run, mutation, now)
+                    if mutation.refusal:
+                        self._decide(run, mutation.id, Step.REJECT, now, mutation.refusal)
+                        refused.append(mutation)
                     continue
                 if State(row["state"]) not in (*OWED, *UNDECIDED):
                     self._step(run, mutation.id, Step.REDELIVER)
                 if row["digest"] != mutation.digest:
                     run("UPDATE mutations SET is_conflict = 1 WHERE id = ?", (mutation.id,))
                     conflicts.append(mutation)
-        return tuple(conflicts)
+        return Received(tuple(conflicts), tuple(refused))
 
     def _insert(self, run: Run, mutation: PendingMutation, now: datetime) -> None:
         run(
@@ -295,6 +306,7 @@ def _pending(row: sqlite3.Row) -> PendingMutation:
         params=json.loads(row["params"]),
         requested_at=row["requested_at"],
         requested_by=row["requested_by"],
+        digest=row["digest"],
     )
 
 

@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from rensei_daemon.core.document import Document
+from rensei_daemon.core.limits import MAX_CONFIG_BYTES
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.identity import known_machine_id
-
-MAX_BYTES = 16 * 1024 * 1024
 
 
 class LastGood:
@@ -41,7 +40,7 @@ class LastGood:
         """Return the text; None if there is none, or none that can be read."""
         try:
             with self.path.open("rb") as file:
-                return Document(file.read(MAX_BYTES).decode())
+                return Document(file.read(MAX_CONFIG_BYTES).decode())
         except (OSError, UnicodeDecodeError):
             return None
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rensei_daemon.disk.kernel import NO_EXCHANGE, exchange
 
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -60,4 +62,4 @@ def is_mount_point(path: Path) -> bool:
 
 
 def _unescaped(mount_point: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mount_point)
+    return _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), mount_point)

@@ -17,7 +17,7 @@ _PROPERTIES = (
     "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "NeedDaemonReload",
     "UnitFileState", "FragmentPath", "WatchdogUSec", "ExecMainStatus", "MainPID",
 )  # fmt: skip
-_ENVIRONMENT = re.compile(r"^(\s*Environment=).*$", re.MULTILINE)
+_ENVIRONMENT = re.compile(r"^([ \t]*Environment=).*$", re.MULTILINE)
 _EXPOSURE = re.compile(r"exposure level for [^:]+: ([0-9.]+)")
 
 

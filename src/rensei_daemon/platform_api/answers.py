@@ -31,7 +31,8 @@ MAX_DEPTH = 64
 """Nesting beyond which JSON is cut off; the wire itself needs about ten levels."""
 
 _RETRYABLE = frozenset({408, 425, 429})
-_SECRETS = re.compile(r"rs[kp]_live_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+_WORD = re.compile(r"[\w.-]{8,}", re.ASCII)
+_KEY = re.compile(r"rs[kp]_live_")
 _TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 # A string that never ends is taken to the end, so that the search stays linear.
@@ -77,7 +78,20 @@ def scrub(text: str, secrets: tuple[str, ...] = (), known: Scrub = as_it_is) -> 
         if secret:
             text = text.replace(secret, "…")
     # First of all: a value may have lines, and look like anything.
-    return _UNPRINTABLE.sub(" ", _SECRETS.sub("…", known(text))).strip()
+    return _UNPRINTABLE.sub(" ", _WORD.sub(_without_token, known(text))).strip()
+
+
+def _without_token(word: re.Match[str]) -> str:
+    """Cut a word where a key of the platform or a JWT begins in it.
+
+    Word by word, since a pattern for a JWT would look at each of its beginnings anew.
+    """
+    text = word[0].rstrip(".")
+    end = word[0][len(text) :]
+    if key := _KEY.search(text):
+        return f"{text[: key.start()]}…{end}"
+    head, begin, token = text.partition("eyJ")
+    return f"{head}…{end}" if begin and token.count(".") >= 2 else word[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +247,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     host does not matter; `now` stands in where there is none.
     """
     asked = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]+", asked):
+    if asked.isascii() and asked.isdigit():
         seconds = float(asked[:9])
     elif until := http_date(asked):
         seconds = (until - (http_date(headers.get("date", "")) or now)).total_seconds()

@@ -261,10 +261,13 @@ class Http:
             ) from None
 
 
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+
+
 def _headers(bearer: str) -> dict[str, str]:
     headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
     if bearer:
-        if not re.fullmatch(r"[\x21-\x7e]+", bearer):
+        if not _VISIBLE.fullmatch(bearer):
             raise UnauthorizedError("the key or token holds characters HTTP cannot carry")
         headers["Authorization"] = f"Bearer {bearer}"
     return headers

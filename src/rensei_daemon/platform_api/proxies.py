@@ -16,6 +16,7 @@ from rensei_daemon.core.urls import address_of, is_loopback_host
 from rensei_daemon.errors import SettingsError
 
 _PORTS = {"http": 80, "https": 443}
+_SEPARATOR = re.compile(r"[\s,]+")
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})")
 """An entry of no_proxy that ends in a port; a bare IPv6 address does not."""
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
@@ -62,7 +63,7 @@ def exception_for(host: str, port: int, no_proxy: str) -> str | None:
     An entry is `*`, a domain (with everything below it), an address in any spelling, or
     a network such as `10.0.0.0/8`; each but the last may end in a port.
     """
-    entries = filter(None, re.split(r"[\s,]+", no_proxy))
+    entries = filter(None, _SEPARATOR.split(no_proxy))
     return next((entry for entry in entries if _names(entry, host, port)), None)
 
 

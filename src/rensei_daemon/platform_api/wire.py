@@ -16,7 +16,7 @@ from typing import Any
 from rensei_daemon.core.credential import MOST_BYTES, MOST_NAMES, size_of
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
 from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation, can_be_answered, delivered
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import Failure, TransientError
@@ -29,6 +29,8 @@ from rensei_daemon.platform_api.reading import (
     text,
     unlike,
 )
+
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
 
@@ -121,7 +123,7 @@ def grant(body: object) -> Grant:
     host_id = receipt.text("workerHostId") if receipt else ""
     return Grant(
         worker_id=worker_id if is_id(worker_id) else "",
-        token=token if re.fullmatch(r"[\x21-\x7e]+", token) else "",
+        token=token if _VISIBLE.fullmatch(token) else "",
         expires_at=expires or moment(found.text("expiresAt")),
         heartbeat_seconds=seconds if seconds and seconds > 0 else None,
         host_id=host_id if is_id(host_id) else "",
@@ -220,10 +222,9 @@ def _pending(item: object) -> PendingMutation | None:
     if not isinstance(item, dict):
         return None
     identifier = item.get("id")
-    # One that is no good is answered as failed; only what no answer can name is skipped.
-    if not isinstance(identifier, str) or text(identifier) != identifier or not identifier:
+    if not isinstance(identifier, str) or not can_be_answered(identifier):
         return None
-    return PendingMutation(
+    return delivered(
         id=identifier,
         op=text(item.get("op")),
         params=pruned(item.get("params")),

@@ -14,6 +14,8 @@ from rensei_daemon.errors import Problem
 from rensei_daemon.settings.positions import Positions, position_of, statements_of
 from rensei_daemon.settings.problems import dotted
 
+_NOT_A_BREAK = re.compile(r"[^\n]")
+
 MOST_REPEATS = 50
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _REPEATED_KEY = "Cannot overwrite a value"
@@ -91,5 +93,5 @@ def _without_repeated(text: str, offset: int, message: str) -> tuple[int, str, s
     line, _ = Positions(text[: again.start]).find(again.path)
     name = f"[{dotted(again.path)}]" if is_table else f'the key "{dotted(again.path)}"'
     said = f"{name} is there twice; the first is on line {line}"
-    blank = re.sub(r"[^\n]", " ", text[again.start : end])
+    blank = _NOT_A_BREAK.sub(" ", text[again.start : end])
     return again.start, said, text[: again.start] + blank + text[end:]

@@ -30,11 +30,10 @@ from rensei_daemon.core.mutation import (
     ModelAccessSet,
     Mutation,
     Op,
-    PendingMutation,
     PoolRestored,
-    check_id,
     parse_mutation,
 )
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import MutationError, RenseiError, StorageError, UsageError
@@ -193,7 +192,6 @@ class Applier:
 
     def _understood(self, pending: PendingMutation) -> Mutation | MutationError:
         try:
-            check_id(pending.id)
             mutation = parse_mutation(pending.op, pending.params)
             self._guards().check(pending.op, mutation)
         except MutationError as error:

@@ -11,6 +11,7 @@ full disk, a lock) is held in memory and stored as soon as the journal can be wr
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,10 +21,22 @@ import anyio.to_thread
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.mutation import PendingMutation
+from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import StorageError
 from rensei_daemon.tasks.bell import Bell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What the applier has to know of deliveries, beside what the journal holds."""
+
+    conflicts: tuple[PendingMutation, ...] = ()
+    """They came again with other content."""
+    refused: tuple[PendingMutation, ...] = ()
+    """They failed on receipt, each for its `refusal`."""
+    pool_is_ok: bool = False
+    """Whether the last answer called a deleted pool well again."""
 
 
 class Inbox:
@@ -34,8 +47,7 @@ class Inbox:
         self._journal, self._board = journal, board
         self._held: dict[tuple[str, str], PendingMutation] = {}
         """Delivered and not yet durable, by id and content, in the order of delivery."""
-        self._conflicts: list[PendingMutation] = []
-        self._pool_is_ok = False
+        self._taken = Taken()
         self._storing = anyio.Lock()
 
     async def put(
@@ -48,7 +60,7 @@ class Inbox:
         """
         for mutation in delivered:
             self._held.setdefault((mutation.id, mutation.digest), mutation)
-        self._pool_is_ok = pool_is_ok
+        self._taken = replace(self._taken, pool_is_ok=pool_is_ok)
         with anyio.CancelScope(shield=True):
             with suppress(StorageError):  # on the board; the applier's next round retries
                 await self.store()
@@ -63,7 +75,7 @@ class Inbox:
                 return
             store = partial(self._journal.receive, held, datetime.now(UTC))
             try:
-                self._conflicts += await anyio.to_thread.run_sync(store)
+                received = await anyio.to_thread.run_sync(store)
             except StorageError as error:
                 self._board.raise_alarm(
                     Code.STORAGE,
@@ -76,10 +88,14 @@ class Inbox:
                 raise
             for mutation in held:
                 del self._held[mutation.id, mutation.digest]
+            self._taken = replace(
+                self._taken,
+                conflicts=self._taken.conflicts + received.conflicts,
+                refused=self._taken.refused + received.refused,
+            )
             self._board.clear(Code.STORAGE, "journal")
 
-    def take(self) -> tuple[Sequence[PendingMutation], bool]:
-        """Return what came again with other content, and whether a pool is well again."""
-        taken = self._conflicts, self._pool_is_ok
-        self._conflicts, self._pool_is_ok = [], False
+    def take(self) -> Taken:
+        """Return what has come since the last time."""
+        taken, self._taken = self._taken, Taken()
         return taken

@@ -27,7 +27,6 @@ from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.lines import LastMutation, MutationsLine
-from rensei_daemon.core.mutation import PendingMutation
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.repeats import Streak
 from rensei_daemon.disk.journal import Journal
@@ -35,7 +34,7 @@ from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided
 from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration, reload
-from rensei_daemon.tasks.inbox import Inbox
+from rensei_daemon.tasks.inbox import Inbox, Taken
 
 ROUND_SECONDS = 300.0
 """The longest a round can take, a slow disk and a slow editor included."""
@@ -72,12 +71,12 @@ async def apply_mutations(
         pulse.retire("mutations")  # it may wait for ever
         await inbox.bell.heard(within=wait)
         pulse.promise("mutations", anyio.current_time() + ROUND_SECONDS)
-        conflicts, restore_pool = inbox.take()
-        _report_conflicts(conflicts, conflicting, board)
+        taken = inbox.take()
+        _report_taken(taken, conflicting, board)
         try:
             await inbox.store()  # what the disk did not take when it was delivered
             decided, line = await anyio.to_thread.run_sync(
-                partial(_round, applier, journal, restore_pool=restore_pool)
+                partial(_round, applier, journal, restore_pool=taken.pool_is_ok)
             )
         except RenseiError as error:
             delay, retry = retry.next(draw)
@@ -89,7 +88,7 @@ async def apply_mutations(
         wait, retry = None, RETRY
         _tell_resumed(stalls)
         _report(decided, line, board)
-        if decided:
+        if decided or taken.refused:
             beat.ring()
         if line.waiting:  # a round is bounded; what is left has the next one
             inbox.bell.ring()
@@ -116,10 +115,11 @@ def _report(decided: Sequence[Decided], line: MutationsLine, board: Board) -> No
             log.info("mutation.applied", changed=outcome.changed, ignored=outcome.ignored)
 
 
-def _report_conflicts(
-    conflicts: Sequence[PendingMutation], conflicting: Conflicts, board: Board
-) -> None:
-    for mutation in conflicts:
+def _report_taken(taken: Taken, conflicting: Conflicts, board: Board) -> None:
+    for mutation in taken.refused:
+        log = _log.bind(mutation_id=mutation.id, op=mutation.op)
+        log.warning("mutation.failed", error=mutation.refusal)
+    for mutation in taken.conflicts:
         streak = conflicting[mutation.id]
         log = _log.warning if streak.fail(anyio.current_time()) else _log.debug
         count = streak.count
