@@ -96,10 +96,11 @@ def _overlaid(layers: Mapping[str, Tree]) -> Tree:
 def _refusal(
     problems: Sequence[Problem], refused: Sequence[Refusal], path: Path
 ) -> SettingsError:
-    """Return the error; a problem that is the only one, and has a remedy, tells that."""
-    if len(problems) == 1 and refused and refused[0].remedy:
-        alone = str(replace(problems[0], hint=""))
-        return SettingsError(alone, hint=refused[0].remedy, problems=problems)
+    """Return the error; problems that all have the same remedy tell that."""
+    remedies = {told.remedy for told in refused}
+    if len(problems) == len(refused) and len(remedies) == 1 and all(remedies):
+        without_hints = _error([replace(problem, hint="") for problem in problems])
+        return SettingsError(str(without_hints), hint=remedies.pop(), problems=problems)
     return _error(problems, hint=f"check it with: rensei-daemon config check {path}")
 
 
