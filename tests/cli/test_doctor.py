@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -44,11 +45,14 @@ def environ(place: Path) -> dict[str, str]:
     }
 
 
-def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    place: Path, *arguments: str, stdin: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[str]:
     """Run the doctor on a host of our own."""
     return subprocess.run(
         [sys.executable, "-m", "rensei_daemon", "doctor", *arguments],
         env=environ(place),
+        stdin=stdin,
         capture_output=True,
         text=True,
         timeout=15,
@@ -133,6 +137,46 @@ def test_a_bundle_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     what, remedy = done.stderr.splitlines()
     assert what.endswith("nowhere/b.tar.gz: No such file or directory")
     assert remedy.startswith("  ")
+
+
+@pytest.fixture
+def with_a_region(tmp_path: Path) -> Path:
+    """A host whose region is also a value of a session."""
+    (tmp_path / "config.toml").write_text('[machine]\nregion = "eu-central-1"\n')
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run/build.env").write_text('REGION="eu-central-1"\n')
+    return tmp_path
+
+
+def test_a_script_says_that_a_value_in_the_configuration_is_no_secret(
+    with_a_region: Path,
+) -> None:
+    """Without it both places are named, and nothing is written; with it, the bundle is."""
+    bundle = with_a_region / "b.tar.gz"
+    refused = run(with_a_region, "--bundle", str(bundle))
+    where = (
+        f"REGION of {with_a_region}/run/build.env also stands in "
+        f"{with_a_region}/config.toml, line 2: if it is no secret, say --yes"
+    )
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (1, where)
+    assert not bundle.exists()
+    run(with_a_region, "--bundle", str(bundle), "--yes")
+    assert bundle.exists()
+
+
+@pytest.mark.parametrize(("answer", "is_written"), [(b"y\n", True), (b"n\n", False)])
+def test_a_person_is_asked(with_a_region: Path, answer: bytes, is_written: bool) -> None:
+    """On a terminal, and no is what nothing said means."""
+    bundle = with_a_region / "b.tar.gz"
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, answer)
+        done = run(with_a_region, "--bundle", str(bundle), stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "line 2. Is it no secret, and may it be in the bundle? [y/N]" in done.stderr
+    assert bundle.exists() is is_written
 
 
 @pytest.fixture

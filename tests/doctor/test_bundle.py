@@ -163,6 +163,19 @@ async def test_what_only_the_daemon_holds_is_asked_of_it(patient: "Patient") -> 
     assert secrets.found_in(f"so: {VALUE}") == ["PASSWORD of session b"]
 
 
+def test_a_sessions_value_in_the_configuration_is_named_by_both_places() -> None:
+    """Only a person knows whether it is one; what is none is looked for no more."""
+    secrets = Secrets(
+        [("the key", KEY)], [("REGION of b", "eu-central-1"), ("K of b", KEY)]
+    )
+    text = f'[machine]\nregion = "eu-central-1"\n# {KEY}\n'
+    assert list(secrets.also_in(text)) == [("REGION of b", 2)]
+    assert secrets.found_in(text) == ["the key", "REGION of b"]
+    secrets.forget(["REGION of b"])
+    assert secrets.found_in(text) == ["the key"]
+    assert list(secrets.also_in(text)) == []
+
+
 def test_a_short_value_is_not_looked_for() -> None:
     """It would be found everywhere; and a value told under two names is one."""
     secrets = Secrets([("a", "1234567"), ("b", "12345678"), ("c", "12345678")])

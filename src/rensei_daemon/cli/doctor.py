@@ -38,8 +38,16 @@ _MARGIN = 20
     metavar="FILE",
     help="Write what support needs into an archive (.tar.gz) that holds no secret.",
 )
+@click.option(
+    "--yes",
+    "is_agreed",
+    is_flag=True,
+    help="A session's value that stands in the configuration too is no secret.",
+)
 @config_option
-def command(as_json: bool, bundle: Path | None, config: Path | None) -> None:
+def command(
+    as_json: bool, bundle: Path | None, is_agreed: bool, config: Path | None
+) -> None:
     """Check the daemon, its host and its way to the platform; say what mends what is not.
 
     Nothing is changed, here or at the platform. It takes at most 15 s, and works while
@@ -68,13 +76,15 @@ def command(as_json: bool, bundle: Path | None, config: Path | None) -> None:
         click.echo(render(findings, width=terminal.width, colour=terminal.colour), nl=False)
     if bundle is not None:
         sys.stdout.flush()
-        _write_bundle(bundle, case, report)
+        _write_bundle(bundle, case, report, is_agreed=is_agreed)
     sys.stdout.flush()
     # Not by returning: a check that hangs has a thread that would be waited for.
     os._exit(int(worst(findings) is Verdict.FAIL))
 
 
-def _write_bundle(path: Path, case: Case, report: Mapping[str, Any]) -> None:
+def _write_bundle(
+    path: Path, case: Case, report: Mapping[str, Any], *, is_agreed: bool
+) -> None:
     try:
         secrets = gather_secrets(case)
     except PermissionError as error:
@@ -83,9 +93,24 @@ def _write_bundle(path: Path, case: Case, report: Mapping[str, Any]) -> None:
             "secret is in the bundle",
             hint="run it with sudo",
         ) from error
-    write_bundle(path, gather_texts(case, report), secrets)
+    texts = gather_texts(case, report)
+    for name, line in list(secrets.also_in(texts.get("config.toml", ""))):
+        where = f"{name} also stands in {case.locations.config}, line {line}"
+        if is_agreed or _is_no_secret(where):
+            secrets.forget([name])
+    write_bundle(path, texts, secrets)
     click.echo(
         f"{path} written: no secret of this host is in it; look it through", err=True
+    )
+
+
+def _is_no_secret(where: str) -> bool:
+    """Ask a person, if there is one; a script says `--yes`."""
+    if not sys.stdin.isatty():
+        click.echo(f"{where}: if it is no secret, say --yes", err=True)
+        return False
+    return click.confirm(
+        f"{where}. Is it no secret, and may it be in the bundle?", err=True
     )
 
 

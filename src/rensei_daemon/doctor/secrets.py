@@ -30,10 +30,20 @@ class Secrets:
     One of fewer than eight characters is not looked for: it would be found everywhere.
     """
 
-    def __init__(self, named: Iterable[tuple[str, str]]) -> None:
-        """Take (name, value) pairs; a value goes by the first name it is given."""
+    def __init__(
+        self,
+        named: Iterable[tuple[str, str]],
+        of_sessions: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Take (name, value) pairs; a value goes by the first name it is given.
+
+        Those of sessions are told apart: not every value a session has is a secret.
+        """
         by_value: dict[str, str] = {}
         for name, value in named:
+            by_value.setdefault(value, name)
+        self._own = frozenset(by_value.values())
+        for name, value in of_sessions:
             by_value.setdefault(value, name)
         self._forms = {
             name: tuple({form for form in forms_of(value) if len(form) >= SHORTEST})
@@ -44,6 +54,21 @@ class Secrets:
     def __repr__(self) -> str:
         """Show nothing of the values."""
         return f"Secrets({len(self._forms)} values)"
+
+    def also_in(self, configuration: str) -> Iterator[tuple[str, int]]:
+        """Yield the name and line of each session's value that a configuration holds.
+
+        A region or the name of a host may stand in both, and be no secret.
+        """
+        for name, forms in self._forms.items():
+            places = [configuration.find(form) for form in forms if form in configuration]
+            if places and name not in self._own:
+                yield name, configuration.count("\n", 0, min(places)) + 1
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Look for these no more: a person has said that they are no secrets."""
+        for name in names:
+            del self._forms[name]
 
     def found_in(self, text: str) -> list[str]:
         """Return the names of the secrets that a text holds, in whatever form."""
@@ -61,15 +86,8 @@ def gather_secrets(case: Case) -> Secrets:
     Raises `PermissionError` or a `RenseiError` where one is kept from us: what is not
     known cannot be looked for.
     """
-    return Secrets(_named(case))
-
-
-def _named(case: Case) -> Iterator[tuple[str, str]]:
-    for place, text in every_key(case):
-        yield f"the API key of {place}", text
-    yield from _token(case)
-    yield from _env_files(case)
-    yield from _sessions(case)
+    keys = [(f"the API key of {place}", text) for place, text in every_key(case)]
+    return Secrets([*keys, *_token(case)], [*_env_files(case), *_sessions(case)])
 
 
 def _token(case: Case) -> Iterator[tuple[str, str]]:
