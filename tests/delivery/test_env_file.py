@@ -142,14 +142,22 @@ def _remove(path: Path) -> None:
     path.unlink()
 
 
+def _write(path: Path, text: str) -> None:
+    """Write in place what even its owner may only read."""
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    path.write_text(text)
+    path.chmod(mode)
+
+
 def _empty(path: Path) -> None:
-    path.write_text("")
+    _write(path, "")
 
 
 def _change_in_place(path: Path) -> None:
     """Leave size and time of modification as they were."""
     before = path.stat()
-    path.write_text(path.read_text().replace("1", "2"))
+    _write(path, path.read_text().replace("1", "2"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 

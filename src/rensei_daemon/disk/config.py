@@ -251,13 +251,15 @@ def _successor(file: BinaryIO, target: Path, document: Document) -> Iterator[Pat
     """Lay the new text beside the file, with all that is not text taken from it."""
     found = os.fstat(file.fileno())
     mode = stat.S_IMODE(found.st_mode)
-    with temporary_file(target, document.text.encode(), mode=mode) as temporary:
+    writable = mode | stat.S_IWUSR  # until it has its attributes
+    with temporary_file(target, document.text.encode(), mode=writable) as temporary:
         # An unprivileged daemon cannot give a file away, but to a group of its own it can.
         for uid, gid in ((-1, found.st_gid), (found.st_uid, -1)):
             with suppress(PermissionError):
                 os.chown(temporary, uid, gid)
-        temporary.chmod(mode)  # a change of owner clears some bits
-        for name in os.listxattr(file.fileno()):
+        # The user's before an ACL, which may take away our own right to write.
+        for name in sorted(os.listxattr(file.fileno()), reverse=True):
             with suppress(OSError):  # one the file system keeps to itself
                 os.setxattr(temporary, name, os.getxattr(file.fileno(), name))
+        temporary.chmod(mode)  # a change of owner has cleared some bits
         yield temporary

@@ -23,6 +23,8 @@ x509_extensions = address
 commonName = supplied
 [address]
 subjectAltName = IP:127.0.0.1
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 """
 
 
@@ -72,7 +74,8 @@ def openssl(*words: object) -> None:
 def make_authority(folder: Path) -> Authority:
     """Make an authority in a folder."""
     key, cert = folder / "ca.key", folder / "ca.pem"
-    openssl("req", "-x509", *_NEW_KEY, "-subj", "/CN=ca", "-keyout", key, "-out", cert)
+    what = ("-subj", "/CN=ca", "-addext", "keyUsage=critical,keyCertSign")
+    openssl("req", "-x509", *_NEW_KEY, *what, "-keyout", key, "-out", cert)
     return Authority(folder)
 
 
