@@ -27,6 +27,11 @@ is cut in two is recognised no more."""
 MAX_RETRY_AFTER_SECONDS = 15 * 60.0
 """A longer wait asked for is cut to this: an outage must not outlive itself by hours."""
 
+MAX_PARTS = 250_000
+"""Values of one answer, counted by the marks that part them: 5,000 mutations have fewer."""
+
+_PARTS = (b",", b"[", b"{")
+
 MAX_DEPTH = 64
 """Nesting beyond which JSON is cut off; the wire itself needs about ten levels."""
 
@@ -51,6 +56,8 @@ class Answer:
     """The JSON it carried, of any shape."""
     date: datetime | None
     """When the platform says it answered, by its own clock."""
+    size: int = 0
+    """Bytes of the JSON."""
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -135,11 +142,24 @@ def read(raw: Raw, *, now: datetime) -> Answer:
     if raw.is_html:
         raise _captive_portal(raw)
     try:
-        return Answer(body=parse_json(raw.content), date=raw.date)
+        body = parse_json(raw.content)
+    except TooManyPartsError:
+        raise oversized(raw.host, f"more than {MAX_PARTS:,} values") from None
     except ValueError:
         # The cause would quote the body.
         message = f"{raw.host} answered {raw.status} with a body that is not JSON"
         raise TransientError(message) from None
+    return Answer(body=body, date=raw.date, size=len(raw.content))
+
+
+def oversized(host: str, what: str) -> TransientError:
+    """Say that an answer has more in it than anybody would wait for."""
+    return TransientError(
+        f"{host} answered with {what}",
+        hint="what it carried is asked for again; cancel waiting mutations of this host "
+        "on the platform, or have fewer sent at once",
+        failure=Failure.OVERSIZED,
+    )
 
 
 def refuse(raw: Raw, *, now: datetime) -> None:
@@ -198,13 +218,21 @@ def _detail(raw: Raw) -> str:
     return raw.scrub(text)[:MAX_DETAIL]
 
 
+class TooManyPartsError(ValueError):
+    """The JSON has too many values to be looked at one by one."""
+
+
 def parse_json(content: bytes) -> Any:
     """Parse JSON liberally; `ValueError` when it is none.
 
+    Its values are counted before any is made, by what parts and begins them: 16 MiB can
+    hold millions, which take seconds and half a gigabyte (`TooManyPartsError`).
     Duplicate keys: the last one counts. NaN and the infinities are floats, and so is a
     number too long for an integer. What is nested deeper than `MAX_DEPTH` is null when
     the nesting is beyond what Python can follow.
     """
+    if sum(map(content.count, _PARTS)) > MAX_PARTS:
+        raise TooManyPartsError
     text = content.decode("utf-8-sig")
     try:
         return json.loads(text, parse_int=_integer)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from urllib.parse import quote
 
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
@@ -12,6 +13,7 @@ from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.platform_api.off_loop import off_loop
 from rensei_daemon.platform_api.stream import EventStream, open_stream
 from rensei_daemon.platform_api.wire import Snapshot
 
@@ -53,7 +55,8 @@ class PlatformClient:
             body = wire.beat_body(beat)
         bearer = self._identity.bearer(worker)
         answer = await self._http.call("POST", path, bearer=bearer, body=body)
-        found = wire.beat_answer(answer.body, worker_id=worker.id)
+        read = partial(wire.beat_answer, answer.body, worker_id=worker.id)
+        found = await off_loop(read, size=answer.size)
         return replace(found, carried_acks=not is_old, answered_at=answer.date)
 
     async def snapshot(self, session: Session) -> Snapshot:
@@ -71,7 +74,9 @@ class PlatformClient:
         answer = await self._identity.key.ask(
             lambda key: self._http.call("POST", wire.SNAPSHOT, bearer=key, body=body)
         )
-        return wire.snapshot(answer.body, answered_at=answer.date or self._http.now())
+        at = answer.date or self._http.now()
+        read = partial(wire.snapshot, answer.body, answered_at=at)
+        return await off_loop(read, size=answer.size)
 
     @asynccontextmanager
     async def stream(self, session_id: str) -> AsyncIterator[EventStream]:

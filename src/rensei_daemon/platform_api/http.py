@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import ssl
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -28,18 +27,18 @@ import anyio.to_thread
 import httpx
 
 from rensei_daemon.core.urls import is_loopback_host
-from rensei_daemon.errors import Failure, TransientError, UnauthorizedError
+from rensei_daemon.errors import TransientError, UnauthorizedError
 from rensei_daemon.platform_api import answers, failures, transport
 from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
-from rensei_daemon.platform_api.gzip_decoder import decoder_for
+from rensei_daemon.platform_api.body import read_body
 from rensei_daemon.platform_api.lookout import Lookout
+from rensei_daemon.platform_api.off_loop import off_loop
 from rensei_daemon.platform_api.proxies import Route, route_to
 from rensei_daemon.platform_api.tls_refusal import Refusals
 
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
 """The longest one call can take, its wait in our queue included."""
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 def utc_now() -> datetime:
@@ -164,7 +163,8 @@ class Http:
                     ),
                     secrets,
                 )
-        return answers.read(raw, now=self.now())
+        read = partial(answers.read, raw, now=self.now())
+        return await off_loop(read, size=len(raw.content))
 
     async def _exchange(self, request: httpx.Request, secrets: tuple[str, ...]) -> Raw:
         client = self._requests  # it may be replaced while we wait for an answer
@@ -239,7 +239,7 @@ class Http:
             host=self.host,
             status=response.status_code,
             headers=response.headers,
-            content=await _read(response, self.host),
+            content=await read_body(response, self.host),
             redirects_to=response.extensions.get("redirects_to", ""),
             scrub=self._scrubbing(secrets),
         )
@@ -271,34 +271,3 @@ def _headers(bearer: str) -> dict[str, str]:
             raise UnauthorizedError("the key or token holds characters HTTP cannot carry")
         headers["Authorization"] = f"Bearer {bearer}"
     return headers
-
-
-def _oversized(host: str) -> TransientError:
-    return TransientError(
-        f"{host} answered with more than 16 MiB",
-        hint="what it carried is asked for again; cancel waiting mutations of this host "
-        "on the platform, or have fewer sent at once",
-        failure=Failure.OVERSIZED,
-    )
-
-
-async def _read(response: httpx.Response, host: str) -> bytes:
-    """Read a body, unpacked, and no more of it than anyone could want to hold."""
-    try:
-        decoder = decoder_for(response.headers)
-    except ValueError:
-        raise TransientError(f"{host} answered in an encoding nobody asked for") from None
-    content = bytearray()
-    async for chunk in response.aiter_raw():
-        try:
-            for piece in decoder.feed(chunk) if decoder else (chunk,):
-                content += piece
-                if len(content) > MAX_ANSWER_BYTES:
-                    raise _oversized(host)
-        except zlib.error:
-            raise TransientError(f"{host} answered with broken gzip") from None
-    if decoder is not None and content and not decoder.is_complete:
-        raise TransientError(
-            f"{host} broke off in the middle of its answer", failure=Failure.BROKEN
-        )
-    return bytes(content)

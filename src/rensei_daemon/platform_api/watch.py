@@ -16,6 +16,8 @@ from rensei_daemon.core.sse import EventParser, ServerEvent
 from rensei_daemon.errors import Failure, TransientError
 from rensei_daemon.platform_api.gzip_decoder import GzipDecoder
 
+PIECES_A_TURN = 32
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLimits:
@@ -50,6 +52,7 @@ class EventReader:
         self._parser = EventParser()
         self._pieces: Iterator[bytes] = iter(())
         """Of the last chunk, unpacked one by one."""
+        self._pieces_read = 0
         self._read: deque[ServerEvent] = deque()
         self._noted_keepalives = 0
         self._longest_gap = 0.0
@@ -84,7 +87,10 @@ class EventReader:
             raise TransientError("the stream is packed, and damaged") from None
         if piece is not None:
             self._parse(piece)
-            if self._decoder is not None:  # a little may unpack to a lot
+            self._pieces_read += 1
+            if self._pieces_read % PIECES_A_TURN == 0:
+                # What has come already is handed out without a pause, be it unpacked
+                # from a little or cut into crumbs.
                 await anyio.lowlevel.checkpoint()
             return True
         chunk = await self._next()

@@ -1,0 +1,18 @@
+"""Work on a foreign text, where it keeps nobody waiting."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
+
+INLINE_BYTES = 64 * 1024
+"""A text up to this size costs the event loop a few milliseconds at most."""
+
+_T = TypeVar("_T")
+
+
+async def off_loop(work: Callable[[], _T], *, size: int) -> _T:
+    """Do work that takes time in proportion to `size` bytes; a long one in a thread."""
+    if size <= INLINE_BYTES:
+        return work()
+    return await anyio.to_thread.run_sync(work)
