@@ -16,6 +16,20 @@ def test_a_value_brings_the_tables_along_that_nobody_spelled() -> None:
     assert draft.text() == "[a.b]\nc = 1\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "index", "end"),
+    [
+        ("a = 1\nb = 2\n\n[t]\nc = 3\n", 0, 1),
+        ("[t]\na = 1\n# trailing\n\nb = 2\n# nobody's\n\n[u]\n", 0, 5),
+        ("[t]\na = 1\n# about u\n[u]\n# its own\n[v]\n", 1, 1),
+        ("[t]\na = 1\n# about u\n[u]\n# its own\n[v]\n", 3, 4),
+    ],
+)
+def test_a_section_ends_behind_its_last_statement(text: str, index: int, end: int) -> None:
+    """Whichever of its statements is asked about; comments glued below go along."""
+    assert Layout(text).section_end(index) == end
+
+
 @pytest.mark.parametrize("text", ["a 1", "= 1", "[a", "a = 'x"])
 def test_what_is_not_toml_has_no_lines(text: str) -> None:
     """It was to be read by the parser first; whoever asks all the same is told."""

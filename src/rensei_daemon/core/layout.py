@@ -100,10 +100,8 @@ class Layout:
         return last if last != header else self._own_comments(header)
 
     def section_end(self, index: int) -> int:
-        """Return the item behind which a section may follow the one of this item."""
+        """Return the item behind which a section may follow the one of this statement."""
         last = self._last_statement(index)
-        if last < 0:  # a text of comments
-            return len(self.items) - 1
         if self.items[last].kind in _HEADERS:
             last = self._own_comments(last)
         return self._glued_below(last)

@@ -133,7 +133,7 @@ class Draft:
     def _insert(self, path: Path, value: Any) -> None:
         parent = self._layout.find(path[:-1])
         if len(path) == 1:
-            self._insert_section(len(self._items) - 1, path, value)
+            self._insert_section(len(self._items) - 1, path, value)  # the end of the text
         elif parent is None or not parent.under:
             self._insert(path[:-1], {path[-1]: value})
         elif isinstance(value, Mapping):
@@ -155,7 +155,7 @@ class Draft:
         elif sibling is None and header is None and self._is_key_within(last, path):
             self._insert_lines(last, dotted_lines(path, value), self._items[last].table)
         else:
-            self._insert_section(last, path, value)
+            self._insert_section(self._layout.section_end(last), path, value)
 
     def _last_table(self, parent: Node, path: Path) -> Node | None:
         """Return the table beside this path that the text speaks of last."""
@@ -187,8 +187,7 @@ class Draft:
             self._insert_lines(keys[-1], [(path, value)], self._items[keys[-1]].table)
         else:
             above = self._layout.first_owned(parent.under[0]) - 1
-            lines = section(path[:-1], {path[-1]: value})
-            self._sections[above].append(self._joined(lines))
+            self._insert_section(above, path[:-1], {path[-1]: value})
 
     def _insert_lines(
         self, anchor: int, lines: Iterable[tuple[Path, Any]], table: Path
@@ -201,9 +200,8 @@ class Draft:
             line = f"{margin}{render_key(path[len(table) :])} = {render(value)}"
             self._lines[anchor].append(self._joined([line]))
 
-    def _insert_section(self, index: int, path: Path, table: Mapping[str, Any]) -> None:
-        """Write a table with headers where the section of an item ends."""
-        place = self._layout.section_end(index) if index >= 0 else index
+    def _insert_section(self, place: int, path: Path, table: Mapping[str, Any]) -> None:
+        """Write a table with headers behind an item where a section ends."""
         self._sections[place].append(self._joined(section(path, table)))
 
     def _joined(self, lines: Iterable[str]) -> str:

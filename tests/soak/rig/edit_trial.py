@@ -47,7 +47,7 @@ def try_edits(seed: int) -> None:
         ]
         try:
             _check_meaning(edited, wanted)
-            _check_lines(edited, kept, file.newline)
+            _check_lines(edited, kept, file.newline if file.newline in text else "\n")
             _check_notes(edited, lines, kept + changed)
             back = rewritten(Document(edited), tomllib.loads(_body(today)), _accept)
             _check_meaning(back.text, tree)
@@ -117,5 +117,6 @@ def _check_notes(text: str, lines: list[Line], staying: list[Line]) -> None:
 
 
 def _note(line: Line) -> str:
-    _, _, note = line.text.rpartition("# ")
+    last_line = line.text.rpartition("\n")[2]
+    _, _, note = last_line.rpartition("# ")
     return note if note.endswith(".") else ""

@@ -20,6 +20,10 @@ REPOSITORIES = ("r", "https://git.example/x", "git@git.example:y")
 CONTAINERS = (("projects",), ("model_access",), ("model_access", "workloads"))
 
 
+ITEM = "[]"
+"""In an owner: what follows is a value of the list that the path leads to."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A line, or the lines of one value; nobody's when `owner` is None."""
@@ -40,6 +44,7 @@ class SpelledFile:
     lines: list[Line] = field(default_factory=list)
     newline: str = "\n"
     _notes: int = 0
+    _notes_of_items: list[Line] = field(default_factory=list)
 
     def write(self) -> str:
         """Write the file; the same lines stand in `lines`."""
@@ -54,9 +59,10 @@ class SpelledFile:
             self._add("", None)
             self._add(f"# end {self._note()}", None, is_comment=True)
         self._disown()
-        return self.newline.join(line.text for line in self.lines) + self.chance.choice(
-            ["", self.newline, self.newline]
-        )
+        end = self.chance.choice(["", self.newline, self.newline])
+        text = self.newline.join(line.text for line in self.lines) + end
+        self.lines += [replace(note, is_changed=True) for note in self._notes_of_items]
+        return text
 
     def _disown(self) -> None:
         """A comment followed by a blank line is nobody's.
@@ -80,11 +86,11 @@ class SpelledFile:
         for key, value in items:
             below = (*path, key)
             if not isinstance(value, dict):
-                self._key(scope, below, self._spell(value))
+                self._key(scope, below, self._spell(value, below))
                 continue
             way = self.chance.choice(["header", "header", "dotted", "inline"])
             if way == "inline" or (way == "dotted" and not value):
-                self._key(scope, below, self._spell(value, one_line=True))
+                self._key(scope, below, self._spell(value, below))
             elif way == "dotted":
                 self._keys(scope, below, value, sections)
             else:
@@ -158,30 +164,41 @@ class SpelledFile:
             return f"'{key}'"
         return f'"{key}"'
 
-    def _spell(self, value: Any, *, one_line: bool = False) -> str:
+    def _spell(self, value: Any, path: Path) -> str:
         if isinstance(value, bool):
             return str(value).lower()
         if isinstance(value, str):
             return self.chance.choice([f'"{value}"', f"'{value}'"])
         if isinstance(value, list):
-            return self._spell_list(value)
+            return self._spell_list(value, path)
         members = [
-            f"{self._spell_key(key)} = {self._spell(item, one_line=one_line)}"
+            f"{self._spell_key(key)} = {self._spell(item, (*path, key))}"
             for key, item in value.items()
         ]
         return "{ " + ", ".join(members) + " }" if members else "{}"
 
-    def _spell_list(self, values: list[Any]) -> str:
-        items = [self._spell(value) for value in values]
-        if self.chance.random() < 0.6:
+    def _spell_list(self, values: list[Any], path: Path) -> str:
+        items = [self._spell(value, path) for value in values]
+        if self.chance.random() < 0.5:
             comma = self.chance.choice(["", "", ","]) if items else ""
             return "[" + ", ".join(items) + comma + "]"
         text = "["
-        for position, item in enumerate(items):
+        for position, (value, item) in enumerate(zip(values, items, strict=True)):
             is_last = position == len(items) - 1
             comma = "," if not is_last or self.chance.random() < 0.5 else ""
-            text += f"{self.newline}    {item}{comma}"
+            above = beside = ""
+            if self.chance.random() < 0.2:
+                above = f"{self.newline}    # item {self._item_note(path, value)}"
+            if self.chance.random() < 0.3:
+                beside = f" # item {self._item_note(path, value)}"
+            text += f"{above}{self.newline}    {item}{comma}{beside}"
         return text + self.newline + "]"
+
+    def _item_note(self, path: Path, value: str) -> str:
+        """Return a note that goes with one value of a list."""
+        note = self._note()
+        self._notes_of_items.append(Line(f"# item {note}", (*path, ITEM, value)))
+        return note
 
 
 def random_tree(chance: random.Random) -> Tree:
@@ -363,6 +380,9 @@ def stands(line: Line, after: Tree, *, is_cleared: bool) -> bool:
     """Whether a line's owner stays; a table above entries does until all is cleared."""
     if line.owner is None:
         return True
+    if ITEM in line.owner:
+        *path, _, value = line.owner
+        return value in (look_up(after, tuple(path)) or ())
     if line.owner in CONTAINERS:
         return not (is_cleared and line.owner[0] == "model_access")
     return look_up(after, line.owner) is not None
