@@ -1,5 +1,7 @@
 """The splice and the lines under it, where no mutation leads."""
 
+import time
+
 import pytest
 
 from rensei_daemon.core.edit import ABSENT, Edit
@@ -43,3 +45,26 @@ def test_what_is_not_toml_has_no_tokens() -> None:
         list(tokens('"', 0))
     with pytest.raises(ValueError, match="an inline table does not end"):
         edit_inline("{ a = 1", Edit(("a",), 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("before", "piece", "behind"),
+    [
+        ('a = "', "x", '"\n'),
+        ('a = """', '""x', '"""\n'),
+        ("a = '''", "''x", "'''\n"),
+        ('a = "', "\\\\", '"\n'),
+        ('"', "x", '" = 1\n'),
+        ("", " ", "a = 1\n"),
+        ("[a", " ", "]\n"),
+        ("[a]", " ", "#\n"),
+        ("#", "#", ""),
+    ],
+)
+def test_a_megabyte_of_anything_takes_no_time(before: str, piece: str, behind: str) -> None:
+    """No pattern is worse than linear on what the parser takes."""
+    text = before + piece * (1_000_000 // len(piece)) + behind
+    started = time.process_time()
+    items = list(read_items(text))
+    assert time.process_time() - started < 1
+    assert (len(items), items[0].end) == (1, len(text))
