@@ -36,6 +36,12 @@ OF_A_USER = Daemon(systemctl="systemctl --user agent.service")
             "start it: systemctl start rensei-daemon",
             "start it: rensei-daemon run --config '/a b/c.toml'",
         ),
+        (BY_HAND, "systemctl stop rensei-daemon", "end the daemon (kill 812)"),
+        (
+            BY_HAND,
+            "then: systemctl reload rensei-daemon",
+            "then: rensei-daemon reload --config '/a b/c.toml'",
+        ),
         (
             Daemon(config="/c.toml"),
             "check it with: rensei-daemon config check /c.toml",
