@@ -236,3 +236,19 @@ def test_what_was_left_out_is_named() -> None:
     }
     assert ignored_names("project.remove", {"id": "a", "extra": 1}) == ()
     assert ignored_names("modelAccess.set", {}) == ()
+
+
+def test_a_text_beyond_its_limit_is_refused() -> None:
+    """The refusal says how long it is, and repeats nothing of it."""
+    with pytest.raises(InvalidMutationError) as refused:
+        parse_mutation("pool.deleted", {"poolId": "p", "reason": "x" * 65_537})
+    assert str(refused.value) == (
+        "pool.deleted decode params: reason of 65537 characters: at most 65536"
+    )
+
+
+def test_an_id_in_the_params_can_be_shown() -> None:
+    """It becomes a key of the file, and stands on screens."""
+    with pytest.raises(InvalidMutationError) as refused:
+        parse_mutation("project.remove", {"id": "a\u200bb"})
+    assert str(refused.value) == "decode params: id holds characters that cannot be shown"
