@@ -100,7 +100,7 @@ def _option(context: click.Context, name: str) -> click.Option | None:
 def test_every_command_that_is_told_exists() -> None:
     """A hint that cannot be typed is worse than none."""
     lines = told()
-    assert ("conditions.py", "rensei-daemon logs --session …") in lines
+    assert ("session_conditions.py", "rensei-daemon logs --session …") in lines
     assert ("errors.py", "rensei-daemon logs -n 50") in lines
     assert ("run.py", "rensei-daemon run --help") in lines
     assert len(lines) > 100

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from rensei_daemon.core import causes, conditions
+from rensei_daemon.core import causes, conditions, session_conditions
 from rensei_daemon.core.conditions import Alarm, Code
 from rensei_daemon.core.hints import Daemon
 from rensei_daemon.core.lines import (
@@ -189,9 +189,9 @@ def _conditions(board: Board, now: datetime) -> Iterator[Condition]:
     yield from conditions.of_heartbeat(board.heartbeat, started_at, now)
     yield from conditions.of_pool(board.pool, started_at)
     yield from conditions.of_log(board.log, started_at)
-    yield from conditions.of_sessions(board.sessions, started_at)
+    yield from session_conditions.of_sessions(board.sessions, started_at)
     for session in board.sessions.values():
-        yield from conditions.of_session(session, now)
+        yield from session_conditions.of_session(session, now)
 
 
 def _state(board: Board, found: Iterable[Condition], now: datetime) -> State:

@@ -86,36 +86,37 @@ class StreamLoop:
         self, opened: float | None, stream: EventStream | None, error: PlatformError | None
     ) -> float:
         """Take note of the end; return how long to wait."""
-        now = anyio.current_time()
-        lived = 0.0 if opened is None else now - opened
-        failure = error.failure if error else None
-        self._ends.add(self._session_id, failure or "age")
-        if has_nothing(error):
-            self._snapshots.schedule.stream_refused()
-        self._refusals.stream_ended(error, seconds=None if opened is None else lived)
-        is_live = self.line.state is StreamState.LIVE
-        if opened is not None:
-            self._reconnect = Bell()  # what was rung until now has been obeyed
-            self.line = self.line.ended(CLOCK.now(), lived)
-            self._snapshots.schedule.stream_lost(now)
-            self._snapshots.look_again()
-        self.line = self.line.failed(failure)
-        self._tell(self.line)
+        lived = 0.0 if opened is None else anyio.current_time() - opened
         asked = max(
             asked_wait(error, self._pace.slow_poll_seconds),
             (stream and stream.retry_seconds) or 0.0,
         )
-        self._is_told_to_wait = asked > 0
-        wait, self._policy = self._policy.next(
-            StreamEnd(
-                lived_seconds=lived,
-                has_delivered=is_live,
-                is_refused=error is not None and not isinstance(error, TransientError),
-                asked_seconds=asked,
-            ),
-            self._draw,
+        end = StreamEnd(
+            lived_seconds=lived,
+            has_delivered=self.line.state is StreamState.LIVE,
+            is_refused=error is not None and not isinstance(error, TransientError),
+            asked_seconds=asked,
         )
+        wait, self._policy = self._policy.next(end, self._draw)
+        self._is_told_to_wait = asked > 0
+        self._note_end(error, None if opened is None else lived)
         return wait
+
+    def _note_end(self, error: PlatformError | None, lived: float | None) -> None:
+        """Tell everybody; `lived` is None when the stream could not be opened."""
+        schedule = self._snapshots.schedule
+        failure = error.failure if error else None
+        self._ends.add(self._session_id, failure or "age")
+        self._refusals.stream_ended(error, seconds=lived)
+        if has_nothing(error):
+            schedule.stream_refused()
+        if lived is not None:
+            self._reconnect = Bell()  # what was rung until now has been obeyed
+            self.line = self.line.ended(CLOCK.now(), lived)
+            schedule.stream_lost(anyio.current_time())
+            self._snapshots.look_again()
+        self.line = self.line.failed(failure)
+        self._tell(self.line)
 
     def _show(self, state: StreamState) -> None:
         self.line = self.line.became(state, CLOCK.now())

@@ -1,0 +1,130 @@
+"""When a session's line amounts to a condition: old data, and streams that are not live."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from rensei_daemon.core.lines import MOST_ENDS, SessionLine, StreamState
+from rensei_daemon.core.span import span
+from rensei_daemon.core.status import Condition, Severity
+
+SESSION_GRACE_SECONDS = 60.0
+"""After `refresh_until`, or after the start when there was never any data."""
+REFRESH_AT_LEAST_SECONDS = 30.0
+"""No refresh is due sooner than this after the last one, whatever the platform says."""
+REFRESH_UNKNOWN_SECONDS = 900.0
+"""When a refresh is due if the platform did not say."""
+
+STREAM_WARNING_SECONDS = 60.0
+FLAPPING_SECONDS = 600.0
+"""So many ends of streams as are remembered, within this time, are too many."""
+UNCONFIRMED_SECONDS = 60.0
+"""How long a snapshot may be wanted before anybody is told."""
+
+
+def of_session(line: SessionLine, now: datetime) -> Iterator[Condition]:
+    """Say that a session's data are old, or that its stream is not live."""
+    since = _stale_since(line, now)
+    if since is not None:
+        what = "are out of date" if line.refreshed_at else "have never arrived"
+        yield Condition(
+            code="session.stale",
+            severity=Severity.ERROR,
+            message=f"the credentials of session {line.id} {what}",
+            hint=f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}",
+            since=since,
+            subject=line.id,
+        )
+    yield from _of_stream(line, now)
+    yield from _unconfirmed(line, now)
+
+
+def _of_stream(line: SessionLine, now: datetime) -> Iterator[Condition]:
+    is_live = line.stream is StreamState.LIVE
+    if not is_live and _age(line.since, now) >= STREAM_WARNING_SECONDS:
+        what, hint = "is not live", f"see why: rensei-daemon logs --session {line.id}"
+        if line.stream is StreamState.SILENT:
+            what = "is open, but nothing has come over it"
+            hint = "a proxy may hold answers back until they end: have it pass them on"
+        yield Condition(
+            code="stream.interrupted",
+            severity=Severity.WARNING,
+            message=f"the rotate stream of session {line.id} {what}; "
+            "rotations arrive by polling, later",
+            hint=hint,
+            since=line.since,
+            subject=line.id,
+        )
+    ends = line.stream_ended_at
+    if len(ends) == MOST_ENDS and _age(ends[0], now) <= FLAPPING_SECONDS:
+        lived = span(line.stream_lived_seconds or 0.0)
+        yield Condition(
+            code="stream.flapping",
+            severity=Severity.WARNING,
+            message=f"the rotate stream of session {line.id} keeps ending, "
+            f"the last one after {lived}",
+            hint="a proxy or gateway may end long answers: raise its limit for "
+            "/api/daemon/credentials/rotate-stream",
+            since=ends[0],
+            subject=line.id,
+        )
+
+
+def _unconfirmed(line: SessionLine, now: datetime) -> Iterator[Condition]:
+    """Say that the values may not be what the platform has, and why."""
+    hint = f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}"
+    if line.lost_names_at is not None:
+        yield Condition(
+            code="session.unconfirmed",
+            severity=Severity.WARNING,
+            message=f"the last snapshot of session {line.id} took {line.lost_names} of "
+            f"{line.lost_names + len(line.names)} names away; none has confirmed it",
+            hint=hint,
+            since=line.lost_names_at,
+            subject=line.id,
+        )
+    elif (
+        line.refreshed_at is not None  # else it is stale, which says more
+        and line.wanted_since is not None
+        and _age(line.wanted_since, now) >= UNCONFIRMED_SECONDS
+    ):
+        yield Condition(
+            code="session.unconfirmed",
+            severity=Severity.WARNING,
+            message=f"a snapshot of session {line.id} is wanted and does not come: "
+            f"{line.wanted_for}",
+            hint=hint,
+            since=line.wanted_since,
+            subject=line.id,
+        )
+
+
+def _stale_since(line: SessionLine, now: datetime) -> datetime | None:
+    # Ages are compared, not times added up: a refresh_until in the year 9999 must not
+    # overflow.
+    if line.refreshed_at is None:
+        overdue, since = _age(line.added_at, now), line.added_at
+    else:
+        data_age = _age(line.refreshed_at, now)
+        if line.refresh_until is None:
+            overdue, since = data_age - REFRESH_UNKNOWN_SECONDS, line.refreshed_at
+        else:
+            due_age = _age(line.refresh_until, now)
+            overdue = min(due_age, data_age - REFRESH_AT_LEAST_SECONDS)
+            since = max(line.refresh_until, line.refreshed_at)
+    return since if overdue >= SESSION_GRACE_SECONDS else None
+
+
+def of_sessions(sessions: Collection[str], started_at: datetime) -> Iterator[Condition]:
+    """Say, for information, that nobody gets credentials here."""
+    if not sessions:
+        yield Condition(
+            code="sessions.none",
+            severity=Severity.INFO,
+            message="no credential sessions are configured",
+            hint="add one: [[credentials.sessions]] in the configuration",
+            since=started_at,
+        )
+
+
+def _age(since: datetime, now: datetime) -> float:
+    return (now - since).total_seconds()
