@@ -13,7 +13,7 @@ from collections.abc import Mapping
 _SPECIAL = re.compile(r'["\\$`]')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ENTRY = re.compile(
-    r'^([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*+)"$', re.DOTALL | re.MULTILINE
+    r'^([A-Za-z_][A-Za-z0-9_]*)="([^"\\]*+(?:\\.[^"\\]*+)*)"$', re.DOTALL | re.MULTILINE
 )
 
 

@@ -41,7 +41,7 @@ _KEY = re.compile(r"rs[kp]_live_")
 _TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 # A string that never ends is taken to the end, so that the search stays linear.
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"?|[\[\]{}]', re.DOTALL)
 _HINTS = {
     403: "the API key lacks a scope or role, or belongs to another organisation",
     407: "check the *_proxy variables of the service",
