@@ -86,7 +86,12 @@ def build_house(ground: Ground, http: Http) -> House:
     """Make every object and hand it what it needs; `SettingsError` without a key."""
     configuration, board, journal = ground.configuration, ground.board, ground.state.journal
     notifier, handing_out = ground.notifier, ground.handing_out
-    inbox, hurry, pulse = Inbox(journal, board), Bell(), Pulse()
+    inbox = Inbox(
+        journal,
+        board,
+        state_bytes=lambda: configuration.settings.limits.state_mib * 2**20,
+    )
+    hurry, pulse = Bell(), Pulse()
     safe = Safe(
         IdentityFile(ground.locations.identity, ground.locations.token),
         board,

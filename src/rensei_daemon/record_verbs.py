@@ -86,8 +86,8 @@ class RecordVerbs:
         return blame(tree, self.records.made())
 
     async def _mutations(self, request: Request) -> list[MutationRecord]:
-        limit = _limit(request.query)
-        return await anyio.to_thread.run_sync(self.records.mutations, limit)
+        limit, before = _limit(request.query), request.query.get("before", "")
+        return await anyio.to_thread.run_sync(self.records.mutations, limit, before)
 
     async def _mutation(self, request: Request) -> MutationDetail:
         wanted = request.path["id"]

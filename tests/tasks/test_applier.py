@@ -92,7 +92,7 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
         _add(3, "proj_c"),
         _mutation(4, "project.enable", id="proj_a"),
     ]
-    assert journal.receive(delivered, NOW) == Received()
+    assert journal.receive(delivered, NOW) == Received(new=4)
     decided = _applier(ConfigFile(config), journal).apply()
     failure = 'unsupported mutation op "session.kill" (upgrade daemon?)'
     assert decided == [

@@ -109,3 +109,36 @@ async def test_an_answer_of_more_than_a_round_is_applied_whole(
     asked = [home.enqueue("project.enable", id=f"proj_{n}") for n in range(5)]
     async with home.daemon() as daemon:
         await daemon.until(lambda: _are_applied(home, asked))
+
+
+async def test_a_budget_that_is_used_up_takes_nothing_more(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids and outcomes fill it: an error in status, nothing acked, and beats go on."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        monkeypatch.setattr(daemon.heart.inbox, "_state_bytes", lambda: 1000)
+        mutation = home.enqueue("project.enable", id="proj_a")
+        await daemon.until(lambda: "storage" in daemon.conditions)
+        assert "state_mib" in daemon.conditions["storage"].hint
+        assert daemon.conditions["storage"].severity == "error"
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) > count + 2)
+        assert home.mutation(mutation).status == "delivered"
+        monkeypatch.setattr(daemon.heart.inbox, "_state_bytes", lambda: 2**28)
+        await daemon.until(lambda: _are_applied(home, [mutation]))
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_a_flood_is_a_condition(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More new mutations within an hour than a host has use for."""
+    monkeypatch.setattr("rensei_daemon.core.flood.FLOOD", 20)
+    items = [{"id": f"m{n}", "op": "x"} for n in range(21)]
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        answer = {"acknowledged": True, "pendingMutations": items}
+        home.platform.faults.add("POST", BEAT, status=200, body=answer)
+        await daemon.until(lambda: "platform.flood" in daemon.conditions)
+        assert "21 new mutations" in daemon.conditions["platform.flood"].message

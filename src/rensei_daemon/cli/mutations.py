@@ -54,23 +54,36 @@ def command() -> None:
 @click.option("--remote", is_flag=True, help="The platform's list instead of our record.")
 @_host_option
 @limit_option
+@click.option(
+    "--before", metavar="ID", default="", help="Only what came before this mutation."
+)
 @config_option
 @json_option
 def list_command(
-    remote: bool, host: str | None, limit: int, config: Path | None, as_json: bool
+    remote: bool,
+    host: str | None,
+    limit: int,
+    before: str,
+    config: Path | None,
+    as_json: bool,
 ) -> None:
     """List the mutations that came to this host, newest first.
 
     Example: rensei-daemon mutations list --json
     """
+    if remote and before:
+        raise UsageError("--before is for the record here; the platform has no such list")
     if remote:
         _list_remote(host, limit, config, as_json)
         return
     if host:
         raise UsageError("--host goes with --remote: the record here is this host's own")
     method, path = MUTATIONS
+    from urllib.parse import urlencode
+
+    query = urlencode({"limit": limit, "before": before})
     found = look(
-        find(config), (method, f"{path}?limit={limit}"), lambda r: r.mutations(limit)
+        find(config), (method, f"{path}?{query}"), lambda r: r.mutations(limit, before)
     )
     if as_json:
         print_json({"mutations": found})

@@ -49,6 +49,7 @@ class Code(StrEnum):
     """The platform objects to this host, in a word that is neither ok nor of a pool."""
     HOST_DUPLICATE = "host.duplicate"
     ANSWER_OVERSIZED = "oversized"
+    PLATFORM_FLOOD = "platform.flood"
     CLOCK_SKEWED = "clock.skewed"
     RUNTIME_NOT_TMPFS = "runtime.not_tmpfs"
     RUN_BY_ROOT = "run_by_root"
@@ -77,6 +78,7 @@ RULES = {
     Code.HOST_STATUS: Rule(Severity.WARNING),
     Code.HOST_DUPLICATE: Rule(Severity.WARNING),
     Code.ANSWER_OVERSIZED: Rule(Severity.WARNING),
+    Code.PLATFORM_FLOOD: Rule(Severity.WARNING),
     Code.CLOCK_SKEWED: Rule(Severity.WARNING),
     Code.RUNTIME_NOT_TMPFS: Rule(Severity.INFO),
     Code.RUN_BY_ROOT: Rule(Severity.INFO),

@@ -17,6 +17,9 @@ from rensei_daemon.errors import NotPermittedError, StorageError
 Run = Callable[..., sqlite3.Cursor]
 """Executes one statement of a transaction."""
 
+WAL_KEPT_BYTES = 4 * 1024 * 1024
+"""What a large transaction leaves of the write-ahead log."""
+
 LOCKED_SECONDS = 1.0
 """How long a transaction waits for another program's lock. Whoever asks for it tries
 again, and until then nobody else gets at the journal."""
@@ -29,7 +32,7 @@ class Database:
     """
 
     def __init__(self, path: Path, opened: sqlite3.Connection | None = None) -> None:
-        self._path = path
+        self.path = path
         self._opened = opened
         self._trouble = StorageError(f"{path}: it is not open yet")
         self._mutex = threading.Lock()
@@ -46,7 +49,7 @@ class Database:
         disk says no, or when a newer version wrote the file.
         """
         try:
-            self._opened, set_aside = _open(self._path, now)
+            self._opened, set_aside = _open(self.path, now)
         except StorageError as error:
             self._trouble = error
             raise
@@ -60,13 +63,13 @@ class Database:
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Return what a query finds."""
-        with self._mutex, database_errors(self._path):
+        with self._mutex, database_errors(self.path):
             return self._connection.execute(sql, parameters).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
         """Run statements that become durable together, or not at all."""
-        with self._mutex, database_errors(self._path):
+        with self._mutex, database_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection.execute
@@ -75,6 +78,14 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def used_bytes(self) -> int:
+        """Return the size of what is in the database, free pages left out."""
+        pages, free, size = (
+            int(self.rows(f"PRAGMA {name}")[0][0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
 
     def close(self) -> None:
         """Close the file, if it is open."""
@@ -118,6 +129,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         version = _version(connection, path)
         _write_ahead(connection, path)
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         for number in range(version, schema.VERSION):
             step = f"{schema.STEPS[number]} PRAGMA user_version = {number + 1};"
             connection.executescript(f"BEGIN; {step} COMMIT;")

@@ -31,6 +31,7 @@ from rensei_daemon.core.journal import (
 )
 from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
+from rensei_daemon.disk.budget import Budget
 from rensei_daemon.disk.database import Database, Run, open_database
 from rensei_daemon.disk.flights import Flights
 from rensei_daemon.disk.records import Records
@@ -56,6 +57,8 @@ class Received(NamedTuple):
     """They came before, with other content."""
     refused: tuple[PendingMutation, ...] = ()
     """They were recorded as failed at once."""
+    new: int = 0
+    """How many had never come before."""
 
 
 class Journal:
@@ -63,6 +66,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.budget = Budget(database)
         self.flights = Flights(database)
         self.records = Records(database)
 
@@ -79,7 +83,7 @@ class Journal:
         A known id keeps its outcome, which is owed again if the platform had already
         been told.
         """
-        conflicts, refused = [], []
+        conflicts, refused, new = [], [], 0
         with self._database.transaction() as run:
             for mutation in delivered:
                 row = run(
@@ -87,6 +91,7 @@ class Journal:
                 ).fetchone()
                 if row is None:
                     self._insert(run, mutation, now)
+                    new += 1
                     if mutation.refusal:
                         self._decide(run, mutation.id, Step.REJECT, now, mutation.refusal)
                         refused.append(mutation)
@@ -96,7 +101,7 @@ class Journal:
                 if row["digest"] != mutation.digest:
                     run("UPDATE mutations SET is_conflict = 1 WHERE id = ?", (mutation.id,))
                     conflicts.append(mutation)
-        return Received(tuple(conflicts), tuple(refused))
+        return Received(tuple(conflicts), tuple(refused), new)
 
     def _insert(self, run: Run, mutation: PendingMutation, now: datetime) -> None:
         run(

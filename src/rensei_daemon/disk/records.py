@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from rensei_daemon.disk.database import Database, read_database
 
 _PAGE = 500
 """Changes read at once on the way back through all of them."""
+
+_PAGE_CHARACTERS = 4 * 1024 * 1024
+"""Of params in one list of mutations: five thousand may have a gigabyte of them."""
 
 _OUTCOMES = {
     State.APPLIED: "applied",
@@ -48,9 +52,7 @@ class Records:
 
     def counts(self) -> Counts:
         """Count outcomes, and how many of them are still owed."""
-        rows = self._database.rows(
-            "SELECT state, count(*) AS n FROM mutations GROUP BY state"
-        )
+        rows = self._database.rows("SELECT state, n FROM totals")
         by_state = {State(row["state"]): int(row["n"]) for row in rows}
         applied, rejected = by_state.get(State.APPLIED, 0), by_state.get(State.REJECTED, 0)
         return Counts(
@@ -115,10 +117,27 @@ class Records:
                 yield Made(record=_change(row), left=load_edits(row["entries"]))
             below = rows[-1]["number"]
 
-    def mutations(self, limit: int) -> list[MutationRecord]:
-        """Return the mutations that came last, the newest first."""
-        rows = self._database.rows(f"{_MUTATIONS} ORDER BY position DESC LIMIT ?", (limit,))
-        return [_mutation(row) for row in rows]
+    def mutations(self, limit: int, before: str = "") -> list[MutationRecord]:
+        """Return the mutations that came last, or last before one; the newest first.
+
+        At most `limit`, and no more than `_PAGE_CHARACTERS` of their params.
+        """
+        rows = self._database.rows(
+            "SELECT position, coalesce(length(params), 0) AS size FROM mutations"
+            " WHERE ? = '' OR position < (SELECT position FROM mutations WHERE id = ?)"
+            " ORDER BY position DESC LIMIT ?",
+            (before, before, limit),
+        )
+        totals = accumulate(row["size"] for row in rows)
+        fitting = sum(total <= _PAGE_CHARACTERS for total in totals)
+        page = rows[: max(fitting, 1)]
+        if not page:
+            return []
+        found = self._database.rows(
+            f"{_MUTATIONS} WHERE position BETWEEN ? AND ? ORDER BY position DESC",
+            (page[-1]["position"], page[0]["position"]),
+        )
+        return [_mutation(row) for row in found]
 
     def mutation(self, mutation_id: str) -> MutationDetail | None:
         """Return one mutation whole, or None when it never came here."""

@@ -160,6 +160,13 @@ class Paths(Section):
     runtime: Path | None = None
 
 
+class Limits(Section):
+    """What the daemon may use of this host."""
+
+    state_mib: Annotated[int, Field(ge=16, le=1024 * 1024)] = 256
+    """MiB of the state directory."""
+
+
 class Admission(Section):
     """Which projects this host tells the platform it admits."""
 
@@ -220,6 +227,7 @@ class ConfigTree(BaseModel):
     metrics: Metrics = Metrics()
     log: Log = Log()
     paths: Paths = Paths()
+    limits: Limits = Limits()
     admission: Admission = Admission()
     projects: dict[str, Project] = {}
     pool: Pool | None = None

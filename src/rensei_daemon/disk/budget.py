@@ -1,0 +1,74 @@
+"""How the journal stays within a budget, and what it forgets first.
+
+The texts of old changes go first, then params the platform has the outcome of, then what
+old changes wrote; the oldest of each first. A mutation's id, the digest of its content
+and its outcome never go: they are what keeps it from being applied twice.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from rensei_daemon.core.journal import State
+from rensei_daemon.disk.database import Database
+from rensei_daemon.errors import StorageError
+
+_CHUNK = 500
+"""Rows dropped between two looks at the size."""
+
+_FORGET = (
+    (
+        "DELETE FROM texts WHERE digest IN (SELECT digest FROM texts WHERE digest NOT IN"
+        " (SELECT digest_after FROM changes ORDER BY number DESC LIMIT 1) ORDER BY"
+        " coalesce((SELECT max(number) FROM changes WHERE digest_after = digest), 0)"
+        " LIMIT 1)",
+        (),
+    ),
+    (
+        "UPDATE mutations SET params = NULL WHERE position IN (SELECT position"
+        " FROM mutations WHERE params IS NOT NULL AND state IN (?, ?)"
+        " ORDER BY position LIMIT ?)",
+        (State.APPLIED_ACKED, State.REJECTED_ACKED, _CHUNK),
+    ),
+    (
+        "DELETE FROM changes WHERE is_made = 1 AND number IN (SELECT number FROM changes"
+        " WHERE number < (SELECT max(number) FROM changes) ORDER BY number LIMIT ?)",
+        (_CHUNK,),
+    ),
+)
+"""What goes, in this order: each statement forgets a little."""
+
+
+def _beside(journal: Path) -> int:
+    """Return the bytes of the other files in the directory."""
+    total = 0
+    for path in journal.parent.iterdir():
+        with suppress(OSError):  # gone meanwhile
+            total += path.lstat().st_size if path != journal else 0
+    return total
+
+
+class Budget:
+    """What the journal may take up; every method blocks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, directory_bytes: int) -> bool:
+        """Forget until the state directory fits; whether anything had to be forgotten.
+
+        Raises `StorageError` when what must be kept for ever does not fit.
+        """
+        most_bytes = directory_bytes - _beside(self._database.path)
+        had_to = False
+        for statement, parameters in _FORGET:
+            while self._database.used_bytes() > most_bytes:
+                with self._database.transaction() as run:
+                    if not run(statement, parameters).rowcount:
+                        break
+                had_to = True
+        if self._database.used_bytes() > most_bytes:
+            raise StorageError(
+                "the ids and outcomes of all mutations fill the state directory's budget",
+                hint="raise [limits].state_mib; until then no mutation is taken up",
+            )
+        return had_to
