@@ -151,29 +151,11 @@ CASES = {
             "[paths]", 'ca_file = "ca.pem"\n[paths]'
         ),
     ),
-    "a state directory that is a file": Case(
-        1,
-        "{place}/state: File exists",
-        "look at it: ls -ld {place} {place}/state",
-        prepare=instead("state", Path.touch),
-    ),
-    "a state directory that cannot be made": Case(
-        1,
-        "{place}/key/state: Not a directory",
-        "look at it: ls -ld {place}/key {place}/key/state",
-        text=GOOD.replace('"state"', '"key/state"'),
-    ),
     "a runtime directory that cannot be made": Case(
         1,
         "/proc/none: No such file or directory",
         "look at it: ls -ld /proc /proc/none",
         text=GOOD.replace('"run"', '"/proc/none"'),
-    ),
-    "a journal that cannot be opened": Case(
-        1,
-        "{place}/state/journal.db: unable to open database file",
-        "see the disk: df -h {place}/state; ls -ld {place}/state {place}/state/journal.db",
-        prepare=instead("state/journal.db"),
     ),
     "something in the socket's place": Case(
         1,
@@ -190,7 +172,7 @@ CASES = {
     "an unknown option": Case(
         64,
         "unrecognized arguments: --loud",
-        "see: rensei-daemon run --help",
+        "see: rensei-daemon run --config {place}/config.toml --help",
         words=("--loud",),
     ),
 }
