@@ -55,8 +55,11 @@ def can_exchange(directory: Path) -> bool:
 
 
 def is_mount_point(path: Path) -> bool:
-    """Whether a file is mounted by itself, so that nothing can take its place."""
-    mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    """Whether a file is mounted by itself; no, where /proc is not there to tell."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    except OSError:
+        return False
     points = (line.split(" ")[4] for line in mounts.splitlines())
     return str(path) in map(_unescaped, points)
 
