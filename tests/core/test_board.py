@@ -297,15 +297,6 @@ def test_an_odd_log_is_a_note(line: LogLine, code: str, said: str) -> None:
     assert status.state == "ok"
 
 
-def test_a_clock_that_was_set_back_hides_nothing() -> None:
-    """An alarm is up, and beats that fail are no better for a good one in the future."""
-    line = HeartbeatLine(interval_seconds=30, last_ok_at=after(0), consecutive_failures=3)
-    board = board_with(line)
-    board.raise_alarm(Code.STORAGE, "full", hint="make room", now=after(0))
-    assert found(board, -3600) == [("storage", "error"), (STALE, "warning")]
-    assert found(board_with(beaten(0)), -3600) == []
-
-
 def test_every_alarm_has_a_rule() -> None:
     """No code can be raised that the report could not show."""
     assert set(RULES) == set(Code)

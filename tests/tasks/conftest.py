@@ -90,6 +90,7 @@ class Running:
     journal: Journal
     pulse: Pulse
     sessions: Sessions
+    wake_ups: WakeUps
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     def wake(self) -> None:
@@ -316,6 +317,7 @@ class Home:
                     journal=journal,
                     pulse=pulse,
                     sessions=sessions,
+                    wake_ups=wake_ups,
                 )
                 board.on_change = daemon.wake
                 async with anyio.create_task_group() as tasks:

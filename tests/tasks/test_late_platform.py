@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from rensei_daemon.clock import boot_seconds
+
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
 
@@ -24,6 +26,11 @@ env_file = "build.env"
 def _far_off(low: float, high: float) -> float:
     """Draw waits after failures, a beat's jitter included, that no test waits for."""
     return 60.0 if low in (0, 0.5) else low
+
+
+def _hardly_ever(low: float, high: float) -> float:
+    """Draw intervals, too, that no test waits for."""
+    return 1000.0
 
 
 @pytest.fixture
@@ -99,3 +106,26 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
         await daemon.until(lambda: len(home.beats) >= beats + 5)
         assert home.env() == ""
         assert not home.platform.state.streams
+
+
+async def test_a_host_that_was_suspended_looks_at_everything(home: "Home") -> None:
+    """A beat and a snapshot at once, and the token when its time has come meanwhile."""
+    async with home.daemon(draw=_hardly_ever) as daemon:
+        await daemon.until(lambda: home.env() and daemon.board.heartbeat.last_ok_at)
+        beats, refreshed = len(home.beats), daemon.session.refreshed_at
+        daemon.wake_ups.host_resumed()
+        await daemon.until(
+            lambda: len(home.beats) > beats and daemon.session.refreshed_at > refreshed
+        )
+
+
+async def test_a_token_that_grew_old_in_a_suspended_machine_is_refreshed(
+    home: "Home",
+) -> None:
+    """Its time is counted by the boot clock, though the loop's own stood still."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.heartbeat.last_ok_at and home.env())
+        before = daemon.identity.worker
+        vars(daemon.identity)["_clock"] = lambda: boot_seconds() + 8 * 3600
+        daemon.wake_ups.host_resumed()
+        await daemon.until(lambda: daemon.identity.worker != before)

@@ -1,9 +1,9 @@
 """Which lines and alarms amount to a condition, how grave, and after how long.
 
 Every limit of the health model is in this file, but for the sessions'
-(`session_conditions`). It knows no clock: `now` arrives. A
-function here yields the conditions of one line; which of them follow from others is
-the business of `causes`, and what they add up to the board's.
+(`session_conditions`). It knows no clock: `now` arrives, and is of a clock that nobody
+sets. A function here yields the conditions of one line; which of them follow from others
+is the business of `causes`, and what they add up to the board's.
 
 Alarms are for what no line can show: a task raises one by its code and clears it.
 """
@@ -101,8 +101,7 @@ def of_alarms(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
     """Show the alarms that have lasted as long as their rule asks."""
     for alarm in alarms:
         rule = RULES[alarm.code]
-        # A clock that was set back makes no alarm younger than one that shows at once.
-        if max(_age(alarm.since, now), 0.0) >= rule.after_seconds:
+        if _age(alarm.since, now) >= rule.after_seconds:
             yield Condition(
                 code=alarm.code,
                 severity=rule.severity,
@@ -143,8 +142,6 @@ def of_heartbeat(
         warning_after = min(warning_after, STARTING_AT_MOST_SECONDS)
     since = line.last_ok_at or started_at
     age = _age(since, now)
-    if age < 0 and line.consecutive_failures >= BEAT_WARNING_INTERVALS:
-        age = warning_after  # the clock was set back: the last good beat proves nothing
     if age >= warning_after:
         said = f": {line.last_error}" if line.last_error else ""
         yield Condition(
