@@ -159,6 +159,16 @@ async def _reload(daemon: "Running") -> None:
         await reload(daemon.configuration, daemon.board)
 
 
+async def test_a_file_that_cannot_be_read_takes_no_new_key(home: "Home") -> None:
+    """What the operator has chosen meanwhile, nobody knows."""
+    async with home.daemon(without=(*ALONE, "configuration")) as daemon:
+        home.config.unlink()
+        home.write_key(OTHER_KEY)
+        with pytest.raises(SettingsError, match="there is no such file"):
+            await daemon.identity.key.reread()
+        assert daemon.identity.key.value == home.key
+
+
 async def test_a_broken_file_that_names_the_platform_in_force_takes_a_new_key(
     home: "Home",
 ) -> None:

@@ -139,6 +139,12 @@ class Configuration:
         """Whether platform.url is still what the daemon started with."""
         return self.settings.platform.url == self._started_with.platform.url
 
+    def _urls_named_by(self, text: str) -> set[str]:
+        try:
+            return {self._load(text).platform.url}
+        except SettingsError:
+            return _urls_in(text)
+
     def require_chosen_url(self) -> None:
         """Raise `SettingsError` unless the file, as it is now, names the url in force.
 
@@ -146,14 +152,9 @@ class Configuration:
         configured away, be the file half written. It reads the file, and blocks.
         """
         url = self._started_with.platform.url
-        if self._load("").platform.url == url:
+        if self._urls_named_by("") == {url}:
             return  # the environment says so, whatever the file does
-        text = self.file.read().text
-        try:
-            named = {self._load(text).platform.url}
-        except SettingsError:
-            named = _urls_in(text)
-        if named != {url}:
+        if self._urls_named_by(self.file.read().text) != {url}:
             raise SettingsError(
                 f"{self.file.path} does not name {url}, which is in force, as its "
                 "platform.url; no new API key is taken up for it",
