@@ -1,11 +1,11 @@
 """What becomes of the sockets, on the board: a file put back, readers turned away."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import anyio
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.repeats import Streak
@@ -27,7 +27,7 @@ def turned_away_on(board: Board) -> Callable[[str, str], None]:
             f"{whose} {why} at the credential socket; further readers are turned away",
             hint="see who has them: rensei-daemon credentials list; "
             "or raise LimitNOFILE= in the unit",
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject=whose,
         )
 
@@ -51,7 +51,7 @@ def socket_news_on(board: Board, name: str) -> Callable[[RenseiError | None], No
             Code.STORAGE,
             f"the file of the {name} is gone: {error}",
             hint=error.hint,
-            now=datetime.now(UTC),
+            now=CLOCK.now(),
             subject=name,
         )
 
