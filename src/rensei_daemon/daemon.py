@@ -98,11 +98,17 @@ async def run(
         outputs = choose_outputs(
             format=log.format, file=log.file, default_file=locations.log, environ=environ
         )
+        reached = _own_address(locations)
         control = stack.enter_context(
-            log_to(outputs, level=log.level, scrub=handing_out.scrub)
+            log_to(
+                outputs,
+                level=log.level,
+                scrub=handing_out.scrub,
+                say_hint=reached.hint,
+            )
         )
         board = open_board(configuration, state.journal, locations.runtime, trouble, opened)
-        board.reached = _own_address(locations)
+        board.reached = reached
         ground = Ground(
             locations=locations,
             environ=environ,

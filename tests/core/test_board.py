@@ -8,6 +8,7 @@ import pytest
 
 from rensei_daemon.core.board import Board, Line, report
 from rensei_daemon.core.conditions import RULES, Code
+from rensei_daemon.core.hints import Daemon
 from rensei_daemon.core.lines import (
     ConfigLine,
     HeartbeatLine,
@@ -78,6 +79,19 @@ def found(board: Board, now: float) -> list[tuple[str, str]]:
 
 
 STALE, SESSION, STREAM = "heartbeat.stale", "session.stale", "stream.interrupted"
+
+
+def test_hints_are_said_in_the_words_that_reach_this_daemon() -> None:
+    """A file of its own is named, and systemctl only where a unit runs it."""
+    board = board_with()
+    board.reached = Daemon(config="/c.toml", systemctl=None, pid=812)
+    hint = "systemctl restart rensei-daemon, or: rensei-daemon reload"
+    board.raise_alarm(Code.STORAGE, "full", hint=hint, now=after(0))
+    told = {c.code: c.hint for c in report(board, after(1)).conditions}
+    assert told["storage"] == (
+        "end the daemon (kill 812), then: rensei-daemon run --config /c.toml, "
+        "or: rensei-daemon reload --config /c.toml"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from privileges import hidden_files
 
 from rensei_daemon.doctor import key
 from rensei_daemon.doctor.finding import Verdict
-from rensei_daemon.doctor.key import check_key, compare, find_key
+from rensei_daemon.doctor.key import check_key, find_key, key_awaiting_restart
 
 if TYPE_CHECKING:
     from doctor.conftest import Patient
@@ -116,17 +116,25 @@ def test_a_stored_key_that_others_may_read_fails(
 
 
 def test_a_newer_key_that_waits_for_a_restart_is_said(
-    unit: tuple["Patient", Path, Path], tmp_path: Path
+    unit: tuple["Patient", Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service goes on with the one it was started with."""
+    """The service goes on with the one it was started with, whatever is reloaded."""
     patient, given, stored = unit
+    monkeypatch.setattr(key, "GIVEN", given.parents[1])
+    patient.locations = replace(patient.locations, unit_scope="system")
     given.write_text(f"{KEY}\n")
     stored.write_text(f"{OTHER}\n")
-    (found,) = compare(given, stored)
+    stored.chmod(0o600)
+    (found,) = patient.find(check_key)["key.file"]
+    assert found.evidence == f"the service still has another key than {stored}"
     assert found.fix == "systemctl restart rensei-daemon"
+    assert key_awaiting_restart(patient.locations, {}) == stored
+    assert find_key(patient.case()).secret == KEY
     stored.write_text(KEY)
-    assert list(compare(given, stored)) == []
-    assert find_key(patient.case(XDG_RUNTIME_DIR=str(tmp_path))).secret == KEY
+    assert key_awaiting_restart(patient.locations, {}) is None
+    by_hand = replace(patient.locations, unit_scope=None)
+    stored.write_text(OTHER)
+    assert key_awaiting_restart(by_hand, {}) is None
 
 
 def test_a_key_that_is_hidden_is_no_failure(patient: "Patient") -> None:

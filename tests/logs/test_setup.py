@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from rensei_daemon.core.hints import Daemon
 from rensei_daemon.logs.outputs import JsonFile, Stream
 from rensei_daemon.logs.rendering import render_json
 from rensei_daemon.logs.rotation import RotatingFile
@@ -52,6 +53,18 @@ def test_event(path: Path, output: JsonFile) -> None:
         }
     ]
     assert list(json.loads(path.read_text()))[:3] == ["timestamp", "level", "event"]
+
+
+def test_a_hint_is_said_for_this_daemon(path: Path, output: JsonFile) -> None:
+    """What reaches the daemon is known once, where the log is opened."""
+    reached = Daemon(config="/c.toml", systemctl=None, pid=8)
+    with log_to([output], level="info", say_hint=reached.hint):
+        structlog.get_logger().info("a.b", hint="see: rensei-daemon status", op="x")
+        structlog.get_logger().info("a.c", hint="")
+    assert [event["hint"] for event in events(path)] == [
+        "see: rensei-daemon status --config /c.toml",
+        "",
+    ]
 
 
 def test_level(path: Path, output: JsonFile) -> None:

@@ -13,7 +13,7 @@ from rensei_daemon.cli.config_history import COMMANDS
 from rensei_daemon.cli.control import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.core.limits import MAX_CONFIG_BYTES
-from rensei_daemon.errors import Problem, SettingsError
+from rensei_daemon.errors import NotPermittedError, Problem, SettingsError
 from rensei_daemon.locations import Locations, locate
 
 
@@ -144,10 +144,13 @@ def _read(path: Path) -> bytes:
             f"{path}: there is no such file",
             hint="begin with the annotated example: config.example.toml",
         ) from error
+    except PermissionError as error:
+        what = f"{path} is not yours to read"
+        raise NotPermittedError(what, hint="use sudo") from error
     except OSError as error:
         raise SettingsError(
             f"{path}: it cannot be read: {error.strerror}",
-            hint="run this as the daemon's user or as root",
+            hint=f"look at it: ls -ld {path}",
         ) from error
 
 

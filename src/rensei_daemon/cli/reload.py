@@ -1,5 +1,6 @@
 """`reload`: have the daemon read its configuration again, and say what that brought."""
 
+import os
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.verbs import RELOAD, Reloaded
+from rensei_daemon.locations import Locations
 
 TIMEOUT_SECONDS = 15.0
 
@@ -25,10 +27,20 @@ def command(config: Path | None, as_json: bool) -> None:
     """
     locations = find(config)
     answer = order(locations, RELOAD, timeout_seconds=TIMEOUT_SECONDS)
+    if stored := _awaiting_restart(locations):
+        answer["needs_restart"] = [*answer["needs_restart"], f"the API key in {stored}"]
     if as_json:
         print_json(answer)
     else:
         click.echo(daemon_at(locations).hint(describe(answer)), nl=False)
+
+
+def _awaiting_restart(locations: Locations) -> Path | None:
+    if locations.unit_scope is None:
+        return None  # no unit's, so no credential; and the import takes its time
+    from rensei_daemon.doctor.key import key_awaiting_restart
+
+    return key_awaiting_restart(locations, os.environ)
 
 
 def describe(answer: Reloaded) -> str:

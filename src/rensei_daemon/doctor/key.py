@@ -5,7 +5,7 @@ the service manager lays it down, and where it takes it from.
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,10 @@ from rensei_daemon.disk.api_key import (
 from rensei_daemon.doctor.case import Case
 from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, warned
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.locations import Locations
 
+GIVEN = Path("/run/credentials")
+"""Where the system's service manager lays down what a unit is given."""
 STORED = Path("/etc/credstore/rensei-daemon.api-key")
 """Where systemd takes the unit's credential from."""
 
@@ -37,7 +40,7 @@ class FoundKey:
 
 def check_key(case: Case) -> Iterator[Finding]:
     """Check the key in its place; its text is never shown."""
-    given, stored = _given(case), _stored(case)
+    stored = _stored(case.locations)
     if stored is not None:
         yield from _store(stored)
     try:
@@ -53,9 +56,9 @@ def check_key(case: Case) -> Iterator[Finding]:
             yield failed_by("key", error)
         return
     yield passed("key", f"a key of the platform, from {found.place}")
-    if given is not None and stored is not None:
-        with suppress(PermissionError):  # root alone may look at what is stored
-            yield from compare(given, stored)
+    if newer := key_awaiting_restart(case.locations, case.environ):
+        what = f"the service still has another key than {newer}"
+        yield warned("key.file", what, "systemctl restart rensei-daemon")
 
 
 def find_key(case: Case) -> FoundKey:
@@ -78,7 +81,7 @@ def every_key(case: Case) -> Iterator[tuple[str, str]]:
 
     The one that counts comes first. Raises `PermissionError` where one is not ours to see.
     """
-    for place in (_given(case), _stored(case)):
+    for place in (_given(case.locations, case.environ), _stored(case.locations)):
         if place is not None:
             yield str(place), place.read_text(errors="replace").strip()
     if case.environ is not case.shell and (text := case.environ.get(VARIABLE)):
@@ -94,20 +97,33 @@ def _file(case: Case) -> Path | None:
     return case.settings.platform.api_key_file if case.settings else None
 
 
-def _given(case: Case) -> Path | None:
+def key_awaiting_restart(locations: Locations, environ: Mapping[str, str]) -> Path | None:
+    """Return where another key than the running unit's is stored for it.
+
+    A unit is given its credentials when it starts, so no reload takes up a new one. None
+    also where that is not ours to see.
+    """
+    given, stored = _given(locations, environ), _stored(locations)
+    with suppress(OSError):
+        if given and stored and given.read_bytes().strip() != stored.read_bytes().strip():
+            return stored
+    return None
+
+
+def _given(locations: Locations, environ: Mapping[str, str]) -> Path | None:
     """Return the credential of the running unit."""
-    match case.locations.unit_scope:
+    match locations.unit_scope:
         case "system":
-            base = Path("/run/credentials")
+            base = GIVEN
         case "user":
-            base = Path(case.environ.get("XDG_RUNTIME_DIR", "/nowhere")) / "credentials"
+            base = Path(environ.get("XDG_RUNTIME_DIR", "/nowhere")) / "credentials"
         case _:
             return None
     return _if_there(base / "rensei-daemon.service" / CREDENTIAL)
 
 
-def _stored(case: Case) -> Path | None:
-    return _if_there(STORED) if case.locations.unit_scope == "system" else None
+def _stored(locations: Locations) -> Path | None:
+    return _if_there(STORED) if locations.unit_scope == "system" else None
 
 
 def _if_there(path: Path) -> Path | None:
@@ -131,10 +147,3 @@ def _store(stored: Path) -> Iterator[Finding]:
         what = f"others may read {stored} (mode {stat.S_IMODE(mode):04o})"
         fix = f"chmod 0600 {stored}; if others could read it, replace the key too"
         yield failed("key.file", what, fix)
-
-
-def compare(given: Path, stored: Path) -> Iterator[Finding]:
-    """Say whether the running unit has another key than the one that is stored for it."""
-    if given.read_bytes().strip() != stored.read_bytes().strip():
-        what = f"the service still has another key than {stored}"
-        yield warned("key.file", what, "systemctl restart rensei-daemon")

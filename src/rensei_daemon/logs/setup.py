@@ -59,15 +59,22 @@ class LogControl:
 
 @contextmanager
 def log_to(
-    outputs: Sequence[Output], *, level: str, scrub: Scrub = str
+    outputs: Sequence[Output],
+    *,
+    level: str,
+    scrub: Scrub = str,
+    say_hint: Callable[[str], str] = str,
 ) -> Iterator[LogControl]:
-    """Log to these outputs while the block runs; its end writes what is queued."""
+    """Log to these outputs while the block runs; its end writes what is queued.
+
+    `say_hint` puts a hint into the words that work for this daemon.
+    """
     writer = Writer(outputs)
     writer.start()
     root = logging.getLogger()
     before = root.level, root.handlers[:], structlog.get_config()
     control = LogControl(level, writer)
-    pipeline = _Pipeline(control, writer, scrub)
+    pipeline = _Pipeline(control, writer, scrub, say_hint)
     root.handlers[:] = [_Bridge(pipeline)]
     logging.captureWarnings(True)
     for name in _TALKATIVE:
@@ -96,10 +103,17 @@ def log_to(
 class _Pipeline:
     """From a call of a log method to the writer's queue."""
 
-    def __init__(self, control: LogControl, writer: Writer, scrub: Scrub) -> None:
+    def __init__(
+        self,
+        control: LogControl,
+        writer: Writer,
+        scrub: Scrub,
+        say_hint: Callable[[str], str],
+    ) -> None:
         self._control = control
         self._writer = writer
         self._scrub = scrub
+        self._say_hint = say_hint
 
     def gate(
         self, _: object, method: str, event: MutableMapping[str, Any]
@@ -111,6 +125,8 @@ class _Pipeline:
     def finish(
         self, _: object, method: str, event: MutableMapping[str, Any]
     ) -> tuple[tuple[Event], dict[str, Any]]:
+        if hint := event.get("hint"):
+            event["hint"] = self._say_hint(str(hint))
         return (self.complete(method, event),), {}
 
     def complete(self, level: str, event: MutableMapping[str, Any]) -> Event:
