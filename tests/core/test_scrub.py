@@ -58,6 +58,15 @@ def test_each_line_of_a_value_is_found() -> None:
     assert scrub(PEM) == "[redacted]"
 
 
+def test_so_many_lines_of_a_value_are_known() -> None:
+    """What has more is found whole, and by its first lines."""
+    lines = [f"line-{number:04}-x" for number in range(300)]
+    scrub = Scrubber()
+    scrub.register("build", ["\n".join(lines)])
+    assert scrub("line-0255-x line-0256-x") == "[redacted] line-0256-x"
+    assert scrub("\n".join(lines)) == "[redacted]"
+
+
 def test_short_values_are_left_alone() -> None:
     """Fewer than eight characters would be found everywhere."""
     scrub = Scrubber()
@@ -173,7 +182,7 @@ def test_the_end_of_a_cut_text_may_be_half_a_secret() -> None:
     """Its beginning goes, in any form; so do the last seven bytes, too few to tell by."""
     scrub = Scrubber()
     scrub.register("build", [PEM, "value-number-one"])
-    for text in ("say value-number", json.dumps(PEM)[:-9], "say value-n\ufffd"):
+    for text in ("say value-number", json.dumps(PEM)[:-9], "say value-number\ufffd"):
         found = scrub(text, is_cut=True)
         assert found.endswith(" …")
         assert "value" not in found

@@ -66,11 +66,11 @@ def test_it_polls_until_the_first_byte_of_a_stream() -> None:
 def test_it_polls_less_once_the_stream_is_down_for_long() -> None:
     """Every five minutes after ten, and at once where the platform has no stream."""
     schedule = live()
-    schedule.stream_lost(100.0)
-    assert taken(schedule, 101.0) is Reason.LOSS
-    assert schedule.wait_seconds(101.0) == 60
-    assert taken(schedule, 701.0) is Reason.POLL
-    assert schedule.wait_seconds(701.0) == 300
+    schedule.stream_lost(1000.0)
+    assert taken(schedule, 1001.0) is Reason.LOSS
+    assert schedule.wait_seconds(1001.0) == 60
+    assert taken(schedule, 1601.0) is Reason.POLL
+    assert schedule.wait_seconds(1601.0) == 300
     other = started()
     other.stream_refused()
     assert taken(other, 60.0) is Reason.POLL
@@ -82,6 +82,8 @@ def test_a_loss_has_one_taken_within_a_second() -> None:
     schedule = live()
     schedule.stream_lost(100.0)
     assert round(schedule.wait_seconds(100.0), 3) == 0.9
+    schedule.stream_lost(100.3)  # again: the first one's time stands
+    assert round(schedule.wait_seconds(100.3), 3) == 0.6
     schedule.stream_connected(100.4)
     assert schedule.wait_seconds(100.4) == 0
     assert taken(schedule, 100.4) is Reason.CONNECT
@@ -103,14 +105,17 @@ def test_events_ask_at_a_pace() -> None:
 
 def test_something_new_sets_the_pace_back() -> None:
     """To one second, for every reason that events have."""
-    schedule = live()
     for reason in (Reason.EVENT, Reason.ORDER, Reason.OVERTAKEN):
-        schedule.want(reason, 100.0)
-        schedule.begin(100.0)
-        schedule.succeed(100.0, 3600, is_news=True)
-        schedule.want(reason, 100.0)
-        assert schedule.wait_seconds(100.0) == 1
         schedule = live()
+        for now, is_news in ((100.0, False), (101.0, False), (103.0, False), (107.0, True)):
+            schedule.want(reason, now)
+            assert schedule.wait_seconds(now) == 0
+            taken(schedule, now, is_news=is_news)
+        schedule.want(reason, 107.0)
+        assert schedule.wait_seconds(107.0) == 1
+        taken(schedule, 108.0)
+        schedule.want(reason, 108.0)
+        assert schedule.wait_seconds(108.0) == 1
 
 
 def test_a_quiet_time_sets_the_pace_back() -> None:

@@ -177,6 +177,9 @@ async def test_a_stream_that_delivers_nothing_is_silent(
         _send(home, b":")
         await daemon.until(lambda: daemon.session.stream == "live")
         assert daemon.session.since > since
+        await daemon.until(lambda: daemon.session.wanted_for is None)
+        (rotation,) = daemon.sessions.rotations
+        assert rotation._snapshots.schedule.wait_seconds(anyio.current_time()) > 1000
 
 
 async def test_a_silent_stream_that_ends_was_never_live(
@@ -209,6 +212,26 @@ async def test_a_loss_brings_a_snapshot_at_once(home: "Home") -> None:
         with anyio.fail_after(2):
             await _delivered(home, daemon, "two")
         assert _taken(daemon)["loss"] == 1
+
+
+def _far_off(low: float, high: float) -> float:
+    """Draw the soonest of a range, and no reconnect that a test waits for."""
+    return low or 60.0
+
+
+async def test_what_was_asked_of_a_live_stream_is_over_when_it_ends(home: "Home") -> None:
+    """A sync while it was live does not open the next one without a wait."""
+    async with home.daemon(without=ONLY, draw=_far_off) as daemon:
+        await _live(home, daemon)
+        daemon.sessions.rotations[0].hurry()
+        await daemon.until(lambda: _taken(daemon).get("asked"))
+        _set(home, "two")
+        home.platform.state.drop_streams()
+        await _delivered(home, daemon, "two")
+        assert _taken(daemon)["loss"] == 1
+        assert not home.platform.state.streams
+        daemon.sessions.rotations[0].hurry()
+        await daemon.until(lambda: daemon.session.stream == "live")
 
 
 async def test_streams_that_keep_ending_lose_no_rotation(home: "Home") -> None:
@@ -297,3 +320,68 @@ async def test_changed_at_forgets_what_is_gone(home: "Home") -> None:
         rotation.hurry()
         await _delivered(home, daemon, "one")
         assert rotation.changed_at.keys() == {"TOKEN"}
+
+
+@pytest.mark.parametrize("status", [204, 404])
+async def test_where_there_is_no_stream_polls_are_rare(home: "Home", status: int) -> None:
+    """The platform has said so: asking every minute would bring nothing sooner."""
+    body = b"" if status == 204 else None
+    home.platform.faults.add("GET", STREAM, status=status, body=body, times=10**6)
+    pace = Pace(poll_seconds=0.05, slow_poll_seconds=1000)
+    async with home.daemon(without=ONLY, pace=pace) as daemon:
+        await daemon.until(lambda: daemon.sessions.rotations)
+        (rotation,) = daemon.sessions.rotations
+        schedule = rotation._snapshots.schedule
+        await daemon.until(lambda: schedule.wait_seconds(anyio.current_time()) > 500)
+
+
+async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
+    """Of the stream, also when snapshots come again meanwhile."""
+    headers = {"retry-after": "300"}
+    stream = home.platform.faults.add("GET", STREAM, headers=headers, times=10**6)
+    home.platform.faults.add("POST", SNAPSHOT)
+    async with home.daemon(without=ONLY) as daemon:
+        await daemon.until(lambda: _taken(daemon).get("retry"))
+        (rotation,) = daemon.sessions.rotations
+        for reason in (Reason.EVENT, Reason.ASKED):
+            rotation.want_snapshot(reason)
+            with anyio.fail_after(5):
+                await rotation.snapshot_turn.next()
+        assert len(stream.served) == 1
+
+
+async def test_a_stream_that_is_refused_is_asked_for_ever_less(home: "Home") -> None:
+    """Up to five minutes: the platform answers, and says no."""
+    home.platform.faults.add("GET", STREAM, status=401, times=10**6)
+    longest: list[float] = []
+
+    def at_once(low: float, high: float) -> float:
+        longest.append(high)
+        return low
+
+    async with home.daemon(without=ONLY, draw=at_once) as daemon:
+        await daemon.until(lambda: max(longest, default=0) == 300)
+        assert 256 in longest
+
+
+async def test_a_stream_that_nothing_came_over_was_not_good(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each wait may be longer, although the stream lived for longer than that."""
+    monkeypatch.setattr(streams, "HELLO", b"")
+    longest: list[float] = []
+
+    def at_once(low: float, high: float) -> float:
+        if low == 0:
+            longest.append(high)
+        return low
+
+    async with home.daemon(without=ONLY, draw=at_once) as daemon:
+        for count in range(3):
+            await daemon.until(
+                lambda: daemon.board.sessions and home.platform.state.streams
+            )
+            await daemon.until(lambda: daemon.session.stream == "silent")
+            home.platform.state.drop_streams()
+            await daemon.until(lambda: len(longest) > count)  # noqa: B023 - awaited here
+        assert longest[:3] == [1, 2, 4]

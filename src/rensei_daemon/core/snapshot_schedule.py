@@ -154,9 +154,11 @@ class SnapshotSchedule:
 
     def succeed(self, now: float, refresh_in_seconds: float, *, is_news: bool) -> None:
         """Note that it came, how long it is good for, and whether it changed anything."""
-        if self._is_paced:
-            doubled = min(2 * self._event_gap, MOST_EVENT_SECONDS)
-            self._event_gap = EVENT_SECONDS if is_news else doubled
+        if self._is_paced and is_news:
+            self._event_gap = EVENT_SECONDS
+            self._next_event = min(self._next_event, now + EVENT_SECONDS)
+        elif self._is_paced:
+            self._event_gap = min(2 * self._event_gap, MOST_EVENT_SECONDS)
         self._owed = None
         self._is_retry = False
         self._next_refresh = now + refresh_in_seconds
