@@ -385,3 +385,26 @@ async def test_a_stream_that_nothing_came_over_was_not_good(
             home.platform.state.drop_streams()
             await daemon.until(lambda: len(longest) > count)  # noqa: B023 - awaited here
         assert longest[:3] == [1, 2, 4]
+
+
+async def test_a_stream_follows_the_first_snapshot_that_comes_again(home: "Home") -> None:
+    """Its own wait is far from over, but the platform answers."""
+    stream = home.platform.faults.add("GET", STREAM)
+    home.platform.faults.add("POST", SNAPSHOT)
+    async with home.daemon(without=ONLY, draw=_far_off) as daemon:
+        await daemon.until(lambda: stream.served and daemon.session.snapshot_failure)
+        daemon.sessions.rotations[0].want_snapshot(Reason.EVENT)
+        await _live(home, daemon)
+
+
+async def test_who_must_know_the_values_is_told_those_in_force(home: "Home") -> None:
+    """Each time they change, and that there are none when the session is over."""
+    told: list[list[str]] = []
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        (rotation,) = daemon.sessions.rotations
+        rotation._learn = lambda values: told.append(list(values))
+        _send(home, _update("two"))
+        await _delivered(home, daemon, "two")
+        await rotation.withdraw()
+    assert told == [["two"], []]
