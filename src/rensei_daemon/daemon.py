@@ -21,6 +21,7 @@ from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.groups import group_id
 from rensei_daemon.disk.last_good import LastGood
+from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.disk.places import RUNTIME_MODE, prepare_directory
 from rensei_daemon.disk.processes import service_of
 from rensei_daemon.disk.state import StateDirectory
@@ -33,6 +34,7 @@ from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.settings.loading import load
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import open_configuration
+from rensei_daemon.tasks.former_readers import former_readers
 from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import say_farewell
 from rensei_daemon.tasks.log_level import LogLevel
@@ -119,6 +121,9 @@ async def run(
             handing_out=handing_out,
             notifier=Notifier.from_environ(environ),
             log_level=LogLevel(control, configuration, board),
+            former_readers=former_readers(
+                read_last_status(locations.status), now=board.started_at
+            ),
         )
         try:
             await _live(ground, signals, on_stop)

@@ -29,6 +29,7 @@ from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.clock_watch import ClockWatch
 from rensei_daemon.tasks.configuration import Configuration, Reload, watch
 from rensei_daemon.tasks.enrolment import open_identity
+from rensei_daemon.tasks.former_readers import Readers, await_readers
 from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
 from rensei_daemon.tasks.inbox import Inbox
@@ -64,6 +65,8 @@ class Ground:
     handing_out: HandingOut
     notifier: Notifier
     log_level: LogLevel
+    former_readers: Mapping[str, Readers]
+    """Of the daemon that ran before this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ class House:
     reload: Callable[[], Awaitable[Reload]]
     """Reads the configuration and the key again; raises `SettingsError`."""
     loops: Mapping[str, Loop]
-    """What never returns by itself, by name."""
+    """What runs as long as it has something to do, by name; most never return."""
 
 
 def build_house(ground: Ground, http: Http) -> House:
@@ -158,6 +161,9 @@ def build_house(ground: Ground, http: Http) -> House:
         "registration": partial(keep_registered, identity, configuration),
         "identity": partial(safe.keep, _draw),
         "clock": ClockWatch(board, heart, wake_ups.host_resumed, _draw).keep,
+        "former readers": partial(
+            await_readers, ground.former_readers, handing_out.door, board
+        ),
         "lookout": http.lookout.keep,
         "afterwards": handing_out.afterwards.keep,
         "configuration": partial(watch, configuration, board),

@@ -271,6 +271,8 @@ def test_a_pool_says_what_to_do(line: PoolLine, hint: str) -> None:
         (Code.CONFIG_RESTART_NEEDED, 0, [("config.restart_needed", "warning")]),
         (Code.DELIVERY_FAILED, 0, [("delivery.failed", "warning")]),
         (Code.MUTATION_CONFLICT, 0, [("mutation.conflict", "warning")]),
+        (Code.READERS_MISSING, 59, []),
+        (Code.READERS_MISSING, 61, [("readers.missing", "warning")]),
         (Code.READERS_TURNED_AWAY, 0, [("readers.turned_away", "warning")]),
         (Code.CONSUMER_LAGGING, 59, []),
         (Code.CONSUMER_LAGGING, 61, [("consumer.lagging", "warning")]),

@@ -166,7 +166,9 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                 "refresh_until": "2026-11-24T12:15:00.000Z",
                 "names": ["TOKEN"],
                 "dropped_names": ["PATH"],
-                "consumers": [{"kind": "hook", "name": "/bin/reload", "generation": 2}],
+                "consumers": [
+                    {"kind": "hook", "name": "/bin/reload", "generation": 2, "pid": None}
+                ],
                 "snapshot_failure": None,
                 "stream_failure": None,
                 "stream_ended_at": [AT_NOON],

@@ -10,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,9 @@ import anyio.to_thread
 import pytest
 
 from rensei_daemon.control_api.client import request
+from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.local_platform.running import RunningPlatform, running
+from rensei_daemon.tasks.former_readers import former_readers
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
 CONFIG = """\
@@ -370,6 +373,20 @@ async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
         assert await scene.ask("credentials", "list", "--json") == {"sessions": []}
         assert not file.exists()
         reader.socket.close()
+
+
+async def test_a_stopped_daemon_leaves_on_record_who_was_connected(scene: Scene) -> None:
+    """So that the next one can say who has not come back."""
+    async with scene.daemon():
+        reader = await _reader_when_it_listens(scene)
+        await reader.hear()
+        await scene.hook_has_ended(1)
+    reader.socket.close()
+    last = read_last_status(scene.place / "state" / "status.json")
+    former = former_readers(last, now=datetime.now(UTC))
+    assert {id_: list(readers) for id_, readers in former.items()} == {
+        "build": [os.getpid()]
+    }
 
 
 async def test_readers_that_are_turned_away_are_on_the_board(scene: Scene) -> None:

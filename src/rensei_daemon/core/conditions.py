@@ -43,6 +43,8 @@ class Code(StrEnum):
     CONFIG_RESTART_NEEDED = "config.restart_needed"
     DELIVERY_FAILED = "delivery.failed"
     CONSUMER_LAGGING = "consumer.lagging"
+    READERS_MISSING = "readers.missing"
+    """Workers that were connected before a restart, live, and have not come back."""
     READERS_TURNED_AWAY = "readers.turned_away"
     MUTATION_CONFLICT = "mutation.conflict"
     HOST_STATUS = "host.status"
@@ -73,6 +75,7 @@ RULES = {
     Code.CONFIG_RESTART_NEEDED: Rule(Severity.WARNING),
     Code.DELIVERY_FAILED: Rule(Severity.WARNING),
     Code.CONSUMER_LAGGING: Rule(Severity.WARNING, after_seconds=60.0),
+    Code.READERS_MISSING: Rule(Severity.WARNING, after_seconds=60.0),
     Code.READERS_TURNED_AWAY: Rule(Severity.WARNING),
     Code.MUTATION_CONFLICT: Rule(Severity.WARNING),
     Code.HOST_STATUS: Rule(Severity.WARNING),

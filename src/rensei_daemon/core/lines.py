@@ -141,6 +141,8 @@ class ConsumerLine:
     name: str
     generation: int | None = None
     """The newest one it has been given."""
+    pid: int | None = None
+    """Of the process behind the socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ class Audience:
         """Of those who may not listen; a unit that restarts may try all night."""
         self.drops = Streak(calm_seconds=CALM_SECONDS)
         """Of those who fell too far behind."""
+        self.awaited: set[int] = set()
+        """Processes that were readers before a restart and have not come back."""
         self._forget = forget
         self._rotated_at = datetime.now(UTC)
         self._news = anyio.Event()
@@ -117,11 +119,12 @@ class Audience:
         self._last_words = (known, newest, words)
         return words
 
-    def note(self, reader: Listener, title: str, generation: int) -> None:
+    def note(self, reader: Listener, title: str, pid: int, generation: int) -> None:
         """Note that a reader has been told."""
         self._readers[reader] = ConsumerLine(
-            kind=self.kind, name=title, generation=generation
+            kind=self.kind, name=title, generation=generation, pid=pid
         )
+        self.awaited.discard(pid)
         self.on_uptake()
 
     def leave(self, reader: Listener) -> None:

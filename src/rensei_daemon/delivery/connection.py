@@ -179,8 +179,9 @@ class Reader:
 
     def _note(self, newest: Credentials) -> None:
         self._known = newest
-        if self._audience is not None:
-            self._audience.note(self, self._title, newest.generation)
+        if self._audience is not None and self._peer is not None:
+            pid = self._peer.pid
+            self._audience.note(self, self._title, pid, newest.generation)
 
     def _is_roomy(self) -> bool:
         """Whether what was sent has mostly been read: then a frame and a BYE fit."""

@@ -1,0 +1,98 @@
+"""Readers that were connected when the daemon last ran, and whether they came back.
+
+Their process ids are in the last `status.json`, which holds no secret and is written at
+every change, so nothing more is kept for them. The platform's public client never connects
+again: a worker that uses it lives on with the values it has, and hears of no other. One
+that has ended is not waited for, and after a reboot nobody is.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.delivery.socket import CredentialSocket
+
+LOOK_SECONDS = 5.0
+
+Readers = dict[int, str]
+"""By process id, as they were shown."""
+
+
+def former_readers(
+    last: Mapping[str, Any] | None, *, now: datetime
+) -> Mapping[str, Readers]:
+    """Return each session's readers in the last status, if it is of this boot."""
+    booted_at = now - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+    try:
+        if last is None or datetime.fromisoformat(last["reported_at"]) < booted_at:
+            return {}
+        return {
+            str(session["id"]): readers
+            for session in last["sessions"]
+            if (readers := _readers(session["consumers"]))
+        }
+    except (LookupError, TypeError, ValueError):
+        return {}  # another version's, or not what we wrote
+
+
+def _readers(consumers: list[Mapping[str, Any]]) -> Readers:
+    return {
+        consumer["pid"]: str(consumer["name"])
+        for consumer in consumers
+        if consumer["kind"] == "socket" and type(consumer["pid"]) is int
+    }
+
+
+async def await_readers(
+    former: Mapping[str, Readers], sockets: CredentialSocket, board: Board
+) -> None:
+    """Say on the board who has not come back, until all have or have ended."""
+    for session_id, readers in former.items():
+        if audience := sockets.find(session_id):
+            audience.awaited = readers.keys() - {line.pid for line in audience.consumers}
+    while True:
+        is_over = True
+        for session_id, readers in former.items():
+            audience = sockets.find(session_id)
+            awaited = audience.awaited if audience else set()
+            ended = {pid for pid in awaited if not _lives(pid)}
+            awaited -= ended
+            for pid in ended:
+                del readers[pid]
+            _post(board, session_id, readers, awaited)
+            is_over = is_over and not awaited
+        if is_over:
+            return
+        await anyio.sleep(LOOK_SECONDS)
+
+
+def _post(board: Board, session_id: str, readers: Readers, awaited: set[int]) -> None:
+    subject = f"{session_id}:readers"
+    if not awaited:
+        board.clear(Code.READERS_MISSING, subject)
+        return
+    names = ", ".join(readers[pid] for pid in sorted(awaited))
+    board.raise_alarm(
+        Code.READERS_MISSING,
+        f"session {session_id}: readers before the restart: {len(readers)}, "
+        f"back: {len(readers) - len(awaited)}; not back: {names}",
+        hint="restart them: they have the values of before and hear of no others",
+        now=board.started_at,
+        subject=subject,
+    )
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
