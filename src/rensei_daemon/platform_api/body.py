@@ -13,8 +13,10 @@ from rensei_daemon.platform_api.gzip_decoder import decoder_for
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """As it comes, and unpacked."""
 CHUNKS_A_TURN = 64
+MAX_CRUMBS = 10_000
 MIN_MEAN_CHUNK = 16
-"""Bytes; an answer in smaller ones is there to keep us busy."""
+"""Bytes. A network may dawdle and bring each byte alone; so many that are smaller than
+this on the average are there to keep us busy."""
 
 _TOO_MUCH = "more than 16 MiB"
 
@@ -51,6 +53,6 @@ async def _chunks(response: httpx.Response, host: str) -> AsyncIterator[bytes]:
         if count % CHUNKS_A_TURN == 0:
             # Chunks that have arrived already are handed out without one.
             await anyio.lowlevel.checkpoint()
-            if received < count * MIN_MEAN_CHUNK:
+            if count > MAX_CRUMBS and received < count * MIN_MEAN_CHUNK:
                 raise TransientError(f"{host} sends its answer in crumbs")
         yield chunk
