@@ -80,6 +80,7 @@ class UsageError(RenseiError):
     """The command line asks for something impossible."""
 
     exit_code = 64
+    default_hint = "see what the command takes: the same with --help"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,7 +174,8 @@ async def test_a_value_that_is_none_is_a_usage_error(
 ) -> None:
     """It says what is wrong, and exits 64."""
     words = ("credential", "set", "--org", "acme", "--kind", "k", assignment)
-    assert await run(*words) == (64, "", f"rensei-daemon: {error}\n")
+    hint = "see what the command takes: the same with --help"
+    assert await run(*words) == (64, "", f"rensei-daemon: {error}\n  {hint}\n")
 
 
 async def test_json_for_programs(run: Run) -> None:
@@ -215,6 +216,7 @@ async def test_something_else_at_the_url_is_said_to_be_so(
     assert code == 69
     assert err == (
         f"rensei-daemon: what answers at {platform.url} is not a local platform\n"
+        "  is --url right?\n"
     )
 
 

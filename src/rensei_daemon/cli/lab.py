@@ -61,7 +61,9 @@ def ask(url: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise TransientError(f"what answers at {url} is not a local platform")
+        raise TransientError(
+            f"what answers at {url} is not a local platform", hint="is --url right?"
+        )
     if response.is_error:
         detail = str(answer.get("error", "no reason given"))
         raise RenseiError(
