@@ -173,8 +173,8 @@ async def _live(
             await _obey(signals, house)
             on_stop()
             ground.notifier.stopping()
+            ground.board.stop()  # before the readers hear of it, and leave
             tasks.cancel_scope.cancel()
-        ground.board.stop()
         with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
             await say_farewell(house.heart)
     await write_status(ground.board, ground.locations.status)

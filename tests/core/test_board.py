@@ -318,6 +318,16 @@ def test_every_alarm_has_a_rule() -> None:
     assert set(RULES) == set(Code)
 
 
+def test_readers_that_leave_a_daemon_that_stops_stay_on_record() -> None:
+    """The next daemon says which of them have not come back."""
+    board = board_with()
+    line = SessionLine(id="build", since=START, added_at=START)
+    board.post(line)
+    board.stop()
+    board.post(replace(line, generation=7))
+    assert board.sessions["build"] == line
+
+
 def _stopping(board: Board) -> None:
     board.raise_alarm(Code.STORAGE, "disk full", hint="", now=START)
     board.stop()

@@ -77,6 +77,8 @@ class Board:
         """Put a line in the place its type says, over the one that was there."""
         before: Line | None
         if isinstance(line, SessionLine):
+            if self.is_stopping:
+                return  # its readers leave because we do; who they were stays on record
             before = self.sessions.get(line.id)
             self.sessions[line.id] = line
         else:
