@@ -70,11 +70,11 @@ class Screen:
 
 @asynccontextmanager
 async def shell() -> AsyncIterator[Screen]:
-    """Run an interactive shell on a terminal of its own, at most 15 s."""
+    """Run an interactive shell on a terminal of its own, at most 30 s."""
     terminal, other = os.openpty()
-    with anyio.fail_after(15):
+    with anyio.fail_after(30):
         async with await anyio.open_process(
-            ["setsid", "--ctty", "bash", "--norc", "--noprofile", "-i"],
+            ["setsid", "--ctty", "bash", "--norc", "--noprofile", "--noediting", "-i"],
             stdin=other,
             stdout=other,
             stderr=other,
