@@ -21,7 +21,6 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.figures import BeatFigures
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
 from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.lines import PoolLine
 from rensei_daemon.core.mutation import Op
 from rensei_daemon.core.pulse import Pulse
 from rensei_daemon.core.repeats import Streak
@@ -37,6 +36,7 @@ from rensei_daemon.errors import (
 )
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.tasks import host_conditions
 from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.inbox import Inbox
@@ -147,20 +147,7 @@ class Heart:
             )
         self._tell_of_skipped(answer.skipped)
         self.post_pool()
-        self._post_objection()
-
-    def _post_objection(self) -> None:
-        said = self.host_status
-        if said is None or not said.is_objection:
-            self.board.clear(Code.HOST_STATUS, "heartbeat")
-            return
-        self.board.raise_alarm(
-            Code.HOST_STATUS,
-            f"the platform says of this host: {said.status}",
-            hint=said.recommended_action or "ask who administers this organisation",
-            now=CLOCK.now(),
-            subject="heartbeat",
-        )
+        host_conditions.post_objection(self.board, self.host_status)
 
     def _tell_of_skipped(self, skipped: int) -> None:
         now = anyio.current_time()
@@ -173,26 +160,7 @@ class Heart:
     def post_pool(self) -> None:
         """Say what has become of the pool: by the file, else by the platform's word."""
         pool = self.configuration.settings.pool
-        said = self.host_status
-        if pool is not None:
-            line = PoolLine(
-                status=pool.status or "deleted",
-                id=pool.id,
-                reason=pool.reason,
-                candidates=pool.candidates,
-                since=pool.since and CLOCK.steady(pool.since),
-            )
-        elif said is not None and said.suspends_claiming:
-            since = None if self.board.pool.is_ok else self.board.pool.since
-            line = PoolLine(
-                status=said.name.removeprefix("pool_"),
-                candidates=said.candidate_pool_ids,
-                action=said.recommended_action or None,
-                since=since or CLOCK.now(),
-            )
-        else:
-            line = PoolLine()
-        self.board.post(line)
+        host_conditions.post_pool(self.board, pool, self.host_status)
 
 
 async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
@@ -251,18 +219,7 @@ def _note_success(heart: Heart) -> None:
         _log.info("heartbeat.recovered", count=over.count, seconds=over.seconds)
     for code in _ALARMS:
         board.clear(code, "heartbeat")
-    if heart.identity.is_contested:
-        board.raise_alarm(
-            Code.HOST_DUPLICATE,
-            "this host's token is refused again and again soon after it was given: "
-            "another host seems to have the same machine id",
-            hint="if this machine was cloned, give it an id of its own: "
-            "rm /etc/machine-id; systemd-machine-id-setup; restart the daemon",
-            now=CLOCK.now(),
-            subject="heartbeat",
-        )
-    else:
-        board.clear(Code.HOST_DUPLICATE, "heartbeat")
+    host_conditions.post_duplicate(board, is_contested=heart.identity.is_contested)
     worker = heart.identity.worker
     if worker is not None:
         host_id = worker.host_id or None

@@ -102,7 +102,7 @@ class Inbox:
                 f"because the journal cannot be written: {error}",
                 hint=error.hint,
                 now=CLOCK.now(),
-                subject="journal",
+                subject="deliveries",
             )
             raise
         for mutation in held:
@@ -114,7 +114,7 @@ class Inbox:
             conflicts=self._taken.conflicts + received.conflicts,
             refused=self._taken.refused + received.refused,
         )
-        self._board.clear(Code.STORAGE, "journal")
+        self._board.clear(Code.STORAGE, "deliveries")
 
     def _post_flood(self) -> None:
         now = anyio.current_time()

@@ -1,0 +1,63 @@
+"""What the board says of this host as the platform sees it: pool, objections, clones."""
+
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.host import HostStatus
+from rensei_daemon.core.lines import PoolLine
+from rensei_daemon.settings.model import Pool
+
+_SUBJECT = "heartbeat"
+
+
+def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
+    """Say what has become of the pool: by the file, else by the platform's word."""
+    if pool is not None:
+        line = PoolLine(
+            status=pool.status or "deleted",
+            id=pool.id,
+            reason=pool.reason,
+            candidates=pool.candidates,
+            since=pool.since and CLOCK.steady(pool.since),
+        )
+    elif said is not None and said.suspends_claiming:
+        since = None if board.pool.is_ok else board.pool.since
+        line = PoolLine(
+            status=said.name.removeprefix("pool_"),
+            candidates=said.candidate_pool_ids,
+            action=said.recommended_action or None,
+            since=since or CLOCK.now(),
+        )
+    else:
+        line = PoolLine()
+    board.post(line)
+
+
+def post_objection(board: Board, said: HostStatus | None) -> None:
+    """Say that the platform objects to this host, in its own word, or no longer does."""
+    if said is None or not said.is_objection:
+        board.clear(Code.HOST_STATUS, _SUBJECT)
+        return
+    board.raise_alarm(
+        Code.HOST_STATUS,
+        f"the platform says of this host: {said.status}",
+        hint=said.recommended_action or "ask who administers this organisation",
+        now=CLOCK.now(),
+        subject=_SUBJECT,
+    )
+
+
+def post_duplicate(board: Board, *, is_contested: bool) -> None:
+    """Say that another host seems to have this one's machine id, or no longer does."""
+    if not is_contested:
+        board.clear(Code.HOST_DUPLICATE, _SUBJECT)
+        return
+    board.raise_alarm(
+        Code.HOST_DUPLICATE,
+        "this host's token is refused again and again soon after it was given: "
+        "another host seems to have the same machine id",
+        hint="if this machine was cloned, give it an id of its own: "
+        "rm /etc/machine-id; systemd-machine-id-setup; restart the daemon",
+        now=CLOCK.now(),
+        subject=_SUBJECT,
+    )
