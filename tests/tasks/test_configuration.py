@@ -1,5 +1,6 @@
 """The configuration in force: edits by hand, good and bad, and the last good text."""
 
+import grp
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,8 @@ async def test_a_chmod_is_noticed(home: "Home") -> None:
 async def test_a_reload_says_what_it_brought(home: "Home") -> None:
     """Keys in effect, and keys that wait for a restart; those are a condition."""
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
-        home.write(QUIET + "[control]\ngroup = 'root'\n[mutations]\nallow = []\n")
+        group = grp.getgrgid(os.getgid()).gr_name
+        home.write(f"{QUIET}[control]\ngroup = '{group}'\n[mutations]\nallow = []\n")
         done = await reload(daemon.configuration, daemon.board)
         assert set(done.applied) == {"log.level", "mutations.allow"}
         assert done.needs_restart == ("control.group",)
