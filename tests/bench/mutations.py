@@ -14,6 +14,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,8 @@ from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk.atomic import replace_file
 from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.journal import open_journal
+from rensei_daemon.disk.database import open_database
+from rensei_daemon.disk.journal import Journal
 from rensei_daemon.settings.loading import load
 from rensei_daemon.tasks.applier import Applier, Decided
 
@@ -111,7 +113,9 @@ async def measure(case: Case, directory: Path) -> Sequence[str]:
     path.write_text(text(case.projects))
     least = min(floor(path) for _ in range(3))
     now = datetime.now(UTC)
-    with open_journal(directory / "journal.db", now=now) as (journal, _):
+    database, _ = open_database(directory / "journal.db", now=now)
+    with closing(database):
+        journal = Journal(database)
         applier = Applier(
             ConfigFile(path),
             journal,

@@ -53,7 +53,7 @@ class Screen:
 
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal
-        self._seen = b""
+        self._seen = self.all = b""
 
     def type(self, keys: str) -> None:
         """Press keys."""
@@ -63,7 +63,8 @@ class Screen:
         """Wait for a text, and return what came before it."""
         while text.encode() not in self._seen:
             await anyio.wait_readable(self._terminal)
-            self._seen += os.read(self._terminal, 4096)
+            self.all += (more := os.read(self._terminal, 4096))
+            self._seen += more
         before, _, self._seen = self._seen.partition(text.encode())
         return before.decode()
 
@@ -82,7 +83,10 @@ async def shell() -> AsyncIterator[Screen]:
         ) as process:
             os.close(other)
             try:
-                yield Screen(terminal)
+                yield (screen := Screen(terminal))
+            except BaseException as error:
+                error.add_note(f"the screen: {screen.all!r}")
+                raise
             finally:
                 os.close(terminal)  # hangs up on whoever is left
                 with anyio.move_on_after(5, shield=True):

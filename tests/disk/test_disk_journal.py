@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import open_journal
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
@@ -20,7 +21,7 @@ from rensei_daemon.core.mutation import Op, parse_mutation
 from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk import schema
 from rensei_daemon.disk.database import open_database
-from rensei_daemon.disk.journal import Journal, Received, open_journal
+from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import InvalidMutationError, StorageError
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -205,10 +206,10 @@ def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:
     journal.receive([ONE, TWO], NOW)
     _decide(journal, _planned("m1"), _planned("m2", "no"))
     journal.confirm(["m1"], NOW)
-    journal.prune(NOW + timedelta(days=30))
+    journal.budget.prune(NOW + timedelta(days=30))
     count = "SELECT count(*) FROM mutations WHERE params IS NOT NULL"
     assert _cell(path, count) == 2
-    journal.prune(NOW + timedelta(days=31))
+    journal.budget.prune(NOW + timedelta(days=31))
     assert _cell(path, count) == 1
     assert journal.receive([ONE, _pending("m1", {"id": "x"})], NOW).conflicts
     assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
@@ -352,11 +353,11 @@ def test_a_read_only_directory_is_said(path: Path) -> None:
     path.parent.chmod(0o555)
     script = (
         "import os, json; from pathlib import Path; from datetime import datetime, UTC\n"
-        "from rensei_daemon.disk.journal import open_journal\n"
+        "from rensei_daemon.disk.database import open_database\n"
         "from rensei_daemon.errors import StorageError\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try:\n"
-        f" with open_journal(Path({str(path)!r}), now=datetime.now(UTC)): pass\n"
+        f" open_database(Path({str(path)!r}), now=datetime.now(UTC))\n"
         "except StorageError as error: print(json.dumps([str(error), error.hint]))\n"
     )
     said = subprocess.run(

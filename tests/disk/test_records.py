@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from journals import open_journal
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.journal import Planned
 from rensei_daemon.core.pending import PendingMutation
-from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.records import open_records
 from rensei_daemon.errors import StorageError
 

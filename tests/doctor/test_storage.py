@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from journals import open_journal
 
-from rensei_daemon.disk.journal import open_journal
 from rensei_daemon.disk.probe import Room
 from rensei_daemon.doctor.finding import Verdict
 from rensei_daemon.doctor.storage import check_storage, judge_room

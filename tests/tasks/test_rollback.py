@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import open_journal
 
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.journal import Journal, open_journal
+from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import ConflictingMutationError
 from rensei_daemon.tasks.applier import Applier
 

@@ -6,6 +6,7 @@ and its outcome never go: they are what keeps it from being applied twice.
 """
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rensei_daemon.core.journal import State
@@ -47,8 +48,11 @@ def _beside(journal: Path) -> int:
     return total
 
 
+PARAMS_KEPT = timedelta(days=30)
+
+
 class Budget:
-    """What the journal may take up; every method blocks."""
+    """What the journal may take up, and for how long; every method blocks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -72,3 +76,13 @@ class Budget:
                 hint="raise [limits].state_mib; until then no mutation is taken up",
             )
         return had_to
+
+    def prune(self, now: datetime) -> None:
+        """Forget old params; outcomes stay for good, and what is owed stays whole."""
+        before = (now - PARAMS_KEPT).astimezone(UTC).isoformat(timespec="milliseconds")
+        with self._database.transaction() as run:
+            run(
+                "UPDATE mutations SET params = NULL"
+                " WHERE state IN (?, ?) AND decided_at < ? AND params IS NOT NULL",
+                (State.APPLIED_ACKED, State.REJECTED_ACKED, before),
+            )

@@ -11,10 +11,8 @@ Rules:
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rensei_daemon.core.document import Document
@@ -32,11 +30,10 @@ from rensei_daemon.core.journal import (
 from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
 from rensei_daemon.disk.budget import Budget
-from rensei_daemon.disk.database import Database, Run, open_database
+from rensei_daemon.disk.database import Database, Run
 from rensei_daemon.disk.flights import Flights
 from rensei_daemon.disk.records import Records
 
-PARAMS_KEPT = timedelta(days=30)
 TEXTS_KEPT = 50
 """Changes whose texts, before and after, are at hand."""
 
@@ -283,25 +280,6 @@ class Journal:
                     "UPDATE mutations SET acked_at = ? WHERE id = ?",
                     (_iso(now), mutation_id),
                 )
-
-    # -- keeping --
-
-    def prune(self, now: datetime) -> None:
-        """Forget old params; outcomes stay for good, and what is owed stays whole."""
-        with self._database.transaction() as run:
-            run(
-                "UPDATE mutations SET params = NULL"
-                " WHERE state IN (?, ?) AND decided_at < ? AND params IS NOT NULL",
-                (State.APPLIED_ACKED, State.REJECTED_ACKED, _iso(now - PARAMS_KEPT)),
-            )
-
-
-@contextmanager
-def open_journal(path: Path, *, now: datetime) -> Iterator[tuple[Journal, Path | None]]:
-    """Open the journal; beside it, where a file went that was none of ours."""
-    database, set_aside = open_database(path, now=now)
-    with closing(database):
-        yield Journal(database), set_aside
 
 
 def _pending(row: sqlite3.Row) -> PendingMutation:

@@ -180,7 +180,7 @@ class Applier:
 
     def _prune(self) -> None:
         self._pruned_at = self._now()
-        self._journal.prune(self._pruned_at)
+        self._journal.budget.prune(self._pruned_at)
 
     def _give_up(self, mutation: PendingMutation) -> Decided:
         self._journal.reject(mutation.id, POISON, self._now())

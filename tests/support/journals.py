@@ -1,0 +1,17 @@
+"""A journal of a test's own, open as long as the block."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from rensei_daemon.disk.database import open_database
+from rensei_daemon.disk.journal import Journal
+
+
+@contextmanager
+def open_journal(path: Path, *, now: datetime) -> Iterator[tuple[Journal, Path | None]]:
+    """Open the journal; beside it, where a file went that was none of ours."""
+    database, set_aside = open_database(path, now=now)
+    with closing(database):
+        yield Journal(database), set_aside
