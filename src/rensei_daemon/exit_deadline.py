@@ -29,21 +29,28 @@ class ExitDeadline:
         self._grace_seconds = grace_seconds
         self._leave = leave
         self._is_finished = threading.Event()
+        self._is_stuck = threading.Event()
 
     def start(self) -> None:
         """Begin to count; call it when the process is told to stop."""
-        threading.Thread(target=self._wait, name="exit deadline", daemon=True).start()
+        # Both now: Python 3.12 starts no thread once the interpreter is on its way out.
+        for work in (self._wait, self._say_stuck):
+            threading.Thread(target=work, name="exit deadline", daemon=True).start()
 
     def finish(self) -> None:
         """Say that everything durable is done: what still waits may be left behind."""
         self._is_finished.set()
+
+    def _say_stuck(self) -> None:
+        """Say it from a thread of its own: the reader of it may be what hangs."""
+        self._is_stuck.wait()
+        os.write(2, _STUCK)
 
     def _wait(self) -> None:
         if self._is_finished.wait(self._seconds):
             time.sleep(self._grace_seconds)
             self._leave(0)
             return
-        # In a thread: whoever should read it may be what hangs.
-        threading.Thread(target=os.write, args=(2, _STUCK), daemon=True).start()
+        self._is_stuck.set()
         time.sleep(self._grace_seconds)
         self._leave(1)
