@@ -110,6 +110,22 @@ async def supervised(
             yield screen, int(await screen.shows("\n"))
 
 
+async def _until_stopped(pid: int) -> None:
+    """Wait until the children of a process are stopped too.
+
+    The shell is told of `exec` alone. A worker that is still on its way to a stop would
+    read what is typed to the shell.
+    """
+    while not _are_stopped(pid):  # noqa: ASYNC110 - no event tells
+        await anyio.sleep(0.005)
+
+
+def _are_stopped(pid: int) -> bool:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    stats = [Path(f"/proc/{child}/stat").read_text() for child in children]
+    return bool(stats) and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 async def test_job_control_works_as_without_exec(host: "Host") -> None:
     """Reading, Ctrl-Z and fg, Ctrl-C once, exit code."""
     async with supervised(host, WORKER) as (screen, pid):
@@ -118,6 +134,7 @@ async def test_job_control_works_as_without_exec(host: "Host") -> None:
         screen.type("\x1a")
         await screen.shows("Stopped")
         await screen.shows("$ ")
+        await _until_stopped(pid)
         screen.type("fg\n")
         await screen.shows("worker.py")  # the shell says what it continues
         screen.type("two\n")
