@@ -49,7 +49,12 @@ def test_other_refusals_carry_status_and_detail(status: int) -> None:
     [
         (b'{"error": "no", "reason": "other"}', "no"),
         (b'{"cancelled": false, "reason": "already_delivered"}', "already_delivered"),
-        (b'{"error": {"code": 1}}', '{"error": {"code": 1}}'),
+        (b'{"error": {"code": 1}}', '{"code": 1}'),
+        (b'{"error": {}, "message": "no"}', "no"),
+        (b'{"runtimeToken": "a.new.one"}', "no error message"),
+        (b'\xef\xbb\xbf [{"env": {"TOKEN": "new"}}]', "no error message"),
+        (b' {"env": {"TOKEN": "new"', "broken JSON"),
+        (b'"new', "broken JSON"),
         (b"plain words", "plain words"),
         (b"two\r\nlines\x1b[31m", "two lines [31m"),
         (b"\xff\xfe", "\ufffd\ufffd"),

@@ -556,7 +556,7 @@ async def test_what_the_daemon_knows_is_scrubbed_in_any_form(
     scrub.register("build", [VALUE])
     server.plan("/json", server.say(status, {"error": f"no: {form}"}))
     server.plan("/plain", server.say(status, content=f"no: {form}".encode()))
-    server.plan("/nested", server.say(status, {"errors": [VALUE]}))
+    server.plan("/nested", server.say(status, {"error": [VALUE]}))
     server.plan("/rude", f"HTTP/1.1 no: {VALUE.splitlines()[0]}\r\n\r\n".encode())
     async with open_http(server.url, user_agent="x", scrub=scrub) as http:
         for path in ("/json", "/plain", "/nested", "/rude"):

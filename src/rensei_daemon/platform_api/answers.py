@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rensei_daemon.errors import Failure, RefusedError, TransientError, UnauthorizedError
+from rensei_daemon.platform_api import reading
 
 Scrub = Callable[[str], str]
 """Returns foreign text without what must not be quoted."""
@@ -207,15 +208,26 @@ def _detail(raw: Raw) -> str:
         return "an HTML page, not the platform's own words"
     if len(raw.content) > MAX_QUOTABLE:
         return f"{len(raw.content)} bytes, too many to quote"
-    text = raw.content.decode(errors="replace")
-    try:
-        body = parse_json(raw.content)
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        words = [body.get(key) for key in ("error", "reason", "message")]
-        text = next((word for word in words if isinstance(word, str)), text)
+    text = raw.content.decode(errors="replace").lstrip("\ufeff \t\r\n")
+    if text.startswith(("{", "[", '"')):
+        text = _error_message(raw.content)
     return raw.scrub(text)[:MAX_DETAIL]
+
+
+def _error_message(content: bytes) -> str:
+    """Return what a JSON body says went wrong.
+
+    Nothing else of it is quoted: a refusal may carry the token or the values of a good
+    answer, which nobody has seen yet and so cannot scrub.
+    """
+    try:
+        body = parse_json(content)
+    except ValueError:
+        return "broken JSON"
+    fields = body if isinstance(body, dict) else {}
+    found = [fields[key] for key in ("error", "reason", "message") if fields.get(key)]
+    words = (word for word in found if isinstance(word, str))
+    return next(words, "") or (reading.text(found[0]) if found else "no error message")
 
 
 class TooManyPartsError(ValueError):
