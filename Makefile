@@ -4,7 +4,7 @@ PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test fix lint types imports core unit soak bench deb deb-test bare clean
+.PHONY: help demo test fix lint types imports core unit soak bench fuzz deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -63,6 +63,9 @@ soak: .venv-dev/ready ## the long proofs, some half an hour
 
 bench: .venv-dev/ready ## what it costs, beside the least it could cost
 	$(call run_each,tests/bench/*.py)
+
+fuzz: .venv-dev/ready ## every answer of the platform gone wrong (FUZZ_SECONDS=3600, SEED=n)
+	@.venv-dev/bin/python tests/fuzz/responses.py
 
 # A package for one Debian release, made in a minimal system of it. Both are kept below build/.
 RELEASE ?= bookworm

@@ -1,0 +1,148 @@
+"""What a platform in good order answers, endpoint by endpoint; secrets are canaries."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from random import Random
+from typing import Any
+
+CANARY = "canary-b7e1-"
+"""Begins every value and every token: it may stand in no log and in no state."""
+WORKLOADS = ("research", "qa", "kg-extraction", "merge", "no-such-workload", "")
+PROJECTS = ("proj_a", "proj_b", "proj_c", "proj.d", "a b", "é", "keeper", "")
+MODES = ("byok", "metered", "shared", "host-session", "local", "sixth")
+HOST_STATUSES = ("ok", "pool_deleted", "pool_draining", "unauthorized", "something_new")
+
+
+def _when(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+@dataclass
+class ValidAnswers:
+    """Answers in good order; every mutation and every secret of them is a new one."""
+
+    most_mutations: int = 400
+    """Of one answer."""
+    numbers: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
+
+    def secret(self) -> str:
+        """Return a secret that was never used."""
+        return f"{CANARY}{self.numbers():08}"
+
+    def grant(self, chance: Random) -> dict[str, Any]:
+        """Answer a registration or a refresh."""
+        answer: dict[str, Any] = {
+            "workerId": f"wkr_{chance.randint(1, 4)}",
+            "runtimeToken": f"a.{self.secret()}.c",
+            "runtimeTokenExpiresAt": _when(chance.choice((20, 600, 3600))),
+            "heartbeatInterval": chance.choice((20, 50, 100)),
+            "pollInterval": 5000,
+        }
+        if chance.random() < 0.3:
+            answer["sessionShim"] = {"scope": "org", "workerHostId": "wh_1"}
+        return answer
+
+    def old_grant(self, chance: Random) -> dict[str, Any]:
+        """Answer a registration in the older spelling."""
+        token = f"a.{self.secret()}.c"
+        return {
+            "workerId": "wkr_old",
+            "runtimeJwt": token,
+            "heartbeatIntervalSeconds": 0.05,
+        }
+
+    def calm_beat(self) -> dict[str, Any]:
+        """Answer a heartbeat, with nothing else to say."""
+        return {"acknowledged": True, "serverTime": _when(0), "pendingWorkCount": 0}
+
+    def beat(self, chance: Random) -> dict[str, Any]:
+        """Answer a heartbeat, now and then with mutations and a host status."""
+        answer = self.calm_beat()
+        if chance.random() < 0.3:
+            answer["hostStatus"] = {
+                "status": chance.choice(HOST_STATUSES),
+                "recommendedAction": "re-bind this host",
+                "candidatePoolIds": ["pool_a", "pool_b"],
+            }
+        if chance.random() < 0.6:
+            (size,) = chance.choices((1, 2, 5, 40, self.most_mutations), (8, 6, 4, 2, 1))
+            answer["pendingMutations"] = [self.mutation(chance) for _ in range(size)]
+        return answer
+
+    def mutation(self, chance: Random) -> dict[str, Any]:
+        """Return a mutation of any op, with an id of its own."""
+        op, params = chance.choice(_OPS)(chance)
+        return {
+            "id": f"dmut_{self.numbers()}",
+            "op": op,
+            "params": params,
+            "requestedAt": _when(0),
+            "requestedBy": "ada",
+        }
+
+    def snapshot(self, chance: Random) -> dict[str, Any]:
+        """Answer the question for all of a session's values."""
+        return {"env": self.values(chance), "refreshUntil": _when(chance.choice((31, 600)))}
+
+    def update(self, chance: Random) -> dict[str, Any]:
+        """Return what an event of the stream says."""
+        return {
+            "type": "UPDATE",
+            "delta": self.values(chance),
+            "rotatedAt": _when(0),
+        }
+
+    def values(self, chance: Random) -> dict[str, Any]:
+        """Return values of some variables."""
+        names = [f"TOKEN_{chance.randint(1, 20)}" for _ in range(chance.randint(1, 8))]
+        return {name: self.secret() for name in names}
+
+
+def _project(op: str) -> Callable[[Random], tuple[str, Any]]:
+    def make(chance: Random) -> tuple[str, Any]:
+        params = {"id": chance.choice(PROJECTS)}
+        if op == "project.add":
+            params["repository"] = f"https://github.com/o/{chance.randint(1, 9)}"
+        return op, params
+
+    return make
+
+
+def _pool_deleted(chance: Random) -> tuple[str, Any]:
+    return "pool.deleted", {
+        "poolId": "pool_x",
+        "candidatePoolIds": ["pool_a", "pool_b"],
+        "reason": "consolidated " * chance.choice((1, 1, 400)),
+    }
+
+
+def _model_access_set(chance: Random) -> tuple[str, Any]:
+    cell = {"allowed": chance.random() < 0.5, "host": "vertex", "model": "haiku"}
+    rows = chance.sample(("anthropic", "*", "gpt-5.1", "open ai"), chance.randint(0, 3))
+    matrix = {row: {chance.choice(MODES): dict(cell)} for row in rows}
+    policy: dict[str, Any] = {"matrix": matrix}
+    if chance.random() < 0.5:
+        policy["authOrder"] = chance.sample(MODES, 3)
+    return "modelAccess.set", {"workload": chance.choice(WORKLOADS), "policy": policy}
+
+
+def _model_access_clear(chance: Random) -> tuple[str, Any]:
+    return "modelAccess.clear", {"workload": chance.choice(WORKLOADS)}
+
+
+def _other(chance: Random) -> tuple[str, Any]:
+    op = chance.choice(("session.kill", "session.wake", "no.such.op", ""))
+    return op, {"sessionId": "sess_1", "reason": "x"}
+
+
+_OPS = (
+    *map(_project, ("project.add", "project.add", "project.remove")),
+    *map(_project, ("project.enable", "project.disable")),
+    _pool_deleted,
+    _model_access_set,
+    _model_access_set,
+    _model_access_clear,
+    _other,
+)
