@@ -49,3 +49,9 @@ def test_a_text_has_the_limit_of_its_kind() -> None:
     assert text("abc", "repository", most=3) == "abc"
     with pytest.raises(MutationError, match="repository of 4 characters: at most 3"):
         text("abcd", "repository", most=3)
+
+
+def test_only_params_that_are_kept_have_a_size() -> None:
+    """So much room a delivery takes in the journal."""
+    assert delivered(id="a", op="x", params={"id": "p"}).size == 10
+    assert delivered(id="a", op="x" * 129, params={"id": "p"}).size == 0

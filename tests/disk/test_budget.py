@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
@@ -15,6 +16,7 @@ from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.disk.database import open_database
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import StorageError
+from rensei_daemon.settings.model import Limits
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 MIB = 1024 * 1024
@@ -47,6 +49,11 @@ def _change(journal: Journal, number: int) -> None:
 def _texts(journal: Journal) -> list[bool]:
     changes = journal.records.changes(100)
     return [change["text_kept"] for change in reversed(changes)]
+
+
+def _checkpoint(directory: Path) -> None:
+    with closing(sqlite3.connect(directory / "journal.db")) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def test_old_texts_go_first(journal: Journal) -> None:
@@ -95,12 +102,32 @@ def test_ids_and_outcomes_that_fill_it_are_an_error(journal: Journal) -> None:
 def test_other_files_of_the_directory_count(journal: Journal, tmp_path: Path) -> None:
     """A log beside the journal takes its share."""
     _deliver(journal, 1, acked=True, size=4 * MIB)
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as other:
-        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    most = 6 * MIB
+    _checkpoint(tmp_path)
+    most = 10 * MIB
     assert not journal.budget.keep(most)
     (tmp_path / "log.jsonl").write_bytes(b"x" * 3 * MIB)
     assert journal.budget.keep(most)
+
+
+def test_the_least_budget_holds_the_largest_log(journal: Journal, tmp_path: Path) -> None:
+    """Three files of 10 MB and the write-ahead log leave room for mutations."""
+    for name in ("log.jsonl", "log.jsonl.1", "log.jsonl.2"):
+        with (tmp_path / name).open("wb") as log:
+            log.truncate(10_000_000)
+    least = Limits(state_mib=48).state_mib * MIB
+    with pytest.raises(ValidationError):
+        Limits(state_mib=47)
+    assert not journal.budget.keep(least)
+
+
+def test_room_is_made_for_what_arrives(journal: Journal, tmp_path: Path) -> None:
+    """As far as there is something to forget; a delivery alone never fails for it."""
+    _deliver(journal, 1, acked=True, size=MIB)
+    _checkpoint(tmp_path)
+    most = 7 * MIB
+    assert not journal.budget.keep(most, arriving_bytes=MIB)
+    assert journal.budget.keep(most, arriving_bytes=2 * MIB)
+    assert not journal.budget.keep(most, arriving_bytes=99 * MIB)
 
 
 def test_a_list_of_large_mutations_has_pages(journal: Journal) -> None:

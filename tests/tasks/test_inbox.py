@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from rensei_daemon.core.pending import PendingMutation
+from rensei_daemon.core.journal import Counts
+from rensei_daemon.core.pending import PendingMutation, delivered
+from rensei_daemon.disk.database import WAL_KEPT_BYTES
+from rensei_daemon.disk.journal import Journal
 
 if TYPE_CHECKING:
     from rensei_daemon.local_platform.records import Mutation
@@ -109,6 +112,29 @@ async def test_an_answer_of_more_than_a_round_is_applied_whole(
     asked = [home.enqueue("project.enable", id=f"proj_{n}") for n in range(5)]
     async with home.daemon() as daemon:
         await daemon.until(lambda: _are_applied(home, asked))
+
+
+def _with_params(journal: Journal) -> int:
+    return sum(m["params"] is not None for m in journal.records.mutations(100))
+
+
+async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
+    """What the delivery takes up is known before it is on record."""
+    old = {"id": "proj_a", "pad": "p" * 2**14}
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        inbox, journal = daemon.heart.inbox, daemon.journal
+        await inbox.put(
+            [delivered(id=f"{n}", op="project.enable", params=old) for n in range(20)]
+        )
+        all_acked = Counts(applied=20, failed=0, unacknowledged=0, waiting=0)
+        await daemon.until(lambda: journal.records.counts() == all_acked)
+        inbox._state_bytes = lambda: WAL_KEPT_BYTES + 1_300_000
+        await inbox.put([delivered(id="new", op="no.op", params="p" * 200_000)])
+        assert _with_params(daemon.journal) == 21
+        many = [delivered(id=f"n{n}", op="no.op", params="p" * 200_000) for n in range(4)]
+        await inbox.put(many)
+        assert _with_params(daemon.journal) == 5
 
 
 async def test_a_budget_that_is_used_up_takes_nothing_more(

@@ -39,6 +39,9 @@ class PendingMutation:
     Hex SHA-256 of the canonical JSON: sorted keys, no spaces, ASCII.
     """
 
+    size: int = 0
+    """Characters of the params as canonical JSON; 0 when they are not kept."""
+
     def __post_init__(self) -> None:
         """Name the content, where the caller has not done so already."""
         if not self.digest:
@@ -70,7 +73,7 @@ def delivered(
     digest = _digest(op, content)
     refusal = _refusal(id, op, requested_at, requested_by, len(content))
     if refusal:
-        params, op = None, _short(op, MAX_OP)
+        params, content, op = None, "", _short(op, MAX_OP)
         requested_at = _short(requested_at, MAX_TEXT)
         requested_by = _short(requested_by, MAX_REQUESTER)
     return PendingMutation(
@@ -81,6 +84,7 @@ def delivered(
         requested_by=requested_by,
         refusal=refusal,
         digest=digest,
+        size=len(content),
     )
 
 

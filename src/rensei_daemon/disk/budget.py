@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rensei_daemon.core.journal import State
-from rensei_daemon.disk.database import Database
+from rensei_daemon.disk.database import WAL_KEPT_BYTES, Database
 from rensei_daemon.errors import StorageError
 
 _CHUNK = 500
@@ -40,12 +40,16 @@ _FORGET = (
 
 
 def _beside(journal: Path) -> int:
-    """Return the bytes of the other files in the directory."""
-    total = 0
+    """Return the bytes of the other files in the directory.
+
+    The write-ahead log counts for what SQLite keeps of it: it grows to that in no time.
+    """
+    sizes = {f"{journal.name}-wal": WAL_KEPT_BYTES}
     for path in journal.parent.iterdir():
         with suppress(OSError):  # gone meanwhile
-            total += path.lstat().st_size if path != journal else 0
-    return total
+            if path != journal:
+                sizes[path.name] = max(path.lstat().st_size, sizes.get(path.name, 0))
+    return sum(sizes.values())
 
 
 PARAMS_KEPT = timedelta(days=30)
@@ -57,15 +61,16 @@ class Budget:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, directory_bytes: int) -> bool:
+    def keep(self, directory_bytes: int, *, arriving_bytes: int = 0) -> bool:
         """Forget until the state directory fits; whether anything had to be forgotten.
 
+        Room is made for what arrives too, as far as there is anything to forget.
         Raises `StorageError` when what must be kept for ever does not fit.
         """
         most_bytes = directory_bytes - _beside(self._database.path)
         had_to = False
         for statement, parameters in _FORGET:
-            while self._database.used_bytes() > most_bytes:
+            while self._database.used_bytes() + arriving_bytes > most_bytes:
                 with self._database.transaction() as run:
                     if not run(statement, parameters).rowcount:
                         break

@@ -163,8 +163,8 @@ class Paths(Section):
 class Limits(Section):
     """What the daemon may use of this host."""
 
-    state_mib: Annotated[int, Field(ge=16, le=1024 * 1024)] = 256
-    """MiB of the state directory."""
+    state_mib: Annotated[int, Field(ge=48, le=1024 * 1024)] = 256
+    """MiB of the state directory; the log's three files alone may take up 29 of them."""
 
 
 class Admission(Section):

@@ -140,5 +140,6 @@ def _receive(
     journal: Journal, held: Sequence[PendingMutation], state_bytes: int
 ) -> tuple[bool, Received]:
     """Make room and record what was delivered; blocks."""
-    had_to_forget = journal.budget.keep(state_bytes)
+    arriving_bytes = sum(mutation.size for mutation in held)
+    had_to_forget = journal.budget.keep(state_bytes, arriving_bytes=arriving_bytes)
     return had_to_forget, journal.receive(held, datetime.now(UTC))
