@@ -258,8 +258,9 @@ def test_mutations_come_in_order_and_whole() -> None:
                 params={"id": "proj_a"},
                 requested_at="2026-09-01T00:00:00Z",
                 requested_by="ann",
+                size=len('{"id":"proj_a"}'),
             ),
-            PendingMutation(id="dmut_1", op="session.kill", params=None),
+            PendingMutation(id="dmut_1", op="session.kill", params=None, size=len("null")),
         ),
         worker_id="wkr_1",
     )
