@@ -21,6 +21,7 @@ from rensei_daemon.errors import MutationError
         ),
         ({"id": "m 1"}, "the mutation's id holds U+0020, which cannot be shown"),
         ({"id": "m\u200b"}, "the mutation's id holds U+200B, which cannot be shown"),
+        ({"id": "m\u3164"}, "the mutation's id holds U+3164, which cannot be shown"),
     ],
 )
 def test_what_is_over_a_limit_is_refused_in_words(

@@ -35,6 +35,19 @@ def test_members_root_and_the_daemons_user_may(uid: int, gids: set[int], may: bo
     assert peer.may_have(None, own_uid=1000)
 
 
+def test_a_process_cannot_steer_a_screen_by_its_name() -> None:
+    """What its name holds that nobody can see is escaped."""
+    comm = Path("/proc/self/comm")
+    usual = comm.read_text()
+    comm.write_text("a\x1b[2J\u202e")
+    try:
+        pid = os.getpid()
+        title = Peer(pid=pid, uid=0, gids=frozenset()).title
+        assert title == f"a\\x1b[2J\\u202e (pid {pid})"
+    finally:
+        comm.write_text(usual)
+
+
 def _connect_as(lab: "Lab", uid: int, groups: list[int], said: bytes = HELLO) -> "Reader":
     """Connect as another user: the kernel looks at who we are at that moment."""
     with as_nobody(*groups, uid=uid):

@@ -14,6 +14,7 @@ from rensei_daemon.core.pending import PendingMutation
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import wire
+from rensei_daemon.platform_api.reading import is_id
 from rensei_daemon.platform_api.wire import Grant
 
 NOW = datetime(2026, 6, 2, 12, 0, tzinfo=UTC)
@@ -454,3 +455,10 @@ def test_no_set_of_values_is_not_an_empty_one(body: object) -> None:
     ) as caught:
         wire.snapshot(body, answered_at=NOW)
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_an_id_of_ours_can_be_seen() -> None:
+    """A character that shows nothing makes a text no id."""
+    assert is_id("wkr_1")
+    assert not is_id("wkr\u3164")
+    assert not is_id("wkr\u202e")

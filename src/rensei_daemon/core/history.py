@@ -7,6 +7,7 @@ does not know where records are kept.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from io import StringIO
 from typing import Any, TypedDict
 
 from rensei_daemon.core.edit import (
@@ -205,8 +206,8 @@ def unified(before: str, after: str, *, name: str) -> str:
     from difflib import unified_diff
 
     lines = unified_diff(
-        before.splitlines(keepends=True),
-        after.splitlines(keepends=True),
+        list(StringIO(before, newline="\n")),
+        list(StringIO(after, newline="\n")),
         f"{name} (before)",
         f"{name} (after)",
     )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from rensei_daemon.core.escaping import is_visible
 from rensei_daemon.core.limits import MAX_ID, MAX_TEXT
 from rensei_daemon.errors import InvalidMutationError
 
@@ -71,7 +72,7 @@ def required_id(
 ) -> str:
     """Return a trimmed id that a person can read, or refuse."""
     value = required_text(params, key, complaint, where=where, most=MAX_ID)
-    if not value.isprintable():  # no width, no line, a direction mark, an odd blank
+    if not is_visible(value):
         raise decode_error(f"{key} holds characters that cannot be shown", where=where)
     return value
 

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from rensei_daemon.core.escaping import is_visible
 from rensei_daemon.core.limits import (
     MAX_ID,
     MAX_OP,
@@ -100,7 +101,7 @@ def _refusal(id_: str, op: str, requested_at: str, requested_by: str, params: in
         if length > most:
             return f"{name} of {length} characters: this daemon takes at most {most}"
     for mark in id_:
-        if mark == " " or not mark.isprintable():
+        if mark == " " or not is_visible(mark):
             return f"the mutation's id holds U+{ord(mark):04X}, which cannot be shown"
     return ""
 

@@ -1,19 +1,24 @@
 """New values as TOML text: on a line, as lines of dotted keys, as sections with headers.
 
-tomlkit spells keys and plain values, and never sees more.
+tomlkit spells numbers and dates. It is not used for texts: it leaves most invisible
+characters as they are, and needs 0.4 s for 60,000 characters with a quote among them.
 """
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from rensei_daemon.core.edit import Path
+from rensei_daemon.core.escaping import toml_string
+
+_BARE = re.compile("[A-Za-z0-9_-]+")
 
 
 def render_key(path: Path) -> str:
     """Spell a key, dotted when it has parts, each quoted only if it must be."""
-    return ".".join(_tomlkit().key(part).as_string() for part in path)
+    return ".".join(part if _BARE.fullmatch(part) else toml_string(part) for part in path)
 
 
 def render(value: Any) -> str:
@@ -23,6 +28,8 @@ def render(value: Any) -> str:
         return f"{{ {', '.join(members)} }}" if members else "{}"
     if isinstance(value, list):
         return f"[{', '.join(render(item) for item in value)}]"
+    if isinstance(value, str):
+        return toml_string(value)
     return str(_tomlkit().item(value).as_string())
 
 

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rensei_daemon.core.escaping import escape_line
+
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
 _PEER_GROUPS = 59  # SO_PEERGROUPS, which Python has no name for
 _LONGEST_OPTION = 1024  # bytes Python reads of one
@@ -34,8 +36,7 @@ class Peer:
         name = ""
         with suppress(OSError):
             name = Path(f"/proc/{self.pid}/comm").read_text(errors="replace").strip()
-        shown = "".join(c for c in name if c.isprintable())
-        return f"{shown or 'process'} (pid {self.pid})"
+        return f"{escape_line(name) or 'process'} (pid {self.pid})"
 
 
 def user_of(connection: socket.socket) -> int:

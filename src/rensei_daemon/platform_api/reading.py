@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
+from rensei_daemon.core.escaping import is_visible
 from rensei_daemon.errors import TransientError
 
 MAX_ID = 512
@@ -67,7 +68,7 @@ def is_id(value: object) -> TypeGuard[str]:
         isinstance(value, str)
         and 0 < len(value) <= MAX_ID
         and not value.isspace()
-        and value.isprintable()
+        and is_visible(value)
     )
 
 
