@@ -174,3 +174,17 @@ def test_non_blocking_pipe(fds: Descriptors, tmp_path: Path) -> None:
         reading = pool.submit(reader.read, len(line))
         output.write(line)
         assert reading.result(timeout=5) == line
+
+
+def test_a_terminal_gets_the_beginning_of_a_long_value(
+    fds: Descriptors, tmp_path: Path
+) -> None:
+    """A console that is piped somewhere gets all of it."""
+    event = {"event": "e", "long": "x" * 1001}
+    for descriptor, expected in (
+        (fds.terminal, "x" * 1000 + "…"),
+        (fds.pipe_in, "x" * 1001),
+    ):
+        output, *_ = chosen(descriptor, fds.terminal, tmp_path, {}, format="console")
+        rendered = output.render(event).decode()
+        assert rendered.endswith(f"={expected}\n")

@@ -76,6 +76,14 @@ def test_values(value: object, expected: str) -> None:
     assert render_message({"event": "e", "key": value}) == f"e key={expected}"
 
 
+def test_keys_are_tame_and_values_are_cut() -> None:
+    """A key is somebody else's in a log of theirs; a value is cut where that is asked."""
+    event = {"event": "e", "k\u202e": "v", "long": "x" * 9}
+    assert render_message(event) == "e k\\u202e=v long=xxxxxxxxx"
+    line = render_line(event, colour=False, longest=5)
+    assert line == "- -        e  k\\u202e=v long=xxxxx…"
+
+
 def test_event_names_are_tame() -> None:
     """Foreign text in the event's place keeps its words and loses its powers."""
     assert render_message({"event": "Started it.\x1b[2J"}) == "Started it.\\x1b[2J"
@@ -87,9 +95,9 @@ def test_incomplete() -> None:
 
 
 def test_json() -> None:
-    """JSON keeps order and types, and writes what it has no form for as text."""
+    """JSON is ASCII, keeps order and types, and writes other objects as text."""
     assert render_json({"event": "e", "n": 1, "path": 1j, "ü": None}) == (
-        '{"event": "e", "n": 1, "path": "1j", "ü": null}'
+        '{"event": "e", "n": 1, "path": "1j", "\\u00fc": null}'
     )
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from rensei_daemon.core.escaping import LONGEST_LINE
 from rensei_daemon.logs.journal import (
     JOURNAL_SOCKET,
     JournalSocket,
@@ -119,7 +120,9 @@ def choose_outputs(
     outputs: list[Output] = []
     if format == "console":
         colour = _wants_colour(stderr, environ)
-        outputs.append(Stream(stderr, partial(render_line, colour=colour)))
+        longest = LONGEST_LINE if _is_terminal(stderr) else None
+        line_of = partial(render_line, colour=colour, longest=longest)
+        outputs.append(Stream(stderr, line_of))
     elif format == "journal" and journal.exists():
         outputs.append(Journal(journal, stderr))
     else:

@@ -9,6 +9,8 @@ slow.
 import json
 from collections.abc import Iterator, Mapping
 
+from rensei_daemon.core.escaping import escape_line, is_visible
+
 Event = Mapping[str, object]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -25,15 +27,16 @@ _LEVEL_COLOURS = {
 _BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
-def render_line(event: Event, *, colour: bool) -> str:
+def render_line(event: Event, *, colour: bool, longest: int | None = None) -> str:
     """Return an event as a line for people, without a line break at its end.
 
-    A traceback, if there is one, follows on lines of its own.
+    A traceback, if there is one, follows on lines of its own. A value of more than
+    `longest` characters is cut.
     """
     level = _inline(event.get("level") or "-")
     name = _name(event)
     when = _inline(event.get("timestamp") or "-")
-    pairs = " ".join(_pairs(event))
+    pairs = " ".join(_pairs(event, longest))
     if colour:
         when = f"{_DIM}{when}{_RESET}"
         name = f"{_BOLD}{name}{_RESET}"
@@ -48,39 +51,30 @@ def render_message(event: Event) -> str:
 
 
 def render_json(event: Event) -> str:
-    """Return an event as one line of JSON; what JSON has no form for goes as text."""
-    return json.dumps(event, default=str, ensure_ascii=False)
+    """Return an event as one line of ASCII JSON; what JSON has no form for goes as text."""
+    return json.dumps(event, default=str)
 
 
 def _name(event: Event) -> str:
     # A line of somebody else's, kept as their words, reads better without quotes.
-    return _printable(str(event.get("event", "")))
+    return escape_line(str(event.get("event", "")))
 
 
-def _pairs(event: Event) -> Iterator[str]:
+def _pairs(event: Event, longest: int | None = None) -> Iterator[str]:
     for key, value in event.items():
         if key not in _APART:
-            yield f"{key}={_inline(value)}"
+            yield f"{escape_line(str(key))}={_inline(value, longest)}"
 
 
-def _inline(value: object) -> str:
+def _inline(value: object, longest: int | None = None) -> str:
     if not isinstance(value, str):
-        return _printable(json.dumps(value, default=str, ensure_ascii=False))
-    if value and value.isprintable() and not set(value) & set(' "='):
-        return value
-    return _printable(json.dumps(value, ensure_ascii=False))
-
-
-def _printable(text: str) -> str:
-    """Return text that cannot steer a terminal: control characters as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        mark if mark.isprintable() else mark.encode("unicode_escape").decode("ascii")
-        for mark in text
-    )
+        text = json.dumps(value, default=str, ensure_ascii=False)
+        return escape_line(text, longest=longest)
+    if value and is_visible(value) and not set(value) & set(' "='):
+        return escape_line(value, longest=longest)
+    return escape_line(json.dumps(value, ensure_ascii=False), longest=longest)
 
 
 def _trace(event: Event) -> str:
     lines = str(event.get("exception") or "").splitlines()
-    return "".join(f"\n    {_printable(line)}" for line in lines)
+    return "".join(f"\n    {escape_line(line)}" for line in lines)
