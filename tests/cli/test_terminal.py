@@ -12,6 +12,7 @@ from rensei_daemon.cli.terminal import (
     Style,
     Terminal,
     clean,
+    clean_lines,
     columns,
     measure,
     paint,
@@ -76,8 +77,18 @@ def test_an_output_without_our_signs_shows_question_marks() -> None:
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:
-    """Control characters, line breaks and direction marks do not get through."""
-    assert clean("a\x1b[31m\r\nb\tc\x07\u202e") == "a�[31m b c��"
+    """Line breaks become blanks; other characters that nobody can see are named."""
+    assert clean("a\x1b[31m\r\nb\tc\x07\u202e ") == "a\\x1b[31m b c\\x07\\u202e"
+
+
+def test_a_long_text_is_cut_on_a_terminal_only(
+    tty: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who pipes a text gets all of it."""
+    assert clean("x" * 1001) == clean_lines("x" * 1001) == "x" * 1001
+    monkeypatch.setattr("sys.stdout", tty)
+    assert clean("x" * 1001) == clean_lines("x" * 1001) == "x" * 1000 + "…"
+    assert clean("abc", longest=2) == "ab…"
 
 
 def test_colour_is_put_around_a_text_or_not_at_all() -> None:

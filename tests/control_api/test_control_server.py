@@ -193,10 +193,10 @@ async def test_a_bad_request_gets_a_reason(
 
 
 async def test_half_a_character_can_be_told(control_socket: Path) -> None:
-    """What a platform sent and UTF-8 cannot hold is shown as a question mark."""
+    """What a platform sent and UTF-8 cannot hold is in the JSON as an escape."""
     async with serving(control_socket):
         told = await talk(control_socket, GET_STATUS.replace(b"status", b"half"))
-    assert told == (200, {"id": "?"})
+    assert told == (200, {"id": "\ud800"})
 
 
 async def test_a_method_not_taken_names_those_that_are(control_socket: Path) -> None:

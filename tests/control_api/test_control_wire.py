@@ -121,17 +121,14 @@ def test_an_error_becomes_a_status_and_an_exit_code(
 
 
 def test_an_answer_is_spelt_as_the_last_on_its_connection() -> None:
-    """Length in bytes, JSON in UTF-8, and the connection closes."""
-    assert (
-        encode(Answer(200, {"ü": None}))
-        == (
-            "HTTP/1.1 200 OK\r\n"
-            "Content-Type: application/json\r\n"
-            "Content-Length: 11\r\n"
-            "Connection: close\r\n"
-            "\r\n"
-            '{"ü":null}'
-        ).encode()
+    """Length in bytes, JSON in ASCII, and the connection closes."""
+    assert encode(Answer(200, {"ü": None})) == (
+        b"HTTP/1.1 200 OK\r\n"
+        b"Content-Type: application/json\r\n"
+        b"Content-Length: 15\r\n"
+        b"Connection: close\r\n"
+        b"\r\n"
+        b'{"\\u00fc":null}'
     )
 
 

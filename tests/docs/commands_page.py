@@ -21,8 +21,9 @@ HEAD = f"""\
 <!-- Written by `make fix` from the program itself. -->
 
 What `{PROGRAM} COMMAND --help` says, all of it. Errors are two lines: what went wrong, and
-what to do. `--json` has stable keys; a pipe gets no colour and nothing is cut. `--debug`,
-before the command, shows a traceback.
+what to do. `--json` has stable keys; a pipe gets no colour and nothing is cut. Characters
+that nobody can see (control, direction, zero-width) are shown as escapes: `\\u202e`.
+`--debug`, before the command, shows a traceback.
 
 | exit code | means |
 |---|---|

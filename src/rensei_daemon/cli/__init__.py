@@ -70,11 +70,13 @@ def _internal(error: BaseException) -> RenseiError:
 def _complain(error: RenseiError, arguments: Sequence[str]) -> None:
     """Say what went wrong and what to do; in systemd's journal, at the level of errors."""
     from rensei_daemon.cli.reaching import daemon_of
+    from rensei_daemon.core.escaping import LONGEST_LINE, escape_lines
     from rensei_daemon.logs.journal import leads_to_journal
 
     hint = daemon_of(arguments).hint(error.hint or _LAST_RESORT)
     text = f"{PROGRAM}: {error}\n  {hint}"
     # systemd reads a level from the head of each line (sd-daemon(3)).
     mark = "<3>" if leads_to_journal(2, os.environ) else ""
-    for line in text.splitlines():
+    longest = LONGEST_LINE if sys.stderr.isatty() else None
+    for line in escape_lines(text, longest=longest).split("\n"):
         print(f"{mark}{line}".encode(errors="replace").decode(), file=sys.stderr)

@@ -155,7 +155,7 @@ def _decide_each(policy: _Policy, batch: str) -> int:
             answer = _answer(decide(policy.block, _request(line, number)))
         except UsageError as error:
             answer, code = {"error": str(error)}, error.exit_code
-        click.echo(json.dumps(answer, ensure_ascii=False))
+        click.echo(json.dumps(answer))
     return code
 
 

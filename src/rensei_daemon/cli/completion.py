@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rensei_daemon.core.escaping import escape_line, is_visible
 from rensei_daemon.errors import RenseiError
 
 if TYPE_CHECKING:  # every command imports this module, and none of them needs that one
@@ -104,7 +105,7 @@ def _beginning(
 
     pairs = [(word, None) if isinstance(word, str) else word for word in words]
     return [
-        CompletionItem(word, help=about)
+        CompletionItem(word, help=about and escape_line(about))
         for word, about in pairs
-        if word.startswith(incomplete)
+        if word.startswith(incomplete) and is_visible(word)
     ]

@@ -12,6 +12,8 @@ import click
 from rensei_daemon.cli.config_history import COMMANDS
 from rensei_daemon.cli.control import config_option
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.terminal import clean, clean_lines
+from rensei_daemon.core.escaping import escape_toml
 from rensei_daemon.core.limits import MAX_CONFIG_BYTES
 from rensei_daemon.errors import NotPermittedError, Problem, SettingsError
 from rensei_daemon.locations import Locations, locate
@@ -68,11 +70,11 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
         print_json(_verdict(path, notes, refused))
     elif refused is None:
         for sentence in notes:
-            click.echo(f"{path}: note: {sentence}", err=True)
-        click.echo(f"{path}: ok")
+            click.echo(clean_lines(f"{path}: note: {sentence}"), err=True)
+        click.echo(f"{clean(path)}: ok")
     elif refused.problems:
         # Bare lines, so that an editor can jump to file:line:column.
-        click.echo(str(refused), err=True)
+        click.echo(clean_lines(str(refused)), err=True)
     else:
         raise refused
     return refused.exit_code if refused else 0
@@ -131,8 +133,8 @@ def show_command(config: Path | None, as_json: bool) -> None:
         return
     import tomlkit
 
-    click.echo(f"# in force for {path}; keys without a value are left out")
-    click.echo(tomlkit.dumps(tree), nl=False)
+    click.echo(f"# in force for {clean(path)}; keys without a value are left out")
+    click.echo(clean_lines(escape_toml(tomlkit.dumps(tree))), nl=False)
 
 
 def _read(path: Path) -> bytes:

@@ -16,7 +16,7 @@ from rensei_daemon.cli.printing import (
     print_table,
 )
 from rensei_daemon.cli.record import edit_lines, look, show_diff
-from rensei_daemon.cli.terminal import clean
+from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.control_api.verbs import BLAME, CHANGE, CHANGES, ROLLBACK, RolledBack
 from rensei_daemon.core.history import (
     BlameRecord,
@@ -136,7 +136,7 @@ def rollback_command(
     if as_json:
         print_json({"change": number, "dry_run": dry_run, "diff": diff})
         return
-    click.echo(diff, nl=False)
+    click.echo(clean_lines(diff), nl=False)
     click.echo(
         f"change {number} would be rolled back"
         if dry_run

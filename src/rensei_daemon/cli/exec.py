@@ -19,6 +19,7 @@ from rensei_daemon.cli.credential_feed import CredentialFeed
 from rensei_daemon.cli.session import session_state
 from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
 from rensei_daemon.core.child import child_environment
+from rensei_daemon.core.escaping import escape_line
 from rensei_daemon.delivery.reader import CredentialReader, first_values
 from rensei_daemon.errors import ControlError, DaemonNotRunningError, DeliveryError
 from rensei_daemon.locations import Locations
@@ -207,5 +208,7 @@ def _ask(
             error.hint = f"start it: {locations.start_command}"
         if not without_credentials:
             raise
-        click.echo(f"{PROGRAM}: {error}; going on without credentials", err=True)
+        click.echo(
+            f"{PROGRAM}: {escape_line(str(error))}; going on without credentials", err=True
+        )
         return had

@@ -18,8 +18,9 @@ from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.log_hints import no_log, nothing_found, unknown_event
 from rensei_daemon.cli.moments import parse_moment
 from rensei_daemon.cli.printing import print_json
-from rensei_daemon.cli.terminal import clean, measure
+from rensei_daemon.cli.terminal import clean, clean_lines, measure
 from rensei_daemon.control_api.verbs import SET_LOG_LEVEL, LogLevelAnswer
+from rensei_daemon.core.escaping import LONGEST_LINE, escape_line
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.reading import Line, Wanted, follow_file, read_file
 from rensei_daemon.logs.rendering import LEVELS, render_json, render_line
@@ -132,7 +133,7 @@ def _set_level(located: Locations, level: str, *, as_json: bool) -> None:
 def _hint(text: str) -> None:
     """Say something beside the log, which goes where it is piped to as it is."""
     if text:
-        click.echo(text, err=True)
+        click.echo(clean_lines(text), err=True)
 
 
 def _lines(
@@ -174,16 +175,17 @@ def _print_quietly(lines: Iterable[Line], *, as_json: bool) -> bool:
 
 
 def _print(lines: Iterable[Line], *, as_json: bool) -> bool:
-    colour = measure(sys.stdout, os.environ).colour
+    terminal = measure(sys.stdout, os.environ)
+    longest = LONGEST_LINE if terminal.is_tty else None
     is_any = False
     for line in lines:
         is_any = True
         if isinstance(line, str):
-            text = line
+            text = escape_line(line, longest=longest)
         elif as_json:
             text = render_json(line)
         else:
-            text = render_line(line, colour=colour)
+            text = render_line(line, colour=terminal.colour, longest=longest)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     return is_any

@@ -22,7 +22,7 @@ from rensei_daemon.cli.printing import (
     print_table,
 )
 from rensei_daemon.cli.record import look
-from rensei_daemon.cli.terminal import clean
+from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.control_api.verbs import MUTATION, MUTATIONS
 from rensei_daemon.core.history import (
     MutationDetail,
@@ -206,7 +206,10 @@ def preview_command(
     if as_json:
         print_json({"op": op, "outcome": "applied", "error": None, "diff": diff})
     else:
-        click.echo(diff or "nothing would change: all of it holds already\n", nl=False)
+        click.echo(
+            clean_lines(diff) or "nothing would change: all of it holds already\n",
+            nl=False,
+        )
     return 0
 
 

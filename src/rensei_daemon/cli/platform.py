@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.lab import ask, named_value, require_local_platform
+from rensei_daemon.cli.terminal import clean
 from rensei_daemon.errors import RenseiError, StorageError, UsageError
 
 DEFAULT_PORT = 7780
@@ -240,7 +241,7 @@ def set_credential(
 
 
 def _print(answer: dict[str, Any], line: str, as_json: bool) -> None:
-    click.echo(json.dumps(answer) if as_json else line)
+    click.echo(json.dumps(answer) if as_json else clean(line))
 
 
 def _write_whole(path: Path, text: str) -> None:

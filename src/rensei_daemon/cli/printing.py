@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.terminal import clean, columns, measure
+from rensei_daemon.core.limits import MAX_ID
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 limit_option = click.option(
@@ -15,14 +16,18 @@ limit_option = click.option(
 )
 
 
+LONGEST_CELL = MAX_ID
+"""Characters shown of a cell: every id in full, since it may have to be copied."""
+
+
 def print_json(value: Any) -> None:
-    """Print JSON for scripts."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print JSON for scripts: whole, and in ASCII, so that nothing in it is invisible."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def print_table(rows: list[list[str]]) -> None:
     """Print rows: in columns on a terminal, else with tabs between the cells."""
-    cells = [[clean(cell) for cell in row] for row in rows]
+    cells = [[clean(cell, longest=LONGEST_CELL) for cell in row] for row in rows]
     terminal = measure(sys.stdout, os.environ)
     if terminal.is_tty:
         lines = columns(cells)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from rensei_daemon.cli.control import order
+from rensei_daemon.cli.terminal import clean_lines
 from rensei_daemon.core.history import EditRecord, unified
 from rensei_daemon.disk.records import Records, open_records
 from rensei_daemon.errors import DaemonNotRunningError
@@ -40,7 +41,7 @@ def show_diff(before: str | None, after: str | None, *, name: str) -> str:
         return (
             "(the texts before and after are no longer kept: only the last 50 changes')\n"
         )
-    return unified(before, after, name=name) or "(the text is the same)\n"
+    return clean_lines(unified(before, after, name=name)) or "(the text is the same)\n"
 
 
 def edit_lines(edits: list[EditRecord]) -> list[str]:

@@ -15,7 +15,7 @@ from rensei_daemon.cli.control import ask, config_option, find
 from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.silence import explained, look_at_holder, to_json
 from rensei_daemon.cli.status_screen import render
-from rensei_daemon.cli.terminal import Terminal, measure, tolerate
+from rensei_daemon.cli.terminal import Terminal, clean_lines, measure, tolerate
 from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.disk.processes import ProcessFacts
@@ -62,7 +62,7 @@ def _watch(locations: Locations, terminal: Terminal, as_json: bool) -> NoReturn:
             text, _ = look(locations, terminal, as_json)
         except RenseiError as error:
             # What is watched may come back, so the watch goes on.
-            text = f"{error}\n  {error.hint}\n"
+            text = clean_lines(f"{error}\n  {error.hint}\n")
         click.echo(redraw(text) if in_place else text, nl=False)
         time.sleep(WATCH_SECONDS)
 
@@ -94,7 +94,7 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
         status.setdefault("conditions", []).append(_outdated(what, locations, now))
     exit_code = EXIT_CODES.get(status.get("state"), 1)
     if as_json:
-        return json.dumps(status, indent=2, ensure_ascii=False) + "\n", exit_code
+        return json.dumps(status, indent=2) + "\n", exit_code
     screen = render(status, width=terminal.width, colour=terminal.colour, now=now)
     return screen, exit_code
 
@@ -130,11 +130,11 @@ def _show_last(
             "age_seconds": _age_seconds(last, now) if last else None,
             "last": last,
         }
-        return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(answer, indent=2) + "\n"
     screen = render(
         last or {}, width=terminal.width, colour=terminal.colour, now=now, alive=False
     )
-    return f"{screen}\n{error}\n  {error.hint}\n"
+    return f"{screen}\n" + clean_lines(f"{error}\n  {error.hint}\n")
 
 
 def _age_seconds(last: Mapping[str, Any], now: datetime) -> int | None:

@@ -1,20 +1,25 @@
 """Manners at a terminal: how wide, whether in colour, in columns, and nothing foreign.
 
 Text from elsewhere (a platform's error, a file's line) may hold control characters that
-move a cursor or retitle a window; it is shown without them.
+move a cursor or retitle a window; it is shown with these escaped.
 """
 
 import io
 import os
+import re
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
+from rensei_daemon.core.escaping import LONGEST_LINE, escape_line, escape_lines
+
 NARROWEST, USUAL = 40, 80
 WIDEST = 100
 """For prose; what stands in columns may be wider."""
+_BLANKS = re.compile(r"[ \t\r\n]+")
 
 
 class Style(StrEnum):
@@ -61,10 +66,22 @@ def paint(text: str, style: Style, *, colour: bool) -> str:
     return f"\x1b[{style}m{text}\x1b[0m" if colour else text
 
 
-def clean(text: object) -> str:
-    """Make foreign text fit to print: one line, no control characters."""
-    spaced = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else "�" for c in spaced)
+def clean(text: object, *, longest: int = LONGEST_LINE) -> str:
+    """Make foreign text fit to print: one line of visible characters.
+
+    On a terminal it is cut to `longest`.
+    """
+    line = " ".join(filter(None, _BLANKS.split(str(text))))
+    return escape_line(line, longest=_limit(longest))
+
+
+def clean_lines(text: str) -> str:
+    """Make lines fit to print: a diff, an error; on a terminal long ones are cut."""
+    return escape_lines(text, longest=_limit(LONGEST_LINE))
+
+
+def _limit(longest: int) -> int | None:
+    return longest if sys.stdout.isatty() else None
 
 
 def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:

@@ -185,9 +185,9 @@ def encode(answer: Answer) -> bytes:
     if isinstance(answer.body, Text):
         text, media_type = answer.body.content, answer.body.media_type
     else:
-        text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(answer.body, separators=(",", ":"))
         media_type = "application/json"
-    body = text.encode(errors="replace")  # a platform may have sent half a character
+    body = text.encode(errors="replace")
     head = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
         f"Content-Type: {media_type}",
