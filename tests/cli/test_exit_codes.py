@@ -3,39 +3,75 @@
 import http.server
 import inspect
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import click
 import pytest
+from privileges import as_nobody, hidden_files
 
 from rensei_daemon import errors
 from rensei_daemon.cli import control, main
+from rensei_daemon.cli.root import root
 from rensei_daemon.errors import RenseiError
 
-ASKING = (
-    "status",
-    "reload",
-    "sync",
-    "metrics",
-    "logs --set-level info",
-    "credentials list",
-    "credentials wait --timeout 0.1",
-    "config rollback 1",
-)
-"""Commands that need a daemon that answers."""
 
-REMOTE = (
-    "mutations list --remote --host h",
-    "mutations enqueue project.add id=p repository=https://a.test/r --host h",
-    "mutations cancel m",
-    "credentials rotate github --org o",
-)
-"""Commands that ask the platform."""
+class Codes(NamedTuple):
+    """How a command exits in each kind of trouble; None where it would do its job."""
 
-READING = ("config check", "config show", "mutations preview project.add id=p", *REMOTE)
-"""Commands that need a configuration that can be used."""
+    invalid: int | None
+    """The configuration holds a value that cannot be used."""
+    unreadable: int | None
+    """This user may not read the configuration."""
+    stopped: int | None
+    """No daemon runs, and the platform is out of reach."""
+    silent: int | None
+    """A daemon runs and does not answer."""
+
+
+ASKS_DAEMON = Codes(invalid=3, unreadable=3, stopped=3, silent=1)
+READS_RECORD = Codes(invalid=3, unreadable=3, stopped=3, silent=None)
+ASKS_PLATFORM = Codes(invalid=78, unreadable=77, stopped=69, silent=69)
+READS_CONFIG = Codes(invalid=78, unreadable=77, stopped=None, silent=None)
+
+COMMANDS = {
+    "run": Codes(invalid=78, unreadable=78, stopped=None, silent=None),
+    "status": ASKS_DAEMON._replace(silent=2),
+    "reload": ASKS_DAEMON,
+    "sync": ASKS_DAEMON,
+    "metrics": ASKS_DAEMON,
+    "logs --set-level info": ASKS_DAEMON,
+    "credentials list": ASKS_DAEMON,
+    "credentials wait --timeout 0.1": ASKS_DAEMON,
+    "exec --wait 0.1 -- true": ASKS_DAEMON,
+    "config rollback 1": ASKS_DAEMON,
+    "config history": READS_RECORD,
+    "config diff": READS_RECORD,
+    "config blame": READS_RECORD,
+    "mutations list": READS_RECORD,
+    "mutations show m": READS_RECORD,
+    "mutations list --remote --host h": ASKS_PLATFORM,
+    "mutations enqueue project.enable id=p --host h": ASKS_PLATFORM,
+    "mutations cancel m": ASKS_PLATFORM,
+    "credentials rotate github --org o": ASKS_PLATFORM,
+    "config show": READS_CONFIG,
+    "config check": READS_CONFIG,
+    "mutations preview project.add id=p repository=https://a.test/r": READS_CONFIG,
+    "access check --workload w --company c --model m --auth-mode byok --ceiling byok": (
+        READS_CONFIG
+    ),
+}
+"""Every command with `--config`, but for those that never fail over it."""
+
+NEVER_STOPPED = {"config path", "doctor"}
+"""They tell what they find: `path` where the file would be, `doctor` what is wrong."""
+
+WITHOUT_CONFIG = {"demo", "install", "uninstall"}
 
 CODES = {
     "RenseiError": 1,
@@ -83,8 +119,8 @@ def write(host: Path, url: str, more: str = "") -> None:
     (host / "config.toml").write_text(f'[platform]\nurl = "{url}"\n{paths}{more}')
 
 
-def assert_two_lines(capsys: pytest.CaptureFixture[str], *, of: str) -> None:
-    """One line what, one line what to do, and nothing for scripts to misread."""
+def assert_two_lines(capsys: pytest.CaptureFixture[str], *, of: str) -> str:
+    """One line what, one line what to do, nothing for scripts to misread; return both."""
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert (of, out, len(lines)) == (of, "", 2), err
@@ -93,62 +129,183 @@ def assert_two_lines(capsys: pytest.CaptureFixture[str], *, of: str) -> None:
     assert len(lines[1].strip()) > 3
     assert "canary" not in err
     assert "Traceback" not in err
+    return err
 
 
-@pytest.mark.parametrize("command", ASKING)
-def test_without_a_daemon_it_is_3(
-    host: Path, command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The remedy starts this very daemon."""
-    assert run(*command.split()) == 3
+def leaves(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that does something, by the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaves(command, *path, name)
+        else:
+            yield " ".join((*path, name)), command
+
+
+PROGRAM = dict(leaves(root))
+
+
+def named(line: str) -> str:
+    """Return the command that a line calls."""
+    return next(name for name in PROGRAM if f"{line} ".startswith(f"{name} "))
+
+
+def with_option(line: str, *option: str) -> list[str]:
+    """Return the words of a line with an option of our own; CMD's stand behind `--`."""
+    ours, *separator, theirs = line.partition(" -- ")
+    return [*ours.split(), *option, *(["--", *theirs.split()] if separator[0] else [])]
+
+
+def troubled(kind: str) -> list[tuple[str, int]]:
+    """Return (line, code) of each command that this trouble stops."""
+    found = [(line, getattr(codes, kind)) for line, codes in COMMANDS.items()]
+    return [(line, code) for line, code in found if code is not None]
+
+
+def test_every_command_is_in_the_table() -> None:
+    """A new one has to be given its codes."""
+    with_config = {
+        name
+        for name, command in PROGRAM.items()
+        if any(parameter.name == "config" for parameter in command.params)
+    }
+    assert {named(line) for line in COMMANDS} | NEVER_STOPPED == with_config
+    others = {name for name in PROGRAM if not name.startswith("platform ")} - with_config
+    assert others == WITHOUT_CONFIG
+
+
+@pytest.mark.parametrize("command", sorted(PROGRAM))
+def test_a_wrong_option_is_64(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is read or done."""
+    assert run(*command.split(), "--frobnicate") == 64
     assert_two_lines(capsys, of=command)
 
 
-@pytest.mark.parametrize("command", [c for c in ASKING if "wait" not in c])
-def test_a_silent_daemon_is_2_for_status_and_1_for_others(
-    host: Path,
-    command: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_config_that_is_not_there_is_78(
+    host: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A process listens and says nothing; `wait` asks at another socket."""
-    monkeypatch.setattr(control, "PULSE_SECONDS", 0.1)
-    monkeypatch.setattr(control.ask, "__kwdefaults__", {"timeout_seconds": 0.1})
-    with socket.socket(socket.AF_UNIX) as hung:
-        hung.bind(str(host / "control.sock"))
-        hung.listen()
-        assert run(*command.split()) == (2 if command == "status" else 1)
+    """When `--config` names it, for every command alike."""
+    assert run(*with_option(command, "--config", str(host / "none.toml"))) == 78
     assert_two_lines(capsys, of=command)
 
 
-@pytest.mark.parametrize("command", READING)
-def test_a_configuration_that_cannot_be_used_is_78(
-    host: Path, command: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("command", "code"), troubled("invalid"))
+def test_a_configuration_that_cannot_be_used(
+    host: Path, command: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With file, line and column; `config check` says one line a problem."""
     write(host, "http://127.0.0.1:9", "[log]\nlevel = 7\n")
-    assert run(*command.split()) == 78
+    assert run(*command.split()) == code
     if command != "config check":
         assert_two_lines(capsys, of=command)
     else:
         assert f"{host}/config.toml:7:1: log.level" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [*ASKING, *READING])
-def test_a_config_that_is_not_there_is_78(
-    host: Path, command: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("command", "code"), troubled("unreadable"))
+def test_a_configuration_that_this_user_may_not_read(
+    host: Path, command: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """When `--config` names it, for every command alike."""
-    assert run(*command.split(), "--config", str(host / "none.toml")) == 78
+    """No fault of the configuration, but for the daemon; the others ask for sudo."""
+    (host / "config.toml").chmod(0)
+    with hidden_files():
+        assert run(*command.split()) == code
+    if code == 77:
+        assert "use sudo" in assert_two_lines(capsys, of=command)
+
+
+@pytest.mark.parametrize(("command", "code"), troubled("stopped"))
+def test_without_a_daemon_and_a_platform(
+    host: Path, command: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The remedy starts this very daemon; the platform is named with the cause."""
+    assert run(*command.split()) == code
     assert_two_lines(capsys, of=command)
 
 
-@pytest.mark.parametrize("command", REMOTE)
-def test_a_platform_out_of_reach_is_69(
-    host: Path, command: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("command", "code"), troubled("silent"))
+def test_a_daemon_that_does_not_answer(
+    host: Path,
+    command: str,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The message names host and cause."""
-    assert run(*command.split()) == 69
+    """A process listens at both sockets and says nothing."""
+    monkeypatch.setattr(control, "PULSE_SECONDS", 0.1)
+    monkeypatch.setattr(control.ask, "__kwdefaults__", {"timeout_seconds": 0.1})
+    with ExitStack() as hung:
+        for name in ("control.sock", "credentials.sock"):
+            socket_ = hung.enter_context(socket.socket(socket.AF_UNIX))
+            socket_.bind(str(host / name))
+            socket_.listen()
+        assert run(*command.split()) == code
+    assert_two_lines(capsys, of=command)
+
+
+def test_what_is_never_stopped_by_the_configuration(
+    host: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`config path` says where it is, `doctor` what is wrong with it."""
+    write(host, "http://127.0.0.1:9", "[log]\nlevel = 7\n")
+    assert run("config", "path") == 0
+    assert capsys.readouterr() == (f"{host}/config.toml\n", "")
+    # It ends its process itself.
+    found = subprocess.run(
+        [sys.executable, "-m", "rensei_daemon", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+    )
+    assert (found.returncode, found.stderr) == (1, "")
+    assert f"{host}/config.toml:7:1: log.level" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("worker", "code"),
+    [
+        (("sh", "-c", "exit 7"), 7),
+        (("sh", "-c", "kill -INT $$"), -2),
+        (("./none",), 127),
+        (("./config.toml",), 126),
+    ],
+)
+def test_exec_ends_as_its_command_does(
+    host: Path, worker: Sequence[str], code: int
+) -> None:
+    """It takes this process's place; 127 when it is not there, 126 when it can't start."""
+    options = ("exec", "--without-credentials", "--wait", "0", "--on-rotate", "none")
+    ended = subprocess.run(
+        [sys.executable, "-m", "rensei_daemon", *options, "--", *worker],
+        cwd=host,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == code
+    going_on, *lines = ended.stderr.splitlines()
+    assert going_on.endswith("going on without credentials")
+    assert len(lines) == (2 if code > 100 else 0), lines
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_only_root_changes_the_services_of_a_host(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others are told of sudo and of --user."""
+    with as_nobody():
+        assert run(command) == 77
+    assert "--user" in assert_two_lines(capsys, of=command)
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_options_that_exclude_each_other_are_64(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As any other wrong usage is."""
+    assert run(command, "--user", "--root", str(tmp_path)) == 64
     assert_two_lines(capsys, of=command)
 
 
@@ -181,7 +338,9 @@ def answering(status: int) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("status", "code"), [(401, 77), (403, 77), (307, 77), (503, 69), (429, 69), (404, 1)]
 )
-@pytest.mark.parametrize("command", REMOTE)
+@pytest.mark.parametrize(
+    "command", [line for line, codes in COMMANDS.items() if codes is ASKS_PLATFORM]
+)
 def test_an_answer_of_the_platform_has_its_code(
     host: Path, command: str, status: int, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

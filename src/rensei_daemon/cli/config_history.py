@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.printing import (
     json_option,
@@ -26,7 +27,6 @@ from rensei_daemon.core.history import (
     no_change,
     unified,
 )
-from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.disk.records import Records
 from rensei_daemon.locations import Locations
 
@@ -165,7 +165,7 @@ def blame_command(config: Path | None, as_json: bool) -> None:
 def _blame(records: Records, locations: Locations) -> list[BlameRecord]:
     from rensei_daemon.settings.loading import parse
 
-    text = ConfigFile(locations.config).read().text
+    text = read_config(locations.config).text
     return blame(parse(text, path=locations.config), records.made())
 
 

@@ -14,11 +14,11 @@ from typing import TypeVar
 import anyio
 
 from rensei_daemon import __version__
+from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.control import ask, find
 from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.disk.api_key import read_api_key
-from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.errors import (
     NotPermittedError,
     RefusedError,
@@ -117,7 +117,7 @@ def _key(file: Path | None) -> str:
 def asker(config: Path | None) -> Asker:
     """Read the settings an operator's question needs; raises SettingsError."""
     locations = find(config)
-    text = ConfigFile(locations.config).read().text
+    text = read_config(locations.config).text
     path, check = locations.config, unset_platform
     settings = load(text, path=path, environ=os.environ, check=check)
     return Asker(locations, settings)

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.core.document import Document, apply_all
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.mutation import parse_mutation
-from rensei_daemon.disk.config import ConfigFile
 from rensei_daemon.settings.loading import accept, load
 
 
@@ -19,9 +19,10 @@ def preview(
     """Return today's text and what the mutation would make of it.
 
     Raises `MutationError` with the text it would fail with, and `SettingsError` for a
-    file that cannot be used, and so not be edited.
+    file that cannot be used, and so not be edited, `NotPermittedError` for one that this
+    user may not read.
     """
-    before = ConfigFile(config).read()
+    before = read_config(config)
     settings = load(before.text, path=config, environ=os.environ)
     mutations = settings.mutations
     guards = Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)

@@ -74,7 +74,8 @@ def _start_errors(program: str) -> Iterator[None]:
     except OSError as error:
         message = f"{program}: {why_not_started(error)}"
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise NotFoundError(message) from None
+            hint = f"look for it: command -v {program}; a script may name a missing one"
+            raise NotFoundError(message, hint=hint) from None
         hint = f"look at it: ls -l {program}" if error.errno != errno.E2BIG else ""
         raise NotRunnableError(message, hint=hint) from None
 

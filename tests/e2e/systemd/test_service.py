@@ -182,6 +182,16 @@ def test_reload_succeeds(running: "Host") -> None:
     assert running.shown("ActiveState")["ActiveState"] == "active"
 
 
+def test_a_reload_says_that_a_new_key_needs_a_restart(running: "Host") -> None:
+    """A unit is given its credentials when it starts, so no reload takes up a new one."""
+    waiting = f"the API key in {running.key_file}"
+    assert waiting not in running.run(running.program, "reload").stdout
+    running.write(running.key_file, f"rsk_live_{'n' * 32}\n")
+    assert f"needs a restart: {waiting}\n" in running.run(running.program, "reload").stdout
+    running.put_key()
+    assert waiting not in running.run(running.program, "reload").stdout
+
+
 def test_a_broken_config_keeps_the_last_good_one(running: "Host") -> None:
     """A reload of a broken file fails with the place, and the daemon goes on as it was."""
     running.write(running.config, "[heartbeat\n")
