@@ -1,0 +1,1 @@
+"""How replicas tell one another that something changed."""

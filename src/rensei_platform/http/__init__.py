@@ -1,0 +1,1 @@
+"""The HTTP interface: thin shells around the services."""

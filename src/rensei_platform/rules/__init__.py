@@ -1,0 +1,1 @@
+"""Decisions over values: no input, no output, no clock."""

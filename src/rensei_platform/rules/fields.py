@@ -1,0 +1,119 @@
+"""Fields of a request: each function returns a checked value or raises InvalidRequestError.
+
+Text is accepted as it is, but for what no database can keep: NUL and lone surrogates.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from rensei_platform.errors import InvalidRequestError
+
+Json = dict[str, Any]
+
+LONGEST_TEXT = 1024
+"""Characters of an id, a name or any other short text."""
+
+
+def is_storable(value: str) -> bool:
+    """Whether every database can keep this text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+def storable(value: str, limit: int) -> str:
+    """Return the text as it can be kept: at most `limit` characters, NUL replaced."""
+    shown = value[:limit].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return shown.encode(errors="replace").decode()
+
+
+def check_text(value: object, name: str, *, longest: int = LONGEST_TEXT) -> str:
+    """Return a text that is not empty."""
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{name} must be a string")
+    if not value:
+        raise InvalidRequestError(f"{name} is required")
+    if len(value) > longest:
+        raise InvalidRequestError(f"{name} must have at most {longest} characters")
+    if not is_storable(value):
+        raise InvalidRequestError(f"{name} must not contain NUL or unpaired surrogates")
+    return value
+
+
+def text(body: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) -> str:
+    """Return a text that must be there."""
+    value = body.get(name)
+    if value is None:
+        raise InvalidRequestError(f"{name} is required")
+    return check_text(value, name, longest=longest)
+
+
+def optional_text(
+    body: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT
+) -> str | None:
+    """Return a text; None if absent, null or empty."""
+    value = body.get(name)
+    return None if value in (None, "") else check_text(value, name, longest=longest)
+
+
+def optional_count(body: Mapping[str, Any], name: str) -> int | None:
+    """Return a whole number from 0 on; None if absent or null."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not _is_count(value):
+        raise InvalidRequestError(f"{name} must be a non-negative number")
+    return value
+
+
+def count(body: Mapping[str, Any], name: str) -> int:
+    """Return a whole number from 0 on that must be there."""
+    value = optional_count(body, name)
+    if value is None:
+        raise InvalidRequestError(f"{name} must be a non-negative number")
+    return value
+
+
+def positive(body: Mapping[str, Any], name: str) -> int:
+    """Return a whole number above 0 that must be there."""
+    value = body.get(name)
+    if not _is_count(value) or not value:
+        raise InvalidRequestError(f"{name} must be a positive number")
+    return value
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def mapping(body: Mapping[str, Any], name: str) -> Json:
+    """Return an object that must be there."""
+    value = body.get(name)
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"{name} must be an object")
+    return value
+
+
+def optional_mapping(body: Mapping[str, Any], name: str) -> Json | None:
+    """Return an object; None if absent or null."""
+    return None if body.get(name) is None else mapping(body, name)
+
+
+def optional_texts(body: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    """Return a list of texts; None if absent or null."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidRequestError(f"{name} must be a list of strings")
+    return tuple(check_text(item, f"an element of {name}") for item in value)
+
+
+def choice(body: Mapping[str, Any], name: str, choices: tuple[str, ...]) -> str:
+    """Return one of the choices."""
+    value = body.get(name)
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidRequestError(f"{name} must be one of: {', '.join(choices)}")
+    return value

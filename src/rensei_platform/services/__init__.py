@@ -1,0 +1,1 @@
+"""One use case a module: a transaction, the rules, a result."""
