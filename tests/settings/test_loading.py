@@ -181,10 +181,7 @@ def test_hint() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (
-            "a = 1\nb = \n",
-            "/c/config.toml:2:5: this is no value: a text needs quotes",
-        ),
+        ("b = \n", "/c/config.toml:1:5: this is no value: a text needs quotes"),
         ("[log", "/c/config.toml:1:5: the table's name lacks its ]"),
         ('a = "CANARY', "/c/config.toml:1:12: a text is not closed: a quote is missing"),
         ("a = " + "[" * 9999, "/c/config.toml: values are nested too deeply"),
@@ -222,13 +219,47 @@ url = 2
         "the first is on line 12",
         '/c/config.toml:3:3: unknown key "log" in [log]',
         "/c/config.toml:6:1: machine.name: must be a text, in quotes",
-        "/c/config.toml:15:1: platform.url: must be a text, in quotes",
+        "/c/config.toml:12:1: platform.url: must be a text, in quotes",
     ]
 
 
-def test_a_text_of_repeats_costs_no_time() -> None:
+def test_a_broken_line_hides_nothing_else() -> None:
+    """The rest is read; what only a left out line may be to blame for is not said."""
+    text = """\
+[log]
+level = debug
+compress = 7
+[[credentials.sessions]]
+id = deploy
+env_file = "a.env"
+[machine]
+name "a"
+name = 1
+region = "x
+"""
+    assert problems(text) == [
+        "/c/config.toml:2:9: this is no value: a text needs quotes",
+        "/c/config.toml:5:6: this is no value: a text needs quotes",
+        "/c/config.toml:8:6: a = is missing after the key",
+        "/c/config.toml:10:12: a text is not closed: a quote is missing",
+        '/c/config.toml:3:1: unknown key "compress" in [log]',
+        "/c/config.toml:9:1: machine.name: must be a text, in quotes",
+    ]
+
+
+@pytest.mark.parametrize(
+    "broken", ["[log", "a = oops [", "a = oops }", 'a = oops """', "a = [\n[oops],\n1]"]
+)
+def test_nothing_is_said_below_a_line_that_may_go_on(broken: str) -> None:
+    """What belongs to it and what does not cannot be told apart."""
+    (line,) = problems(f"{broken}\nlevel = 7\nunknown = 1\n")
+    assert line.startswith("/c/config.toml:")
+
+
+@pytest.mark.parametrize("line", ["a = 1\n", "a = \n"])
+def test_a_text_of_mistakes_costs_no_time(line: str) -> None:
     """The first fifty are sought, each with a parse."""
-    lines = problems("a = 1\n" * 2000)
+    lines = problems(line * 2000)
     assert len(lines) == 51
     assert lines[-1] == "and 1 more problems"
 

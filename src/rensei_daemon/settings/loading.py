@@ -56,26 +56,28 @@ def load(
     relative env files are in, no two of them may be one. `check` finds fault with what
     all of them set. Raises `SettingsError`, which names every problem at once.
     """
-    tree, unread = read_toml(text, path)
+    file = read_toml(text, path)
     environment = read_environment(environ)
-    if tree is None:
-        raise _refusal([*environment.problems, *unread], (), path)
+    if file.tree is None:
+        raise _refusal([*environment.problems, *file.problems], (), path)
     layers: dict[str, Tree] = {
         "command line": overrides,
         "environment": environment.tree,
-        "file": tree,
+        "file": file.tree,
     }
     refused: list[Refusal] = []
     settings = None
     try:
         settings = _merge([anchored(layer, path.parent) for layer in layers.values()])
     except ValidationError as error:
-        refused += refusals(error)
-    together = _overlaid(layers)
-    refused += (*contradictions(together), *check(together))
-    if runtime is not None:
-        refused += shared_files(together, text, runtime)
-    problems = [*environment.problems, *unread, *_placed(refused, layers, text, path)]
+        refused += refusals(error, with_missing=file.is_whole)
+    if file.is_whole:
+        together = _overlaid(layers)
+        refused += (*contradictions(together), *check(together))
+        if runtime is not None:
+            refused += shared_files(together, text, runtime)
+    placed = _placed(refused, layers, file.rest, path)
+    problems = [*environment.problems, *file.problems, *placed]
     if problems or settings is None:
         raise _refusal(problems, refused, path)
     return settings
@@ -137,10 +139,11 @@ def refuse_blank(text: str, *, path: Path) -> None:
 
 def parse(text: str, *, path: Path) -> dict[str, Any]:
     """Return the tree of a TOML text; raise `SettingsError` saying where it breaks."""
-    tree, problems = read_toml(text, path)
-    if problems or tree is None:
-        raise _error(problems, hint=f"check it with: rensei-daemon config check {path}")
-    return tree
+    file = read_toml(text, path)
+    if file.problems or file.tree is None:
+        hint = f"check it with: rensei-daemon config check {path}"
+        raise _error(file.problems, hint=hint)
+    return file.tree
 
 
 def _merge(layers: Sequence[dict[str, Any]]) -> Settings:

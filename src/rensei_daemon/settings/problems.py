@@ -31,10 +31,11 @@ class Refusal(NamedTuple):
         return dotted(self.path) or None
 
 
-def refusals(error: ValidationError) -> Iterator[Refusal]:
-    """Return each refused key and a sentence about it."""
+def refusals(error: ValidationError, *, with_missing: bool = True) -> Iterator[Refusal]:
+    """Yield each refused key, and each that is missing, with a sentence about it."""
     for detail in error.errors(include_input=False, include_url=False):
-        yield _refusal(detail)
+        if with_missing or detail["type"] != "missing":
+            yield _refusal(detail)
 
 
 def _refusal(detail: ErrorDetails) -> Refusal:

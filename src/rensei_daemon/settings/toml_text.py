@@ -1,13 +1,13 @@
 """A TOML text and all that is wrong with it as TOML, told plainly.
 
-The standard parser stops at the first mistake. A key or table that stands twice is not the
-end of it: its second place is left out, and the rest is read.
+The standard parser stops at the first mistake. What is wrong is left out and the rest is
+read, where that is sure: a key or table that stands twice, a statement on one line.
 """
 
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
 from rensei_daemon.errors import Problem
@@ -24,6 +24,7 @@ _PLAIN = {
     "Invalid value": "this is no value: a text needs quotes",
     "Unclosed array": "a list is not closed: ] is missing",
     "Unterminated string": "a text is not closed: a quote is missing",
+    "Illegal character '\\n'": "a text is not closed: a quote is missing",
     "Invalid statement": "this is neither a key = value nor a [table]",
     "Invalid initial character for a key part": "a key is missing here",
     "Expected '=' after a key in a key/value pair": "a = is missing after the key",
@@ -34,29 +35,60 @@ _PLAIN = {
 }
 
 
-def read_toml(text: str, path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """Return the tree of a text, and what is wrong with it.
+class TomlText(NamedTuple):
+    """A text, read as far as it can be."""
 
-    What stands twice is in the tree once; there is no tree when the text breaks off.
-    `path` names the file in the problems.
-    """
+    tree: dict[str, Any] | None
+    """What the rest says; None when no rest can be told from what is wrong."""
+    problems: list[Problem]
+    rest: str
+    """The text with blanks in place of what is wrong; each offset is that of the text."""
+    is_whole: bool
+    """Whether at most second places are left out of the tree."""
+
+
+def read_toml(text: str, path: Path) -> TomlText:
+    """Read a text; `path` names the file in the problems, of which at most 51 are found."""
     problems: list[Problem] = []
-    whole = text = text.removeprefix(BYTE_ORDER_MARK)
+    is_whole = True
+    whole = rest = text.removeprefix(BYTE_ORDER_MARK)
     while True:
         try:
-            return tomllib.loads(text), problems
+            return TomlText(tomllib.loads(rest), problems, rest, is_whole)
         except RecursionError:
             problems.append(Problem(file=str(path), message="values are nested too deeply"))
-            return None, problems
+            return TomlText(None, problems, rest, is_whole=False)
         except tomllib.TOMLDecodeError as error:
-            offset = _offset(text, str(error))
+            offset = _offset(rest, str(error))
             message = _PLACE.sub("", str(error))
-        repeated = _without_repeated(text, offset, message)
-        if repeated is None or len(problems) == MOST_REPEATS:
-            said = _PLAIN.get(message, message[:1].lower() + message[1:])
-            return None, [*problems, _problem(whole, offset, said, path)]
-        start, said, text = repeated
-        problems.append(_problem(whole, start, said, path))
+        repeated = _without_repeated(rest, offset, message)
+        if repeated is not None and len(problems) < MOST_REPEATS:
+            start, said, rest = repeated
+            problems.append(_problem(whole, start, said, path))
+            continue
+        said = _PLAIN.get(message, message[:1].lower() + message[1:])
+        problems.append(_problem(whole, offset, said, path))
+        line = _statement_line(rest, offset)
+        if line is None or len(problems) > MOST_REPEATS:
+            return TomlText(None, problems, rest, is_whole=False)
+        is_whole = False
+        rest = rest[: line.start] + " " * (line.stop - line.start) + rest[line.stop :]
+
+
+def _statement_line(text: str, offset: int) -> slice | None:
+    """Return the line at an offset, if leaving it out changes the meaning of no other.
+
+    A header says what the lines below it belong to, and a bracket or a triple quote may
+    go on below.
+    """
+    start = text.rfind("\n", 0, offset) + 1
+    end = text.find("\n", offset)
+    line = text[start:] if end < 0 else text[start:end]
+    is_header = line.lstrip().startswith("[")
+    goes_on = any(line.count(a) != line.count(b) for a, b in ("[]", "{}"))
+    if not line.strip() or is_header or goes_on or '"""' in line or "'''" in line:
+        return None
+    return slice(start, start + len(line))
 
 
 def _problem(text: str, offset: int, message: str, path: Path) -> Problem:
