@@ -74,5 +74,17 @@ async def test_an_answer_in_crumbs_is_cut_off(server: "FaultServer", http: "Http
     """One byte a chunk: soon over, and others have their turn in between."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     server.plan("/", head + b"1\r\na\r\n" * 100_000)
-    with pytest.raises(TransientError, match="sends its answer in crumbs"):
-        await http.call("POST", "/beat")
+    taken = 0
+
+    async def take_turns() -> None:
+        nonlocal taken
+        while True:
+            await anyio.lowlevel.checkpoint()
+            taken += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take_turns)
+        with pytest.raises(TransientError, match="sends its answer in crumbs"):
+            await http.call("POST", "/beat")
+        tasks.cancel_scope.cancel()
+    assert taken >= 10_000 // 16

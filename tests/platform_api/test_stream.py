@@ -4,11 +4,13 @@ import gzip
 import traceback
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from rensei_daemon.core.sse import ServerEvent
@@ -382,7 +384,33 @@ async def test_a_slow_reader_is_not_the_platforms_fault() -> None:
     await reader.read()
     await anyio.sleep(0.1)
     await _to_the_end_of_source(reader)
-    assert reader.next_read() is not None
+    assert await reader.next_read() is not None
+
+
+@pytest.mark.parametrize(
+    ("flood", "turns"), [(b"\n" * 100_000, 48), (b"data: {}\n\n" * 5000, 24 + 312)]
+)
+async def test_a_flood_leaves_others_their_turn(flood: bytes, turns: int) -> None:
+    """After 2 KiB that were parsed, and after 16 events, whatever came at once."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield flood
+
+    async def read_all() -> None:
+        reader = EventReader(source(), StreamLimits(), max_age_seconds=5)
+        with suppress(TransientError):  # the stream ended
+            while await reader.read():
+                while await reader.next_read():
+                    pass
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        taken = 0
+        tasks.start_soon(read_all)
+        while not tasks.cancel_scope.cancel_called:
+            await anyio.lowlevel.checkpoint()
+            taken += 1
+    assert taken >= turns
 
 
 async def _to_the_end_of_source(reader: EventReader) -> None:

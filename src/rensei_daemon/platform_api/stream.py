@@ -85,7 +85,7 @@ class EventStream:
             if self._reader.has_begun and not self._is_told:
                 self._is_told = True
                 return FirstByte()
-            raw = self._reader.next_read()
+            raw = await self._reader.next_read()
             if raw is None:
                 with self._http.border((self._bearer,)):
                     if not await self._reader.read():
