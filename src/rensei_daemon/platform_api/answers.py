@@ -209,13 +209,14 @@ def _detail(raw: Raw) -> str:
     if len(raw.content) > MAX_QUOTABLE:
         return f"{len(raw.content)} bytes, too many to quote"
     text = raw.content.decode(errors="replace").lstrip("\ufeff \t\r\n")
-    if text.startswith(("{", "[", '"')):
+    # An object within other words is the event of a stream, or what broke off.
+    if "{" in text or text.startswith(("[", '"')):
         text = _error_message(raw.content)
     return raw.scrub(text)[:MAX_DETAIL]
 
 
 def _error_message(content: bytes) -> str:
-    """Return what a JSON body says went wrong.
+    """Return what a body says went wrong, if it is JSON.
 
     Nothing else of it is quoted: a refusal may carry the token or the values of a good
     answer, which nobody has seen yet and so cannot scrub.
@@ -223,7 +224,7 @@ def _error_message(content: bytes) -> str:
     try:
         body = parse_json(content)
     except ValueError:
-        return "broken JSON"
+        return f"{len(content)} bytes that are not JSON"
     fields = body if isinstance(body, dict) else {}
     found = [fields[key] for key in ("error", "reason", "message") if fields.get(key)]
     words = (word for word in found if isinstance(word, str))
