@@ -4,9 +4,12 @@ import json
 import tomllib
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.lowlevel
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.document import Document
@@ -250,3 +253,25 @@ async def test_a_password_in_a_url_reaches_no_file_beat_or_log(home: "Home") -> 
     told += [p.read_bytes().decode(errors="replace") for p in home.place.rglob("*.*")]
     assert len(told) > 6
     assert not any("canary" in text.lower() for text in told)
+
+
+async def test_many_outcomes_are_told_in_turns(home: "Home") -> None:
+    """Of one answer's, at most 32 lines in a row: others wait a few milliseconds."""
+    items = [{"id": f"m{n}", "op": "x"} for n in range(100)]
+    items += [{"id": f"m {n}", "op": "x"} for n in range(100)]  # they fail on receipt
+    answer = {"acknowledged": True, "pendingMutations": items}
+    seen = [0]
+
+    async def watch() -> None:
+        while True:
+            seen.append(sum(line["event"] == "mutation.failed" for line in lines))
+            await anyio.lowlevel.checkpoint()
+
+    async with home.daemon() as daemon, anyio.create_task_group() as tasks:
+        await daemon.until(lambda: home.beats)
+        home.platform.faults.add("POST", BEAT, status=200, body=answer)
+        with capture_logs() as lines:
+            tasks.start_soon(watch)
+            await daemon.until(lambda: seen[-1] == 200)
+        tasks.cancel_scope.cancel()
+    assert max(after - before for before, after in pairwise(seen)) <= 32
