@@ -8,7 +8,7 @@ import pytest
 
 from rensei_daemon.clock import Clock
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     HeartbeatLine,
     LastMutation,

@@ -18,15 +18,14 @@ from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control, serve_metrics
 from rensei_daemon.core.hints import Daemon
 from rensei_daemon.disk.api_key import read_api_key
-from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.groups import group_id
-from rensei_daemon.disk.last_good import LastGood
+from rensei_daemon.disk.config_file import ConfigFile
+from rensei_daemon.disk.directories import RUNTIME_MODE, prepare_directory
+from rensei_daemon.disk.last_good_config import LastGood
 from rensei_daemon.disk.last_status import read_last_status
-from rensei_daemon.disk.places import RUNTIME_MODE, prepare_directory
 from rensei_daemon.disk.processes import service_of
-from rensei_daemon.disk.state import StateDirectory
+from rensei_daemon.disk.state_directory import StateDirectory
+from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import RenseiError, StorageError
-from rensei_daemon.house import Ground, House, build_house
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import log_to
@@ -35,12 +34,13 @@ from rensei_daemon.settings.loading import load
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import open_configuration
 from rensei_daemon.tasks.former_readers import former_readers
-from rensei_daemon.tasks.handing_out import HandingOut
 from rensei_daemon.tasks.heartbeat import say_farewell
 from rensei_daemon.tasks.log_level import LogLevel
-from rensei_daemon.tasks.reporting import open_board, write_status
-from rensei_daemon.tasks.socket_news import socket_news_on, turned_away_on
-from rensei_daemon.tasks.state_keeper import open_state
+from rensei_daemon.tasks.session_factory import HandingOut
+from rensei_daemon.tasks.socket_conditions import socket_news_on, turned_away_on
+from rensei_daemon.tasks.state_opening import open_state
+from rensei_daemon.tasks.status_reporting import open_board, write_status
+from rensei_daemon.wiring import Ground, House, build_house
 
 FAREWELL_SECONDS = 3.0
 

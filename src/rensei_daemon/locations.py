@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rensei_daemon.core.limits import MAX_CONFIG_BYTES
+from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
 
 CONFIG_VARIABLE = "RENSEI_DAEMON_CONFIG"
 STATE_VARIABLE = "RENSEI_DAEMON_PATHS__STATE"

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from rensei_daemon.core.figures import ProcessFigures
+from rensei_daemon.core.counters import ProcessFigures
 
 _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8

@@ -17,9 +17,8 @@ from datetime import UTC, datetime, timedelta
 
 from rensei_daemon import process
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.exposition import render
-from rensei_daemon.core.figures import BeatFigures, Durations, Figures, SessionFigures
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.counters import BeatFigures, Durations, Figures, SessionFigures
+from rensei_daemon.core.health import (
     ConfigLine,
     ConsumerLine,
     HeartbeatLine,
@@ -28,6 +27,7 @@ from rensei_daemon.core.lines import (
     WorkerLine,
 )
 from rensei_daemon.core.metrics import metrics
+from rensei_daemon.core.prometheus import render
 from rensei_daemon.core.status import to_json
 
 ROUNDS = 200

@@ -25,11 +25,11 @@ import anyio.to_thread
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.pending import PendingMutation
-from rensei_daemon.disk.atomic import replace_file
-from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.database import open_database
+from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.atomic_file import replace_file
+from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
+from rensei_daemon.disk.journal_database import open_database
 from rensei_daemon.settings.loading import load
 from rensei_daemon.tasks.applier import Applier, Decided
 

@@ -38,7 +38,7 @@ import anyio.from_thread
 import httpx
 from anyio.abc import TaskStatus
 
-from rensei_daemon.disk.atomic import replace_file
+from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.local_platform.running import RunningPlatform, running
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))

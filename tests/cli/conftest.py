@@ -12,11 +12,11 @@ import anyio
 import anyio.abc
 import pytest
 
+from rensei_daemon.control_api.schema import SESSIONS
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.verbs import SESSIONS
 from rensei_daemon.control_api.wire import Request, Route
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.delivery.socket import CredentialSocket
+from rensei_daemon.delivery.credential_socket import CredentialSocket
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
 

@@ -18,8 +18,8 @@ from needs import need
 
 from rensei_daemon.cli.completion import SCRIPTS
 from rensei_daemon.cli.root import COMMANDS
+from rensei_daemon.control_api.schema import MUTATIONS
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.verbs import MUTATIONS
 from rensei_daemon.control_api.wire import Request, Route
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 from privileges import NOBODY
 
 from rensei_daemon.cli.doctor import render, to_json
-from rensei_daemon.doctor.finding import failed, passed, warned
+from rensei_daemon.doctor.result import failed, passed, warned
 
 if TYPE_CHECKING:
     from e2e.forking import Done

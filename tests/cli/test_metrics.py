@@ -10,8 +10,8 @@ import anyio.to_thread
 import pytest
 
 from rensei_daemon.cli import main
+from rensei_daemon.control_api.schema import METRICS, METRICS_JSON
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.verbs import METRICS, METRICS_JSON
 from rensei_daemon.control_api.wire import Request, Route, Text
 
 TOLD = "# HELP a A “quoted” thing.\n# TYPE a gauge\na 1\n"

@@ -20,8 +20,8 @@ from rensei_daemon import __version__
 from rensei_daemon.cli import main
 from rensei_daemon.cli.control import ask
 from rensei_daemon.cli.status import redraw
+from rensei_daemon.control_api.schema import RELOAD, STATUS, SYNC
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.verbs import RELOAD, STATUS, SYNC
 from rensei_daemon.control_api.wire import Request, Route, Routes
 from rensei_daemon.errors import DaemonNotRunningError, SettingsError
 from rensei_daemon.locations import Locations

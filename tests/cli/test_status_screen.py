@@ -11,7 +11,7 @@ import pytest
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     ConsumerLine,
     HeartbeatLine,

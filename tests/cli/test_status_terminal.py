@@ -16,8 +16,8 @@ import anyio.to_thread
 import pytest
 
 from rensei_daemon.cli.terminal import Style
+from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.control_api.wire import Request, Route
 
 pytestmark = pytest.mark.needs("tmux")

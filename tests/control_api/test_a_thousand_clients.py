@@ -19,15 +19,15 @@ from rig import crowd
 from rig.tcp import free_port, get
 
 from rensei_daemon.control_api.client import request
+from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.control_api.server import serve_control, serve_metrics
-from rensei_daemon.control_api.verbs import STATUS
 from rensei_daemon.control_api.wire import Request, Route
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.figures import BeatFigures, Durations, SessionFigures
-from rensei_daemon.core.lines import ConfigLine, HeartbeatLine, SessionLine, WorkerLine
-from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.counters import BeatFigures, Durations, SessionFigures
+from rensei_daemon.core.health import ConfigLine, HeartbeatLine, SessionLine, WorkerLine
+from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.core.status import to_json
-from rensei_daemon.probes import Probes
+from rensei_daemon.monitoring_routes import Probes
 
 CLIENTS = 1000
 MOST_SECONDS, WORST_SECONDS = 0.1, 0.5

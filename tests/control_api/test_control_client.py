@@ -15,7 +15,7 @@ import pytest
 from privileges import as_nobody
 
 from rensei_daemon.control_api.client import is_locked, request
-from rensei_daemon.control_api.incoming import Limits
+from rensei_daemon.control_api.request_reader import Limits
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Route
 from rensei_daemon.errors import (

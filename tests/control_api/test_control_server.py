@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup, UNIXSocketStream
 from privileges import as_nobody
 from structlog.testing import capture_logs
 
-from rensei_daemon.control_api.incoming import Limits
+from rensei_daemon.control_api.request_reader import Limits
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Route, Routes
 from rensei_daemon.errors import InvalidMutationError, TransientError
@@ -398,7 +398,7 @@ async def test_a_socket_that_a_cleaner_removed_is_bound_again(
     control_socket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is being answered is, and who asks next finds the daemon."""
-    monkeypatch.setattr("rensei_daemon.disk.kept_socket.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.LOOK_SECONDS", 0.01)
     async with serving(control_socket):
         early = await anyio.connect_unix(control_socket)
         await anyio.Path(control_socket).unlink()

@@ -8,8 +8,7 @@ import pytest
 
 from rensei_daemon.core.board import Board, Line, report
 from rensei_daemon.core.conditions import RULES, Code
-from rensei_daemon.core.hints import Daemon
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     HeartbeatLine,
     LastMutation,
@@ -21,6 +20,7 @@ from rensei_daemon.core.lines import (
     StreamState,
     WorkerLine,
 )
+from rensei_daemon.core.hints import Daemon
 from rensei_daemon.core.status import Severity, State
 
 START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     ConsumerLine,
     HeartbeatLine,

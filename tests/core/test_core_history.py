@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from rensei_daemon.core.config_entries import entries
 from rensei_daemon.core.edit import ABSENT, Edit
-from rensei_daemon.core.entries import entries
 from rensei_daemon.core.history import (
     ChangeRecord,
     Made,

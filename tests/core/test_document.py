@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rensei_daemon.core.config_entries import without_empty_containers
 from rensei_daemon.core.document import Document, Outcome, apply_all
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, same
-from rensei_daemon.core.entries import without_empty_containers
-from rensei_daemon.core.layout import Layout
 from rensei_daemon.core.mutation import (
     Mutation,
     Op,
@@ -22,8 +21,9 @@ from rensei_daemon.core.mutation import (
     ProjectEnable,
     parse_mutation,
 )
-from rensei_daemon.core.splice import Draft
-from rensei_daemon.core.toml_lines import Kind
+from rensei_daemon.core.toml_edit import Draft
+from rensei_daemon.core.toml_layout import Layout
+from rensei_daemon.core.toml_scanner import Kind
 from rensei_daemon.errors import MutationError, SettingsError
 
 GOLDEN = Path(__file__).parent / "golden"

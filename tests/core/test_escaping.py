@@ -12,7 +12,7 @@ from rensei_daemon.core.escaping import (
     is_visible,
 )
 from rensei_daemon.core.history import unified
-from rensei_daemon.core.rendering import render, render_key
+from rensei_daemon.core.toml_rendering import render, render_key
 
 HIDDEN = (
     ("\x00", "\\x00"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rensei_daemon.core.host import HostStatus
+from rensei_daemon.core.host_status import HostStatus
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from busy_daemon import NOW, busy_board, busy_figures
 from rig.exposition import Family, read
 
 from rensei_daemon.core.board import report
-from rensei_daemon.core.exposition import render
-from rensei_daemon.core.figures import (
+from rensei_daemon.core.counters import (
     ProcessFigures,
 )
 from rensei_daemon.core.metrics import metrics
+from rensei_daemon.core.prometheus import render
 
 DOCS = Path(__file__).parents[2] / "docs/operations.md"
 NOON = 1795521600

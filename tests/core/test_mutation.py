@@ -14,7 +14,7 @@ from rensei_daemon.core.mutation import (
     ignored_names,
     parse_mutation,
 )
-from rensei_daemon.core.pending import PendingMutation
+from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.errors import InvalidMutationError, UnknownOperationError
 
 GONE = "This pool was deleted. Re-bind this host to another pool to resume claiming work."

@@ -10,7 +10,7 @@ import pytest
 
 from rensei_daemon.core.env_file import render_env_file
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
-from rensei_daemon.core.secret_forms import forms_of
+from rensei_daemon.core.secret_encodings import forms_of
 
 ALPHABET = string.ascii_letters + string.digits
 CANARY = 'c4n4ry+/ "$ü\\x?~>~'

@@ -13,9 +13,9 @@ import anyio
 import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.delivery.audience import Audience
-from rensei_daemon.delivery.connection import Limits
-from rensei_daemon.delivery.socket import CredentialSocket
+from rensei_daemon.delivery.credential_socket import CredentialSocket
+from rensei_daemon.delivery.reader_connection import Limits
+from rensei_daemon.delivery.subscribers import Audience
 
 
 class Reader:

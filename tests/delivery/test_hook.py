@@ -157,7 +157,7 @@ async def test_a_hook_that_cannot_be_killed_holds_nothing_past_its_limit(
     make_hook: MakeHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program of another user's (`sudo`) is left behind, and named; its slot is free."""
-    monkeypatch.setattr("rensei_daemon.delivery.program.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("rensei_daemon.delivery.run_program.GRACE_SECONDS", 0.1)
     slots = anyio.CapacityLimiter(1)
     hook = make_hook("echo >began; exec sleep 60", seconds=0.2, slots=slots)
     began = _fifo(tmp_path / "began", os.O_RDWR)
@@ -203,7 +203,7 @@ async def test_a_hook_that_ignores_term_is_killed(
     make_hook: MakeHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """KILL follows TERM."""
-    monkeypatch.setattr("rensei_daemon.delivery.program.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("rensei_daemon.delivery.run_program.GRACE_SECONDS", 0.2)
     hook = make_hook("trap '' TERM\nwhile :; do sleep 1; done", seconds=0.2)
     with anyio.fail_after(10), pytest.raises(DeliveryError, match="did not end within"):
         await hook.deliver(ROTATED, CHANGE)

@@ -10,10 +10,10 @@ import anyio.abc
 import anyio.to_thread
 import pytest
 
-from rensei_daemon.core import frames
-from rensei_daemon.core.frames import SessionList, SessionState
+from rensei_daemon.core import credential_frames
+from rensei_daemon.core.credential_frames import SessionList, SessionState
 from rensei_daemon.delivery import session_query
-from rensei_daemon.delivery.connection import Limits
+from rensei_daemon.delivery.reader_connection import Limits
 from rensei_daemon.delivery.session_query import choose_session, query_sessions
 from rensei_daemon.errors import DeliveryError, NotPermittedError, RenseiError, UsageError
 
@@ -60,8 +60,16 @@ def test_what_cannot_be_chosen_is_said(
 @pytest.mark.parametrize(
     ("line", "error", "said"),
     [
-        (frames.bye(frames.HELLO_UNREADABLE), UsageError, "older than this program"),
-        (frames.bye(frames.TOO_MANY), DeliveryError, ": too many readers"),
+        (
+            credential_frames.bye(credential_frames.HELLO_UNREADABLE),
+            UsageError,
+            "older than this program",
+        ),
+        (
+            credential_frames.bye(credential_frames.TOO_MANY),
+            DeliveryError,
+            ": too many readers",
+        ),
         (b"\n", DeliveryError, "does not say which sessions there are"),
     ],
 )
@@ -74,7 +82,7 @@ async def test_a_daemon_that_does_not_answer(
 
         async def answer(stream: anyio.abc.SocketStream) -> None:
             async with stream:
-                assert await stream.receive() == frames.question()
+                assert await stream.receive() == credential_frames.question()
                 await stream.send(line)
 
         async with anyio.create_task_group() as tasks:
@@ -88,12 +96,12 @@ async def test_a_daemon_that_does_not_answer(
 async def test_a_daemon_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
     """One that is not there yet, or just stops, is given the time that there is."""
     path = tmp_path / "socket"
-    answers = [b"", frames.session_list(SessionList([BUILD], []))]
+    answers = [b"", credential_frames.session_list(SessionList([BUILD], []))]
     async with anyio.create_task_group() as tasks:
 
         async def answer(stream: anyio.abc.SocketStream) -> None:
             async with stream:
-                assert await stream.receive() == frames.question()
+                assert await stream.receive() == credential_frames.question()
                 await stream.send(answers.pop(0) or b"\n")
 
         found: list[SessionList] = []
@@ -132,7 +140,9 @@ async def test_a_session_that_starts_anew_is_without_credentials(lab: "Lab") -> 
         assert await anyio.to_thread.run_sync(ask) == SessionList([TEST], [])
 
 
-@pytest.mark.parametrize("line", [b"", frames.session_list(SessionList([BUILD], []))])
+@pytest.mark.parametrize(
+    "line", [b"", credential_frames.session_list(SessionList([BUILD], []))]
+)
 async def test_an_answer_that_does_not_end_is_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:
@@ -144,7 +154,7 @@ async def test_an_answer_that_does_not_end_is_no_answer(
 
         async def answer(stream: anyio.abc.SocketStream) -> None:
             async with stream:
-                assert await stream.receive() == frames.question()
+                assert await stream.receive() == credential_frames.question()
                 await stream.send(line or b"{")
                 await anyio.sleep_forever()
 
@@ -161,7 +171,7 @@ async def test_who_asks_and_does_not_read_is_let_go(lab: "Lab") -> None:
     async with lab.listening(Limits(stall_seconds=0.05)) as door:
         for number in range(3000):
             door.audience(f"session-{number}", None).missing = lambda: "x" * 500
-        reader = lab.connect(frames.question())
+        reader = lab.connect(credential_frames.question())
         gone = select.poll()
         gone.register(reader.socket, select.POLLRDHUP)
         assert await anyio.to_thread.run_sync(gone.poll, 5000)

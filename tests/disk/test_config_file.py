@@ -16,9 +16,9 @@ from typing import BinaryIO
 import pytest
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk import config as config_module
-from rensei_daemon.disk import kernel
-from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError, Patience
+from rensei_daemon.disk import config_file as config_module
+from rensei_daemon.disk import syscalls
+from rensei_daemon.disk.config_file import ConfigFile, EditedMeanwhileError, Patience
 from rensei_daemon.errors import SettingsError, StorageError
 
 BEFORE = Document("# ours\nmode = 1\n")
@@ -189,7 +189,7 @@ def test_an_unreadable_file_says_the_line_that_mends_it() -> None:
 def _read_as_nobody(path: Path) -> str:
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from rensei_daemon.disk.config import ConfigFile\n"
+        "from rensei_daemon.disk.config_file import ConfigFile\n"
         "from rensei_daemon.errors import SettingsError\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         f"try: ConfigFile(Path({str(path)!r})).read()\n"
@@ -226,7 +226,7 @@ def test_an_edit_in_the_last_moment_comes_back(
 
 def test_the_newest_of_two_edits_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved before the exchange, and again while ours stood there: the last one counts."""
-    exchange, calls = kernel.exchange, []
+    exchange, calls = syscalls.exchange, []
 
     def exchange_and_save(one: Path, other: Path) -> None:
         exchange(one, other)
@@ -246,7 +246,7 @@ def test_a_writer_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Without the wait it would be exchanged, found open, put back and planned again.
     """
     asked = threading.Event()
-    ask = kernel.is_closed_for_writing
+    ask = syscalls.is_closed_for_writing
 
     def ask_and_tell(file: BinaryIO) -> bool:
         is_closed = ask(file)
@@ -292,7 +292,7 @@ def test_a_writer_who_comes_while_we_ask_does_not_end_us(
     monkeypatch.setattr(fcntl, "fcntl", control_and_write)
     try:
         with path.open("rb") as file:
-            assert kernel.is_closed_for_writing(file)
+            assert syscalls.is_closed_for_writing(file)
             path.write_text(THEIRS)  # the lease is given back
     finally:
         signal.signal(signal.SIGIO, deadly)

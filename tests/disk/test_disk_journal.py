@@ -16,12 +16,12 @@ from journals import open_journal
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.journal import CorruptJournalError, Counts, Planned
 from rensei_daemon.core.mutation import Op, parse_mutation
-from rensei_daemon.core.pending import PendingMutation
-from rensei_daemon.disk import schema
-from rensei_daemon.disk.database import open_database
+from rensei_daemon.core.mutation_state import CorruptJournalError, Counts, Planned
+from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk import journal_schema
 from rensei_daemon.disk.journal import Journal, Received
+from rensei_daemon.disk.journal_database import open_database
 from rensei_daemon.errors import InvalidMutationError, StorageError
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -353,7 +353,7 @@ def test_a_read_only_directory_is_said(path: Path) -> None:
     path.parent.chmod(0o555)
     script = (
         "import os, json; from pathlib import Path; from datetime import datetime, UTC\n"
-        "from rensei_daemon.disk.database import open_database\n"
+        "from rensei_daemon.disk.journal_database import open_database\n"
         "from rensei_daemon.errors import StorageError\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try:\n"
@@ -371,7 +371,7 @@ def test_a_read_only_directory_is_said(path: Path) -> None:
 def test_an_older_journal_takes_the_steps_it_lacks(path: Path) -> None:
     """What the first version recorded is there, and nothing is set aside."""
     connection = sqlite3.connect(path)
-    connection.executescript(f"{schema.STEPS[0]} PRAGMA user_version = 1;")
+    connection.executescript(f"{journal_schema.STEPS[0]} PRAGMA user_version = 1;")
     connection.execute(
         "INSERT INTO mutations (id, op, params, digest, requested_by, requested_at,"
         " received_at, state) VALUES ('m1', 'project.add', '{}', 'd', 'ada', '', '',"
@@ -382,7 +382,7 @@ def test_an_older_journal_takes_the_steps_it_lacks(path: Path) -> None:
     with open_journal(path, now=NOW) as (journal, set_aside):
         assert set_aside is None
         assert journal.owed().applied == ("m1",)
-    assert _cell(path, "PRAGMA user_version") == schema.VERSION
+    assert _cell(path, "PRAGMA user_version") == journal_schema.VERSION
     assert _cell(path, "SELECT intended_at FROM mutations") == ""
 
 

@@ -14,11 +14,11 @@ import pytest
 from needs import lack, need
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.atomic import replace_file
-from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.database import open_database
+from rensei_daemon.disk.atomic_file import replace_file
+from rensei_daemon.disk.config_file import ConfigFile
+from rensei_daemon.disk.filesystem_probe import is_mount_point
+from rensei_daemon.disk.journal_database import open_database
 from rensei_daemon.disk.private_socket import private_socket
-from rensei_daemon.disk.probe import is_mount_point
 from rensei_daemon.errors import StorageError
 
 BEFORE, AFTER = Document("mode = 1\n"), Document("mode = 2\n")

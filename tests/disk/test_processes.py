@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.disk import processes
-from rensei_daemon.disk.places import state_lock
+from rensei_daemon.disk.directories import state_lock
 from rensei_daemon.disk.processes import (
     Service,
     environ_of,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError
+from rensei_daemon.disk.config_file import ConfigFile, EditedMeanwhileError
 
 BEFORE = Document("mode = 1\n")
 AFTER = Document("mode = 2\n")

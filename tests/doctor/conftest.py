@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rensei_daemon.doctor.case import Case, open_case
-from rensei_daemon.doctor.finding import Finding
+from rensei_daemon.doctor.context import Case, open_case
+from rensei_daemon.doctor.result import Finding
 from rensei_daemon.locations import Locations
 
 KEY = "rsk_live_canary_key_0123456789"

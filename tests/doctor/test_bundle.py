@@ -17,7 +17,7 @@ from privileges import hidden_files
 
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.env_file import render_env_file
-from rensei_daemon.delivery.socket import CredentialSocket
+from rensei_daemon.delivery.credential_socket import CredentialSocket
 from rensei_daemon.doctor.bundle import gather_texts, write_bundle
 from rensei_daemon.doctor.secrets import Secrets, gather_secrets
 from rensei_daemon.errors import RenseiError

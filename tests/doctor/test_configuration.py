@@ -8,7 +8,7 @@ import pytest
 from needs import need
 
 from rensei_daemon.doctor.configuration import check_configuration
-from rensei_daemon.doctor.finding import Verdict
+from rensei_daemon.doctor.result import Verdict
 
 if TYPE_CHECKING:
     from doctor.conftest import Patient

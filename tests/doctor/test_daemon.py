@@ -9,9 +9,9 @@ import pytest
 
 from rensei_daemon import __version__
 from rensei_daemon.core.worker import Worker
-from rensei_daemon.disk.identity import IdentityFile
+from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.doctor.daemon import check_daemon
-from rensei_daemon.doctor.finding import Finding, Verdict
+from rensei_daemon.doctor.result import Finding, Verdict
 from rensei_daemon.errors import DaemonSilentError, NotPermittedError
 
 if TYPE_CHECKING:

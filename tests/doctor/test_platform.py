@@ -18,8 +18,8 @@ import pytest
 from needs import need
 
 from rensei_daemon.doctor import platform
-from rensei_daemon.doctor.finding import Verdict
 from rensei_daemon.doctor.platform import check_platform
+from rensei_daemon.doctor.result import Verdict
 from rensei_daemon.local_platform.running import running
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rensei_daemon.doctor.finding import Verdict
+from rensei_daemon.doctor.result import Verdict
 from rensei_daemon.doctor.sockets import check_sockets
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from journals import open_journal
 
-from rensei_daemon.disk.probe import Room
-from rensei_daemon.doctor.finding import Verdict
+from rensei_daemon.disk.filesystem_probe import Room
+from rensei_daemon.doctor.result import Verdict
 from rensei_daemon.doctor.storage import check_storage, judge_room
 
 if TYPE_CHECKING:

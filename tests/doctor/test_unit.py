@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rensei_daemon.doctor.finding import Verdict
+from rensei_daemon.doctor.result import Verdict
 from rensei_daemon.doctor.unit import (
     check_unit,
     judge_exposure,

@@ -19,7 +19,7 @@ from rig.host import NAME, ORG, Host, open_host
 
 from rensei_daemon.cli import main
 from rensei_daemon.cli.completion import mutation_ids
-from rensei_daemon.core.rendering import render_key
+from rensei_daemon.core.toml_rendering import render_key
 from rensei_daemon.local_platform.records import Mutation
 
 HIDDEN = "\x07\x1b[2J\x7f\x85\x9b31m\u200b\u2028\u202e\u2066\u3164\ufeff\U000e0041"

@@ -8,7 +8,7 @@ import pytest
 
 from logs.calls import LEVELS, UnclearError, calls, events
 from rensei_daemon.cli.log_hints import known_events
-from rensei_daemon.logs.journal import message_id
+from rensei_daemon.logs.systemd_journal import message_id
 
 TEXT = (Path(__file__).parents[2] / "docs/events.md").read_text()
 

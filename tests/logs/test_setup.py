@@ -13,9 +13,9 @@ import pytest
 import structlog
 
 from rensei_daemon.core.hints import Daemon
+from rensei_daemon.logs.formatting import render_json
 from rensei_daemon.logs.outputs import JsonFile, Stream
-from rensei_daemon.logs.rendering import render_json
-from rensei_daemon.logs.rotation import RotatingFile
+from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import log_to
 
 

@@ -14,9 +14,9 @@ import anyio.lowlevel
 import pytest
 import structlog
 
+from rensei_daemon.logs.formatting import render_json
 from rensei_daemon.logs.outputs import JsonFile, Output, Stream
-from rensei_daemon.logs.rendering import render_json
-from rensei_daemon.logs.rotation import RotatingFile
+from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import log_to
 from rensei_daemon.logs.writer import Writer
 

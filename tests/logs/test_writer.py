@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rensei_daemon.logs.rendering import Event
+from rensei_daemon.logs.formatting import Event
 from rensei_daemon.logs.writer import Writer
 
 

@@ -11,10 +11,11 @@ from click.testing import CliRunner, Result
 
 from rensei_daemon import __version__
 from rensei_daemon.cli import install, uninstall
-from rensei_daemon.cli import program as program_module
+from rensei_daemon.cli import own_program as program_module
 from rensei_daemon.cli.completion import script_places
-from rensei_daemon.cli.packaged import packaged
-from rensei_daemon.cli.program import (
+from rensei_daemon.cli.install_paths import host_places, running
+from rensei_daemon.cli.install_steps import LinkProgram, RemoveTree, RunProgram
+from rensei_daemon.cli.own_program import (
     PACKAGED_PROGRAM,
     is_on_path,
     out_of_reach,
@@ -22,9 +23,8 @@ from rensei_daemon.cli.program import (
     require_reach,
     source,
 )
+from rensei_daemon.cli.package_files import packaged
 from rensei_daemon.cli.root import root as root_command
-from rensei_daemon.cli.steps import LinkProgram, RemoveTree, RunProgram
-from rensei_daemon.cli.unit import host_places, running
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 
 PROGRAM = Path(sys.executable).with_name("rensei-daemon")

@@ -10,8 +10,8 @@ from busy_daemon import NOW, busy_board, busy_figures
 from rig.exposition import Family, read
 
 from rensei_daemon.core.board import report
-from rensei_daemon.core.exposition import render
 from rensei_daemon.core.metrics import metrics
+from rensei_daemon.core.prometheus import render
 from rensei_daemon.core.status import Severity
 
 REPOSITORY = Path(__file__).parents[2]

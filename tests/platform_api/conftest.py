@@ -21,9 +21,9 @@ from rensei_daemon.core.heartbeat import Acks, Beat
 from rensei_daemon.core.worker import HostInfo, Registration, Worker
 from rensei_daemon.disk.api_key import ApiKey, ApiKeySource
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.platform_api.api_key import KeyInUse
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.platform_api.key import KeyInUse
 
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
 Step = bytes | anyio.Event

@@ -27,9 +27,9 @@ from rensei_daemon.errors import (
     TransientError,
     UnauthorizedError,
 )
-from rensei_daemon.platform_api import failures, transport
-from rensei_daemon.platform_api.answers import as_it_is
+from rensei_daemon.platform_api import exchange_errors, transport
 from rensei_daemon.platform_api.http import Http, open_http
+from rensei_daemon.platform_api.responses import as_it_is
 
 if TYPE_CHECKING:
     from platform_api.conftest import FaultServer, Step
@@ -391,10 +391,10 @@ def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> N
         cause.verify_code, cause.verify_message = 18, "self-signed certificate"
     error = httpx.ConnectError("x")
     error.__cause__ = cause
-    found, hint = failures.explain(error, as_it_is)
+    found, hint = exchange_errors.explain(error, as_it_is)
     assert found.startswith(what)
     assert hint
-    assert failures.classify(error) is Failure.UNREACHABLE
+    assert exchange_errors.classify(error) is Failure.UNREACHABLE
 
 
 async def _stream(http: Http) -> None:
@@ -456,8 +456,8 @@ def test_a_certificate_that_is_not_valid_today_is_told_by_the_clock(
     cause.verify_code, cause.verify_message = code, "why"
     error = httpx.ConnectError("x")
     error.__cause__ = cause
-    what, hint = failures.explain(error, as_it_is)
-    assert failures.classify(error) is failure
+    what, hint = exchange_errors.explain(error, as_it_is)
+    assert exchange_errors.classify(error) is failure
     assert ("by this host's clock" in what) == (failure is Failure.CERTIFICATE_DATES)
     assert "clock" in hint
 
@@ -479,7 +479,7 @@ def test_failures_are_told_apart_by_where_they_end(
     error: Exception, failure: Failure
 ) -> None:
     """No connection, silence on one, and one that broke have different causes."""
-    assert failures.classify(error) is failure
+    assert exchange_errors.classify(error) is failure
 
 
 async def test_a_key_http_cannot_carry_is_not_sent(

@@ -20,6 +20,7 @@ from rensei_daemon.errors import (
     TransientError,
     UnauthorizedError,
 )
+from rensei_daemon.platform_api.event_reader import EventReader, StreamLimits
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.stream import (
     FirstByte,
@@ -29,7 +30,6 @@ from rensei_daemon.platform_api.stream import (
     open_stream,
     understand,
 )
-from rensei_daemon.platform_api.watch import EventReader, StreamLimits
 
 if TYPE_CHECKING:
     from platform_api.conftest import FaultServer, Step

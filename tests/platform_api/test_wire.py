@@ -9,12 +9,12 @@ import pytest
 
 from rensei_daemon.core.admission import report_from
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer, Load
-from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.pending import PendingMutation
+from rensei_daemon.core.host_status import HostStatus
+from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import wire
-from rensei_daemon.platform_api.reading import is_id
+from rensei_daemon.platform_api.json_fields import is_id
 from rensei_daemon.platform_api.wire import Grant
 
 NOW = datetime(2026, 6, 2, 12, 0, tzinfo=UTC)

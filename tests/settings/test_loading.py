@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.errors import SettingsError
-from rensei_daemon.settings.fitness import unfit_for_this_host
+from rensei_daemon.settings.host_checks import unfit_for_this_host
 from rensei_daemon.settings.loading import accept, is_blank, load, parse
 from rensei_daemon.settings.model import Cell, ConfigTree, Project, Session, Settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.disk.places import directory_entry
+from rensei_daemon.disk.directories import directory_entry
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.loading import load
 
@@ -87,7 +87,7 @@ def test_a_bind_mount_is_one_directory(runtime: Path) -> None:
     elsewhere.mkdir()
     script = (
         "import sys; from pathlib import Path;"
-        "from rensei_daemon.disk.places import directory_entry as e;"
+        "from rensei_daemon.disk.directories import directory_entry as e;"
         "print(e(Path(sys.argv[1], 'f')) == e(Path(sys.argv[2], 'f')))"
     )
     assert directory_entry(elsewhere / "f") != directory_entry(runtime / "f")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.lines import ConfigLine, HeartbeatLine, WorkerLine
+from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
 
 
 def empty_board() -> Board:

@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.figures import (
+from rensei_daemon.core.counters import (
     BeatFigures,
     Durations,
     Figures,
     ProcessFigures,
     SessionFigures,
 )
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     ConsumerLine,
     HeartbeatLine,

@@ -5,8 +5,8 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from rensei_daemon.disk.database import open_database
 from rensei_daemon.disk.journal import Journal
+from rensei_daemon.disk.journal_database import open_database
 
 
 @contextmanager

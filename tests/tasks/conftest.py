@@ -13,21 +13,21 @@ import pytest
 import structlog
 
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.figures import SessionFigures
+from rensei_daemon.core.counters import SessionFigures
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.snapshot_schedule import PACE, Pace
 from rensei_daemon.core.status import Condition
-from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
 from rensei_daemon.disk.api_key import read_api_key
-from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.host import LoadMeter
-from rensei_daemon.disk.identity import IdentityFile
+from rensei_daemon.disk.config_file import ConfigFile
+from rensei_daemon.disk.host_info import LoadMeter
+from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.disk.last_good import LastGood
-from rensei_daemon.disk.state import StateDirectory
+from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
@@ -37,21 +37,21 @@ from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.tasks.afterwards import Afterwards
 from rensei_daemon.tasks.applier import Applier
-from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration, open_configuration, watch
-from rensei_daemon.tasks.enrolment import open_identity
+from rensei_daemon.tasks.deferred import Afterwards
 from rensei_daemon.tasks.heartbeat import Heart, keep_beating
-from rensei_daemon.tasks.inbox import Inbox
-from rensei_daemon.tasks.last_good import keep_last_good
+from rensei_daemon.tasks.identity_saver import Safe
+from rensei_daemon.tasks.identity_setup import open_identity
+from rensei_daemon.tasks.last_good_saver import keep_last_good
+from rensei_daemon.tasks.mutation_inbox import Inbox
 from rensei_daemon.tasks.mutations import apply_mutations
-from rensei_daemon.tasks.registration import keep_registered
-from rensei_daemon.tasks.reporting import open_board
+from rensei_daemon.tasks.reregistration import keep_registered
 from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.safekeeping import Safe
 from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.tasks.state_keeper import keep_state_open, open_state
+from rensei_daemon.tasks.state_opening import keep_state_open, open_state
+from rensei_daemon.tasks.status_reporting import open_board
+from rensei_daemon.tasks.wake_event import Bell
 from rensei_daemon.tasks.wake_ups import WakeUps
 
 BEAT_MS = 50

@@ -13,8 +13,8 @@ from journals import open_journal
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.pending import PendingMutation, delivered
-from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.core.pending_mutation import PendingMutation, delivered
+from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided

@@ -21,11 +21,11 @@ import pytest
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.journal import POISON, Planned
-from rensei_daemon.core.pending import PendingMutation
-from rensei_daemon.disk.config import ConfigFile
-from rensei_daemon.disk.database import Database, Run, open_database
+from rensei_daemon.core.mutation_state import POISON, Planned
+from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
+from rensei_daemon.disk.journal_database import Database, Run, open_database
 from rensei_daemon.errors import StorageError
 from rensei_daemon.tasks.applier import Applier
 

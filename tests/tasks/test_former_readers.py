@@ -15,9 +15,9 @@ from boards import empty_board
 
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.core.lines import ConsumerLine, SessionLine
+from rensei_daemon.core.health import ConsumerLine, SessionLine
 from rensei_daemon.core.status import to_json
-from rensei_daemon.delivery.socket import CredentialSocket
+from rensei_daemon.delivery.credential_socket import CredentialSocket
 from rensei_daemon.tasks.former_readers import await_readers, former_readers
 
 

@@ -22,8 +22,8 @@ from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.delivery.env_file import EnvFile
 from rensei_daemon.delivery.hook import Hook, HookRoom
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.delivery.program import Ended
-from rensei_daemon.tasks.outlets import Outlets
+from rensei_daemon.delivery.run_program import Ended
+from rensei_daemon.tasks.session_deliveries import Outlets
 
 DURABLE: Mapping[str, Callable[..., Any]] = {
     "fsync": lambda _: None,  # its time would be all that this test takes

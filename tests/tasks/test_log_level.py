@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from rensei_daemon.core.lines import LogLine
+from rensei_daemon.core.health import LogLine
 from rensei_daemon.errors import UsageError
+from rensei_daemon.logs.formatting import render_json
 from rensei_daemon.logs.outputs import JsonFile, Stream
-from rensei_daemon.logs.rendering import render_json
-from rensei_daemon.logs.rotation import RotatingFile
+from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import LogControl, log_to
 from rensei_daemon.logs.writer import Writer
 from rensei_daemon.tasks.configuration import reload

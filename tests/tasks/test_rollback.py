@@ -9,8 +9,8 @@ import pytest
 from journals import open_journal
 
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.pending import PendingMutation
-from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import ConflictingMutationError
 from rensei_daemon.tasks.applier import Applier

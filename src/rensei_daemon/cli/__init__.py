@@ -69,9 +69,9 @@ def _internal(error: BaseException) -> RenseiError:
 
 def _complain(error: RenseiError, arguments: Sequence[str]) -> None:
     """Say what went wrong and what to do; in systemd's journal, at the level of errors."""
-    from rensei_daemon.cli.reaching import daemon_of
+    from rensei_daemon.cli.daemon_address import daemon_of
     from rensei_daemon.core.escaping import LONGEST_LINE, escape_lines
-    from rensei_daemon.logs.journal import leads_to_journal
+    from rensei_daemon.logs.systemd_journal import leads_to_journal
 
     hint = daemon_of(arguments).hint(error.hint or _LAST_RESORT)
     text = f"{PROGRAM}: {error}\n  {hint}"

@@ -101,7 +101,7 @@ class _Policy:
         # Here, because the policy model is only needed by this command and `run`.
         from rensei_daemon.cli.config_file import read_config
         from rensei_daemon.settings.loading import accept, parse
-        from rensei_daemon.settings.positions import Positions
+        from rensei_daemon.settings.toml_positions import Positions
 
         self.path = locate(environ=os.environ, uid=os.geteuid(), config=config).config
         document = read_config(self.path)

@@ -32,7 +32,7 @@ Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[
 
 def script(shell: str) -> str:
     """Return the script that a shell reads."""
-    from rensei_daemon.cli.packaged import packaged
+    from rensei_daemon.cli.package_files import packaged
 
     return packaged(f"completions/{SCRIPTS[shell]}")
 
@@ -63,7 +63,7 @@ def session_ids(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> "list[CompletionItem[str]]":
     """Complete the id of a session of this host."""
-    from rensei_daemon.control_api.verbs import SESSIONS
+    from rensei_daemon.control_api.schema import SESSIONS
 
     found = _ask(context, SESSIONS).get("sessions", [])
     return _beginning(incomplete, [session["id"] for session in found])
@@ -73,7 +73,7 @@ def mutation_ids(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> "list[CompletionItem[str]]":
     """Complete the id of one of the newest mutations of this host; say what they are."""
-    from rensei_daemon.control_api.verbs import MUTATIONS
+    from rensei_daemon.control_api.schema import MUTATIONS
 
     method, path = MUTATIONS
     newest = _ask(context, (method, f"{path}?limit=50")) or []

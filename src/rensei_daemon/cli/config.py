@@ -14,7 +14,7 @@ from rensei_daemon.cli.control import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.core.escaping import escape_toml
-from rensei_daemon.core.limits import MAX_CONFIG_BYTES
+from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
 from rensei_daemon.errors import NotPermittedError, Problem, SettingsError
 from rensei_daemon.locations import Locations, locate
 
@@ -82,8 +82,8 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
 
 def _check(path: Path, located: Locations) -> list[str]:
     """Return what deserves a second look; raises SettingsError for what cannot be used."""
-    from rensei_daemon.settings.advice import advise
-    from rensei_daemon.settings.fitness import unfit_for_this_host
+    from rensei_daemon.settings.advisories import advise
+    from rensei_daemon.settings.host_checks import unfit_for_this_host
     from rensei_daemon.settings.loading import load, nothing_more, refuse_blank
 
     is_piped = path == Path("<stdin>")

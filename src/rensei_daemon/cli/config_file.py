@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.config import ConfigFile
+from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.errors import NotPermittedError, SettingsError
 
 

@@ -10,15 +10,15 @@ import click
 
 from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.journal_reader import edit_lines, look, show_diff
 from rensei_daemon.cli.printing import (
     json_option,
     limit_option,
     print_json,
     print_table,
 )
-from rensei_daemon.cli.record import edit_lines, look, show_diff
 from rensei_daemon.cli.terminal import clean, clean_lines
-from rensei_daemon.control_api.verbs import BLAME, CHANGE, CHANGES, ROLLBACK, RolledBack
+from rensei_daemon.control_api.schema import BLAME, CHANGE, CHANGES, ROLLBACK, RolledBack
 from rensei_daemon.core.history import (
     BlameRecord,
     ChangeDetail,
@@ -27,7 +27,7 @@ from rensei_daemon.core.history import (
     no_change,
     unified,
 )
-from rensei_daemon.disk.records import Records
+from rensei_daemon.disk.journal_records import Records
 from rensei_daemon.locations import Locations
 
 ROLLBACK_SECONDS = 60.0

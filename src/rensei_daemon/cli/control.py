@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rensei_daemon.control_api.client import request
-from rensei_daemon.control_api.verbs import STATUS
+from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.errors import (
     ControlError,
     DaemonNotRunningError,

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Mapping
 
-from rensei_daemon.delivery.reader import CredentialReader
+from rensei_daemon.delivery.credential_reader import CredentialReader
 from rensei_daemon.errors import DaemonNotRunningError, NotPermittedError
 
 RECONNECT_SECONDS = (0.05, 1.0)

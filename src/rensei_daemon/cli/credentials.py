@@ -12,15 +12,15 @@ from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.rotate_credential import rotate
-from rensei_daemon.cli.session import session_state, sessions_of
+from rensei_daemon.cli.session_lookup import session_state, sessions_of
 from rensei_daemon.cli.terminal import clean, columns, tolerate
-from rensei_daemon.control_api.verbs import (
+from rensei_daemon.control_api.schema import (
     SessionConsumer,
     SessionCredentials,
     SessionVariable,
 )
-from rensei_daemon.core.frames import SessionState
-from rensei_daemon.core.span import span
+from rensei_daemon.core.credential_frames import SessionState
+from rensei_daemon.core.duration import span
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.locations import Locations
 

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
+from rensei_daemon.cli.admin_client import require_local_platform
 from rensei_daemon.cli.demo_lab import HOST, Lab, Worker, open_lab, open_worker
-from rensei_daemon.cli.lab import require_local_platform
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Style, Terminal, measure, paint
 

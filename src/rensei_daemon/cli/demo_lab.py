@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from rensei_daemon.cli.admin_client import ask
 from rensei_daemon.cli.demo_children import Child, child
-from rensei_daemon.cli.lab import ask
 from rensei_daemon.control_api.client import request
 from rensei_daemon.errors import ControlError, TransientError
 

@@ -13,15 +13,15 @@ import click
 
 from rensei_daemon import __version__
 from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
-from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.terminal import Style, clean, measure, paint, tolerate, wrap
 from rensei_daemon.core.status import plain
 from rensei_daemon.doctor.bundle import gather_texts, write_bundle
-from rensei_daemon.doctor.case import Case, open_case
-from rensei_daemon.doctor.examination import examine
-from rensei_daemon.doctor.families import FAMILIES
-from rensei_daemon.doctor.finding import Finding, Verdict, worst
+from rensei_daemon.doctor.checks import FAMILIES
+from rensei_daemon.doctor.context import Case, open_case
+from rensei_daemon.doctor.result import Finding, Verdict, worst
+from rensei_daemon.doctor.run_checks import examine
 from rensei_daemon.doctor.secrets import gather_secrets
 from rensei_daemon.errors import NotPermittedError
 

@@ -16,11 +16,11 @@ from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of, session_ids
 from rensei_daemon.cli.control import config_option, find
 from rensei_daemon.cli.credential_feed import CredentialFeed
-from rensei_daemon.cli.session import session_state
+from rensei_daemon.cli.session_lookup import session_state
 from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
-from rensei_daemon.core.child import child_environment
+from rensei_daemon.core.child_environment import child_environment
 from rensei_daemon.core.escaping import escape_line
-from rensei_daemon.delivery.reader import CredentialReader, first_values
+from rensei_daemon.delivery.credential_reader import CredentialReader, first_values
 from rensei_daemon.errors import ControlError, DaemonNotRunningError, DeliveryError
 from rensei_daemon.locations import Locations
 

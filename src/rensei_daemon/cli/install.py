@@ -9,17 +9,15 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.completion import script, script_places
-from rensei_daemon.cli.key_source import read_key
-from rensei_daemon.cli.packaged import packaged
-from rensei_daemon.cli.printing import json_option, print_json
-from rensei_daemon.cli.program import (
-    NAME,
-    PACKAGED_PROGRAM,
-    is_on_path,
-    require_reach,
-    this_program,
+from rensei_daemon.cli.install_paths import (
+    SYSTEM,
+    HostPlaces,
+    Places,
+    host_places,
+    running,
+    user_places,
 )
-from rensei_daemon.cli.steps import (
+from rensei_daemon.cli.install_steps import (
     KeepFile,
     LinkProgram,
     MakeDirectory,
@@ -30,14 +28,16 @@ from rensei_daemon.cli.steps import (
     WriteConfig,
     WriteFile,
 )
-from rensei_daemon.cli.unit import (
-    SYSTEM,
-    HostPlaces,
-    Places,
-    host_places,
-    running,
-    user_places,
+from rensei_daemon.cli.key_source import read_key
+from rensei_daemon.cli.own_program import (
+    NAME,
+    PACKAGED_PROGRAM,
+    is_on_path,
+    require_reach,
+    this_program,
 )
+from rensei_daemon.cli.package_files import packaged
+from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 from rensei_daemon.locations import user_config_home, user_data_home, user_state_home

@@ -4,12 +4,12 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rensei_daemon.cli.packaged import packaged
+from rensei_daemon.cli.package_files import packaged
 from rensei_daemon.cli.terminal import clean
-from rensei_daemon.disk.groups import group_exists
+from rensei_daemon.disk.user_groups import group_exists
 from rensei_daemon.errors import NotPermittedError, RenseiError
-from rensei_daemon.logs.reading import Wanted
-from rensei_daemon.logs.unit import is_hidden
+from rensei_daemon.logs.file_reader import Wanted
+from rensei_daemon.logs.journalctl import is_hidden
 from rensei_daemon.settings.spelling import nearest
 
 CATALOGUE = "docs/events.md"

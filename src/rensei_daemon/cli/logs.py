@@ -16,15 +16,15 @@ import click
 from rensei_daemon.cli.completion import mutation_ids, session_ids
 from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.log_hints import no_log, nothing_found, unknown_event
-from rensei_daemon.cli.moments import parse_moment
+from rensei_daemon.cli.parse_time import parse_moment
 from rensei_daemon.cli.printing import print_json
 from rensei_daemon.cli.terminal import clean, clean_lines, measure
-from rensei_daemon.control_api.verbs import SET_LOG_LEVEL, LogLevelAnswer
+from rensei_daemon.control_api.schema import SET_LOG_LEVEL, LogLevelAnswer
 from rensei_daemon.core.escaping import LONGEST_LINE, escape_line
 from rensei_daemon.locations import Locations
-from rensei_daemon.logs.reading import Line, Wanted, follow_file, read_file
-from rensei_daemon.logs.rendering import LEVELS, render_json, render_line
-from rensei_daemon.logs.unit import has_entries, read_unit
+from rensei_daemon.logs.file_reader import Line, Wanted, follow_file, read_file
+from rensei_daemon.logs.formatting import LEVELS, render_json, render_line
+from rensei_daemon.logs.journalctl import has_entries, read_unit
 
 LINES = 50
 SET_SECONDS = 5.0

@@ -6,7 +6,7 @@ import click
 
 from rensei_daemon.cli.control import config_option, find, order
 from rensei_daemon.cli.printing import json_option, print_json
-from rensei_daemon.control_api.verbs import METRICS, METRICS_JSON
+from rensei_daemon.control_api.schema import METRICS, METRICS_JSON
 
 TIMEOUT_SECONDS = 5.0
 

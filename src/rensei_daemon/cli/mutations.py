@@ -14,16 +14,16 @@ import click
 from rensei_daemon.cli.completion import mutation_ids, one_of
 from rensei_daemon.cli.config_history import describe_change, with_diff
 from rensei_daemon.cli.control import config_option, find
-from rensei_daemon.cli.params import parse_params
+from rensei_daemon.cli.journal_reader import look
+from rensei_daemon.cli.param_arguments import parse_params
 from rensei_daemon.cli.printing import (
     json_option,
     limit_option,
     print_json,
     print_table,
 )
-from rensei_daemon.cli.record import look
 from rensei_daemon.cli.terminal import clean, clean_lines
-from rensei_daemon.control_api.verbs import MUTATION, MUTATIONS
+from rensei_daemon.control_api.schema import MUTATION, MUTATIONS
 from rensei_daemon.core.history import (
     MutationDetail,
     MutationRecord,
@@ -31,7 +31,7 @@ from rensei_daemon.core.history import (
     unified,
 )
 from rensei_daemon.core.mutation import Op
-from rensei_daemon.disk.records import Records
+from rensei_daemon.disk.journal_records import Records
 from rensei_daemon.errors import MutationError, RenseiError, UsageError
 
 _host_option = click.option(
@@ -103,7 +103,7 @@ def _row(mutation: MutationRecord) -> list[str]:
 def _list_remote(host: str | None, limit: int, config: Path | None, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from rensei_daemon.cli.operator import asker
+    from rensei_daemon.cli.operator_access import asker
 
     asking = asker(config)
     wanted = asking.host(host)
@@ -234,7 +234,7 @@ def enqueue_command(
     """
     from dataclasses import asdict
 
-    from rensei_daemon.cli.operator import asker
+    from rensei_daemon.cli.operator_access import asker
 
     given = parse_params(params, _read_file)
     asking = asker(config)
@@ -255,7 +255,7 @@ def cancel_command(mutation_id: str, config: Path | None, as_json: bool) -> None
 
     Example: rensei-daemon mutations cancel dmut_1
     """
-    from rensei_daemon.cli.operator import asker
+    from rensei_daemon.cli.operator_access import asker
 
     try:
         asker(config).ask(lambda platform: platform.cancel_mutation(mutation_id))

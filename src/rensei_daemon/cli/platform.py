@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from rensei_daemon.cli.lab import ask, named_value, require_local_platform
+from rensei_daemon.cli.admin_client import ask, named_value, require_local_platform
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.errors import RenseiError, StorageError, UsageError
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.terminal import clean, columns, measure
-from rensei_daemon.core.limits import MAX_ID
+from rensei_daemon.core.length_limits import MAX_ID
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 limit_option = click.option(

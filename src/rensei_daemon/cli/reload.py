@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
-from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.terminal import clean
-from rensei_daemon.control_api.verbs import RELOAD, Reloaded
+from rensei_daemon.control_api.schema import RELOAD, Reloaded
 from rensei_daemon.locations import Locations
 
 TIMEOUT_SECONDS = 15.0
@@ -38,7 +38,7 @@ def command(config: Path | None, as_json: bool) -> None:
 def _awaiting_restart(locations: Locations) -> Path | None:
     if locations.unit_scope is None:
         return None  # no unit's, so no credential; and the import takes its time
-    from rensei_daemon.doctor.key import key_awaiting_restart
+    from rensei_daemon.doctor.api_key import key_awaiting_restart
 
     return key_awaiting_restart(locations, os.environ)
 

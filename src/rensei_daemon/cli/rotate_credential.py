@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.control import config_option
-from rensei_daemon.cli.operator import Asker, asker
+from rensei_daemon.cli.operator_access import Asker, asker
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.worker import claims
-from rensei_daemon.disk.identity import IdentityFile
+from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.errors import UsageError
 
 

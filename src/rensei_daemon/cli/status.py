@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import click
 
 from rensei_daemon.cli.control import ask, config_option, find
-from rensei_daemon.cli.reaching import daemon_at
-from rensei_daemon.cli.silence import explained, look_at_holder, to_json
+from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Terminal, clean_lines, measure, tolerate
-from rensei_daemon.control_api.verbs import STATUS
+from rensei_daemon.cli.unresponsive_daemon import explained, look_at_holder, to_json
+from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.disk.processes import ProcessFacts
 from rensei_daemon.errors import DaemonNotRunningError, DaemonSilentError, RenseiError

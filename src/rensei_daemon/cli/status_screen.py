@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rensei_daemon.cli.conditions_view import Trouble, draw, pair
 from rensei_daemon.cli.status_sessions import age, draw_sessions
 from rensei_daemon.cli.terminal import Style, clean, paint, wrap
-from rensei_daemon.cli.troubles import Trouble, draw, pair
-from rensei_daemon.core.span import span
+from rensei_daemon.core.duration import span
 
 _MARGIN = 12
 _LONGEST_REASON = 160

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rensei_daemon.cli.terminal import Style, clean, columns, paint, wrap
-from rensei_daemon.core.span import span
+from rensei_daemon.core.duration import span
 
 _MARGIN = 12
 _TITLES = ("SESSION", "STREAM", "DATA", "REFRESH", "GEN", "NAMES", "CONSUMERS")

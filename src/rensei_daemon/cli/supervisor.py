@@ -25,8 +25,8 @@ from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.controlling_terminal import ControllingTerminal
 from rensei_daemon.cli.credential_feed import CredentialFeed
 from rensei_daemon.cli.process_tree import PYTHON_IGNORES, ProcessTree
+from rensei_daemon.cli.process_tree_stop import Stopping
 from rensei_daemon.cli.signal_inbox import drain, received_signals
-from rensei_daemon.cli.stopping import Stopping
 from rensei_daemon.core.start_error import why_not_started
 from rensei_daemon.errors import NotFoundError, NotRunnableError
 

@@ -6,10 +6,10 @@ import click
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
-from rensei_daemon.cli.reaching import daemon_at
 from rensei_daemon.cli.terminal import clean
-from rensei_daemon.control_api.verbs import SYNC, Synced, SyncedSession
+from rensei_daemon.control_api.schema import SYNC, Synced, SyncedSession
 
 TIMEOUT_SECONDS = 60.0
 

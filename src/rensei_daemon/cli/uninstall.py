@@ -12,10 +12,10 @@ from rensei_daemon.cli.install import (
     perform,
     tell_manager,
 )
+from rensei_daemon.cli.install_paths import SYSTEM, Places
+from rensei_daemon.cli.install_steps import RemoveFile, RemoveTree, RunProgram, Step
+from rensei_daemon.cli.own_program import NAME, removal, this_program
 from rensei_daemon.cli.printing import print_json
-from rensei_daemon.cli.program import NAME, removal, this_program
-from rensei_daemon.cli.steps import RemoveFile, RemoveTree, RunProgram, Step
-from rensei_daemon.cli.unit import SYSTEM, Places
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.locations import find_paths
 

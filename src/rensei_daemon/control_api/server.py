@@ -15,13 +15,13 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskStatus
 
-from rensei_daemon.control_api.conversation import Door, converse
-from rensei_daemon.control_api.crowd import Crowd
-from rensei_daemon.control_api.incoming import USUAL, Limits
-from rensei_daemon.control_api.line import Line, accept
+from rensei_daemon.control_api.connection import Line, accept
+from rensei_daemon.control_api.connection_limit import Crowd
+from rensei_daemon.control_api.request import Door, converse
+from rensei_daemon.control_api.request_reader import USUAL, Limits
 from rensei_daemon.control_api.wire import SOMEBODY, Peer, Routes
 from rensei_daemon.core.urls import is_loopback_host
-from rensei_daemon.disk.kept_socket import Accept, KeptSocket, Tell, ignore
+from rensei_daemon.disk.persistent_socket import Accept, KeptSocket, Tell, ignore
 from rensei_daemon.errors import SettingsError
 
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid

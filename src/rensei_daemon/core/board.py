@@ -13,10 +13,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from rensei_daemon.core import causes, conditions, session_conditions
+from rensei_daemon.core import conditions, root_causes, session_conditions
 from rensei_daemon.core.conditions import Alarm, Code
-from rensei_daemon.core.hints import Daemon
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     HeartbeatLine,
     LogLine,
@@ -26,6 +25,7 @@ from rensei_daemon.core.lines import (
     SessionLine,
     WorkerLine,
 )
+from rensei_daemon.core.hints import Daemon
 from rensei_daemon.core.status import Condition, Severity, State, Status, moved
 
 OnlyLine = (
@@ -163,7 +163,7 @@ def report(board: Board, now: datetime, ahead: timedelta = timedelta(0)) -> Stat
 
 def _report(board: Board, now: datetime) -> Status:
     said = (replace(c, hint=board.reached.hint(c.hint)) for c in _conditions(board, now))
-    found = causes.arrange(said, board.heartbeat, board.sessions)
+    found = root_causes.arrange(said, board.heartbeat, board.sessions)
     return Status(
         state=_state(board, found, now),
         reported_at=now,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     HeartbeatLine,
     LogLine,

@@ -20,15 +20,15 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from rensei_daemon.core.config_entries import without_empty_containers
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, differences, thawed
-from rensei_daemon.core.entries import without_empty_containers
-from rensei_daemon.core.layout import Layout
-from rensei_daemon.core.limits import MAX_CONFIG_BYTES
+from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
 from rensei_daemon.core.mutation import Mutation, PoolRestored
 from rensei_daemon.core.operations import edits_for
-from rensei_daemon.core.rendering import render_key
-from rensei_daemon.core.splice import Draft
-from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
+from rensei_daemon.core.toml_edit import Draft
+from rensei_daemon.core.toml_layout import Layout
+from rensei_daemon.core.toml_rendering import render_key
+from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import ConflictingMutationError, MutationError, RenseiError
 
 Accept = Callable[[Mapping[str, Any]], None]

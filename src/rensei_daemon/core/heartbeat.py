@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rensei_daemon.core.admission import AdmissionReport
-from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.pending import PendingMutation
+from rensei_daemon.core.host_status import HostStatus
+from rensei_daemon.core.pending_mutation import PendingMutation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from datetime import datetime
 from io import StringIO
 from typing import Any, TypedDict
 
+from rensei_daemon.core.config_entries import entries
 from rensei_daemon.core.edit import (
     ABSENT,
     Edit,
@@ -19,8 +20,7 @@ from rensei_daemon.core.edit import (
     same,
     thawed,
 )
-from rensei_daemon.core.entries import entries
-from rensei_daemon.core.rendering import render, render_key
+from rensei_daemon.core.toml_rendering import render, render_key
 from rensei_daemon.errors import ConflictingMutationError, UsageError
 
 

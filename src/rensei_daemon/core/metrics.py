@@ -9,7 +9,9 @@ but a pool's status in a condition's code, of which there is one at a time.
 from collections import Counter
 from collections.abc import Iterator
 
-from rensei_daemon.core.exposition import (
+from rensei_daemon.core.counters import Figures, ProcessFigures, Tally
+from rensei_daemon.core.health import SessionLine, StreamState
+from rensei_daemon.core.prometheus import (
     Metric,
     Sample,
     counter,
@@ -19,8 +21,6 @@ from rensei_daemon.core.exposition import (
     one_of,
     seconds_since_epoch,
 )
-from rensei_daemon.core.figures import Figures, ProcessFigures, Tally
-from rensei_daemon.core.lines import SessionLine, StreamState
 from rensei_daemon.core.status import State, Status
 
 

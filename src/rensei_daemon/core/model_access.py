@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from rensei_daemon.core.params import (
+from rensei_daemon.core.mutation_params import (
     decode_error,
     json_object,
     storable,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
-from rensei_daemon.core.limits import MAX_REPOSITORY
+from rensei_daemon.core.length_limits import MAX_REPOSITORY
 from rensei_daemon.core.model_access import parse_policy
-from rensei_daemon.core.params import (
+from rensei_daemon.core.mutation_params import (
     optional_text,
     params_object,
     required_id,

@@ -18,7 +18,7 @@ from heapq import merge
 from itertools import zip_longest
 from sys import byteorder
 
-from rensei_daemon.core.secret_forms import (
+from rensei_daemon.core.secret_encodings import (
     ANCHOR_BYTES,
     SHORTEST,
     anchors_of,

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from rensei_daemon.core.lines import MOST_ENDS, SessionLine, StreamState
-from rensei_daemon.core.span import span
+from rensei_daemon.core.duration import span
+from rensei_daemon.core.health import MOST_ENDS, SessionLine, StreamState
 from rensei_daemon.core.status import Condition, Severity
 
 SESSION_GRACE_SECONDS = 60.0

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from rensei_daemon.core.lines import (
+from rensei_daemon.core.health import (
     ConfigLine,
     HeartbeatLine,
     LogLine,

@@ -14,11 +14,11 @@ import anyio.to_thread
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.env_file import render_env_file
-from rensei_daemon.core.lines import ConsumerLine
-from rensei_daemon.delivery.consumer import nobody
+from rensei_daemon.core.health import ConsumerLine
+from rensei_daemon.delivery.delivery_protocol import nobody
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.disk.atomic import remove_temporaries, replace_file, storage_errors
-from rensei_daemon.disk.places import is_tmpfs
+from rensei_daemon.disk.atomic_file import remove_temporaries, replace_file, storage_errors
+from rensei_daemon.disk.directories import is_tmpfs
 from rensei_daemon.errors import DeliveryError, StorageError
 
 

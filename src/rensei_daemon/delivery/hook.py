@@ -17,12 +17,12 @@ import anyio.to_thread
 import structlog
 
 from rensei_daemon.core.credential import Credentials, Difference
-from rensei_daemon.core.lines import ConsumerLine
+from rensei_daemon.core.health import ConsumerLine
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.core.start_error import why_not_started
-from rensei_daemon.delivery.consumer import Delivery, nobody
+from rensei_daemon.delivery.delivery_protocol import Delivery, nobody
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.delivery.program import Ended, run_program
+from rensei_daemon.delivery.run_program import Ended, run_program
 from rensei_daemon.errors import DeliveryError, StorageError
 
 AT_ONCE = 4

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.env_file import render_env_file
-from rensei_daemon.disk.atomic import replace_file, storage_errors, sync_directory
+from rensei_daemon.disk.atomic_file import replace_file, storage_errors, sync_directory
 
 _SALT_BYTES = 16
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from rensei_daemon.core import frames
-from rensei_daemon.core.frames import SessionList, SessionState
-from rensei_daemon.delivery.reader import RETRY_SECONDS, connect, refusal
+from rensei_daemon.core import credential_frames
+from rensei_daemon.core.credential_frames import SessionList, SessionState
+from rensei_daemon.delivery.credential_reader import RETRY_SECONDS, connect, refusal
 from rensei_daemon.errors import (
     DaemonNotRunningError,
     DeliveryError,
@@ -44,22 +44,22 @@ def query_sessions(
 
 
 def _ask(path: Path, session_id: str | None) -> SessionList:
-    with closing(connect(path, frames.question(session_id))) as connection:
+    with closing(connect(path, credential_frames.question(session_id))) as connection:
         connection.settimeout(ANSWER_SECONDS)
         try:
             with connection.makefile("rb") as answer:
                 line = answer.readline(MAX_ANSWER_BYTES)
         except OSError:
             line = b""
-    found = frames.read_session_list(line)
+    found = credential_frames.read_session_list(line)
     if found is None:
         raise _unanswered(line)
     return found
 
 
 def _unanswered(line: bytes) -> RenseiError:
-    said = frames.read_frame(line)
-    if said is not None and said.reason == frames.HELLO_UNREADABLE:
+    said = credential_frames.read_frame(line)
+    if said is not None and said.reason == credential_frames.HELLO_UNREADABLE:
         return UsageError(
             "the running daemon is older than this program: it does not list its sessions",
             hint="restart it: systemctl restart rensei-daemon",
@@ -85,7 +85,10 @@ def choose_session(found: SessionList, session_id: str | None) -> SessionState:
     if session_id is not None:
         is_refused = session_id in found.refused
         raise refusal(
-            session_id, frames.NOT_PERMITTED if is_refused else frames.SESSION_UNKNOWN
+            session_id,
+            credential_frames.NOT_PERMITTED
+            if is_refused
+            else credential_frames.SESSION_UNKNOWN,
         )
     raise _no_only_one(ids, found.refused)
 

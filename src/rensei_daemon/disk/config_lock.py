@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rensei_daemon.disk.atomic import storage_errors
+from rensei_daemon.disk.atomic_file import storage_errors
 from rensei_daemon.errors import StorageError
 
 _POLL_SECONDS = 0.02

@@ -1,6 +1,6 @@
 """The journal: every mutation's one outcome, and every change of the file, for good.
 
-The life of a mutation is `core.journal`'s; this file keeps it, a transaction a step.
+The life of a mutation is `core.mutation_state`'s; this file keeps it, a transaction a step.
 Rules:
 
 1. An outcome, once recorded, is never changed; id, digest and outcome are never dropped.
@@ -19,7 +19,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import dump_edits
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.history import left_by
-from rensei_daemon.core.journal import (
+from rensei_daemon.core.mutation_state import (
     OWED,
     UNDECIDED,
     Planned,
@@ -27,12 +27,12 @@ from rensei_daemon.core.journal import (
     Step,
     advance,
 )
-from rensei_daemon.core.pending import PendingMutation
+from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
-from rensei_daemon.disk.budget import Budget
-from rensei_daemon.disk.database import Database, Run
-from rensei_daemon.disk.flights import Flights
-from rensei_daemon.disk.records import Records
+from rensei_daemon.disk.attempts import Flights
+from rensei_daemon.disk.journal_database import Database, Run
+from rensei_daemon.disk.journal_records import Records
+from rensei_daemon.disk.journal_retention import Budget
 
 TEXTS_KEPT = 50
 """Changes whose texts, before and after, are at hand."""

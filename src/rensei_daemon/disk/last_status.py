@@ -1,4 +1,4 @@
-"""The daemon's last state on disk, for when it is down; `tasks.reporting` writes it."""
+"""Read the last status that the daemon wrote, for when it is down."""
 
 import json
 from collections.abc import Mapping

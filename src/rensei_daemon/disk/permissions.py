@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from rensei_daemon.disk.groups import belongs_to, user_name
+from rensei_daemon.disk.user_groups import belongs_to, user_name
 
 _HIDDEN_FROM_SERVICES = tuple(map(Path, ("/root", "/home", "/run/user")))
 """What ProtectHome= keeps from the unit, whatever the modes are."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rensei_daemon.disk.atomic import drop_inherited_acl
+from rensei_daemon.disk.atomic_file import drop_inherited_acl
 from rensei_daemon.errors import (
     NotPermittedError,
     SettingsError,

@@ -22,18 +22,18 @@ from typing import Any
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.client import request
-from rensei_daemon.control_api.verbs import CHANGES, MUTATIONS
-from rensei_daemon.disk.atomic import replace_file
-from rensei_daemon.disk.groups import user_name
+from rensei_daemon.control_api.schema import CHANGES, MUTATIONS
+from rensei_daemon.disk.atomic_file import replace_file
+from rensei_daemon.disk.journal_records import open_records
 from rensei_daemon.disk.private_socket import group_name
-from rensei_daemon.disk.records import open_records
-from rensei_daemon.doctor.case import Case
+from rensei_daemon.disk.user_groups import user_name
+from rensei_daemon.doctor.context import Case
 from rensei_daemon.doctor.secrets import Secrets
 from rensei_daemon.doctor.unit import describe_unit
 from rensei_daemon.errors import RenseiError
-from rensei_daemon.logs.reading import Line, Wanted, read_file
-from rensei_daemon.logs.rendering import render_json
-from rensei_daemon.logs.unit import has_entries, read_unit
+from rensei_daemon.logs.file_reader import Line, Wanted, read_file
+from rensei_daemon.logs.formatting import render_json
+from rensei_daemon.logs.journalctl import has_entries, read_unit
 
 LOG_LINES = 5000
 RECORDS = 200

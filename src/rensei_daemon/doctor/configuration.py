@@ -6,12 +6,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from rensei_daemon.disk.groups import user_name
+from rensei_daemon.disk.filesystem_probe import can_exchange, is_mount_point
 from rensei_daemon.disk.permissions import may
-from rensei_daemon.disk.probe import can_exchange, is_mount_point
-from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.finding import Finding, failed, passed, warned
-from rensei_daemon.settings.advice import advise
+from rensei_daemon.disk.user_groups import user_name
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import Finding, failed, passed, warned
+from rensei_daemon.settings.advisories import advise
 
 
 def check_configuration(case: Case) -> Iterator[Finding]:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rensei_daemon.core.span import span
-from rensei_daemon.disk.identity import IdentityFile
-from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.finding import (
+from rensei_daemon.core.duration import span
+from rensei_daemon.disk.identity_file import IdentityFile
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import (
     Finding,
     Verdict,
     failed,

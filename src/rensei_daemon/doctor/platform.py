@@ -14,14 +14,14 @@ import anyio
 
 from rensei_daemon import __version__
 from rensei_daemon.core.session import Session
-from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, warned
-from rensei_daemon.doctor.key import find_key
-from rensei_daemon.doctor.patience import within
+from rensei_daemon.doctor.api_key import find_key
+from rensei_daemon.doctor.call_with_timeout import within
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import Finding, failed, failed_by, passed, warned
 from rensei_daemon.errors import RefusedError, RenseiError, SettingsError, UnauthorizedError
-from rensei_daemon.platform_api.enrolment import REGISTER
 from rensei_daemon.platform_api.http import open_http
-from rensei_daemon.platform_api.probe import Seen, Way, look_at, try_key, way_to
+from rensei_daemon.platform_api.platform_probe import Seen, Way, look_at, try_key, way_to
+from rensei_daemon.platform_api.worker_registration import REGISTER
 from rensei_daemon.settings.model import Settings
 
 RESOLVE_SECONDS = 4.0

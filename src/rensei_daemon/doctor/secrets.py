@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 
 from rensei_daemon.core.env_file import read_env_file
-from rensei_daemon.core.secret_forms import SHORTEST, forms_of
-from rensei_daemon.delivery.reader import CredentialReader, first_values
-from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.key import every_key
+from rensei_daemon.core.secret_encodings import SHORTEST, forms_of
+from rensei_daemon.delivery.credential_reader import CredentialReader, first_values
+from rensei_daemon.doctor.api_key import every_key
+from rensei_daemon.doctor.context import Case
 from rensei_daemon.errors import ControlError
 
 ANSWER_SECONDS = 2.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rensei_daemon.disk.private_socket import not_permitted
-from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.finding import Finding, failed, passed, warned
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import Finding, failed, passed, warned
 from rensei_daemon.errors import DaemonSilentError
 
 CONNECT_SECONDS = 2.0

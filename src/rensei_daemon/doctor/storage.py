@@ -5,13 +5,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from rensei_daemon.disk.database import read_database
-from rensei_daemon.disk.groups import user_name
-from rensei_daemon.disk.places import RUNTIME_MODE, STATE_MODE, is_tmpfs
+from rensei_daemon.disk.directories import RUNTIME_MODE, STATE_MODE, is_tmpfs
+from rensei_daemon.disk.filesystem_probe import Room, room_at
+from rensei_daemon.disk.journal_database import read_database
 from rensei_daemon.disk.private_socket import group_name
-from rensei_daemon.disk.probe import Room, room_at
-from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.finding import Finding, failed, failed_by, passed, warned
+from rensei_daemon.disk.user_groups import user_name
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import Finding, failed, failed_by, passed, warned
 from rensei_daemon.errors import NotPermittedError, StorageError
 
 LOW_BYTES, LEAST_BYTES = 64 * 2**20, 4 * 2**20

@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rensei_daemon.doctor.case import Case
-from rensei_daemon.doctor.finding import Finding, failed, passed, warned
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import Finding, failed, passed, warned
 
 UNIT = "rensei-daemon.service"
 MOST_EXPOSURE = 2.2

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 from rensei_daemon.core.escaping import LONGEST_LINE
-from rensei_daemon.logs.journal import (
+from rensei_daemon.logs.formatting import Event, render_json, render_line
+from rensei_daemon.logs.rotating_file import RotatingFile
+from rensei_daemon.logs.systemd_journal import (
     JOURNAL_SOCKET,
     JournalSocket,
     encode,
     leads_to_journal,
 )
-from rensei_daemon.logs.rendering import Event, render_json, render_line
-from rensei_daemon.logs.rotation import RotatingFile
 
 
 class Output(Protocol):

@@ -13,9 +13,9 @@ from typing import Any
 
 import structlog
 
-from rensei_daemon.logs.journal import timestamp
+from rensei_daemon.logs.formatting import LEVELS, Event
 from rensei_daemon.logs.outputs import Output
-from rensei_daemon.logs.rendering import LEVELS, Event
+from rensei_daemon.logs.systemd_journal import timestamp
 from rensei_daemon.logs.writer import Writer
 
 Scrub = Callable[[str], str]

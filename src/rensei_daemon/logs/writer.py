@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import inf
 
-from rensei_daemon.logs.journal import timestamp
+from rensei_daemon.logs.formatting import Event
 from rensei_daemon.logs.outputs import Output
-from rensei_daemon.logs.rendering import Event
+from rensei_daemon.logs.systemd_journal import timestamp
 
 QUEUE_LENGTH = 4096
 QUEUE_BYTES = 4 * 1024 * 1024

@@ -13,7 +13,7 @@ from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.platform_api.off_loop import off_loop
+from rensei_daemon.platform_api.offload import off_loop
 from rensei_daemon.platform_api.stream import EventStream, open_stream
 from rensei_daemon.platform_api.wire import Snapshot
 

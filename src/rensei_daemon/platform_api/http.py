@@ -28,12 +28,12 @@ import httpx
 
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import TransientError, UnauthorizedError
-from rensei_daemon.platform_api import answers, failures, transport
-from rensei_daemon.platform_api.answers import Answer, Raw, Scrub, as_it_is
-from rensei_daemon.platform_api.body import read_body
-from rensei_daemon.platform_api.lookout import Lookout
-from rensei_daemon.platform_api.off_loop import off_loop
+from rensei_daemon.platform_api import exchange_errors, responses, transport
+from rensei_daemon.platform_api.dead_peer import Lookout
+from rensei_daemon.platform_api.offload import off_loop
 from rensei_daemon.platform_api.proxies import Route, route_to
+from rensei_daemon.platform_api.response_body import read_body
+from rensei_daemon.platform_api.responses import Answer, Raw, Scrub, as_it_is
 from rensei_daemon.platform_api.tls_refusal import Refusals
 
 CONCURRENT_REQUESTS = 8
@@ -163,7 +163,7 @@ class Http:
                     ),
                     secrets,
                 )
-        read = partial(answers.read, raw, now=self.now())
+        read = partial(responses.read, raw, now=self.now())
         return await off_loop(read, size=len(raw.content))
 
     async def _exchange(self, request: httpx.Request, secrets: tuple[str, ...]) -> Raw:
@@ -199,7 +199,7 @@ class Http:
             if not response.is_success:
                 with self.border((bearer,)), anyio.fail_after(self._call_seconds):
                     raw = await self._raw(response, (bearer,))
-                answers.refuse(replace(raw, is_of_stream=True), now=self.now())
+                responses.refuse(replace(raw, is_of_stream=True), now=self.now())
             yield response
         finally:
             await response.aclose()
@@ -214,7 +214,7 @@ class Http:
             host = (self._route.proxy or self._url).host
             if await transport.name_server_answers(host):
                 raise
-            raise failures.NameServerSilentError("") from None
+            raise exchange_errors.NameServerSilentError("") from None
 
     def _client(self, *, for_streams: bool = False) -> httpx.AsyncClient:
         return transport.client(
@@ -245,7 +245,7 @@ class Http:
         )
 
     def _scrubbing(self, secrets: tuple[str, ...]) -> Scrub:
-        return partial(answers.scrub, secrets=secrets, known=self._scrub)
+        return partial(responses.scrub, secrets=secrets, known=self._scrub)
 
     @contextmanager
     def border(self, secrets: tuple[str, ...]) -> Iterator[None]:
@@ -253,8 +253,8 @@ class Http:
         try:
             yield
         except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
-            what, hint = failures.explain(error, self._scrubbing(secrets))
-            failure = failures.classify(error)
+            what, hint = exchange_errors.explain(error, self._scrubbing(secrets))
+            failure = exchange_errors.classify(error)
             # Without its cause: h11 quotes the bytes it chokes on, and httpx the request.
             raise TransientError(
                 f"{self.host}: {what}", hint=hint, failure=failure

@@ -15,13 +15,13 @@ import structlog
 from rensei_daemon.clock import boot_seconds
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.duplicate_host import YoungRefusals
-from rensei_daemon.core.repeats import Streak
+from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.worker import Registration, Worker, organisation
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
-from rensei_daemon.platform_api import enrolment
-from rensei_daemon.platform_api.enrolment import Granted
+from rensei_daemon.platform_api import worker_registration
+from rensei_daemon.platform_api.api_key import KeyInUse
 from rensei_daemon.platform_api.http import Http, utc_now
-from rensei_daemon.platform_api.key import KeyInUse
+from rensei_daemon.platform_api.worker_registration import Granted
 
 ASSUMED_LIFETIME_SECONDS = 3600.0
 EARLY_SECONDS = 300.0
@@ -229,9 +229,9 @@ class Identity:
     async def _refresh(self, used: Worker) -> None:
         worker = self._worker or used
         try:
-            granted = await enrolment.refresh(self._http, self.key, worker)
+            granted = await worker_registration.refresh(self._http, self.key, worker)
         except RefusedError as error:
-            if error.status not in enrolment.NO_SUCH_ENDPOINT:
+            if error.status not in worker_registration.NO_SUCH_ENDPOINT:
                 raise
             await self._reregister()
             return
@@ -254,7 +254,7 @@ class Identity:
 
     async def _register(self) -> None:
         registration = self.describe()
-        granted = await enrolment.register(self._http, self.key, registration)
+        granted = await worker_registration.register(self._http, self.key, registration)
         self.is_old = granted.by_old_endpoint
         await self._adopt(
             granted,

@@ -15,12 +15,12 @@ import httpx
 
 from rensei_daemon.core.sse import ServerEvent
 from rensei_daemon.errors import RefusedError, TransientError
-from rensei_daemon.platform_api.answers import media_type
+from rensei_daemon.platform_api.event_reader import EventReader, StreamLimits
 from rensei_daemon.platform_api.gzip_decoder import GzipDecoder, decoder_for
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.platform_api.reading import Fields, moment
+from rensei_daemon.platform_api.json_fields import Fields, moment
+from rensei_daemon.platform_api.responses import media_type
 from rensei_daemon.platform_api.transport import connection_of
-from rensei_daemon.platform_api.watch import EventReader, StreamLimits
 
 ROTATE_STREAM = "/api/daemon/credentials/rotate-stream"
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from rensei_daemon.core.credential import MOST_BYTES, MOST_NAMES, size_of
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
-from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.pending import PendingMutation, can_be_answered, delivered
+from rensei_daemon.core.host_status import HostStatus
+from rensei_daemon.core.pending_mutation import PendingMutation, can_be_answered, delivered
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import Failure, TransientError
-from rensei_daemon.platform_api.reading import (
+from rensei_daemon.platform_api.json_fields import (
     Fields,
     fields,
     is_id,

@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings.sources import InitSettingsSource
 
-from rensei_daemon.core.toml_lines import BYTE_ORDER_MARK
+from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import Problem, SettingsError
-from rensei_daemon.settings import positions
+from rensei_daemon.settings import toml_positions
 from rensei_daemon.settings.contradictions import contradictions
 from rensei_daemon.settings.layers import (
     Tree,
@@ -25,7 +25,7 @@ from rensei_daemon.settings.layers import (
 from rensei_daemon.settings.model import ConfigTree, Settings
 from rensei_daemon.settings.problems import KeyPath, Refusal, refusals
 from rensei_daemon.settings.shared_files import shared_files
-from rensei_daemon.settings.toml_text import read_toml
+from rensei_daemon.settings.toml_parsing import read_toml
 
 _MOST_PROBLEMS = 50
 _NO_OVERRIDES: Mapping[str, object] = {}
@@ -158,9 +158,9 @@ def _placed(
     path: Path,
 ) -> list[Problem]:
     """Say where each refused key was set, those of the file in the file's order."""
-    written = positions.Positions(text)
+    written = toml_positions.Positions(text)
     outside: list[Problem] = []
-    inside: list[tuple[positions.Position, Refusal]] = []
+    inside: list[tuple[toml_positions.Position, Refusal]] = []
     for told in refused:
         where = told.path
         source = next((name for name in layers if _holds(layers[name], where)), "file")

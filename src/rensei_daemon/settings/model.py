@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rensei_daemon.core.urls import is_loopback
-from rensei_daemon.settings import rules
+from rensei_daemon.settings import validators
 
 Text = Annotated[str, Field(min_length=1)]
 AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
@@ -36,7 +36,7 @@ class Section(BaseModel):
 class Platform(Section):
     """Where the platform is, and who this host is to it."""
 
-    url: Annotated[Text, AfterValidator(rules.platform_url)] = (
+    url: Annotated[Text, AfterValidator(validators.platform_url)] = (
         "https://your-platform.invalid"
     )
     org_id: Text | None = None
@@ -56,7 +56,7 @@ class Platform(Section):
     @property
     def is_placeholder(self) -> bool:
         """Whether the operator has chosen no platform yet."""
-        return rules.is_placeholder(self.url)
+        return validators.is_placeholder(self.url)
 
     @property
     def is_loopback(self) -> bool:
@@ -81,7 +81,7 @@ class Heartbeat(Section):
 class Mutations(Section):
     """What the platform may change here; it cannot change this."""
 
-    allow: tuple[Annotated[str, AfterValidator(rules.operation_pattern)], ...] = (
+    allow: tuple[Annotated[str, AfterValidator(validators.operation_pattern)], ...] = (
         "project.*",
         "pool.deleted",
         "modelAccess.*",
@@ -96,9 +96,9 @@ class Session(Section):
     project_id: Text | None = None
     env_name: Text | None = None
     group: Text | None = None
-    env_file: Annotated[Path, AfterValidator(rules.env_file)] | None = None
-    env_file_mode: Annotated[str, AfterValidator(rules.octal_mode)] = "0440"
-    on_rotate: Annotated[tuple[Text, ...], AfterValidator(rules.argv)] = ()
+    env_file: Annotated[Path, AfterValidator(validators.env_file)] | None = None
+    env_file_mode: Annotated[str, AfterValidator(validators.octal_mode)] = "0440"
+    on_rotate: Annotated[tuple[Text, ...], AfterValidator(validators.argv)] = ()
 
     @property
     def env_file_permissions(self) -> int:
@@ -137,12 +137,12 @@ class Control(Section):
 class Metrics(Section):
     """Where metrics are served, if anywhere."""
 
-    listen: Annotated[str, AfterValidator(rules.listen_address)] | None = None
+    listen: Annotated[str, AfterValidator(validators.listen_address)] | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
         """`listen` as IP address and port."""
-        return rules.split_address(self.listen) if self.listen else None
+        return validators.split_address(self.listen) if self.listen else None
 
 
 class Log(Section):

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rensei_daemon.disk.places import Entry, directory_entry
+from rensei_daemon.disk.directories import Entry, directory_entry
 from rensei_daemon.settings.contradictions import Tree, sessions_in
-from rensei_daemon.settings.positions import Positions
 from rensei_daemon.settings.problems import KeyPath, Refusal, dotted
+from rensei_daemon.settings.toml_positions import Positions
 
 
 def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[Refusal]:

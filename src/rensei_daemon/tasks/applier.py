@@ -20,12 +20,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from rensei_daemon.core.config_entries import without_empty_containers
 from rensei_daemon.core.document import Document, apply_all, rewritten
 from rensei_daemon.core.edit import Edit, edited_copy, same
-from rensei_daemon.core.entries import without_empty_containers
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.history import ChangeDetail, reversal
-from rensei_daemon.core.journal import MAX_DEATHS, POISON, Planned, Recovery, recovery
 from rensei_daemon.core.mutation import (
     ModelAccessSet,
     Mutation,
@@ -33,8 +32,15 @@ from rensei_daemon.core.mutation import (
     PoolRestored,
     parse_mutation,
 )
-from rensei_daemon.core.pending import PendingMutation
-from rensei_daemon.disk.config import ConfigFile, EditedMeanwhileError
+from rensei_daemon.core.mutation_state import (
+    MAX_DEATHS,
+    POISON,
+    Planned,
+    Recovery,
+    recovery,
+)
+from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.config_file import ConfigFile, EditedMeanwhileError
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import MutationError, RenseiError, StorageError, UsageError
 from rensei_daemon.settings.loading import accept

@@ -11,7 +11,7 @@ from rensei_daemon.clock import CLOCK, Clock, boot_seconds
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.span import span
+from rensei_daemon.core.duration import span
 from rensei_daemon.tasks.heartbeat import Heart
 
 LOOK_SECONDS = 5.0

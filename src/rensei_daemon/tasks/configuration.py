@@ -22,16 +22,16 @@ from rensei_daemon.core.admission import AdmissionReport, report
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.document import Document
+from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.lines import ConfigLine, ProjectsLine
-from rensei_daemon.core.repeats import Streak
-from rensei_daemon.disk.config import ConfigFile, Stamp
-from rensei_daemon.disk.last_good import LastGood
+from rensei_daemon.core.health import ConfigLine, ProjectsLine
+from rensei_daemon.disk.config_file import ConfigFile, Stamp
+from rensei_daemon.disk.last_good_config import LastGood
 from rensei_daemon.errors import RenseiError, SettingsError
-from rensei_daemon.settings.changes import needs_restart
-from rensei_daemon.settings.fitness import unfit_for_this_host
+from rensei_daemon.settings.host_checks import unfit_for_this_host
 from rensei_daemon.settings.loading import refuse_blank
 from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.restart_required import needs_restart
 
 WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25

@@ -9,12 +9,12 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.counters import SessionFigures
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.core.figures import SessionFigures
-from rensei_daemon.core.repeats import Streak
-from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import DeliveryError
-from rensei_daemon.tasks.bell import Bell, Turn
+from rensei_daemon.tasks.wake_event import Bell, Turn
 
 CALM_SECONDS = 600.0
 """After so long without, an alteration is told as the first one."""

@@ -16,7 +16,7 @@ import anyio
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.delivery.socket import CredentialSocket
+from rensei_daemon.delivery.credential_socket import CredentialSocket
 
 LOOK_SECONDS = 5.0
 

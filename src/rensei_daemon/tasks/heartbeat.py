@@ -18,13 +18,13 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.figures import BeatFigures
+from rensei_daemon.core.counters import BeatFigures
+from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
-from rensei_daemon.core.host import HostStatus
+from rensei_daemon.core.host_status import HostStatus
+from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.core.mutation import Op
-from rensei_daemon.core.pulse import Pulse
-from rensei_daemon.core.repeats import Streak
-from rensei_daemon.disk.host import LoadMeter, load_average
+from rensei_daemon.disk.host_info import LoadMeter, load_average
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import (
     Failure,
@@ -37,10 +37,10 @@ from rensei_daemon.errors import (
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks import host_conditions
-from rensei_daemon.tasks.bell import Bell, Turn
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.inbox import Inbox
+from rensei_daemon.tasks.mutation_inbox import Inbox
 from rensei_daemon.tasks.mutations import mutations_line
+from rensei_daemon.tasks.wake_event import Bell, Turn
 
 JITTER = 0.1
 """Beats are this far from their interval at most, so that hosts spread out."""

@@ -3,8 +3,8 @@
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.host import HostStatus
-from rensei_daemon.core.lines import PoolLine
+from rensei_daemon.core.health import PoolLine
+from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.settings.model import Pool
 
 _SUBJECT = "heartbeat"

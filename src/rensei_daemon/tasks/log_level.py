@@ -11,9 +11,9 @@ import structlog
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.lines import LogLine
+from rensei_daemon.core.health import LogLine
 from rensei_daemon.errors import UsageError
-from rensei_daemon.logs.rendering import LEVELS
+from rensei_daemon.logs.formatting import LEVELS
 from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.tasks.configuration import Configuration
 

@@ -28,15 +28,15 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.lines import LastMutation, MutationsLine
-from rensei_daemon.core.pulse import Pulse
-from rensei_daemon.core.repeats import Streak
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.core.health import LastMutation, MutationsLine
+from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.tasks.applier import Applier, Decided
-from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration, reload
-from rensei_daemon.tasks.inbox import Inbox, Taken
+from rensei_daemon.tasks.mutation_inbox import Inbox, Taken
+from rensei_daemon.tasks.wake_event import Bell
 
 LINES_A_TURN = 32
 """Logged before others have their turn: a line takes a tenth of a millisecond."""

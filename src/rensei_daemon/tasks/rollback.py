@@ -10,8 +10,8 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.document import Document
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.tasks.applier import Applier
-from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration, reload
+from rensei_daemon.tasks.wake_event import Bell
 
 _log = structlog.get_logger()
 

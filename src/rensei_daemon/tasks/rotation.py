@@ -23,25 +23,25 @@ import structlog
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
+from rensei_daemon.core.counters import SessionFigures
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.core.figures import SessionFigures
-from rensei_daemon.core.lines import SessionLine, StreamLine
-from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.health import SessionLine, StreamLine
+from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.session_values import Arrived, SessionValues
 from rensei_daemon.core.snapshot_schedule import PACE, WHY, Pace, Reason, Wanted
-from rensei_daemon.delivery.consumer import Delivery
+from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import Unusable, Update
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.afterwards import Afterwards
-from rensei_daemon.tasks.bell import Turn
-from rensei_daemon.tasks.outlets import Outlets
-from rensei_daemon.tasks.pace import EARLY_SECONDS, asked_wait
-from rensei_daemon.tasks.refusals import Refusals
+from rensei_daemon.tasks.deferred import Afterwards
+from rensei_daemon.tasks.retry_policy import EARLY_SECONDS, asked_wait
+from rensei_daemon.tasks.session_deliveries import Outlets
+from rensei_daemon.tasks.session_failures import Refusals
 from rensei_daemon.tasks.snapshots import SnapshotLoop
 from rensei_daemon.tasks.streams import StreamLoop
+from rensei_daemon.tasks.wake_event import Turn
 
 
 class Rotation:

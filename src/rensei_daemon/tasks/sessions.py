@@ -12,12 +12,12 @@ from anyio.abc import TaskGroup, TaskStatus
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.repeats import Streak
+from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.wake_event import Bell
 
 _log = structlog.get_logger()
 

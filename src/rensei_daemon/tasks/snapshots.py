@@ -5,15 +5,15 @@ from typing import Protocol
 import anyio
 
 from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.figures import Tally
-from rensei_daemon.core.pulse import Pulse
+from rensei_daemon.core.counters import Tally
+from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.snapshot_schedule import Pace, Reason, SnapshotSchedule
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.bell import Bell, Turn
-from rensei_daemon.tasks.pace import RETRY, SNAPSHOT_SECONDS, asked_wait, lane
+from rensei_daemon.tasks.retry_policy import RETRY, SNAPSHOT_SECONDS, asked_wait, lane
+from rensei_daemon.tasks.wake_event import Bell, Turn
 
 
 class SnapshotTaker(Protocol):

@@ -6,17 +6,17 @@ import anyio
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.figures import Tally
-from rensei_daemon.core.lines import StreamLine, StreamState
+from rensei_daemon.core.counters import Tally
+from rensei_daemon.core.health import StreamLine, StreamState
 from rensei_daemon.core.reconnect import Reconnect, StreamEnd
 from rensei_daemon.core.snapshot_schedule import Pace
 from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import EventStream, FirstByte, Unusable, Update
-from rensei_daemon.tasks.bell import Bell
-from rensei_daemon.tasks.pace import asked_wait, has_nothing
-from rensei_daemon.tasks.refusals import Refusals
+from rensei_daemon.tasks.retry_policy import asked_wait, has_nothing
+from rensei_daemon.tasks.session_failures import Refusals
 from rensei_daemon.tasks.snapshots import SnapshotLoop
+from rensei_daemon.tasks.wake_event import Bell
 
 
 class StreamLoop:

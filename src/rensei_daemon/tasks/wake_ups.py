@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.tasks.bell import Bell
 from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.tasks.wake_event import Bell
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rensei_daemon.control_api.client import request
-from rensei_daemon.control_api.verbs import STATUS
+from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.errors import ControlError
 
 PAUSE_SECONDS = 0.04

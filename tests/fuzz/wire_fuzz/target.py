@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rensei_daemon.control_api.client import request
-from rensei_daemon.control_api.verbs import STATUS, SYNC
+from rensei_daemon.control_api.schema import STATUS, SYNC
 from rensei_daemon.errors import ControlError
 from wire_fuzz.valid_answers import CANARY
 

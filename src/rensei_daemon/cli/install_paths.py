@@ -1,0 +1,131 @@
+"""The daemon's unit on this host: where its files go, and the program that it runs."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rensei_daemon.cli.own_program import NAME, PACKAGED_PROGRAM
+
+SYSTEM = Path("/")
+_UNITS = ("usr/lib", "lib")
+"""Where packages put theirs, on a system with a merged /usr and on an older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlaces:
+    """What a service of the whole host has beside its unit and its config."""
+
+    sysusers: Path
+    """Has systemd make the user."""
+    tmpfiles: Path
+    """Has systemd make the config's directory."""
+    credstore: Path
+    """Where systemd finds credentials."""
+    link: Path
+    """Where shells find a program that is elsewhere."""
+    packaged_unit: Path | None
+    """The unit of a package, which one in /etc would hide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everything of an installed daemon is."""
+
+    root: Path
+    unit: Path
+    config: Path
+    key: Path
+    """Where the API key is put."""
+    state: Path
+    """What the daemon records."""
+    share: Path
+    """Where programs put what other programs find by its place; shells: completions."""
+    host: HostPlaces | None = None
+    """None for the daemon of one user."""
+
+    @property
+    def systemctl(self) -> tuple[str, ...]:
+        """The words that reach the service manager, or the units of an image."""
+        if self.host is None:
+            return ("systemctl", "--user")
+        return (
+            ("systemctl",) if self.root == SYSTEM else ("systemctl", f"--root={self.root}")
+        )
+
+    @property
+    def packaged_unit(self) -> Path | None:
+        """The unit that a package has brought, if one has."""
+        return None if self.host is None else self.host.packaged_unit
+
+    def is_enabled(self) -> bool:
+        """Tell whether the service starts with the host or with its user."""
+        return any(self.unit.parent.glob(f"*.wants/{self.unit.name}"))
+
+    def has_key(self) -> bool:
+        """Tell whether an API key is in its place, as far as we may look."""
+        with suppress(PermissionError):
+            return self.key.exists()
+        return False
+
+    def is_manager_there(self, environ: Mapping[str, str]) -> bool:
+        """Tell whether the service manager these places belong to is running."""
+        if self.host is not None:
+            return self.root == SYSTEM and Path("/run/systemd/system").is_dir()
+        runtime = environ.get("XDG_RUNTIME_DIR", "")
+        return bool(runtime) and Path(runtime, "systemd/private").exists()
+
+
+def host_places(root: Path = SYSTEM) -> Places:
+    """Return the places of the host's own daemon, on the system that hangs at `root`."""
+    etc = root / "etc"
+    credstore = etc / "credstore"
+    return Places(
+        root=root,
+        unit=etc / "systemd/system" / f"{NAME}.service",
+        config=etc / NAME / "config.toml",
+        key=credstore / f"{NAME}.api-key",
+        state=root / "var/lib" / NAME,
+        share=_share(root),
+        host=HostPlaces(
+            sysusers=etc / "sysusers.d" / f"{NAME}.conf",
+            tmpfiles=etc / "tmpfiles.d" / f"{NAME}.conf",
+            credstore=credstore,
+            link=root / "usr/local/bin" / NAME,
+            packaged_unit=_packaged_unit(root),
+        ),
+    )
+
+
+def _packaged_unit(root: Path) -> Path | None:
+    places = (root / top / "systemd/system" / f"{NAME}.service" for top in _UNITS)
+    return next((place for place in places if place.exists()), None)
+
+
+def _share(root: Path) -> Path:
+    """Return /usr/share, or its local sister where the system itself cannot be written."""
+    share = root / "usr/share"
+    is_shut = share.is_dir() and not os.access(share, os.W_OK)
+    return root / "usr/local/share" if is_shut else share
+
+
+def user_places(config_home: Path, state_home: Path, data_home: Path) -> Places:
+    """Return the places of one user's daemon."""
+    return Places(
+        root=SYSTEM,
+        unit=config_home / "systemd/user" / f"{NAME}.service",
+        config=config_home / NAME / "config.toml",
+        key=config_home / NAME / "api-key",
+        state=state_home / NAME,
+        share=data_home,
+    )
+
+
+def running(program: Path, unit: str) -> str:
+    """Return the text of a unit, made to run this program."""
+    word = str(program).replace("%", "%%")
+    if any(letter in word for letter in " \t\"'\\;"):
+        escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+        word = f'"{escaped}"'
+    return unit.replace(str(PACKAGED_PROGRAM), word)

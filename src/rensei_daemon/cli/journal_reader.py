@@ -1,0 +1,56 @@
+"""Looking at the record: through the daemon, or in its journal when it is down."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rensei_daemon.cli.control import order
+from rensei_daemon.cli.terminal import clean_lines
+from rensei_daemon.core.history import EditRecord, unified
+from rensei_daemon.disk.journal_records import Records, open_records
+from rensei_daemon.errors import DaemonNotRunningError
+from rensei_daemon.locations import Locations
+
+TIMEOUT_SECONDS = 15.0
+
+_T = TypeVar("_T")
+
+
+def look(locations: Locations, verb: tuple[str, str], read: Callable[[Records], _T]) -> _T:
+    """Return what the daemon answers, or what `read` finds in a stopped daemon's journal.
+
+    Raises what `control.order` does; DaemonNotRunningError only where there is no journal
+    either, NotPermittedError where it is not the caller's to read.
+    """
+    try:
+        answer: Any = order(locations, verb, timeout_seconds=TIMEOUT_SECONDS)
+    except DaemonNotRunningError as error:
+        try:
+            with open_records(locations.journal) as records:
+                return read(records)
+        except FileNotFoundError:
+            raise error from None
+    else:
+        found: _T = answer
+        return found
+
+
+def show_diff(before: str | None, after: str | None, *, name: str) -> str:
+    """Return the unified diff, or a line that says why there is none."""
+    if before is None or after is None:
+        return (
+            "(the texts before and after are no longer kept: only the last 50 changes')\n"
+        )
+    return clean_lines(unified(before, after, name=name)) or "(the text is the same)\n"
+
+
+def edit_lines(edits: list[EditRecord]) -> list[str]:
+    """Say each edit in a line: `projects.a.enabled: true -> false`."""
+    return [
+        f"{edit['path']}: {_told(edit['before'])} -> {_told(edit['after'])}"
+        for edit in edits
+    ]
+
+
+def _told(value: Any) -> str:
+    return "(absent)" if value is None else json.dumps(value, ensure_ascii=False)

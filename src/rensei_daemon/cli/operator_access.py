@@ -1,0 +1,123 @@
+"""Asking the platform as a person: the key, the host, and refusals in exit codes.
+
+The key is found where the daemon finds its own, and never stands in an argument.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from rensei_daemon import __version__
+from rensei_daemon.cli.config_file import read_config
+from rensei_daemon.cli.control import ask, find
+from rensei_daemon.control_api.schema import STATUS
+from rensei_daemon.core.scrub import Scrubber
+from rensei_daemon.disk.api_key import read_api_key
+from rensei_daemon.errors import (
+    NotPermittedError,
+    RefusedError,
+    RenseiError,
+    SettingsError,
+    UsageError,
+)
+from rensei_daemon.locations import Locations
+from rensei_daemon.platform_api.http import open_http
+from rensei_daemon.platform_api.operator_client import OperatorClient
+from rensei_daemon.settings.host_checks import unset_platform
+from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.model import Settings
+
+_T = TypeVar("_T")
+
+_UNKNOWN = "check the id: it is the platform's own, and must be of this key's organisation"
+
+Question = Callable[[OperatorClient], Awaitable[_T]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whoever asks from this host: its files and settings."""
+
+    locations: Locations
+    settings: Settings
+
+    def host(self, named: str | None) -> str:
+        """Return the host's row on the platform; raises UsageError when nobody says.
+
+        Where neither the caller nor the file names it, the daemon here may have been told.
+        """
+        host = named or self.settings.platform.worker_host_id or self._told_to_daemon()
+        if not host:
+            raise UsageError(
+                "which host? The platform knows it by an id of its own",
+                hint="name it with --host, or once and for all: platform.worker_host_id",
+            )
+        return host
+
+    def _told_to_daemon(self) -> str | None:
+        with suppress(RenseiError):
+            found = ask(self.locations, STATUS).get("worker_host_id")
+            return found if isinstance(found, str) else None
+        return None
+
+    def ask(self, question: Question[_T]) -> _T:
+        """Ask the platform with this host's API key.
+
+        Raises SettingsError without a key, NotPermittedError and UnauthorizedError (77)
+        when the key cannot be read or does not allow it, TransientError (69) when the
+        platform cannot be reached, and a plain RenseiError (1) for another refusal.
+        """
+        platform = self.settings.platform
+        key = _key(platform.api_key_file)
+        try:
+            return anyio.run(self._ask, key, question)
+        except RefusedError as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                hint = (
+                    "the key belongs to another organisation, or its owner is neither "
+                    "admin nor owner of this one"
+                )
+                raise NotPermittedError(str(error), hint=hint) from error
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            hint = _UNKNOWN if error.status == HTTPStatus.NOT_FOUND else error.hint
+            raise RenseiError(str(error), hint=hint) from error
+
+    async def _ask(self, key: str, question: Question[_T]) -> _T:
+        platform = self.settings.platform
+        agent = f"rensei-daemon/{__version__}"
+        scrub = Scrubber()
+        scrub.register("API key", [key])
+        async with open_http(
+            platform.url,
+            user_agent=agent,
+            ca_file=platform.ca_file,
+            client_files=platform.client_files,
+            scrub=scrub,
+        ) as http:
+            return await question(OperatorClient(http, key))
+
+
+def _key(file: Path | None) -> str:
+    try:
+        return read_api_key(environ=os.environ, api_key_file=file).secret
+    except SettingsError as error:
+        if isinstance(error.__cause__, PermissionError):
+            hint = "use sudo, or give a key of your own in RENSEI_API_KEY"
+            raise NotPermittedError(str(error), hint=hint) from error
+        raise
+
+
+def asker(config: Path | None) -> Asker:
+    """Read the settings an operator's question needs; raises SettingsError."""
+    locations = find(config)
+    text = read_config(locations.config).text
+    path, check = locations.config, unset_platform
+    settings = load(text, path=path, environ=os.environ, check=check)
+    return Asker(locations, settings)

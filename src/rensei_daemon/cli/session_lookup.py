@@ -1,0 +1,37 @@
+"""The sessions of this host, as a command sees them."""
+
+from rensei_daemon.cli.control import ask
+from rensei_daemon.control_api.schema import SESSIONS, SessionCredentials
+from rensei_daemon.core.credential_frames import SessionState
+from rensei_daemon.delivery.session_query import choose_session, query_sessions
+from rensei_daemon.errors import ControlError, DaemonNotRunningError, DaemonSilentError
+from rensei_daemon.locations import Locations
+
+
+def sessions_of(locations: Locations) -> list[SessionCredentials]:
+    """Return what every session has, for an operator.
+
+    Raises `DaemonNotRunningError`, `ControlError` or `NotPermittedError`.
+    """
+    try:
+        sessions: list[SessionCredentials] = ask(locations, SESSIONS)["sessions"]
+    except DaemonSilentError as error:
+        raise ControlError(str(error), hint=error.hint) from error
+    return sessions
+
+
+def session_state(
+    locations: Locations, session_id: str | None, *, wait_seconds: float
+) -> SessionState:
+    """Return the session that a worker's command is about; None: the only one it may use.
+
+    The daemon is asked over the credential socket and given `wait_seconds` to be there.
+    Raises what `query_sessions` and `choose_session` do.
+    """
+    path = locations.credential_socket
+    try:
+        found = query_sessions(path, session_id, wait_seconds=wait_seconds)
+    except DaemonNotRunningError as error:
+        error.hint = f"start it: {locations.start_command}"
+        raise
+    return choose_session(found, session_id)

@@ -1,0 +1,63 @@
+"""A daemon that runs and does not answer: what the kernel knows of it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rensei_daemon.cli.status_sessions import age
+from rensei_daemon.core.duration import span
+from rensei_daemon.disk.processes import ProcessFacts, facts_of, lock_holder, service_of
+from rensei_daemon.errors import DaemonSilentError
+from rensei_daemon.locations import Locations
+
+
+def look_at_holder(locations: Locations) -> ProcessFacts | None:
+    """Return what is to be seen of the process that holds the daemon's state."""
+    pid = lock_holder(locations.lock)
+    return facts_of(pid) if pid else None
+
+
+def explained(
+    error: DaemonSilentError, facts: ProcessFacts, last: Mapping[str, Any] | None
+) -> DaemonSilentError:
+    """Return the error with what holds the daemon, since when, and what to do about it."""
+    what, hint = explain(facts)
+    said = f"{error}: pid {facts.pid} {what}"
+    if facts.started_at is not None:
+        said += f"; it was started {span(max(time.time() - facts.started_at, 0))} ago"
+    if last and last.get("reported_at"):
+        heard = span(max(age(last["reported_at"], datetime.now(UTC)), 0))
+        said += f", and last wrote down its state {heard} ago"
+    return DaemonSilentError(said, hint=hint)
+
+
+def explain(facts: ProcessFacts) -> tuple[str, str]:
+    """Return what a process is doing, and what to do when it should do more."""
+    pid, where = facts.pid, f" ({facts.waits_in})" if facts.waits_in else ""
+    if facts.is_frozen:
+        service = service_of(pid)
+        thaw = f"{service.systemctl} thaw {service.unit}" if service else "unpause it there"
+        return "is frozen with its control group", f"let it go on: {thaw}"
+    match facts.state:
+        case "T":
+            return "is stopped by a signal", f"let it go on: kill -CONT {pid}"
+        case "t":
+            return f"is held by a debugger (pid {facts.tracer})", "let the debugger go"
+        case "D":
+            fix = f"see the disks: dmesg | tail; cat /proc/{pid}/mountinfo"
+            return f"waits for a disk, where no signal reaches it{where}", fix
+        case "Z" | "X":
+            return "has ended, and nobody has taken note", "end the process that began it"
+        case "R":
+            fix = f"see what it does: top -H -p {pid}; rensei-daemon logs -n 50"
+            return "is computing, or waits for a processor", fix
+        case _:
+            fix = "see what holds it: rensei-daemon logs -n 50"
+            return f"sleeps{where}", fix
+
+
+def to_json(facts: ProcessFacts | None) -> Mapping[str, Any] | None:
+    """Spell it for scripts."""
+    return asdict(facts) if facts else None

@@ -1,0 +1,176 @@
+"""One client's request and the answer to it, over whatever connection it came by.
+
+It owns what such a peer may do. What a request means is the routes' business; who is at
+the other end, the listener's. A client can make its own conversation fail, and nothing
+else.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+import h11
+import structlog
+
+from rensei_daemon.control_api.connection import Line
+from rensei_daemon.control_api.connection_limit import Crowd, Guest
+from rensei_daemon.control_api.request_reader import USUAL, Limits, receive
+from rensei_daemon.control_api.wire import (
+    Answer,
+    Peer,
+    Request,
+    Route,
+    Routes,
+    encode,
+    find_route,
+    is_own_name,
+    refuse,
+    refuse_for,
+)
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.errors import RenseiError
+
+CALM_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What a listener lets through."""
+
+    routes: Routes
+    limits: Limits = USUAL
+    is_open_to_browsers: bool = False
+    """Whether any web page of this host's could reach it: then it must be meant."""
+    refusals: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    """Of clients that may not write; a script may try all night."""
+    mistakes: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    shortages: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    """Of descriptors."""
+
+    def tell_starved(self) -> None:
+        """Log that a client cannot be let in, for want of a descriptor."""
+        is_told = self.shortages.happen(anyio.current_time())
+        tell = log.warning if is_told else log.debug
+        tell("control.starved", count=self.shortages.count)
+
+
+_BUSY = refuse(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too many clients at once",
+    hint="try again in a moment",
+)
+_READ_ONLY = refuse(
+    HTTPStatus.FORBIDDEN,
+    "only root and the daemon's user may change anything",
+    hint="run it with sudo",
+)
+_MISTAKE = refuse(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the daemon could not answer this: internal error",
+    hint="please report it, with: rensei-daemon logs -n 50",
+)
+_MISDIRECTED = refuse(
+    HTTPStatus.MISDIRECTED_REQUEST,
+    "the request names a host that this is not",
+    hint="ask by address, like 127.0.0.1, or as localhost",
+)
+
+
+async def converse(line: Line, peer: Peer, door: Door, crowd: Crowd) -> None:
+    """Take one request and answer it; the connection is over then.
+
+    Whatever goes wrong here, ours or the client's mistake, is this client's trouble.
+    """
+    guest = Guest()
+    crowd.admit(guest)
+    try:
+        raw = await _reply(line, peer, door, guest, crowd)
+        # Who leaves, or does not read, loses its answer; that is all.
+        with guest.waited_for(door.limits.seconds):
+            await line.send(raw)
+    finally:
+        crowd.leave(guest)
+
+
+async def _reply(line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd) -> bytes:
+    try:
+        answer = await _hear_out(line, peer, door, guest, crowd)
+        return b"" if answer is None else encode(answer)
+    except Exception as error:
+        is_told = door.mistakes.happen(anyio.current_time(), repr(error))
+        if is_told:
+            log.exception("control.failed", count=door.mistakes.count)
+        else:
+            log.debug("control.failed", count=door.mistakes.count)
+        return encode(_MISTAKE)
+
+
+async def _hear_out(
+    line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd
+) -> Answer | None:
+    """Return the answer to what the client asks; None when it has gone."""
+    seconds = door.limits.seconds
+    late = f"the request did not arrive within {seconds:g} s"
+    heard: tuple[h11.Request, bytes] | Answer | None
+    heard = refuse(HTTPStatus.REQUEST_TIMEOUT, late)
+    is_whole = False
+    with guest.waited_for(seconds):
+        heard = await receive(line, door.limits)
+        is_whole = isinstance(heard, tuple)
+    if not guest.has_place and not (is_whole and crowd.admit(guest, has_spoken=True)):
+        return _BUSY
+    if heard is None or isinstance(heard, Answer):
+        return heard
+    return await _answer(peer, *heard, door)
+
+
+async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Door) -> Answer:
+    method, target = head.method.decode(), head.target.decode()
+    if door.is_open_to_browsers and not _is_meant(head):
+        return _MISDIRECTED
+    found = find_route(door.routes, method, target)
+    if isinstance(found, Answer):
+        return found
+    route, path, query = found
+    if route.writes:
+        verb = f"{method} {target[:200]}"
+        if not peer.may_write(os.geteuid()):
+            is_told = door.refusals.happen(anyio.current_time(), f"{peer.uid} {verb}")
+            tell = log.warning if is_told else log.debug
+            count = door.refusals.count
+            tell("control.refused", verb=verb, uid=peer.uid, pid=peer.pid, count=count)
+            return _READ_ONLY
+        log.info("control.requested", verb=verb, uid=peer.uid, pid=peer.pid)
+    return await _call(route, peer, path, query, body)
+
+
+def _is_meant(head: h11.Request) -> bool:
+    """Whether a page of another site could not have made a browser send this.
+
+    Such a page has a name, which it may make point at any address, ours too, and the
+    browser tells that name.
+    """
+    named = [value.decode("latin-1") for name, value in head.headers if name == b"host"]
+    return all(is_own_name(host) for host in named)
+
+
+async def _call(
+    route: Route, peer: Peer, path: Mapping[str, str], query: Mapping[str, str], body: bytes
+) -> Answer:
+    try:
+        content: Any = json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return refuse(HTTPStatus.BAD_REQUEST, "the body is not JSON")
+    try:
+        result = await route.handler(
+            Request(peer=peer, path=path, query=query, body=content)
+        )
+    except RenseiError as error:
+        return refuse_for(error)
+    return result if isinstance(result, Answer) else Answer(HTTPStatus.OK, result)

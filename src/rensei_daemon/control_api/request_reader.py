@@ -1,0 +1,67 @@
+"""A request as it comes in, and how much of one anybody may send."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import h11
+
+from rensei_daemon.control_api.connection import Line
+from rensei_daemon.control_api.wire import Answer, refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client, and all of them together, may ask for."""
+
+    request_bytes: int = 64 * 1024
+    header_bytes: int = 16 * 1024
+    seconds: float = 5.0
+    """To receive a whole request, and again to send the whole answer."""
+    clients: int = 32
+    """Served at once; a further one takes a slow one's place, or is told to come back."""
+    patience_seconds: float = 0.02
+    """How long a client that has not said all may be waited for while others come."""
+
+
+USUAL = Limits()
+
+_GARBAGE = refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
+_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+_HEADERS = refuse(_TOO_LARGE, "the headers are too large")
+_BODY = refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
+
+
+async def receive(line: Line, limits: Limits) -> tuple[h11.Request, bytes] | Answer | None:
+    """Read one request; an Answer when it is not one, None when the client has gone."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
+    head: h11.Request | None = None
+    body = bytearray()
+    left = limits.request_bytes
+    while True:
+        event = _next_event(connection, limits)
+        if event is h11.NEED_DATA:
+            data = await line.receive(4096)
+            left -= len(data)
+            if left < 0:
+                return _BODY
+            connection.receive_data(data)
+        elif isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            return head, bytes(body)
+        else:
+            return event if isinstance(event, Answer) else None
+
+
+def _next_event(connection: h11.Connection, limits: Limits) -> object:
+    try:
+        event = connection.next_event()
+    except h11.RemoteProtocolError as error:
+        return _HEADERS if error.error_status_hint == _TOO_LARGE else _GARBAGE
+    if isinstance(event, h11.Request):
+        # The parser's own limit lets through what arrives complete in one read.
+        size = sum(len(name) + len(value) for name, value in event.headers)
+        return _HEADERS if size > limits.header_bytes else event
+    return event

@@ -1,0 +1,151 @@
+"""What an operator on this host can ask of the daemon, verb by verb."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.control_api.schema import (
+    LOG_LEVEL,
+    RELOAD,
+    SESSIONS,
+    SET_LOG_LEVEL,
+    STATUS,
+    SYNC,
+    LogLevelAnswer,
+    Reloaded,
+    Synced,
+    SyncedSession,
+)
+from rensei_daemon.control_api.wire import Request, Route, Routes
+from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.credential import difference
+from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.core.status import moved, plain, to_json
+from rensei_daemon.errors import ControlRefusedError
+from rensei_daemon.tasks.configuration import Reload
+from rensei_daemon.tasks.heartbeat import Heart
+from rensei_daemon.tasks.log_level import LogLevel
+from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.session_report import inventory
+from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.tasks.wake_event import Bell
+
+SYNC_SECONDS = 45.0
+"""How long a sync waits for the platform before it says what has come so far."""
+
+LOOK_SECONDS = 0.5
+"""How long a status waits to hear whether the deliveries are in place."""
+
+SYNCS_AT_ONCE = 8
+"""More would take the places of those who only want to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """The verbs, over the tasks that carry them out."""
+
+    board: Board
+    heart: Heart
+    hurry: Bell
+    sessions: Sessions
+    reload: Callable[[], Awaitable[Reload]]
+    fingerprints: Fingerprints
+    log_level: LogLevel
+    syncs: anyio.CapacityLimiter = field(
+        default_factory=lambda: anyio.CapacityLimiter(SYNCS_AT_ONCE)
+    )
+
+    def routes(self) -> Routes:
+        """Return the table the control API serves."""
+        return {
+            STATUS: Route(self._status),
+            RELOAD: Route(self._reload, writes=True),
+            SESSIONS: Route(self._sessions),
+            SYNC: Route(self._sync, writes=True),
+            LOG_LEVEL: Route(self._log_level),
+            SET_LOG_LEVEL: Route(self._set_log_level, writes=True),
+        }
+
+    async def _status(self, _: Request) -> dict[str, Any]:
+        self.log_level.post()  # lines are lost in another thread, which tells no board
+        with anyio.move_on_after(LOOK_SECONDS):
+            await self.sessions.look()
+        return to_json(report(self.board, *CLOCK.read()))
+
+    async def _sessions(self, _: Request) -> dict[str, Any]:
+        found = tuple(inventory(self.sessions.rotations, self.fingerprints))
+        return {"sessions": plain(moved(found, CLOCK.ahead()))}
+
+    async def _reload(self, _: Request) -> Reloaded:
+        done = await self.reload()
+        return Reloaded(applied=list(done.applied), needs_restart=list(done.needs_restart))
+
+    async def _log_level(self, _: Request) -> LogLevelAnswer:
+        line = self.board.log
+        return LogLevelAnswer(level=line.level, configured_level=line.configured_level)
+
+    async def _set_log_level(self, request: Request) -> LogLevelAnswer:
+        body = request.body if isinstance(request.body, dict) else {}
+        peer = request.peer
+        self.log_level.ask(body.get("level"), uid=peer.uid, pid=peer.pid)
+        return await self._log_level(request)
+
+    async def _sync(self, _: Request) -> Synced:
+        ticket = object()
+        try:
+            self.syncs.acquire_on_behalf_of_nowait(ticket)
+        except anyio.WouldBlock:
+            raise ControlRefusedError(
+                f"{SYNCS_AT_ONCE} syncs are under way already",
+                hint="they bring what this one would; see: rensei-daemon status",
+            ) from None
+        try:
+            return await self._sync_now()
+        finally:
+            self.syncs.release_on_behalf_of(ticket)
+
+    async def _sync_now(self) -> Synced:
+        rotations = self.sessions.rotations
+        before = {rotation: rotation.credentials for rotation in rotations}
+        is_beaten = False
+
+        async def beat() -> None:
+            nonlocal is_beaten
+            self.hurry.ring()
+            await self.heart.turn.next()
+            is_beaten = True
+
+        refreshed: set[Rotation] = set()
+
+        async def refresh(rotation: Rotation) -> None:
+            await rotation.outlets.look(until_tried=True)
+            rotation.hurry()
+            await rotation.snapshot_turn.next()
+            refreshed.add(rotation)
+
+        with anyio.move_on_after(SYNC_SECONDS):
+            async with anyio.create_task_group() as asked:
+                asked.start_soon(beat)
+                for rotation in rotations:
+                    asked.start_soon(refresh, rotation)
+
+        late = f"no answer within {SYNC_SECONDS:g} s"
+        return Synced(
+            beat_error=self.board.heartbeat.last_error if is_beaten else late,
+            sessions=[
+                SyncedSession(
+                    id=rotation.session.id,
+                    generation=rotation.credentials.generation,
+                    changed=list(difference(before[rotation], rotation.credentials).names),
+                    error=_error_of(rotation) if rotation in refreshed else late,
+                )
+                for rotation in rotations
+            ],
+        )
+
+
+def _error_of(rotation: Rotation) -> str | None:
+    return None if rotation.snapshot_error is None else str(rotation.snapshot_error)

@@ -1,0 +1,162 @@
+"""An array edited where it stands: what stays keeps its spelling and its comments.
+
+Rules of this file:
+
+1. An element is what leads to its value (a line end, comments, indentation), the value,
+   and what stands behind it on its line. Leads and tails hold no value, so they can be
+   moved and left out.
+2. An element of the old array that the new one has as well is moved there whole. A new
+   one is spelled like its neighbours: on a line of its own where they have one.
+3. A comment above a value goes with it, unless a blank line parts them.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rensei_daemon.core.toml_scanner import tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    lead: str
+    value: str
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    head: str
+    """What stands behind the opening bracket, on its line."""
+    elements: list[_Element]
+    closing: str
+    """What stands before the closing bracket, from the line after the last value on."""
+    has_last_comma: bool
+
+    @property
+    def newline(self) -> str:
+        """The line end between elements; empty where they share a line."""
+        leads = [element.lead for element in self.elements] or [self.closing]
+        ends = [end for lead in leads for end in ("\r\n", "\n") if end in lead]
+        return ends[0] if ends else ""
+
+    @property
+    def indent(self) -> str:
+        lead = self.elements[-1].lead if self.elements else ""
+        return lead.rpartition("\n")[2] if "\n" in lead else "  "
+
+
+def edit_array(text: str, before: Sequence[Any], after: Sequence[tuple[Any, str]]) -> str:
+    """Return the text of an array with other values; `after` has each with its spelling.
+
+    `before` is what the text means.
+    """
+    array = _parsed(text)
+    if len(array.elements) != len(before):
+        raise ValueError("an array does not hold what it means")
+    olds = defaultdict[str, deque[int]](deque)
+    for index, value in enumerate(before):
+        olds[repr(value)].append(index)
+    fresh = array.newline + array.indent
+    chosen: list[int | _Element] = [
+        olds[repr(value)].popleft() if olds[repr(value)] else _Element(fresh, spelling)
+        for value, spelling in after
+    ]
+    old_elements, closing = _kept(array, {e for e in chosen if isinstance(e, int)})
+    elements = [old_elements[e] if isinstance(e, int) else e for e in chosen]
+    return _written(replace(array, closing=closing), elements)
+
+
+def _kept(array: _Array, indices: set[int]) -> tuple[dict[int, _Element], str]:
+    """Return the elements that stay, and the closing, with the comments of nobody."""
+    kept: dict[int, _Element] = {}
+    loose = ""
+    for index, element in enumerate(array.elements):
+        if index in indices:
+            kept[index] = replace(element, lead=loose + element.lead)
+            loose = ""
+        else:
+            loose += _loose(element.lead)
+    return kept, loose + array.closing
+
+
+def _loose(lead: str) -> str:
+    """Return the comments in a lead that a blank line parts from the value."""
+    lines = lead.split("\n")
+    blanks = [i for i in range(1, len(lines) - 1) if not lines[i].strip()]
+    loose = "\n".join(lines[: blanks[-1] + 1]).removesuffix("\r") if blanks else ""
+    return loose if "#" in loose else ""
+
+
+def _written(array: _Array, elements: Sequence[_Element]) -> str:
+    text = f"[{array.head}"
+    has_comment = "#" in array.head
+    for position, element in enumerate(elements):
+        lead = element.lead
+        if "\n" not in lead:
+            lead = _lead_on_a_line(array, position, after_comment=has_comment)
+        is_last = position == len(elements) - 1
+        comma = "" if is_last and not array.has_last_comma else ","
+        text += lead + element.value + comma + element.tail
+        has_comment = "#" in element.tail
+    is_line_missing = has_comment and "\n" not in array.closing
+    return text + ("\n" if is_line_missing else "") + array.closing + "]"
+
+
+def _lead_on_a_line(array: _Array, position: int, *, after_comment: bool) -> str:
+    if after_comment:
+        return (array.newline or "\n") + array.indent
+    if position:
+        return " "
+    first = array.elements[0].lead if array.elements else ""
+    return first if "\n" not in first else ""
+
+
+def _parsed(text: str) -> _Array:
+    gaps, values = _gaps_and_values(text)
+    head, lead = _at_line_end(gaps[0])
+    elements: list[_Element] = []
+    has_comma = "\n" in gaps[0]
+    for value, gap in zip(values, gaps[1:], strict=True):
+        before_comma, has_comma, behind = _at_comma(gap)
+        tail, rest = _at_line_end(behind)
+        elements.append(_Element(lead, value + before_comma, tail))
+        lead = rest
+    return _Array(head, elements, lead, has_comma)
+
+
+def _gaps_and_values(text: str) -> tuple[list[str], list[str]]:
+    """Return what stands between the values (one more than these), and the values."""
+    gaps, values = [""], list[str]()
+    depth, is_within = 0, False
+    for token in tokens(text[1:-1], 0):
+        sort = token.lastgroup
+        if depth == 0 and sort in ("space", "newline", "comment", "comma"):
+            gaps[-1] += token[0]
+            is_within = is_within and sort != "comma"
+        elif is_within:  # a date and a time have a space between them
+            values[-1] += gaps[-1] + token[0]
+            gaps[-1] = ""
+        else:
+            values.append(token[0])
+            gaps.append("")
+            is_within = True
+        depth += (sort == "open") - (sort == "close")
+    return gaps, values
+
+
+def _at_comma(gap: str) -> tuple[str, bool, str]:
+    """Part what stands between two values at the comma, if there is one."""
+    for token in tokens(gap, 0):
+        if token.lastgroup == "comma":
+            return gap[: token.start()], True, gap[token.end() :]
+    return "", False, gap
+
+
+def _at_line_end(text: str) -> tuple[str, str]:
+    """Part a text before its first line end; without one, nothing is on the line."""
+    at = text.find("\n")
+    if at > 0 and text[at - 1] == "\r":
+        at -= 1
+    return (text[:at], text[at:]) if at >= 0 else ("", text)

@@ -1,0 +1,132 @@
+"""Reading a mutation's params: JSON of any shape in, checked values or a refusal out."""
+
+import math
+from collections.abc import Mapping
+
+from rensei_daemon.core.escaping import is_visible
+from rensei_daemon.core.length_limits import MAX_ID, MAX_TEXT
+from rensei_daemon.errors import InvalidMutationError
+
+MAX_DEPTH = 16
+"""Deepest nesting of a value that is kept as given; the vocabulary itself needs five."""
+
+
+def decode_error(what: str, *, where: str = "") -> InvalidMutationError:
+    """Say what is wrong with the params, in the wire's words."""
+    return InvalidMutationError(f"{where}decode params: {what}")
+
+
+def params_object(params: object) -> Mapping[str, object]:
+    """Return the params as an object; none at all is an empty one."""
+    return {} if params is None else json_object(params, "params")
+
+
+def json_object(value: object, name: str) -> Mapping[str, object]:
+    """Return the value as an object whose keys can stand in a file."""
+    if not isinstance(value, Mapping):
+        raise decode_error(f"{name} must be an object, not {_kind(value)}")
+    for key in value:
+        text(key, f"a key of {name}")
+    return value
+
+
+def text(value: object, name: str, *, where: str = "", most: int = MAX_TEXT) -> str:
+    """Return the value as text that UTF-8 can hold, of at most so many characters."""
+    if not isinstance(value, str):
+        raise decode_error(f"{name} must be a string, not {_kind(value)}", where=where)
+    if len(value) > most:
+        said = f"{name[:MAX_ID]} of {len(value)} characters: at most {most}"
+        raise decode_error(said, where=where)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise decode_error(f"{name} is not valid Unicode", where=where) from None
+    return value
+
+
+def optional_text(
+    params: Mapping[str, object], key: str, *, where: str = "", most: int = MAX_TEXT
+) -> str:
+    """Return a trimmed text; absent, null and blank are all empty."""
+    value = params.get(key)
+    return "" if value is None else text(value, key, where=where, most=most).strip()
+
+
+def required_text(
+    params: Mapping[str, object],
+    key: str,
+    complaint: str,
+    *,
+    where: str = "",
+    most: int = MAX_TEXT,
+) -> str:
+    """Return a trimmed text that is not empty, or refuse with the complaint."""
+    value = optional_text(params, key, where=where, most=most)
+    if not value:
+        raise InvalidMutationError(complaint)
+    return value
+
+
+def required_id(
+    params: Mapping[str, object], key: str, complaint: str, *, where: str = ""
+) -> str:
+    """Return a trimmed id that a person can read, or refuse."""
+    value = required_text(params, key, complaint, where=where, most=MAX_ID)
+    if not is_visible(value):
+        raise decode_error(f"{key} holds characters that cannot be shown", where=where)
+    return value
+
+
+def texts(params: Mapping[str, object], key: str, *, where: str = "") -> tuple[str, ...]:
+    """Return a list of texts; absent and null are empty."""
+    value = params.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise decode_error(f"{key} must be a list, not {_kind(value)}", where=where)
+    name = f"an item of {key}"
+    return tuple(text(item, name, where=where, most=MAX_ID) for item in value)
+
+
+def storable(value: object, name: str, depth: int = MAX_DEPTH) -> object:
+    """Return the value if TOML can hold it: no null, no NaN, 64 bits, not too deep."""
+    if depth == 0:
+        raise decode_error(f"{name} is nested too deeply")
+    match value:
+        case bool():
+            return value
+        case int():
+            return _int64(value, name)
+        case str():
+            return text(value, name)
+        case float() if math.isfinite(value):
+            return value
+        case list():
+            return [storable(item, name, depth - 1) for item in value]
+        case dict():
+            json_object(value, name)
+            return {k: storable(v, f"{name}.{k}", depth - 1) for k, v in value.items()}
+        case _:
+            raise decode_error(f"{name} holds {_kind(value)}, which a file cannot keep")
+
+
+def _int64(value: int, name: str) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise decode_error(f"{name} holds an integer beyond 64 bits")
+    return value
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

@@ -1,0 +1,110 @@
+"""A mutation as the platform delivered it: measured, named, and not yet understood.
+
+What is too long, or has an id that nobody can read, is answered as failed on receipt: it
+is measured here, before anything looks at it, and only its digest is kept.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rensei_daemon.core.escaping import is_visible
+from rensei_daemon.core.length_limits import (
+    MAX_ID,
+    MAX_OP,
+    MAX_PARAMS,
+    MAX_REQUESTER,
+    MAX_TEXT,
+)
+
+_SHOWN = 40
+"""Characters kept of a text that is refused for its length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingMutation:
+    """One mutation as the platform delivered it."""
+
+    id: str
+    op: str
+    params: Any
+    """Whatever JSON the platform sent; None when it is refused."""
+    requested_at: str = ""
+    requested_by: str = ""
+    refusal: str = ""
+    """Not empty: it fails as it is, and this is why."""
+    digest: str = ""
+    """Names the content (op and params), so that a changed redelivery is noticed.
+
+    Hex SHA-256 of the canonical JSON: sorted keys, no spaces, ASCII.
+    """
+
+    size: int = 0
+    """Characters of the params as canonical JSON; 0 when they are not kept."""
+
+    def __post_init__(self) -> None:
+        """Name the content, where the caller has not done so already."""
+        if not self.digest:
+            digest = _digest(self.op, _canonical(self.params))
+            object.__setattr__(self, "digest", digest)
+
+
+def can_be_answered(id_: str) -> bool:
+    """Whether an outcome can name this id: kept on record, and sent back to the letter."""
+    try:
+        return 0 < len(id_.encode()) <= MAX_TEXT
+    except UnicodeEncodeError:
+        return False
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(op: str, params: str) -> str:
+    return hashlib.sha256(f"[{_canonical(op)},{params}]".encode()).hexdigest()
+
+
+def delivered(
+    *, id: str, op: str, params: Any, requested_at: str = "", requested_by: str = ""
+) -> PendingMutation:
+    """Measure what the platform sent; over a limit, keep its digest and the reason."""
+    content = _canonical(params)
+    digest = _digest(op, content)
+    refusal = _refusal(id, op, requested_at, requested_by, len(content))
+    if refusal:
+        params, content, op = None, "", _short(op, MAX_OP)
+        requested_at = _short(requested_at, MAX_TEXT)
+        requested_by = _short(requested_by, MAX_REQUESTER)
+    return PendingMutation(
+        id=id,
+        op=op,
+        params=params,
+        requested_at=requested_at,
+        requested_by=requested_by,
+        refusal=refusal,
+        digest=digest,
+        size=len(content),
+    )
+
+
+def _refusal(id_: str, op: str, requested_at: str, requested_by: str, params: int) -> str:
+    measured = (
+        ("id", len(id_), MAX_ID),
+        ("op", len(op), MAX_OP),
+        ("requestedBy", len(requested_by), MAX_REQUESTER),
+        ("requestedAt", len(requested_at), MAX_TEXT),
+        ("params", params, MAX_PARAMS),
+    )
+    for name, length, most in measured:
+        if length > most:
+            return f"{name} of {length} characters: this daemon takes at most {most}"
+    for mark in id_:
+        if mark == " " or not is_visible(mark):
+            return f"the mutation's id holds U+{ord(mark):04X}, which cannot be shown"
+    return ""
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:_SHOWN] + "…"

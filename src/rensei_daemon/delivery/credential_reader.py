@@ -1,0 +1,167 @@
+"""A worker's end of the credential socket, for our own commands.
+
+Only the standard library, and little of it: `exec` stands before every start of a worker.
+"""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rensei_daemon.core import credential_frames
+from rensei_daemon.core.credential_frames import Frame
+from rensei_daemon.disk.private_socket import not_permitted
+from rensei_daemon.errors import (
+    DaemonNotRunningError,
+    DeliveryError,
+    NotPermittedError,
+    RenseiError,
+    UsageError,
+)
+
+RETRY_SECONDS = 0.1
+LONGEST_HELLO_SECONDS = 5.0
+
+
+class _SilentError(DeliveryError):
+    """The daemon took the HELLO, and said nothing in time."""
+
+
+def connect(path: Path, first: bytes) -> socket.socket:
+    """Connect to the credential socket and send the first line; never blocks.
+
+    Raises `DaemonNotRunningError`, or `NotPermittedError` for who may not connect.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        connection.connect(os.fspath(path))
+        connection.send(first)
+    except PermissionError:
+        connection.close()
+        raise not_permitted(
+            path, way_in="a group that may connect: [credentials].group"
+        ) from None
+    except OSError as error:
+        connection.close()
+        why = error.strerror or error
+        raise DaemonNotRunningError(f"the daemon is not running ({path}: {why})") from None
+    return connection
+
+
+class CredentialReader:
+    """One connection at a time to the socket; it never waits by itself."""
+
+    def __init__(self, path: Path, session_id: str) -> None:
+        self._path = path
+        self.session_id = session_id
+        self._socket: socket.socket | None = None
+        self._inbox = bytearray()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._socket is not None
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def open(self) -> None:
+        """Connect and say HELLO.
+
+        Raises `DaemonNotRunningError`, or `NotPermittedError` for who may not connect.
+        """
+        self.close()
+        self._socket = connect(self._path, credential_frames.hello(self.session_id))
+
+    def frames(self) -> list[Frame]:
+        """Return what has arrived; at the end of the conversation it is closed."""
+        arrived: list[Frame] = []
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            self._inbox += data
+            if b"\n" in data:
+                arrived += self._whole_frames()
+            if not data:
+                self.close()
+        return arrived
+
+    def _whole_frames(self) -> list[Frame]:
+        *lines, rest = bytes(self._inbox).split(b"\n")
+        self._inbox[:] = rest
+        read = (credential_frames.read_frame(line) for line in lines)
+        return [frame for frame in read if frame is not None]
+
+    def close(self) -> None:
+        """End the conversation, if there is one."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        self._inbox.clear()
+
+
+def first_values(reader: CredentialReader, *, wait_seconds: float) -> Mapping[str, str]:
+    """Return a session's values, and leave the reader open for what follows.
+
+    A daemon that is not there yet, or has nothing yet, is given `wait_seconds`. Raises
+    `DaemonNotRunningError` or `DeliveryError` after that, and at once `UsageError` for an
+    unknown session and `NotPermittedError`.
+    """
+    deadline = time.monotonic() + wait_seconds
+    said: RenseiError | None = None
+    while True:
+        try:
+            return _ask(reader, deadline)
+        except (DaemonNotRunningError, DeliveryError) as error:
+            # A last try that the deadline cuts short must not hide what it said before.
+            said = said if said and isinstance(error, _SilentError) else error
+            if time.monotonic() + RETRY_SECONDS >= deadline:
+                raise said from None
+        time.sleep(RETRY_SECONDS)
+
+
+def _ask(reader: CredentialReader, deadline: float) -> Mapping[str, str]:
+    reader.open()
+    until = min(deadline, time.monotonic() + LONGEST_HELLO_SECONDS)
+    waiting = select.poll()
+    waiting.register(reader, select.POLLIN)
+    while reader.is_open and (left := until - time.monotonic()) > 0:
+        waiting.poll(left * 1000)
+        for frame in reader.frames():
+            if frame.type == "INITIAL":
+                return frame.env
+            if frame.type == "BYE":
+                raise refusal(reader.session_id, frame.reason)
+    reader.close()
+    raise _SilentError(
+        f"session {reader.session_id}: the daemon said nothing",
+        hint="see how it is: rensei-daemon status",
+    )
+
+
+def refusal(session_id: str, reason: str) -> RenseiError:
+    """Return a BYE as the error it means."""
+    match reason:
+        case credential_frames.SESSION_UNKNOWN | credential_frames.SESSION_REMOVED:
+            return UsageError(
+                f"there is no session {session_id} on this host",
+                hint="those there are: rensei-daemon credentials list",
+            )
+        case credential_frames.NOT_PERMITTED:
+            return NotPermittedError(
+                f"you may not have the credentials of session {session_id}",
+                hint="join the session's group: [[credentials.sessions]] group",
+            )
+        case _:
+            return DeliveryError(
+                f"session {session_id}: {reason or 'the daemon hung up'}",
+                hint="see how it is: rensei-daemon status",
+            )

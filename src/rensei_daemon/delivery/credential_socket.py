@@ -1,0 +1,118 @@
+"""The credential socket: one listener for the workers of every session.
+
+It owns the door: who listens where, which sessions there are to ask for, and how many
+readers there can be. What one of them costs is its connection's business.
+"""
+
+import errno
+import resource
+import socket
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from rensei_daemon.core import credential_frames
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.delivery.connection_quota import NoPlaceError, Shares, Tell, ignore
+from rensei_daemon.delivery.peer import user_of
+from rensei_daemon.delivery.reader_connection import Limits, Reader
+from rensei_daemon.delivery.subscribers import CALM_SECONDS, Audience
+from rensei_daemon.disk import persistent_socket
+
+SPARE_DESCRIPTORS = 128
+"""Kept from readers, for everything else the daemon has open."""
+
+_log = structlog.get_logger()
+
+_OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class CredentialSocket:
+    """The audiences by session, and the door to them."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._audiences: dict[str, Audience] = {}
+        self.tell_turned_away: Tell = ignore
+        self._shortages = Streak(calm_seconds=CALM_SECONDS)
+
+    def audience(self, session_id: str, gid: int | None) -> Audience:
+        """Return the session's audience, with those already in it."""
+        audience = self._audiences.get(session_id)
+        if audience is None:
+            audience = Audience(session_id, gid, partial(self._forget, session_id))
+            self._audiences[session_id] = audience
+        else:
+            audience.renew(gid)
+        return audience
+
+    def _forget(self, session_id: str) -> None:
+        self._audiences.pop(session_id, None)
+
+    def find(self, session_id: str) -> Audience | None:
+        """Return the audience of a session that exists."""
+        return self._audiences.get(session_id)
+
+    async def serve(
+        self,
+        path: Path,
+        *,
+        gid: int | None = None,
+        tell: persistent_socket.Tell = persistent_socket.ignore,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Listen until cancelled; then everybody is told BYE and the file goes.
+
+        With a `gid` the group may connect too. `tell` hears of a file that had to be put
+        back. Raises `StateInUseError`, `SettingsError` or `StorageError` when it cannot
+        listen.
+        """
+        most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
+        shares = Shares(most, lambda *news: self.tell_turned_away(*news))
+        with persistent_socket.KeptSocket(path, gid, tell) as kept:
+            async with anyio.create_task_group() as readers:
+                task_status.started()
+                await kept.serve(partial(self._accept_from, readers, shares))
+
+    async def _accept_from(
+        self, readers: TaskGroup, shares: Shares, listening: socket.socket
+    ) -> None:
+        while True:
+            connection = await self._accept(listening)
+            reader = Reader(connection, self._audiences, self._limits, shares)
+            place = ExitStack()
+            try:
+                place.enter_context(shares.of_user(user_of(connection)))
+            except (NoPlaceError, OSError):
+                reader.close(credential_frames.TOO_MANY)
+            else:
+                readers.start_soon(_attend, reader, place, name="credential reader")
+
+    async def _accept(self, listening: socket.socket) -> socket.socket:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except BlockingIOError:
+                await anyio.wait_readable(listening)
+            except OSError as error:
+                if error.errno in _OUT_OF:
+                    self._tell_starved(error)
+                    # Whoever knocks stays in the kernel's queue meanwhile.
+                    await anyio.sleep(0.1)
+            else:
+                connection.setblocking(False)
+                return connection
+
+    def _tell_starved(self, error: OSError) -> None:
+        is_told = self._shortages.happen(anyio.current_time())
+        log = _log.warning if is_told else _log.debug
+        log("reader.starved", error=error.strerror, count=self._shortages.count)
+
+
+async def _attend(reader: Reader, place: ExitStack) -> None:
+    with place:
+        await reader.attend()

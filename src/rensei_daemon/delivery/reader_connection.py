@@ -1,0 +1,276 @@
+"""One reader's connection to the credential socket.
+
+It owns what a reader may cost: how long a HELLO may take, how far behind it may fall. What
+it is told is its audience's business. A reader can make its own connection fail, and
+nothing else.
+"""
+
+import os
+import select
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from rensei_daemon.core import credential_frames
+from rensei_daemon.core.credential import Credentials
+from rensei_daemon.delivery.connection_quota import NoPlaceError, Shares
+from rensei_daemon.delivery.peer import Peer, peer_of
+from rensei_daemon.delivery.subscribers import Audience
+
+AT_ONCE_BYTES = 32 * 1024
+"""A frame up to here fits where the kernel says that there is room."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one reader may cost."""
+
+    hello_seconds: float = 5.0
+    """For its HELLO to arrive."""
+    first_seconds: float = 4.0
+    """It is held without a snapshot; the public client gives up after 5."""
+    stall_seconds: float = 30.0
+    """It may leave what it was sent unread while there is more to say."""
+
+
+class Reader:
+    """One connection, from its accept to its close."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        audiences: Mapping[str, Audience],
+        limits: Limits,
+        shares: Shares,
+    ) -> None:
+        """`audiences` are those of the sessions there are, by id, and change with them."""
+        self._connection = connection
+        self._audiences = audiences
+        self._limits = limits
+        self._shares = shares
+        self._inbox = bytearray()
+        self._left = memoryview(b"")
+        """Of a frame that was begun; a BYE in the middle of it would be nonsense."""
+        self._audience: Audience | None = None
+        self._peer: Peer | None = None
+        self._title = ""
+        self._known: Credentials | None = None
+        self._is_waiting = False
+        """Whether it has nothing to do until there is news."""
+
+    async def attend(self) -> None:
+        """Serve the connection to its end, and close it."""
+        goodbye: str | None = credential_frames.SHUTDOWN  # what a cancellation means
+        try:
+            goodbye = await self._converse()
+        except NoPlaceError:
+            goodbye = credential_frames.TOO_MANY
+        except OSError:
+            goodbye = None  # it has gone
+        finally:
+            self.close(goodbye)
+
+    async def _converse(self) -> str | None:
+        """Return what to say in the end; None when there is nobody to hear it."""
+        line: bytes | None = b""
+        with anyio.move_on_after(self._limits.hello_seconds) as hello:
+            line = await self._line()
+        if hello.cancelled_caught:
+            return credential_frames.HELLO_LATE
+        if line is None:
+            return None
+        peer = peer_of(self._connection)
+        if credential_frames.is_question(line):
+            await self._answer(peer, credential_frames.read_question(line))
+            return None
+        session_id = credential_frames.read_hello(line)
+        if session_id is None:
+            return credential_frames.HELLO_UNREADABLE
+        audience = self._audiences.get(session_id)
+        if audience is None:
+            return credential_frames.SESSION_UNKNOWN
+        if not peer.may_have(audience.gid, os.geteuid()):
+            _tell_refused(audience, peer)
+            return credential_frames.NOT_PERMITTED
+        with self._shares.of_session(session_id):
+            return await self._join(audience, peer)
+
+    async def _answer(self, peer: Peer, session_id: str | None) -> None:
+        """Say which sessions the peer may have, and what they are still without."""
+        asked = self._audiences.keys() if session_id is None else {session_id}
+        own: list[credential_frames.SessionState] = []
+        refused: list[str] = []
+        for name in sorted(asked & self._audiences.keys()):
+            audience = self._audiences[name]
+            if peer.may_have(audience.gid, os.geteuid()):
+                own.append(credential_frames.SessionState(name, audience.missing()))
+            else:
+                refused.append(name)
+        self._left = memoryview(
+            credential_frames.session_list(credential_frames.SessionList(own, refused))
+        )
+        with anyio.move_on_after(self._limits.stall_seconds):
+            await self._send_left()
+
+    async def _join(self, audience: Audience, peer: Peer) -> str | None:
+        newest: Credentials | None = None
+        with anyio.move_on_after(self._limits.first_seconds) as first:
+            newest = await audience.until_news(None)
+        if first.cancelled_caught:
+            return credential_frames.NOTHING_YET
+        if newest is None:
+            return credential_frames.SESSION_REMOVED
+        self._audience, self._peer, self._title = audience, peer, peer.title
+        goodbye: str | None = None
+        async with anyio.create_task_group() as both:
+
+            async def listen() -> None:
+                await self._until_it_leaves()
+                both.cancel_scope.cancel()
+
+            both.start_soon(listen)
+            try:
+                goodbye = await self._keep_told(audience)
+            except OSError:
+                goodbye = None
+            finally:
+                self._is_waiting = False
+                audience.leave(self)
+            both.cancel_scope.cancel()
+        return goodbye
+
+    async def _keep_told(self, audience: Audience) -> str:
+        while True:
+            self._is_waiting = True
+            newest = await audience.until_news(self._known)
+            self._is_waiting = False
+            if newest is None:
+                return credential_frames.SESSION_REMOVED
+            with anyio.move_on_after(self._limits.stall_seconds) as stalled:
+                await self._roomy()
+            # Asked again, so that a reader who kept us waiting gets what is newest.
+            newest = audience.newest or newest
+            if not self._may_have(audience):
+                return credential_frames.NOT_PERMITTED
+            if stalled.cancelled_caught or not await self._send(newest):
+                _tell_dropped(audience, self._title)
+                return credential_frames.TOO_SLOW
+
+    def tell_at_once(self, newest: Credentials) -> bool:
+        """Send what is newest if the reader is up to date and there is room for it."""
+        audience = self._audience
+        if audience is None or not self._is_waiting or not self._may_have(audience):
+            return False
+        words = audience.words(self._known, newest)
+        if self._left or len(words) > AT_ONCE_BYTES or not self._is_roomy():
+            return False
+        try:
+            self._left = memoryview(words)[self._connection.send(words) :]
+        except OSError:
+            return False
+        self._note(newest)
+        return not self._left
+
+    def _may_have(self, audience: Audience) -> bool:
+        return self._peer is not None and self._peer.may_have(audience.gid, os.geteuid())
+
+    def _note(self, newest: Credentials) -> None:
+        self._known = newest
+        if self._audience is not None and self._peer is not None:
+            pid = self._peer.pid
+            self._audience.note(self, self._title, pid, newest.generation)
+
+    def _is_roomy(self) -> bool:
+        """Whether what was sent has mostly been read: then a frame and a BYE fit."""
+        waiting = select.poll()
+        waiting.register(self._connection, select.POLLOUT)
+        return bool(waiting.poll(0))
+
+    async def _roomy(self) -> None:
+        if not self._is_roomy():
+            await anyio.wait_writable(self._connection)
+
+    async def _send(self, newest: Credentials) -> bool:
+        """Send what is left of the last frame, and the next; whether there was time."""
+        with anyio.move_on_after(self._limits.stall_seconds):
+            await self._send_left()
+            if self._audience is not None and newest is not self._known:
+                self._left = memoryview(self._audience.words(self._known, newest))
+                await self._send_left()
+                self._note(newest)
+            return True
+        return False
+
+    async def _send_left(self) -> None:
+        while self._left:
+            try:
+                self._left = self._left[self._connection.send(self._left) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._connection)
+
+    async def _line(self) -> bytes | None:
+        """Read a line; one too long is cut, None is the end."""
+        while (
+            b"\n" not in self._inbox
+            and len(self._inbox) <= credential_frames.MAX_HELLO_BYTES
+        ):
+            data = await self._receive()
+            if not data:
+                return None
+            self._inbox += data
+        line, _, rest = bytes(self._inbox).partition(b"\n")
+        self._inbox[:] = rest
+        return line[: credential_frames.MAX_HELLO_BYTES + 1]
+
+    async def _until_it_leaves(self) -> None:
+        """Pass over whatever else it says, until it is BYE or nothing more."""
+        while (line := await self._line()) is not None:
+            said = credential_frames.read_frame(line)
+            if said is not None and said.type == "BYE":
+                return
+
+    async def _receive(self) -> bytes:
+        while True:
+            await anyio.wait_readable(self._connection)
+            try:
+                return self._connection.recv(4096)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return b""
+
+    def close(self, goodbye: str | None) -> None:
+        """Say the last word, if there is one, and close."""
+        try:
+            if goodbye is not None and not self._left:
+                self._connection.send(credential_frames.bye(goodbye))
+            # Closed over unread bytes, the kernel would tell the reader of an error.
+            self._connection.recv(65536)
+        except OSError:
+            pass
+        finally:
+            self._connection.close()
+
+
+def _tell_refused(audience: Audience, peer: Peer) -> None:
+    streak = audience.refusals
+    is_told = streak.happen(anyio.current_time(), str(peer.uid))
+    log = _log.warning if is_told else _log.debug
+    log(
+        "reader.refused",
+        session_id=audience.name,
+        uid=peer.uid,
+        pid=peer.pid,
+        count=streak.count,
+    )
+
+
+def _tell_dropped(audience: Audience, title: str) -> None:
+    streak = audience.drops
+    log = _log.warning if streak.happen(anyio.current_time(), title) else _log.debug
+    log("reader.dropped", session_id=audience.name, reader=title, count=streak.count)

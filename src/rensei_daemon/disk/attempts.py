@@ -1,0 +1,51 @@
+"""What was in flight when the daemon died, and how often that was its own doing.
+
+The rules are `core.mutation_state`'s; this file keeps the figures, beside each mutation.
+"""
+
+from collections.abc import Sequence
+
+from rensei_daemon.core.mutation_state import Flight, after_death
+from rensei_daemon.disk.journal_database import Database
+
+
+class Flights:
+    """The attempts under way; every method blocks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def take_off(self, ids: Sequence[str]) -> None:
+        """Note that these are about to be tried together."""
+        with self._database.transaction() as run:
+            for mutation_id in ids:
+                run("UPDATE mutations SET flight = ? WHERE id = ?", (len(ids), mutation_id))
+
+    def land(self) -> None:
+        """Note that what was in flight did not kill the daemon."""
+        with self._database.transaction() as run:
+            run("UPDATE mutations SET flight = 0 WHERE flight > 0")
+
+    def note_deaths(self, boot_id: str) -> None:
+        """Count what was in flight when the daemon died; called once, at start."""
+        with self._database.transaction() as run:
+            flown = run(
+                "SELECT id, flight, deaths, boot_id FROM mutations WHERE flight > 0"
+            )
+            for row in flown.fetchall():
+                flight = Flight(
+                    size=row["flight"], deaths=row["deaths"], boot_id=row["boot_id"]
+                )
+                left = after_death(flight, boot_id)
+                run(
+                    "UPDATE mutations SET flight = 0, is_suspect = 1, deaths = ?,"
+                    " boot_id = ? WHERE id = ?",
+                    (left.deaths, left.boot_id, row["id"]),
+                )
+
+    def deaths(self, mutation_id: str) -> int:
+        """Return how often the daemon died on this boot with only this one in flight."""
+        rows = self._database.rows(
+            "SELECT deaths FROM mutations WHERE id = ?", (mutation_id,)
+        )
+        return int(rows[0]["deaths"]) if rows else 0

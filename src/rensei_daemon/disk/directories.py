@@ -1,0 +1,97 @@
+"""The daemon's two directories, and the lock that makes them one daemon's."""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from rensei_daemon.disk.atomic_file import storage_errors
+from rensei_daemon.errors import StateInUseError
+
+STATE_MODE = 0o700
+RUNTIME_MODE = 0o711
+"""Others may pass through to a file they are let into; each file is its own gate."""
+
+
+def prepare_directory(path: Path, *, mode: int) -> None:
+    """Make the directory, or give one of ours its mode; raises `StorageError`."""
+    with storage_errors(path):
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        found = path.stat()
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
+            path.chmod(mode)
+
+
+@contextmanager
+def state_lock(path: Path) -> Iterator[None]:
+    """Hold the state directory; raises `StateInUseError` when another daemon does.
+
+    What is locked is the directory, which takes no room on a disk that may be full or
+    read-only, and the file in it, by which others see it. The kernel lets go when the
+    process ends, however it ends.
+    """
+    with ExitStack() as held:
+        with storage_errors(path):
+            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, directory)
+            file = _lock_file(path)
+        if file is not None:
+            held.callback(os.close, file)
+        try:
+            for descriptor in filter(None, (directory, file)):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 32).decode(errors="replace").strip() if file else ""
+            raise StateInUseError(
+                f"another rensei-daemon{f' (pid {holder})' if holder else ''} "
+                f"holds {path.parent}",
+                hint="stop it first, or give this one its own [paths]",
+            ) from None
+        if file is not None:
+            with suppress(OSError):  # the pid is a courtesy; the lock is held without it
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        yield
+
+
+def _lock_file(path: Path) -> int | None:
+    """Open the lock file, made if need be; None on a disk that takes no new file."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    for how in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        try:
+            return os.open(path, flags | how, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
+                raise
+    return None
+
+
+Entry = tuple[int | str, ...]
+
+
+def directory_entry(path: Path) -> Entry:
+    """Return what tells a name in a directory from any other, however it is spelled.
+
+    The directory itself is asked, so that links and bind mounts lead to one answer. Two
+    names of one inode are two entries: the daemon replaces a name, not an inode.
+    """
+    try:
+        parent = path.parent.stat()
+    except OSError:
+        return os.path.realpath(path.parent), path.name
+    return parent.st_dev, parent.st_ino, path.name
+
+
+def is_tmpfs(path: Path) -> bool:
+    """Whether the directory lives in memory, as far as /proc/mounts tells."""
+    longest, kind = "", ""
+    resolved = f"{path.resolve()}/"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, file_system, *_ = line.split(" ")
+        prefix = mount.rstrip("/") + "/"
+        if resolved.startswith(prefix) and len(prefix) >= len(longest):
+            longest, kind = prefix, file_system
+    return kind in ("tmpfs", "ramfs")

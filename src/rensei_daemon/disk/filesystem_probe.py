@@ -1,0 +1,68 @@
+"""What a place on disk is capable of, tried out or asked; only the doctor needs to know."""
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rensei_daemon.disk.syscalls import NO_EXCHANGE, exchange
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a file system has left for an unprivileged user."""
+
+    device: int
+    """The same for every directory on it."""
+    free_bytes: int
+    free_inodes: int | None
+    """None where the file system does not count them."""
+    is_read_only: bool
+
+
+def room_at(path: Path) -> Room:
+    """Return what is left where a path is, or would be; raises `OSError`."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    found = os.statvfs(path)
+    return Room(
+        device=path.stat().st_dev,
+        free_bytes=found.f_bavail * found.f_frsize,
+        free_inodes=found.f_favail if found.f_files else None,
+        is_read_only=bool(found.f_flag & os.ST_RDONLY),
+    )
+
+
+def can_exchange(directory: Path) -> bool:
+    """Try whether two files in a directory can swap their names in one step.
+
+    Raises `OSError` where not even a file can be made.
+    """
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".rensei-doctor.") as scratch:
+        one, other = Path(scratch, "one"), Path(scratch, "other")
+        one.touch()
+        other.touch()
+        try:
+            exchange(one, other)
+        except OSError as error:
+            if error.errno in NO_EXCHANGE:
+                return False
+            raise
+    return True
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether a file is mounted by itself; no, where /proc is not there to tell."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    except OSError:
+        return False
+    points = (line.split(" ")[4] for line in mounts.splitlines())
+    return str(path) in map(_unescaped, points)
+
+
+def _unescaped(mount_point: str) -> str:
+    return _OCTAL.sub(lambda octal: chr(int(octal[1], 8)), mount_point)

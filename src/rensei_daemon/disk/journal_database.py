@@ -1,0 +1,223 @@
+"""The journal's database: how it is opened, and what a transaction is.
+
+SQLite in the state directory. A transaction is durable when it returns (WAL, FULL).
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rensei_daemon.disk import journal_schema
+from rensei_daemon.disk.atomic_file import storage_errors
+from rensei_daemon.errors import NotPermittedError, StorageError
+
+Run = Callable[..., sqlite3.Cursor]
+"""Executes one statement of a transaction."""
+
+WAL_KEPT_BYTES = 4 * 1024 * 1024
+"""What a large transaction leaves of the write-ahead log."""
+
+LOCKED_SECONDS = 1.0
+"""How long a transaction waits for another program's lock. Whoever asks for it tries
+again, and until then nobody else gets at the journal."""
+
+
+class Database:
+    """One database; its methods block, and may be called from any thread.
+
+    It is opened when it can be. Until then every use raises what opening it last raised.
+    """
+
+    def __init__(self, path: Path, opened: sqlite3.Connection | None = None) -> None:
+        self.path = path
+        self._opened = opened
+        self._trouble = StorageError(f"{path}: it is not open yet")
+        self._mutex = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened."""
+        return self._opened is not None
+
+    def open(self, *, now: datetime) -> Path | None:
+        """Open the file, making it as needed; return where one went that was none of ours.
+
+        Such a file is renamed; nothing is ever deleted. Raises `StorageError` when the
+        disk says no, or when a newer version wrote the file.
+        """
+        try:
+            self._opened, set_aside = _open(self.path, now)
+        except StorageError as error:
+            self._trouble = error
+            raise
+        return set_aside
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise StorageError(str(self._trouble), hint=self._trouble.hint)
+        return self._opened
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Return what a query finds."""
+        with self._mutex, database_errors(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run statements that become durable together, or not at all."""
+        with self._mutex, database_errors(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def used_bytes(self) -> int:
+        """Return the size of what is in the database, free pages left out."""
+        pages, free, size = (
+            int(self.rows(f"PRAGMA {name}")[0][0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._opened is not None:
+            self._opened.close()
+
+
+def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
+    """Return the database, open; beside it, where a file went that was none of ours.
+
+    Raises what `Database.open` does.
+    """
+    database = Database(path)
+    return database, database.open(now=now)
+
+
+def _open(path: Path, now: datetime) -> tuple[sqlite3.Connection, Path | None]:
+    aside = None
+    try:
+        connection = _connected(path)
+    except sqlite3.OperationalError as error:
+        raise _storage_error(path, error) from error
+    except sqlite3.DatabaseError:
+        aside = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        with storage_errors(path):
+            path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with database_errors(path):
+            connection = _connected(path)
+    return connection, aside
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=LOCKED_SECONDS
+    )
+    try:
+        path.chmod(0o600)
+        connection.row_factory = sqlite3.Row
+        version = _version(connection, path)
+        _write_ahead(connection, path)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
+        for number in range(version, journal_schema.VERSION):
+            step = f"{journal_schema.STEPS[number]} PRAGMA user_version = {number + 1};"
+            connection.executescript(f"BEGIN; {step} COMMIT;")
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("quick_check failed")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
+    """Turn the write-ahead log on; `StorageError` where the file system cannot have one."""
+    try:
+        [(mode,)] = connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if not error.sqlite_errorname.startswith(("SQLITE_IOERR_SHM", "SQLITE_PROTOCOL")):
+            raise
+        mode = str(error)
+    if mode != "wal":
+        raise StorageError(
+            f"{path}: its file system cannot hold a write-ahead log of SQLite ({mode})",
+            hint=f"put [paths].state on a local disk; see: findmnt --target {path.parent}",
+        )
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the journal's version, 0 for a new file; raise for what is no journal."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    if mark != journal_schema.APPLICATION_ID and (version or tables):
+        raise sqlite3.DatabaseError("a database of another program")
+    if version > journal_schema.VERSION:
+        raise StorageError(
+            f"{path}: written by a newer rensei-daemon (schema {version})",
+            hint="install that version again, or move the file away",
+        )
+    return version
+
+
+@contextmanager
+def read_database(path: Path) -> Iterator[Database]:
+    """Open a database nobody else has open, to look at it; nothing in it is changed.
+
+    Raises `FileNotFoundError`, `NotPermittedError` and `StorageError`.
+    """
+    try:
+        path.stat()
+        with path.open("rb"):
+            pass
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"{path}: only root and the daemon's user may read it",
+            hint="use sudo, or ask the running daemon: systemctl start rensei-daemon",
+        ) from error
+    with database_errors(path), closing(_connected_to_read(path)) as connection:
+        yield Database(path, connection)
+
+
+def _connected_to_read(path: Path) -> sqlite3.Connection:
+    # What a crash left in the write-ahead log is read too; SQLite keeps the owner of
+    # that file when it is root's turn to make one.
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        connection.row_factory = sqlite3.Row
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != journal_schema.VERSION:
+            raise StorageError(
+                f"{path}: written by another version of rensei-daemon (schema {version})",
+                hint="use the command of the version that runs here",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Say what the database refused, and where to look."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _storage_error(path, error) from error
+
+
+def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+    hint = f"see the disk: df -h {path.parent}; ls -ld {path.parent} {path}"
+    return StorageError(f"{path}: {error}", hint=hint)

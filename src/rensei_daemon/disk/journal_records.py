@@ -1,0 +1,202 @@
+"""The journal as people look at it: changes, mutations, and the texts between them.
+
+Reads only. It works on the running daemon's own journal, and for a command on the file
+of a daemon that is down; nothing is ever written here, not even a schema.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from rensei_daemon.core.edit import Edit, load_edits
+from rensei_daemon.core.history import (
+    ChangeDetail,
+    ChangeRecord,
+    Made,
+    MutationDetail,
+    MutationRecord,
+    edit_records,
+)
+from rensei_daemon.core.mutation import ignored_names
+from rensei_daemon.core.mutation_state import UNDECIDED, Counts, State
+from rensei_daemon.disk.journal_database import Database, read_database
+
+_PAGE = 500
+"""Changes read at once on the way back through all of them."""
+
+_PAGE_CHARACTERS = 4 * 1024 * 1024
+"""Of params in one list of mutations: five thousand may have a gigabyte of them."""
+
+_OUTCOMES = {
+    State.APPLIED: "applied",
+    State.APPLIED_ACKED: "applied",
+    State.REJECTED: "failed",
+    State.REJECTED_ACKED: "failed",
+}
+
+_CHANGES = (
+    "SELECT *, (SELECT count(*) FROM texts WHERE digest IN (digest_before, digest_after))"
+    " = 1 + (digest_before != digest_after) AS text_kept FROM changes WHERE is_made = 1"
+)
+
+
+class Records:
+    """Reads the journal; every method blocks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def counts(self) -> Counts:
+        """Count outcomes, and how many of them are still owed."""
+        rows = self._database.rows("SELECT state, n FROM totals")
+        by_state = {State(row["state"]): int(row["n"]) for row in rows}
+        applied, rejected = by_state.get(State.APPLIED, 0), by_state.get(State.REJECTED, 0)
+        return Counts(
+            applied=applied + by_state.get(State.APPLIED_ACKED, 0),
+            failed=rejected + by_state.get(State.REJECTED_ACKED, 0),
+            unacknowledged=applied + rejected,
+            waiting=sum(by_state.get(state, 0) for state in UNDECIDED),
+        )
+
+    def latest(self) -> Mapping[str, str] | None:
+        """Return the mutation decided last, by column name."""
+        rows = self._database.rows(
+            "SELECT id, op, state, error, requested_by, decided_at FROM mutations"
+            " WHERE decided_at != '' ORDER BY decided_at DESC, position DESC LIMIT 1"
+        )
+        return dict(rows[0]) if rows else None
+
+    def changes(self, limit: int) -> list[ChangeRecord]:
+        """Return the last changes, the newest first."""
+        rows = self._database.rows(f"{_CHANGES} ORDER BY number DESC LIMIT ?", (limit,))
+        return [_change(row) for row in rows]
+
+    def change(self, number: int | None) -> ChangeDetail | None:
+        """Return one change, or the newest for None; None when there is no such change."""
+        rows = self._database.rows(
+            f"{_CHANGES} AND ? IN (number, 0) ORDER BY number DESC LIMIT 1", (number or 0,)
+        )
+        return self._detail(rows[0]) if rows else None
+
+    def _detail(self, row: sqlite3.Row) -> ChangeDetail:
+        written = (row["digest_before"], row["digest_after"], row["at"])
+        together = self._database.rows(
+            "SELECT number FROM changes WHERE is_made = 1 AND digest_before = ?"
+            " AND digest_after = ? AND at = ? ORDER BY number",
+            written,
+        )
+        return ChangeDetail(
+            **_change(row),
+            together_with=[r["number"] for r in together if r["number"] != row["number"]],
+            before=self._text(row["digest_before"]),
+            after=self._text(row["digest_after"]),
+        )
+
+    def _text(self, digest: str) -> str | None:
+        rows = self._database.rows("SELECT text FROM texts WHERE digest = ?", (digest,))
+        return str(rows[0]["text"]) if rows else None
+
+    def edits(self, number: int) -> list[Edit]:
+        """Return the edits of a change; none when there is no such change."""
+        rows = self._database.rows(
+            "SELECT edits FROM changes WHERE number = ? AND is_made = 1", (number,)
+        )
+        return load_edits(rows[0]["edits"]) if rows else []
+
+    def made(self) -> Iterator[Made]:
+        """Yield every change, the newest first, with the entries it left."""
+        below = 1 << 62
+        while rows := self._database.rows(
+            f"{_CHANGES} AND number < ? ORDER BY number DESC LIMIT ?", (below, _PAGE)
+        ):
+            for row in rows:
+                yield Made(record=_change(row), left=load_edits(row["entries"]))
+            below = rows[-1]["number"]
+
+    def mutations(self, limit: int, before: str = "") -> list[MutationRecord]:
+        """Return the mutations that came last, or last before one; the newest first.
+
+        At most `limit`, and no more than `_PAGE_CHARACTERS` of their params.
+        """
+        rows = self._database.rows(
+            "SELECT position, coalesce(length(params), 0) AS size FROM mutations"
+            " WHERE ? = '' OR position < (SELECT position FROM mutations WHERE id = ?)"
+            " ORDER BY position DESC LIMIT ?",
+            (before, before, limit),
+        )
+        totals = accumulate(row["size"] for row in rows)
+        fitting = sum(total <= _PAGE_CHARACTERS for total in totals)
+        page = rows[: max(fitting, 1)]
+        if not page:
+            return []
+        found = self._database.rows(
+            f"{_MUTATIONS} WHERE position BETWEEN ? AND ? ORDER BY position DESC",
+            (page[-1]["position"], page[0]["position"]),
+        )
+        return [_mutation(row) for row in found]
+
+    def mutation(self, mutation_id: str) -> MutationDetail | None:
+        """Return one mutation whole, or None when it never came here."""
+        rows = self._database.rows(f"{_MUTATIONS} WHERE id = ?", (mutation_id,))
+        if not rows:
+            return None
+        record = _mutation(rows[0])
+        number = record["change"]
+        return MutationDetail(
+            mutation=record,
+            ignored=list(ignored_names(record["op"], record["params"])),
+            change=None if number is None else self.change(number),
+        )
+
+
+_MUTATIONS = (
+    "SELECT *, (SELECT max(number) FROM changes WHERE mutation_id = mutations.id"
+    " AND is_made = 1) AS change FROM mutations"
+)
+
+
+def _change(row: sqlite3.Row) -> ChangeRecord:
+    return ChangeRecord(
+        number=row["number"],
+        at=row["at"],
+        cause=row["cause"],
+        mutation_id=row["mutation_id"],
+        requested_by=row["requested_by"],
+        edits=edit_records(load_edits(row["edits"])),
+        text_kept=bool(row["text_kept"]),
+    )
+
+
+def _mutation(row: sqlite3.Row) -> MutationRecord:
+    params: Any = json.loads(row["params"]) if row["params"] is not None else None
+    return MutationRecord(
+        id=row["id"],
+        op=row["op"],
+        params=params,
+        state=row["state"],
+        outcome=_OUTCOMES.get(State(row["state"])),
+        error=row["error"] or None,
+        requested_by=row["requested_by"],
+        requested_at=row["requested_at"],
+        received_at=row["received_at"],
+        intended_at=row["intended_at"] or None,
+        decided_at=row["decided_at"] or None,
+        acked_at=row["acked_at"] or None,
+        came_again_changed=bool(row["is_conflict"]),
+        change=row["change"],
+    )
+
+
+@contextmanager
+def open_records(path: Path) -> Iterator[Records]:
+    """Open the journal of a daemon that is down, to look at it.
+
+    Raises `FileNotFoundError` when there is none, `NotPermittedError` for whoever may not
+    look, and `StorageError` for a file that is no journal.
+    """
+    with read_database(path) as database:
+        yield Records(database)

@@ -1,0 +1,25 @@
+"""Every check there is, in the order they are told."""
+
+from collections.abc import Mapping
+
+from rensei_daemon.doctor.api_key import check_key
+from rensei_daemon.doctor.configuration import check_configuration
+from rensei_daemon.doctor.daemon import check_daemon
+from rensei_daemon.doctor.host_requirements import check_needs
+from rensei_daemon.doctor.platform import check_platform
+from rensei_daemon.doctor.run_checks import Family
+from rensei_daemon.doctor.sockets import check_sockets
+from rensei_daemon.doctor.storage import check_storage
+from rensei_daemon.doctor.unit import check_unit
+
+FAMILIES: Mapping[str, Family] = {
+    "config": check_configuration,
+    "needs": check_needs,
+    "key": check_key,
+    "platform": check_platform,
+    "daemon": check_daemon,
+    "socket": check_sockets,
+    "storage": check_storage,
+    "unit": check_unit,
+}
+"""By the code that stands for a family that does not come to an end."""

@@ -1,0 +1,109 @@
+"""What the settings name on this host: groups, TLS files, the log's directory.
+
+`run` refuses to start without most of it, and a running daemon at its next start. It is
+judged for the daemon's user, in the groups that its process has.
+"""
+
+import grp
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from rensei_daemon.disk.permissions import may, obstacle_to_reading
+from rensei_daemon.disk.processes import groups_of
+from rensei_daemon.disk.user_groups import belongs_to, user_name
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import Finding, failed, passed
+from rensei_daemon.settings.model import Settings
+
+
+def check_needs(case: Case) -> Iterator[Finding]:
+    """Check that the daemon finds what its settings name."""
+    settings = case.settings
+    if settings is None:
+        return
+    found = [*_groups(case, settings), *_files(case, settings), *_log(case, settings)]
+    yield from found
+    if not found:
+        yield passed("needs", "every group, file and directory that is named is there")
+
+
+def _groups(case: Case, settings: Settings) -> Iterator[Finding]:
+    credentials = settings.credentials
+    named = {"control.group": settings.control.group}
+    named["credentials.group"] = credentials.group
+    for session in credentials.sessions:
+        named[f'group of session "{session.id}"'] = session.group
+    for key, group in named.items():
+        if group is not None:
+            yield from _group(case, key, group)
+
+
+def _group(case: Case, key: str, group: str) -> Iterator[Finding]:
+    user = user_name(case.uid)
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        if not group.isdecimal():
+            what = f"{key}: there is no group {group} on this host"
+            yield failed("needs", what, f"groupadd --system {group}")
+            return
+        gid = int(group)
+    in_force = groups_of(case.pid) if case.pid else None
+    is_member = belongs_to(case.uid, gid)
+    if case.uid == 0 or gid in (in_force or ()) or (in_force is None and is_member):
+        return
+    if is_member:
+        what = f"{key}: {user} has joined the group {group} since the daemon was started"
+        yield failed("needs", what, "systemctl restart rensei-daemon")
+        return
+    what = f"{key}: the daemon's user {user} is not in the group {group}"
+    fix = f"in the unit: SupplementaryGroups={group}; else: usermod -aG {group} {user}; "
+    yield failed("needs", what, f"{fix}then: systemctl restart rensei-daemon")
+
+
+def _files(case: Case, settings: Settings) -> Iterator[Finding]:
+    platform = settings.platform
+    for key, path in (
+        ("platform.ca_file", platform.ca_file),
+        ("platform.client_cert_file", platform.client_cert_file),
+        ("platform.client_key_file", platform.client_key_file),
+        ("platform.api_key_file", platform.api_key_file),
+    ):
+        if path is None:
+            continue
+        obstacle = obstacle_to_reading(path, case.uid)
+        if obstacle is not None:
+            yield failed("needs", f"{key}: {obstacle.what}", obstacle.fix)
+        elif key != "platform.api_key_file" and not _may_exist(path):
+            yield failed(
+                "needs", f"{key}: there is no {path}", f"put it there, or mend {key}"
+            )
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _log(case: Case, settings: Settings) -> Iterator[Finding]:
+    file = settings.log.file
+    if file is None:
+        return
+    user, folder = user_name(case.uid), file.parent
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        fix = f"install -d -o {user} -m 0750 {folder}"
+        yield failed("needs", f"log.file: there is no directory {folder}", fix)
+        return
+    except OSError:
+        return  # not to be seen from here
+    if not (may(case.uid, found, stat.S_IWUSR) and may(case.uid, found, stat.S_IXUSR)):
+        what = f"log.file: {user} may not write in {folder}"
+        yield failed("needs", what, f"chown {user} {folder}")

@@ -1,0 +1,54 @@
+"""All checks of a case, side by side, against one clock.
+
+A check may hang where its daemon would: in a name that does not resolve, on a disk that
+is gone. So each family of checks has a thread of its own that nobody waits for longer
+than the examination lasts; what it found until then counts.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.result import Finding, failed, failed_by, warned
+from rensei_daemon.errors import RenseiError
+
+SECONDS = 11.0
+"""With what it takes to start and to be answered, 15 in all."""
+
+Family = Callable[[Case], Iterator[Finding]]
+
+
+def examine(
+    case: Case, families: Mapping[str, Family], *, seconds: float = SECONDS
+) -> list[Finding]:
+    """Return what every family found, in their order, after `seconds` at the latest."""
+    found: dict[str, list[Finding]] = {name: [] for name in families}
+    threads = {
+        name: threading.Thread(
+            target=_collect, args=(name, family, case, found[name]), daemon=True
+        )
+        for name, family in families.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    deadline = time.monotonic() + seconds
+    findings: list[Finding] = []
+    for name, thread in threads.items():
+        thread.join(max(0.0, deadline - time.monotonic()))
+        findings += found[name]
+        if thread.is_alive():
+            what = f"not finished within {seconds:g} s"
+            findings.append(warned(name, what, "try again; what it waits for hangs"))
+    return findings
+
+
+def _collect(name: str, family: Family, case: Case, found: list[Finding]) -> None:
+    try:
+        for finding in family(case):
+            found.append(finding)  # at once: the next one may hang
+    except RenseiError as error:
+        found.append(failed_by(name, error))
+    except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
+        what = f"internal error: {type(error).__name__}: {error}"
+        found.append(failed(name, what, "please report it, with: rensei-daemon --version"))

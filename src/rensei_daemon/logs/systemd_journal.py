@@ -1,0 +1,187 @@
+"""systemd's journal: how an event goes in with its fields, and comes out again.
+
+The protocol is a datagram of fields to journald's socket, or a sealed memory file when
+that would be too long (systemd's "Native Journal Protocol"). A field's text is a string
+as it is, or JSON for anything else; a string that would read as JSON is quoted, so that
+reading gives back what was written.
+"""
+
+import array
+import errno
+import fcntl
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from rensei_daemon.logs.formatting import Event, render_message
+
+JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
+IDENTIFIER = "rensei-daemon"
+
+_PREFIX = "RENSEI_"
+_NAMESPACE = "5b2c8f0e-3d4a-4c52-9a67-1f0d6e7a9b38"
+"""Never to change: people keep filters by the ids that come of it."""
+_MAX_FIELD_NAME = 64
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info")
+_NOT_IN_A_NAME = re.compile(r"[^A-Z0-9_]")
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+
+
+def leads_to_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
+    """Tell whether a descriptor is the stream systemd connected to the journal."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def encode(event: Event) -> bytes:
+    """Return an event as the fields of one journal entry."""
+    priority = _PRIORITIES.get(str(event.get("level")), 6)
+    fields = {
+        "MESSAGE": render_message(event),
+        "MESSAGE_ID": message_id(str(event.get("event"))),
+        "PRIORITY": str(priority),
+        "SYSLOG_IDENTIFIER": IDENTIFIER,
+    }
+    for key, value in event.items():
+        if key not in ("level", "timestamp"):
+            name = _NOT_IN_A_NAME.sub("_", f"{_PREFIX}{key}".upper())
+            fields[name[:_MAX_FIELD_NAME]] = _to_text(value)
+    return b"".join(_field(name, text) for name, text in fields.items())
+
+
+@cache
+def message_id(event: str) -> str:
+    """Return what `journalctl MESSAGE_ID=` knows an event by, for ever: 32 hex digits."""
+    # Here, because the command line reads this module too, and never encodes.
+    from uuid import UUID, uuid5
+
+    return uuid5(UUID(_NAMESPACE), event).hex
+
+
+def match(key: str, value: str) -> str:
+    """Return what `journalctl` takes to find entries by a field of their events."""
+    return f"{_PREFIX}{key.upper()}={_to_text(value)}"
+
+
+def decode(entry: Mapping[str, object]) -> dict[str, object]:
+    """Return the event in an entry of `journalctl -o json`.
+
+    An entry of somebody else's (systemd on our unit) becomes an event of that text; one
+    that is a line of JSON of ours (`[log].format`) is that event.
+    """
+    event: dict[str, object] = {
+        "timestamp": _timestamp(entry),
+        "level": _level(entry.get("PRIORITY")),
+    }
+    if f"{_PREFIX}EVENT" not in entry:
+        text = _plain(entry.get("MESSAGE"))
+        said = _from_text(text) if text.startswith("{") else text
+        if isinstance(said, dict) and "event" in said:
+            return event | said
+        event["event"] = text
+        return event
+    # journalctl gives the fields in no order; the same event should look the same twice.
+    for name, value in sorted(entry.items()):
+        if name.startswith(_PREFIX):
+            event[name.removeprefix(_PREFIX).lower()] = _from_text(_plain(value))
+    return event
+
+
+class JournalSocket:
+    """The way into the journal; raises `OSError` when nobody is at the other end."""
+
+    def __init__(self, path: Path = JOURNAL_SOCKET) -> None:
+        self._address = str(path)
+        self._socket = socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
+        )
+
+    def send(self, entry: bytes) -> None:
+        """Hand over one entry; waits when the journal is behind."""
+        try:
+            self._socket.sendto(entry, self._address)
+        except OSError as error:
+            if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
+                raise
+            self._send_file(entry)
+
+    def _send_file(self, entry: bytes) -> None:
+        descriptor = os.memfd_create("entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            view = memoryview(entry)
+            while view:
+                view = view[file.write(view) :]
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+            rights = array.array("i", [descriptor]).tobytes()
+            message = (socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)
+            self._socket.sendmsg([], [message], 0, self._address)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+
+def _field(name: str, text: str) -> bytes:
+    value = text.encode(errors="backslashreplace")
+    if b"\n" not in value:
+        return b"%s=%s\n" % (name.encode(), value)
+    length = len(value).to_bytes(8, "little")
+    return b"%s\n%s%s\n" % (name.encode(), length, value)
+
+
+def _to_text(value: object) -> str:
+    if isinstance(value, str) and not _is_json(value):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _from_text(text: str) -> object:
+    return json.loads(text) if _is_json(text) else text
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _plain(value: object) -> str:
+    """Return the text of a field; journalctl gives what is no text as numbers."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(byte, int) for byte in value):
+        return bytes(byte & 0xFF for byte in value).decode(errors="replace")
+    if isinstance(value, list) and value:
+        return _plain(value[0])
+    return ""
+
+
+def _level(priority: object) -> str:
+    if isinstance(priority, str) and priority in "0123456" and priority:
+        return _LEVELS[int(priority)]
+    return "debug" if priority == "7" else "info"
+
+
+def _timestamp(entry: Mapping[str, object]) -> str:
+    for name in ("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"):
+        microseconds = entry.get(name)
+        if isinstance(microseconds, str) and microseconds.isdigit():
+            return timestamp(datetime.fromtimestamp(int(microseconds) / 1e6, UTC))
+    return ""
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as every event carries it: UTC, to the millisecond."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,83 @@
+"""What a monitor asks of the daemon: does it live, is it ready, how is it.
+
+These only read, and hold no secret, so that whoever may connect may ask them; on TCP
+there is nothing else. None of them asks the platform anything.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+
+from rensei_daemon import process
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.control_api.schema import HEALTHZ, METRICS, METRICS_JSON, READYZ
+from rensei_daemon.control_api.wire import Answer, Request, Route, Routes, Text
+from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.counters import BeatFigures, Durations, Figures, SessionFigures
+from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.metrics import metrics
+from rensei_daemon.core.prometheus import MEDIA_TYPE, Metric, render
+from rensei_daemon.core.status import plain
+from rensei_daemon.tasks.status_reporting import LATE_BEFORE_WATCHDOG_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """The verbs of monitors, over the board and the figures of whoever makes them."""
+
+    board: Board
+    pulse: Pulse
+    beats: BeatFigures
+    sessions: SessionFigures
+    loop_lag: Durations
+    log_lines_dropped: Callable[[], int]
+
+    def routes(self) -> Routes:
+        """Return what anybody may be let ask."""
+        return {
+            HEALTHZ: Route(self._healthz),
+            READYZ: Route(self._readyz),
+            METRICS: Route(self._metrics),
+        }
+
+    def control_routes(self) -> Routes:
+        """Return the same, and what our own command line asks."""
+        return {**self.routes(), METRICS_JSON: Route(self._metrics_json)}
+
+    async def _healthz(self, _: Request) -> Answer:
+        late = self.pulse.late(anyio.current_time() - LATE_BEFORE_WATCHDOG_SECONDS)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if late else HTTPStatus.OK
+        return Answer(status, {"live": not late, "late": list(late)})
+
+    async def _readyz(self, _: Request) -> Answer:
+        missing = list(self._missing())
+        status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
+        return Answer(status, {"ready": not missing, "missing": missing})
+
+    def _missing(self) -> Iterator[str]:
+        if self.board.is_stopping:
+            yield "the daemon is stopping"
+        if not self.board.config.valid:
+            yield "the configuration file cannot be used"
+        for line in sorted(self.board.sessions.values(), key=lambda line: line.id):
+            if line.refreshed_at is None:
+                yield f"session {line.id} has no data yet"
+
+    async def _metrics(self, _: Request) -> Text:
+        return Text(render(self._now()), MEDIA_TYPE)
+
+    async def _metrics_json(self, _: Request) -> list[dict[str, Any]]:
+        return [plain(metric) for metric in self._now()]
+
+    def _now(self) -> list[Metric]:
+        figures = Figures(
+            beats=self.beats,
+            sessions=self.sessions,
+            loop_lag=self.loop_lag,
+            log_lines_dropped=self.log_lines_dropped(),
+            process=process.figures(),
+        )
+        return metrics(report(self.board, *CLOCK.read()), figures)

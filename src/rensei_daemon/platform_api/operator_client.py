@@ -1,0 +1,130 @@
+"""What a person asks the platform from this host: mutations and rotations, key in hand.
+
+None of it is the daemon's own work, and none of it needs a registered worker.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from rensei_daemon.errors import TransientError
+from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.json_fields import fields, is_id, pruned, text, unlike
+from rensei_daemon.platform_api.responses import Answer
+
+MUTATIONS = "/api/daemon/mutations"
+ROTATE = "/api/daemon/credentials/rotate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteMutation:
+    """A mutation as the platform keeps it; times are the platform's own text, or empty."""
+
+    id: str
+    op: str
+    params: Any
+    status: str
+    worker_host_id: str
+    org_id: str
+    requested_by: str
+    created_at: str
+    delivered_at: str
+    cancelled_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """What the platform says about a rotation it was asked for."""
+
+    kind: str
+    session_count: int
+    """Sessions that were told; none is no error."""
+    rotated_at: str
+
+
+class OperatorClient:
+    """The operator's side of the platform, spoken with an API key.
+
+    Everything raises `UnauthorizedError` (the key), `RefusedError` (403: the role or the
+    organisation; 404, 409: as its method says) and `TransientError`.
+    """
+
+    def __init__(self, http: Http, key: str) -> None:
+        self._http = http
+        self._key = key
+
+    async def list_mutations(
+        self, worker_host_id: str, *, limit: int = 100
+    ) -> tuple[RemoteMutation, ...]:
+        """Return the host's mutations, in the platform's order; `limit` is 1 to 500."""
+        query = {"workerHostId": worker_host_id, "limit": str(limit)}
+        answer = await self._call("GET", MUTATIONS, query=query)
+        what = "a list of mutations"
+        found = fields(answer.body, what)
+        if not isinstance(found.raw.get("mutations"), list):
+            raise unlike(what)
+        return tuple(
+            _mutation(item)
+            for item in found.items("mutations")
+            if isinstance(item, dict) and is_id(item.get("id"))
+        )
+
+    async def enqueue_mutation(
+        self, worker_host_id: str, op: str, params: Mapping[str, Any]
+    ) -> RemoteMutation:
+        """Ask for a mutation of the host; the key's owner must be an admin or owner."""
+        body = {"workerHostId": worker_host_id, "op": op, "params": dict(params)}
+        answer = await self._call("POST", MUTATIONS, body=body)
+        found = fields(answer.body, "a mutation").fields("mutation")
+        if found is None:
+            raise unlike("a mutation")
+        if not is_id(found.raw.get("id")):
+            raise TransientError("the platform answered with a mutation without an id")
+        return _mutation(found.raw)
+
+    async def cancel_mutation(self, mutation_id: str) -> None:
+        """Take a mutation back.
+
+        `RefusedError` with status 409 once a heartbeat has picked it up (undo it with
+        the inverse op), with 404 when it is unknown.
+        """
+        await self._call("DELETE", f"{MUTATIONS}/{quote(mutation_id, safe='')}")
+
+    async def rotate_credential(self, org_id: str, kind: str) -> Rotation:
+        """Have a credential of the organisation resolved anew and sent to every session.
+
+        `RefusedError` with status 404 when no such kind is configured.
+        """
+        answer = await self._call("POST", ROTATE, body={"orgId": org_id, "kind": kind})
+        found = fields(answer.body, "a rotation")
+        return Rotation(
+            kind=kind,
+            session_count=int(found.number("sessionCount") or 0),
+            rotated_at=found.text("rotatedAt"),
+        )
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        return await self._http.call(method, path, bearer=self._key, body=body, query=query)
+
+
+def _mutation(item: Mapping[str, Any]) -> RemoteMutation:
+    return RemoteMutation(
+        id=item["id"],
+        op=text(item.get("op")),
+        params=pruned(item.get("params")),
+        status=text(item.get("status")),
+        worker_host_id=text(item.get("workerHostId")),
+        org_id=text(item.get("orgId")),
+        requested_by=text(item.get("requestedBy")),
+        created_at=text(item.get("createdAt")),
+        delivered_at=text(item.get("deliveredAt")),
+        cancelled_at=text(item.get("cancelledAt")),
+    )

@@ -1,0 +1,112 @@
+"""Looking at the platform and changing nothing there: is it in reach, and does it know us.
+
+A connection is made the way the daemon makes its own, by the same proxies and with the
+same trust.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+
+from rensei_daemon.core.session import Session
+from rensei_daemon.errors import TransientError
+from rensei_daemon.platform_api import exchange_errors, transport, wire
+from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.proxies import Route, route_to
+from rensei_daemon.platform_api.responses import as_it_is, http_date
+from rensei_daemon.platform_api.worker_registration import OLD_REGISTER, REGISTER
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one answer of the platform shows."""
+
+    status: int
+    date: datetime | None
+    """When the platform says it answered."""
+    certificate_ends: datetime | None
+    """None without TLS."""
+    is_elsewhere: bool = False
+    """Whether it has no place to register at: the url leads to something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the first connection on the way to the platform leads."""
+
+    host: str
+    port: int
+    route: Route
+
+
+def way_to(url: str, environ: Mapping[str, str]) -> Way:
+    """Return whom to connect to; raises `SettingsError` for an unusable proxy."""
+    target = httpx.URL(url)
+    route = route_to(target, environ)
+    first = route.proxy or target
+    port = first.port or (443 if first.scheme == "https" else 80)
+    return Way(first.host, port, route)
+
+
+async def look_at(
+    url: str,
+    *,
+    user_agent: str,
+    ca_file: Path | None,
+    client_files: tuple[Path, Path] | None,
+    environ: Mapping[str, str],
+) -> Seen:
+    """Ask where hosts register, without a key, and read no further than the headers.
+
+    A GET registers nobody; a platform answers that there is no such method, or no key.
+
+    Raises `TransientError` when nothing answers, `SettingsError` for an unusable file or
+    proxy.
+    """
+    target = httpx.URL(url)
+    context, refusals = transport.secure(target, ca_file, client_files)
+    route = route_to(target, environ)
+    async with transport.client(route, context, refusals, user_agent=user_agent) as client:
+        try:
+            seen = await _glance(client, f"{url}{REGISTER}")
+            if not seen.is_elsewhere:
+                return seen
+            return await _glance(client, f"{url}{OLD_REGISTER}")
+        except (httpx.HTTPError, OSError) as error:  # an SSLError is an OSError
+            what, hint = exchange_errors.explain(error, as_it_is)
+            raise TransientError(f"{target.host}: {what}", hint=hint) from None
+
+
+async def _glance(client: httpx.AsyncClient, url: str) -> Seen:
+    async with client.stream("GET", url) as response:
+        return Seen(
+            status=response.status_code,
+            date=http_date(response.headers.get("date", "")),
+            certificate_ends=_end_of_certificate(response),
+            is_elsewhere=response.status_code == HTTPStatus.NOT_FOUND,
+        )
+
+
+async def try_key(http: Http, key: str, session: Session) -> int:
+    """Fetch a session's values, throw them away, and return how many there were.
+
+    Raises what `Http.call` does.
+    """
+    body = wire.snapshot_body(session, org_id=session.org_id)
+    answer = await http.call("POST", wire.SNAPSHOT, bearer=key, body=body)
+    return len(wire.snapshot(answer.body, answered_at=answer.date or http.now()).env)
+
+
+def _end_of_certificate(response: httpx.Response) -> datetime | None:
+    network = response.extensions.get("network_stream")
+    tls: ssl.SSLObject | None = network and network.get_extra_info("ssl_object")
+    certificate = tls.getpeercert() if tls else None
+    if not certificate:
+        return None
+    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    return datetime.fromtimestamp(ends, UTC)

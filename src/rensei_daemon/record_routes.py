@@ -1,0 +1,126 @@
+"""What an operator on this host can ask about the record, and the one thing to undo.
+
+Whoever may connect to the control socket may read the record: it is about the file, and
+neither holds a secret.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+
+from rensei_daemon.control_api.schema import (
+    BLAME,
+    CHANGE,
+    CHANGES,
+    MUTATION,
+    MUTATIONS,
+    ROLLBACK,
+    RolledBack,
+)
+from rensei_daemon.control_api.wire import Request, Route, Routes
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.history import (
+    BlameRecord,
+    ChangeDetail,
+    ChangeRecord,
+    MutationDetail,
+    MutationRecord,
+    blame,
+    no_change,
+    no_mutation,
+)
+from rensei_daemon.disk.journal_records import Records
+from rensei_daemon.disk.user_groups import user_name
+from rensei_daemon.errors import UsageError
+from rensei_daemon.settings.loading import parse
+from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.rollback import roll_back
+from rensei_daemon.tasks.wake_event import Bell
+
+DEFAULT_LIMIT, MOST = 20, 5000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordVerbs:
+    """The verbs about changes and mutations."""
+
+    applier: Applier
+    records: Records
+    configuration: Configuration
+    board: Board
+    hurry: Bell
+
+    def routes(self) -> Routes:
+        """Return their part of the table the control API serves."""
+        return {
+            CHANGES: Route(self._changes),
+            CHANGE: Route(self._change),
+            BLAME: Route(self._blame),
+            MUTATIONS: Route(self._mutations),
+            MUTATION: Route(self._mutation),
+            ROLLBACK: Route(self._rollback, writes=True),
+        }
+
+    async def _changes(self, request: Request) -> list[ChangeRecord]:
+        limit = _limit(request.query)
+        return await anyio.to_thread.run_sync(self.records.changes, limit)
+
+    async def _change(self, request: Request) -> ChangeDetail:
+        given = request.path["number"]
+        number = None if given == "latest" else _number(given)
+        change = await anyio.to_thread.run_sync(self.records.change, number)
+        if change is None:
+            raise no_change(number)
+        return change
+
+    async def _blame(self, _: Request) -> list[BlameRecord]:
+        return await anyio.to_thread.run_sync(self._blame_now)
+
+    def _blame_now(self) -> list[BlameRecord]:
+        file = self.configuration.file
+        tree = parse(file.read().text, path=file.path)
+        return blame(tree, self.records.made())
+
+    async def _mutations(self, request: Request) -> list[MutationRecord]:
+        limit, before = _limit(request.query), request.query.get("before", "")
+        return await anyio.to_thread.run_sync(self.records.mutations, limit, before)
+
+    async def _mutation(self, request: Request) -> MutationDetail:
+        wanted = request.path["id"]
+        mutation = await anyio.to_thread.run_sync(self.records.mutation, wanted)
+        if mutation is None:
+            raise no_mutation(wanted)
+        return mutation
+
+    async def _rollback(self, request: Request) -> RolledBack:
+        body = request.body if isinstance(request.body, dict) else {}
+        uid = request.peer.uid
+        name = await anyio.to_thread.run_sync(user_name, uid)
+        before, after = await roll_back(
+            _number(body.get("change")),
+            self.applier,
+            self.configuration,
+            self.board,
+            requested_by=f"{name}@{os.uname().nodename}",
+            dry_run=bool(body.get("dry_run")),
+            beat=self.hurry,
+        )
+        return RolledBack(before=before.text, after=after.text)
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    return min(_number(query.get("limit", str(DEFAULT_LIMIT))), MOST)
+
+
+def _number(value: Any) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    if not 0 < number < 1 << 62:
+        raise UsageError(f"{value!r} is not a positive number")
+    return number

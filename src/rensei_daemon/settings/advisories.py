@@ -1,0 +1,42 @@
+"""What is allowed but will probably not do what its author hopes."""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from rensei_daemon.core.toml_rendering import render_key
+from rensei_daemon.core.url_secrets import holds_secret
+from rensei_daemon.core.urls import is_loopback_host
+from rensei_daemon.settings.model import Session, Settings
+
+
+def advise(settings: Settings) -> Iterator[str]:
+    """Return a sentence for each setting that deserves a second look."""
+    for session in settings.credentials.resolved_sessions:
+        yield from _about(session)
+    for project, entry in settings.projects.items():
+        if any(map(holds_secret, entry.repositories)):
+            yield (
+                f"projects.{render_key((project,))} has a repository with a user name, "
+                "password or token in its URL; the platform is told the URL without it"
+            )
+    address = settings.metrics.address
+    if address is not None and not is_loopback_host(address[0]):
+        yield (
+            f"[metrics].listen is {settings.metrics.listen}: whoever reaches it may read "
+            "the metrics, which hold no secret but name sessions and conditions"
+        )
+
+
+def _about(session: Session) -> Iterator[str]:
+    if session.project_id is None:
+        yield (
+            f'session "{session.id}" has no project_id, neither has [credentials]: '
+            "the platform may refuse it credentials"
+        )
+    if session.on_rotate and PurePath(session.on_rotate[0]).name == "systemctl":
+        yield (
+            f'session "{session.id}" runs systemctl on rotation, which the daemon\'s '
+            "user may not do to other units; use a .path unit on its env_file instead"
+        )
+    if session.env_file and session.env_file_permissions & 0o007:
+        yield f'session "{session.id}" has an env file that everybody may open'

@@ -1,0 +1,94 @@
+"""Where this host's identity is kept, and how it gets there in spite of a full disk."""
+
+from collections.abc import Callable, Iterable
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.core.worker import Worker
+from rensei_daemon.disk.identity_file import IdentityFile
+from rensei_daemon.errors import StorageError
+from rensei_daemon.tasks.retry_policy import RETRY
+from rensei_daemon.tasks.wake_event import Bell
+
+_SUBJECT = "identity"
+
+_log = structlog.get_logger()
+
+
+class Safe:
+    """Saves the worker this host is; what cannot be saved is tried again until it is.
+
+    A full disk must not cost the host its token: it is used meanwhile, and the board says
+    so. What is never saved is registered a second time by the next daemon.
+    """
+
+    def __init__(
+        self, file: IdentityFile, board: Board, *, learn: Callable[[Iterable[str]], None]
+    ) -> None:
+        """`learn` is told every runtime token, to know them by sight."""
+        self._file = file
+        self._board = board
+        self._learn = learn
+        self._owed: Worker | None = None
+        self._failed = Bell()
+        self._turn = anyio.Lock()
+        self._failures = Streak()
+
+    def read(self) -> Worker | None:
+        """Return the worker this host was."""
+        saved = self._file.read()
+        if saved is not None:
+            self._learn([saved.token])
+        return saved
+
+    async def save(self, worker: Worker) -> None:
+        """Save the worker, now or as soon as it can be."""
+        self._learn([worker.token])
+        self._owed = worker
+        await self._try(worker)
+
+    async def keep(self, draw: Draw) -> None:
+        """Try again what failed; never returns."""
+        while True:
+            await self._failed.heard()
+            retry = RETRY
+            while self._owed is not None:
+                wait, retry = retry.next(draw)
+                await anyio.sleep(wait)
+                if self._owed is not None:
+                    await self._try(self._owed)
+
+    async def _try(self, worker: Worker) -> None:
+        async with self._turn:  # an older one must not come out on top
+            if worker is self._owed:
+                await self._save(worker)
+
+    async def _save(self, worker: Worker) -> None:
+        try:
+            await anyio.to_thread.run_sync(self._file.save, worker)
+        except StorageError as error:
+            is_told = self._failures.fail(anyio.current_time(), str(error))
+            log = _log.warning if is_told else _log.debug
+            count = self._failures.count
+            log("worker.not_saved", error=str(error), hint=error.hint, count=count)
+            self._board.raise_alarm(
+                Code.STORAGE,
+                str(error),
+                hint=error.hint,
+                now=CLOCK.now(),
+                subject=_SUBJECT,
+            )
+            self._failed.ring()
+            return
+        if over := self._failures.recover(anyio.current_time()):
+            _log.info("worker.saved", count=over.count, seconds=over.seconds)
+        if self._owed is worker:
+            self._owed = None
+            self._board.clear(Code.STORAGE, _SUBJECT)

@@ -1,0 +1,57 @@
+"""What this host says of itself when it registers, and the key it does so with."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from rensei_daemon import __version__
+from rensei_daemon.core.worker import Registration
+from rensei_daemon.disk.api_key import ApiKey, read_api_key
+from rensei_daemon.disk.host_info import host_info
+from rensei_daemon.disk.identity_file import machine_id
+from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.identity_saver import Safe
+
+CAPABILITIES = ("local",)
+
+
+def open_identity(
+    http: Http,
+    safe: Safe,
+    configuration: Configuration,
+    *,
+    started_at: datetime,
+    environ: Mapping[str, str],
+    machine_id_file: Path,
+    learn: Callable[[Iterable[str]], None],
+) -> Identity:
+    """Return who this host is, starting from what was saved; raises `SettingsError`.
+
+    `learn` is told the API key, to know it by sight.
+    """
+    machine = machine_id(environ=environ, fallback=machine_id_file)
+
+    def describe() -> Registration:
+        settings = configuration.settings
+        return Registration(
+            machine_id=machine,
+            hostname=settings.machine.name,
+            capacity=max(1, settings.machine.max_sessions),
+            version=__version__,
+            report=configuration.report,
+            region=settings.machine.region or "",
+            capabilities=CAPABILITIES,
+            host=host_info(version=__version__, started_at=started_at),
+        )
+
+    def read_key() -> ApiKey:
+        file = configuration.settings.platform.api_key_file
+        key = read_api_key(environ=environ, api_key_file=file)
+        learn([key.secret])
+        return key
+
+    key = KeyInUse(read_key, approve=configuration.require_chosen_url)
+    return Identity(http, key=key, describe=describe, saved=safe.read(), save=safe.save)

@@ -1,0 +1,51 @@
+"""Keeping what is in force for the next start: the text, and which API key it ran with."""
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.core.document import Document
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.errors import StorageError
+from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.retry_policy import RETRY
+from rensei_daemon.tasks.wake_event import Bell
+
+AT_LEAST_SECONDS = 0.25
+"""Between two tries."""
+
+_log = structlog.get_logger()
+
+
+async def keep_last_good(
+    configuration: Configuration, key: KeyInUse, file: LastGood, *, draw: Draw
+) -> None:
+    """Write down text and key whenever either has changed; never returns.
+
+    To be started once the daemon is ready. A text whose platform.url waits for a restart
+    was never in force with this key, and is not kept. A full disk is others' to report.
+    """
+    changed, failures, retry = Bell(), Streak(), RETRY
+    configuration.on_change(changed.ring)
+    key.on_change = changed.ring
+    kept: tuple[Document, str] | None = None
+    while True:
+        wait, in_force = None, (configuration.document, key.value)
+        if in_force != kept and configuration.url_is_in_force:
+            try:
+                await anyio.to_thread.run_sync(file.save, *in_force)
+            except StorageError as error:
+                delay, retry = retry.next(draw)
+                wait = max(delay, AT_LEAST_SECONDS)
+                is_told = failures.fail(anyio.current_time(), str(error))
+                log = _log.warning if is_told else _log.debug
+                log("config.last_good_not_kept", error=str(error), count=failures.count)
+            else:
+                kept, retry = in_force, RETRY
+                if over := failures.recover(anyio.current_time()):
+                    count, seconds = over.count, over.seconds
+                    _log.info("config.last_good_kept", count=count, seconds=seconds)
+        await changed.heard(within=wait)

@@ -1,0 +1,145 @@
+"""What heartbeat answers bring, made durable before anything that can wait.
+
+::
+
+    answer ─▶ Inbox ─▶ journal.receive ─▶ (bell) ─▶ tasks/mutations
+
+A platform may hand a mutation out only once, so it is never replaced by a later answer
+and never waits for the file or for an edit under way. What the journal does not take (a
+full disk, a lock) is held in memory and stored as soon as the journal can be written.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.flood_meter import FloodMeter
+from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.journal import Journal, Received
+from rensei_daemon.errors import StorageError
+from rensei_daemon.tasks.wake_event import Bell
+
+DEFAULT_STATE_BYTES = 256 * 1024 * 1024
+
+MOST_HELD = 10_000
+"""Mutations held in memory; beyond, a platform that repeats itself has to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What the applier has to know of deliveries, beside what the journal holds."""
+
+    conflicts: tuple[PendingMutation, ...] = ()
+    """They came again with other content."""
+    refused: tuple[PendingMutation, ...] = ()
+    """They failed on receipt, each for its `refusal`."""
+    pool_is_ok: bool = False
+    """Whether the last answer called a deleted pool well again."""
+
+
+class Inbox:
+    """Deliveries on their way into the journal; the heartbeat puts, the applier takes."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        board: Board,
+        *,
+        state_bytes: Callable[[], int] = lambda: DEFAULT_STATE_BYTES,
+    ) -> None:
+        """`state_bytes` is what the state directory may take up, as it stands now."""
+        self.bell = Bell()
+        self._state_bytes = state_bytes
+        self._flood = FloodMeter()
+        self._journal, self._board = journal, board
+        self._held: dict[tuple[str, str], PendingMutation] = {}
+        """Delivered and not yet durable, by id and content, in the order of delivery."""
+        self._taken = Taken()
+        self._storing = anyio.Lock()
+
+    async def put(
+        self, delivered: Sequence[PendingMutation], *, pool_is_ok: bool = False
+    ) -> None:
+        """Store an answer's mutations; hold them in memory while the journal refuses.
+
+        `pool_is_ok`: the answer calls a deleted pool well again. Runs to its end even
+        when the caller is cancelled: the platform may not deliver a second time.
+        """
+        for mutation in delivered[: MOST_HELD - len(self._held)]:
+            self._held.setdefault((mutation.id, mutation.digest), mutation)
+        self._taken = replace(self._taken, pool_is_ok=pool_is_ok)
+        with anyio.CancelScope(shield=True):
+            with suppress(StorageError):  # on the board; the applier's next round retries
+                await self.store()
+        if delivered or pool_is_ok:
+            self.bell.ring()
+
+    async def store(self) -> None:
+        """Move what is held into the journal; raises `StorageError` and keeps the rest."""
+        async with self._storing:
+            held = list(self._held.values())
+            if held:
+                await self._store(held)
+            self._post_flood()
+
+    async def _store(self, held: Sequence[PendingMutation]) -> None:
+        try:
+            had_to_forget, received = await anyio.to_thread.run_sync(
+                partial(_receive, self._journal, held, self._state_bytes())
+            )
+        except StorageError as error:
+            self._board.raise_alarm(
+                Code.STORAGE,
+                f"{len(held)} delivered mutations are held in memory, "
+                f"because the journal cannot be written: {error}",
+                hint=error.hint,
+                now=CLOCK.now(),
+                subject="deliveries",
+            )
+            raise
+        for mutation in held:
+            del self._held[mutation.id, mutation.digest]
+        now = anyio.current_time()
+        self._flood.note(received.new, had_to_forget=had_to_forget, now=now)
+        self._taken = replace(
+            self._taken,
+            conflicts=self._taken.conflicts + received.conflicts,
+            refused=self._taken.refused + received.refused,
+        )
+        self._board.clear(Code.STORAGE, "deliveries")
+
+    def _post_flood(self) -> None:
+        now = anyio.current_time()
+        if not self._flood.is_flooded(now):
+            self._board.clear(Code.PLATFORM_FLOOD, "heartbeat")
+            return
+        self._board.raise_alarm(
+            Code.PLATFORM_FLOOD,
+            f"the platform sent {self._flood.count(now):,} new mutations within an hour; "
+            "older texts and params make room for them",
+            hint="see what they are: rensei-daemon mutations list; ask who sends them",
+            now=CLOCK.now(),
+            subject="heartbeat",
+        )
+
+    def take(self) -> Taken:
+        """Return what has come since the last time."""
+        taken, self._taken = self._taken, Taken()
+        return taken
+
+
+def _receive(
+    journal: Journal, held: Sequence[PendingMutation], state_bytes: int
+) -> tuple[bool, Received]:
+    """Make room and record what was delivered; blocks."""
+    arriving_bytes = sum(mutation.size for mutation in held)
+    had_to_forget = journal.budget.keep(state_bytes, arriving_bytes=arriving_bytes)
+    return had_to_forget, journal.receive(held, datetime.now(UTC))

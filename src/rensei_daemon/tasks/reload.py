@@ -1,0 +1,80 @@
+"""A reload: file, API key and client certificate read again, each for itself."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.errors import SettingsError
+from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.systemd import Notifier
+from rensei_daemon.tasks.configuration import Configuration, Reload, reload
+from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.tasks.wake_event import Bell
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reloading:
+    """What an operator, SIGHUP and the service manager ask for."""
+
+    configuration: Configuration
+    board: Board
+    key: KeyInUse
+    reread_certificate: Callable[[], Awaitable[bool]]
+    sessions: Sessions
+    beat: Bell
+    notifier: Notifier
+
+    async def __call__(self) -> Reload:
+        """Read everything again; raises `SettingsError` for what cannot be used.
+
+        The file comes first, for it may name another key file; and the others are read
+        also when the file is broken, for they may have to be replaced just then.
+        """
+        self.notifier.reloading()
+        try:
+            done, *refusals = await self._reload()
+            for reread in (self._reread_key, self._reread_certificate):
+                try:
+                    if what := await reread():
+                        done = done.with_renewed(what)
+                        self._hurry()
+                except SettingsError as error:
+                    refusals.append(error)
+            await self.sessions.look(until_tried=True)
+        finally:
+            self.notifier.ready()
+        if refusals:
+            raise refusals[0]
+        return done
+
+    async def _reload(self) -> tuple[Reload] | tuple[Reload, SettingsError]:
+        try:
+            return (await reload(self.configuration, self.board),)
+        except SettingsError as error:
+            return Reload(), error
+
+    async def _reread_key(self) -> str | None:
+        """Return what is new, if it is."""
+        try:
+            return "the API key" if await self.key.reread() else None
+        except SettingsError as error:
+            _log.warning("key.not_read", error=str(error), hint=error.hint)
+            raise
+
+    async def _reread_certificate(self) -> str | None:
+        try:
+            is_another = await self.reread_certificate()
+            return "the client certificate" if is_another else None
+        except SettingsError as error:
+            _log.warning("certificate.not_read", error=str(error), hint=error.hint)
+            raise
+
+    def _hurry(self) -> None:
+        """Have everything tried at once that may have waited for this."""
+        self.beat.ring()
+        for rotation in self.sessions.rotations:
+            rotation.hurry()

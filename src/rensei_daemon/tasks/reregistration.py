@@ -1,0 +1,50 @@
+"""Registering anew when the project set is no longer the one this host registered with.
+
+A changed report travels with the next beat; one public document says that only a
+registration moves the platform's own list of a host's projects, so both are sent.
+"""
+
+import anyio
+import structlog
+
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.errors import PlatformError
+from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.wake_event import Bell
+
+EVERY_SECONDS = 60.0
+"""At most one registration in this time; changes in between are registered together."""
+
+_log = structlog.get_logger()
+
+
+async def keep_registered(
+    identity: Identity,
+    configuration: Configuration,
+    *,
+    every_seconds: float = EVERY_SECONDS,
+) -> None:
+    """Register the project set whenever it has changed; never returns.
+
+    The first registration is not ours: the first beat brings it.
+    """
+    await identity.until_registered()
+    changed, failures = Bell(), Streak()
+    configuration.on_change(changed.ring)
+    changed.ring()  # the file may have changed while no daemon ran
+    while True:
+        await changed.heard()
+        if not identity.is_registered_with_other_projects:
+            continue
+        try:
+            await identity.register_projects()
+        except PlatformError as error:
+            is_told = failures.fail(anyio.current_time(), str(error))
+            log = _log.warning if is_told else _log.debug
+            why, count = str(error), failures.count
+            log("worker.projects_not_registered", error=why, hint=error.hint, count=count)
+            changed.ring()
+        else:
+            failures.recover(anyio.current_time())
+        await anyio.sleep(every_seconds)

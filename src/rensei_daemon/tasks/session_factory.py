@@ -1,0 +1,123 @@
+"""What a session's settings ask for: its rotation, and the deliveries behind it."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.counters import SessionFigures
+from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.scrub import Fingerprints, Scrubber
+from rensei_daemon.core.session import Session
+from rensei_daemon.delivery.credential_socket import CredentialSocket
+from rensei_daemon.delivery.delivery_protocol import Delivery
+from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.delivery.hook import Hook, HookRoom
+from rensei_daemon.delivery.hook_record import HookRecord
+from rensei_daemon.delivery.subscribers import Audience
+from rensei_daemon.disk.user_groups import group_id
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.tasks.deferred import Afterwards
+from rensei_daemon.tasks.rotation import Rotation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandingOut:
+    """What the sessions of this daemon share."""
+
+    runtime: Path
+    hooks: HookRoom
+    scrub: Scrubber
+    """Knows every value by sight."""
+    afterwards: Afterwards = field(default_factory=Afterwards)
+    """Has to be kept as long as they run."""
+    door: CredentialSocket = field(default_factory=CredentialSocket)
+    figures: SessionFigures = field(default_factory=SessionFigures)
+    fingerprints: Fingerprints = field(
+        default_factory=lambda: Fingerprints(secrets.token_bytes(32))
+    )
+
+    @classmethod
+    def prepare(cls, runtime: Path, environ: Mapping[str, str]) -> "HandingOut":
+        """Make what can be made before anything is opened."""
+        scrub = Scrubber()
+        return cls(
+            runtime=runtime, hooks=HookRoom(environ=environ, scrub=scrub), scrub=scrub
+        )
+
+    def begin(
+        self,
+        session: SessionSettings,
+        *,
+        org_id: str | None,
+        client: PlatformClient,
+        board: Board,
+        pulse: Pulse,
+        draw: Draw,
+    ) -> Rotation:
+        """Return a session's rotation, not yet running.
+
+        Raises `SettingsError` for a group that cannot be used, and nothing has changed.
+        """
+        audience, files, hooks = self._deliveries(session)
+        rotation = Rotation(
+            Session(
+                id=session.id,
+                project_id=session.project_id or "",
+                env_name=session.env_name or "",
+                org_id=org_id or "",
+            ),
+            [audience, *files, *hooks],
+            client=client,
+            board=board,
+            pulse=pulse,
+            draw=draw,
+            afterwards=self.afterwards,
+            learn=partial(self.scrub.register, f"session {session.id}"),
+            figures=self.figures,
+        )
+        audience.missing = partial(missing, rotation, files)
+        return rotation
+
+    def _deliveries(
+        self, session: SessionSettings
+    ) -> tuple[Audience, list[EnvFile], list[Hook]]:
+        gid = group_id(session.group) if session.group else None
+        audience = self.door.audience(session.id, gid)
+        files: list[EnvFile] = []
+        hooks: list[Hook] = []
+        record = path = file = None
+        if session.on_rotate:
+            record = HookRecord(self.runtime / f".{session.id}.hook-done")
+        if session.env_file is not None:
+            path = self.runtime / session.env_file
+            mode = session.env_file_permissions
+            file = EnvFile(path, mode=mode, gid=gid, hook_record=record)
+            files.append(file)
+        if session.on_rotate:
+            hook = Hook(
+                session.on_rotate,
+                session_id=session.id,
+                env_file=path,
+                after=file,
+                record=record,
+                room=self.hooks,
+            )
+            hooks.append(hook)
+        return audience, files, hooks
+
+
+def missing(rotation: Rotation, files: Sequence[Delivery]) -> str:
+    """Say what a worker would read at its start and is not there yet; empty: nothing.
+
+    A hook is not among it: it may well reload the very unit that waits.
+    """
+    if not rotation.credentials.generation:
+        error = rotation.snapshot_error
+        return f"no credentials ({error})" if error else "no credentials"
+    unwritten = [file.name for file in files if file.consumers[0].generation is None]
+    return f"{unwritten[0]} is not written" if unwritten else ""

@@ -1,0 +1,74 @@
+"""What the sessions have, for people: names, fingerprints, ages; never a value."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from rensei_daemon.core.health import ConsumerLine
+from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.tasks.rotation import Rotation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable of a session."""
+
+    name: str
+    fingerprint: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """Who is handed a session's values."""
+
+    kind: str
+    name: str
+    generation: int | None
+    lag: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInventory:
+    """One session's."""
+
+    id: str
+    generation: int
+    refreshed_at: datetime | None
+    error: str | None
+    variables: tuple[Variable, ...]
+    consumers: tuple[Consumer, ...]
+
+
+def inventory(
+    rotations: Iterable[Rotation], fingerprints: Fingerprints
+) -> list[SessionInventory]:
+    """Return what every session has, by id."""
+    by_id = sorted(rotations, key=lambda rotation: rotation.session.id)
+    return [_of(rotation, fingerprints) for rotation in by_id]
+
+
+def _of(rotation: Rotation, fingerprints: Fingerprints) -> SessionInventory:
+    credentials, error = rotation.credentials, rotation.snapshot_error
+    return SessionInventory(
+        id=rotation.session.id,
+        generation=credentials.generation,
+        refreshed_at=rotation.refreshed_at,
+        error=None if error is None else str(error),
+        variables=tuple(
+            Variable(
+                name=name,
+                fingerprint=fingerprints.of(value),
+                changed_at=rotation.changed_at[name],
+            )
+            for name, value in sorted(credentials.env.items())
+        ),
+        consumers=tuple(
+            _consumer(line, credentials.generation) for line in rotation.outlets.consumers
+        ),
+    )
+
+
+def _consumer(line: ConsumerLine, newest: int) -> Consumer:
+    lag = None if line.generation is None else newest - line.generation
+    return Consumer(kind=line.kind, name=line.name, generation=line.generation, lag=lag)

@@ -1,0 +1,58 @@
+"""What becomes of the sockets, on the board: a file put back, readers turned away."""
+
+from collections.abc import Callable
+
+import anyio
+import structlog
+
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.errors import RenseiError
+
+_log = structlog.get_logger()
+
+
+def turned_away_on(board: Board) -> Callable[[str, str], None]:
+    """Return what to tell of whose readers are turned away and why, or no longer (`""`)."""
+
+    def tell(whose: str, why: str) -> None:
+        if not why:
+            board.clear(Code.READERS_TURNED_AWAY, whose)
+            return
+        _log.warning("reader.turned_away", whose=whose, why=why)
+        board.raise_alarm(
+            Code.READERS_TURNED_AWAY,
+            f"{whose} {why} at the credential socket; further readers are turned away",
+            hint="see who has them: rensei-daemon credentials list; "
+            "or raise LimitNOFILE= in the unit",
+            now=CLOCK.now(),
+            subject=whose,
+        )
+
+    return tell
+
+
+def socket_news_on(board: Board, name: str) -> Callable[[RenseiError | None], None]:
+    """Return what to tell of a socket file that is gone: why it stays so, or None."""
+    failures = Streak()
+
+    def tell(error: RenseiError | None) -> None:
+        if error is None:
+            failures.recover(anyio.current_time())
+            _log.warning("socket.restored", socket=name)
+            board.clear(Code.STORAGE, name)
+            return
+        is_told = failures.fail(anyio.current_time(), str(error))
+        log = _log.warning if is_told else _log.debug
+        log("socket.not_restored", socket=name, error=str(error), count=failures.count)
+        board.raise_alarm(
+            Code.STORAGE,
+            f"the file of the {name} is gone: {error}",
+            hint=error.hint,
+            now=CLOCK.now(),
+            subject=name,
+        )
+
+    return tell

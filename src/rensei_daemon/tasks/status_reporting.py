@@ -1,0 +1,143 @@
+"""Telling the outside how the daemon is: the state file, and the service manager."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from rensei_daemon import __version__
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.failure_log import Streak
+from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
+from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.status import summary, to_json
+from rensei_daemon.disk.atomic_file import replace_file
+from rensei_daemon.disk.directories import is_tmpfs
+from rensei_daemon.disk.journal import Journal
+from rensei_daemon.errors import SettingsError, StorageError
+from rensei_daemon.systemd import Notifier
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.mutations import mutations_line
+from rensei_daemon.tasks.state_opening import report_closed, report_set_aside
+from rensei_daemon.tasks.wake_event import Bell
+
+AT_LEAST_EVERY_SECONDS = 30.0
+AT_MOST_EVERY_SECONDS = 0.5
+LATE_BEFORE_WATCHDOG_SECONDS = 5.0
+
+_log = structlog.get_logger()
+
+
+def open_board(
+    configuration: Configuration,
+    journal: Journal,
+    runtime: Path,
+    trouble: SettingsError | None,
+    state: Path | StorageError | None,
+) -> Board:
+    """Return the board as it stands before anything has happened; blocks.
+
+    `trouble` is the file's; `state` is where a damaged journal went, or why there is none.
+    """
+    settings, now = configuration.settings, CLOCK.now()
+    board = Board(
+        version=__version__,
+        pid=os.getpid(),
+        started_at=now,
+        config=ConfigLine(
+            path=str(configuration.file.path), digest=configuration.document.digest
+        ),
+        worker=WorkerLine(platform_url=settings.platform.url),
+        heartbeat=HeartbeatLine(interval_seconds=settings.interval_seconds()),
+    )
+    configuration.post(board)
+    if isinstance(state, StorageError):
+        report_closed(state, board)
+    else:
+        board.post(mutations_line(journal))
+    if trouble is not None:
+        configuration.tell_refused(trouble)
+        configuration.refuse(trouble, board)
+    if isinstance(state, Path):
+        report_set_aside(state, board)
+    if not is_tmpfs(runtime):
+        message = f"{runtime} is not in memory: credentials in it reach the disk"
+        hint = "put [paths].runtime on a tmpfs, such as /run"
+        board.raise_alarm(Code.RUNTIME_NOT_TMPFS, message, hint=hint, now=now)
+    if os.geteuid() == 0:
+        hint = "run it as a user of its own: rensei-daemon install sets one up"
+        board.raise_alarm(Code.RUN_BY_ROOT, "the daemon runs as root", hint=hint, now=now)
+    return board
+
+
+async def keep_reporting(
+    board: Board,
+    path: Path,
+    notifier: Notifier,
+    *,
+    refresh: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the state file at every change and now and then; never returns.
+
+    `refresh` posts what changes without anybody noticing.
+    """
+    changed, failures = Bell(), Streak()
+    board.on_change = changed.ring
+    said = ""
+    while True:
+        refresh()
+        status = report(board, *CLOCK.read())
+        line = summary(status)
+        if line != said:
+            notifier.status(line)
+            said = line
+        await write_status(board, path, failures)
+        await anyio.sleep(AT_MOST_EVERY_SECONDS)
+        await changed.heard(within=AT_LEAST_EVERY_SECONDS - AT_MOST_EVERY_SECONDS)
+
+
+async def write_status(board: Board, path: Path, failures: Streak | None = None) -> None:
+    """Write the state file once; a disk that refuses is an alarm, not an error.
+
+    `failures` are those of the writer, who writes again and again.
+    """
+    failures = failures or Streak()
+    text = json.dumps(to_json(report(board, *CLOCK.read())), indent=2) + "\n"
+    try:
+        await anyio.to_thread.run_sync(
+            lambda: replace_file(path, text.encode(), mode=0o600)
+        )
+    except StorageError as error:
+        is_told = failures.fail(anyio.current_time(), str(error))
+        log = _log.warning if is_told else _log.debug
+        log("status.not_written", error=str(error), hint=error.hint, count=failures.count)
+        now = CLOCK.now()
+        board.raise_alarm(
+            Code.STORAGE, str(error), hint=error.hint, now=now, subject="status"
+        )
+    else:
+        if over := failures.recover(anyio.current_time()):
+            _log.info("status.recovered", count=over.count, seconds=over.seconds)
+        board.clear(Code.STORAGE, "status")
+
+
+async def feed_watchdog(pulse: Pulse, notifier: Notifier, interval_seconds: float) -> None:
+    """Tell the service manager that every loop turns, as long as it does; never returns."""
+    streak = Streak()
+    while True:
+        now = anyio.current_time()
+        late = pulse.late(now - LATE_BEFORE_WATCHDOG_SECONDS)
+        if late:
+            log = _log.error if streak.fail(now, " ".join(late)) else _log.debug
+            log("watchdog.withheld", loops=late, count=streak.count)
+        else:
+            notifier.watchdog()
+            if over := streak.recover(now):
+                _log.info("watchdog.recovered", count=over.count, seconds=over.seconds)
+        await anyio.sleep(interval_seconds)

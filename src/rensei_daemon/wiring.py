@@ -1,0 +1,213 @@
+"""The house: everything that lives between the first connection and the last, wired up.
+
+Objects are made here and handed what they need; nothing is opened and nothing runs yet.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rensei_daemon.control_api.wire import Routes
+from rensei_daemon.control_routes import Verbs
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.counters import Durations
+from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.disk.host_info import LoadMeter
+from rensei_daemon.disk.identity_file import IdentityFile, boot_id
+from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.disk.state_directory import StateDirectory
+from rensei_daemon.locations import Locations
+from rensei_daemon.monitoring_routes import Probes
+from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.http import Http
+from rensei_daemon.record_routes import RecordVerbs
+from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
+from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.tasks.clock_watch import ClockWatch
+from rensei_daemon.tasks.configuration import Configuration, Reload, watch
+from rensei_daemon.tasks.former_readers import Readers, await_readers
+from rensei_daemon.tasks.heartbeat import Heart, keep_beating
+from rensei_daemon.tasks.identity_saver import Safe
+from rensei_daemon.tasks.identity_setup import open_identity
+from rensei_daemon.tasks.last_good_saver import keep_last_good
+from rensei_daemon.tasks.log_level import LogLevel
+from rensei_daemon.tasks.loop_lag import measure_lag
+from rensei_daemon.tasks.mutation_inbox import Inbox
+from rensei_daemon.tasks.mutations import apply_mutations
+from rensei_daemon.tasks.reload import Reloading
+from rensei_daemon.tasks.reregistration import keep_registered
+from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.session_factory import HandingOut
+from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.tasks.state_opening import keep_state_open
+from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting
+from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_ups import WakeUps
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+_draw = random.SystemRandom().uniform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What is open before the network, and outlives it."""
+
+    locations: Locations
+    environ: Mapping[str, str]
+    configuration: Configuration
+    last_good: LastGood
+    state: StateDirectory
+    board: Board
+    handing_out: HandingOut
+    notifier: Notifier
+    log_level: LogLevel
+    former_readers: Mapping[str, Readers]
+    """Of the daemon that ran before this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What stands on it."""
+
+    routes: Routes
+    """Of the control API."""
+    probes: Routes
+    """Of them, what is served over TCP too."""
+    heart: Heart
+    sessions: Sessions
+    reload: Callable[[], Awaitable[Reload]]
+    """Reads the configuration and the key again; raises `SettingsError`."""
+    loops: Mapping[str, Loop]
+    """What runs as long as it has something to do, by name; most never return."""
+
+
+def build_house(ground: Ground, http: Http) -> House:
+    """Make every object and hand it what it needs; `SettingsError` without a key."""
+    configuration, board, journal = ground.configuration, ground.board, ground.state.journal
+    notifier, handing_out = ground.notifier, ground.handing_out
+    inbox = Inbox(
+        journal,
+        board,
+        state_bytes=lambda: configuration.settings.limits.state_mib * 2**20,
+    )
+    hurry, pulse = Bell(), Pulse()
+    safe = Safe(
+        IdentityFile(ground.locations.identity, ground.locations.token),
+        board,
+        learn=partial(handing_out.scrub.register, "the runtime token"),
+    )
+    identity = open_identity(
+        http,
+        safe,
+        configuration,
+        started_at=board.started_at,
+        environ=ground.environ,
+        machine_id_file=ground.locations.machine_id,
+        learn=partial(handing_out.scrub.register, "the API key"),
+    )
+    client = PlatformClient(http, identity)
+    heart = Heart(
+        client, identity, journal, configuration, board, inbox, LoadMeter(), pulse
+    )
+    applier = Applier(
+        configuration.file,
+        journal,
+        check=configuration.check,
+        guards=lambda: configuration.guards,
+        boot_id=boot_id(),
+    )
+
+    def start(session: SessionSettings) -> Rotation:
+        return handing_out.begin(
+            session,
+            org_id=configuration.settings.platform.org_id,
+            client=client,
+            board=board,
+            pulse=pulse,
+            draw=_draw,
+        )
+
+    sessions = Sessions(configuration, board, start=start)
+
+    wake_ups = WakeUps(identity, sessions, hurry, inbox.bell)
+    heart.on_recovery = wake_ups.platform_recovered
+    reload_all = Reloading(
+        configuration,
+        board,
+        identity.key,
+        http.reread_certificate,
+        sessions,
+        hurry,
+        notifier,
+    )
+    loops: dict[str, Loop] = {
+        "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
+        "mutations": partial(
+            apply_mutations,
+            inbox,
+            applier,
+            journal,
+            configuration,
+            board,
+            beat=hurry,
+            pulse=pulse,
+            draw=_draw,
+        ),
+        "runtime token": identity.keep_fresh,
+        "registration": partial(keep_registered, identity, configuration),
+        "identity": partial(safe.keep, _draw),
+        "clock": ClockWatch(board, heart, wake_ups.host_resumed, _draw).keep,
+        "former readers": partial(
+            await_readers, ground.former_readers, handing_out.door, board
+        ),
+        "lookout": http.lookout.keep,
+        "afterwards": handing_out.afterwards.keep,
+        "configuration": partial(watch, configuration, board),
+        "state": partial(
+            keep_state_open, ground.state, board, on_open=wake_ups.state_opened, draw=_draw
+        ),
+        "last good": partial(
+            keep_last_good, configuration, identity.key, ground.last_good, draw=_draw
+        ),
+        "reporting": partial(
+            keep_reporting,
+            board,
+            ground.locations.status,
+            ground.notifier,
+            refresh=ground.log_level.post,
+        ),
+    }
+    lag = Durations()
+    loops["loop lag"] = partial(measure_lag, lag)
+    if (interval := watchdog_interval_seconds(ground.environ)) is not None:
+        loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
+    verbs = Verbs(
+        board,
+        heart,
+        hurry,
+        sessions,
+        reload_all,
+        ground.handing_out.fingerprints,
+        ground.log_level,
+    )
+    record = RecordVerbs(applier, journal.records, configuration, board, hurry)
+    probes = Probes(
+        board=board,
+        pulse=pulse,
+        beats=heart.figures,
+        sessions=handing_out.figures,
+        loop_lag=lag,
+        log_lines_dropped=lambda: ground.log_level.dropped,
+    )
+    return House(
+        routes={**verbs.routes(), **record.routes(), **probes.control_routes()},
+        probes=probes.routes(),
+        heart=heart,
+        sessions=sessions,
+        reload=reload_all,
+        loops=loops,
+    )

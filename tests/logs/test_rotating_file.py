@@ -1,0 +1,92 @@
+"""A log file that keeps its size."""
+
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from rensei_daemon.logs.rotating_file import RotatingFile, family
+
+
+def test_rotation(tmp_path: Path) -> None:
+    """A full file steps back, and the oldest goes."""
+    path = tmp_path / "log.jsonl"
+    file = RotatingFile(path, max_bytes=10)
+    for number in range(8):
+        file.write(b"line%d\n" % number)
+    file.close()
+    assert [name.read_text() for name in family(path)] == [
+        "line7\n",
+        "line6\n",
+        "line5\n",
+    ]
+    assert sorted(tmp_path.iterdir()) == sorted(family(path))
+
+
+def test_lines_stay_whole(tmp_path: Path) -> None:
+    """A file is filled to its size, and a line longer than it has one to itself."""
+    path = tmp_path / "log.jsonl"
+    file = RotatingFile(path, max_bytes=12)
+    for line in (b"five\n", b"seven..\n", b"4..\n", b"longer than all\n"):
+        file.write(line)
+    file.close()
+    assert [name.read_bytes() for name in family(path)] == [
+        b"longer than all\n",
+        b"seven..\n4..\n",
+        b"five\n",
+    ]
+
+
+def test_append(tmp_path: Path) -> None:
+    """What an earlier daemon wrote is kept, for its owner alone."""
+    path = tmp_path / "log.jsonl"
+    for line in (b"one\n", b"two\n"):
+        file = RotatingFile(path)
+        file.write(line)
+        file.close()
+    assert path.read_text() == "one\ntwo\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_torn_line(tmp_path: Path) -> None:
+    """Half a line of a daemon that died does not spoil the next one."""
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"event": "ha')
+    file = RotatingFile(path)
+    file.write(b"whole\n")
+    file.write(b"next\n")
+    file.close()
+    assert path.read_text() == '{"event": "ha\nwhole\nnext\n'
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """A line cut short is an error, and ended before the next one."""
+    path = tmp_path / "log.jsonl"
+    file = RotatingFile(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
+    try:
+        with pytest.raises(OSError, match="cut short"):
+            file.write(b"too long\n")
+        with pytest.raises(OSError, match="File too large"):
+            file.write(b"lost\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    file.write(b"whole\n")
+    file.close()
+    assert path.read_text() == "too lo\nwhole\n"
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    """A directory that is missing is an error until it is there."""
+    path = tmp_path / "later" / "log.jsonl"
+    file = RotatingFile(path)
+    with pytest.raises(FileNotFoundError):
+        file.write(b"lost\n")
+    path.parent.mkdir()
+    file.write(b"kept\n")
+    file.close()
+    assert path.read_text() == "kept\n"

@@ -1,0 +1,117 @@
+"""The operator's requests, and what comes back."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rensei_daemon.errors import RefusedError, TransientError
+from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.operator_client import (
+    OperatorClient,
+    RemoteMutation,
+    Rotation,
+)
+
+if TYPE_CHECKING:
+    from platform_api.conftest import FaultServer
+
+KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
+ITEM = {
+    "id": "dmut_1",
+    "orgId": "org_1",
+    "workerHostId": "host_1",
+    "op": "project.remove",
+    "params": {"id": "proj_a"},
+    "status": "pending",
+    "requestedBy": "ann",
+    "deliveredAt": None,
+    "cancelledAt": None,
+    "createdAt": "2026-09-01T00:00:00Z",
+}
+MUTATION = RemoteMutation(
+    id="dmut_1",
+    op="project.remove",
+    params={"id": "proj_a"},
+    status="pending",
+    worker_host_id="host_1",
+    org_id="org_1",
+    requested_by="ann",
+    created_at="2026-09-01T00:00:00Z",
+    delivered_at="",
+    cancelled_at="",
+)
+
+
+async def test_mutations_are_listed(server: "FaultServer", http: Http) -> None:
+    """The host and the limit are asked for; items without an id are passed over."""
+    server.plan("mutations", server.say(200, {"mutations": [ITEM, 7, {"id": None}]}))
+    found = await OperatorClient(http, KEY).list_mutations("host_1", limit=5)
+    assert found == (MUTATION,)
+    [request] = server.received
+    assert request.path == "/api/daemon/mutations?workerHostId=host_1&limit=5"
+    assert (request.method, request.bearer) == ("GET", KEY)
+
+
+async def test_a_mutation_is_enqueued(server: "FaultServer", http: Http) -> None:
+    """Host, op and params are sent; the platform's own record comes back."""
+    server.plan("mutations", server.say(201, {"mutation": ITEM}))
+    client = OperatorClient(http, KEY)
+    assert (
+        await client.enqueue_mutation("host_1", "project.remove", {"id": "proj_a"})
+        == MUTATION
+    )
+    assert server.received[0].json == {
+        "workerHostId": "host_1",
+        "op": "project.remove",
+        "params": {"id": "proj_a"},
+    }
+
+
+@pytest.mark.parametrize("body", [{}, {"mutation": {}}, {"mutation": {"id": 7}}, []])
+async def test_an_enqueued_mutation_has_an_id(
+    server: "FaultServer", http: Http, body: object
+) -> None:
+    """An answer that names no mutation cannot be trusted to have made one."""
+    server.plan("mutations", server.say(200, body))
+    with pytest.raises(TransientError):
+        await OperatorClient(http, KEY).enqueue_mutation("host_1", "x", {})
+
+
+async def test_a_mutation_is_cancelled(server: "FaultServer", http: Http) -> None:
+    """Its id is the path, quoted."""
+    server.plan("mutations", server.say(200, {"cancelled": True}))
+    await OperatorClient(http, KEY).cancel_mutation("dmut/1")
+    assert (server.received[0].method, server.received[0].path) == (
+        "DELETE",
+        "/api/daemon/mutations/dmut%2F1",
+    )
+
+
+async def test_a_delivered_mutation_cannot_be_cancelled(
+    server: "FaultServer", http: Http
+) -> None:
+    """409 is a refusal that says why."""
+    body = {"cancelled": False, "reason": "already_delivered"}
+    server.plan("mutations", server.say(409, body))
+    with pytest.raises(RefusedError) as caught:
+        await OperatorClient(http, KEY).cancel_mutation("dmut_1")
+    assert (caught.value.status, caught.value.detail) == (409, "already_delivered")
+
+
+async def test_a_rotation_tells_how_many_sessions_heard(
+    server: "FaultServer", http: Http
+) -> None:
+    """Organisation and kind are sent; what is not said counts as none."""
+    body = {
+        "ok": True,
+        "kind": "github",
+        "sessionCount": 3,
+        "rotatedAt": "2026-09-01T00:00:00Z",
+    }
+    server.plan("rotate", server.say(200, body), server.say(200, {"sessionCount": "3"}))
+    client = OperatorClient(http, KEY)
+    assert await client.rotate_credential("org_1", "github") == Rotation(
+        kind="github", session_count=3, rotated_at="2026-09-01T00:00:00Z"
+    )
+    assert (await client.rotate_credential("org_1", "github")).session_count == 0
+    assert server.received[0].json == {"orgId": "org_1", "kind": "github"}

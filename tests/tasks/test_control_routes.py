@@ -1,0 +1,126 @@
+"""What an operator asks of the daemon: the sync verb, over the loops themselves."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from rensei_daemon.control_api.schema import SYNC, Synced
+from rensei_daemon.control_api.wire import Peer, Request
+from rensei_daemon.control_routes import SYNCS_AT_ONCE, Verbs
+from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.core.snapshot_schedule import Reason
+from rensei_daemon.errors import ControlRefusedError
+from rensei_daemon.local_platform.faults import Hold
+from rensei_daemon.logs.setup import LogControl
+from rensei_daemon.logs.writer import Writer
+from rensei_daemon.tasks.configuration import reload
+from rensei_daemon.tasks.log_level import LogLevel
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home, Running
+
+ORG = "org_acme"
+SNAPSHOT = "/api/daemon/credentials/snapshot"
+SESSION = """
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+"""
+
+
+def _verbs(daemon: "Running") -> Verbs:
+    return Verbs(
+        daemon.board,
+        daemon.heart,
+        daemon.hurry,
+        daemon.sessions,
+        lambda: reload(daemon.configuration, daemon.board),
+        Fingerprints(b"key"),
+        LogLevel(LogControl("warning", Writer([])), daemon.configuration, daemon.board),
+    )
+
+
+async def _sync(daemon: "Running", verbs: Verbs | None = None) -> Synced:
+    request = Request(peer=Peer(uid=0, gid=0, pid=1))
+    verbs = verbs or _verbs(daemon)
+    with anyio.fail_after(5):
+        found: Synced = await verbs.routes()[SYNC].handler(request)
+    return found
+
+
+async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
+    """What changed upstream in silence is here when it returns, and is named."""
+    home.write(SESSION)
+    home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
+    state = home.platform.state
+    state.settings = replace(state.settings, heartbeat_interval_ms=1000)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
+        await daemon.until(lambda: daemon.session.stream == "live" and home.beats)
+        home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
+        count = len(home.beats)
+        assert await _sync(daemon) == {
+            "beat_error": None,
+            "sessions": [
+                {"id": "build", "generation": 2, "changed": ["TOKEN"], "error": None}
+            ],
+        }
+        assert len(home.beats) > count
+
+
+async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") -> None:
+    """A snapshot that was under way already may have looked too early."""
+    home.write(SESSION)
+    home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
+        await daemon.until(lambda: daemon.session.stream == "live")
+        hold = home.platform.faults.hold("POST", SNAPSHOT)
+        daemon.sessions.rotations[0].want_snapshot(Reason.EVENT)
+        await hold.ready.wait()
+        home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_release_when_blocked, hold)
+            found = await _sync(daemon)
+        assert found["sessions"][0]["changed"] == ["TOKEN"]
+
+
+async def _release_when_blocked(hold: Hold) -> None:
+    await anyio.sleep(0.05)
+    hold.release()
+
+
+async def test_a_sync_says_what_failed(home: "Home") -> None:
+    """The beat's reason and each session's, without waiting for a better try."""
+    home.write(SESSION)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
+        await daemon.until(lambda: daemon.session.stream == "live" and home.beats)
+        for path in (SNAPSHOT, "/api/workers/wkr_"):
+            home.platform.faults.add("POST", path, status=503, times=10**6)
+        found = await _sync(daemon)
+    assert found["beat_error"] is not None
+    assert "503" in found["beat_error"]
+    error = found["sessions"][0]["error"]
+    assert error is not None
+    assert "503" in error
+
+
+async def test_syncs_do_not_pile_up_while_the_platform_hangs(home: "Home") -> None:
+    """Each takes a place of the control socket, and others want to read."""
+    home.write(SESSION)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.sessions and daemon.session.refreshed_at)
+        verbs = _verbs(daemon)
+        hold = home.platform.faults.hold("POST", SNAPSHOT)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(SYNCS_AT_ONCE):
+                tasks.start_soon(_sync, daemon, verbs)
+            await hold.ready.wait()
+            with pytest.raises(ControlRefusedError, match="under way already"):
+                await _sync(daemon, verbs)
+            hold.release()
+        await _sync(daemon, verbs)

@@ -1,0 +1,55 @@
+"""The identity on its way to the disk."""
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
+from rensei_daemon.core.worker import Worker
+from rensei_daemon.disk.identity_file import IdentityFile
+from rensei_daemon.tasks.identity_saver import Safe
+
+OLD, NEW = Worker(id="wkr_old", machine_id="m"), Worker(id="wkr_new", machine_id="m")
+
+
+class SlowDisk(IdentityFile):
+    """Takes its time with the old worker."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place / "identity.json", place / "token")
+        self.began, self.may_end = threading.Event(), threading.Event()
+
+    def save(self, worker: Worker) -> None:
+        """Save the worker; the old one once it is let."""
+        if worker is OLD:
+            self.began.set()
+            assert self.may_end.wait(10)
+        super().save(worker)
+
+
+async def test_a_slow_save_does_not_come_out_over_a_newer_one(tmp_path: Path) -> None:
+    """The next daemon would go by an identity that is no more."""
+    disk = SlowDisk(tmp_path)
+    board = Board(
+        version="1",
+        pid=1,
+        started_at=datetime.now(UTC),
+        config=ConfigLine(path="/c", digest="d"),
+        worker=WorkerLine(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatLine(interval_seconds=30),
+    )
+    safe = Safe(disk, board, learn=lambda _: None)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as saving:
+            saving.start_soon(safe.save, OLD)
+            await anyio.to_thread.run_sync(disk.began.wait)
+            saving.start_soon(safe.save, NEW)
+            await anyio.wait_all_tasks_blocked()
+            disk.may_end.set()
+    saved = disk.read()
+    assert saved is not None
+    assert saved.id == "wkr_new"

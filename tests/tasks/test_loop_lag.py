@@ -1,0 +1,22 @@
+"""How late the loop is."""
+
+import time
+
+import anyio
+
+from rensei_daemon.core.counters import Durations
+from rensei_daemon.tasks.loop_lag import measure_lag
+
+
+async def test_a_loop_that_was_held_up_is_late_by_that_much() -> None:
+    """What blocks every other task is counted, with how long it did."""
+    lag = Durations()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(measure_lag, lag, 0.01)
+        await anyio.wait_all_tasks_blocked()
+        time.sleep(0.3)  # noqa: ASYNC251 - the point
+        with anyio.fail_after(5):
+            while not lag.count:
+                await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert 0.25 <= lag.total_seconds < 5

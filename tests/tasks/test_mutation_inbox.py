@@ -1,0 +1,170 @@
+"""What a platform delivers once only is on record before anything can wait."""
+
+import sqlite3
+import tomllib
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from rensei_daemon.core.mutation_state import Counts
+from rensei_daemon.core.pending_mutation import PendingMutation, delivered
+from rensei_daemon.disk.journal import Journal
+from rensei_daemon.disk.journal_database import WAL_KEPT_BYTES
+
+if TYPE_CHECKING:
+    from rensei_daemon.local_platform.records import Mutation
+    from tasks.conftest import Home
+
+BEAT = "/api/workers/wkr_"
+
+
+def _deliver_once(home: "Home") -> None:
+    state = home.platform.state
+    state.settings = replace(state.settings, deliver_once=True)
+
+
+def _are_applied(home: "Home", mutations: "list[Mutation]") -> bool:
+    return all(home.mutation(mutation).status == "applied" for mutation in mutations)
+
+
+def _is_delivered(home: "Home", mutation: "Mutation") -> bool:
+    return home.mutation(mutation).status == "delivered"
+
+
+async def test_what_is_delivered_while_the_file_cannot_be_edited_is_kept(
+    home: "Home",
+) -> None:
+    """Six answers bring a mutation each while the file is broken; all six are applied."""
+    _deliver_once(home)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        home.config.write_text("[")
+        await daemon.until(lambda: "config.invalid" in daemon.conditions)
+        asked: list[Mutation] = []
+        for number in range(6):
+            mutation = home.enqueue("project.enable", id=f"proj_{number}")
+            asked.append(mutation)
+            await daemon.until(partial(_is_delivered, home, mutation))
+        assert daemon.board.mutations.applied == 0
+        home.write()
+        await daemon.until(lambda: _are_applied(home, asked))
+        assert list(tomllib.loads(home.config.read_text())["projects"]) == [
+            f"proj_{number}" for number in range(6)
+        ]
+
+
+async def test_what_is_delivered_while_the_journal_is_locked_is_kept(home: "Home") -> None:
+    """Held in memory and shown in status; stored once the journal can be written."""
+    _deliver_once(home)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        with closing(
+            sqlite3.connect(home.state / "journal.db", isolation_level=None)
+        ) as other:
+            other.execute("BEGIN IMMEDIATE")
+            asked = [home.enqueue("project.enable", id="proj_a")]
+            await daemon.until(lambda: "storage" in daemon.conditions)
+            assert daemon.conditions["storage"].message.startswith(
+                "1 delivered mutations are held in memory, because the journal cannot"
+            )
+            asked.append(home.enqueue("project.enable", id="proj_b"))
+            await daemon.until(lambda: home.mutation(asked[1]).status == "delivered")
+            assert list(home.platform.state.acks) == []
+            other.execute("ROLLBACK")
+        await daemon.until(lambda: _are_applied(home, asked))
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_what_comes_with_a_beat_that_was_not_acknowledged_is_kept(
+    home: "Home",
+) -> None:
+    """Its acks are owed as before, and what it brought is applied all the same."""
+    _deliver_once(home)
+    brought = [{"id": "dmut_1", "op": "project.enable", "params": {"id": "proj_a"}}]
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        answer = {"acknowledged": False, "pendingMutations": brought}
+        home.platform.faults.add("POST", BEAT, status=200, body=answer)
+        await daemon.until(lambda: home.platform.state.acks)
+        assert [ack.mutation_id for ack in home.platform.state.acks] == ["dmut_1"]
+        assert "proj_a" in tomllib.loads(home.config.read_text())["projects"]
+
+
+async def test_a_delivery_outlives_a_daemon_that_is_stopped(home: "Home") -> None:
+    """The heartbeat is cancelled while the answer is stored: it is stored all the same."""
+    async with home.daemon() as daemon:
+        mutation = PendingMutation(id="dmut_1", op="project.enable", params={"id": "p"})
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await daemon.heart.inbox.put([mutation])
+        assert daemon.journal.records.mutation("dmut_1") is not None
+
+
+async def test_an_answer_of_more_than_a_round_is_applied_whole(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What exceeds one round has the next one, in the order of delivery."""
+    monkeypatch.setattr("rensei_daemon.disk.journal.Journal.undecided.__defaults__", (2,))
+    asked = [home.enqueue("project.enable", id=f"proj_{n}") for n in range(5)]
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: _are_applied(home, asked))
+
+
+def _with_params(journal: Journal) -> int:
+    return sum(m["params"] is not None for m in journal.records.mutations(100))
+
+
+async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
+    """What the delivery takes up is known before it is on record."""
+    old = {"id": "proj_a", "pad": "p" * 2**14}
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        inbox, journal = daemon.heart.inbox, daemon.journal
+        await inbox.put(
+            [delivered(id=f"{n}", op="project.enable", params=old) for n in range(20)]
+        )
+        all_acked = Counts(applied=20, failed=0, unacknowledged=0, waiting=0)
+        await daemon.until(lambda: journal.records.counts() == all_acked)
+        inbox._state_bytes = lambda: WAL_KEPT_BYTES + 1_300_000
+        await inbox.put([delivered(id="new", op="no.op", params="p" * 200_000)])
+        assert _with_params(daemon.journal) == 21
+        many = [delivered(id=f"n{n}", op="no.op", params="p" * 200_000) for n in range(4)]
+        await inbox.put(many)
+        assert _with_params(daemon.journal) == 5
+
+
+async def test_a_budget_that_is_used_up_takes_nothing_more(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids and outcomes fill it: an error in status, nothing acked, and beats go on."""
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        monkeypatch.setattr(daemon.heart.inbox, "_state_bytes", lambda: 1000)
+        mutation = home.enqueue("project.enable", id="proj_a")
+        await daemon.until(lambda: "storage" in daemon.conditions)
+        assert "state_mib" in daemon.conditions["storage"].hint
+        assert daemon.conditions["storage"].severity == "error"
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) > count + 2)
+        assert home.mutation(mutation).status == "delivered"
+        monkeypatch.setattr(daemon.heart.inbox, "_state_bytes", lambda: 2**28)
+        await daemon.until(lambda: _are_applied(home, [mutation]))
+        await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_a_flood_is_a_condition(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More new mutations within an hour than a host has use for."""
+    monkeypatch.setattr("rensei_daemon.core.flood_meter.FLOOD", 20)
+    items = [{"id": f"m{n}", "op": "x"} for n in range(21)]
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        answer = {"acknowledged": True, "pendingMutations": items}
+        home.platform.faults.add("POST", BEAT, status=200, body=answer)
+        await daemon.until(lambda: "platform.flood" in daemon.conditions)
+        assert "21 new mutations" in daemon.conditions["platform.flood"].message

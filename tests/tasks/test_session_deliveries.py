@@ -1,0 +1,425 @@
+"""A session's deliveries: newest first, in order, and again when they failed."""
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+from boards import empty_board
+from structlog.testing import capture_logs
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.counters import SessionFigures
+from rensei_daemon.core.credential import Credentials, Difference
+from rensei_daemon.core.health import ConsumerLine
+from rensei_daemon.delivery.delivery_protocol import Delivery, nobody
+from rensei_daemon.errors import DeliveryError
+from rensei_daemon.tasks.session_deliveries import Outlets
+from rensei_daemon.tasks.wake_event import Bell
+
+FAILED = (Code.DELIVERY_FAILED, "build:fake")
+LAGGING = (Code.CONSUMER_LAGGING, "build:fake")
+
+
+class FakeDelivery:
+    """A delivery that notes what it is handed, and fails when told."""
+
+    def __init__(
+        self,
+        kind: str = "fake",
+        *,
+        after: Delivery | None = None,
+        retries: tuple[float, ...] | None = None,
+    ) -> None:
+        self.on_uptake: Callable[[], None] = nobody
+        self.kind = self.name = kind
+        self.after = after
+        self.retries = retries
+        self.failing = 0
+        """How many times it fails from now on."""
+        self.is_news = True
+        self.is_quick = False
+        self.handed: list[tuple[int, tuple[str, ...]]] = []
+        """(generation, changed names) of every try."""
+        self.alteration = ""
+        """What a look finds."""
+        self.checked: list[int] = []
+        self.looking = anyio.Event()
+        self.looking.set()
+        self.gate = anyio.Event()
+        self.gate.set()
+        self._tried = anyio.Event()
+
+    @property
+    def consumers(self) -> tuple[ConsumerLine, ...]:
+        done = self.handed[-1][0] if self.handed and not self.failing else None
+        return (ConsumerLine(kind=self.kind, name=self.name, generation=done),)
+
+    def deliver_at_once(self, credentials: Credentials) -> bool | None:
+        if not self.is_quick:
+            return None
+        self.handed.append((credentials.generation, ()))
+        return True
+
+    async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
+        self.handed.append((credentials.generation, difference.names))
+        self._tried.set()
+        self._tried = anyio.Event()
+        await self.gate.wait()
+        if self.failing:
+            self.failing -= 1
+            raise DeliveryError("no luck", hint="try harder")
+        self.on_uptake()
+        return self.is_news
+
+    async def check(self, credentials: Credentials) -> str:
+        self.checked.append(credentials.generation)
+        await self.looking.wait()
+        return self.alteration
+
+    async def withdraw(self) -> None:
+        self.handed.append((-1, ()))
+
+    async def tries(self, count: int) -> None:
+        """Wait until it has been tried so often, and whatever follows has happened."""
+        while len(self.handed) < count:
+            await self._tried.wait()
+        await anyio.wait_all_tasks_blocked()
+
+
+@pytest.fixture
+def board() -> Board:
+    """A board with nothing on it."""
+    return empty_board()
+
+
+@asynccontextmanager
+async def kept(
+    board: Board, *deliveries: Delivery, draw: Callable[[float, float], float] = min
+) -> AsyncIterator[Outlets]:
+    """Keep these deliveries while the block runs, at most 5 s."""
+    outlets = Outlets(deliveries, "build", board, draw)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outlets.keep, nobody)
+            await anyio.wait_all_tasks_blocked()
+            yield outlets
+            tasks.cancel_scope.cancel()
+
+
+def generations(*values: str) -> list[Credentials]:
+    """Return the generations in which A has these values, one after the other."""
+    made = [Credentials()]
+    for value in values:
+        made.append(made[-1].replaced({"A": value}))
+    return made[1:]
+
+
+async def test_what_was_overtaken_is_never_delivered(board: Board) -> None:
+    """Two hundred generations during one delivery are followed by the newest alone."""
+    delivery = FakeDelivery()
+    delivery.gate = anyio.Event()
+    async with kept(board, delivery) as outlets:
+        rotations = generations(*(str(number) for number in range(200)))
+        outlets.offer(rotations[0])
+        await delivery.tries(1)
+        for credentials in rotations[1:]:
+            outlets.offer(credentials)
+        delivery.gate.set()
+        await delivery.tries(2)
+    assert delivery.handed == [(1, ("A",)), (200, ("A",))]
+    assert board.alarms == {}
+
+
+async def test_what_takes_no_waiting_is_delivered_on_the_spot(board: Board) -> None:
+    """Before `offer` returns; and whatever comes after it is not held up either."""
+    delivery = FakeDelivery()
+    follower = FakeDelivery("follower", after=delivery)
+    async with kept(board, delivery, follower) as outlets:
+        one, two = generations("1", "2")
+        outlets.offer(one)
+        await follower.tries(1)
+        delivery.is_quick = follower.is_quick = True
+        outlets.offer(two)
+        assert delivery.handed == follower.handed == [(1, ("A",)), (2, ())]
+        await anyio.wait_all_tasks_blocked()
+    assert delivery.handed == [(1, ("A",)), (2, ())]
+
+
+async def test_a_consumer_that_lags_is_told_of(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the time since when; once it has the newest, no more."""
+    monkeypatch.setattr("rensei_daemon.tasks.session_deliveries.LOOK_SECONDS", 0.3)
+    changed = Bell()
+    board.on_change = changed.ring
+    delivery = FakeDelivery()
+    delivery.gate = anyio.Event()
+    async with kept(board, delivery) as outlets:
+        before = datetime.now(UTC)
+        outlets.offer(generations("1")[0])
+        await changed.heard()
+        assert LAGGING in board.alarms
+        assert (board.alarms[LAGGING].since - before).total_seconds() < 0.5
+        delivery.gate.set()
+        await changed.heard()
+        assert board.alarms == {}
+
+
+async def test_what_is_taken_up_after_the_end_is_told_nobody(board: Board) -> None:
+    """A delivery may outlive its session: its readers leave later."""
+    delivery = FakeDelivery()
+    heard: list[str] = []
+    outlets = Outlets([delivery], "build", board, min)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outlets.keep, lambda: heard.append("uptake"))
+        await anyio.wait_all_tasks_blocked()
+        delivery.on_uptake()
+        tasks.cancel_scope.cancel()
+    delivery.on_uptake()
+    assert heard == ["uptake"]
+
+
+async def test_a_slow_delivery_holds_up_no_other(board: Board) -> None:
+    """Each has its own pace."""
+    slow, quick = FakeDelivery("slow"), FakeDelivery("quick")
+    slow.gate = anyio.Event()
+    async with kept(board, slow, quick) as outlets:
+        for number, credentials in enumerate(generations("1", "2", "3")):
+            outlets.offer(credentials)
+            await quick.tries(number + 1)
+    assert [generation for generation, _ in quick.handed] == [1, 2, 3]
+    assert [generation for generation, _ in slow.handed] == [1]
+
+
+async def test_one_comes_after_another(board: Board) -> None:
+    """The second is offered a generation when the first has it, and not before."""
+    first = FakeDelivery("first")
+    second = FakeDelivery("second", after=first)
+    first.gate = anyio.Event()
+    async with kept(board, first, second) as outlets:
+        outlets.offer(generations("1")[0])
+        await first.tries(1)
+        assert second.handed == []
+        first.gate.set()
+        await second.tries(1)
+    assert second.handed == [(1, ("A",))]
+
+
+async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:
+    """An env file that an earlier daemon wrote alike gives the hook nothing to do."""
+    first = FakeDelivery("first")
+    second = FakeDelivery("second", after=first)
+    first.is_news = False
+    async with kept(board, first, second) as outlets:
+        outlets.offer(generations("1")[0])
+        await first.tries(1)
+    assert second.handed == []
+
+
+async def test_a_failure_is_told_at_once_and_retried_for_ever(board: Board) -> None:
+    """An env file on a full disk: the condition comes, and goes when there is room."""
+    delivery = FakeDelivery()
+    delivery.failing = 5
+    async with kept(board, delivery) as outlets:
+        outlets.offer(generations("1")[0])
+        await delivery.tries(1)
+        assert board.alarms[FAILED].message == "session build: no luck"
+        assert board.alarms[FAILED].hint == "try harder"
+        await delivery.tries(6)
+    assert board.alarms == {}
+
+
+async def test_a_hook_is_tried_thrice_more_before_anybody_is_told(board: Board) -> None:
+    """After the last try there is a condition, and no more until the next rotation."""
+    delivery = FakeDelivery(retries=(0.01, 0.01, 0.01))
+    delivery.failing = 4
+    seen: list[bool] = []
+    board.on_change = lambda: seen.append(FAILED in board.alarms)
+    async with kept(board, delivery) as outlets:
+        one, two = generations("1", "2")
+        outlets.offer(one)
+        await delivery.tries(3)
+        assert FAILED not in board.alarms
+        await delivery.tries(4)
+        assert FAILED in board.alarms
+        assert LAGGING not in board.alarms
+        outlets.offer(two)
+        await delivery.tries(5)
+    assert [generation for generation, _ in delivery.handed] == [1, 1, 1, 1, 2]
+    assert board.alarms == {}
+
+
+async def test_a_new_generation_does_not_wait_for_a_retry(board: Board) -> None:
+    """The newest is tried at once, and what it changed counts from what arrived."""
+    delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
+    async with kept(board, delivery) as outlets:
+        start = Credentials().replaced({"A": "1", "B": "1"})
+        one = start.replaced({"A": "2", "B": "1"})
+        two = one.replaced({"A": "2", "B": "2"})
+        outlets.offer(start)
+        await delivery.tries(1)
+        delivery.failing = 1
+        outlets.offer(one)
+        await delivery.tries(2)
+        outlets.offer(two)
+        await delivery.tries(3)
+    assert delivery.handed[1:] == [(2, ("A",)), (3, ("A", "B"))]
+
+
+async def test_every_generation_has_tries_of_its_own(board: Board) -> None:
+    """Failures of what was overtaken do not count against what is newest."""
+    delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
+    delivery.failing = 5
+    async with kept(board, delivery) as outlets:
+        for number, credentials in enumerate(generations("1", "2", "3", "4", "5")):
+            outlets.offer(credentials)
+            await delivery.tries(number + 1)
+        assert FAILED not in board.alarms
+
+
+@pytest.mark.parametrize(
+    ("kept_on", "withdrawn"),
+    [((), ["one", "two"]), ([("two", "two")], ["one"])],
+)
+async def test_what_a_successor_carries_on_is_not_withdrawn(
+    board: Board, kept_on: Collection[tuple[str, str]], withdrawn: list[str]
+) -> None:
+    """A session that goes on with other settings leaves no gap where nothing changed."""
+    deliveries = [FakeDelivery("one"), FakeDelivery("two")]
+    await Outlets(deliveries, "build", board, min).withdraw(kept_on)
+    assert [d.name for d in deliveries if d.handed == [(-1, ())]] == withdrawn
+
+
+async def test_deliveries_are_counted_and_timed(board: Board) -> None:
+    """By kind and outcome; a follower's time too begins when the values came."""
+    figures = SessionFigures()
+    first, then = FakeDelivery("file"), FakeDelivery("hook", retries=(0.01,))
+    then.after, then.failing = first, 1
+    outlets = Outlets([first, then], "build", board, min, figures)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outlets.keep, nobody)
+            await anyio.wait_all_tasks_blocked()
+            outlets.offer(generations("one")[0], anyio.current_time() - 30)
+            await then.tries(2)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert dict(figures.deliveries) == {
+        ("build", "file", "ok"): 1,
+        ("build", "hook", "failed"): 1,
+        ("build", "hook", "ok"): 1,
+    }
+    assert 30 <= figures.durations["file"].total_seconds < 35
+    assert 30 <= figures.durations["hook"].total_seconds < 35
+
+
+async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board) -> None:
+    """A consumer waits for new values since the oldest it has not had."""
+    figures, delivery = SessionFigures(), FakeDelivery()
+    outlets = Outlets([delivery], "build", board, min, figures)
+    one, two, three = generations("one", "two", "three")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outlets.keep, nobody)
+            await anyio.wait_all_tasks_blocked()
+            now = anyio.current_time()
+            outlets.offer(one, now - 30)
+            outlets.offer(two, now)
+            await delivery.tries(1)
+            await anyio.wait_all_tasks_blocked()
+            assert 30 <= figures.durations["fake"].total_seconds < 35
+            outlets.offer(three, anyio.current_time())
+            await delivery.tries(2)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert 30 <= figures.durations["fake"].total_seconds < 35
+    assert figures.durations["fake"].count == 2
+
+
+async def test_a_delivery_that_keeps_failing_fills_no_log(board: Board) -> None:
+    """The first time is told, and that it is over, though generations come and go."""
+    delivery = FakeDelivery()
+    delivery.failing = 5
+    with capture_logs() as events:
+        async with kept(board, delivery) as outlets:
+            for number, credentials in enumerate(generations("1", "2", "3"), start=1):
+                outlets.offer(credentials)
+                await delivery.tries(2 * number)
+    assert [
+        (event["event"], event["count"])
+        for event in events
+        if event["log_level"] != "debug"
+    ] == [("delivery.failed", 1), ("delivery.recovered", 5)]
+
+
+async def test_what_was_altered_is_put_right_and_runs_no_hook(board: Board) -> None:
+    """The board says that it is not in place until it is; nothing has rotated."""
+    file = FakeDelivery("file")
+    hook = FakeDelivery("hook", after=file)
+    with capture_logs() as events:
+        async with kept(board, file, hook) as outlets:
+            await outlets.look()
+            assert file.checked == []  # nothing has been delivered
+            outlets.offer(generations("1")[0])
+            await hook.tries(1)
+            await outlets.look(until_tried=True)
+            assert file.handed == [(1, ("A",))]
+            file.alteration = "was removed"
+            file.gate = anyio.Event()
+            await outlets.look()
+            await file.tries(2)
+            (alarm,) = board.alarms.values()
+            assert (alarm.code, alarm.subject) == (Code.DELIVERY_FAILED, "build:file")
+            assert alarm.message == (
+                "session build: file was removed; it is being put right"
+            )
+            await outlets.look(until_tried=True)  # it is at work: nobody asks again
+            file.gate.set()
+            await anyio.wait_all_tasks_blocked()
+            assert board.alarms == {}
+            await outlets.look(until_tried=True)
+    assert file.handed == [(1, ("A",)), (1, ()), (1, ())]
+    assert hook.handed == [(1, ("A",))]
+    altered = [event for event in events if event["event"] == "delivery.altered"]
+    assert [(e["what"], e["count"], e["log_level"]) for e in altered] == [
+        ("was removed", 1, "warning"),
+        ("was removed", 2, "debug"),
+    ]
+
+
+async def test_a_look_that_a_rotation_overtook_says_nothing(board: Board) -> None:
+    """What it saw may be the very file that was being replaced."""
+    delivery = FakeDelivery()
+    delivery.alteration = "was changed"
+    async with kept(board, delivery) as outlets:
+        one, two = generations("1", "2")
+        outlets.offer(one)
+        await delivery.tries(1)
+        delivery.looking = anyio.Event()
+        async with anyio.create_task_group() as looks:
+            looks.start_soon(outlets.look)
+            await anyio.wait_all_tasks_blocked()
+            await outlets.look()  # one at a time
+            outlets.offer(two)
+            await delivery.tries(2)
+            delivery.looking.set()
+        await anyio.wait_all_tasks_blocked()
+    assert delivery.checked == [1]
+    assert delivery.handed == [(1, ("A",)), (2, ("A",))]
+    assert board.alarms == {}
+
+
+async def test_deliveries_are_looked_at_without_being_asked(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times a minute."""
+    monkeypatch.setattr("rensei_daemon.tasks.session_deliveries.LOOK_SECONDS", 0.01)
+    delivery = FakeDelivery()
+    delivery.alteration = "was changed"
+    async with kept(board, delivery) as outlets:
+        outlets.offer(generations("1")[0])
+        await delivery.tries(3)
+    assert delivery.handed[:3] == [(1, ("A",)), (1, ()), (1, ())]

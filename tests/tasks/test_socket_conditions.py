@@ -1,0 +1,30 @@
+"""What becomes of the sockets, on the board and in the log."""
+
+from boards import empty_board
+from structlog.testing import capture_logs
+
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.errors import StateInUseError
+from rensei_daemon.tasks.socket_conditions import socket_news_on
+
+
+async def test_a_socket_that_cannot_be_bound_again_is_an_error_until_it_is() -> None:
+    """Told once, with what to do."""
+    board = empty_board()
+    tell = socket_news_on(board, "credential socket")
+    with capture_logs() as logs:
+        for _ in range(2):
+            tell(StateInUseError("another process serves it", hint="see which"))
+        (alarm,) = board.alarms.values()
+        assert (alarm.code, alarm.message, alarm.hint) == (
+            Code.STORAGE,
+            "the file of the credential socket is gone: another process serves it",
+            "see which",
+        )
+        tell(None)
+    assert board.alarms == {}
+    assert [(event["event"], event["log_level"]) for event in logs] == [
+        ("socket.not_restored", "warning"),
+        ("socket.not_restored", "debug"),
+        ("socket.restored", "warning"),
+    ]

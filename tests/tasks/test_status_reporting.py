@@ -1,0 +1,112 @@
+"""What the outside is told: the state file, the service manager, the first board."""
+
+import json
+import select
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from rensei_daemon.core.document import Document
+from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.systemd import Notifier
+from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting, write_status
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home
+
+EVERYTHING = ("heartbeat", "mutations", "sessions", "configuration", "runtime token")
+
+
+class Manager:
+    """Listens as a service manager does."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.notifier = Notifier.from_environ({"NOTIFY_SOCKET": listener.getsockname()})
+
+    async def hear(self) -> str:
+        """Wait for what is said next."""
+        return (await anyio.to_thread.run_sync(self._listener.recv, 4096)).decode()
+
+    @property
+    def has_heard_nothing(self) -> bool:
+        """Whether nothing at all has been said."""
+        return not select.select([self._listener], [], [], 0)[0]
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    """A service manager."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(5)
+        yield Manager(listener)
+
+
+async def test_a_state_file_that_cannot_be_written_is_an_alarm(home: "Home") -> None:
+    """The daemon goes on, says why, and takes it back once it can."""
+    place = home.place / "gone"
+    async with home.daemon(without=EVERYTHING) as daemon:
+        await write_status(daemon.board, place / "status.json")
+        assert "No such file" in daemon.conditions["storage"].message
+        place.mkdir()
+        await write_status(daemon.board, place / "status.json")
+        assert "storage" not in daemon.conditions
+        file = place / "status.json"
+        assert json.loads(file.read_text())["pid"] == daemon.board.pid
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_change_of_state_is_told_at_once(home: "Home", manager: Manager) -> None:
+    """The manager's line changes with the state, and the file with everything."""
+    async with home.daemon(without=EVERYTHING) as daemon:
+        file = home.place / "status.json"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_reporting, daemon.board, file, manager.notifier)
+            assert (await manager.hear()).startswith("STATUS=starting")
+            daemon.board.stop()
+            assert (await manager.hear()).startswith("STATUS=stopping")
+            tasks.cancel_scope.cancel()
+
+
+async def test_the_watchdog_is_fed_only_while_every_loop_turns(manager: Manager) -> None:
+    """A loop that is late by more than a grace starves it, until it turns again."""
+    pulse = Pulse()
+    async with anyio.create_task_group() as tasks:
+        pulse.promise("beats", anyio.current_time() - 60)
+        tasks.start_soon(feed_watchdog, pulse, manager.notifier, 0.01)
+        await anyio.sleep(0.05)
+        assert manager.has_heard_nothing
+        pulse.promise("beats", anyio.current_time() + 60)
+        assert await manager.hear() == "WATCHDOG=1"
+        tasks.cancel_scope.cancel()
+
+
+async def test_the_first_board_knows_what_went_before(home: "Home") -> None:
+    """A file in trouble, a journal set aside, a place on disk: all are there at once."""
+    home.last_good.save(Document(home.base), home.key)
+    home.config.write_text("[")
+    (home.state / "journal.db").write_bytes(b"no database" * 1000)
+    async with home.daemon(without=EVERYTHING) as daemon:
+        assert {"config.invalid", "storage"} <= daemon.conditions.keys()
+        aside = next(home.state.glob("journal.db.damaged-*"))
+        assert daemon.conditions["storage"].message == (
+            f"the journal could not be read and was set aside as {aside}"
+        )
+
+
+async def test_an_identity_that_cannot_be_saved_is_used_all_the_same(home: "Home") -> None:
+    """The beats go out, the alarm says why, and it is tried again until it works."""
+    shutil.rmtree(home.runtime)
+    async with home.daemon(without=("sessions", "mutations")) as daemon:
+        await daemon.until(lambda: len(home.beats) >= 2)
+        assert "token: No such file" in daemon.conditions["storage"].message
+        home.runtime.mkdir()
+        await daemon.until(lambda: not daemon.conditions)
+        assert (home.runtime / "token").exists()

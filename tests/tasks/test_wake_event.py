@@ -1,0 +1,35 @@
+"""How one task lets another know."""
+
+import anyio
+
+from rensei_daemon.tasks.wake_event import Bell, Turn
+
+
+async def test_a_bell_rung_often_is_heard_once() -> None:
+    """Whoever waits next hears what was rung before; nobody hears it twice."""
+    bell = Bell()
+    bell.ring()
+    bell.ring()
+    assert await bell.heard(within=0)
+    assert not await bell.heard(within=0)
+
+
+async def test_a_turn_under_way_is_not_the_next() -> None:
+    """Who comes while a turn is under way waits for a whole one of their own."""
+    turn, passed = Turn(), anyio.Event()
+
+    async def wait() -> None:
+        await turn.next()
+        passed.set()
+
+    async with anyio.create_task_group() as tasks:
+        turn.begin()
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        turn.done()
+        await anyio.wait_all_tasks_blocked()
+        assert not passed.is_set()
+        turn.begin()
+        turn.done()
+        with anyio.fail_after(1):
+            await passed.wait()

@@ -1,0 +1,105 @@
+"""What a monitor is answered."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+from rig.exposition import read
+
+from rensei_daemon.control_api.schema import HEALTHZ, METRICS, METRICS_JSON, READYZ
+from rensei_daemon.control_api.wire import SOMEBODY, Answer, Request, Text
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.counters import BeatFigures, Durations, SessionFigures
+from rensei_daemon.core.health import ConfigLine, HeartbeatLine, SessionLine, WorkerLine
+from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.monitoring_routes import Probes
+
+
+@pytest.fixture
+def probes() -> Probes:
+    """Probes over a daemon that has just started, with one session."""
+    now = datetime.now(UTC)
+    board = Board(
+        version="0.1.0",
+        pid=1,
+        started_at=now,
+        config=ConfigLine(path="/c.toml", digest=""),
+        worker=WorkerLine(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatLine(interval_seconds=30),
+    )
+    board.post(SessionLine(id="build", since=now, added_at=now))
+    return Probes(
+        board=board,
+        pulse=Pulse(),
+        beats=BeatFigures(),
+        sessions=SessionFigures(),
+        loop_lag=Durations(),
+        log_lines_dropped=lambda: 3,
+    )
+
+
+async def ask(probes: Probes, verb: tuple[str, str]) -> Any:
+    """Ask as somebody on a network may."""
+    return await probes.control_routes()[verb].handler(Request(peer=SOMEBODY))
+
+
+async def test_it_lives_while_every_loop_turns(probes: Probes) -> None:
+    """A broken promise older than the watchdog's grace is 503, with the loop's name."""
+    probes.pulse.promise("heartbeat", anyio.current_time() - 4)
+    assert await ask(probes, HEALTHZ) == Answer(200, {"live": True, "late": []})
+    probes.pulse.promise("heartbeat", anyio.current_time() - 6)
+    assert await ask(probes, HEALTHZ) == Answer(503, {"live": False, "late": ["heartbeat"]})
+
+
+def _fresh(board: Board) -> SessionLine:
+    return replace(board.sessions["build"], refreshed_at=datetime.now(UTC))
+
+
+async def test_it_is_ready_once_every_session_has_data(probes: Probes) -> None:
+    """Whether beats get through is another matter, and so is how old data are."""
+    missing = ["session build has no data yet"]
+    assert await ask(probes, READYZ) == Answer(503, {"ready": False, "missing": missing})
+    probes.board.post(_fresh(probes.board))
+    assert await ask(probes, READYZ) == Answer(200, {"ready": True, "missing": []})
+
+
+async def test_it_is_not_ready_with_a_file_it_cannot_use_or_on_its_way_out(
+    probes: Probes,
+) -> None:
+    """Each reason is named."""
+    probes.board.post(_fresh(probes.board))
+    probes.board.post(replace(probes.board.config, valid=False))
+    answer = await ask(probes, READYZ)
+    assert answer.status == 503
+    assert answer.body["missing"] == ["the configuration file cannot be used"]
+    probes.board.stop()
+    answer = await ask(probes, READYZ)
+    assert answer.body["missing"][0] == "the daemon is stopping"
+
+
+async def test_metrics_are_told_in_text_and_in_json(probes: Probes) -> None:
+    """Both from the same values."""
+    text = await ask(probes, METRICS)
+    assert isinstance(text, Text)
+    assert text.media_type == "text/plain; version=0.0.4; charset=utf-8"
+    told = read(text.content)
+    assert told["rensei_daemon_state"].value(state="starting") == 1
+    assert told["rensei_daemon_log_lines_dropped_total"].value() == 3
+    listed = {metric["name"]: metric for metric in await ask(probes, METRICS_JSON)}
+    # Histograms of what has not happened yet are there too, with zeros.
+    assert told.keys() == {name for name, metric in listed.items() if metric["samples"]}
+    assert listed["rensei_daemon_build_info"] == {
+        "name": "rensei_daemon_build_info",
+        "kind": "gauge",
+        "help": "Which version runs; always 1.",
+        "samples": [{"value": 1, "labels": {"version": "0.1.0"}, "suffix": ""}],
+    }
+
+
+def test_only_reads_are_served_over_tcp(probes: Probes) -> None:
+    """Three of them, and none that changes anything."""
+    routes = probes.routes()
+    assert routes.keys() == {HEALTHZ, READYZ, METRICS}
+    assert not any(route.writes for route in probes.control_routes().values())
