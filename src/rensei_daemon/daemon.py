@@ -39,7 +39,7 @@ from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.session_factory import HandingOut
 from rensei_daemon.tasks.socket_conditions import socket_news_on, turned_away_on
 from rensei_daemon.tasks.state_opening import open_state
-from rensei_daemon.tasks.status_reporting import open_board, write_status
+from rensei_daemon.tasks.status_reporting import open_board, status_failures, write_status
 from rensei_daemon.wiring import Ground, House, build_house
 
 FAREWELL_SECONDS = 3.0
@@ -177,7 +177,7 @@ async def _live(
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
             await say_farewell(house.heart)
-    await write_status(ground.board, ground.locations.status)
+    await write_status(ground.board, ground.locations.status, status_failures(ground.board))
     _log.info("daemon.stopped")
 
 

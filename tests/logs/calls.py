@@ -13,6 +13,15 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2] / "src/rensei_daemon"
 LEVELS = ("debug", "info", "warning", "error", "critical")
 METHODS = {**{level: level for level in LEVELS}, "exception": "error"}
+REPORTS = {
+    "report_error": {"count", "error", "hint"},
+    "report_failure": {"count"},
+    "report_event": {"count"},
+    "report_recovery": {"count", "seconds"},
+}
+"""The methods of a `FailureReporter`, and the fields that they add."""
+OPTIONS = ("alarm", "level", "message")
+"""What they are given and do not log."""
 OURS = ("timestamp", "level", "event", "exception")
 """Every event's own; a field of that name would take its place."""
 
@@ -50,6 +59,8 @@ def events() -> dict[str, Found]:
 
 def calls(tree: ast.Module, where: str) -> Iterator[tuple[str, str, set[str]]]:
     """Yield (event, level, fields) of every call, and every event that is spelt out."""
+    if where == "failure_reporter.py":
+        return  # its events are found where they are handed to it
     yield from _Scope(where).read(tree.body)
     if where.startswith("logs/"):
         for node in ast.walk(tree):
@@ -68,6 +79,15 @@ def _spelt_out(node: ast.Dict) -> Iterator[tuple[str, str, set[str]]]:
         levels = [str(level.value)] if isinstance(level, ast.Constant) else LEVELS
         for each in levels:
             yield str(name.value), each, set(entries) - set(OURS)
+
+
+def is_report(node: ast.Call) -> bool:
+    """Whether this hands an event to a `FailureReporter`."""
+    return (
+        isinstance(node.func, ast.Attribute)
+        and node.func.attr in REPORTS
+        and bool(node.args)
+    )
 
 
 class _Scope:
@@ -98,7 +118,10 @@ class _Scope:
             yield from self._read(child)
 
     def _learn(self, node: ast.Assign, *, only_attributes: bool = False) -> None:
-        logger = self._logger(node.value)
+        value = node.value
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "FailureReporter":
+            value = value.args[0] if value.args else value
+        logger = self._logger(value)
         for target in node.targets:
             name = ast.unparse(target)
             if logger is not None and (not only_attributes or "." in name):
@@ -134,6 +157,9 @@ class _Scope:
             handed_on = self._logger(word)
             if handed_on is not None and handed_on.levels:  # who knows what becomes of it
                 raise UnclearError(f"{self.where}:{node.lineno}: {ast.unparse(node)}")
+        if is_report(node):
+            yield from self._report(node)
+            return
         logger = self._logger(node.func)
         if logger is None or not logger.levels:
             is_like_one = isinstance(node.func, ast.Attribute) and node.func.attr in METHODS
@@ -145,3 +171,18 @@ class _Scope:
             raise UnclearError(f"{self.where}:{node.lineno}: {ast.unparse(node)}")
         for level in logger.levels:
             yield name.value, level, set(logger.fields | self._fields(node))
+
+    def _report(self, node: ast.Call) -> Iterator[tuple[str, str, set[str]]]:
+        assert isinstance(node.func, ast.Attribute)
+        name, logger = node.args[0], self._logger(node.func.value) or Logger()
+        if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+            raise UnclearError(f"{self.where}:{node.lineno}: {ast.unparse(node)}")
+        options = {k.arg: k.value for k in node.keywords if k.arg in OPTIONS}
+        node.keywords = [k for k in node.keywords if k.arg not in OPTIONS]
+        fields = self._fields(node) | REPORTS[node.func.attr] | logger.fields
+        level = options.get("level", ast.Constant("warning"))
+        if not isinstance(level, ast.Constant):
+            raise UnclearError(f"{self.where}:{node.lineno}: {ast.unparse(node)}")
+        is_over = node.func.attr == "report_recovery"
+        for each in ("info",) if is_over else (METHODS[str(level.value)], "debug"):
+            yield name.value, each, set(fields)

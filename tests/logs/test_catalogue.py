@@ -75,6 +75,9 @@ class A:
         '_log.warning("a.b", name)',
         "(_log.info if told else _log.debug)(name)",
         'later(partial(_log.info, "a.b"))',
+        "other.report_failure(name)",
+        'other.report_failure("a.b", level=name)',
+        'other.report_error("a.b", error, **fields)',
     ],
 )
 def test_what_cannot_be_read_is_refused(line: str) -> None:
@@ -95,6 +98,14 @@ def test_what_cannot_be_read_is_refused(line: str) -> None:
             [("a.b", "debug", {"session_id"}), ("a.b", "warning", {"session_id"})],
         ),
         ('tell = _log.bind(x=1)\n        tell.info("a.b")', [("a.b", "info", {"x"})]),
+        (
+            'other.report_failure("a.b", level="error", n=1)',
+            [("a.b", "debug", {"count", "n"}), ("a.b", "error", {"count", "n"})],
+        ),
+        (
+            'other = FailureReporter(self._log)\n        other.report_recovery("a.b")',
+            [("a.b", "info", {"count", "seconds", "session_id"})],
+        ),
     ],
 )
 def test_what_can_be_read(line: str, expected: list[tuple[str, str, set[str]]]) -> None:

@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
 from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.errors import (
@@ -24,7 +23,12 @@ from rensei_daemon.errors import (
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import reload
 from rensei_daemon.tasks.session_failures import Refusals
-from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting, write_status
+from rensei_daemon.tasks.status_reporting import (
+    feed_watchdog,
+    keep_reporting,
+    status_failures,
+    write_status,
+)
 
 if TYPE_CHECKING:
     from tasks.conftest import Home
@@ -205,8 +209,8 @@ async def test_a_file_that_cannot_be_used(home: "Home", events: Events) -> None:
 
 async def test_a_state_file_that_cannot_be_written(home: "Home", events: Events) -> None:
     """The log says so too, once, and when it can be."""
-    place, failures = home.place / "gone", Streak()
-    board = nobodys_board()
+    place, board = home.place / "gone", nobodys_board()
+    failures = status_failures(board)
     for _ in range(3):
         await write_status(board, place / "status.json", failures)
     place.mkdir()

@@ -15,7 +15,12 @@ import pytest
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.systemd import Notifier
-from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting, write_status
+from rensei_daemon.tasks.status_reporting import (
+    feed_watchdog,
+    keep_reporting,
+    status_failures,
+    write_status,
+)
 
 if TYPE_CHECKING:
     from tasks.conftest import Home
@@ -53,10 +58,11 @@ async def test_a_state_file_that_cannot_be_written_is_an_alarm(home: "Home") -> 
     """The daemon goes on, says why, and takes it back once it can."""
     place = home.place / "gone"
     async with home.daemon(without=EVERYTHING) as daemon:
-        await write_status(daemon.board, place / "status.json")
+        failures = status_failures(daemon.board)
+        await write_status(daemon.board, place / "status.json", failures)
         assert "No such file" in daemon.conditions["storage"].message
         place.mkdir()
-        await write_status(daemon.board, place / "status.json")
+        await write_status(daemon.board, place / "status.json", failures)
         assert "storage" not in daemon.conditions
         file = place / "status.json"
         assert json.loads(file.read_text())["pid"] == daemon.board.pid

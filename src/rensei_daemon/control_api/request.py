@@ -9,10 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-import anyio
 import h11
 import structlog
 
@@ -31,12 +31,14 @@ from rensei_daemon.control_api.wire import (
     refuse,
     refuse_for,
 )
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.errors import RenseiError
+from rensei_daemon.failure_reporter import FailureReporter
 
 CALM_SECONDS = 60.0
 
 log = structlog.get_logger()
+
+_reporter = partial(FailureReporter, calm_seconds=CALM_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +49,15 @@ class Door:
     limits: Limits = USUAL
     is_open_to_browsers: bool = False
     """Whether any web page of this host's could reach it: then it must be meant."""
-    refusals: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    refusals: FailureReporter = field(default_factory=_reporter)
     """Of clients that may not write; a script may try all night."""
-    mistakes: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
-    shortages: Streak = field(default_factory=lambda: Streak(calm_seconds=CALM_SECONDS))
+    mistakes: FailureReporter = field(default_factory=_reporter)
+    shortages: FailureReporter = field(default_factory=_reporter)
     """Of descriptors."""
 
     def tell_starved(self) -> None:
         """Log that a client cannot be let in, for want of a descriptor."""
-        is_told = self.shortages.happen(anyio.current_time())
-        tell = log.warning if is_told else log.debug
-        tell("control.starved", count=self.shortages.count)
+        self.shortages.report_event("control.starved")
 
 
 _BUSY = refuse(
@@ -102,12 +102,8 @@ async def _reply(line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd)
     try:
         answer = await _hear_out(line, peer, door, guest, crowd)
         return b"" if answer is None else encode(answer)
-    except Exception as error:
-        is_told = door.mistakes.happen(anyio.current_time(), repr(error))
-        if is_told:
-            log.exception("control.failed", count=door.mistakes.count)
-        else:
-            log.debug("control.failed", count=door.mistakes.count)
+    except Exception as error:  # noqa: BLE001 - it is logged with its traceback
+        door.mistakes.report_event("control.failed", repr(error), level="exception")
         return encode(_MISTAKE)
 
 
@@ -141,10 +137,13 @@ async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Door) -> Ans
     if route.writes:
         verb = f"{method} {target[:200]}"
         if not peer.may_write(os.geteuid()):
-            is_told = door.refusals.happen(anyio.current_time(), f"{peer.uid} {verb}")
-            tell = log.warning if is_told else log.debug
-            count = door.refusals.count
-            tell("control.refused", verb=verb, uid=peer.uid, pid=peer.pid, count=count)
+            door.refusals.report_event(
+                "control.refused",
+                f"{peer.uid} {verb}",
+                verb=verb,
+                uid=peer.uid,
+                pid=peer.pid,
+            )
             return _READ_ONLY
         log.info("control.requested", verb=verb, uid=peer.uid, pid=peer.pid)
     return await _call(route, peer, path, query, body)

@@ -48,7 +48,9 @@ class Streak:
         self._count = 0
         self._began_at = self._told_at = 0.0
         self._worked_at = -inf
-        self._is_failing = self._owes_recovery = False
+        self._is_failing = False
+        self.owes_recovery = False
+        """Whether a failure was told, and its end was not."""
         self._texts: set[int] = set()
         """Hashes: a text may be long, and there may be many streaks."""
 
@@ -71,7 +73,7 @@ class Streak:
         self._count += 1
         is_told = self._is_news(text) or is_due(self._count, now, self._told_at)
         if is_told:
-            self._told_at, self._owes_recovery = now, True
+            self._told_at, self.owes_recovery = now, True
         return is_told
 
     def happen(self, now: float, text: str = "") -> bool:
@@ -92,7 +94,7 @@ class Streak:
         if not self._is_failing:
             return None
         self._is_failing, self._worked_at = False, now
-        if not self._owes_recovery:
+        if not self.owes_recovery:
             return None
-        self._owes_recovery = False
+        self.owes_recovery = False
         return Recovery(self._count, round(now - self._began_at, 1))

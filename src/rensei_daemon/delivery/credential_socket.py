@@ -16,12 +16,12 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core import credential_frames
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.delivery.connection_quota import NoPlaceError, Shares, Tell, ignore
 from rensei_daemon.delivery.peer import user_of
 from rensei_daemon.delivery.reader_connection import Limits, Reader
 from rensei_daemon.delivery.subscribers import CALM_SECONDS, Audience
 from rensei_daemon.disk import persistent_socket
+from rensei_daemon.failure_reporter import FailureReporter
 
 SPARE_DESCRIPTORS = 128
 """Kept from readers, for everything else the daemon has open."""
@@ -38,7 +38,7 @@ class CredentialSocket:
         self._limits = limits or Limits()
         self._audiences: dict[str, Audience] = {}
         self.tell_turned_away: Tell = ignore
-        self._shortages = Streak(calm_seconds=CALM_SECONDS)
+        self._shortages = FailureReporter(calm_seconds=CALM_SECONDS)
 
     def audience(self, session_id: str, gid: int | None) -> Audience:
         """Return the session's audience, with those already in it."""
@@ -108,9 +108,7 @@ class CredentialSocket:
                 return connection
 
     def _tell_starved(self, error: OSError) -> None:
-        is_told = self._shortages.happen(anyio.current_time())
-        log = _log.warning if is_told else _log.debug
-        log("reader.starved", error=error.strerror, count=self._shortages.count)
+        self._shortages.report_event("reader.starved", error=error.strerror)
 
 
 async def _attend(reader: Reader, place: ExitStack) -> None:

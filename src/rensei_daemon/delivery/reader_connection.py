@@ -258,19 +258,13 @@ class Reader:
 
 
 def _tell_refused(audience: Audience, peer: Peer) -> None:
-    streak = audience.refusals
-    is_told = streak.happen(anyio.current_time(), str(peer.uid))
-    log = _log.warning if is_told else _log.debug
-    log(
-        "reader.refused",
-        session_id=audience.name,
-        uid=peer.uid,
-        pid=peer.pid,
-        count=streak.count,
+    text, session_id = str(peer.uid), audience.name
+    audience.refusals.report_event(
+        "reader.refused", text, session_id=session_id, uid=peer.uid, pid=peer.pid
     )
 
 
 def _tell_dropped(audience: Audience, title: str) -> None:
-    streak = audience.drops
-    log = _log.warning if streak.happen(anyio.current_time(), title) else _log.debug
-    log("reader.dropped", session_id=audience.name, reader=title, count=streak.count)
+    audience.drops.report_event(
+        "reader.dropped", title, session_id=audience.name, reader=title
+    )

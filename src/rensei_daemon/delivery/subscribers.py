@@ -12,9 +12,9 @@ import anyio
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.health import ConsumerLine
 from rensei_daemon.delivery.delivery_protocol import nobody
+from rensei_daemon.failure_reporter import FailureReporter
 
 CALM_SECONDS = 60.0
 
@@ -48,9 +48,9 @@ class Audience:
         self.is_removed = False
         self.missing: Callable[[], str] = _unknown
         """What a worker would read at its start and is not there yet; empty: nothing."""
-        self.refusals = Streak(calm_seconds=CALM_SECONDS)
+        self.refusals = FailureReporter(calm_seconds=CALM_SECONDS)
         """Of those who may not listen; a unit that restarts may try all night."""
-        self.drops = Streak(calm_seconds=CALM_SECONDS)
+        self.drops = FailureReporter(calm_seconds=CALM_SECONDS)
         """Of those who fell too far behind."""
         self.awaited: set[int] = set()
         """Processes that were readers before a restart and have not come back."""

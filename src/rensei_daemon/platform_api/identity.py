@@ -15,9 +15,9 @@ import structlog
 from rensei_daemon.clock import boot_seconds
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.duplicate_host import YoungRefusals
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.worker import Registration, Worker, organisation
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api import worker_registration
 from rensei_daemon.platform_api.api_key import KeyInUse
 from rensei_daemon.platform_api.http import Http, utc_now
@@ -182,7 +182,7 @@ class Identity:
         A missing one is asked for until there is one.
         """
         await self._registered.wait()
-        failures = Streak()
+        failures = FailureReporter(clock=self._clock)
         while True:
             with anyio.CancelScope() as self._nap:
                 await self._sleep(max(0.0, self._refresh_at - self._clock()))
@@ -194,14 +194,9 @@ class Identity:
                     await self.refresh(worker)
             except PlatformError as error:
                 self._refresh_at = self._clock() + self._retry_seconds()
-                is_told = failures.fail(self._clock(), str(error))
-                log = _log.warning if is_told else _log.debug
-                why, count = str(error), failures.count
-                log("token.refresh_failed", error=why, hint=error.hint, count=count)
+                failures.report_error("token.refresh_failed", error)
             else:
-                if over := failures.recover(self._clock()):
-                    seconds = over.seconds
-                    _log.info("token.recovered", count=over.count, seconds=seconds)
+                failures.report_recovery("token.recovered")
 
     def _retry_seconds(self) -> float:
         if not self._lacks_token:

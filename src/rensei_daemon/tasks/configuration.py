@@ -7,7 +7,6 @@ in force, also across a reboot.
 """
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +21,12 @@ from rensei_daemon.core.admission import AdmissionReport, report
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.document import Document
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.health import ConfigLine, ProjectsLine
 from rensei_daemon.disk.config_file import ConfigFile, Stamp
 from rensei_daemon.disk.last_good_config import LastGood
 from rensei_daemon.errors import RenseiError, SettingsError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.host_checks import unfit_for_this_host
 from rensei_daemon.settings.loading import refuse_blank
 from rensei_daemon.settings.model import Settings
@@ -63,7 +62,7 @@ class Configuration:
         self._started_with = settings
         self._load = load
         self._listeners: list[Callable[[], None]] = []
-        self._refusals = Streak(most_texts=PATIENCE)
+        self._refusals = FailureReporter(most_texts=PATIENCE)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have the listener called after each change of what is in force."""
@@ -163,15 +162,11 @@ class Configuration:
 
     def tell_refused(self, error: RenseiError) -> None:
         """Log that what is on disk cannot be used."""
-        is_told = self._refusals.fail(time.monotonic(), str(error))
-        log = _log.warning if is_told else _log.debug
-        count = self._refusals.count
-        log("config.refused", error=str(error), hint=error.hint, count=count)
+        self._refusals.report_error("config.refused", error)
 
     def tell_usable(self) -> None:
         """Log that it can be used again, when it could not."""
-        if over := self._refusals.recover(time.monotonic()):
-            _log.info("config.recovered", count=over.count, seconds=over.seconds)
+        self._refusals.report_recovery("config.recovered")
 
 
 @dataclass(frozen=True, slots=True)

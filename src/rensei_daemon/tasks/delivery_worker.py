@@ -11,9 +11,9 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import SessionFigures
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import DeliveryError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.tasks.wake_event import Bell, Turn
 
 CALM_SECONDS = 600.0
@@ -49,8 +49,6 @@ class DeliveryWorker:
         """Whether nothing is under way, due, or waiting for another try."""
         self._failures = 0
         """Since the newest generation was offered; decides how long to wait."""
-        self._streak = Streak()
-        self._alterations = Streak(calm_seconds=CALM_SECONDS)
         self._is_looking = False
         self._turn = Turn()
         """Turns with every try to deliver."""
@@ -58,6 +56,8 @@ class DeliveryWorker:
         self._log = structlog.get_logger().bind(
             session_id=session_id, kind=delivery.kind, to=delivery.name
         )
+        self._reporter = FailureReporter(self._log, board=board, subject=self._subject)
+        self._alterations = FailureReporter(self._log, calm_seconds=CALM_SECONDS)
 
     def offer(self, credentials: Credentials, arrived_at: float) -> None:
         """Have a generation delivered in place of whatever was to be."""
@@ -97,16 +97,12 @@ class DeliveryWorker:
 
     def _note_altered(self, what: str) -> None:
         name = self._delivery.name
-        is_told = self._alterations.happen(anyio.current_time(), what)
-        log = self._log.warning if is_told else self._log.debug
-        log("delivery.altered", what=what, count=self._alterations.count)
-        self._board.raise_alarm(
+        self._alterations.report_event("delivery.altered", what, what=what)
+        self._reporter.raise_alarm(
             Code.DELIVERY_FAILED,
             f"session {self._session_id}: {name} {what}; it is being put right",
             hint="the daemon alone writes there; see what else does: "
             "rensei-daemon logs --event delivery.altered",
-            now=CLOCK.now(),
-            subject=self._subject,
         )
 
     def tell(self, now: datetime) -> None:
@@ -169,9 +165,7 @@ class DeliveryWorker:
         self._figures.delivered(self._session_id, self._delivery.kind, now - arrived_at)
         if newest is self._newest:
             self._behind_since = self._arrived_at = None
-        self._board.clear(Code.DELIVERY_FAILED, self._subject)
-        if over := self._streak.recover(now):
-            self._log.info("delivery.recovered", count=over.count, seconds=over.seconds)
+        self._reporter.report_recovery("delivery.recovered")
         if is_news:
             for follower in self.followers:
                 follower.offer(newest, arrived_at)
@@ -186,21 +180,8 @@ class DeliveryWorker:
 
     def _note_failure(self, error: DeliveryError, wait: float | None) -> None:
         self._figures.deliveries.add(self._session_id, self._delivery.kind, "failed")
-        is_told = self._streak.fail(anyio.current_time(), str(error))
-        log = self._log.warning if is_told else self._log.debug
-        log(
-            "delivery.failed",
-            error=str(error),
-            hint=error.hint,
-            retry_in_seconds=wait,
-            count=self._streak.count,
-        )
+        self._reporter.report_error("delivery.failed", error, retry_in_seconds=wait)
         if wait is not None and self._delivery.retries is not None:
             return  # a few more tries before anybody is told
-        self._board.raise_alarm(
-            Code.DELIVERY_FAILED,
-            f"session {self._session_id}: {error}",
-            hint=error.hint,
-            now=CLOCK.now(),
-            subject=self._subject,
-        )
+        message = f"session {self._session_id}: {error}"
+        self._reporter.raise_alarm(Code.DELIVERY_FAILED, message, hint=error.hint)

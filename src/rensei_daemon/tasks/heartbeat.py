@@ -19,7 +19,6 @@ from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import BeatFigures
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.liveness import Pulse
@@ -34,6 +33,7 @@ from rensei_daemon.errors import (
     TransientError,
     UnauthorizedError,
 )
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks import host_conditions
@@ -70,13 +70,17 @@ class Heart:
     turn: Turn = field(default_factory=Turn)
     """Turns with every beat, good or bad."""
     figures: BeatFigures = field(default_factory=BeatFigures)
-    failures: Streak = field(default_factory=Streak)
-    without_id: Streak = field(default_factory=Streak)
+    failures: FailureReporter = field(init=False)
+    without_id: FailureReporter = field(default_factory=FailureReporter)
     """Of answers with mutations that nobody could ack."""
     platform_ahead: timedelta | None = None
     """How far the platform's clock is ahead of ours, which nobody sets; None: not known."""
     on_recovery: Callable[[], None] = lambda: None
     """Called after the first good beat that follows a failure."""
+
+    def __post_init__(self) -> None:
+        """Report failures on the same board."""
+        self.failures = FailureReporter(board=self.board, subject="heartbeat")
 
     @property
     def interval_seconds(self) -> float:
@@ -150,12 +154,10 @@ class Heart:
         host_conditions.post_objection(self.board, self.host_status)
 
     def _tell_of_skipped(self, skipped: int) -> None:
-        now = anyio.current_time()
-        if not skipped:
-            self.without_id.recover(now)
-            return
-        log = _log.warning if self.without_id.fail(now) else _log.debug
-        log("mutations.without_id", skipped=skipped, count=self.without_id.count)
+        if skipped:
+            self.without_id.report_failure("mutations.without_id", skipped=skipped)
+        else:
+            self.without_id.report_recovery()
 
     def post_pool(self) -> None:
         """Say what has become of the pool: by the file, else by the platform's word."""
@@ -215,10 +217,7 @@ def _retry_delay(
 
 def _note_success(heart: Heart) -> None:
     board = heart.board
-    if over := heart.failures.recover(anyio.current_time()):
-        _log.info("heartbeat.recovered", count=over.count, seconds=over.seconds)
-    for code in _ALARMS:
-        board.clear(code, "heartbeat")
+    heart.failures.report_recovery("heartbeat.recovered")
     host_conditions.post_duplicate(board, is_contested=heart.identity.is_contested)
     worker = heart.identity.worker
     if worker is not None:
@@ -237,20 +236,13 @@ def _note_success(heart: Heart) -> None:
 
 
 def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
-    board, now = heart.board, CLOCK.now()
-    is_told = heart.failures.fail(anyio.current_time(), str(error))
-    log = _log.warning if is_told else _log.debug
-    count = heart.failures.count
-    log("heartbeat.failed", error=str(error), hint=error.hint, count=count)
-    alarm = _alarm_for(error)
+    board, alarm = heart.board, _alarm_for(error)
     if isinstance(error, UnauthorizedError | RefusedError):
-        for code in (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.TLS_REFUSED):
-            if code is not alarm:  # it answers, and no longer says what it said
-                board.clear(code, "heartbeat")
+        # It answers, and no longer says what it said.
+        heart.failures.clear_alarms(*_REFUSALS, but=alarm)
     elif error.failure in (Failure.UNAVAILABLE, Failure.NONSENSE):
-        board.clear(Code.TLS_REFUSED, "heartbeat")  # it answers, so TLS is well
-    if alarm is not None:
-        board.raise_alarm(alarm, str(error), hint=error.hint, now=now, subject="heartbeat")
+        heart.failures.clear_alarms(Code.TLS_REFUSED)  # it answers, so TLS is well
+    heart.failures.report_error("heartbeat.failed", error, alarm=alarm)
     board.post(
         replace(
             board.heartbeat,
@@ -262,14 +254,7 @@ def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
     )
 
 
-_ALARMS = (
-    Code.UNAUTHORIZED,
-    Code.FORBIDDEN,
-    Code.TLS_REFUSED,
-    Code.STORAGE,
-    Code.ANSWER_OVERSIZED,
-)
-"""What a beat that fails may raise, and one that gets through clears."""
+_REFUSALS = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.TLS_REFUSED)
 
 
 def _alarm_for(error: PlatformError | StorageError) -> Code | None:

@@ -4,22 +4,16 @@ from collections.abc import Callable, Iterable
 
 import anyio
 import anyio.to_thread
-import structlog
 
-from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.errors import StorageError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.tasks.retry_policy import RETRY
 from rensei_daemon.tasks.wake_event import Bell
-
-_SUBJECT = "identity"
-
-_log = structlog.get_logger()
 
 
 class Safe:
@@ -34,12 +28,11 @@ class Safe:
     ) -> None:
         """`learn` is told every runtime token, to know them by sight."""
         self._file = file
-        self._board = board
         self._learn = learn
         self._owed: Worker | None = None
         self._failed = Bell()
         self._turn = anyio.Lock()
-        self._failures = Streak()
+        self._failures = FailureReporter(board=board, subject="identity")
 
     def read(self) -> Worker | None:
         """Return the worker this host was."""
@@ -74,21 +67,9 @@ class Safe:
         try:
             await anyio.to_thread.run_sync(self._file.save, worker)
         except StorageError as error:
-            is_told = self._failures.fail(anyio.current_time(), str(error))
-            log = _log.warning if is_told else _log.debug
-            count = self._failures.count
-            log("worker.not_saved", error=str(error), hint=error.hint, count=count)
-            self._board.raise_alarm(
-                Code.STORAGE,
-                str(error),
-                hint=error.hint,
-                now=CLOCK.now(),
-                subject=_SUBJECT,
-            )
+            self._failures.report_error("worker.not_saved", error, alarm=Code.STORAGE)
             self._failed.ring()
             return
-        if over := self._failures.recover(anyio.current_time()):
-            _log.info("worker.saved", count=over.count, seconds=over.seconds)
+        self._failures.report_recovery("worker.saved")
         if self._owed is worker:
             self._owed = None
-            self._board.clear(Code.STORAGE, _SUBJECT)

@@ -2,13 +2,12 @@
 
 import anyio
 import anyio.to_thread
-import structlog
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.document import Document
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.disk.last_good_config import LastGood
 from rensei_daemon.errors import StorageError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.api_key import KeyInUse
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.retry_policy import RETRY
@@ -16,8 +15,6 @@ from rensei_daemon.tasks.wake_event import Bell
 
 AT_LEAST_SECONDS = 0.25
 """Between two tries."""
-
-_log = structlog.get_logger()
 
 
 async def keep_last_good(
@@ -28,7 +25,7 @@ async def keep_last_good(
     To be started once the daemon is ready. A text whose platform.url waits for a restart
     was never in force with this key, and is not kept. A full disk is others' to report.
     """
-    changed, failures, retry = Bell(), Streak(), RETRY
+    changed, failures, retry = Bell(), FailureReporter(), RETRY
     configuration.on_change(changed.ring)
     key.on_change = changed.ring
     kept: tuple[Document, str] | None = None
@@ -40,12 +37,8 @@ async def keep_last_good(
             except StorageError as error:
                 delay, retry = retry.next(draw)
                 wait = max(delay, AT_LEAST_SECONDS)
-                is_told = failures.fail(anyio.current_time(), str(error))
-                log = _log.warning if is_told else _log.debug
-                log("config.last_good_not_kept", error=str(error), count=failures.count)
+                failures.report_error("config.last_good_not_kept", error)
             else:
                 kept, retry = in_force, RETRY
-                if over := failures.recover(anyio.current_time()):
-                    count, seconds = over.count, over.seconds
-                    _log.info("config.last_good_kept", count=count, seconds=seconds)
+                failures.report_recovery("config.last_good_kept")
         await changed.heard(within=wait)

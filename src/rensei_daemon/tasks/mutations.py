@@ -28,11 +28,11 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.health import LastMutation, MutationsLine
 from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.tasks.applier import Applier, Decided
 from rensei_daemon.tasks.configuration import Configuration, reload
 from rensei_daemon.tasks.mutation_inbox import Inbox, Taken
@@ -46,8 +46,8 @@ ROUND_SECONDS = 300.0
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 
-Conflicts = defaultdict[str, Streak]
-"""The streaks of mutations that come again with other content, by id."""
+Conflicts = defaultdict[str, FailureReporter]
+"""Reporters of mutations that come again with other content, by id."""
 
 _T = TypeVar("_T")
 
@@ -71,7 +71,8 @@ async def apply_mutations(
     is an outcome to tell.
     """
     configuration.on_change(inbox.bell.ring)
-    retry, stalls, conflicting = RETRY, Streak(), Conflicts(Streak)
+    retry, conflicting = RETRY, Conflicts(FailureReporter)
+    stalls = FailureReporter(board=board, subject="config")
     wait: float | None = None
     inbox.bell.ring()
     while True:
@@ -93,8 +94,7 @@ async def apply_mutations(
                 board.post(await anyio.to_thread.run_sync(mutations_line, journal))
             continue
         wait, retry = None, RETRY
-        _tell_resumed(stalls)
-        await _report(decided, line, board)
+        await _report(decided, line, stalls, board)
         if decided or taken.refused:
             beat.ring()
         if line.waiting:  # a round is bounded; what is left has the next one
@@ -111,8 +111,13 @@ def _round(
     return decided, mutations_line(journal)
 
 
-async def _report(decided: Sequence[Decided], line: MutationsLine, board: Board) -> None:
-    board.clear(Code.STORAGE, "config")
+async def _report(
+    decided: Sequence[Decided],
+    line: MutationsLine,
+    stalls: FailureReporter,
+    board: Board,
+) -> None:
+    stalls.report_recovery("mutations.resumed")
     board.post(line)
     async for outcome in _in_turns(decided):
         log = _log.bind(mutation_id=outcome.id, op=outcome.op)
@@ -135,10 +140,10 @@ async def _report_taken(taken: Taken, conflicting: Conflicts, board: Board) -> N
         log = _log.bind(mutation_id=mutation.id, op=mutation.op)
         log.warning("mutation.failed", error=mutation.refusal)
     async for mutation in _in_turns(taken.conflicts):
-        streak = conflicting[mutation.id]
-        log = _log.warning if streak.fail(anyio.current_time()) else _log.debug
-        count = streak.count
-        log("mutation.conflicted", mutation_id=mutation.id, op=mutation.op, count=count)
+        reporter = conflicting[mutation.id]
+        reporter.report_failure(
+            "mutation.conflicted", mutation_id=mutation.id, op=mutation.op
+        )
         board.raise_alarm(
             Code.MUTATION_CONFLICT,
             f"mutation {mutation.id} came again with other content; "
@@ -149,26 +154,16 @@ async def _report_taken(taken: Taken, conflicting: Conflicts, board: Board) -> N
         )
 
 
-def _tell_resumed(stalls: Streak) -> None:
-    if over := stalls.recover(anyio.current_time()):
-        _log.info("mutations.resumed", count=over.count, seconds=over.seconds)
-
-
 def _report_stall(
-    error: RenseiError, stalls: Streak, configuration: Configuration, board: Board
+    error: RenseiError,
+    stalls: FailureReporter,
+    configuration: Configuration,
+    board: Board,
 ) -> None:
-    is_told = stalls.fail(anyio.current_time(), str(error))
-    log = _log.error if is_told else _log.debug
-    log("mutations.stalled", error=str(error), hint=error.hint, count=stalls.count)
-    if isinstance(error, StorageError):
-        board.raise_alarm(
-            Code.STORAGE,
-            str(error),
-            hint=error.hint,
-            now=CLOCK.now(),
-            subject="config",
-        )
-    else:
+    is_storage = isinstance(error, StorageError)
+    alarm = Code.STORAGE if is_storage else None
+    stalls.report_error("mutations.stalled", error, level="error", alarm=alarm)
+    if not is_storage:
         configuration.refuse(error, board)
 
 

@@ -5,18 +5,15 @@ registration moves the platform's own list of a host's projects, so both are sen
 """
 
 import anyio
-import structlog
 
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.errors import PlatformError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.wake_event import Bell
 
 EVERY_SECONDS = 60.0
 """At most one registration in this time; changes in between are registered together."""
-
-_log = structlog.get_logger()
 
 
 async def keep_registered(
@@ -30,7 +27,7 @@ async def keep_registered(
     The first registration is not ours: the first beat brings it.
     """
     await identity.until_registered()
-    changed, failures = Bell(), Streak()
+    changed, failures = Bell(), FailureReporter()
     configuration.on_change(changed.ring)
     changed.ring()  # the file may have changed while no daemon ran
     while True:
@@ -40,11 +37,8 @@ async def keep_registered(
         try:
             await identity.register_projects()
         except PlatformError as error:
-            is_told = failures.fail(anyio.current_time(), str(error))
-            log = _log.warning if is_told else _log.debug
-            why, count = str(error), failures.count
-            log("worker.projects_not_registered", error=why, hint=error.hint, count=count)
+            failures.report_error("worker.projects_not_registered", error)
             changed.ring()
         else:
-            failures.recover(anyio.current_time())
+            failures.report_recovery()
         await anyio.sleep(every_seconds)

@@ -1,6 +1,5 @@
 """Which sessions run: exactly those of the configuration in force."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,11 +8,10 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rotation import Rotation
@@ -47,7 +45,7 @@ class Sessions:
         self._board = board
         self._start = start
         self._running: dict[str, _Running] = {}
-        self._refusals = defaultdict[str, Streak](Streak)
+        self._refusals = dict[str, FailureReporter]()
         self._is_started = False
 
     @property
@@ -117,31 +115,24 @@ class Sessions:
 
     def _try_start(self, settings: SessionSettings) -> Rotation | None:
         """Make a session's rotation; what a start would refuse, a reload reports."""
-        streak = self._refusals[settings.id]
+        id_ = settings.id
         try:
             rotation = self._start(settings)
         except SettingsError as error:
             if not self._is_started:
                 raise
-            is_told = streak.fail(anyio.current_time(), str(error))
-            log = _log.warning if is_told else _log.debug
-            why, count = str(error), streak.count
-            log("session.refused", session_id=settings.id, error=why, count=count)
-            self._board.raise_alarm(
-                Code.DELIVERY_FAILED,
-                f"session {settings.id}: {error}",
-                hint=error.hint,
-                now=CLOCK.now(),
-                subject=settings.id,
+            if id_ not in self._refusals:
+                self._refusals[id_] = FailureReporter(board=self._board, subject=id_)
+            self._refusals[id_].report_error(
+                "session.refused",
+                error,
+                alarm=Code.DELIVERY_FAILED,
+                message=f"session {id_}: {error}",
+                session_id=id_,
             )
             return None
-        del self._refusals[settings.id]
-        if over := streak.recover(anyio.current_time()):
-            count, seconds = over.count, over.seconds
-            _log.info(
-                "session.recovered", session_id=settings.id, count=count, seconds=seconds
-            )
-        self._board.clear(Code.DELIVERY_FAILED, settings.id)
+        if refusals := self._refusals.pop(id_, None):
+            refusals.report_recovery("session.recovered", session_id=id_)
         return rotation
 
     async def _run(self, running: _Running) -> None:

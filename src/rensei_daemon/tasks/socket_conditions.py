@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 
-import anyio
 import structlog
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.errors import RenseiError
+from rensei_daemon.failure_reporter import FailureReporter
 
 _log = structlog.get_logger()
 
@@ -36,23 +35,16 @@ def turned_away_on(board: Board) -> Callable[[str, str], None]:
 
 def socket_news_on(board: Board, name: str) -> Callable[[RenseiError | None], None]:
     """Return what to tell of a socket file that is gone: why it stays so, or None."""
-    failures = Streak()
+    failures = FailureReporter(board=board, subject=name)
 
     def tell(error: RenseiError | None) -> None:
         if error is None:
-            failures.recover(anyio.current_time())
+            failures.report_recovery()
             _log.warning("socket.restored", socket=name)
-            board.clear(Code.STORAGE, name)
             return
-        is_told = failures.fail(anyio.current_time(), str(error))
-        log = _log.warning if is_told else _log.debug
-        log("socket.not_restored", socket=name, error=str(error), count=failures.count)
-        board.raise_alarm(
-            Code.STORAGE,
-            f"the file of the {name} is gone: {error}",
-            hint=error.hint,
-            now=CLOCK.now(),
-            subject=name,
+        message = f"the file of the {name} is gone: {error}"
+        failures.report_error(
+            "socket.not_restored", error, alarm=Code.STORAGE, message=message, socket=name
         )
 
     return tell

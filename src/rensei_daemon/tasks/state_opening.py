@@ -13,9 +13,9 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.errors import StorageError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.tasks.mutations import mutations_line
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=15.0)
@@ -40,7 +40,7 @@ async def keep_state_open(
 
     `on_open` is called once it is. Raises `StateInUseError` when another daemon holds it.
     """
-    failures, retry = Streak(), RETRY
+    failures, retry = FailureReporter(), RETRY
     while not state.journal.is_open:
         delay, retry = retry.next(draw)
         await anyio.sleep(max(delay, AT_LEAST_SECONDS))
@@ -49,9 +49,7 @@ async def keep_state_open(
                 partial(state.open, now=datetime.now(UTC))
             )
         except StorageError as error:
-            is_told = failures.fail(anyio.current_time(), str(error))
-            log = _log.warning if is_told else _log.debug
-            log("state.not_opened", error=str(error), hint=error.hint, count=failures.count)
+            failures.report_error("state.not_opened", error)
             report_closed(error, board)
             continue
         _log.info("state.opened")

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import structlog
 
 from rensei_daemon import __version__
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import Streak
 from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
 from rensei_daemon.core.liveness import Pulse
 from rensei_daemon.core.status import summary, to_json
@@ -21,6 +19,7 @@ from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.directories import is_tmpfs
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import SettingsError, StorageError
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutations import mutations_line
@@ -30,8 +29,6 @@ from rensei_daemon.tasks.wake_event import Bell
 AT_LEAST_EVERY_SECONDS = 30.0
 AT_MOST_EVERY_SECONDS = 0.5
 LATE_BEFORE_WATCHDOG_SECONDS = 5.0
-
-_log = structlog.get_logger()
 
 
 def open_board(
@@ -87,7 +84,7 @@ async def keep_reporting(
 
     `refresh` posts what changes without anybody noticing.
     """
-    changed, failures = Bell(), Streak()
+    changed, failures = Bell(), status_failures(board)
     board.on_change = changed.ring
     said = ""
     while True:
@@ -102,42 +99,34 @@ async def keep_reporting(
         await changed.heard(within=AT_LEAST_EVERY_SECONDS - AT_MOST_EVERY_SECONDS)
 
 
-async def write_status(board: Board, path: Path, failures: Streak | None = None) -> None:
-    """Write the state file once; a disk that refuses is an alarm, not an error.
+def status_failures(board: Board) -> FailureReporter:
+    """Return the reporter of a state file that cannot be written."""
+    return FailureReporter(board=board, subject="status")
 
-    `failures` are those of the writer, who writes again and again.
-    """
-    failures = failures or Streak()
+
+async def write_status(board: Board, path: Path, failures: FailureReporter) -> None:
+    """Write the state file once; a disk that refuses is an alarm, not an error."""
     text = json.dumps(to_json(report(board, *CLOCK.read())), indent=2) + "\n"
     try:
         await anyio.to_thread.run_sync(
             lambda: replace_file(path, text.encode(), mode=0o600)
         )
     except StorageError as error:
-        is_told = failures.fail(anyio.current_time(), str(error))
-        log = _log.warning if is_told else _log.debug
-        log("status.not_written", error=str(error), hint=error.hint, count=failures.count)
-        now = CLOCK.now()
-        board.raise_alarm(
-            Code.STORAGE, str(error), hint=error.hint, now=now, subject="status"
-        )
+        failures.report_error("status.not_written", error, alarm=Code.STORAGE)
     else:
-        if over := failures.recover(anyio.current_time()):
-            _log.info("status.recovered", count=over.count, seconds=over.seconds)
-        board.clear(Code.STORAGE, "status")
+        failures.report_recovery("status.recovered")
 
 
 async def feed_watchdog(pulse: Pulse, notifier: Notifier, interval_seconds: float) -> None:
     """Tell the service manager that every loop turns, as long as it does; never returns."""
-    streak = Streak()
+    failures = FailureReporter()
     while True:
         now = anyio.current_time()
         late = pulse.late(now - LATE_BEFORE_WATCHDOG_SECONDS)
         if late:
-            log = _log.error if streak.fail(now, " ".join(late)) else _log.debug
-            log("watchdog.withheld", loops=late, count=streak.count)
+            names = " ".join(late)
+            failures.report_failure("watchdog.withheld", names, level="error", loops=late)
         else:
             notifier.watchdog()
-            if over := streak.recover(now):
-                _log.info("watchdog.recovered", count=over.count, seconds=over.seconds)
+            failures.report_recovery("watchdog.recovered")
         await anyio.sleep(interval_seconds)
