@@ -1,0 +1,1 @@
+"""Where credential values come from: one module a kind of provider."""

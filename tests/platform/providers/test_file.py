@@ -1,0 +1,191 @@
+"""The provider of a directory of files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rensei_platform.errors import SettingsError
+from rensei_platform.providers.base import (
+    BadAnswerError,
+    Location,
+    ProviderDeniedError,
+    ProviderUnavailableError,
+    ResolveError,
+    SecretNotFoundError,
+)
+from rensei_platform.providers.file import FileProvider
+from rensei_platform.providers.options import Limits
+
+CANARY = "canary-of-the-file-tests"
+LINK_OUT = "a symbolic link leads out of the directory"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return the directory of an instance, with one secret in it."""
+    (tmp_path / "root/app").mkdir(parents=True)
+    (tmp_path / "root/app/TOKEN").write_text(f"{CANARY}\n")
+    return tmp_path / "root"
+
+
+async def _resolve(root: Path, path: str = "app", **names: str) -> dict[str, str]:
+    provider = FileProvider({"directory": str(root)}, Limits(most_bytes=1024))
+    at = Location(org_id="org", kind="byok", path=tuple(path.split("/")), names=names)
+    return dict((await provider.resolve(at)).values)
+
+
+async def _refusal(
+    kind: type[ResolveError], root: Path, path: str = "app", **names: str
+) -> str:
+    with pytest.raises(kind) as refused:
+        await _resolve(root, path, **names)
+    assert type(refused.value) is kind
+    assert CANARY not in f"{refused.value!r} {refused.value.detail}"
+    return refused.value.reason
+
+
+async def test_read(root: Path) -> None:
+    """A file is a field; without names those are read that can be variables."""
+    (root / "app/tls.crt").write_text("certificate")
+    (root / "app/below").mkdir()
+    assert await _resolve(root) == {"TOKEN": CANARY}
+    assert await _resolve(root, CERT="tls.crt") == {"CERT": "certificate"}
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (b"a\n", "a"),
+        (b"a\r\n", "a"),
+        (b"a\n\n", "a\n"),
+        (b"a", "a"),
+        (b"a\r", "a\r"),
+        (b" a \n", " a "),
+        (b"", ""),
+        (b"-----BEGIN-----\nx\n-----END-----\n", "-----BEGIN-----\nx\n-----END-----"),
+    ],
+)
+async def test_line_end(root: Path, octets: bytes, text: str) -> None:
+    """One line end at the end of the file is not part of the value."""
+    (root / "app/TOKEN").write_bytes(octets)
+    assert await _resolve(root) == {"TOKEN": text}
+
+
+async def test_links_inside(root: Path) -> None:
+    """Links that stay inside are followed, as a mounted secret of Kubernetes has them."""
+    (root / "app/..2026").mkdir()
+    (root / "app/..2026/KEY").write_text("of the mount")
+    (root / "app/..data").symlink_to("..2026")
+    (root / "app/KEY").symlink_to("..data/KEY")
+    assert await _resolve(root, KEY="KEY") == {"KEY": "of the mount"}
+    assert await _resolve(root) == {"TOKEN": CANARY, "KEY": "of the mount"}
+
+
+async def test_root_is_a_link(root: Path) -> None:
+    """The directory itself may be a link: platform.toml names it."""
+    link = root.with_name("link")
+    link.symlink_to(root)
+    assert await _resolve(link) == {"TOKEN": CANARY}
+
+
+async def test_links_out(root: Path) -> None:
+    """A file or a directory behind a link that leads out is refused."""
+    outside = root.with_name("outside")
+    outside.mkdir()
+    (outside / "SECRET").write_text(CANARY)
+    (root / "app/SECRET").symlink_to(outside / "SECRET")
+    (root / "other").symlink_to(outside)
+    (root / "app/SIBLING").symlink_to(root.with_name("root-of-another"))
+    root.with_name("root-of-another").write_text(CANARY)
+    assert await _refusal(ProviderDeniedError, root, S="SECRET") == LINK_OUT
+    assert await _refusal(ProviderDeniedError, root, S="SIBLING") == LINK_OUT
+    assert await _refusal(ProviderDeniedError, root, "other", S="SECRET") == LINK_OUT
+    assert await _refusal(ProviderDeniedError, root, "other") == LINK_OUT
+
+
+async def test_link_put_there_meanwhile(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that takes a file's place after the check is not followed."""
+    resolve = Path.resolve
+
+    def resolve_then_swap(path: Path, *, strict: bool = False) -> Path:
+        resolved = resolve(path, strict=strict)
+        if path.name == "TOKEN":
+            path.unlink()
+            path.symlink_to("/etc/hostname")
+        return resolved
+
+    monkeypatch.setattr(Path, "resolve", resolve_then_swap)
+    refusal = await _refusal(ProviderUnavailableError, root, T="TOKEN")
+    assert refusal == "the file cannot be read: Too many levels of symbolic links"
+
+
+async def test_loop(root: Path) -> None:
+    """A loop of links is refused."""
+    (root / "app/LOOP").symlink_to("LOOP")
+    with pytest.raises(ResolveError, match="cannot be"):
+        await _resolve(root, L="LOOP")
+
+
+@pytest.mark.parametrize(
+    "field", ["..", ".", "../../outside", "below/KEY", "/etc/hostname"]
+)
+async def test_field_with_a_path(root: Path, field: str) -> None:
+    """A field is one file's name, not a path."""
+    refusal = await _refusal(SecretNotFoundError, root, F=field)
+    assert refusal == f"{field!r} is not the name of a file"
+
+
+async def test_not_there(root: Path) -> None:
+    """What is not there is told apart from what cannot be opened."""
+    assert await _refusal(SecretNotFoundError, root, "none") == "there is no such file"
+    assert await _refusal(SecretNotFoundError, root, N="NONE") == "there is no such file"
+    denied = await _refusal(ProviderDeniedError, root, "app/TOKEN", N="NONE")
+    assert denied == "the file cannot be opened: Not a directory"
+    (root / "empty").mkdir()
+    assert (
+        await _refusal(SecretNotFoundError, root, "empty")
+        == "there is no field at the path"
+    )
+
+
+async def test_not_a_file(root: Path) -> None:
+    """A pipe or a directory is refused at once, and a pipe is not waited for."""
+    os.mkfifo(root / "app/PIPE")
+    (root / "app/BELOW").mkdir()
+    for name in ("PIPE", "BELOW"):
+        denied = await _refusal(ProviderDeniedError, root, X=name)
+        assert denied == f"'{name}' is not a regular file"
+
+
+async def test_too_large(root: Path) -> None:
+    """Files are read up to the limit, all of them together."""
+    (root / "app/A").write_text("a" * 600)
+    (root / "app/B").write_text("b" * 424)
+    assert len(await _resolve(root, A="A", B="B")) == 2
+    (root / "app/B").write_text("b" * 425)
+    refusal = await _refusal(BadAnswerError, root, A="A", B="B")
+    assert refusal == "the files are larger than `most_bytes`"
+
+
+async def test_not_text(root: Path) -> None:
+    """A file that is not UTF-8 is refused."""
+    (root / "app/BINARY").write_bytes(b"\xff\x00")
+    refusal = await _refusal(BadAnswerError, root, B="BINARY")
+    assert refusal == "the file 'BINARY' is not UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("directory", "message"),
+    [
+        ("/absent", "directory: /absent: not a directory"),
+        ("relative", "directory: Value error, the path is not absolute"),
+    ],
+)
+def test_options(directory: str, message: str) -> None:
+    """An instance without its directory is refused at the start."""
+    with pytest.raises(SettingsError) as refused:
+        FileProvider({"directory": directory}, Limits())
+    assert str(refused.value) == message
