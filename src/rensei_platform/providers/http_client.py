@@ -1,0 +1,136 @@
+"""JSON over HTTP to a secret store: bounded, without redirects, without foreign text.
+
+Each request has a client of its own. They are rare, and a client that is not shared has no
+connection that the other side has closed meanwhile and no pool that a cancellation can
+leave full. The TLS context, which is what costs time, is made once.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from rensei_platform.errors import SettingsError
+from rensei_platform.providers.base import BadAnswerError, ProviderUnavailableError
+from rensei_platform.providers.fields import parse_fields
+
+CONNECT_SECONDS: Final = 5.0
+_REDIRECTS: Final = range(300, 400)
+_LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response whose body has been read."""
+
+    status: int
+    body: bytes
+
+    def fields(self) -> dict[str, Any]:
+        """Return the body's JSON object. Raise BadAnswerError."""
+        return parse_fields(self.body)
+
+
+class HttpClient:
+    """Sends requests to one address."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        ca_file: Path | None,
+        allow_http: bool,
+        most_bytes: int,
+        timeout: float,
+    ) -> None:
+        self._address = checked_address(address, allow_http=allow_http)
+        self._most_bytes = most_bytes
+        self._timeout = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
+        self._tls = _tls_context(ca_file) if self._address.startswith("https:") else None
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Send one request to a path below the address and return the answer.
+
+        Raise ProviderUnavailableError if there is none or the server is at fault (5xx,
+        429), BadAnswerError for a redirect or too large a body.
+        """
+        try:
+            async with (
+                self._client() as client,
+                client.stream(
+                    method,
+                    self._address + path,
+                    params=params,
+                    json=body,
+                    headers={"Accept-Encoding": "identity", **headers},
+                ) as response,
+            ):
+                return Answer(response.status_code, await self._read(response))
+        except httpx.TimeoutException as error:
+            raise ProviderUnavailableError("no answer in time") from error
+        except httpx.HTTPError as error:
+            # Texts of TLS and of the resolver; requests and values are not in them.
+            raise ProviderUnavailableError(
+                f"cannot be reached ({type(error).__name__})", detail=str(error)[:200]
+            ) from error
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            verify=self._tls or False,  # False only where there is no TLS
+            timeout=self._timeout,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        if response.status_code in _REDIRECTS:
+            raise BadAnswerError(
+                "answered with a redirect, which is not followed",
+                hint="Let `address` name the server that answers itself.",
+            )
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise BadAnswerError("answered in a compressed form that was not asked for")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._most_bytes:
+                raise BadAnswerError(f"the answer is larger than {self._most_bytes} bytes")
+        return bytes(body)
+
+
+def checked_address(address: str, *, allow_http: bool) -> str:
+    """Return a base URL without a final slash. Raise SettingsError for any other text."""
+    try:
+        parts = urlsplit(address)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.username or parts.query or parts.fragment:
+        raise SettingsError("address: not a URL of a server, such as https://vault:8200")
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and (allow_http or parts.hostname in _LOOPBACK)
+    ):
+        raise SettingsError(
+            "address: neither https:// nor http:// on the loopback device",
+            hint="Set `allow_http = true` if the network in between is trusted.",
+        )
+    return address.rstrip("/")
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise SettingsError(f"ca_file: {ca_file}: {error.strerror or error}") from error
