@@ -9,13 +9,13 @@ import pytest
 from rensei_daemon.clock import Clock
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.health import (
-    ConfigLine,
-    HeartbeatLine,
+    ConfigHealth,
+    HeartbeatHealth,
     LastMutation,
-    MutationsLine,
-    SessionLine,
+    MutationsHealth,
+    SessionHealth,
     StreamState,
-    WorkerLine,
+    WorkerHealth,
 )
 from rensei_daemon.core.status import Status
 
@@ -48,12 +48,12 @@ def _well(machine: Machine) -> Board:
         version="1",
         pid=1,
         started_at=now,
-        config=ConfigLine(path="/c", digest="d"),
-        worker=WorkerLine(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatLine(interval_seconds=30, last_ok_at=now),
+        config=ConfigHealth(path="/c", digest="d"),
+        worker=WorkerHealth(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatHealth(interval_seconds=30, last_ok_at=now),
     )
     board.post(
-        SessionLine(
+        SessionHealth(
             id="build",
             stream=StreamState.LIVE,
             since=now,
@@ -63,7 +63,7 @@ def _well(machine: Machine) -> Board:
         )
     )
     board.post(
-        MutationsLine(
+        MutationsHealth(
             last=LastMutation(id="m", op="project.add", outcome="applied", at=START)
         )
     )

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
+from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 
@@ -19,9 +19,9 @@ def board() -> Board:
         version="1",
         pid=1,
         started_at=datetime.now(UTC),
-        config=ConfigLine(path="/c", digest="d"),
-        worker=WorkerLine(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        config=ConfigHealth(path="/c", digest="d"),
+        worker=WorkerHealth(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from rensei_daemon.init_process import INIT_PID, leave_init_behind
+from rensei_daemon.init_process import INIT_PID, fork_under_init
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -26,7 +26,7 @@ def init(main: Callable[[int], int]) -> Iterator[tuple[int, int]]:
     pid = os.fork()
     if not pid:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        leave_init_behind(INIT_PID)
+        fork_under_init(INIT_PID)
         os._exit(main(writing))
     os.close(writing)
     try:
@@ -136,5 +136,5 @@ def test_it_waits_for_orphans_and_leaves_children_of_the_child_alone() -> None:
 def test_elsewhere_nothing_is_done() -> None:
     """A daemon that is not PID 1 stays the process that was started."""
     before = os.getpid()
-    leave_init_behind(before)
+    fork_under_init(before)
     assert os.getpid() == before

@@ -9,64 +9,71 @@ import pytest
 from rig.exposition import read
 
 from rensei_daemon.control_api.schema import HEALTHZ, METRICS, METRICS_JSON, READYZ
-from rensei_daemon.control_api.wire import SOMEBODY, Answer, Request, Text
+from rensei_daemon.control_api.wire import SOMEBODY, Request, Response, Text
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.counters import BeatFigures, Durations, SessionFigures
-from rensei_daemon.core.health import ConfigLine, HeartbeatLine, SessionLine, WorkerLine
-from rensei_daemon.core.liveness import Pulse
-from rensei_daemon.monitoring_routes import Probes
+from rensei_daemon.core.counters import HeartbeatCounters, Histogram, SessionCounters
+from rensei_daemon.core.health import (
+    ConfigHealth,
+    HeartbeatHealth,
+    SessionHealth,
+    WorkerHealth,
+)
+from rensei_daemon.core.liveness import Deadlines
+from rensei_daemon.monitoring_routes import MonitoringRoutes
 
 
 @pytest.fixture
-def probes() -> Probes:
+def probes() -> MonitoringRoutes:
     """Probes over a daemon that has just started, with one session."""
     now = datetime.now(UTC)
     board = Board(
         version="0.1.0",
         pid=1,
         started_at=now,
-        config=ConfigLine(path="/c.toml", digest=""),
-        worker=WorkerLine(platform_url="https://app.rensei.ai"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        config=ConfigHealth(path="/c.toml", digest=""),
+        worker=WorkerHealth(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )
-    board.post(SessionLine(id="build", since=now, added_at=now))
-    return Probes(
+    board.post(SessionHealth(id="build", since=now, added_at=now))
+    return MonitoringRoutes(
         board=board,
-        pulse=Pulse(),
-        beats=BeatFigures(),
-        sessions=SessionFigures(),
-        loop_lag=Durations(),
+        pulse=Deadlines(),
+        beats=HeartbeatCounters(),
+        sessions=SessionCounters(),
+        loop_lag=Histogram(),
         log_lines_dropped=lambda: 3,
     )
 
 
-async def ask(probes: Probes, verb: tuple[str, str]) -> Any:
+async def ask(probes: MonitoringRoutes, verb: tuple[str, str]) -> Any:
     """Ask as somebody on a network may."""
     return await probes.control_routes()[verb].handler(Request(peer=SOMEBODY))
 
 
-async def test_it_lives_while_every_loop_turns(probes: Probes) -> None:
+async def test_it_lives_while_every_loop_turns(probes: MonitoringRoutes) -> None:
     """A broken promise older than the watchdog's grace is 503, with the loop's name."""
     probes.pulse.promise("heartbeat", anyio.current_time() - 4)
-    assert await ask(probes, HEALTHZ) == Answer(200, {"live": True, "late": []})
+    assert await ask(probes, HEALTHZ) == Response(200, {"live": True, "late": []})
     probes.pulse.promise("heartbeat", anyio.current_time() - 6)
-    assert await ask(probes, HEALTHZ) == Answer(503, {"live": False, "late": ["heartbeat"]})
+    assert await ask(probes, HEALTHZ) == Response(
+        503, {"live": False, "late": ["heartbeat"]}
+    )
 
 
-def _fresh(board: Board) -> SessionLine:
+def _fresh(board: Board) -> SessionHealth:
     return replace(board.sessions["build"], refreshed_at=datetime.now(UTC))
 
 
-async def test_it_is_ready_once_every_session_has_data(probes: Probes) -> None:
+async def test_it_is_ready_once_every_session_has_data(probes: MonitoringRoutes) -> None:
     """Whether beats get through is another matter, and so is how old data are."""
     missing = ["session build has no data yet"]
-    assert await ask(probes, READYZ) == Answer(503, {"ready": False, "missing": missing})
+    assert await ask(probes, READYZ) == Response(503, {"ready": False, "missing": missing})
     probes.board.post(_fresh(probes.board))
-    assert await ask(probes, READYZ) == Answer(200, {"ready": True, "missing": []})
+    assert await ask(probes, READYZ) == Response(200, {"ready": True, "missing": []})
 
 
 async def test_it_is_not_ready_with_a_file_it_cannot_use_or_on_its_way_out(
-    probes: Probes,
+    probes: MonitoringRoutes,
 ) -> None:
     """Each reason is named."""
     probes.board.post(_fresh(probes.board))
@@ -79,7 +86,7 @@ async def test_it_is_not_ready_with_a_file_it_cannot_use_or_on_its_way_out(
     assert answer.body["missing"][0] == "the daemon is stopping"
 
 
-async def test_metrics_are_told_in_text_and_in_json(probes: Probes) -> None:
+async def test_metrics_are_told_in_text_and_in_json(probes: MonitoringRoutes) -> None:
     """Both from the same values."""
     text = await ask(probes, METRICS)
     assert isinstance(text, Text)
@@ -98,7 +105,7 @@ async def test_metrics_are_told_in_text_and_in_json(probes: Probes) -> None:
     }
 
 
-def test_only_reads_are_served_over_tcp(probes: Probes) -> None:
+def test_only_reads_are_served_over_tcp(probes: MonitoringRoutes) -> None:
     """Three of them, and none that changes anything."""
     routes = probes.routes()
     assert routes.keys() == {HEALTHZ, READYZ, METRICS}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.process import figures
+from rensei_daemon.process import process_stats
 
 SCRIPT = """
 import ctypes, os, resource
@@ -24,8 +24,8 @@ print(is_dumpable, resource.getrlimit(resource.RLIMIT_CORE), oct(os.umask(0)))
 
 LIGHT = """
 import bz2, os, sys
-from rensei_daemon.process import travel_light
-travel_light()
+from rensei_daemon.process import trim_imports
+trim_imports()
 import shutil, uuid, zipfile, zoneinfo
 print(*(name for name in ("bz2", "lzma", "_uuid", "rich") if sys.modules[name]))
 print(zoneinfo.TZPATH)
@@ -54,9 +54,9 @@ def test_a_hardened_process_leaves_no_core_and_lets_nobody_look() -> None:
 
 def test_the_figures_are_those_of_this_process() -> None:
     """Memory, files, processor time and start, as the kernel counts them."""
-    before = figures()
+    before = process_stats()
     with Path(os.devnull).open():
-        after = figures()
+        after = process_stats()
     assert before.open_files is not None
     assert after.open_files == before.open_files + 1
     assert before.open_files == sum(_is_open(number) for number in range(4096))
@@ -77,7 +77,7 @@ def _is_open(number: int) -> bool:
 
 def test_what_the_kernel_does_not_tell_is_left_out(tmp_path: Path) -> None:
     """Without /proc only what system calls say is known."""
-    found = figures(tmp_path)
+    found = process_stats(tmp_path)
     assert found.cpu_seconds > 0
     assert (found.resident_bytes, found.virtual_bytes) == (None, None)
     assert (found.open_files, found.started_at) == (None, None)
@@ -85,10 +85,10 @@ def test_what_the_kernel_does_not_tell_is_left_out(tmp_path: Path) -> None:
 
 HARDENED = """
 import os
-from rensei_daemon.process import figures, harden
+from rensei_daemon.process import harden, process_stats
 os.setgid(65534), os.setuid(65534)
 harden()
-found = figures()
+found = process_stats()
 print(None in (found.resident_bytes, found.open_files, found.started_at))
 """
 

@@ -23,15 +23,15 @@ from rensei_daemon.control_api.wire import Request, Route, Routes
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import difference
 from rensei_daemon.core.scrub import Fingerprints
-from rensei_daemon.core.status import moved, plain, to_json
+from rensei_daemon.core.status import plain, shift_times, to_json
 from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.tasks.configuration import Reload
-from rensei_daemon.tasks.heartbeat import Heart
+from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.session_report import inventory
+from rensei_daemon.tasks.session_report import report_sessions
 from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 SYNC_SECONDS = 45.0
 """How long a sync waits for the platform before it says what has come so far."""
@@ -44,12 +44,12 @@ SYNCS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Verbs:
+class ControlRoutes:
     """The verbs, over the tasks that carry them out."""
 
     board: Board
-    heart: Heart
-    hurry: Bell
+    heart: HeartbeatSender
+    hurry: WakeEvent
     sessions: Sessions
     reload: Callable[[], Awaitable[Reload]]
     fingerprints: Fingerprints
@@ -76,8 +76,8 @@ class Verbs:
         return to_json(report(self.board, *CLOCK.read()))
 
     async def _sessions(self, _: Request) -> dict[str, Any]:
-        found = tuple(inventory(self.sessions.rotations, self.fingerprints))
-        return {"sessions": plain(moved(found, CLOCK.ahead()))}
+        found = tuple(report_sessions(self.sessions.rotations, self.fingerprints))
+        return {"sessions": plain(shift_times(found, CLOCK.ahead()))}
 
     async def _reload(self, _: Request) -> Reloaded:
         done = await self.reload()

@@ -1,7 +1,7 @@
 """The daemon: every resource opened, every loop started, and the order in which they end.
 
 Read `run` and `_live` from top to bottom: a resource outlives whatever is opened after
-it. What the loops are, and how they know one another, is `house`'s.
+it. `wiring` defines the loops and what each of them is given.
 """
 
 import os
@@ -16,11 +16,11 @@ from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.server import serve_control, serve_metrics
-from rensei_daemon.core.hints import Daemon
+from rensei_daemon.core.hints import DaemonAddress
 from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.directories import RUNTIME_MODE, prepare_directory
-from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.disk.processes import service_of
 from rensei_daemon.disk.state_directory import StateDirectory
@@ -34,13 +34,16 @@ from rensei_daemon.settings.loading import load
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import open_configuration
 from rensei_daemon.tasks.former_readers import former_readers
-from rensei_daemon.tasks.heartbeat import say_farewell
+from rensei_daemon.tasks.heartbeat import send_last_heartbeat
 from rensei_daemon.tasks.log_level import LogLevel
-from rensei_daemon.tasks.session_factory import HandingOut
-from rensei_daemon.tasks.socket_conditions import socket_news_on, turned_away_on
+from rensei_daemon.tasks.session_factory import SessionFactory
+from rensei_daemon.tasks.socket_conditions import (
+    report_refused_readers,
+    report_socket_state,
+)
 from rensei_daemon.tasks.state_opening import open_state
 from rensei_daemon.tasks.status_reporting import open_board, status_failures, write_status
-from rensei_daemon.wiring import Ground, House, build_house
+from rensei_daemon.wiring import Daemon, Resources, build_daemon
 
 FAREWELL_SECONDS = 3.0
 
@@ -65,7 +68,7 @@ async def run(
         anyio.open_signal_receiver(*_SIGNALS) as signals,
         ExitStack() as stack,
     ):
-        last_good = LastGood(
+        last_good = LastGoodConfig(
             locations.last_good,
             locations.last_good_fingerprint,
             environ=environ,
@@ -95,7 +98,7 @@ async def run(
         with suppress(StorageError):  # a courtesy to whoever looks for this daemon
             lock = configuration.file.lock
             lock.remember(state=locations.state, runtime=locations.runtime)
-        handing_out = HandingOut.prepare(locations.runtime, environ)
+        handing_out = SessionFactory.prepare(locations.runtime, environ)
         log = configuration.settings.log
         outputs = choose_outputs(
             format=log.format, file=log.file, default_file=locations.log, environ=environ
@@ -111,7 +114,7 @@ async def run(
         )
         board = open_board(configuration, state.journal, locations.runtime, trouble, opened)
         board.reached = reached
-        ground = Ground(
+        ground = Resources(
             locations=locations,
             environ=environ,
             configuration=configuration,
@@ -133,12 +136,14 @@ async def run(
             raise
 
 
-def _own_address(locations: Locations) -> Daemon:
+def _own_address(locations: Locations) -> DaemonAddress:
     """Return how commands reach this process, for the hints of its conditions."""
     pid = os.getpid()
     service = service_of(pid)
     config = None if locations.unit_scope else str(locations.config)
-    return Daemon(config=config, systemctl=str(service) if service else None, pid=pid)
+    return DaemonAddress(
+        config=config, systemctl=str(service) if service else None, pid=pid
+    )
 
 
 def _is_known(error: Exception) -> bool:
@@ -149,7 +154,7 @@ def _is_known(error: Exception) -> bool:
 
 
 async def _live(
-    ground: Ground, signals: AsyncIterator[signal.Signals], on_stop: Callable[[], None]
+    ground: Resources, signals: AsyncIterator[signal.Signals], on_stop: Callable[[], None]
 ) -> None:
     platform = ground.configuration.settings.platform
     agent = f"rensei-daemon/{__version__}"
@@ -160,7 +165,7 @@ async def _live(
         client_files=platform.client_files,
         scrub=ground.handing_out.scrub,
     ) as http:
-        house = build_house(ground, http)
+        house = build_daemon(ground, http)
         async with anyio.create_task_group() as tasks:
             # Before anybody can ask for them, so that no session is taken for unknown.
             await tasks.start(house.sessions.keep, name="sessions")
@@ -176,15 +181,15 @@ async def _live(
             ground.board.stop()  # before the readers hear of it, and leave
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
-            await say_farewell(house.heart)
+            await send_last_heartbeat(house.heart)
     await write_status(ground.board, ground.locations.status, status_failures(ground.board))
     _log.info("daemon.stopped")
 
 
-async def _listen(tasks: TaskGroup, house: House, ground: Ground) -> None:
+async def _listen(tasks: TaskGroup, house: Daemon, ground: Resources) -> None:
     settings, locations = ground.configuration.settings, ground.locations
     door = ground.handing_out.door
-    door.tell_turned_away = turned_away_on(ground.board)
+    door.tell_turned_away = report_refused_readers(ground.board)
     for name, serve, group in (
         (
             "control API",
@@ -198,14 +203,14 @@ async def _listen(tasks: TaskGroup, house: House, ground: Ground) -> None:
         ),
     ):
         gid = group_id(group) if group else None
-        tell = socket_news_on(ground.board, name)
+        tell = report_socket_state(ground.board, name)
         await tasks.start(partial(serve, gid=gid, tell=tell), name=name)
     if (address := settings.metrics.address) is not None:
         await tasks.start(serve_metrics, address, house.probes, name="metrics")
         _log.info("metrics.served", listen=settings.metrics.listen)
 
 
-async def _obey(signals: AsyncIterator[signal.Signals], house: House) -> None:
+async def _obey(signals: AsyncIterator[signal.Signals], house: Daemon) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""
     async for number in signals:
         _log.info("signal.received", signal=number.name)

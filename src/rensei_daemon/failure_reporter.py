@@ -13,7 +13,7 @@ import structlog
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.failure_log import MOST_TEXTS, Streak
+from rensei_daemon.core.failure_log import MOST_TEXTS, FailureStreak
 from rensei_daemon.errors import RenseiError
 
 Level = Literal["warning", "error", "exception"]
@@ -35,7 +35,7 @@ class FailureReporter:
         """`log` may carry fields; alarms are raised on `board` about `subject`."""
         self._log = structlog.get_logger() if log is None else log
         self._board, self._subject = board, subject
-        self._streak = Streak(calm_seconds=calm_seconds, most_texts=most_texts)
+        self._streak = FailureStreak(calm_seconds=calm_seconds, most_texts=most_texts)
         self._clock = clock
         self._alarms: set[Code] = set()
         """Those raised here and not cleared since."""

@@ -27,7 +27,7 @@ PASSED_ON = frozenset(
 )
 
 
-def leave_init_behind(pid: int) -> None:
+def fork_under_init(pid: int) -> None:
     """Return in a child where `pid`, this process's, is 1; elsewhere at once.
 
     PID 1 itself never returns: it ends with the child's exit code, as a shell has it.

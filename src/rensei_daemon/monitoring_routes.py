@@ -14,10 +14,15 @@ import anyio
 from rensei_daemon import process
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.control_api.schema import HEALTHZ, METRICS, METRICS_JSON, READYZ
-from rensei_daemon.control_api.wire import Answer, Request, Route, Routes, Text
+from rensei_daemon.control_api.wire import Request, Response, Route, Routes, Text
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.counters import BeatFigures, Durations, Figures, SessionFigures
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.counters import (
+    Counters,
+    HeartbeatCounters,
+    Histogram,
+    SessionCounters,
+)
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.metrics import metrics
 from rensei_daemon.core.prometheus import MEDIA_TYPE, Metric, render
 from rensei_daemon.core.status import plain
@@ -25,14 +30,14 @@ from rensei_daemon.tasks.status_reporting import LATE_BEFORE_WATCHDOG_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probes:
+class MonitoringRoutes:
     """The verbs of monitors, over the board and the figures of whoever makes them."""
 
     board: Board
-    pulse: Pulse
-    beats: BeatFigures
-    sessions: SessionFigures
-    loop_lag: Durations
+    pulse: Deadlines
+    beats: HeartbeatCounters
+    sessions: SessionCounters
+    loop_lag: Histogram
     log_lines_dropped: Callable[[], int]
 
     def routes(self) -> Routes:
@@ -47,15 +52,15 @@ class Probes:
         """Return the same, and what our own command line asks."""
         return {**self.routes(), METRICS_JSON: Route(self._metrics_json)}
 
-    async def _healthz(self, _: Request) -> Answer:
+    async def _healthz(self, _: Request) -> Response:
         late = self.pulse.late(anyio.current_time() - LATE_BEFORE_WATCHDOG_SECONDS)
         status = HTTPStatus.SERVICE_UNAVAILABLE if late else HTTPStatus.OK
-        return Answer(status, {"live": not late, "late": list(late)})
+        return Response(status, {"live": not late, "late": list(late)})
 
-    async def _readyz(self, _: Request) -> Answer:
+    async def _readyz(self, _: Request) -> Response:
         missing = list(self._missing())
         status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-        return Answer(status, {"ready": not missing, "missing": missing})
+        return Response(status, {"ready": not missing, "missing": missing})
 
     def _missing(self) -> Iterator[str]:
         if self.board.is_stopping:
@@ -73,11 +78,11 @@ class Probes:
         return [plain(metric) for metric in self._now()]
 
     def _now(self) -> list[Metric]:
-        figures = Figures(
+        figures = Counters(
             beats=self.beats,
             sessions=self.sessions,
             loop_lag=self.loop_lag,
             log_lines_dropped=self.log_lines_dropped(),
-            process=process.figures(),
+            process=process.process_stats(),
         )
         return metrics(report(self.board, *CLOCK.read()), figures)

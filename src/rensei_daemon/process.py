@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from rensei_daemon.core.counters import ProcessFigures
+from rensei_daemon.core.counters import ProcessStats
 
 _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8
@@ -35,7 +35,7 @@ def harden() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def travel_light() -> None:
+def trim_imports() -> None:
     """Have the libraries that are imported from here on leave out what no daemon needs.
 
     It makes a daemon half a megabyte smaller for its whole life, and three more where
@@ -49,7 +49,7 @@ def travel_light() -> None:
     os.environ.setdefault("PYTHONTZPATH", "/usr/share/zoneinfo")
 
 
-def stay_small() -> None:
+def share_one_heap() -> None:
     """Let all threads share one heap: theirs would be half a megabyte that nobody uses.
 
     Must come before the first thread. A C library without the knob is left as it is.
@@ -58,7 +58,7 @@ def stay_small() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def make_room() -> None:
+def raise_nofile_limit() -> None:
     """Let this process open as many files as it may, up to what a busy host needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
@@ -66,11 +66,11 @@ def make_room() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def figures(proc: Path = Path("/proc")) -> ProcessFigures:
+def process_stats(proc: Path = Path("/proc")) -> ProcessStats:
     """Return what the kernel counts of this process; what it does not tell is None."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     virtual, resident = _memory(proc)
-    return ProcessFigures(
+    return ProcessStats(
         cpu_seconds=time.process_time(),
         resident_bytes=resident,
         virtual_bytes=virtual,

@@ -32,27 +32,27 @@ from rensei_daemon.core.history import (
     no_change,
     no_mutation,
 )
-from rensei_daemon.disk.journal_records import Records
+from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import UsageError
 from rensei_daemon.settings.loading import parse
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rollback import roll_back
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 DEFAULT_LIMIT, MOST = 20, 5000
 
 
 @dataclass(frozen=True, slots=True)
-class RecordVerbs:
+class RecordRoutes:
     """The verbs about changes and mutations."""
 
     applier: Applier
-    records: Records
+    records: JournalRecords
     configuration: Configuration
     board: Board
-    hurry: Bell
+    hurry: WakeEvent
 
     def routes(self) -> Routes:
         """Return their part of the table the control API serves."""

@@ -10,41 +10,41 @@ from functools import partial
 from typing import Any
 
 from rensei_daemon.control_api.wire import Routes
-from rensei_daemon.control_routes import Verbs
+from rensei_daemon.control_routes import ControlRoutes
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.counters import Durations
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.counters import Histogram
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.disk.host_info import LoadMeter
 from rensei_daemon.disk.identity_file import IdentityFile, boot_id
-from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.locations import Locations
-from rensei_daemon.monitoring_routes import Probes
+from rensei_daemon.monitoring_routes import MonitoringRoutes
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.record_routes import RecordVerbs
+from rensei_daemon.record_routes import RecordRoutes
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.clock_watch import ClockWatch
 from rensei_daemon.tasks.configuration import Configuration, Reload, watch
 from rensei_daemon.tasks.former_readers import Readers, await_readers
-from rensei_daemon.tasks.heartbeat import Heart, keep_beating
-from rensei_daemon.tasks.identity_saver import Safe
+from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
+from rensei_daemon.tasks.identity_saver import IdentitySaver
 from rensei_daemon.tasks.identity_setup import open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.loop_lag import measure_lag
-from rensei_daemon.tasks.mutation_inbox import Inbox
+from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.tasks.mutations import apply_mutations
-from rensei_daemon.tasks.reload import Reloading
+from rensei_daemon.tasks.reload import Reloader
 from rensei_daemon.tasks.reregistration import keep_registered
 from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.session_factory import HandingOut
+from rensei_daemon.tasks.session_factory import SessionFactory
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.state_opening import keep_state_open
 from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 from rensei_daemon.tasks.wake_ups import WakeUps
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
@@ -53,16 +53,16 @@ _draw = random.SystemRandom().uniform
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Resources:
     """What is open before the network, and outlives it."""
 
     locations: Locations
     environ: Mapping[str, str]
     configuration: Configuration
-    last_good: LastGood
+    last_good: LastGoodConfig
     state: StateDirectory
     board: Board
-    handing_out: HandingOut
+    handing_out: SessionFactory
     notifier: Notifier
     log_level: LogLevel
     former_readers: Mapping[str, Readers]
@@ -70,14 +70,14 @@ class Ground:
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class Daemon:
     """What stands on it."""
 
     routes: Routes
     """Of the control API."""
     probes: Routes
     """Of them, what is served over TCP too."""
-    heart: Heart
+    heart: HeartbeatSender
     sessions: Sessions
     reload: Callable[[], Awaitable[Reload]]
     """Reads the configuration and the key again; raises `SettingsError`."""
@@ -85,17 +85,17 @@ class House:
     """What runs as long as it has something to do, by name; most never return."""
 
 
-def build_house(ground: Ground, http: Http) -> House:
+def build_daemon(ground: Resources, http: Http) -> Daemon:
     """Make every object and hand it what it needs; `SettingsError` without a key."""
     configuration, board, journal = ground.configuration, ground.board, ground.state.journal
     notifier, handing_out = ground.notifier, ground.handing_out
-    inbox = Inbox(
+    inbox = MutationInbox(
         journal,
         board,
         state_bytes=lambda: configuration.settings.limits.state_mib * 2**20,
     )
-    hurry, pulse = Bell(), Pulse()
-    safe = Safe(
+    hurry, pulse = WakeEvent(), Deadlines()
+    safe = IdentitySaver(
         IdentityFile(ground.locations.identity, ground.locations.token),
         board,
         learn=partial(handing_out.scrub.register, "the runtime token"),
@@ -110,7 +110,7 @@ def build_house(ground: Ground, http: Http) -> House:
         learn=partial(handing_out.scrub.register, "the API key"),
     )
     client = PlatformClient(http, identity)
-    heart = Heart(
+    heart = HeartbeatSender(
         client, identity, journal, configuration, board, inbox, LoadMeter(), pulse
     )
     applier = Applier(
@@ -135,7 +135,7 @@ def build_house(ground: Ground, http: Http) -> House:
 
     wake_ups = WakeUps(identity, sessions, hurry, inbox.bell)
     heart.on_recovery = wake_ups.platform_recovered
-    reload_all = Reloading(
+    reload_all = Reloader(
         configuration,
         board,
         identity.key,
@@ -145,7 +145,7 @@ def build_house(ground: Ground, http: Http) -> House:
         notifier,
     )
     loops: dict[str, Loop] = {
-        "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=_draw),
+        "heartbeat": partial(send_heartbeats, heart, hurry=hurry, draw=_draw),
         "mutations": partial(
             apply_mutations,
             inbox,
@@ -181,11 +181,11 @@ def build_house(ground: Ground, http: Http) -> House:
             refresh=ground.log_level.post,
         ),
     }
-    lag = Durations()
+    lag = Histogram()
     loops["loop lag"] = partial(measure_lag, lag)
     if (interval := watchdog_interval_seconds(ground.environ)) is not None:
         loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
-    verbs = Verbs(
+    verbs = ControlRoutes(
         board,
         heart,
         hurry,
@@ -194,8 +194,8 @@ def build_house(ground: Ground, http: Http) -> House:
         ground.handing_out.fingerprints,
         ground.log_level,
     )
-    record = RecordVerbs(applier, journal.records, configuration, board, hurry)
-    probes = Probes(
+    record = RecordRoutes(applier, journal.records, configuration, board, hurry)
+    probes = MonitoringRoutes(
         board=board,
         pulse=pulse,
         beats=heart.figures,
@@ -203,7 +203,7 @@ def build_house(ground: Ground, http: Http) -> House:
         loop_lag=lag,
         log_lines_dropped=lambda: ground.log_level.dropped,
     )
-    return House(
+    return Daemon(
         routes={**verbs.routes(), **record.routes(), **probes.control_routes()},
         probes=probes.routes(),
         heart=heart,

@@ -17,14 +17,19 @@ from datetime import UTC, datetime, timedelta
 
 from rensei_daemon import process
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.counters import BeatFigures, Durations, Figures, SessionFigures
+from rensei_daemon.core.counters import (
+    Counters,
+    HeartbeatCounters,
+    Histogram,
+    SessionCounters,
+)
 from rensei_daemon.core.health import (
-    ConfigLine,
-    ConsumerLine,
-    HeartbeatLine,
-    SessionLine,
+    ConfigHealth,
+    ConsumerHealth,
+    HeartbeatHealth,
+    SessionHealth,
     StreamState,
-    WorkerLine,
+    WorkerHealth,
 )
 from rensei_daemon.core.metrics import metrics
 from rensei_daemon.core.prometheus import render
@@ -42,13 +47,13 @@ def host(sessions: int, now: datetime) -> Board:
         version="0.1.0",
         pid=1,
         started_at=now,
-        config=ConfigLine(path="/etc/rensei-daemon/config.toml", digest="3fa9"),
-        worker=WorkerLine(platform_url="https://app.rensei.ai", worker_id="wkr_1"),
-        heartbeat=HeartbeatLine(interval_seconds=30, last_ok_at=now),
+        config=ConfigHealth(path="/etc/rensei-daemon/config.toml", digest="3fa9"),
+        worker=WorkerHealth(platform_url="https://app.rensei.ai", worker_id="wkr_1"),
+        heartbeat=HeartbeatHealth(interval_seconds=30, last_ok_at=now),
     )
     for number in range(sessions):
         board.post(
-            SessionLine(
+            SessionHealth(
                 id=f"session-{number}",
                 stream=StreamState.LIVE,
                 since=now,
@@ -58,16 +63,16 @@ def host(sessions: int, now: datetime) -> Board:
                 refresh_until=now + timedelta(hours=1),
                 names=("GITHUB_TOKEN", "NPM_TOKEN"),
                 consumers=tuple(
-                    ConsumerLine(kind=kind, name=kind, generation=3) for kind in KINDS
+                    ConsumerHealth(kind=kind, name=kind, generation=3) for kind in KINDS
                 ),
             )
         )
     return board
 
 
-def counted(sessions: int) -> SessionFigures:
+def counted(sessions: int) -> SessionCounters:
     """Return what such a host has been through."""
-    figures = SessionFigures()
+    figures = SessionCounters()
     for number in range(sessions):
         for reason in ("start", "connect", "refresh"):
             figures.snapshots.add(f"session-{number}", reason, "ok")
@@ -97,13 +102,13 @@ def measure(sessions: int) -> Mapping[str, float]:
         board.post(replace(board.worker, worker_id="wkr_1"))
         board.post(replace(board.heartbeat, last_ok_at=at))
 
-    def figures() -> Figures:
-        return Figures(
-            beats=BeatFigures(),
+    def figures() -> Counters:
+        return Counters(
+            beats=HeartbeatCounters(),
             sessions=gone_through,
-            loop_lag=Durations(),
+            loop_lag=Histogram(),
             log_lines_dropped=0,
-            process=process.figures(),
+            process=process.process_stats(),
         )
 
     status, still = report(board, now), figures()
@@ -115,7 +120,7 @@ def measure(sessions: int) -> Mapping[str, float]:
         "beat_posted_us": posted,
         "report_us": reported,
         "report_as_json_us": in_json,
-        "process_figures_us": microseconds(process.figures),
+        "process_figures_us": microseconds(process.process_stats),
         "metrics_rendered_us": microseconds(lambda: render(metrics(status, still))),
         "metrics_bytes": len(text),
         "metrics_lines": text.count("\n"),

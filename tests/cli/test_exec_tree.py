@@ -14,7 +14,7 @@ import pytest
 
 from cli.conftest import PROGRAM, Command
 from rensei_daemon.cli.process_tree import ProcessTree
-from rensei_daemon.cli.process_tree_stop import Stopping
+from rensei_daemon.cli.process_tree_stop import TreeStop
 
 if TYPE_CHECKING:
     from cli.conftest import Host
@@ -215,6 +215,6 @@ def test_what_cannot_be_killed_is_named_and_given_up(
 ) -> None:
     """A restart does not wait for ever for another user's process."""
     monkeypatch.setattr("rensei_daemon.cli.process_tree_stop.GIVE_UP_SECONDS", 0.0)
-    stopping = Stopping(_Immortal(), signal.SIGTERM, grace_seconds=0.0)
+    stopping = TreeStop(_Immortal(), signal.SIGTERM, grace_seconds=0.0)
     assert stopping.step()
     assert stopping.left == (1 << 30,)

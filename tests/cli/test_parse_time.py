@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from rensei_daemon.cli.parse_time import parse_moment
+from rensei_daemon.cli.parse_time import parse_time
 from rensei_daemon.errors import UsageError
 
 HERE = timezone(timedelta(hours=2))
@@ -36,7 +36,7 @@ NOW = datetime(2026, 11, 23, 16, 30, 15, tzinfo=HERE)
 )
 def test_moments(text: str, expected: datetime) -> None:
     """Ages, days, times of day and ISO times; without a zone they are this host's."""
-    assert parse_moment(text, NOW, lambda moment: moment.replace(tzinfo=HERE)) == expected
+    assert parse_time(text, NOW, lambda moment: moment.replace(tzinfo=HERE)) == expected
 
 
 def test_the_zone_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +45,8 @@ def test_the_zone_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
     try:
         now = datetime(2026, 11, 23, 16, tzinfo=UTC)
-        assert parse_moment("2026-07-01", now) == datetime(2026, 6, 30, 22, tzinfo=UTC)
-        assert parse_moment("2026-12-01", now) == datetime(2026, 11, 30, 23, tzinfo=UTC)
+        assert parse_time("2026-07-01", now) == datetime(2026, 6, 30, 22, tzinfo=UTC)
+        assert parse_time("2026-12-01", now) == datetime(2026, 11, 30, 23, tzinfo=UTC)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -59,5 +59,5 @@ def test_the_zone_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_moment(text: str) -> None:
     """Anything else is a usage error with examples, not a traceback."""
     with pytest.raises(UsageError, match="is no time") as caught:
-        parse_moment(text, NOW)
+        parse_time(text, NOW)
     assert "15m, 2h" in caught.value.hint

@@ -12,16 +12,16 @@ from rensei_daemon.cli.status_screen import render
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.health import (
-    ConfigLine,
-    ConsumerLine,
-    HeartbeatLine,
+    ConfigHealth,
+    ConsumerHealth,
+    HeartbeatHealth,
     LastMutation,
-    MutationsLine,
-    PoolLine,
-    ProjectsLine,
-    SessionLine,
+    MutationsHealth,
+    PoolHealth,
+    ProjectsHealth,
+    SessionHealth,
     StreamState,
-    WorkerLine,
+    WorkerHealth,
 )
 from rensei_daemon.core.status import to_json
 from rensei_daemon.errors import Failure
@@ -41,12 +41,12 @@ def starting() -> Board:
         version="0.1.0",
         pid=812,
         started_at=ago(seconds=2),
-        config=ConfigLine(path="/etc/rensei-daemon/config.toml", digest="3fa9"),
-        worker=WorkerLine(platform_url="https://app.rensei.ai"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        config=ConfigHealth(path="/etc/rensei-daemon/config.toml", digest="3fa9"),
+        worker=WorkerHealth(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )
     started = ago(seconds=1)
-    board.post(SessionLine(id="build", since=started, added_at=started))
+    board.post(SessionHealth(id="build", since=started, added_at=started))
     return board
 
 
@@ -54,15 +54,15 @@ def well() -> Board:
     """A daemon three days old that has nothing to complain of."""
     board = starting()
     board.started_at = ago(days=3, hours=4)
-    board.post(WorkerLine(platform_url="https://app.rensei.ai", worker_id="wkr_123"))
-    board.post(HeartbeatLine(interval_seconds=30, last_ok_at=ago(seconds=4)))
-    board.post(ProjectsLine(enabled=3, disabled=1))
+    board.post(WorkerHealth(platform_url="https://app.rensei.ai", worker_id="wkr_123"))
+    board.post(HeartbeatHealth(interval_seconds=30, last_ok_at=ago(seconds=4)))
+    board.post(ProjectsHealth(enabled=3, disabled=1))
     last = LastMutation(
         id="dmut_12", op="project.add", outcome="applied", at=ago(minutes=3)
     )
-    board.post(MutationsLine(applied=12, failed=1, last=last))
+    board.post(MutationsHealth(applied=12, failed=1, last=last))
     board.post(
-        SessionLine(
+        SessionHealth(
             id="build",
             stream=StreamState.LIVE,
             since=ago(hours=3, minutes=20),
@@ -72,8 +72,8 @@ def well() -> Board:
             refresh_until=NOW + timedelta(minutes=14),
             names=("GITHUB_TOKEN", "NPM_TOKEN", "PYPI_TOKEN"),
             consumers=(
-                ConsumerLine(kind="env_file", name="/run/b.env", generation=7),
-                ConsumerLine(kind="socket", name="pid 900", generation=7),
+                ConsumerHealth(kind="env_file", name="/run/b.env", generation=7),
+                ConsumerHealth(kind="socket", name="pid 900", generation=7),
             ),
         )
     )
@@ -84,7 +84,7 @@ def degraded() -> Board:
     """One whose platform is away and whose pool is gone."""
     board = well()
     board.post(
-        HeartbeatLine(
+        HeartbeatHealth(
             interval_seconds=30,
             last_ok_at=ago(minutes=3),
             consecutive_failures=5,
@@ -92,7 +92,7 @@ def degraded() -> Board:
         )
     )
     board.post(
-        PoolLine(
+        PoolHealth(
             status="deleted",
             id="pool_a",
             reason="merged into the larger one",
@@ -101,7 +101,7 @@ def degraded() -> Board:
         )
     )
     board.post(
-        SessionLine(
+        SessionHealth(
             id="nightly-release-of-the-whole-of-the-monorepo",
             stream=StreamState.INTERRUPTED,
             since=ago(minutes=2),
@@ -111,7 +111,7 @@ def degraded() -> Board:
             refresh_until=ago(seconds=30),
             names=("KEY",),
             dropped_names=("LD_PRELOAD", "PATH"),
-            consumers=(ConsumerLine(kind="socket", name="pid 901", generation=1),),
+            consumers=(ConsumerHealth(kind="socket", name="pid 901", generation=1),),
         )
     )
     return board
@@ -127,7 +127,7 @@ def failed() -> Board:
         now=ago(minutes=1, seconds=5),
     )
     board.post(
-        ConfigLine(
+        ConfigHealth(
             path="/etc/rensei-daemon/config.toml",
             digest="3fa9",
             valid=False,
@@ -144,7 +144,7 @@ def unreachable() -> Board:
     board = well()
     gone = Failure.UNREACHABLE
     board.post(
-        HeartbeatLine(
+        HeartbeatHealth(
             interval_seconds=30,
             last_ok_at=ago(minutes=4),
             consecutive_failures=7,
@@ -154,7 +154,7 @@ def unreachable() -> Board:
     )
     for id in ("build", "nightly"):
         board.post(
-            SessionLine(
+            SessionHealth(
                 id=id,
                 stream=StreamState.INTERRUPTED,
                 since=ago(minutes=4),
@@ -192,7 +192,7 @@ def pool_deleted() -> Board:
     """One whose pool is gone, and nothing else."""
     board = well()
     board.post(
-        PoolLine(
+        PoolHealth(
             status="deleted",
             id="pool_a",
             reason="merged into the larger one",
@@ -208,7 +208,7 @@ def with_several_sessions() -> Board:
     board = well()
     for number, stream in enumerate(StreamState, start=1):
         board.post(
-            SessionLine(
+            SessionHealth(
                 id=f"worker-{number}",
                 stream=stream,
                 since=ago(seconds=30),

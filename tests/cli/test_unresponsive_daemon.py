@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rensei_daemon.cli.unresponsive_daemon import explain, explained
+from rensei_daemon.cli.unresponsive_daemon import explain, with_process_facts
 from rensei_daemon.disk.processes import ProcessFacts
 from rensei_daemon.errors import DaemonSilentError
 
@@ -62,7 +62,7 @@ def test_since_when_is_told_by_what_it_last_wrote() -> None:
     """The kernel does not say when a process was stopped; its own record nearly does."""
     then = datetime.now(UTC) - timedelta(minutes=3, seconds=1)
     last = {"reported_at": then.isoformat()}
-    error = explained(DaemonSilentError("it is silent"), facts("T"), last)
+    error = with_process_facts(DaemonSilentError("it is silent"), facts("T"), last)
     assert str(error) == (
         "it is silent: pid 4194305 is stopped by a signal, "
         "and last wrote down its state 3 min ago"

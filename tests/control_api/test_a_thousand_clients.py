@@ -23,11 +23,16 @@ from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.control_api.server import serve_control, serve_metrics
 from rensei_daemon.control_api.wire import Request, Route
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.counters import BeatFigures, Durations, SessionFigures
-from rensei_daemon.core.health import ConfigLine, HeartbeatLine, SessionLine, WorkerLine
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.counters import HeartbeatCounters, Histogram, SessionCounters
+from rensei_daemon.core.health import (
+    ConfigHealth,
+    HeartbeatHealth,
+    SessionHealth,
+    WorkerHealth,
+)
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.status import to_json
-from rensei_daemon.monitoring_routes import Probes
+from rensei_daemon.monitoring_routes import MonitoringRoutes
 
 CLIENTS = 1000
 MOST_SECONDS, WORST_SECONDS = 0.1, 0.5
@@ -44,12 +49,12 @@ def board() -> Board:
         version="0.1.0",
         pid=1,
         started_at=now,
-        config=ConfigLine(path="/c.toml", digest=""),
-        worker=WorkerLine(platform_url="https://app.rensei.ai"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        config=ConfigHealth(path="/c.toml", digest=""),
+        worker=WorkerHealth(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )
     for number in range(20):
-        made.post(SessionLine(id=f"s{number}", since=now, added_at=now))
+        made.post(SessionHealth(id=f"s{number}", since=now, added_at=now))
     return made
 
 
@@ -81,12 +86,12 @@ class Listeners:
 async def listeners() -> AsyncIterator[Listeners]:
     """The control socket and the metrics port, as the daemon has them."""
     shown, port, ticker = board(), free_port(), Ticker()
-    probes = Probes(
+    probes = MonitoringRoutes(
         board=shown,
-        pulse=Pulse(),
-        beats=BeatFigures(),
-        sessions=SessionFigures(),
-        loop_lag=Durations(),
+        pulse=Deadlines(),
+        beats=HeartbeatCounters(),
+        sessions=SessionCounters(),
+        loop_lag=Histogram(),
         log_lines_dropped=lambda: 0,
     )
 

@@ -15,7 +15,7 @@ import pytest
 from privileges import as_nobody
 
 from rensei_daemon.control_api.client import is_locked, request
-from rensei_daemon.control_api.request_reader import Limits
+from rensei_daemon.control_api.request_reader import RequestLimits
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Route
 from rensei_daemon.errors import (
@@ -103,7 +103,7 @@ async def test_a_busy_daemon_is_asked_again(control_socket: Path) -> None:
     async with anyio.create_task_group() as group:
 
         async def serve(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-            limits = Limits(clients=1, seconds=0.2)
+            limits = RequestLimits(clients=1, seconds=0.2)
             routes = {("GET", "/v1/status"): Route(ok)}
             await serve_control(
                 control_socket, routes, limits=limits, task_status=task_status

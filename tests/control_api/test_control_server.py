@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup, UNIXSocketStream
 from privileges import as_nobody
 from structlog.testing import capture_logs
 
-from rensei_daemon.control_api.request_reader import Limits
+from rensei_daemon.control_api.request_reader import RequestLimits
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Route, Routes
 from rensei_daemon.errors import InvalidMutationError, TransientError
@@ -57,7 +57,7 @@ async def _half_a_character(request: Request) -> Any:
     return {"id": "\ud800"}
 
 
-DEFAULTS = Limits()
+DEFAULTS = RequestLimits()
 ROUTES: Routes = {
     ("GET", "/v1/status"): Route(_status),
     ("GET", "/v1/mutations/{id}"): Route(_echo),
@@ -73,7 +73,7 @@ ROUTES: Routes = {
 async def serving(
     path: Path,
     routes: Routes = ROUTES,
-    limits: Limits = DEFAULTS,
+    limits: RequestLimits = DEFAULTS,
     gid: int | None = None,
 ) -> AsyncIterator[TaskGroup]:
     """Serve until the block ends."""
@@ -209,7 +209,7 @@ async def test_a_method_not_taken_names_those_that_are(control_socket: Path) -> 
 
 async def test_a_hung_client_is_sent_away_and_stalls_nobody(control_socket: Path) -> None:
     """One that never finishes its request gets 408 at the deadline; others go on."""
-    limits = Limits(seconds=0.3)
+    limits = RequestLimits(seconds=0.3)
     async with (
         serving(control_socket, limits=limits),
         await anyio.connect_unix(control_socket) as hung,
@@ -226,7 +226,7 @@ async def test_a_client_that_does_not_read_is_dropped(control_socket: Path) -> N
     async def large(request: Request) -> Any:
         return "x" * 4_000_000
 
-    limits = Limits(seconds=0.2, clients=1)
+    limits = RequestLimits(seconds=0.2, clients=1)
     routes = {("GET", "/v1/status"): Route(large)}
     async with (
         serving(control_socket, routes, limits),
@@ -250,7 +250,7 @@ async def test_a_client_that_leaves_is_nobodys_trouble(control_socket: Path) -> 
 
 async def test_one_client_too_many_is_told_to_come_back(control_socket: Path) -> None:
     """With every place taken there is a 503 at once, and room again afterwards."""
-    limits = Limits(clients=2, patience_seconds=60)
+    limits = RequestLimits(clients=2, patience_seconds=60)
     async with serving(control_socket, limits=limits):
         async with (
             await anyio.connect_unix(control_socket) as first,
@@ -265,7 +265,7 @@ async def test_one_client_too_many_is_told_to_come_back(control_socket: Path) ->
 
 async def test_a_silent_client_gives_way_to_one_that_asks(control_socket: Path) -> None:
     """With every place held by somebody who says nothing, the slowest loses it."""
-    limits = Limits(clients=2, patience_seconds=0)
+    limits = RequestLimits(clients=2, patience_seconds=0)
     async with (
         serving(control_socket, limits=limits),
         await anyio.connect_unix(control_socket) as first,
@@ -283,7 +283,7 @@ async def test_who_has_said_all_it_wants_is_answered_though_no_place_is_free(
     control_socket: Path,
 ) -> None:
     """A request that is there when its client is let in never has to be waited for."""
-    limits = Limits(clients=1, patience_seconds=60)
+    limits = RequestLimits(clients=1, patience_seconds=60)
     async with (
         serving(control_socket, limits=limits),
         await anyio.connect_unix(control_socket) as silent,
@@ -304,7 +304,7 @@ async def test_one_that_does_not_take_its_answer_gives_way(control_socket: Path)
     async def large(request: Request) -> Any:
         return "x" * 4_000_000 if request.query else "small"
 
-    limits = Limits(seconds=60, clients=1, patience_seconds=0.05)
+    limits = RequestLimits(seconds=60, clients=1, patience_seconds=0.05)
     routes = {("GET", "/v1/status"): Route(large)}
     async with (
         serving(control_socket, routes, limits),

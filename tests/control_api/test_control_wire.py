@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from rensei_daemon.control_api.wire import (
-    Answer,
     Peer,
     Request,
+    Response,
     Route,
     Routes,
     encode,
@@ -68,7 +68,7 @@ def test_a_route_is_found_with_what_it_was_given(
 ) -> None:
     """Spelt-out routes win; parameters arrive unquoted."""
     found = find_route(ROUTES, method, target)
-    assert not isinstance(found, Answer)
+    assert not isinstance(found, Response)
     assert found[0] is route
     assert found[1:] == (path, query)
 
@@ -90,7 +90,7 @@ def test_what_is_not_there_is_refused(
 ) -> None:
     """A wrong path is 404, a wrong method 405 with those that work."""
     found = find_route(ROUTES, method, target)
-    assert isinstance(found, Answer)
+    assert isinstance(found, Response)
     assert (found.status, found.allow) == (status, allow)
     assert set(found.body) == {"error", "hint", "exit_code"}
 
@@ -117,12 +117,12 @@ def test_an_error_becomes_a_status_and_an_exit_code(
     """Whose fault it is can be told from either."""
     error.hint = "h"
     body = {"error": "e", "hint": "h", "exit_code": exit_code}
-    assert refuse_for(error) == Answer(status, body)
+    assert refuse_for(error) == Response(status, body)
 
 
 def test_an_answer_is_spelt_as_the_last_on_its_connection() -> None:
     """Length in bytes, JSON in ASCII, and the connection closes."""
-    assert encode(Answer(200, {"ü": None})) == (
+    assert encode(Response(200, {"ü": None})) == (
         b"HTTP/1.1 200 OK\r\n"
         b"Content-Type: application/json\r\n"
         b"Content-Length: 15\r\n"
@@ -135,4 +135,4 @@ def test_an_answer_is_spelt_as_the_last_on_its_connection() -> None:
 def test_json_alone_is_spelt() -> None:
     """An answer that JSON cannot spell is our mistake, and shows as one."""
     with pytest.raises(TypeError):
-        encode(Answer(200, json))
+        encode(Response(200, json))

@@ -11,7 +11,7 @@ import pytest
 from rig.tcp import free_port, get, say
 
 from rensei_daemon.control_api.server import serve_metrics
-from rensei_daemon.control_api.wire import Answer, Request, Route, Routes, Text
+from rensei_daemon.control_api.wire import Request, Response, Route, Routes, Text
 from rensei_daemon.errors import SettingsError
 
 GET = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -21,8 +21,8 @@ async def _metrics(request: Request) -> Text:
     return Text("a 1\n", "text/plain; version=0.0.4")
 
 
-async def _unready(request: Request) -> Answer:
-    return Answer(503, {"ready": False})
+async def _unready(request: Request) -> Response:
+    return Response(503, {"ready": False})
 
 
 async def _write(request: Request) -> Any:

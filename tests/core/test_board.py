@@ -9,23 +9,23 @@ import pytest
 from rensei_daemon.core.board import Board, Line, report
 from rensei_daemon.core.conditions import RULES, Code
 from rensei_daemon.core.health import (
-    ConfigLine,
-    HeartbeatLine,
+    ConfigHealth,
+    HeartbeatHealth,
     LastMutation,
-    LogLine,
-    MutationsLine,
-    PoolLine,
-    ProjectsLine,
-    SessionLine,
+    LogHealth,
+    MutationsHealth,
+    PoolHealth,
+    ProjectsHealth,
+    SessionHealth,
     StreamState,
-    WorkerLine,
+    WorkerHealth,
 )
-from rensei_daemon.core.hints import Daemon
-from rensei_daemon.core.status import Severity, State
+from rensei_daemon.core.hints import DaemonAddress
+from rensei_daemon.core.status import DaemonState, Severity
 
 START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
-CONFIG = ConfigLine(path="/etc/rensei-daemon/config.toml", digest="abc123")
-WORKER = WorkerLine(platform_url="https://app.rensei.ai", worker_id="wkr_1")
+CONFIG = ConfigHealth(path="/etc/rensei-daemon/config.toml", digest="abc123")
+WORKER = WorkerHealth(platform_url="https://app.rensei.ai", worker_id="wkr_1")
 
 
 def after(seconds: float) -> datetime:
@@ -33,9 +33,9 @@ def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def beaten(at: float) -> HeartbeatLine:
+def beaten(at: float) -> HeartbeatHealth:
     """A good beat then, one every 30 s."""
-    return HeartbeatLine(interval_seconds=30, last_ok_at=after(at))
+    return HeartbeatHealth(interval_seconds=30, last_ok_at=after(at))
 
 
 def session(
@@ -45,9 +45,9 @@ def session(
     since: float = 0,
     refreshed: float | None = 0,
     until: float | None = 900,
-) -> SessionLine:
+) -> SessionHealth:
     """One that is well, but for what is said."""
-    return SessionLine(
+    return SessionHealth(
         id=id,
         stream=stream,
         since=after(since),
@@ -65,7 +65,7 @@ def board_with(*lines: Line) -> Board:
         started_at=START,
         config=CONFIG,
         worker=WORKER,
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )
     for line in lines:
         board.post(line)
@@ -84,7 +84,7 @@ STALE, SESSION, STREAM = "heartbeat.stale", "session.stale", "stream.interrupted
 def test_hints_are_said_in_the_words_that_reach_this_daemon() -> None:
     """A file of its own is named, and systemctl only where a unit runs it."""
     board = board_with()
-    board.reached = Daemon(config="/c.toml", systemctl=None, pid=812)
+    board.reached = DaemonAddress(config="/c.toml", systemctl=None, pid=812)
     hint = "systemctl restart rensei-daemon, or: rensei-daemon reload"
     board.raise_alarm(Code.STORAGE, "full", hint=hint, now=after(0))
     told = {c.code: c.hint for c in report(board, after(1)).conditions}
@@ -103,18 +103,18 @@ def test_hints_are_said_in_the_words_that_reach_this_daemon() -> None:
         (beaten(0), 299, [(STALE, "warning")]),
         (beaten(0), 301, [(STALE, "error")]),
         (beaten(50), -10, []),
-        (HeartbeatLine(interval_seconds=0.2, last_ok_at=START), 2, []),
-        (HeartbeatLine(interval_seconds=0.2, last_ok_at=START), 4, [(STALE, "warning")]),
-        (HeartbeatLine(interval_seconds=300, last_ok_at=START), 899, []),
-        (HeartbeatLine(interval_seconds=300, last_ok_at=START), 901, [(STALE, "error")]),
-        (HeartbeatLine(interval_seconds=300), 59, []),
-        (HeartbeatLine(interval_seconds=300), 61, [(STALE, "warning")]),
-        (HeartbeatLine(interval_seconds=0.2), 4, [(STALE, "warning")]),
-        (HeartbeatLine(interval_seconds=30), 301, [(STALE, "error")]),
+        (HeartbeatHealth(interval_seconds=0.2, last_ok_at=START), 2, []),
+        (HeartbeatHealth(interval_seconds=0.2, last_ok_at=START), 4, [(STALE, "warning")]),
+        (HeartbeatHealth(interval_seconds=300, last_ok_at=START), 899, []),
+        (HeartbeatHealth(interval_seconds=300, last_ok_at=START), 901, [(STALE, "error")]),
+        (HeartbeatHealth(interval_seconds=300), 59, []),
+        (HeartbeatHealth(interval_seconds=300), 61, [(STALE, "warning")]),
+        (HeartbeatHealth(interval_seconds=0.2), 4, [(STALE, "warning")]),
+        (HeartbeatHealth(interval_seconds=30), 301, [(STALE, "error")]),
     ],
 )
 def test_old_beats_are_told_at_their_limits(
-    line: HeartbeatLine, now: float, expected: list[tuple[str, str]]
+    line: HeartbeatHealth, now: float, expected: list[tuple[str, str]]
 ) -> None:
     """A beat is stale after three intervals, at least 3 s, and gravely so after 5 min."""
     assert found(board_with(line), now) == expected
@@ -147,13 +147,13 @@ def test_old_beats_are_told_at_their_limits(
     ],
 )
 def test_old_data_and_dead_streams_are_told_at_their_limits(
-    line: SessionLine, now: float, expected: list[tuple[str, str]]
+    line: SessionHealth, now: float, expected: list[tuple[str, str]]
 ) -> None:
     """Data are stale 60 s after a refresh was due, a stream 60 s after it broke."""
     assert found(board_with(beaten(now), line), now) == expected
 
 
-def _told(line: SessionLine, now: float) -> list[tuple[str, str, str]]:
+def _told(line: SessionHealth, now: float) -> list[tuple[str, str, str]]:
     """Code, message and hint of what is wrong with a session then."""
     conditions = report(board_with(beaten(now), line), after(now)).conditions
     return [(c.code, c.message, c.hint) for c in conditions]
@@ -220,7 +220,7 @@ def test_lost_names_are_told_of_at_once() -> None:
 def test_a_refresh_due_at_the_end_of_time_is_no_trouble() -> None:
     """The platform may name any time it likes without breaking the report."""
     last = datetime.max.replace(tzinfo=UTC)
-    line = SessionLine(
+    line = SessionHealth(
         id="build", since=START, added_at=START, refreshed_at=START, refresh_until=last
     )
     board = board_with(beaten(0), line)
@@ -230,11 +230,11 @@ def test_a_refresh_due_at_the_end_of_time_is_no_trouble() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (PoolLine(), []),
-        (PoolLine(status="deleted", id="pool_a"), [("pool.deleted", "warning")]),
-        (PoolLine(status="draining"), [("pool.draining", "warning")]),
+        (PoolHealth(), []),
+        (PoolHealth(status="deleted", id="pool_a"), [("pool.deleted", "warning")]),
+        (PoolHealth(status="draining"), [("pool.draining", "warning")]),
         (
-            ConfigLine(path="/c.toml", digest="", valid=False, error="/c.toml:3:1: no"),
+            ConfigHealth(path="/c.toml", digest="", valid=False, error="/c.toml:3:1: no"),
             [("config.invalid", "warning")],
         ),
     ],
@@ -250,14 +250,14 @@ def test_what_is_wrong_at_once_is_told_at_once(
     ("line", "hint"),
     [
         (
-            PoolLine(status="deleted", candidates=("pool_b",)),
+            PoolHealth(status="deleted", candidates=("pool_b",)),
             "bind this host to one of: pool_b",
         ),
-        (PoolLine(status="deleted"), "bind it to another pool"),
-        (PoolLine(status="draining", action="wait for it"), "wait for it"),
+        (PoolHealth(status="deleted"), "bind it to another pool"),
+        (PoolHealth(status="draining", action="wait for it"), "wait for it"),
     ],
 )
-def test_a_pool_says_what_to_do(line: PoolLine, hint: str) -> None:
+def test_a_pool_says_what_to_do(line: PoolHealth, hint: str) -> None:
     """The platform's own advice comes first, then the pools it names."""
     assert report(board_with(beaten(0), line), START).conditions[0].hint == hint
 
@@ -293,18 +293,18 @@ def test_an_alarm_shows_as_its_rule_says(
     ("line", "code", "said"),
     [
         (
-            LogLine(level="debug", since=START),
+            LogHealth(level="debug", since=START),
             "log.level",
             "the log level is debug until a restart; the configuration says info",
         ),
         (
-            LogLine(dropped=312, dropped_since=START),
+            LogHealth(dropped=312, dropped_since=START),
             "log.dropped",
             "312 lines of the log were lost: nobody read it, or its disk was full",
         ),
     ],
 )
-def test_an_odd_log_is_a_note(line: LogLine, code: str, said: str) -> None:
+def test_an_odd_log_is_a_note(line: LogHealth, code: str, said: str) -> None:
     """It is shown with what to do, and changes no state."""
     status = report(board_with(beaten(0), line), START)
     (condition,) = (c for c in status.conditions if c.code == code)
@@ -321,7 +321,7 @@ def test_every_alarm_has_a_rule() -> None:
 def test_readers_that_leave_a_daemon_that_stops_stay_on_record() -> None:
     """The next daemon says which of them have not come back."""
     board = board_with()
-    line = SessionLine(id="build", since=START, added_at=START)
+    line = SessionHealth(id="build", since=START, added_at=START)
     board.post(line)
     board.stop()
     board.post(replace(line, generation=7))
@@ -334,23 +334,23 @@ def _stopping(board: Board) -> None:
 
 
 STATES = [
-    (lambda _: None, 0, State.STARTING),
-    (lambda _: None, 59, State.STARTING),
-    (lambda _: None, 61, State.DEGRADED),
-    (lambda board: board.post(beaten(1)), 2, State.OK),
-    (lambda board: board.post(PoolLine(status="deleted")), 2, State.STARTING),
+    (lambda _: None, 0, DaemonState.STARTING),
+    (lambda _: None, 59, DaemonState.STARTING),
+    (lambda _: None, 61, DaemonState.DEGRADED),
+    (lambda board: board.post(beaten(1)), 2, DaemonState.OK),
+    (lambda board: board.post(PoolHealth(status="deleted")), 2, DaemonState.STARTING),
     (
         lambda board: board.raise_alarm(Code.UNAUTHORIZED, "no", hint="", now=START),
         2,
-        State.FAILED,
+        DaemonState.FAILED,
     ),
-    (_stopping, 2, State.STOPPING),
+    (_stopping, 2, DaemonState.STOPPING),
 ]
 
 
 @pytest.mark.parametrize(("act", "now", "state"), STATES)
 def test_the_state_is_the_gravest_truth(
-    act: Callable[[Board], None], now: float, state: State
+    act: Callable[[Board], None], now: float, state: DaemonState
 ) -> None:
     """Stopping outweighs an error, an error outweighs starting, starting a warning."""
     board = board_with()
@@ -365,7 +365,7 @@ def test_the_daemon_starts_until_every_session_has_data() -> None:
     states = [report(board, after(2)).state, report(board, after(59)).state]
     board.post(session("two", refreshed=3))
     states.append(report(board, after(4)).state)
-    assert states == [State.STARTING, State.STARTING, State.OK]
+    assert states == [DaemonState.STARTING, DaemonState.STARTING, DaemonState.OK]
 
 
 def test_information_never_changes_the_state() -> None:
@@ -374,7 +374,7 @@ def test_information_never_changes_the_state() -> None:
     board.raise_alarm(Code.RUN_BY_ROOT, "run by root", hint="", now=after(1))
     board.raise_alarm(Code.RUNTIME_NOT_TMPFS, "not tmpfs", hint="", now=after(2))
     status = report(board, after(3))
-    assert status.state is State.OK
+    assert status.state is DaemonState.OK
     assert [c.code for c in status.conditions] == [
         "sessions.none",
         "run_by_root",
@@ -449,14 +449,14 @@ def test_a_dropped_session_takes_its_alarms_along() -> None:
 def test_every_line_has_its_place() -> None:
     """What is posted is what is reported, sessions in the order of their ids."""
     last = LastMutation(id="dmut_1", op="project.add", outcome="applied", at=START)
-    mutations = MutationsLine(applied=1, last=last)
-    pool = PoolLine(status="deleted", id="pool_a")
+    mutations = MutationsHealth(applied=1, last=last)
+    pool = PoolHealth(status="deleted", id="pool_a")
     board = board_with(
         CONFIG,
         WORKER,
         beaten(1),
         mutations,
-        ProjectsLine(enabled=2, disabled=1),
+        ProjectsHealth(enabled=2, disabled=1),
         pool,
         session("b"),
         session("a"),
@@ -469,15 +469,15 @@ def test_every_line_has_its_place() -> None:
         mutations,
     )
     assert (status.worker_id, status.platform_url) == ("wkr_1", "https://app.rensei.ai")
-    assert (status.projects, status.pool) == (ProjectsLine(enabled=2, disabled=1), pool)
+    assert (status.projects, status.pool) == (ProjectsHealth(enabled=2, disabled=1), pool)
     assert status.sessions == (session("a"), session("b"))
 
 
 def test_a_clock_that_was_set_moves_what_is_shown() -> None:
     """Every time of a report, its conditions' too; but the journal's are the wall's own."""
-    board = board_with(beaten(0), PoolLine(status="deleted", since=START))
+    board = board_with(beaten(0), PoolHealth(status="deleted", since=START))
     last = LastMutation(id="m", op="project.add", outcome="applied", at=START)
-    board.post(MutationsLine(last=last))
+    board.post(MutationsHealth(last=last))
     day = timedelta(days=1)
     status = report(board, after(5), day)
     assert status.reported_at == after(5) + day

@@ -6,22 +6,22 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from rensei_daemon.core.health import (
-    ConfigLine,
-    ConsumerLine,
-    HeartbeatLine,
+    ConfigHealth,
+    ConsumerHealth,
+    HeartbeatHealth,
     LastMutation,
-    LogLine,
-    MutationsLine,
-    PoolLine,
-    ProjectsLine,
-    SessionLine,
+    LogHealth,
+    MutationsHealth,
+    PoolHealth,
+    ProjectsHealth,
+    SessionHealth,
     StreamState,
 )
 from rensei_daemon.core.status import (
     Cause,
     Condition,
+    DaemonState,
     Severity,
-    State,
     Status,
     summary,
     to_json,
@@ -31,41 +31,41 @@ from rensei_daemon.errors import Failure
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 QUIET = Status(
-    state=State.OK,
+    state=DaemonState.OK,
     reported_at=NOON,
     version="0.1.0",
     pid=812,
     uptime_seconds=7,
-    config=ConfigLine(path="/c.toml", digest="3fa9"),
+    config=ConfigHealth(path="/c.toml", digest="3fa9"),
     worker_id=None,
     worker_host_id=None,
     platform_url="https://app.rensei.ai",
-    heartbeat=HeartbeatLine(interval_seconds=30),
-    mutations=MutationsLine(),
+    heartbeat=HeartbeatHealth(interval_seconds=30),
+    mutations=MutationsHealth(),
     sessions=(),
-    projects=ProjectsLine(enabled=3),
+    projects=ProjectsHealth(enabled=3),
     pool=None,
-    log=LogLine(),
+    log=LogHealth(),
     conditions=(),
 )
 
 FULL = replace(
     QUIET,
-    state=State.DEGRADED,
+    state=DaemonState.DEGRADED,
     worker_id="wkr_1",
-    heartbeat=HeartbeatLine(
+    heartbeat=HeartbeatHealth(
         interval_seconds=0.5,
         last_ok_at=NOON,
         consecutive_failures=2,
         last_error="refused",
         last_failure=Failure.REFUSED,
     ),
-    mutations=MutationsLine(
+    mutations=MutationsHealth(
         applied=1,
         last=LastMutation(id="dmut_1", op="project.add", outcome="applied", at=NOON),
     ),
     sessions=(
-        SessionLine(
+        SessionHealth(
             id="build",
             stream=StreamState.LIVE,
             since=NOON,
@@ -77,12 +77,12 @@ FULL = replace(
             ),
             names=("TOKEN",),
             dropped_names=("PATH",),
-            consumers=(ConsumerLine(kind="hook", name="/bin/reload", generation=2),),
+            consumers=(ConsumerHealth(kind="hook", name="/bin/reload", generation=2),),
             stream_ended_at=(NOON,),
             stream_lived_seconds=20.0,
         ),
     ),
-    pool=PoolLine(status="deleted", id="pool_a", candidates=("pool_b",), since=NOON),
+    pool=PoolHealth(status="deleted", id="pool_a", candidates=("pool_b",), since=NOON),
     conditions=(
         Condition(
             code="pool.deleted",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rensei_daemon.core.config_entries import entries
+from rensei_daemon.core.config_entries import editable_entries
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.history import (
     ChangeRecord,
@@ -51,7 +51,7 @@ def _made(number: int, *left: Edit) -> Made:
 
 def test_entries_are_projects_the_pool_and_policies() -> None:
     """An entry is what one mutation can write as a whole."""
-    assert list(entries(TREE)) == [
+    assert list(editable_entries(TREE)) == [
         ("projects", "a"),
         ("projects", "b"),
         ("pool",),

@@ -1,11 +1,16 @@
 """Counting, and timing."""
 
-from rensei_daemon.core.counters import BUCKET_SECONDS, Durations, SessionFigures, Tally
+from rensei_daemon.core.counters import (
+    BUCKET_SECONDS,
+    EventCounter,
+    Histogram,
+    SessionCounters,
+)
 
 
 def test_a_tally_counts_each_sort_apart() -> None:
     """Sorts are told apart by all of their words, and come in their order."""
-    tally = Tally()
+    tally = EventCounter()
     for sort in (("b", "x"), ("a", "y"), ("b", "x")):
         tally.add(*sort)
     assert list(tally) == [(("a", "y"), 1), (("b", "x"), 2)]
@@ -13,7 +18,7 @@ def test_a_tally_counts_each_sort_apart() -> None:
 
 def test_durations_fall_into_the_buckets_that_hold_them() -> None:
     """A bucket holds what took at most its seconds; what took longest is in none."""
-    durations = Durations()
+    durations = Histogram()
     for seconds in (0.0, 0.001, 0.0011, 60.0, 61.0):
         durations.add(seconds)
     up_to = dict(durations.up_to)
@@ -25,7 +30,7 @@ def test_durations_fall_into_the_buckets_that_hold_them() -> None:
 
 def test_a_delivery_is_counted_and_timed() -> None:
     """By session and kind the one, by kind alone the other."""
-    figures = SessionFigures()
+    figures = SessionCounters()
     figures.delivered("build", "hook", 0.2)
     figures.delivered("nightly", "hook", 0.3)
     assert list(figures.deliveries) == [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rensei_daemon.core.credential import Credentials, accept, difference
+from rensei_daemon.core.credential import Credentials, difference, filter_values
 
 FORBIDDEN = [
     "RENSEI_DAEMON_JWT",
@@ -70,7 +70,7 @@ NO_NAMES = ["", "1A", "A-B", "A B", "A=B", "É", "A\n", "\nA", "A\0", "BASH_FUNC
 @pytest.mark.parametrize("name", [*FORBIDDEN, *NO_NAMES])
 def test_a_name_that_would_harm_is_dropped(name: str) -> None:
     """The platform's own secrets, what hijacks a child, and what is no name at all."""
-    found = accept({name: "v", "TOKEN": "t"})
+    found = filter_values({name: "v", "TOKEN": "t"})
     assert (dict(found.env), found.dropped) == ({"TOKEN": "t"}, (name,))
 
 
@@ -91,13 +91,13 @@ def test_a_name_that_would_harm_is_dropped(name: str) -> None:
 )
 def test_a_name_that_only_looks_alike_passes(name: str) -> None:
     """Names are matched exactly and by their case, as the kernel does."""
-    assert accept({name: "v"}).dropped == ()
+    assert filter_values({name: "v"}).dropped == ()
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\ud800", "x\udfff"])
 def test_a_value_no_environment_can_hold_drops_its_name_only(value: str) -> None:
     """NUL and lone surrogates cost one name, not the snapshot."""
-    found = accept({"BAD": value, "GOOD": "", "LINES": "a\nb", "EMOJI": "🙂"})
+    found = filter_values({"BAD": value, "GOOD": "", "LINES": "a\nb", "EMOJI": "🙂"})
     assert found.dropped == ("BAD",)
     assert found.env == {"GOOD": "", "LINES": "a\nb", "EMOJI": "🙂"}
 
@@ -130,5 +130,7 @@ def test_no_repr_shows_a_value() -> None:
     """Whatever prints one of these prints no secret."""
     canary = {"TOKEN": "canary-7f3a"}
     credentials = Credentials(1, canary)
-    shown = repr((credentials, accept(canary), difference(Credentials(), credentials)))
+    shown = repr(
+        (credentials, filter_values(canary), difference(Credentials(), credentials))
+    )
     assert "canary-7f3a" not in shown

@@ -50,9 +50,9 @@ def test_a_worker_passes_over_what_it_cannot_read(line: bytes, frame: Frame | No
 
 def test_a_question_and_its_answer_are_read_back() -> None:
     """Both ends agree; a reason that comes from elsewhere is cut."""
-    assert credential_frames.question() == b'{"type":"SESSIONS"}\n'
-    assert credential_frames.is_question(credential_frames.question())
-    assert not credential_frames.is_question(credential_frames.hello("SESSIONS"))
+    assert credential_frames.session_query() == b'{"type":"SESSIONS"}\n'
+    assert credential_frames.is_session_query(credential_frames.session_query())
+    assert not credential_frames.is_session_query(credential_frames.hello("SESSIONS"))
     answer = SessionList([SessionState("build", "x" * 501)], ["other"])
     assert credential_frames.read_session_list(
         credential_frames.session_list(answer)
@@ -110,5 +110,5 @@ def test_a_question_is_about_one_session_or_all(
     line: bytes, is_question: bool, about: str | None
 ) -> None:
     """A command asks over the socket that workers use."""
-    assert credential_frames.is_question(line) is is_question
-    assert credential_frames.read_question(line) == about
+    assert credential_frames.is_session_query(line) is is_question
+    assert credential_frames.read_session_query(line) == about

@@ -2,11 +2,11 @@
 
 import pytest
 
-from rensei_daemon.core.hints import Daemon
+from rensei_daemon.core.hints import DaemonAddress
 
-USUAL = Daemon()
-BY_HAND = Daemon(config="/a b/c.toml", systemctl=None, pid=812)
-OF_A_USER = Daemon(systemctl="systemctl --user agent.service")
+USUAL = DaemonAddress()
+BY_HAND = DaemonAddress(config="/a b/c.toml", systemctl=None, pid=812)
+OF_A_USER = DaemonAddress(systemctl="systemctl --user agent.service")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ OF_A_USER = Daemon(systemctl="systemctl --user agent.service")
             "then: rensei-daemon reload --config '/a b/c.toml'",
         ),
         (
-            Daemon(config="/c.toml"),
+            DaemonAddress(config="/c.toml"),
             "check it with: rensei-daemon config check /c.toml",
             "check it with: rensei-daemon config check /c.toml",
         ),
@@ -56,7 +56,7 @@ OF_A_USER = Daemon(systemctl="systemctl --user agent.service")
         ),
     ],
 )
-def test_a_hint_names_what_works(daemon: Daemon, hint: str, said: str) -> None:
+def test_a_hint_names_what_works(daemon: DaemonAddress, hint: str, said: str) -> None:
     """`--config` where it is needed, and systemctl only where a unit runs the daemon."""
     assert daemon.hint(hint) == said
     assert daemon.hint(said) == said

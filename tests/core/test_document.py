@@ -21,7 +21,7 @@ from rensei_daemon.core.mutation import (
     ProjectEnable,
     parse_mutation,
 )
-from rensei_daemon.core.toml_edit import Draft
+from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_scanner import Kind
 from rensei_daemon.errors import MutationError, SettingsError
@@ -83,11 +83,11 @@ def test_what_would_take_another_line_along_is_not_done(
 ) -> None:
     """The last check holds every line outside the entry, not only what the text means."""
 
-    class Careless(Draft):
+    class Careless(TomlEditor):
         def text(self) -> str:
             return super().text().replace("level = 'debug' # OPS-7", 'level = "debug"')
 
-    monkeypatch.setattr("rensei_daemon.core.document.Draft", Careless)
+    monkeypatch.setattr("rensei_daemon.core.document.TomlEditor", Careless)
     before = "[log]\nlevel = 'debug' # OPS-7\n"
     text, (outcome,) = _apply(before, parse_mutation("project.enable", {"id": "a"}))
     assert text == before
@@ -100,12 +100,12 @@ def test_the_second_pass_repairs_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     """It may add an empty table; what else is missing was lost, and is no edit."""
     passes: list[str] = []
 
-    class Forgetful(Draft):
+    class Forgetful(TomlEditor):
         def text(self) -> str:
             passes.append(super().text())
             return passes[-1].replace("level = 1\n", "", len(passes) == 1)
 
-    monkeypatch.setattr("rensei_daemon.core.document.Draft", Forgetful)
+    monkeypatch.setattr("rensei_daemon.core.document.TomlEditor", Forgetful)
     before = "[log]\nlevel = 1\n"
     text, (outcome,) = _apply(before, parse_mutation("project.enable", {"id": "a"}))
     assert (text, len(passes)) == (before, 1)
@@ -118,11 +118,11 @@ def test_what_would_mean_something_else_is_not_done(
 ) -> None:
     """The text is read again, and must mean what was meant."""
 
-    class Lying(Draft):
+    class Lying(TomlEditor):
         def text(self) -> str:
             return lie
 
-    monkeypatch.setattr("rensei_daemon.core.document.Draft", Lying)
+    monkeypatch.setattr("rensei_daemon.core.document.TomlEditor", Lying)
     text, (outcome,) = _apply("", parse_mutation("project.enable", {"id": "a"}))
     assert text == ""
     assert str(outcome.error).startswith("cannot edit projects as it is spelled")

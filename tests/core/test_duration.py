@@ -2,7 +2,7 @@
 
 import pytest
 
-from rensei_daemon.core.duration import span
+from rensei_daemon.core.duration import format_duration
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from rensei_daemon.core.duration import span
 )
 def test_a_span_is_said_in_at_most_two_units(seconds: float, said: str) -> None:
     """What is read at a glance needs no more."""
-    assert span(seconds) == said
+    assert format_duration(seconds) == said

@@ -10,7 +10,7 @@ from rig.exposition import Family, read
 
 from rensei_daemon.core.board import report
 from rensei_daemon.core.counters import (
-    ProcessFigures,
+    ProcessStats,
 )
 from rensei_daemon.core.metrics import metrics
 from rensei_daemon.core.prometheus import render
@@ -114,7 +114,7 @@ def test_what_has_not_happened_is_left_out() -> None:
     board.heartbeat = replace(board.heartbeat, last_ok_at=None)
     for id in ("build", "nightly"):
         board.drop_session(id)
-    quiet = replace(busy_figures(), process=ProcessFigures(cpu_seconds=0.5))
+    quiet = replace(busy_figures(), process=ProcessStats(cpu_seconds=0.5))
     told = read(render(metrics(report(board, NOW), quiet)))
     assert not [name for name in told if "last_success" in name or "session" in name]
     assert [name for name in told if name.startswith("process")] == [

@@ -5,31 +5,31 @@ from itertools import product
 import pytest
 
 from rensei_daemon.core.mutation_state import (
+    Attempt,
     CorruptJournalError,
-    Flight,
-    Recovery,
-    State,
-    Step,
+    MutationState,
+    RecoveryAction,
+    Transition,
     advance,
-    after_death,
+    after_crash,
     recovery,
 )
 
 MOVES = {
-    (State.RECEIVED, Step.INTEND): State.INTENDED,
-    (State.RECEIVED, Step.REJECT): State.REJECTED,
-    (State.INTENDED, Step.APPLY): State.APPLIED,
-    (State.INTENDED, Step.ABANDON): State.RECEIVED,
-    (State.INTENDED, Step.REJECT): State.REJECTED,
-    (State.APPLIED, Step.CONFIRM): State.APPLIED_ACKED,
-    (State.REJECTED, Step.CONFIRM): State.REJECTED_ACKED,
-    (State.APPLIED_ACKED, Step.REDELIVER): State.APPLIED,
-    (State.REJECTED_ACKED, Step.REDELIVER): State.REJECTED,
+    (MutationState.RECEIVED, Transition.INTEND): MutationState.INTENDED,
+    (MutationState.RECEIVED, Transition.REJECT): MutationState.REJECTED,
+    (MutationState.INTENDED, Transition.APPLY): MutationState.APPLIED,
+    (MutationState.INTENDED, Transition.ABANDON): MutationState.RECEIVED,
+    (MutationState.INTENDED, Transition.REJECT): MutationState.REJECTED,
+    (MutationState.APPLIED, Transition.CONFIRM): MutationState.APPLIED_ACKED,
+    (MutationState.REJECTED, Transition.CONFIRM): MutationState.REJECTED_ACKED,
+    (MutationState.APPLIED_ACKED, Transition.REDELIVER): MutationState.APPLIED,
+    (MutationState.REJECTED_ACKED, Transition.REDELIVER): MutationState.REJECTED,
 }
 
 
-@pytest.mark.parametrize(("state", "step"), list(product(State, Step)))
-def test_only_the_moves_of_the_table_exist(state: State, step: Step) -> None:
+@pytest.mark.parametrize(("state", "step"), list(product(MutationState, Transition)))
+def test_only_the_moves_of_the_table_exist(state: MutationState, step: Transition) -> None:
     """Nine moves lead somewhere; every other one is an error that says which."""
     if (state, step) in MOVES:
         assert advance(state, step) is MOVES[state, step]
@@ -39,7 +39,7 @@ def test_only_the_moves_of_the_table_exist(state: State, step: Step) -> None:
     assert str(refused.value) == f"a mutation that is {state} cannot {step}"
 
 
-def _reachable(start: State) -> set[State]:
+def _reachable(start: MutationState) -> set[MutationState]:
     found, todo = {start}, [start]
     while todo:
         state = todo.pop()
@@ -51,23 +51,35 @@ def _reachable(start: State) -> set[State]:
 
 def test_an_outcome_is_for_ever() -> None:
     """From applied no way leads to rejected, nor back, nor to no outcome at all."""
-    assert _reachable(State.APPLIED) == {State.APPLIED, State.APPLIED_ACKED}
-    assert _reachable(State.REJECTED) == {State.REJECTED, State.REJECTED_ACKED}
+    assert _reachable(MutationState.APPLIED) == {
+        MutationState.APPLIED,
+        MutationState.APPLIED_ACKED,
+    }
+    assert _reachable(MutationState.REJECTED) == {
+        MutationState.REJECTED,
+        MutationState.REJECTED_ACKED,
+    }
 
 
 @pytest.mark.parametrize(
     ("today", "found"),
-    [("new", Recovery.RECORD), ("old", Recovery.APPLY_AFRESH), ("", Recovery.APPLY_AFRESH)],
+    [
+        ("new", RecoveryAction.RECORD),
+        ("old", RecoveryAction.APPLY_AFRESH),
+        ("", RecoveryAction.APPLY_AFRESH),
+    ],
 )
-def test_a_cut_short_intent_is_settled_by_the_file(today: str, found: Recovery) -> None:
+def test_a_cut_short_intent_is_settled_by_the_file(
+    today: str, found: RecoveryAction
+) -> None:
     """The new text on disk needs only its outcome; any other text is applied to."""
     assert recovery(after="new", today=today) is found
 
 
 def test_only_one_that_was_alone_is_blamed() -> None:
     """A death counts for a mutation in flight by itself, and on this boot only."""
-    alone = Flight(size=1, deaths=1, boot_id="b1")
-    assert after_death(alone, "b1") == Flight(size=0, deaths=2, boot_id="b1")
-    assert after_death(alone, "b2") == Flight(size=0, deaths=1, boot_id="b2")
-    together = Flight(size=2, deaths=1, boot_id="b1")
-    assert after_death(together, "b1") == Flight(size=0, deaths=1, boot_id="b1")
+    alone = Attempt(size=1, deaths=1, boot_id="b1")
+    assert after_crash(alone, "b1") == Attempt(size=0, deaths=2, boot_id="b1")
+    assert after_crash(alone, "b2") == Attempt(size=0, deaths=1, boot_id="b2")
+    together = Attempt(size=2, deaths=1, boot_id="b1")
+    assert after_crash(together, "b1") == Attempt(size=0, deaths=1, boot_id="b1")

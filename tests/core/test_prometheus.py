@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig.exposition import read
 
-from rensei_daemon.core.counters import Durations
+from rensei_daemon.core.counters import Histogram
 from rensei_daemon.core.prometheus import (
     Sample,
     counter,
@@ -21,7 +21,7 @@ from rensei_daemon.core.prometheus import (
 
 def test_each_sort_of_metric_is_spelt_as_the_format_has_it() -> None:
     """Help, type and numbers; whole ones without a point, others in full."""
-    durations = Durations()
+    durations = Histogram()
     durations.add(0.0015)
     durations.add(70)
     text = render(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rensei_daemon.core.reconnect import Reconnect, StreamEnd
+from rensei_daemon.core.reconnect import ReconnectPolicy, StreamEnd
 
 
 def most(low: float, high: float) -> float:
@@ -12,7 +12,7 @@ def most(low: float, high: float) -> float:
 
 def waits(*ends: StreamEnd) -> list[float]:
     """Return the longest wait after each of these ends."""
-    policy, found = Reconnect(), []
+    policy, found = ReconnectPolicy(), []
     for end in ends:
         wait, policy = policy.next(end, most)
         found.append(wait)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.health import (
-    ConfigLine,
-    HeartbeatLine,
-    SessionLine,
+    ConfigHealth,
+    HeartbeatHealth,
+    SessionHealth,
     StreamState,
-    WorkerLine,
+    WorkerHealth,
 )
-from rensei_daemon.core.status import Severity, State, Status
+from rensei_daemon.core.status import DaemonState, Severity, Status
 from rensei_daemon.errors import Failure
 
 START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -32,9 +32,9 @@ def board(beats: Failure | None = None, *, is_stale: bool = True) -> Board:
         version="0.1.0",
         pid=812,
         started_at=START,
-        config=ConfigLine(path="/c.toml", digest=""),
-        worker=WorkerLine(platform_url="https://app.rensei.ai"),
-        heartbeat=HeartbeatLine(
+        config=ConfigHealth(path="/c.toml", digest=""),
+        worker=WorkerHealth(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatHealth(
             interval_seconds=30,
             last_ok_at=START if is_stale else NOW,
             last_error=beats and "no",
@@ -48,9 +48,9 @@ def ailing(
     *,
     snapshot: Failure | None = None,
     stream: Failure | None = None,
-) -> SessionLine:
+) -> SessionHealth:
     """A session without stream, and without fresh data where snapshots fail."""
-    return SessionLine(
+    return SessionHealth(
         id=id,
         stream=StreamState.INTERRUPTED,
         since=START,
@@ -258,7 +258,7 @@ def test_a_cause_is_as_grave_as_what_follows_from_it() -> None:
     refuse(on, Code.FORBIDDEN, "build:snapshot")
     on.raise_alarm(Code.MUTATION_CONFLICT, "m", hint="", now=START - timedelta(days=1))
     status = report(on, NOW)
-    assert status.state is State.FAILED
+    assert status.state is DaemonState.FAILED
     assert [(c.code, c.severity) for c in status.conditions] == [
         ("forbidden", "warning"),
         ("session.stale", "error"),

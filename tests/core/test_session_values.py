@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rensei_daemon.core.session_values import Arrived, SessionValues
-from rensei_daemon.core.snapshot_schedule import Reason
+from rensei_daemon.core.session_values import IncomingValues, SessionValues
+from rensei_daemon.core.snapshot_schedule import SnapshotReason
 
 NOON = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def env_of(values: SessionValues) -> dict[str, str]:
 def test_an_update_changes_its_names_alone() -> None:
     """The next generation, and nothing is asked for."""
     values = holding(A="1", B="1")
-    assert values.take_update(Arrived({"A": "2"}, at(1)), 1.0) is None
+    assert values.take_update(IncomingValues({"A": "2"}, at(1)), 1.0) is None
     assert env_of(values) == {"A": "2", "B": "1"}
     assert values.credentials.generation == 2
 
@@ -39,9 +39,12 @@ def test_an_update_changes_its_names_alone() -> None:
 def test_a_late_update_changes_nothing() -> None:
     """Two that a proxy has swapped: the newer value stays, and a snapshot is wanted."""
     values = holding(TOKEN="old")
-    assert values.take_update(Arrived({"TOKEN": "newest"}, at(30)), 30.0) is None
+    assert values.take_update(IncomingValues({"TOKEN": "newest"}, at(30)), 30.0) is None
     before = values.credentials
-    assert values.take_update(Arrived({"TOKEN": "older"}, at(0)), 30.1) is Reason.ORDER
+    assert (
+        values.take_update(IncomingValues({"TOKEN": "older"}, at(0)), 30.1)
+        is SnapshotReason.ORDER
+    )
     assert values.credentials is before
 
 
@@ -49,7 +52,10 @@ def test_an_update_let_through_after_a_newer_snapshot_changes_nothing() -> None:
     """It was held back: the snapshot has what came after it."""
     values = holding(TOKEN="old")
     values.take_snapshot({"TOKEN": "newest"}, at(60), 60.0)
-    assert values.take_update(Arrived({"TOKEN": "older"}, at(30)), 61.0) is Reason.ORDER
+    assert (
+        values.take_update(IncomingValues({"TOKEN": "older"}, at(30)), 61.0)
+        is SnapshotReason.ORDER
+    )
     assert env_of(values) == {"TOKEN": "newest"}
 
 
@@ -57,7 +63,7 @@ def test_updates_without_a_stamp_apply_as_they_come() -> None:
     """Nothing tells which is newer."""
     values = holding(TOKEN="old")
     for value in ("one", "two"):
-        assert values.take_update(Arrived({"TOKEN": value}), 1.0) is None
+        assert values.take_update(IncomingValues({"TOKEN": value}), 1.0) is None
     assert env_of(values) == {"TOKEN": "two"}
 
 
@@ -70,16 +76,16 @@ def test_an_update_during_a_snapshot_stands_unless_it_is_older(
     """Either way another snapshot tells."""
     values = holding(TOKEN="old")
     values.snapshot_asked()
-    assert values.take_update(Arrived({"TOKEN": "event"}, stamp), 60.0) is None
+    assert values.take_update(IncomingValues({"TOKEN": "event"}, stamp), 60.0) is None
     wanted = values.take_snapshot({"TOKEN": "snapshot"}, at(60), 60.5)
-    assert (wanted, env_of(values)) == (Reason.OVERTAKEN, {"TOKEN": value})
+    assert (wanted, env_of(values)) == (SnapshotReason.OVERTAKEN, {"TOKEN": value})
 
 
 def test_an_update_before_a_snapshot_that_failed_is_no_longer_kept() -> None:
     """It was applied; the next snapshot is the truth."""
     values = holding(TOKEN="old")
     values.snapshot_asked()
-    values.take_update(Arrived({"TOKEN": "event"}), 60.0)
+    values.take_update(IncomingValues({"TOKEN": "event"}), 60.0)
     values.snapshot_failed()
     assert values._meanwhile is None  # or it would grow until the next one
     assert env_of(values) == {"TOKEN": "event"}
@@ -92,36 +98,44 @@ def test_before_the_first_snapshot_an_update_only_waits_for_it() -> None:
     """A delta is not the session's values; the newer of two stands over the snapshot."""
     values = SessionValues()
     values.snapshot_asked()
-    assert values.take_update(Arrived({"A": "new"}, at(9)), 9.0) is Reason.EVENT
-    assert values.take_update(Arrived({"A": "old"}, at(8)), 9.1) is Reason.ORDER
+    assert (
+        values.take_update(IncomingValues({"A": "new"}, at(9)), 9.0) is SnapshotReason.EVENT
+    )
+    assert (
+        values.take_update(IncomingValues({"A": "old"}, at(8)), 9.1) is SnapshotReason.ORDER
+    )
     assert values.credentials.generation == 0
-    assert values.take_snapshot({"A": "1", "B": "1"}, at(9), 9.5) is Reason.OVERTAKEN
+    assert (
+        values.take_snapshot({"A": "1", "B": "1"}, at(9), 9.5) is SnapshotReason.OVERTAKEN
+    )
     assert env_of(values) == {"A": "new", "B": "1"}
 
 
 @pytest.mark.parametrize(
     ("delta", "is_whole", "wanted"),
     [
-        ({"A": "2\0"}, True, Reason.EVENT),
-        ({"A": "2"}, False, Reason.EVENT),
+        ({"A": "2\0"}, True, SnapshotReason.EVENT),
+        ({"A": "2"}, False, SnapshotReason.EVENT),
         ({"PATH": "/evil"}, True, None),
     ],
 )
 def test_what_cannot_be_handed_on_does_not_just_stay(
-    delta: dict[str, str], is_whole: bool, wanted: Reason | None
+    delta: dict[str, str], is_whole: bool, wanted: SnapshotReason | None
 ) -> None:
     """A value that was to be replaced by one that cannot be has a snapshot taken."""
     values = holding(A="1")
-    arrived = Arrived(delta, is_whole=is_whole)
+    arrived = IncomingValues(delta, is_whole=is_whole)
     assert values.take_update(arrived, 1.0) is wanted
 
 
 def test_dropped_names_are_kept_by_name() -> None:
     """Of snapshot and updates, no longer than is shown; a snapshot begins anew."""
     values = holding(PATH="x", A="1")
-    values.take_update(Arrived({"HOME": "x", "n" * 200 + "!": "x", "\ud800": "x"}), 1.0)
+    values.take_update(
+        IncomingValues({"HOME": "x", "n" * 200 + "!": "x", "\ud800": "x"}), 1.0
+    )
     assert values.dropped_names == ("?", "HOME", "PATH", "n" * 128 + "…")
-    values.take_update(Arrived({f"no name {n}": "x" for n in range(6000)}), 1.0)
+    values.take_update(IncomingValues({f"no name {n}": "x" for n in range(6000)}), 1.0)
     assert len(values.dropped_names) == 5000
     values.take_snapshot({"A": "1"}, at(1), 1.0, dropped=["N"])
     assert list(values.dropped_names) == ["N"]
@@ -138,7 +152,7 @@ def test_a_snapshot_that_takes_more_than_half_of_the_names_is_doubted(
     wanted = values.take_snapshot(dict.fromkeys(after, "1"), at(1), 1.0)
     assert env_of(values) == dict.fromkeys(after, "1")
     assert values.lost_names == lost
-    assert wanted is (Reason.LOST_NAMES if lost else None)
+    assert wanted is (SnapshotReason.LOST_NAMES if lost else None)
     assert values.take_snapshot(dict.fromkeys(after, "1"), at(2), 2.0) is None
     assert values.lost_names == 0
 
@@ -152,14 +166,18 @@ def test_updates_cannot_make_a_session_too_large() -> None:
     """One that would is refused whole, and a snapshot is asked for."""
     values = holding(A="x" * 1_000_000)
     before = values.credentials
-    assert values.take_update(Arrived({"B": "é" * 24_288}), 1.0) is Reason.EVENT
-    assert values.credentials is before
-    assert values.take_update(Arrived({"B": "é" * 24_287}), 1.0) is None
-    assert values.take_update(Arrived({"A": "x"}), 1.0) is None
-    assert values.take_update(Arrived({f"N{n}": "" for n in range(4999)}), 1.0) is (
-        Reason.EVENT
+    assert (
+        values.take_update(IncomingValues({"B": "é" * 24_288}), 1.0) is SnapshotReason.EVENT
     )
-    assert values.take_update(Arrived({f"N{n}": "" for n in range(4998)}), 1.0) is None
+    assert values.credentials is before
+    assert values.take_update(IncomingValues({"B": "é" * 24_287}), 1.0) is None
+    assert values.take_update(IncomingValues({"A": "x"}), 1.0) is None
+    assert values.take_update(IncomingValues({f"N{n}": "" for n in range(4999)}), 1.0) is (
+        SnapshotReason.EVENT
+    )
+    assert (
+        values.take_update(IncomingValues({f"N{n}": "" for n in range(4998)}), 1.0) is None
+    )
     assert len(values.credentials.env) == 5000
 
 
@@ -167,11 +185,11 @@ def test_what_came_meanwhile_cannot_make_a_session_too_large() -> None:
     """The snapshot then counts alone."""
     values = holding()
     values.snapshot_asked()
-    values.take_update(Arrived({"B": "x" * 600_000}), 1.0)
+    values.take_update(IncomingValues({"B": "x" * 600_000}), 1.0)
     wanted = values.take_snapshot({"A": "x" * 600_000}, at(1), 1.0)
-    assert (wanted, set(env_of(values))) == (Reason.OVERTAKEN, {"A"})
+    assert (wanted, set(env_of(values))) == (SnapshotReason.OVERTAKEN, {"A"})
 
 
 def test_no_repr_shows_a_value() -> None:
     """Not of an update that came either."""
-    assert "canary" not in repr(Arrived({"A": "canary"}))
+    assert "canary" not in repr(IncomingValues({"A": "canary"}))

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from rensei_daemon.core.start_error import why_not_started
+from rensei_daemon.core.start_error import explain_start_error
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ from rensei_daemon.core.start_error import why_not_started
 )
 def test_the_reason_says_what_to_mend(error: Exception, why: str) -> None:
     """The system's own words, and more where these are bare."""
-    assert why_not_started(error) == why
+    assert explain_start_error(error) == why

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from rensei_daemon.core.health import StreamLine, StreamState
+from rensei_daemon.core.health import StreamHealth, StreamState
 from rensei_daemon.errors import Failure
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -10,7 +10,7 @@ AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def test_a_stream_that_was_live_is_interrupted() -> None:
     """One that never was is still connecting; `since` turns with live alone."""
-    line = StreamLine(state=StreamState.CONNECTING, since=AT)
+    line = StreamHealth(state=StreamState.CONNECTING, since=AT)
     later = AT + timedelta(seconds=1)
     silent = line.became(StreamState.SILENT, later)
     assert (silent.state, silent.since, silent.was_live) == (StreamState.SILENT, AT, False)
@@ -24,7 +24,7 @@ def test_a_stream_that_was_live_is_interrupted() -> None:
 
 def test_a_failure_is_kept_until_the_stream_opens() -> None:
     """The newest six ends are remembered, whatever happens between them."""
-    line = StreamLine(state=StreamState.CONNECTING, since=AT)
+    line = StreamHealth(state=StreamState.CONNECTING, since=AT)
     failed = line.failed(Failure.BROKEN)
     assert failed.failure is Failure.BROKEN
     assert failed.became(StreamState.SILENT, AT).failure is None

@@ -6,14 +6,14 @@ import pytest
 
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.inline_edit import edit_inline
-from rensei_daemon.core.toml_edit import Draft
+from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_scanner import read_items, tokens
 
 
 def test_a_value_brings_the_tables_along_that_nobody_spelled() -> None:
     """It needs no table to stand there before."""
-    draft = Draft(Layout(""))
+    draft = TomlEditor(Layout(""))
     draft.make(Edit(("a", "b", "c"), ABSENT, 1))
     assert draft.text() == "[a.b]\nc = 1\n"
 

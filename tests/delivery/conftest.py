@@ -14,8 +14,8 @@ import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.credential_socket import CredentialSocket
-from rensei_daemon.delivery.reader_connection import Limits
-from rensei_daemon.delivery.subscribers import Audience
+from rensei_daemon.delivery.reader_connection import ReaderTimeouts
+from rensei_daemon.delivery.subscribers import Subscribers
 
 
 class Reader:
@@ -57,7 +57,7 @@ class Reader:
 class Publisher:
     """What a rotation does to an audience."""
 
-    def __init__(self, audience: Audience) -> None:
+    def __init__(self, audience: Subscribers) -> None:
         self.audience = audience
         self.credentials = Credentials()
         self.uptake = anyio.Event()
@@ -87,10 +87,10 @@ class Lab:
 
     @asynccontextmanager
     async def listening(
-        self, limits: Limits | None = None, gid: int | None = None
+        self, limits: ReaderTimeouts | None = None, gid: int | None = None
     ) -> AsyncIterator[CredentialSocket]:
         """Serve the socket while the block runs, at most 15 s."""
-        door = CredentialSocket(limits or Limits())
+        door = CredentialSocket(limits or ReaderTimeouts())
         with anyio.fail_after(15):
             async with anyio.create_task_group() as tasks:
                 await tasks.start(partial(door.serve, self.path, gid=gid))
@@ -115,7 +115,7 @@ class Lab:
         for connection in self._connections:
             connection.close()
 
-    def publishing(self, audience: Audience) -> Publisher:
+    def publishing(self, audience: Subscribers) -> Publisher:
         """Be the rotation of an audience."""
         return Publisher(audience)
 

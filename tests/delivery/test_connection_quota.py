@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from rensei_daemon.delivery.connection_quota import NoPlaceError, Shares
+from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
 
 
 @pytest.fixture
@@ -14,13 +14,13 @@ def told() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def shares(told: list[tuple[str, str]]) -> Shares:
+def shares(told: list[tuple[str, str]]) -> ConnectionQuota:
     """Eight places."""
-    return Shares(8, lambda whose, why: told.append((whose, why)))
+    return ConnectionQuota(8, lambda whose, why: told.append((whose, why)))
 
 
 def test_one_user_leaves_half_of_the_places_to_the_rest(
-    shares: Shares, told: list[tuple[str, str]]
+    shares: ConnectionQuota, told: list[tuple[str, str]]
 ) -> None:
     """It is told once, and that it is over when half of its share is free again."""
     with ExitStack() as others:
@@ -28,11 +28,11 @@ def test_one_user_leaves_half_of_the_places_to_the_rest(
             for _ in range(4):
                 greedy.enter_context(shares.of_user(1001))
             for _ in range(3):
-                with pytest.raises(NoPlaceError), shares.of_user(1001):
+                with pytest.raises(QuotaExceededError), shares.of_user(1001):
                     pass
             for _ in range(4):
                 others.enter_context(shares.of_user(1002))
-            with pytest.raises(NoPlaceError), shares.of_user(1003):
+            with pytest.raises(QuotaExceededError), shares.of_user(1003):
                 pass
             expected = [
                 ("user 1001", "holds 4 of 8 places"),
@@ -45,7 +45,7 @@ def test_one_user_leaves_half_of_the_places_to_the_rest(
 
 
 def test_one_session_leaves_half_of_the_places_to_the_rest(
-    shares: Shares, told: list[tuple[str, str]]
+    shares: ConnectionQuota, told: list[tuple[str, str]]
 ) -> None:
     """Whoever its readers are."""
     with ExitStack() as places, ExitStack() as last:
@@ -53,7 +53,7 @@ def test_one_session_leaves_half_of_the_places_to_the_rest(
             places.enter_context(shares.of_session("build"))
         last.enter_context(shares.of_session("build"))
         for _ in range(2):
-            with pytest.raises(NoPlaceError), shares.of_session("build"):
+            with pytest.raises(QuotaExceededError), shares.of_session("build"):
                 pass
         with shares.of_session("test"):
             pass

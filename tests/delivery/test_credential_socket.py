@@ -15,13 +15,13 @@ import pytest
 if TYPE_CHECKING:
     from delivery.conftest import Lab, Reader
 
-from rensei_daemon.delivery.connection_quota import Shares
+from rensei_daemon.delivery.connection_quota import ConnectionQuota
 from rensei_daemon.delivery.credential_socket import SPARE_DESCRIPTORS
-from rensei_daemon.delivery.reader_connection import Limits
-from rensei_daemon.delivery.reader_connection import Reader as Connection
+from rensei_daemon.delivery.reader_connection import ReaderConnection as Connection
+from rensei_daemon.delivery.reader_connection import ReaderTimeouts
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
-SHORT = Limits(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3)
+SHORT = ReaderTimeouts(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3)
 
 
 async def test_a_hello_is_answered_with_everything(lab: "Lab") -> None:
@@ -235,7 +235,9 @@ async def test_a_frame_that_fit_in_part_is_completed(lab: "Lab") -> None:
         await publisher.publish(A="1")
         reader = lab.over(far)
         await reader.send(HELLO)
-        connection = Connection(near, {"build": audience}, Limits(), Shares(8))
+        connection = Connection(
+            near, {"build": audience}, ReaderTimeouts(), ConnectionQuota(8)
+        )
         tasks.start_soon(connection.attend)
         await reader.frame()
         await anyio.wait_all_tasks_blocked()
@@ -397,12 +399,12 @@ async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
         audiences = {session: door.audience(session, None) for session in ("build", "test")}
         for audience in audiences.values():
             await lab.publishing(audience).publish(A="1")
-        shares = Shares(2, lambda *news: told.append(news))
+        shares = ConnectionQuota(2, lambda *news: told.append(news))
 
         async def hello(session: str) -> str:
             near, far = socket.socketpair()
             near.setblocking(False)
-            tasks.start_soon(Connection(near, audiences, Limits(), shares).attend)
+            tasks.start_soon(Connection(near, audiences, ReaderTimeouts(), shares).attend)
             reader = lab.over(far)
             await reader.send(b'{"type":"HELLO","sessionId":"%s"}\n' % session.encode())
             frame = await reader.frame()

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.scrub import Scrubber
-from rensei_daemon.delivery.hook import Hook, HookRoom, fitting
+from rensei_daemon.delivery.hook import Hook, HookResources, fitting
 from rensei_daemon.errors import DeliveryError
 
 ENVIRON = {
@@ -49,7 +49,7 @@ def make_hook(tmp_path: Path) -> MakeHook:
             session_id="build",
             env_file=Path("/run/build.env"),
             after=None,
-            room=HookRoom(environ=ENVIRON, scrub=scrub, **room),
+            room=HookResources(environ=ENVIRON, scrub=scrub, **room),
         )
 
     return make
@@ -99,7 +99,7 @@ async def test_a_hook_that_fails_says_how(make_hook: MakeHook) -> None:
 
 async def test_a_program_that_is_not_there_is_an_error_of_its_own() -> None:
     """A typo in the configuration is told from a hook that fails."""
-    room = HookRoom(environ=ENVIRON, scrub=Scrubber())
+    room = HookResources(environ=ENVIRON, scrub=Scrubber())
     hook = Hook(
         ["/no/such/program"], session_id="build", env_file=None, after=None, room=room
     )
@@ -145,7 +145,7 @@ async def test_a_script_without_its_first_line_is_told_so(tmp_path: Path) -> Non
     script = tmp_path / "hook"
     script.write_text("echo hello\n")
     script.chmod(0o755)
-    room = HookRoom(environ=ENVIRON, scrub=Scrubber())
+    room = HookResources(environ=ENVIRON, scrub=Scrubber())
     hook = Hook([str(script)], session_id="build", env_file=None, after=None, room=room)
     with pytest.raises(DeliveryError, match="cannot be run: Exec format error: no #! line"):
         await hook.deliver(ROTATED, CHANGE)

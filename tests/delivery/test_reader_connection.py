@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from rensei_daemon.core.credential import Credentials
-from rensei_daemon.delivery.connection_quota import Shares
-from rensei_daemon.delivery.reader_connection import Limits, Reader
-from rensei_daemon.delivery.subscribers import Audience
+from rensei_daemon.delivery.connection_quota import ConnectionQuota
+from rensei_daemon.delivery.reader_connection import ReaderConnection, ReaderTimeouts
+from rensei_daemon.delivery.subscribers import Subscribers
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 
@@ -21,7 +21,7 @@ HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 class Worker:
     """The other end, which reads when it is told to and never waits."""
 
-    def __init__(self, audience: Audience, far: socket.socket) -> None:
+    def __init__(self, audience: Subscribers, far: socket.socket) -> None:
         self.audience = audience
         self.heard = b""
         self._far = far
@@ -60,7 +60,7 @@ class Worker:
 @asynccontextmanager
 async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]:
     """Be attended to as a user, else oneself, over a socket that holds little; in 5 s."""
-    audience = Audience("build", None, lambda: None)
+    audience = Subscribers("build", None, lambda: None)
     os.seteuid(os.getuid() if uid is None else uid)
     try:
         near, far = socket.socketpair()
@@ -72,7 +72,9 @@ async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]
     worker = Worker(audience, far)
     worker.publish(value)
     far.send(HELLO)
-    reader = Reader(near, {"build": audience}, Limits(), Shares(8))
+    reader = ReaderConnection(
+        near, {"build": audience}, ReaderTimeouts(), ConnectionQuota(8)
+    )
     with far, anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(reader.attend)
@@ -85,7 +87,9 @@ async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]
 
 def test_what_a_reader_may_cost() -> None:
     """The public client gives up after 5 s; a HELLO without values is held for 4."""
-    assert Limits() == Limits(hello_seconds=5.0, first_seconds=4.0, stall_seconds=30.0)
+    assert ReaderTimeouts() == ReaderTimeouts(
+        hello_seconds=5.0, first_seconds=4.0, stall_seconds=30.0
+    )
 
 
 async def test_no_bye_in_the_middle_of_a_frame() -> None:

@@ -13,7 +13,7 @@ import pytest
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential_frames import SessionList, SessionState
 from rensei_daemon.delivery import session_query
-from rensei_daemon.delivery.reader_connection import Limits
+from rensei_daemon.delivery.reader_connection import ReaderTimeouts
 from rensei_daemon.delivery.session_query import choose_session, query_sessions
 from rensei_daemon.errors import DeliveryError, NotPermittedError, RenseiError, UsageError
 
@@ -82,7 +82,7 @@ async def test_a_daemon_that_does_not_answer(
 
         async def answer(stream: anyio.abc.SocketStream) -> None:
             async with stream:
-                assert await stream.receive() == credential_frames.question()
+                assert await stream.receive() == credential_frames.session_query()
                 await stream.send(line)
 
         async with anyio.create_task_group() as tasks:
@@ -101,7 +101,7 @@ async def test_a_daemon_that_does_not_answer_is_asked_again(tmp_path: Path) -> N
 
         async def answer(stream: anyio.abc.SocketStream) -> None:
             async with stream:
-                assert await stream.receive() == credential_frames.question()
+                assert await stream.receive() == credential_frames.session_query()
                 await stream.send(answers.pop(0) or b"\n")
 
         found: list[SessionList] = []
@@ -154,7 +154,7 @@ async def test_an_answer_that_does_not_end_is_no_answer(
 
         async def answer(stream: anyio.abc.SocketStream) -> None:
             async with stream:
-                assert await stream.receive() == credential_frames.question()
+                assert await stream.receive() == credential_frames.session_query()
                 await stream.send(line or b"{")
                 await anyio.sleep_forever()
 
@@ -168,10 +168,10 @@ async def test_an_answer_that_does_not_end_is_no_answer(
 
 async def test_who_asks_and_does_not_read_is_let_go(lab: "Lab") -> None:
     """A long answer to a silent reader takes a place for as long as a stall may."""
-    async with lab.listening(Limits(stall_seconds=0.05)) as door:
+    async with lab.listening(ReaderTimeouts(stall_seconds=0.05)) as door:
         for number in range(3000):
             door.audience(f"session-{number}", None).missing = lambda: "x" * 500
-        reader = lab.connect(credential_frames.question())
+        reader = lab.connect(credential_frames.session_query())
         gone = select.poll()
         gone.register(reader.socket, select.POLLRDHUP)
         assert await anyio.to_thread.run_sync(gone.poll, 5000)

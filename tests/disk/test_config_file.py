@@ -18,13 +18,13 @@ import pytest
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk import config_file as config_module
 from rensei_daemon.disk import syscalls
-from rensei_daemon.disk.config_file import ConfigFile, EditedMeanwhileError, Patience
+from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile, LockTimeouts
 from rensei_daemon.errors import SettingsError, StorageError
 
 BEFORE = Document("# ours\nmode = 1\n")
 AFTER = Document("# ours\nmode = 2\n")
 THEIRS = "# theirs\nmode = 3\n"
-HASTE = Patience(lock_seconds=0.1, writer_seconds=0.1)
+HASTE = LockTimeouts(lock_seconds=0.1, writer_seconds=0.1)
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_an_edit_before_the_replacement_is_noticed(
 ) -> None:
     """The file no longer says what was read: it is not touched."""
     save(path)
-    with pytest.raises(EditedMeanwhileError):
+    with pytest.raises(ConcurrentEditError):
         ConfigFile(path).replace(BEFORE, AFTER)
     assert path.read_text() == THEIRS
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]
@@ -218,7 +218,7 @@ def test_an_edit_in_the_last_moment_comes_back(
     path: Path, save: Callable[[Path], None]
 ) -> None:
     """Saved after the comparison, it is in the file again when the call returns."""
-    with pytest.raises(EditedMeanwhileError):
+    with pytest.raises(ConcurrentEditError):
         RacedFile(path, save).replace(BEFORE, AFTER)
     assert path.read_text() == THEIRS
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]
@@ -235,7 +235,7 @@ def test_the_newest_of_two_edits_stays(path: Path, monkeypatch: pytest.MonkeyPat
             path.write_text("# the newest\n")
 
     monkeypatch.setattr(config_module, "exchange", exchange_and_save)
-    with pytest.raises(EditedMeanwhileError):
+    with pytest.raises(ConcurrentEditError):
         RacedFile(path, _in_place).replace(BEFORE, AFTER)
     assert path.read_text() == "# the newest\n"
 
@@ -327,7 +327,7 @@ def test_the_directory_is_flushed_when_an_edit_went_back(
     path: Path, steps: list[str]
 ) -> None:
     """A person's text is as durable in its place as if nothing had been tried."""
-    with pytest.raises(EditedMeanwhileError):
+    with pytest.raises(ConcurrentEditError):
         RacedFile(path, _in_place).replace(BEFORE, AFTER)
     assert steps == ["exchange", "exchange", "sync_directory"]
 
@@ -402,7 +402,7 @@ def test_without_an_exchange_the_file_is_compared_and_renamed(path: Path) -> Non
     """The text is replaced, an edit before it noticed, and nothing left behind."""
     ConfigFile(path).replace(BEFORE, AFTER)
     assert path.read_text() == AFTER.text
-    with pytest.raises(EditedMeanwhileError):
+    with pytest.raises(ConcurrentEditError):
         ConfigFile(path).replace(BEFORE, AFTER)
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]
 
@@ -498,7 +498,7 @@ def test_an_editor_that_saves_all_the_time_loses_nothing(path: Path) -> None:
         after = Document(before.text.replace(f"count = {made}", f"count = {made + 1}"))
         try:
             file.replace(before, after)
-        except EditedMeanwhileError:
+        except ConcurrentEditError:
             continue
         made += 1
     editor.join(5)

@@ -17,7 +17,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.mutation import Op, parse_mutation
-from rensei_daemon.core.mutation_state import CorruptJournalError, Counts, Planned
+from rensei_daemon.core.mutation_state import CorruptJournalError, MutationCounts, Planned
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk import journal_schema
 from rensei_daemon.disk.journal import Journal, Received
@@ -94,12 +94,12 @@ def test_outcomes_are_owed_until_they_are_confirmed(journal: Journal) -> None:
     _decide(journal, _planned("m1"), _planned("m2", "no"), _planned("m3"))
     owed = Acks(applied=("m1", "m3"), failures=(("m2", "no"),))
     assert journal.owed() == owed
-    assert journal.records.counts() == Counts(applied=2, failed=1, unacknowledged=3)
+    assert journal.records.counts() == MutationCounts(applied=2, failed=1, unacknowledged=3)
     journal.confirm(["m1", "m2"], NOW)
     assert journal.owed() == Acks(applied=("m3",))
     journal.confirm(["m3"], NOW)
     assert journal.owed() == Acks()
-    assert journal.records.counts() == Counts(applied=2, failed=1, unacknowledged=0)
+    assert journal.records.counts() == MutationCounts(applied=2, failed=1, unacknowledged=0)
     latest = journal.records.latest()
     assert latest is not None
     assert (latest["id"], latest["op"], latest["error"]) == ("m3", "project.remove", "")
@@ -165,7 +165,7 @@ def test_a_change_of_our_own_is_an_intent_too(journal: Journal) -> None:
     journal.intend([_planned("", "cannot edit")], BEFORE, BEFORE, NOW)
     journal.record_applied(NOW)
     assert not journal.has_intents()
-    assert journal.records.counts() == Counts()
+    assert journal.records.counts() == MutationCounts()
 
 
 def test_an_op_is_owed_from_delivery_to_confirmation(journal: Journal) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
-from rensei_daemon.core.mutation_state import Counts, Planned
+from rensei_daemon.core.mutation_state import MutationCounts, Planned
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import open_database
@@ -84,7 +84,7 @@ def test_params_go_next_and_never_those_still_needed(journal: Journal) -> None:
         False,
         True,
     ]
-    assert journal.records.counts() == Counts(failed=2, unacknowledged=1, waiting=1)
+    assert journal.records.counts() == MutationCounts(failed=2, unacknowledged=1, waiting=1)
 
 
 def test_ids_and_outcomes_that_fill_it_are_an_error(journal: Journal) -> None:
@@ -147,4 +147,4 @@ def test_counts_do_not_count(journal: Journal) -> None:
     for number in range(4):
         _deliver(journal, number, acked=number % 2 == 0)
     journal.receive([PendingMutation(id="w", op="x", params=None)], NOW)
-    assert journal.records.counts() == Counts(failed=4, unacknowledged=2, waiting=1)
+    assert journal.records.counts() == MutationCounts(failed=4, unacknowledged=2, waiting=1)

@@ -8,8 +8,8 @@ import pytest
 
 from rensei_daemon.disk.permissions import (
     closed_directory,
+    explain_unreadable,
     obstacle_to_reading,
-    unreadable,
 )
 
 NOBODY = 65534
@@ -82,10 +82,10 @@ def test_a_place_that_services_cannot_see() -> None:
 def test_an_error_without_a_visible_cause(folder: Path) -> None:
     """Modes allow it, and the system refused: a sandbox or an access list did."""
     path = written(folder / "key", 0o644)
-    found = unreadable(path, PermissionError(13, "Permission denied"))
+    found = explain_unreadable(path, PermissionError(13, "Permission denied"))
     assert found.what == f"{path}: Permission denied"
     assert "the sandbox may hide it" in found.fix
-    other = unreadable(path, IsADirectoryError(21, "Is a directory"))
+    other = explain_unreadable(path, IsADirectoryError(21, "Is a directory"))
     assert (other.what, other.fix) == (
         f"{path}: Is a directory",
         f"look at it: ls -ld {path}",

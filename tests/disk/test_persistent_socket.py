@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from rensei_daemon.disk.persistent_socket import KeptSocket
+from rensei_daemon.disk.persistent_socket import PersistentSocket
 from rensei_daemon.errors import RenseiError
 
 
@@ -39,7 +39,7 @@ class Echo:
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
         """Serve while the block runs, at most 5 s."""
-        with anyio.fail_after(5), KeptSocket(self.path, None, self.tell) as kept:
+        with anyio.fail_after(5), PersistentSocket(self.path, None, self.tell) as kept:
             async with anyio.create_task_group() as clients:
 
                 async def accept(listening: socket.socket) -> None:

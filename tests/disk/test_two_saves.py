@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.config_file import ConfigFile, EditedMeanwhileError
+from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile
 
 BEFORE = Document("mode = 1\n")
 AFTER = Document("mode = 2\n")
@@ -57,7 +57,7 @@ def test_a_file_held_open_goes_back_at_once(path: Path) -> None:
     held: list[int] = []
     file = RacedFile(path, lambda p: held.append(os.open(p, os.O_WRONLY | os.O_APPEND)))
     started = time.monotonic()
-    with pytest.raises(EditedMeanwhileError):
+    with pytest.raises(ConcurrentEditError):
         file.replace(BEFORE, AFTER)
     assert time.monotonic() - started < 0.5
     with path.open("a") as second:
@@ -74,7 +74,7 @@ def test_two_saves_within_one_look_are_both_kept(path: Path) -> None:
         partial(_save, "# first\n"),
         partial(_save, "# second\n"),
     )
-    with pytest.raises(EditedMeanwhileError):
+    with pytest.raises(ConcurrentEditError):
         file.replace(BEFORE, AFTER)
     assert path.read_text() == "# second\n"
     [aside] = path.parent.glob("config.toml.edited-*")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rensei_daemon.core.document import Document, apply_all
 from rensei_daemon.core.mutation import Mutation, parse_mutation
-from rensei_daemon.settings.loading import accept
+from rensei_daemon.settings.loading import check_settings
 
 PAGE = Path(__file__).parents[2] / "docs/configuration-management.md"
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -30,13 +30,13 @@ def rest() -> str:
 def test_a_block_at_the_head_is_left_as_it_is() -> None:
     """The daemon writes below it, and takes away no more than it wrote."""
     text = block() + rest()
-    accept(Document(text).tree)
+    check_settings(Document(text).tree)
     there: list[Mutation] = [
         parse_mutation("project.add", {"id": "a", "repository": "https://x/a"}),
         parse_mutation("pool.deleted", {"poolId": "p"}),
         parse_mutation("modelAccess.set", {"policy": POLICY}),
     ]
-    document, outcomes = apply_all(there, Document(text), accept, NOW)
+    document, outcomes = apply_all(there, Document(text), check_settings, NOW)
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert document.text.startswith(block() + rest())
     assert len(document.tree) == 7
@@ -44,7 +44,7 @@ def test_a_block_at_the_head_is_left_as_it_is() -> None:
         parse_mutation("project.remove", {"id": "a"}),
         parse_mutation("modelAccess.clear", {}),
     ]
-    document, _ = apply_all(back, document, accept, NOW)
+    document, _ = apply_all(back, document, check_settings, NOW)
     assert document.text.startswith(block() + rest())
     assert set(document.tree) - {"pool"} == {
         "platform",

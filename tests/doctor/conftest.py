@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rensei_daemon.doctor.context import Case, open_case
-from rensei_daemon.doctor.result import Finding
+from rensei_daemon.doctor.context import DoctorContext, open_context
+from rensei_daemon.doctor.result import CheckResult
 from rensei_daemon.locations import Locations
 
 KEY = "rsk_live_canary_key_0123456789"
@@ -48,15 +48,15 @@ class Patient:
         self.locations.status.write_text(json.dumps(status))
         self.locations.status.chmod(0o600)
 
-    def case(self, **environ: str) -> Case:
+    def case(self, **environ: str) -> DoctorContext:
         """Look everything up."""
-        return open_case(self.locations, environ)
+        return open_context(self.locations, environ)
 
     def find(
-        self, family: Callable[[Case], Iterator[Finding]], **environ: str
-    ) -> dict[str, list[Finding]]:
+        self, family: Callable[[DoctorContext], Iterator[CheckResult]], **environ: str
+    ) -> dict[str, list[CheckResult]]:
         """Return what a family of checks finds, by code."""
-        found: dict[str, list[Finding]] = {}
+        found: dict[str, list[CheckResult]] = {}
         for finding in family(self.case(**environ)):
             found.setdefault(finding.code, []).append(finding)
         return found

@@ -8,7 +8,7 @@ import pytest
 from privileges import hidden_files
 
 from rensei_daemon.doctor import api_key
-from rensei_daemon.doctor.api_key import check_key, find_key, key_awaiting_restart
+from rensei_daemon.doctor.api_key import check_api_key, find_key, key_awaiting_restart
 from rensei_daemon.doctor.result import Verdict
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ OTHER = "rsk_live_canary_key_9876543210"
 
 def test_a_good_key_is_told_by_its_place(patient: "Patient") -> None:
     """Never by its text."""
-    (found,) = patient.find(check_key)["key"]
+    (found,) = patient.find(check_api_key)["key"]
     assert found.verdict is Verdict.PASS
     assert str(patient.key) in found.evidence
     assert "canary" not in found.evidence
@@ -44,7 +44,7 @@ def test_the_environment_goes_first(patient: "Patient") -> None:
 def test_an_unfit_key_fails(patient: "Patient", text: str, mode: int, said: str) -> None:
     """The daemon would not start with it."""
     patient.write_key(text, mode)
-    (found,) = patient.find(check_key)["key"]
+    (found,) = patient.find(check_api_key)["key"]
     assert found.verdict is Verdict.FAIL
     assert said in found.evidence
     assert "canary" not in found.evidence + found.fix
@@ -53,7 +53,7 @@ def test_an_unfit_key_fails(patient: "Patient", text: str, mode: int, said: str)
 def test_no_key_at_all_fails_with_the_places_for_one(patient: "Patient") -> None:
     """A daemon that is down would say the same at its start."""
     patient.write("")
-    (found,) = patient.find(check_key)["key"]
+    (found,) = patient.find(check_api_key)["key"]
     assert found.verdict is Verdict.FAIL
     assert "platform.api_key_file" in found.fix
 
@@ -61,7 +61,7 @@ def test_no_key_at_all_fails_with_the_places_for_one(patient: "Patient") -> None
 def test_a_running_daemon_has_a_key_wherever_it_is_from(patient: "Patient") -> None:
     """It would not have started without; its environment is not ours to see."""
     patient.write("")
-    (found,) = check_key(replace(patient.case(), is_running=True))
+    (found,) = check_api_key(replace(patient.case(), is_running=True))
     assert found.verdict is Verdict.PASS
     assert "its own environment" in found.evidence
 
@@ -95,7 +95,7 @@ def test_an_unfit_credential_is_named_by_its_place(
     """Not as some variable that nobody has set."""
     patient, given, _ = unit
     given.write_text("canary")
-    (found,) = patient.find(check_key, XDG_RUNTIME_DIR=str(tmp_path))["key"]
+    (found,) = patient.find(check_api_key, XDG_RUNTIME_DIR=str(tmp_path))["key"]
     assert found.evidence == f"{given}: this is no API key of the platform"
 
 
@@ -107,7 +107,7 @@ def test_a_stored_key_that_others_may_read_fails(
     patient.locations = replace(patient.locations, unit_scope="system")
     stored.write_text(KEY)
     stored.chmod(0o644)
-    found = patient.find(check_key)
+    found = patient.find(check_api_key)
     assert found["key"][0].evidence == f"a key of the platform, from {stored}"
     assert (found["key.file"][0].verdict, found["key.file"][0].evidence) == (
         Verdict.FAIL,
@@ -125,7 +125,7 @@ def test_a_newer_key_that_waits_for_a_restart_is_said(
     given.write_text(f"{KEY}\n")
     stored.write_text(f"{OTHER}\n")
     stored.chmod(0o600)
-    (found,) = patient.find(check_key)["key.file"]
+    (found,) = patient.find(check_api_key)["key.file"]
     assert found.evidence == f"the service still has another key than {stored}"
     assert found.fix == "systemctl restart rensei-daemon"
     assert key_awaiting_restart(patient.locations, {}) == stored
@@ -141,5 +141,5 @@ def test_a_key_that_is_hidden_is_no_failure(patient: "Patient") -> None:
     """Who may not look is told how to."""
     patient.key.chmod(0)
     with hidden_files():
-        (found,) = patient.find(check_key)["key"]
+        (found,) = patient.find(check_api_key)["key"]
     assert (found.verdict, found.fix) == (Verdict.WARN, "run it with sudo")

@@ -11,7 +11,7 @@ from rensei_daemon import __version__
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.doctor.daemon import check_daemon
-from rensei_daemon.doctor.result import Finding, Verdict
+from rensei_daemon.doctor.result import CheckResult, Verdict
 from rensei_daemon.errors import DaemonSilentError, NotPermittedError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def healthy() -> dict[str, Any]:
     }
 
 
-def examined(patient: "Patient", status: Mapping[str, Any]) -> dict[str, Finding]:
+def examined(patient: "Patient", status: Mapping[str, Any]) -> dict[str, CheckResult]:
     """Return what is found of a daemon that says this, by code."""
     case = replace(patient.case(), status=status, silence=None, is_running=True)
     return {finding.code: finding for finding in check_daemon(case)}
@@ -81,7 +81,7 @@ def test_no_condition_is_passed_over(
     condition = {"code": code, "severity": severity, "message": "m", "hint": "h"}
     status = healthy() | {"conditions": [condition | {"since": ago(60)}]}
     found = examined(patient, status)[part]
-    assert found == Finding(part, verdict, f"{code} for 1 min: m", "h")
+    assert found == CheckResult(part, verdict, f"{code} for 1 min: m", "h")
 
 
 def test_what_follows_from_another_condition_is_not_to_be_mended(

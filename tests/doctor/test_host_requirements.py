@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.host_requirements import check_needs
-from rensei_daemon.doctor.result import Finding, Verdict
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.host_requirements import check_host_requirements
+from rensei_daemon.doctor.result import CheckResult, Verdict
 
 if TYPE_CHECKING:
     from doctor.conftest import Patient
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 NOBODY = 65534
 
 
-def found_as(case: Case, uid: int, pid: int | None = None) -> list[Finding]:
+def found_as(case: DoctorContext, uid: int, pid: int | None = None) -> list[CheckResult]:
     """Judge for this user, and a process of it."""
-    return list(check_needs(replace(case, uid=uid, pid=pid)))
+    return list(check_host_requirements(replace(case, uid=uid, pid=pid)))
 
 
 def test_nothing_named_needs_nothing(patient: "Patient") -> None:
     """One pass says so."""
-    (found,) = patient.find(check_needs)["needs"]
+    (found,) = patient.find(check_host_requirements)["needs"]
     assert found.verdict is Verdict.PASS
 
 
@@ -55,7 +55,7 @@ def test_what_run_would_stumble_over_is_told(
     patient.write(
         text if "[platform]" in text else f'platform.url = "http://127.0.0.1:9"\n{text}'
     )
-    (found,) = patient.find(check_needs)["needs"]
+    (found,) = patient.find(check_host_requirements)["needs"]
     words = {"place": patient.place, "user": Path(patient.place).owner()}
     assert found.verdict is Verdict.FAIL
     assert (found.evidence, found.fix) == (what.format(**words), fix.format(**words))

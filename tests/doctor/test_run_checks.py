@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, Verdict, passed, worst
-from rensei_daemon.doctor.run_checks import examine
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, Verdict, passed, worst
+from rensei_daemon.doctor.run_checks import run_checks
 from rensei_daemon.errors import StorageError
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ def test_findings_come_in_the_order_of_their_families(patient: "Patient") -> Non
     """However long each takes."""
     second_is_done = threading.Event()
 
-    def first(_: Case) -> Iterator[Finding]:
+    def first(_: DoctorContext) -> Iterator[CheckResult]:
         assert second_is_done.wait(10)
         yield passed("first", "")
 
-    def second(_: Case) -> Iterator[Finding]:
+    def second(_: DoctorContext) -> Iterator[CheckResult]:
         yield passed("second", "")
         second_is_done.set()
 
-    found = examine(patient.case(), {"first": first, "second": second})
+    found = run_checks(patient.case(), {"first": first, "second": second})
     assert [finding.code for finding in found] == ["first", "second"]
 
 
@@ -34,15 +34,15 @@ def test_a_check_that_hangs_costs_no_other(patient: "Patient") -> None:
     """What it found before counts, and that it hangs is said."""
     never = threading.Event()
 
-    def stuck(_: Case) -> Iterator[Finding]:
+    def stuck(_: DoctorContext) -> Iterator[CheckResult]:
         yield passed("stuck.early", "")
         never.wait()
 
-    def well(_: Case) -> Iterator[Finding]:
+    def well(_: DoctorContext) -> Iterator[CheckResult]:
         yield passed("well", "")
 
     began = time.monotonic()
-    found = examine(patient.case(), {"stuck": stuck, "well": well}, seconds=0.2)
+    found = run_checks(patient.case(), {"stuck": stuck, "well": well}, seconds=0.2)
     assert time.monotonic() - began < 5
     told = [(finding.code, finding.verdict) for finding in found]
     assert told == [
@@ -56,13 +56,13 @@ def test_a_check_that_hangs_costs_no_other(patient: "Patient") -> None:
 def test_a_check_that_breaks_is_a_finding(patient: "Patient") -> None:
     """One of ours says what to do; an internal error asks to be reported."""
 
-    def refused(_: Case) -> Iterator[Finding]:
+    def refused(_: DoctorContext) -> Iterator[CheckResult]:
         yield from _raising(StorageError("no room", hint="make some"))
 
-    def broken(_: Case) -> Iterator[Finding]:
+    def broken(_: DoctorContext) -> Iterator[CheckResult]:
         yield from _raising(KeyError("surprise"))
 
-    found = examine(patient.case(), {"refused": refused, "broken": broken})
+    found = run_checks(patient.case(), {"refused": refused, "broken": broken})
     assert [(f.code, f.evidence, f.fix) for f in found] == [
         ("refused", "no room", "make some"),
         (
@@ -74,7 +74,7 @@ def test_a_check_that_breaks_is_a_finding(patient: "Patient") -> None:
     assert worst(found) is Verdict.FAIL
 
 
-def _raising(error: Exception) -> Iterator[Finding]:
+def _raising(error: Exception) -> Iterator[CheckResult]:
     raise error
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from journals import open_journal
 
-from rensei_daemon.disk.filesystem_probe import Room
+from rensei_daemon.disk.filesystem_probe import DiskSpace
 from rensei_daemon.doctor.result import Verdict
-from rensei_daemon.doctor.storage import check_storage, judge_room
+from rensei_daemon.doctor.storage import check_storage, judge_disk_space
 
 if TYPE_CHECKING:
     from doctor.conftest import Patient
@@ -30,18 +30,20 @@ def test_a_host_that_has_never_run_the_daemon_is_well(patient: "Patient") -> Non
 @pytest.mark.parametrize(
     ("room", "verdict", "said"),
     [
-        (Room(1, 500 * MIB, None, False), Verdict.PASS, "500 MiB left"),
-        (Room(1, 500 * MIB, 5000, False), Verdict.PASS, "500 MiB left"),
-        (Room(1, 63 * MIB, None, False), Verdict.WARN, "63 MiB left"),
-        (Room(1, 500 * MIB, 999, False), Verdict.WARN, "room for 999 more files"),
-        (Room(1, 3 * MIB, None, False), Verdict.FAIL, "full"),
-        (Room(1, 500 * MIB, 0, False), Verdict.FAIL, "full"),
-        (Room(1, 500 * MIB, None, True), Verdict.FAIL, "read-only"),
+        (DiskSpace(1, 500 * MIB, None, False), Verdict.PASS, "500 MiB left"),
+        (DiskSpace(1, 500 * MIB, 5000, False), Verdict.PASS, "500 MiB left"),
+        (DiskSpace(1, 63 * MIB, None, False), Verdict.WARN, "63 MiB left"),
+        (DiskSpace(1, 500 * MIB, 999, False), Verdict.WARN, "room for 999 more files"),
+        (DiskSpace(1, 3 * MIB, None, False), Verdict.FAIL, "full"),
+        (DiskSpace(1, 500 * MIB, 0, False), Verdict.FAIL, "full"),
+        (DiskSpace(1, 500 * MIB, None, True), Verdict.FAIL, "read-only"),
     ],
 )
-def test_space_is_judged_before_it_is_gone(room: Room, verdict: Verdict, said: str) -> None:
+def test_space_is_judged_before_it_is_gone(
+    room: DiskSpace, verdict: Verdict, said: str
+) -> None:
     """A journal that cannot be written holds up every mutation."""
-    found = judge_room(Path("/state"), room)
+    found = judge_disk_space(Path("/state"), room)
     assert found.verdict is verdict
     assert said in found.evidence
     assert bool(found.fix) is (verdict is not Verdict.PASS)

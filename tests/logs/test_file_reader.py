@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.logs.file_reader import Line, Wanted, follow_file, parse_line, read_file
+from rensei_daemon.logs.file_reader import (
+    Line,
+    LogFilter,
+    follow_file,
+    parse_line,
+    read_file,
+)
 from rensei_daemon.logs.rotating_file import RotatingFile
 
-ALL = Wanted()
+ALL = LogFilter()
 
 
 def line(number: int, **keys: object) -> bytes:
@@ -61,7 +67,7 @@ def test_foreign_lines(tmp_path: Path) -> None:
         1,
         '{"event": "ha\ufffd',
     ]
-    assert numbers(read_file(path, Wanted(level="info"), 50)) == [1]
+    assert numbers(read_file(path, LogFilter(level="info"), 50)) == [1]
 
 
 def test_missing(tmp_path: Path) -> None:
@@ -81,16 +87,16 @@ EVENT = {
 @pytest.mark.parametrize(
     "wanted",
     [
-        Wanted(),
-        Wanted(level="warning"),
-        Wanted(event="mutation.applied"),
-        Wanted(event="mutation.*"),
-        Wanted(mutation="dmut_1"),
-        Wanted(session="build", level="debug"),
-        Wanted(since=datetime(2026, 11, 23, 16, tzinfo=UTC)),
+        LogFilter(),
+        LogFilter(level="warning"),
+        LogFilter(event="mutation.applied"),
+        LogFilter(event="mutation.*"),
+        LogFilter(mutation="dmut_1"),
+        LogFilter(session="build", level="debug"),
+        LogFilter(since=datetime(2026, 11, 23, 16, tzinfo=UTC)),
     ],
 )
-def test_wanted(wanted: Wanted) -> None:
+def test_wanted(wanted: LogFilter) -> None:
     """An event that fits what was asked for is shown."""
     assert wanted.admits(EVENT)
 
@@ -98,21 +104,21 @@ def test_wanted(wanted: Wanted) -> None:
 @pytest.mark.parametrize(
     "wanted",
     [
-        Wanted(level="error"),
-        Wanted(event="mutation"),
-        Wanted(mutation="dmut_2"),
-        Wanted(session="other"),
-        Wanted(since=datetime(2026, 11, 23, 16, 0, 1, tzinfo=UTC)),
+        LogFilter(level="error"),
+        LogFilter(event="mutation"),
+        LogFilter(mutation="dmut_2"),
+        LogFilter(session="other"),
+        LogFilter(since=datetime(2026, 11, 23, 16, 0, 1, tzinfo=UTC)),
     ],
 )
-def test_unwanted(wanted: Wanted) -> None:
+def test_unwanted(wanted: LogFilter) -> None:
     """An event that does not fit is not shown."""
     assert not wanted.admits(EVENT)
 
 
 def test_undated() -> None:
     """An event without a time is not after any time."""
-    assert not Wanted(since=datetime(1970, 1, 1, tzinfo=UTC)).admits({"event": "e"})
+    assert not LogFilter(since=datetime(1970, 1, 1, tzinfo=UTC)).admits({"event": "e"})
 
 
 @pytest.mark.parametrize("raw", [b"[" * 100_000, b"3", b"\xff", b"{"])

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from rensei_daemon.core.hints import Daemon
+from rensei_daemon.core.hints import DaemonAddress
 from rensei_daemon.logs.formatting import render_json
-from rensei_daemon.logs.outputs import JsonFile, Stream
+from rensei_daemon.logs.outputs import JsonFileOutput, StreamOutput
 from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import log_to
 
@@ -26,9 +26,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def output(path: Path) -> JsonFile:
+def output(path: Path) -> JsonFileOutput:
     """Return an output into the test's log."""
-    return JsonFile(RotatingFile(path))
+    return JsonFileOutput(RotatingFile(path))
 
 
 def events(path: Path) -> Iterator[dict[str, object]]:
@@ -39,7 +39,7 @@ def events(path: Path) -> Iterator[dict[str, object]]:
         yield event
 
 
-def test_event(path: Path, output: JsonFile) -> None:
+def test_event(path: Path, output: JsonFileOutput) -> None:
     """An event has its time, level and name first, then its keys in order."""
     with log_to([output], level="info"):
         log = structlog.get_logger().bind(mutation_id="dmut_1")
@@ -55,9 +55,9 @@ def test_event(path: Path, output: JsonFile) -> None:
     assert list(json.loads(path.read_text()))[:3] == ["timestamp", "level", "event"]
 
 
-def test_a_hint_is_said_for_this_daemon(path: Path, output: JsonFile) -> None:
+def test_a_hint_is_said_for_this_daemon(path: Path, output: JsonFileOutput) -> None:
     """What reaches the daemon is known once, where the log is opened."""
-    reached = Daemon(config="/c.toml", systemctl=None, pid=8)
+    reached = DaemonAddress(config="/c.toml", systemctl=None, pid=8)
     with log_to([output], level="info", say_hint=reached.hint):
         structlog.get_logger().info("a.b", hint="see: rensei-daemon status", op="x")
         structlog.get_logger().info("a.c", hint="")
@@ -67,7 +67,7 @@ def test_a_hint_is_said_for_this_daemon(path: Path, output: JsonFile) -> None:
     ]
 
 
-def test_level(path: Path, output: JsonFile) -> None:
+def test_level(path: Path, output: JsonFileOutput) -> None:
     """The level changes at run time, for loggers that exist as well."""
     with log_to([output], level="warning") as control:
         ours, theirs = structlog.get_logger().bind(), logging.getLogger("x")
@@ -85,7 +85,7 @@ def test_level(path: Path, output: JsonFile) -> None:
     ]
 
 
-def test_context_variables(path: Path, output: JsonFile) -> None:
+def test_context_variables(path: Path, output: JsonFileOutput) -> None:
     """What is bound to the context is in every event of it."""
     with (
         log_to([output], level="info"),
@@ -97,7 +97,7 @@ def test_context_variables(path: Path, output: JsonFile) -> None:
     ]
 
 
-def test_exception(path: Path, output: JsonFile) -> None:
+def test_exception(path: Path, output: JsonFileOutput) -> None:
     """A traceback comes last, scrubbed of what foreign code put in it."""
     with log_to([output], level="info", scrub=lambda text: text.replace("CANARY", "…")):
         try:
@@ -112,7 +112,7 @@ def test_exception(path: Path, output: JsonFile) -> None:
     assert "CANARY" not in path.read_text().replace('raise OSError(\\"CANARY\\")', "")
 
 
-def test_libraries(path: Path, output: JsonFile) -> None:
+def test_libraries(path: Path, output: JsonFileOutput) -> None:
     """What libraries log arrives as events, scrubbed."""
     with log_to([output], level="info", scrub=lambda text: text.replace("CANARY", "…")):
         logging.getLogger("some.library").warning("lost %s", "CANARY")
@@ -134,7 +134,7 @@ def test_libraries(path: Path, output: JsonFile) -> None:
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore"])
-def test_talkative_libraries(path: Path, output: JsonFile, name: str) -> None:
+def test_talkative_libraries(path: Path, output: JsonFileOutput, name: str) -> None:
     """The HTTP libraries do not log the URLs they call, at any level of ours."""
     with log_to([output], level="debug"):
         logging.getLogger(name).info("GET https://…")
@@ -142,7 +142,7 @@ def test_talkative_libraries(path: Path, output: JsonFile, name: str) -> None:
     assert [event["text"] for event in events(path)] == ["odd"]
 
 
-def test_warnings(path: Path, output: JsonFile) -> None:
+def test_warnings(path: Path, output: JsonFileOutput) -> None:
     """A warning of Python's is an event too."""
     with log_to([output], level="info"), warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -151,7 +151,7 @@ def test_warnings(path: Path, output: JsonFile) -> None:
     assert event["logger"] == "py.warnings"
 
 
-def test_it_is_undone(output: JsonFile) -> None:
+def test_it_is_undone(output: JsonFileOutput) -> None:
     """After the block everything is as it was."""
     root = logging.getLogger()
     before = root.level, root.handlers[:], structlog.get_config()
@@ -164,7 +164,7 @@ def test_stuck_pipe() -> None:
     """A reader that stops reading costs lines, not the caller's time."""
     reading, writing = os.pipe()
     longest = 0.0
-    with log_to([Stream(writing, render_json)], level="info") as control:
+    with log_to([StreamOutput(writing, render_json)], level="info") as control:
         log = structlog.get_logger()
         while not control.dropped:
             start = time.monotonic()

@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from rensei_daemon.logs.formatting import render_json
-from rensei_daemon.logs.outputs import JsonFile, Output, Stream
+from rensei_daemon.logs.outputs import JsonFileOutput, Output, StreamOutput
 from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import log_to
 from rensei_daemon.logs.writer import Writer
@@ -58,7 +58,10 @@ async def test_a_pipe_that_nobody_reads(pipe: tuple[int, int], tmp_path: Path) -
     """The loop goes on, another output gets every line, and the loss is told after."""
     reading, writing = pipe
     path = tmp_path / "log.jsonl"
-    outputs: list[Output] = [Stream(writing, render_json), JsonFile(RotatingFile(path))]
+    outputs: list[Output] = [
+        StreamOutput(writing, render_json),
+        JsonFileOutput(RotatingFile(path)),
+    ]
     latest = 0.0
     with log_to(outputs, level="info") as control:
         log = structlog.get_logger()
@@ -94,7 +97,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """What was lost is told as soon as there is room, though nothing else happens."""
     path = tmp_path / "log"
     full = os.open("/dev/full", os.O_WRONLY)
-    writer = Writer([Stream(full, render_json)], report_seconds=0.01)
+    writer = Writer([StreamOutput(full, render_json)], report_seconds=0.01)
     writer.start()
     for number in range(3):
         writer.put({"event": "number.counted", "n": number})
@@ -117,7 +120,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_a_disk_that_stays_full() -> None:
     """Trying to tell of the loss is not counted as another one."""
     full = os.open("/dev/full", os.O_WRONLY)
-    writer = Writer([Stream(full, render_json)], report_seconds=0.001)
+    writer = Writer([StreamOutput(full, render_json)], report_seconds=0.001)
     writer.start()
     writer.put({"event": "number.counted"})
     wait_for(lambda: writer.dropped)
@@ -129,7 +132,7 @@ def test_a_disk_that_stays_full() -> None:
 
 def test_large_events(pipe: tuple[int, int]) -> None:
     """A few long texts fill the queue as many short ones do."""
-    writer = Writer([Stream(pipe[1], render_json)], limit_bytes=10_000)
+    writer = Writer([StreamOutput(pipe[1], render_json)], limit_bytes=10_000)
     writer.start()
     for _ in range(100):
         writer.put({"event": "hook.ended", "output": "x" * 1000})

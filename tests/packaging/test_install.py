@@ -13,7 +13,7 @@ from rensei_daemon import __version__
 from rensei_daemon.cli import install, uninstall
 from rensei_daemon.cli import own_program as program_module
 from rensei_daemon.cli.completion import script_places
-from rensei_daemon.cli.install_paths import host_places, running
+from rensei_daemon.cli.install_paths import running, system_paths
 from rensei_daemon.cli.install_steps import LinkProgram, RemoveTree, RunProgram
 from rensei_daemon.cli.own_program import (
     PACKAGED_PROGRAM,
@@ -23,7 +23,7 @@ from rensei_daemon.cli.own_program import (
     require_reach,
     source,
 )
-from rensei_daemon.cli.package_files import packaged
+from rensei_daemon.cli.package_files import package_file
 from rensei_daemon.cli.root import root as root_command
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 
@@ -186,7 +186,7 @@ def test_each_shell_finds_its_completion(
     share = tmp_path / "usr/share"
     if is_debian:
         (share / "zsh/vendor-completions").mkdir(parents=True)
-    assert script_places(host_places(tmp_path).share) == {
+    assert script_places(system_paths(tmp_path).share) == {
         "bash": share / "bash-completion/completions/rensei-daemon",
         "zsh": share / f"zsh/{place}/_rensei-daemon",
         "fish": share / "fish/vendor_completions.d/rensei-daemon.fish",
@@ -199,7 +199,7 @@ def test_a_system_that_cannot_be_written_has_a_local_place(
     """Where /usr is read-only the completions go beside it, and install goes on."""
     (tmp_path / "usr/share").mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert host_places(tmp_path).share == tmp_path / "usr/local/share"
+    assert system_paths(tmp_path).share == tmp_path / "usr/local/share"
 
 
 @pytest.mark.parametrize("command", [install.command, uninstall.command])
@@ -219,16 +219,16 @@ def test_a_script_gets_the_plan_as_json(tmp_path: Path, command: click.Command) 
 def test_a_user_has_no_image() -> None:
     """--user and --root ask for two things at once."""
     with pytest.raises(UsageError):
-        install.chosen_places(user=True, root=Path("/srv/image"), dry_run=False)
+        install.chosen_paths(user=True, root=Path("/srv/image"), dry_run=False)
 
 
 def test_only_root_changes_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody may look at the plan; carrying it out takes root, or --user."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NotPermittedError) as refused:
-        install.chosen_places(user=False, root=Path("/"), dry_run=False)
+        install.chosen_paths(user=False, root=Path("/"), dry_run=False)
     assert "--user" in refused.value.hint
-    install.chosen_places(user=False, root=Path("/"), dry_run=True)
+    install.chosen_paths(user=False, root=Path("/"), dry_run=True)
 
 
 def test_a_program_that_fails_is_quoted(tmp_path: Path) -> None:
@@ -269,13 +269,13 @@ def test_packaged_files_are_found(tmp_path: Path, place: str) -> None:
     package.mkdir(parents=True)
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / place / "a.conf").write_text("a\n")
-    assert packaged("a.conf", package=package) == "a\n"
+    assert package_file("a.conf", package=package) == "a\n"
 
 
 def test_a_missing_packaged_file_is_named(tmp_path: Path) -> None:
     """An installation that lacks a file says which, and how to mend it."""
     with pytest.raises(RenseiError, match=r"a\.conf is missing"):
-        packaged("a.conf", package=tmp_path / "src/package")
+        package_file("a.conf", package=tmp_path / "src/package")
 
 
 def packaged_system(root: Path) -> Path:
@@ -335,7 +335,7 @@ def test_an_old_unit_of_ours_gives_way_to_a_package(tmp_path: Path) -> None:
     ours = tmp_path / "etc/systemd/system/rensei-daemon.service"
     ours.parent.mkdir(parents=True)
     ours.write_text("[Service]\n")
-    bash = script_places(host_places(tmp_path).share)["bash"]
+    bash = script_places(system_paths(tmp_path).share)["bash"]
     bash.parent.mkdir(parents=True)
     bash.write_text("")
     invoke(uninstall.command, f"--root={tmp_path}")

@@ -21,7 +21,7 @@ from rensei_daemon.core.heartbeat import Acks, Beat
 from rensei_daemon.core.worker import HostInfo, Registration, Worker
 from rensei_daemon.disk.api_key import ApiKey, ApiKeySource
 from rensei_daemon.errors import SettingsError
-from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.identity import Identity
 
@@ -265,7 +265,7 @@ def identify(http: Http, safe: Safe, clock: Clock) -> Callable[..., Identity]:
         more = {} if now is None else {"now": now}
         return Identity(
             http,
-            key=KeyInUse(safe.read_key),
+            key=ActiveApiKey(safe.read_key),
             describe=registration,
             saved=saved,
             save=safe.save,

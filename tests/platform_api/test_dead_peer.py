@@ -19,13 +19,13 @@ from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.dead_peer import (
     GONE_AFTER_SECONDS,
     PROBES,
-    Lookout,
-    Silence,
+    DeadPeerDetector,
+    UnansweredProbes,
     read_tcp_info,
     silence_of,
 )
 from rensei_daemon.platform_api.http import Http, open_http
-from rensei_daemon.platform_api.stream import FirstByte, Update, open_stream
+from rensei_daemon.platform_api.stream import FirstByte, StreamUpdate, open_stream
 
 if TYPE_CHECKING:
     from platform_api.conftest import FaultServer
@@ -45,14 +45,14 @@ def tcp_info(*, probes: int, data_ms: int, ack_ms: int) -> bytes:
 @pytest.mark.parametrize(
     ("raw", "silence"),
     [
-        (tcp_info(probes=3, data_ms=44_500, ack_ms=50_000), Silence(44.5, 3)),
-        (tcp_info(probes=0, data_ms=90_000, ack_ms=2_000), Silence(2.0, 0)),
-        (tcp_info(probes=1, data_ms=0, ack_ms=0) + b"more", Silence(0.0, 1)),
+        (tcp_info(probes=3, data_ms=44_500, ack_ms=50_000), UnansweredProbes(44.5, 3)),
+        (tcp_info(probes=0, data_ms=90_000, ack_ms=2_000), UnansweredProbes(2.0, 0)),
+        (tcp_info(probes=1, data_ms=0, ack_ms=0) + b"more", UnansweredProbes(0.0, 1)),
         (tcp_info(probes=3, data_ms=44_500, ack_ms=50_000)[:-1], None),
     ],
 )
 def test_silence_counts_from_the_last_byte_or_answer(
-    raw: bytes, silence: Silence | None
+    raw: bytes, silence: UnansweredProbes | None
 ) -> None:
     """The younger of the two counts; more than is known is passed over, less is none."""
     assert read_tcp_info(raw) == silence
@@ -61,14 +61,14 @@ def test_silence_counts_from_the_last_byte_or_answer(
 @pytest.mark.parametrize(
     ("silence", "is_final"),
     [
-        (Silence(44.0, 3), True),
-        (Silence(43.9, 3), False),
-        (Silence(44.0, 2), False),  # the host slept, and has asked but twice
-        (Silence(3600.0, 0), False),
+        (UnansweredProbes(44.0, 3), True),
+        (UnansweredProbes(43.9, 3), False),
+        (UnansweredProbes(44.0, 2), False),  # the host slept, and has asked but twice
+        (UnansweredProbes(3600.0, 0), False),
     ],
 )
 def test_a_peer_is_gone_when_it_leaves_three_probes_unanswered(
-    silence: Silence, is_final: bool
+    silence: UnansweredProbes, is_final: bool
 ) -> None:
     """Long silence alone is no sign, and neither is a lost probe."""
     assert silence.is_final(GONE_AFTER_SECONDS, PROBES) == is_final
@@ -90,7 +90,7 @@ def test_the_kernel_tells_of_tcp_alone() -> None:
 
 
 @asynccontextmanager
-async def kept(lookout: Lookout) -> AsyncIterator[None]:
+async def kept(lookout: DeadPeerDetector) -> AsyncIterator[None]:
     """Keep a lookout while the block runs, at most 5 s."""
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
@@ -105,7 +105,7 @@ async def until_given_up(http: Http, server: "FaultServer") -> None:
     server.plan("rotate-stream", [HEAD, A, never])
     async with open_stream(http, "build", KEY) as stream:
         assert await anext(stream) == FirstByte()
-        assert await anext(stream) == Update({"A": "1"})
+        assert await anext(stream) == StreamUpdate({"A": "1"})
         async with kept(http.lookout):
             with pytest.raises(TransientError, match="answers no keepalive"):
                 await anext(stream)
@@ -114,9 +114,9 @@ async def until_given_up(http: Http, server: "FaultServer") -> None:
     never.set()
 
 
-def hasty() -> Lookout:
+def hasty() -> DeadPeerDetector:
     """Make a lookout that takes any peer for gone."""
-    return Lookout(gone_after_seconds=0.0, probes=0)
+    return DeadPeerDetector(gone_after_seconds=0.0, probes=0)
 
 
 async def test_a_stream_whose_peer_is_gone_breaks(server: "FaultServer") -> None:
@@ -260,7 +260,7 @@ async def test_a_cut_is_noticed_before_the_kernel_does_and_mere_silence_is_not_o
         noticed.set()
 
     near, far = island.pair()
-    lookout = Lookout(gone_after_seconds=1.7, probes=1)
+    lookout = DeadPeerDetector(gone_after_seconds=1.7, probes=1)
     with near, far, lookout.over(near, give_up):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lookout.keep)

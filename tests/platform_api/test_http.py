@@ -29,7 +29,7 @@ from rensei_daemon.errors import (
 )
 from rensei_daemon.platform_api import exchange_errors, transport
 from rensei_daemon.platform_api.http import Http, open_http
-from rensei_daemon.platform_api.responses import as_it_is
+from rensei_daemon.platform_api.responses import unscrubbed
 
 if TYPE_CHECKING:
     from platform_api.conftest import FaultServer, Step
@@ -391,7 +391,7 @@ def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> N
         cause.verify_code, cause.verify_message = 18, "self-signed certificate"
     error = httpx.ConnectError("x")
     error.__cause__ = cause
-    found, hint = exchange_errors.explain(error, as_it_is)
+    found, hint = exchange_errors.explain_failure(error, unscrubbed)
     assert found.startswith(what)
     assert hint
     assert exchange_errors.classify(error) is Failure.UNREACHABLE
@@ -456,7 +456,7 @@ def test_a_certificate_that_is_not_valid_today_is_told_by_the_clock(
     cause.verify_code, cause.verify_message = code, "why"
     error = httpx.ConnectError("x")
     error.__cause__ = cause
-    what, hint = exchange_errors.explain(error, as_it_is)
+    what, hint = exchange_errors.explain_failure(error, unscrubbed)
     assert exchange_errors.classify(error) is failure
     assert ("by this host's clock" in what) == (failure is Failure.CERTIFICATE_DATES)
     assert "clock" in hint

@@ -9,17 +9,19 @@ import pytest
 
 from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import responses
-from rensei_daemon.platform_api.responses import Raw
+from rensei_daemon.platform_api.responses import RawResponse
 
 NOW = datetime(2026, 6, 2, 12, 0, tzinfo=UTC)
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
 
 
-def raw(status: int, content: bytes = b"{}", **headers: str) -> Raw:
+def raw(status: int, content: bytes = b"{}", **headers: str) -> RawResponse:
     """Make an answer of the platform."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     scrub = partial(responses.scrub, secrets=(KEY,))
-    return Raw(host="host", status=status, headers=named, content=content, scrub=scrub)
+    return RawResponse(
+        host="host", status=status, headers=named, content=content, scrub=scrub
+    )
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
@@ -84,7 +86,7 @@ def test_the_detail_is_one_scrubbed_line(content: bytes, detail: str) -> None:
         raw(200, b"\n <!doctype HTML>"),
     ],
 )
-def test_a_page_instead_of_json_names_the_captive_portal(answer: Raw) -> None:
+def test_a_page_instead_of_json_names_the_captive_portal(answer: RawResponse) -> None:
     """HTML with 200 comes from something in between, and the hint says so."""
     with pytest.raises(TransientError, match="HTML page") as caught:
         responses.read(answer, now=NOW)

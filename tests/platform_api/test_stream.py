@@ -25,10 +25,10 @@ from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.stream import (
     FirstByte,
     StreamEvent,
-    Unusable,
-    Update,
+    StreamUpdate,
+    UnusableEvent,
     open_stream,
-    understand,
+    parse_event,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 A = b'event: UPDATE\ndata: {"delta": {"A": "1"}}\n\n'
 B = b'event: UPDATE\ndata: {"delta": {"B": "\xc3\xa9"}}\n\n'
-BOTH = [Update({"A": "1"}), Update({"B": "é"})]
+BOTH = [StreamUpdate({"A": "1"}), StreamUpdate({"B": "é"})]
 ENDED = "the stream ended"
 
 
@@ -62,8 +62,8 @@ async def test_updates_come_as_values(server: "FaultServer", http: Http) -> None
     with anyio.fail_after(5):
         async with open_stream(http, "a session/1", KEY) as stream:
             assert await anext(stream) == FirstByte()
-            assert await anext(stream) == Update({"A": "1"})
-            assert await anext(stream) == Update({"B": "2"}, is_whole=False)
+            assert await anext(stream) == StreamUpdate({"A": "1"})
+            assert await anext(stream) == StreamUpdate({"B": "2"}, is_whole=False)
             with pytest.raises(TransientError, match=ENDED):
                 await anext(stream)
     [request] = server.received
@@ -109,37 +109,39 @@ async def test_the_same_events_whatever_the_spelling(
 @pytest.mark.parametrize(
     ("name", "data", "event"),
     [
-        ("UPDATE", '{"delta": {"A": "1"}, "env": {"B": "2"}}', Update({"A": "1"})),
-        ("UPDATE", '{"delta": null, "env": {"B": "2"}}', Update({"B": "2"})),
-        ("message", '{"type": "UPDATE", "delta": {"A": "1"}}', Update({"A": "1"})),
+        ("UPDATE", '{"delta": {"A": "1"}, "env": {"B": "2"}}', StreamUpdate({"A": "1"})),
+        ("UPDATE", '{"delta": null, "env": {"B": "2"}}', StreamUpdate({"B": "2"})),
+        ("message", '{"type": "UPDATE", "delta": {"A": "1"}}', StreamUpdate({"A": "1"})),
         (
             "UPDATE",
             '{"delta": {"A": "1", "B": null, "C": ["x"]}}',
-            Update({"A": "1"}, is_whole=False),
+            StreamUpdate({"A": "1"}, is_whole=False),
         ),
-        ("UPDATE", '{"delta": {"A": "0", "A": "1"}, "n": NaN}', Update({"A": "1"})),
-        ("UPDATE", "", Unusable("the event is not JSON")),
-        ("UPDATE", None, Unusable("the event is not JSON")),
+        ("UPDATE", '{"delta": {"A": "0", "A": "1"}, "n": NaN}', StreamUpdate({"A": "1"})),
+        ("UPDATE", "", UnusableEvent("the event is not JSON")),
+        ("UPDATE", None, UnusableEvent("the event is not JSON")),
         ("message", '{"type": "ping"}', None),
         ("message", '{"type": "ping", "delta": {"A": "1"}}', None),
-        ("message", '{"type": null, "delta": {"A": "1"}}', Update({"A": "1"})),
-        ("UPDATE", '{"type": "ping", "delta": {"A": "1"}}', Update({"A": "1"})),
-        ("message", '{"kind": "ping"}', Unusable("the event carries no values")),
+        ("message", '{"type": null, "delta": {"A": "1"}}', StreamUpdate({"A": "1"})),
+        ("UPDATE", '{"type": "ping", "delta": {"A": "1"}}', StreamUpdate({"A": "1"})),
+        ("message", '{"kind": "ping"}', UnusableEvent("the event carries no values")),
         (
             "UPDATE",
             '{"delta": {"A": "1"}, "rotatedAt": "2026-11-28T13:00:30Z"}',
-            Update({"A": "1"}, rotated_at=datetime(2026, 11, 28, 13, 0, 30, tzinfo=UTC)),
+            StreamUpdate(
+                {"A": "1"}, rotated_at=datetime(2026, 11, 28, 13, 0, 30, tzinfo=UTC)
+            ),
         ),
-        ("UPDATE", '{"delta": {"A": "1"}, "rotatedAt": "soon"}', Update({"A": "1"})),
-        ("UPDATE", "{", Unusable("the event is not JSON")),
-        ("UPDATE", "[" * 100_000, Unusable("the event is not JSON")),
-        ("UPDATE", '{"n": %s}' % ("9" * 5000), Unusable("the event is not JSON")),
-        ("message", "null", Unusable("the event is not an object")),
-        ("message", '["A"]', Unusable("the event is not an object")),
-        ("message", '{"type": "UPDATE"}', Unusable("the event carries no values")),
-        ("UPDATE", '{"delta": {}}', Unusable("the event carries no values")),
-        ("UPDATE", '{"delta": ["A"]}', Unusable("the event carries no values")),
-        ("UPDATE", '{"delta": {"A": null}}', Unusable("the event carries no values")),
+        ("UPDATE", '{"delta": {"A": "1"}, "rotatedAt": "soon"}', StreamUpdate({"A": "1"})),
+        ("UPDATE", "{", UnusableEvent("the event is not JSON")),
+        ("UPDATE", "[" * 100_000, UnusableEvent("the event is not JSON")),
+        ("UPDATE", '{"n": %s}' % ("9" * 5000), UnusableEvent("the event is not JSON")),
+        ("message", "null", UnusableEvent("the event is not an object")),
+        ("message", '["A"]', UnusableEvent("the event is not an object")),
+        ("message", '{"type": "UPDATE"}', UnusableEvent("the event carries no values")),
+        ("UPDATE", '{"delta": {}}', UnusableEvent("the event carries no values")),
+        ("UPDATE", '{"delta": ["A"]}', UnusableEvent("the event carries no values")),
+        ("UPDATE", '{"delta": {"A": null}}', UnusableEvent("the event carries no values")),
         ("message", "", None),
         ("update", '{"delta": {"A": "1"}}', None),
         ("ping", "x", None),
@@ -149,12 +151,12 @@ def test_an_event_is_values_or_a_call_for_a_snapshot(
     name: str, data: str | None, event: StreamEvent | None
 ) -> None:
     """What cannot be used asks for a snapshot; other names say nothing."""
-    assert understand(ServerEvent(name, data)) == event
+    assert parse_event(ServerEvent(name, data)) == event
 
 
 def test_events_do_not_show_values() -> None:
     """A value is not in an event's repr."""
-    assert "s3cr3t" not in repr(Update({"A": "s3cr3t"}))
+    assert "s3cr3t" not in repr(StreamUpdate({"A": "s3cr3t"}))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ async def test_an_endless_event_is_cut_off(
     first = b"" if flood.startswith(b"\xef") else A
     server.plan("/", [HEAD, first, flood])
     found, error = await read(http)
-    assert found == ([Update({"A": "1"})] if first else [])
+    assert found == ([StreamUpdate({"A": "1"})] if first else [])
     assert error == "an event of the stream is larger than 1 MiB"
 
 
@@ -237,7 +239,7 @@ async def test_an_event_must_complete_in_time(server: "FaultServer", http: Http)
     server.plan("/", [HEAD, A, b"data: {", never])
     found, error = await read(http, limits=StreamLimits(event_seconds=0.05))
     assert (found, error) == (
-        [Update({"A": "1"})],
+        [StreamUpdate({"A": "1"})],
         "an event of the stream did not complete in time",
     )
     never.set()
@@ -271,7 +273,7 @@ async def test_an_old_stream_ends_without_an_error(
     """At its maximum age the iteration just ends, with every event delivered."""
     never = anyio.Event()
     server.plan("/", [HEAD, A, never])
-    assert await read(http, max_age_seconds=0.1) == ([Update({"A": "1"})], "")
+    assert await read(http, max_age_seconds=0.1) == ([StreamUpdate({"A": "1"})], "")
     never.set()
 
 
@@ -433,7 +435,7 @@ async def test_no_stream_asks_to_resume(server: "FaultServer", http: Http) -> No
     """Nothing is replayed here: ids are not sent back, and a snapshot makes gaps good."""
     server.plan("/", [HEAD, b"id: 7\n", A])
     for _ in range(2):
-        assert await read(http) == ([Update({"A": "1"})], ENDED)
+        assert await read(http) == ([StreamUpdate({"A": "1"})], ENDED)
     assert ["last-event-id" in request.headers for request in server.received] == [
         False
     ] * 2
@@ -459,9 +461,9 @@ CASES = Path(__file__).parent / "cases"
 @pytest.mark.parametrize(
     ("case", "events"),
     [
-        ("cr_only_event.http", [Update({"GITHUB_TOKEN": "v2"})]),
-        ("invalid_utf8_value.http", [Unusable("the event is not UTF-8")]),
-        ("content_type_twice.http", [Update({"GITHUB_TOKEN": "v2"})]),
+        ("cr_only_event.http", [StreamUpdate({"GITHUB_TOKEN": "v2"})]),
+        ("invalid_utf8_value.http", [UnusableEvent("the event is not UTF-8")]),
+        ("content_type_twice.http", [StreamUpdate({"GITHUB_TOKEN": "v2"})]),
         ("unnamed_data_keepalives.http", []),
     ],
 )

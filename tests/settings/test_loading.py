@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.errors import SettingsError
-from rensei_daemon.settings.host_checks import unfit_for_this_host
-from rensei_daemon.settings.loading import accept, is_blank, load, parse
+from rensei_daemon.settings.host_checks import host_problems
+from rensei_daemon.settings.loading import check_settings, is_blank, load, parse
 from rensei_daemon.settings.model import Cell, ConfigTree, Project, Session, Settings
 
 PATH = Path("/c/config.toml")
@@ -289,7 +289,7 @@ on_rotate = "x"
             path=PATH,
             environ={"RENSEI_DAEMON_LOG_LEVEL": "x"},
             runtime=Path("/run"),
-            check=unfit_for_this_host,
+            check=host_problems,
         )
     told = caught.value.problems
     assert [(p.line, p.column, p.key) for p in told] == [
@@ -319,7 +319,7 @@ def test_one_problem_of_the_host_says_what_mends_it() -> None:
     """The second line is a command, not where to look for it."""
     text = '[platform]\nurl = "https://a.test"\n[control]\ngroup = "no-such-group"\n'
     with pytest.raises(SettingsError) as caught:
-        load(text, path=PATH, environ={}, check=unfit_for_this_host)
+        load(text, path=PATH, environ={}, check=host_problems)
     assert str(caught.value) == (
         "/c/config.toml:4:1: control.group: there is no group no-such-group on this host"
     )
@@ -346,7 +346,7 @@ def test_every_refusal_is_plain() -> None:
 
 def _assert_plain(tree: Mapping[str, object]) -> None:
     try:
-        accept(tree)
+        check_settings(tree)
     except SettingsError as error:
         told = str(error)
         for word in ("valid", "should", "tuple", "dict", "instance", "boolean", "type="):
@@ -404,9 +404,9 @@ def test_relative_paths() -> None:
 
 def test_accept() -> None:
     """A tree is accepted or refused by key path, without any environment."""
-    accept(parse("[projects]\na = {}\n", path=PATH))
+    check_settings(parse("[projects]\na = {}\n", path=PATH))
     with pytest.raises(SettingsError) as caught:
-        accept({"projects": {"a": {"enabled": 3}}, "x": 1})
+        check_settings({"projects": {"a": {"enabled": 3}}, "x": 1})
     assert str(caught.value).splitlines() == [
         "projects.a.enabled: must be true or false, without quotes",
         'unknown key "x" at the top level',
@@ -423,7 +423,7 @@ def test_accept_is_fast() -> None:
 
 def _seconds_to_accept(tree: Mapping[str, object]) -> float:
     start = time.perf_counter()
-    accept(tree)
+    check_settings(tree)
     return time.perf_counter() - start
 
 

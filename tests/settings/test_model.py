@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from rensei_daemon.errors import SettingsError
-from rensei_daemon.settings.loading import accept, load
+from rensei_daemon.settings.loading import check_settings, load
 from rensei_daemon.settings.model import ConfigTree, Settings
 
 
@@ -20,14 +20,14 @@ def loaded(text: str) -> Settings:
 def refusal(section: str, key: str, value: object) -> str:
     """Return why a value is refused, without its place."""
     with pytest.raises(SettingsError) as caught:
-        accept({section: {key: value}})
+        check_settings({section: {key: value}})
     return str(caught.value).split(": ", 1)[1]
 
 
 def session_refusal(**keys: object) -> str:
     """Return why a key of a session is refused, without its place."""
     with pytest.raises(SettingsError) as caught:
-        accept({"credentials": {"sessions": [{"id": "a"} | keys]}})
+        check_settings({"credentials": {"sessions": [{"id": "a"} | keys]}})
     return str(caught.value).split(": ", 1)[1]
 
 
@@ -120,7 +120,7 @@ def test_interval_on_loopback() -> None:
 @pytest.mark.parametrize("pattern", ["*", "project.*", "modelAccess.set", "pool.*"])
 def test_good_patterns(pattern: str) -> None:
     """A pattern that fits an op is taken as it is."""
-    accept({"mutations": {"allow": [pattern]}})
+    check_settings({"mutations": {"allow": [pattern]}})
 
 
 def test_bad_pattern() -> None:
@@ -239,7 +239,7 @@ def test_good_addresses(address: str, parts: tuple[str, int]) -> None:
 def test_refused(tree: dict[str, Any]) -> None:
     """Vocabulary, types and required keys are checked."""
     with pytest.raises(SettingsError):
-        accept(tree)
+        check_settings(tree)
 
 
 def test_errors_hide_their_input() -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
+from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 
 
 def empty_board() -> Board:
@@ -12,7 +12,7 @@ def empty_board() -> Board:
         version="1",
         pid=1,
         started_at=datetime.now(UTC),
-        config=ConfigLine(path="/c", digest="d"),
-        worker=WorkerLine(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        config=ConfigHealth(path="/c", digest="d"),
+        worker=WorkerHealth(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )

@@ -5,21 +5,21 @@ from datetime import UTC, datetime, timedelta
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import (
-    BeatFigures,
-    Durations,
-    Figures,
-    ProcessFigures,
-    SessionFigures,
+    Counters,
+    HeartbeatCounters,
+    Histogram,
+    ProcessStats,
+    SessionCounters,
 )
 from rensei_daemon.core.health import (
-    ConfigLine,
-    ConsumerLine,
-    HeartbeatLine,
-    MutationsLine,
-    ProjectsLine,
-    SessionLine,
+    ConfigHealth,
+    ConsumerHealth,
+    HeartbeatHealth,
+    MutationsHealth,
+    ProjectsHealth,
+    SessionHealth,
     StreamState,
-    WorkerLine,
+    WorkerHealth,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -31,17 +31,17 @@ def busy_board() -> Board:
         version="0.1.0",
         pid=812,
         started_at=NOW - timedelta(days=1),
-        config=ConfigLine(path="/c.toml", digest=""),
-        worker=WorkerLine(platform_url="https://app.rensei.ai"),
-        heartbeat=HeartbeatLine(
+        config=ConfigHealth(path="/c.toml", digest=""),
+        worker=WorkerHealth(platform_url="https://app.rensei.ai"),
+        heartbeat=HeartbeatHealth(
             interval_seconds=30, last_ok_at=NOW, consecutive_failures=2
         ),
     )
-    board.post(MutationsLine(applied=7, failed=2, unacknowledged=1, waiting=3))
-    board.post(ProjectsLine(enabled=4, disabled=1))
+    board.post(MutationsHealth(applied=7, failed=2, unacknowledged=1, waiting=3))
+    board.post(ProjectsHealth(enabled=4, disabled=1))
     for id in ("build", "nightly"):
         board.post(
-            SessionLine(
+            SessionHealth(
                 id=id,
                 stream=StreamState.LIVE,
                 since=NOW,
@@ -50,9 +50,9 @@ def busy_board() -> Board:
                 refreshed_at=NOW - timedelta(seconds=40),
                 refresh_until=NOW + timedelta(seconds=900),
                 consumers=(
-                    ConsumerLine(kind="env_file", name="/run/b.env", generation=5),
-                    ConsumerLine(kind="hook", name="/bin/x", generation=4),
-                    ConsumerLine(kind="socket", name="pid 9"),
+                    ConsumerHealth(kind="env_file", name="/run/b.env", generation=5),
+                    ConsumerHealth(kind="hook", name="/bin/x", generation=4),
+                    ConsumerHealth(kind="socket", name="pid 9"),
                 ),
             )
         )
@@ -61,9 +61,9 @@ def busy_board() -> Board:
     return board
 
 
-def busy_figures() -> Figures:
+def busy_figures() -> Counters:
     """Figures of all sorts."""
-    beats, sessions, lag = BeatFigures(), SessionFigures(), Durations()
+    beats, sessions, lag = HeartbeatCounters(), SessionCounters(), Histogram()
     beats.outcomes.add("ok")
     beats.outcomes.add("unreachable")
     beats.durations.add(0.2)
@@ -74,12 +74,12 @@ def busy_figures() -> Figures:
     sessions.deliveries.add("build", "hook", "failed")
     sessions.streams.add("gone", "age")
     lag.add(0.0005)
-    return Figures(
+    return Counters(
         beats=beats,
         sessions=sessions,
         loop_lag=lag,
         log_lines_dropped=6,
-        process=ProcessFigures(
+        process=ProcessStats(
             cpu_seconds=1.25,
             resident_bytes=48_000_000,
             virtual_bytes=300_000_000,

@@ -13,11 +13,11 @@ import pytest
 import structlog
 
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.counters import SessionFigures
+from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.session import Session
-from rensei_daemon.core.snapshot_schedule import PACE, Pace
+from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.core.status import Condition
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
@@ -26,7 +26,7 @@ from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.host_info import LoadMeter
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
@@ -39,19 +39,19 @@ from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.configuration import Configuration, open_configuration, watch
-from rensei_daemon.tasks.deferred import Afterwards
-from rensei_daemon.tasks.heartbeat import Heart, keep_beating
-from rensei_daemon.tasks.identity_saver import Safe
+from rensei_daemon.tasks.deferred import DeferredWork
+from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
+from rensei_daemon.tasks.identity_saver import IdentitySaver
 from rensei_daemon.tasks.identity_setup import open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
-from rensei_daemon.tasks.mutation_inbox import Inbox
+from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.tasks.mutations import apply_mutations
 from rensei_daemon.tasks.reregistration import keep_registered
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.state_opening import keep_state_open, open_state
 from rensei_daemon.tasks.status_reporting import open_board
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 from rensei_daemon.tasks.wake_ups import WakeUps
 
 BEAT_MS = 50
@@ -83,12 +83,12 @@ class Running:
 
     board: Board
     configuration: Configuration
-    figures: SessionFigures
-    heart: Heart
-    hurry: Bell
+    figures: SessionCounters
+    heart: HeartbeatSender
+    hurry: WakeEvent
     identity: Identity
     journal: Journal
-    pulse: Pulse
+    pulse: Deadlines
     sessions: Sessions
     wake_ups: WakeUps
     changed: anyio.Event = field(default_factory=anyio.Event)
@@ -156,9 +156,9 @@ class Home:
         return ""
 
     @property
-    def last_good(self) -> LastGood:
+    def last_good(self) -> LastGoodConfig:
         """What is kept for a start without a usable file."""
-        return LastGood(
+        return LastGoodConfig(
             self.state / "config.last-good.toml",
             self.state / "config.last-good.fingerprint",
             environ={},
@@ -188,7 +188,7 @@ class Home:
         self,
         *,
         draw: Draw = sooner,
-        pace: Pace = PACE,
+        pace: SnapshotIntervals = PACE,
         client_type: type[PlatformClient] = PlatformClient,
         without: tuple[str, ...] = (),
         call_seconds: float = 20.0,
@@ -212,7 +212,7 @@ class Home:
                 user_agent="rensei-daemon/test",
                 call_seconds=call_seconds,
             ) as http:
-                safe = Safe(
+                safe = IdentitySaver(
                     IdentityFile(self.state / "identity.json", self.runtime / "token"),
                     board,
                     learn=lambda _: None,
@@ -228,12 +228,12 @@ class Home:
                 )
                 client, pulse, inbox, hurry = (
                     client_type(http, identity),
-                    Pulse(),
-                    Inbox(journal, board),
-                    Bell(),
+                    Deadlines(),
+                    MutationInbox(journal, board),
+                    WakeEvent(),
                 )
-                afterwards = Afterwards()
-                heart = Heart(
+                afterwards = DeferredWork()
+                heart = HeartbeatSender(
                     client,
                     identity,
                     journal,
@@ -268,12 +268,12 @@ class Home:
                         figures=figures,
                     )
 
-                figures = SessionFigures()
+                figures = SessionCounters()
                 sessions = Sessions(configuration, board, start=start)
                 wake_ups = WakeUps(identity, sessions, hurry, inbox.bell)
                 heart.on_recovery = wake_ups.platform_recovered
                 loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-                    "heartbeat": partial(keep_beating, heart, hurry=hurry, draw=draw),
+                    "heartbeat": partial(send_heartbeats, heart, hurry=hurry, draw=draw),
                     "mutations": partial(
                         apply_mutations,
                         inbox,

@@ -8,9 +8,9 @@ import pytest
 
 from rensei_daemon.control_api.schema import SYNC, Synced
 from rensei_daemon.control_api.wire import Peer, Request
-from rensei_daemon.control_routes import SYNCS_AT_ONCE, Verbs
+from rensei_daemon.control_routes import SYNCS_AT_ONCE, ControlRoutes
 from rensei_daemon.core.scrub import Fingerprints
-from rensei_daemon.core.snapshot_schedule import Reason
+from rensei_daemon.core.snapshot_schedule import SnapshotReason
 from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.local_platform.faults import Hold
 from rensei_daemon.logs.setup import LogControl
@@ -31,8 +31,8 @@ id = "build"
 """
 
 
-def _verbs(daemon: "Running") -> Verbs:
-    return Verbs(
+def _verbs(daemon: "Running") -> ControlRoutes:
+    return ControlRoutes(
         daemon.board,
         daemon.heart,
         daemon.hurry,
@@ -43,7 +43,7 @@ def _verbs(daemon: "Running") -> Verbs:
     )
 
 
-async def _sync(daemon: "Running", verbs: Verbs | None = None) -> Synced:
+async def _sync(daemon: "Running", verbs: ControlRoutes | None = None) -> Synced:
     request = Request(peer=Peer(uid=0, gid=0, pid=1))
     verbs = verbs or _verbs(daemon)
     with anyio.fail_after(5):
@@ -79,7 +79,7 @@ async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") ->
         await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
         await daemon.until(lambda: daemon.session.stream == "live")
         hold = home.platform.faults.hold("POST", SNAPSHOT)
-        daemon.sessions.rotations[0].want_snapshot(Reason.EVENT)
+        daemon.sessions.rotations[0].want_snapshot(SnapshotReason.EVENT)
         await hold.ready.wait()
         home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
         async with anyio.create_task_group() as tasks:

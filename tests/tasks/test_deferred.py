@@ -7,13 +7,13 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 
-from rensei_daemon.tasks.deferred import Afterwards
+from rensei_daemon.tasks.deferred import DeferredWork
 
 
 @asynccontextmanager
-async def kept() -> AsyncIterator[Afterwards]:
+async def kept() -> AsyncIterator[DeferredWork]:
     """Keep such work while the block runs, at most 5 s."""
-    afterwards = Afterwards()
+    afterwards = DeferredWork()
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(afterwards.keep)

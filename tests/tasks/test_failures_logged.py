@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.errors import (
     RefusedError,
     SettingsError,
@@ -22,7 +22,7 @@ from rensei_daemon.errors import (
 )
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import reload
-from rensei_daemon.tasks.session_failures import Refusals
+from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.status_reporting import (
     feed_watchdog,
     keep_reporting,
@@ -61,9 +61,9 @@ def nobodys_board() -> Board:
         version="1",
         pid=1,
         started_at=datetime.now(UTC),
-        config=ConfigLine(path="/c", digest="d"),
-        worker=WorkerLine(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        config=ConfigHealth(path="/c", digest="d"),
+        worker=WorkerHealth(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )
 
 
@@ -77,7 +77,7 @@ async def eventually(condition: Callable[[], object]) -> None:
 async def test_a_refusal_that_became_another_is_told_no_more() -> None:
     """The platform answers, and no longer says that it does not know us."""
     board = nobodys_board()
-    refusals = Refusals("build", board, calm_seconds=60)
+    refusals = SessionFailures("build", board, calm_seconds=60)
 
     refusals.stream_ended(UnauthorizedError("401"), seconds=None)
     assert [code for code, _ in board.alarms] == ["unauthorized"]
@@ -108,7 +108,7 @@ async def test_beats_that_fail(home: "Home", events: Events) -> None:
 async def test_snapshots_that_fail(events: Events) -> None:
     """Another reason is told at once; the alarm of a refusal goes with the recovery."""
     board = nobodys_board()
-    refusals = Refusals("build", board, calm_seconds=60)
+    refusals = SessionFailures("build", board, calm_seconds=60)
     for _ in range(3):
         refusals.snapshot_failed(TransientError("no answer"))
     for _ in range(3):
@@ -126,7 +126,7 @@ async def test_snapshots_that_fail(events: Events) -> None:
 
 async def test_a_stream_that_comes_and_goes(events: Events) -> None:
     """It is one trouble as long as it is never up for a minute, in both directions."""
-    refusals = Refusals("b", nobodys_board(), calm_seconds=60)
+    refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
     refusals.stream_connected()
     for _ in range(12):
         refusals.stream_ended(TransientError("the stream ended"), seconds=20.0)
@@ -149,7 +149,7 @@ async def test_a_stream_that_comes_and_goes(events: Events) -> None:
 
 async def test_a_stream_that_cannot_be_had(events: Events) -> None:
     """What never was live is not called lost."""
-    refusals = Refusals("b", nobodys_board(), calm_seconds=60)
+    refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
     for _ in range(2):
         refusals.stream_ended(TransientError("no route"), seconds=None)
     assert told(events, "stream.lost", "stream.failed") == [("warning", "stream.failed", 1)]
@@ -157,7 +157,7 @@ async def test_a_stream_that_cannot_be_had(events: Events) -> None:
 
 async def test_events_that_mean_nothing(events: Events) -> None:
     """A platform that sends a thousand of them fills no log."""
-    refusals = Refusals("b", nobodys_board(), calm_seconds=60)
+    refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
     for _ in range(1000):
         refusals.event_not_understood("the event is not JSON")
     assert [count for _, _, count in told(events, "stream.event_not_understood")] == [
@@ -274,7 +274,7 @@ async def test_an_identity_that_cannot_be_saved(home: "Home", events: Events) ->
 
 async def test_a_watchdog_that_is_starved(events: Events) -> None:
     """The loops that do not turn are named at once, and again only when others join."""
-    pulse = Pulse()
+    pulse = Deadlines()
     notifier = Notifier.from_environ({})
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:

@@ -15,7 +15,7 @@ from boards import empty_board
 
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.core.health import ConsumerLine, SessionLine
+from rensei_daemon.core.health import ConsumerHealth, SessionHealth
 from rensei_daemon.core.status import to_json
 from rensei_daemon.delivery.credential_socket import CredentialSocket
 from rensei_daemon.tasks.former_readers import await_readers, former_readers
@@ -29,11 +29,11 @@ def _last(pids: dict[int, str], *, age_seconds: float = 0.0) -> dict[str, Any]:
     """Return the last status of a daemon that had these readers."""
     board, at = empty_board(), _now() - timedelta(seconds=age_seconds)
     consumers = [
-        ConsumerLine(kind="socket", name=name, generation=1, pid=pid)
+        ConsumerHealth(kind="socket", name=name, generation=1, pid=pid)
         for pid, name in pids.items()
     ]
-    consumers.append(ConsumerLine(kind="env_file", name="/run/build.env", generation=1))
-    board.post(SessionLine(id="build", since=at, added_at=at, consumers=tuple(consumers)))
+    consumers.append(ConsumerHealth(kind="env_file", name="/run/build.env", generation=1))
+    board.post(SessionHealth(id="build", since=at, added_at=at, consumers=tuple(consumers)))
     return to_json(report(board, at))
 
 

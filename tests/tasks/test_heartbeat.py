@@ -12,7 +12,7 @@ import pytest
 
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.errors import TransientError
-from rensei_daemon.tasks.heartbeat import _retry_delay, say_farewell
+from rensei_daemon.tasks.heartbeat import _retry_delay, send_last_heartbeat
 
 if TYPE_CHECKING:
     from tasks.conftest import Home
@@ -321,8 +321,8 @@ async def test_the_farewell_says_draining(home: "Home") -> None:
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         home.platform.faults.add("POST", BEAT, status=500)
-        await say_farewell(daemon.heart)
-        await say_farewell(daemon.heart)
+        await send_last_heartbeat(daemon.heart)
+        await send_last_heartbeat(daemon.heart)
         assert home.beats[-1]["status"] == "draining"
 
 

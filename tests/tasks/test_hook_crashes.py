@@ -20,10 +20,10 @@ from boards import empty_board
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.delivery.env_file import EnvFile
-from rensei_daemon.delivery.hook import Hook, HookRoom
+from rensei_daemon.delivery.hook import Hook, HookResources
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.delivery.run_program import Ended
-from rensei_daemon.tasks.session_deliveries import Outlets
+from rensei_daemon.delivery.run_program import ProgramResult
+from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 
 DURABLE: Mapping[str, Callable[..., Any]] = {
     "fsync": lambda _: None,  # its time would be all that this test takes
@@ -81,13 +81,13 @@ class ToldHook(Hook):
         self.is_asked = True
         return await super().deliver(credentials, difference)
 
-    async def _run(self, environment: Mapping[str, str]) -> Ended:
+    async def _run(self, environment: Mapping[str, str]) -> ProgramResult:
         self.host.burn()
         before = self.host.happened.copy()
         await self.gate.wait()
         self.host.burn()
         self.host.happened.append("told" if self.host.happened == before else "overtaken")
-        return Ended(0, b"", is_cut=False)
+        return ProgramResult(0, b"", is_cut=False)
 
 
 @contextmanager
@@ -116,14 +116,14 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
     """
     record = HookRecord(host.done)
     file = EnvFile(host.file, mode=0o440, gid=None, hook_record=record)
-    room = HookRoom(environ={}, scrub=Scrubber())
+    room = HookResources(environ={}, scrub=Scrubber())
     hook = ToldHook(
         ["hook"], session_id="build", env_file=None, after=file, record=record, room=room
     )
     hook.host, hook.gate = host, anyio.Event()
     if not is_slow:
         hook.gate.set()
-    outlets = Outlets([file, hook], "build", empty_board(), min)
+    outlets = SessionDeliveries([file, hook], "build", empty_board(), min)
     uptake = Uptake()
 
     async def until(delivery: EnvFile | Hook, generation: int) -> None:

@@ -8,10 +8,10 @@ import anyio
 import anyio.to_thread
 
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
+from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.identity_file import IdentityFile
-from rensei_daemon.tasks.identity_saver import Safe
+from rensei_daemon.tasks.identity_saver import IdentitySaver
 
 OLD, NEW = Worker(id="wkr_old", machine_id="m"), Worker(id="wkr_new", machine_id="m")
 
@@ -38,11 +38,11 @@ async def test_a_slow_save_does_not_come_out_over_a_newer_one(tmp_path: Path) ->
         version="1",
         pid=1,
         started_at=datetime.now(UTC),
-        config=ConfigLine(path="/c", digest="d"),
-        worker=WorkerLine(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatLine(interval_seconds=30),
+        config=ConfigHealth(path="/c", digest="d"),
+        worker=WorkerHealth(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
     )
-    safe = Safe(disk, board, learn=lambda _: None)
+    safe = IdentitySaver(disk, board, learn=lambda _: None)
     with anyio.fail_after(10):
         async with anyio.create_task_group() as saving:
             saving.start_soon(safe.save, OLD)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from rensei_daemon.core.health import LogLine
+from rensei_daemon.core.health import LogHealth
 from rensei_daemon.errors import UsageError
 from rensei_daemon.logs.formatting import render_json
-from rensei_daemon.logs.outputs import JsonFile, Stream
+from rensei_daemon.logs.outputs import JsonFileOutput, StreamOutput
 from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import LogControl, log_to
 from rensei_daemon.logs.writer import Writer
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def control(path: Path) -> Iterator[LogControl]:
     """Log into a file, from info on."""
-    with log_to([JsonFile(RotatingFile(path))], level="info") as running:
+    with log_to([JsonFileOutput(RotatingFile(path))], level="info") as running:
         yield running
 
 
@@ -55,7 +55,7 @@ async def test_a_level_that_is_asked_for(
     log = structlog.get_logger()
     async with home.daemon(without=LOOPS) as daemon:
         level = LogLevel(control, daemon.configuration, daemon.board)
-        assert daemon.board.log == LogLine()
+        assert daemon.board.log == LogHealth()
         log.debug("a.hidden")
         level.ask("debug", uid=1000, pid=7)
         log.debug("b.shown")
@@ -64,7 +64,7 @@ async def test_a_level_that_is_asked_for(
         assert line.since is not None
         level.ask("config", uid=0, pid=8)
         log.debug("c.hidden")
-        assert daemon.board.log == LogLine()
+        assert daemon.board.log == LogHealth()
     _close(control, path)
     assert changes(path) == [("info", "debug", 1000, 7), ("debug", "info", 0, 8)]
     assert _names(path, "a.hidden", "b.shown", "c.hidden") == ["b.shown"]
@@ -123,7 +123,7 @@ async def test_the_file_is_the_newer_word(
         assert control.level == "debug"
         await _reloaded(home, daemon, '\n[log]\nlevel = "error"\n')
         assert control.level == "error"
-        assert daemon.board.log == LogLine(level="error", configured_level="error")
+        assert daemon.board.log == LogHealth(level="error", configured_level="error")
     _close(control, path)
     assert changes(path)[1:] == [("debug", "error", None, None)]
 
@@ -131,7 +131,7 @@ async def test_the_file_is_the_newer_word(
 async def test_what_was_lost_is_on_the_board(home: "Home", control: LogControl) -> None:
     """Another thread loses lines; whoever makes a report has it asked."""
     full = os.open("/dev/full", os.O_WRONLY)
-    writer = Writer([Stream(full, render_json)])
+    writer = Writer([StreamOutput(full, render_json)])
     async with home.daemon(without=LOOPS) as daemon:
         losing = LogControl("info", writer)
         level = LogLevel(losing, daemon.configuration, daemon.board)

@@ -4,13 +4,13 @@ import time
 
 import anyio
 
-from rensei_daemon.core.counters import Durations
+from rensei_daemon.core.counters import Histogram
 from rensei_daemon.tasks.loop_lag import measure_lag
 
 
 async def test_a_loop_that_was_held_up_is_late_by_that_much() -> None:
     """What blocks every other task is counted, with how long it did."""
-    lag = Durations()
+    lag = Histogram()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(measure_lag, lag, 0.01)
         await anyio.wait_all_tasks_blocked()

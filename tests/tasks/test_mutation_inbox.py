@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from rensei_daemon.core.mutation_state import Counts
+from rensei_daemon.core.mutation_state import MutationCounts
 from rensei_daemon.core.pending_mutation import PendingMutation, delivered
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import WAL_KEPT_BYTES
@@ -127,7 +127,7 @@ async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
         await inbox.put(
             [delivered(id=f"{n}", op="project.enable", params=old) for n in range(20)]
         )
-        all_acked = Counts(applied=20, failed=0, unacknowledged=0, waiting=0)
+        all_acked = MutationCounts(applied=20, failed=0, unacknowledged=0, waiting=0)
         await daemon.until(lambda: journal.records.counts() == all_acked)
         inbox._state_bytes = lambda: WAL_KEPT_BYTES + 1_300_000
         await inbox.put([delivered(id="new", op="no.op", params="p" * 200_000)])

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from rensei_daemon.core.snapshot_schedule import Pace, Reason
+from rensei_daemon.core.snapshot_schedule import SnapshotIntervals, SnapshotReason
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -23,7 +23,7 @@ project_id = "proj_a"
 id = "build"
 env_file = "build.env"
 """
-FAST = Pace(poll_seconds=0.05, slow_poll_seconds=0.2, long_down_seconds=60)
+FAST = SnapshotIntervals(poll_seconds=0.05, slow_poll_seconds=0.2, long_down_seconds=60)
 ONLY = ("heartbeat", "mutations", "configuration")
 CALL_SECONDS = 0.3
 
@@ -196,7 +196,7 @@ async def test_a_snapshot_that_never_arrives_whole_changes_nothing(
         _set(home, "two")
         home.platform.state.drop_streams()
         (rotation,) = daemon.sessions.rotations
-        rotation.want_snapshot(Reason.EVENT)
+        rotation.want_snapshot(SnapshotReason.EVENT)
         await proxy.spoils(3)
         await daemon.until(lambda: rotation.snapshot_error)
         assert home.env() == 'TOKEN="one"\n'

@@ -11,13 +11,13 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.counters import SessionFigures
+from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, Difference
-from rensei_daemon.core.health import ConsumerLine
-from rensei_daemon.delivery.delivery_protocol import Delivery, nobody
+from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.errors import DeliveryError
-from rensei_daemon.tasks.session_deliveries import Outlets
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.session_deliveries import SessionDeliveries
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 FAILED = (Code.DELIVERY_FAILED, "build:fake")
 LAGGING = (Code.CONSUMER_LAGGING, "build:fake")
@@ -33,7 +33,7 @@ class FakeDelivery:
         after: Delivery | None = None,
         retries: tuple[float, ...] | None = None,
     ) -> None:
-        self.on_uptake: Callable[[], None] = nobody
+        self.on_uptake: Callable[[], None] = ignore_uptake
         self.kind = self.name = kind
         self.after = after
         self.retries = retries
@@ -53,9 +53,9 @@ class FakeDelivery:
         self._tried = anyio.Event()
 
     @property
-    def consumers(self) -> tuple[ConsumerLine, ...]:
+    def consumers(self) -> tuple[ConsumerHealth, ...]:
         done = self.handed[-1][0] if self.handed and not self.failing else None
-        return (ConsumerLine(kind=self.kind, name=self.name, generation=done),)
+        return (ConsumerHealth(kind=self.kind, name=self.name, generation=done),)
 
     def deliver_at_once(self, credentials: Credentials) -> bool | None:
         if not self.is_quick:
@@ -98,12 +98,12 @@ def board() -> Board:
 @asynccontextmanager
 async def kept(
     board: Board, *deliveries: Delivery, draw: Callable[[float, float], float] = min
-) -> AsyncIterator[Outlets]:
+) -> AsyncIterator[SessionDeliveries]:
     """Keep these deliveries while the block runs, at most 5 s."""
-    outlets = Outlets(deliveries, "build", board, draw)
+    outlets = SessionDeliveries(deliveries, "build", board, draw)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(outlets.keep, nobody)
+            tasks.start_soon(outlets.keep, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
             yield outlets
             tasks.cancel_scope.cancel()
@@ -153,7 +153,7 @@ async def test_a_consumer_that_lags_is_told_of(
 ) -> None:
     """With the time since when; once it has the newest, no more."""
     monkeypatch.setattr("rensei_daemon.tasks.session_deliveries.LOOK_SECONDS", 0.3)
-    changed = Bell()
+    changed = WakeEvent()
     board.on_change = changed.ring
     delivery = FakeDelivery()
     delivery.gate = anyio.Event()
@@ -172,7 +172,7 @@ async def test_what_is_taken_up_after_the_end_is_told_nobody(board: Board) -> No
     """A delivery may outlive its session: its readers leave later."""
     delivery = FakeDelivery()
     heard: list[str] = []
-    outlets = Outlets([delivery], "build", board, min)
+    outlets = SessionDeliveries([delivery], "build", board, min)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outlets.keep, lambda: heard.append("uptake"))
         await anyio.wait_all_tasks_blocked()
@@ -289,19 +289,19 @@ async def test_what_a_successor_carries_on_is_not_withdrawn(
 ) -> None:
     """A session that goes on with other settings leaves no gap where nothing changed."""
     deliveries = [FakeDelivery("one"), FakeDelivery("two")]
-    await Outlets(deliveries, "build", board, min).withdraw(kept_on)
+    await SessionDeliveries(deliveries, "build", board, min).withdraw(kept_on)
     assert [d.name for d in deliveries if d.handed == [(-1, ())]] == withdrawn
 
 
 async def test_deliveries_are_counted_and_timed(board: Board) -> None:
     """By kind and outcome; a follower's time too begins when the values came."""
-    figures = SessionFigures()
+    figures = SessionCounters()
     first, then = FakeDelivery("file"), FakeDelivery("hook", retries=(0.01,))
     then.after, then.failing = first, 1
-    outlets = Outlets([first, then], "build", board, min, figures)
+    outlets = SessionDeliveries([first, then], "build", board, min, figures)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(outlets.keep, nobody)
+            tasks.start_soon(outlets.keep, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
             outlets.offer(generations("one")[0], anyio.current_time() - 30)
             await then.tries(2)
@@ -318,12 +318,12 @@ async def test_deliveries_are_counted_and_timed(board: Board) -> None:
 
 async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board) -> None:
     """A consumer waits for new values since the oldest it has not had."""
-    figures, delivery = SessionFigures(), FakeDelivery()
-    outlets = Outlets([delivery], "build", board, min, figures)
+    figures, delivery = SessionCounters(), FakeDelivery()
+    outlets = SessionDeliveries([delivery], "build", board, min, figures)
     one, two, three = generations("one", "two", "three")
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(outlets.keep, nobody)
+            tasks.start_soon(outlets.keep, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
             now = anyio.current_time()
             outlets.offer(one, now - 30)

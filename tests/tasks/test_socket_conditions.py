@@ -5,13 +5,13 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.errors import StateInUseError
-from rensei_daemon.tasks.socket_conditions import socket_news_on
+from rensei_daemon.tasks.socket_conditions import report_socket_state
 
 
 async def test_a_socket_that_cannot_be_bound_again_is_an_error_until_it_is() -> None:
     """Told once, with what to do."""
     board = empty_board()
-    tell = socket_news_on(board, "credential socket")
+    tell = report_socket_state(board, "credential socket")
     with capture_logs() as logs:
         for _ in range(2):
             tell(StateInUseError("another process serves it", hint="see which"))

@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.status_reporting import (
     feed_watchdog,
@@ -83,7 +83,7 @@ async def test_a_change_of_state_is_told_at_once(home: "Home", manager: Manager)
 
 async def test_the_watchdog_is_fed_only_while_every_loop_turns(manager: Manager) -> None:
     """A loop that is late by more than a grace starves it, until it turns again."""
-    pulse = Pulse()
+    pulse = Deadlines()
     async with anyio.create_task_group() as tasks:
         pulse.promise("beats", anyio.current_time() - 60)
         tasks.start_soon(feed_watchdog, pulse, manager.notifier, 0.01)

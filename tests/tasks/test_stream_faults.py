@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from rensei_daemon.core.board import report
-from rensei_daemon.core.snapshot_schedule import WHY, Pace, Reason
+from rensei_daemon.core.snapshot_schedule import WHY, SnapshotIntervals, SnapshotReason
 from rensei_daemon.local_platform import streams
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ async def test_swapped_updates_do_not_set_a_value_back(home: "Home") -> None:
         _send(home, *(f.replace(b"GITHUB_TOKEN", b"TOKEN") for f in frames))
         await hold.ready.wait()
         await _delivered(home, daemon, "newest")
-        await daemon.until(lambda: daemon.session.wanted_for == WHY[Reason.ORDER])
+        await daemon.until(lambda: daemon.session.wanted_for == WHY[SnapshotReason.ORDER])
         _set(home, "newest")
         hold.release()
 
@@ -139,7 +139,7 @@ async def test_noise_costs_a_snapshot_now_and_then(home: "Home") -> None:
         _send(home, *[b"event: UPDATE\n\n"] * 50, _update("two"))
         await _delivered(home, daemon, "two")
         assert _taken(daemon)["event"] == 1
-        await daemon.until(lambda: daemon.session.wanted_for == WHY[Reason.EVENT])
+        await daemon.until(lambda: daemon.session.wanted_for == WHY[SnapshotReason.EVENT])
 
 
 async def test_one_sync_amid_rotations_does_not_feed_itself(home: "Home") -> None:
@@ -166,7 +166,9 @@ async def test_a_stream_that_delivers_nothing_is_silent(
 ) -> None:
     """A proxy holds its bytes back: it is polled, until the first one comes."""
     monkeypatch.setattr(streams, "HELLO", b"")
-    async with home.daemon(without=ONLY, pace=Pace(poll_seconds=0.05)) as daemon:
+    async with home.daemon(
+        without=ONLY, pace=SnapshotIntervals(poll_seconds=0.05)
+    ) as daemon:
         await daemon.until(lambda: home.platform.state.streams)
         await daemon.until(lambda: daemon.session.stream == "silent")
         since = daemon.session.since
@@ -260,7 +262,7 @@ async def test_what_was_heard_of_and_not_had_is_told_of(home: "Home") -> None:
         assert daemon.session.wanted_since == since
         later = datetime.now(UTC) + timedelta(seconds=61)
         codes = {c.code: c for c in report(daemon.board, later).conditions}
-        assert WHY[Reason.EVENT] in codes["session.unconfirmed"].message
+        assert WHY[SnapshotReason.EVENT] in codes["session.unconfirmed"].message
         fault.times = 0
         await daemon.until(lambda: daemon.session.wanted_for is None)
 
@@ -327,7 +329,7 @@ async def test_where_there_is_no_stream_polls_are_rare(home: "Home", status: int
     """The platform has said so: asking every minute would bring nothing sooner."""
     body = b"" if status == 204 else None
     home.platform.faults.add("GET", STREAM, status=status, body=body, times=10**6)
-    pace = Pace(poll_seconds=0.05, slow_poll_seconds=1000)
+    pace = SnapshotIntervals(poll_seconds=0.05, slow_poll_seconds=1000)
     async with home.daemon(without=ONLY, pace=pace) as daemon:
         await daemon.until(lambda: daemon.sessions.rotations)
         (rotation,) = daemon.sessions.rotations
@@ -343,7 +345,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: _taken(daemon).get("retry"))
         (rotation,) = daemon.sessions.rotations
-        for reason in (Reason.EVENT, Reason.ASKED):
+        for reason in (SnapshotReason.EVENT, SnapshotReason.ASKED):
             rotation.want_snapshot(reason)
             with anyio.fail_after(5):
                 await rotation.snapshot_turn.next()
@@ -393,7 +395,7 @@ async def test_a_stream_follows_the_first_snapshot_that_comes_again(home: "Home"
     home.platform.faults.add("POST", SNAPSHOT)
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await daemon.until(lambda: stream.served and daemon.session.snapshot_failure)
-        daemon.sessions.rotations[0].want_snapshot(Reason.EVENT)
+        daemon.sessions.rotations[0].want_snapshot(SnapshotReason.EVENT)
         await _live(home, daemon)
 
 

@@ -2,12 +2,12 @@
 
 import anyio
 
-from rensei_daemon.tasks.wake_event import Bell, Turn
+from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 
 async def test_a_bell_rung_often_is_heard_once() -> None:
     """Whoever waits next hears what was rung before; nobody hears it twice."""
-    bell = Bell()
+    bell = WakeEvent()
     bell.ring()
     bell.ring()
     assert await bell.heard(within=0)
@@ -16,7 +16,7 @@ async def test_a_bell_rung_often_is_heard_once() -> None:
 
 async def test_a_turn_under_way_is_not_the_next() -> None:
     """Who comes while a turn is under way waits for a whole one of their own."""
-    turn, passed = Turn(), anyio.Event()
+    turn, passed = Cycle(), anyio.Event()
 
     async def wait() -> None:
         await turn.next()

@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _start(arguments: list[str]) -> int | None:
     if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments):
-        from rensei_daemon.process import travel_light
+        from rensei_daemon.process import trim_imports
 
-        travel_light()
+        trim_imports()
         from rensei_daemon.cli.run import main as run
 
         run(arguments[1:])

@@ -32,9 +32,9 @@ Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[
 
 def script(shell: str) -> str:
     """Return the script that a shell reads."""
-    from rensei_daemon.cli.package_files import packaged
+    from rensei_daemon.cli.package_files import package_file
 
-    return packaged(f"completions/{SCRIPTS[shell]}")
+    return package_file(f"completions/{SCRIPTS[shell]}")
 
 
 def script_places(share: Path) -> dict[str, Path]:
@@ -91,10 +91,12 @@ def command_line(context: click.Context) -> "list[CompletionItem[str]]":
 
 
 def _ask(context: click.Context, verb: tuple[str, str]) -> Any:
-    from rensei_daemon.cli.control import ask, find
+    from rensei_daemon.cli.control import ask, find_daemon
 
     with suppress(RenseiError):
-        return ask(find(context.params.get("config")), verb, timeout_seconds=ASK_SECONDS)
+        return ask(
+            find_daemon(context.params.get("config")), verb, timeout_seconds=ASK_SECONDS
+        )
     return {}
 
 

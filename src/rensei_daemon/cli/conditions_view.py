@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rensei_daemon.cli.status_sessions import age
+from rensei_daemon.cli.status_sessions import format_age
 from rensei_daemon.cli.terminal import Style, clean, paint, wrap
-from rensei_daemon.core.duration import span
+from rensei_daemon.core.duration import format_duration
 
 Condition = Mapping[str, Any]
 Trouble = tuple[Condition, Sequence[Condition]]
 """What to mend, and what goes with it."""
 
 
-def pair(conditions: Sequence[Condition]) -> list[Trouble]:
+def group_conditions(conditions: Sequence[Condition]) -> list[Trouble]:
     """Put what follows from a condition with it; what it names may be missing."""
     led: dict[tuple[str, str], list[Condition]] = {}
     for condition in conditions:
@@ -29,13 +29,14 @@ def pair(conditions: Sequence[Condition]) -> list[Trouble]:
     ]
 
 
-def draw(trouble: Trouble, width: int, colour: bool, now: datetime) -> list[str]:
+def draw_condition(trouble: Trouble, width: int, colour: bool, now: datetime) -> list[str]:
     """Say what is wrong, as gravely as anything that follows from it, and what to do."""
     condition, led = trouble
     is_error = any(c["severity"] == "error" for c in (condition, *led))
     severity = "error" if is_error else clean(condition["severity"])
     code = clean(condition["code"])
-    head = f"{severity.upper()}  {code}, for {span(age(condition['since'], now))}"
+    age = format_duration(format_age(condition["since"], now))
+    head = f"{severity.upper()}  {code}, for {age}"
     message = wrap(clean(condition["message"]), width, first="  ", rest="  ")
     hint = clean(condition.get("hint") or "")
     lines = [paint(head, Style.STRONG, colour=colour), message]

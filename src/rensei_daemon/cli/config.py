@@ -82,8 +82,8 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
 
 def _check(path: Path, located: Locations) -> list[str]:
     """Return what deserves a second look; raises SettingsError for what cannot be used."""
-    from rensei_daemon.settings.advisories import advise
-    from rensei_daemon.settings.host_checks import unfit_for_this_host
+    from rensei_daemon.settings.advisories import advisories
+    from rensei_daemon.settings.host_checks import host_problems
     from rensei_daemon.settings.loading import load, nothing_more, refuse_blank
 
     is_piped = path == Path("<stdin>")
@@ -96,10 +96,10 @@ def _check(path: Path, located: Locations) -> list[str]:
         path=path,
         environ=os.environ,
         runtime=located.runtime,
-        check=unfit_for_this_host if is_own else nothing_more,
+        check=host_problems if is_own else nothing_more,
     )
     is_set = not settings.platform.is_placeholder
-    return [*advise(settings), *([] if is_set else ["platform.url is not set"])]
+    return [*advisories(settings), *([] if is_set else ["platform.url is not set"])]
 
 
 def _verdict(

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.config_file import read_config
-from rensei_daemon.cli.control import config_option, find, order
-from rensei_daemon.cli.journal_reader import edit_lines, look, show_diff
+from rensei_daemon.cli.control import config_option, find_daemon, send_command
+from rensei_daemon.cli.journal_reader import edit_lines, read_records, show_diff
 from rensei_daemon.cli.printing import (
     json_option,
     limit_option,
@@ -27,7 +27,7 @@ from rensei_daemon.core.history import (
     no_change,
     unified,
 )
-from rensei_daemon.disk.journal_records import Records
+from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.locations import Locations
 
 ROLLBACK_SECONDS = 60.0
@@ -43,8 +43,8 @@ def history_command(config: Path | None, limit: int, as_json: bool) -> None:
     Example: rensei-daemon config history -n 5
     """
     method, path = CHANGES
-    changes = look(
-        find(config), (method, f"{path}?limit={limit}"), lambda r: r.changes(limit)
+    changes = read_records(
+        find_daemon(config), (method, f"{path}?limit={limit}"), lambda r: r.changes(limit)
     )
     if as_json:
         print_json({"changes": changes})
@@ -71,10 +71,10 @@ def diff_command(number: int | None, config: Path | None, as_json: bool) -> None
 
     Example: rensei-daemon config diff 12
     """
-    locations = find(config)
+    locations = find_daemon(config)
     method, path = CHANGE
     verb = (method, path.format(number=number or "latest"))
-    change = look(locations, verb, lambda records: _change(records, number))
+    change = read_records(locations, verb, lambda records: _change(records, number))
     name = locations.config.name
     if as_json:
         print_json(with_diff(change, name))
@@ -82,7 +82,7 @@ def diff_command(number: int | None, config: Path | None, as_json: bool) -> None
         click.echo(describe_change(change, name), nl=False)
 
 
-def _change(records: Records, number: int | None) -> ChangeDetail:
+def _change(records: JournalRecords, number: int | None) -> ChangeDetail:
     found = records.change(number)
     if found is None:
         raise no_change(number)
@@ -125,8 +125,8 @@ def rollback_command(
 
     Example: rensei-daemon config rollback 12 --dry-run
     """
-    locations = find(config)
-    answer: RolledBack = order(
+    locations = find_daemon(config)
+    answer: RolledBack = send_command(
         locations,
         ROLLBACK,
         {"change": number, "dry_run": dry_run},
@@ -152,8 +152,8 @@ def blame_command(config: Path | None, as_json: bool) -> None:
 
     Example: rensei-daemon config blame
     """
-    locations = find(config)
-    found = look(locations, BLAME, lambda records: _blame(records, locations))
+    locations = find_daemon(config)
+    found = read_records(locations, BLAME, lambda records: _blame(records, locations))
     if as_json:
         print_json({"entries": found})
     elif found:
@@ -162,7 +162,7 @@ def blame_command(config: Path | None, as_json: bool) -> None:
         click.echo("the file has no project, pool or model-access policy")
 
 
-def _blame(records: Records, locations: Locations) -> list[BlameRecord]:
+def _blame(records: JournalRecords, locations: Locations) -> list[BlameRecord]:
     from rensei_daemon.settings.loading import parse
 
     text = read_config(locations.config).text

@@ -29,7 +29,7 @@ config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
 )
 
 
-def find(config: Path | None) -> Locations:
+def find_daemon(config: Path | None) -> Locations:
     """Find the files of the daemon meant by `--config`, or of this host's own.
 
     Raises SettingsError when `--config` names no file, and no daemon runs with it either.
@@ -69,7 +69,7 @@ def ask(
         raise
 
 
-def order(
+def send_command(
     locations: Locations,
     verb: tuple[str, str],
     body: Any = None,
@@ -78,13 +78,13 @@ def order(
 ) -> Any:
     """Use a verb as every command but `status` does: to them silence is a plain failure."""
     try:
-        _feel_pulse(locations, min(timeout_seconds, PULSE_SECONDS))
+        _check_alive(locations, min(timeout_seconds, PULSE_SECONDS))
         return ask(locations, verb, body, timeout_seconds=timeout_seconds)
     except DaemonSilentError as error:
         raise ControlError(str(error), hint=error.hint) from error
 
 
-def _feel_pulse(locations: Locations, timeout_seconds: float) -> None:
+def _check_alive(locations: Locations, timeout_seconds: float) -> None:
     """Raise at once for a daemon that hangs, however long what follows may well take."""
     try:
         ask(locations, STATUS, timeout_seconds=timeout_seconds)

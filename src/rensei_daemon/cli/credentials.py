@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.completion import session_ids
-from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session_lookup import session_state, sessions_of
@@ -20,7 +20,7 @@ from rensei_daemon.control_api.schema import (
     SessionVariable,
 )
 from rensei_daemon.core.credential_frames import SessionState
-from rensei_daemon.core.duration import span
+from rensei_daemon.core.duration import format_duration
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.locations import Locations
 
@@ -46,7 +46,7 @@ def list_(as_json: bool, config: Path | None) -> None:
 
     Example: rensei-daemon credentials list
     """
-    sessions = sessions_of(find(config))
+    sessions = sessions_of(find_daemon(config))
     tolerate(sys.stdout)
     if as_json:
         print_json({"sessions": sessions})
@@ -96,7 +96,7 @@ def _consumer(consumer: SessionConsumer) -> tuple[str, ...]:
 def _ago(time: str | None, now: datetime) -> str:
     if not time:
         return "never"
-    return f"{span((now - datetime.fromisoformat(time)).total_seconds())} ago"
+    return f"{format_duration((now - datetime.fromisoformat(time)).total_seconds())} ago"
 
 
 @command.command("wait")
@@ -135,7 +135,7 @@ def wait(
       ExecStartPre=/usr/bin/rensei-daemon credentials wait --session build
       EnvironmentFile=-/run/rensei-daemon/build.env
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
-    locations = find(config)
+    locations = find_daemon(config)
     started = time.monotonic()
     deadline = started + timeout_seconds
     retry, longest = RETRY_SECONDS

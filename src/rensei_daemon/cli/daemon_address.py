@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rensei_daemon.core.hints import Daemon
+from rensei_daemon.core.hints import DaemonAddress
 from rensei_daemon.disk.processes import lock_holder, service_of
 from rensei_daemon.locations import Locations, locate
 
@@ -14,18 +14,20 @@ _UNITS_OF_SYSTEM = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 _UNITS_OF_USERS = ("/etc", "/usr/local/lib", "/usr/lib", "/lib")
 
 
-def daemon_at(locations: Locations) -> Daemon:
+def daemon_at(locations: Locations) -> DaemonAddress:
     """Return how the daemon of these places is reached, running or not."""
     config = None if locations.unit_scope else str(locations.config)
     pid = lock_holder(locations.lock)
     if pid:
         service = service_of(pid)
-        return Daemon(config=config, systemctl=str(service) if service else None, pid=pid)
+        return DaemonAddress(
+            config=config, systemctl=str(service) if service else None, pid=pid
+        )
     unit = f"{locations.systemctl} {UNIT}" if _is_installed(locations.unit_scope) else None
-    return Daemon(config=config, systemctl=unit)
+    return DaemonAddress(config=config, systemctl=unit)
 
 
-def daemon_of(arguments: Sequence[str]) -> Daemon:
+def daemon_of(arguments: Sequence[str]) -> DaemonAddress:
     """Return how the daemon that a command line names is reached."""
     uid = os.geteuid()
     return daemon_at(locate(environ=os.environ, uid=uid, config=_config_in(arguments)))

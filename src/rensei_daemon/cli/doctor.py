@@ -12,16 +12,16 @@ from typing import Any
 import click
 
 from rensei_daemon import __version__
-from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import Style, clean, measure, paint, tolerate, wrap
 from rensei_daemon.core.status import plain
 from rensei_daemon.doctor.bundle import gather_texts, write_bundle
-from rensei_daemon.doctor.checks import FAMILIES
-from rensei_daemon.doctor.context import Case, open_case
-from rensei_daemon.doctor.result import Finding, Verdict, worst
-from rensei_daemon.doctor.run_checks import examine
+from rensei_daemon.doctor.checks import CHECKS
+from rensei_daemon.doctor.context import DoctorContext, open_context
+from rensei_daemon.doctor.result import CheckResult, Verdict, worst
+from rensei_daemon.doctor.run_checks import run_checks
 from rensei_daemon.doctor.secrets import gather_secrets
 from rensei_daemon.errors import NotPermittedError
 
@@ -63,10 +63,10 @@ def command(
       rensei-daemon doctor --json | jq '.checks[] | select(.verdict != "pass")'
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     tolerate(sys.stdout)
-    case = open_case(find(config), os.environ)
+    case = open_context(find_daemon(config), os.environ)
     reached = daemon_at(case.locations)
     findings = [
-        replace(found, fix=reached.hint(found.fix)) for found in examine(case, FAMILIES)
+        replace(found, fix=reached.hint(found.fix)) for found in run_checks(case, CHECKS)
     ]
     report = to_json(findings, datetime.now(UTC))
     if as_json:
@@ -83,7 +83,7 @@ def command(
 
 
 def _write_bundle(
-    path: Path, case: Case, report: Mapping[str, Any], *, is_agreed: bool
+    path: Path, case: DoctorContext, report: Mapping[str, Any], *, is_agreed: bool
 ) -> None:
     try:
         secrets = gather_secrets(case)
@@ -114,7 +114,7 @@ def _is_no_secret(where: str) -> bool:
     )
 
 
-def to_json(findings: Sequence[Finding], now: datetime) -> dict[str, Any]:
+def to_json(findings: Sequence[CheckResult], now: datetime) -> dict[str, Any]:
     """Spell the findings for scripts."""
     return {
         "verdict": worst(findings),
@@ -124,7 +124,7 @@ def to_json(findings: Sequence[Finding], now: datetime) -> dict[str, Any]:
     }
 
 
-def render(findings: Sequence[Finding], *, width: int, colour: bool) -> str:
+def render(findings: Sequence[CheckResult], *, width: int, colour: bool) -> str:
     """Draw the findings: one line each, what was seen below one another, fixes marked."""
     lines = [line for found in findings for line in _finding(found, width, colour)]
     counts = Counter(found.verdict for found in findings)
@@ -132,7 +132,7 @@ def render(findings: Sequence[Finding], *, width: int, colour: bool) -> str:
     return "\n".join([*lines, "", f"{len(findings)} checks: {told}"]) + "\n"
 
 
-def _finding(found: Finding, width: int, colour: bool) -> list[str]:
+def _finding(found: CheckResult, width: int, colour: bool) -> list[str]:
     margin = " " * _MARGIN
     mark = paint(f"{found.verdict:<4}", _STYLES[found.verdict], colour=colour)
     first, *rest = found.evidence.splitlines() or [""]

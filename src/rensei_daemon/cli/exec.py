@@ -14,7 +14,7 @@ import click
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of, session_ids
-from rensei_daemon.cli.control import config_option, find
+from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.credential_feed import CredentialFeed
 from rensei_daemon.cli.session_lookup import session_state
 from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
@@ -152,7 +152,7 @@ def command(
       rensei-daemon exec -- ./worker --jobs 4
       rensei-daemon exec --session build --on-rotate HUP -- ./worker
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
-    locations = find(config)
+    locations = find_daemon(config)
     had = _ask(locations, session_id, wait_seconds, without_credentials)
     environment = partial(
         child_environment,
@@ -180,7 +180,7 @@ def callers_environment() -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Had:
+class _SessionStart:
     """What there was to be had; without a session to follow, no reader."""
 
     session_id: str | None = None
@@ -193,14 +193,14 @@ def _ask(
     session_id: str | None,
     wait_seconds: float,
     without_credentials: bool,
-) -> _Had:
+) -> _SessionStart:
     deadline = time.monotonic() + wait_seconds
-    had = _Had(session_id)
+    had = _SessionStart(session_id)
     try:
         if session_id is None:
             session_id = session_state(locations, None, wait_seconds=wait_seconds).id
         reader = CredentialReader(locations.credential_socket, session_id)
-        had = _Had(session_id, reader)
+        had = _SessionStart(session_id, reader)
         left = max(deadline - time.monotonic(), 0.0)
         return replace(had, values=first_values(reader, wait_seconds=left))
     except (ControlError, DeliveryError) as error:

@@ -11,11 +11,11 @@ import click
 from rensei_daemon.cli.completion import script, script_places
 from rensei_daemon.cli.install_paths import (
     SYSTEM,
-    HostPlaces,
-    Places,
-    host_places,
+    InstallPaths,
+    SystemPaths,
     running,
-    user_places,
+    system_paths,
+    user_paths,
 )
 from rensei_daemon.cli.install_steps import (
     KeepFile,
@@ -36,7 +36,7 @@ from rensei_daemon.cli.own_program import (
     require_reach,
     this_program,
 )
-from rensei_daemon.cli.package_files import packaged
+from rensei_daemon.cli.package_files import package_file
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
@@ -86,7 +86,7 @@ def command(
       rensei-daemon install --dry-run
       rensei-daemon install --key-file -
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
-    places = chosen_places(user, root, dry_run)
+    places = chosen_paths(user, root, dry_run)
     program = this_program()
     require_possible(places, program)
     key = None if key_file is None else read_key(key_file)
@@ -99,19 +99,19 @@ def command(
         click.echo("\n  ".join(("\nnext:", *following)))
 
 
-def chosen_places(user: bool, root: Path, dry_run: bool) -> Places:
+def chosen_paths(user: bool, root: Path, dry_run: bool) -> InstallPaths:
     """Return where the files go; raises `UsageError` and `NotPermittedError`."""
     if user:
         if root != SYSTEM:
             raise UsageError("--user and --root exclude each other")
         homes = (user_config_home, user_state_home, user_data_home)
-        return user_places(*(home(os.environ) for home in homes))
+        return user_paths(*(home(os.environ) for home in homes))
     if os.geteuid() != 0 and not dry_run:
         raise NotPermittedError(
             "only root can change the services of this host",
             hint="use sudo, or --user for a service of your own",
         )
-    return host_places(root)
+    return system_paths(root)
 
 
 def perform(steps: Sequence[Step], *, dry_run: bool, quiet: bool) -> list[str]:
@@ -124,7 +124,7 @@ def perform(steps: Sequence[Step], *, dry_run: bool, quiet: bool) -> list[str]:
     return said
 
 
-def require_possible(places: Places, program: Path) -> None:
+def require_possible(places: InstallPaths, program: Path) -> None:
     """Raise `RenseiError` for a program that cannot become this service."""
     if places.packaged_unit is not None and program != PACKAGED_PROGRAM:
         raise RenseiError(
@@ -135,28 +135,30 @@ def require_possible(places: Places, program: Path) -> None:
         require_reach(program)
 
 
-def install_steps(places: Places, program: Path, key: ApiKey | None = None) -> list[Step]:
+def install_steps(
+    places: InstallPaths, program: Path, key: ApiKey | None = None
+) -> list[Step]:
     """Return what makes the program a service, in order."""
-    example = packaged("config.example.toml")
+    example = package_file("config.example.toml")
     if places.host is None:
-        unit = packaged("systemd/user/rensei-daemon.service")
+        unit = package_file("systemd/user/rensei-daemon.service")
         prelude: list[Step] = []
         # A user's manager has no credential store to find the key in.
         example = example.replace(_NO_KEY_FILE, f'api_key_file = "{places.key.name}"')
     else:
-        unit = packaged("systemd/rensei-daemon.service")
+        unit = package_file("systemd/rensei-daemon.service")
         prelude = list(_host_steps(places, places.host))
     steps = [*prelude, WriteConfig(places.config, example)]
     if key is not None:
         steps.append(WriteFile(places.key, f"{key.secret}\n", mode=0o600))
     steps.append(_own_file(places, places.unit, running(program, unit)))
-    steps += tell_manager(places)
+    steps += notify_manager(places)
     if places.packaged_unit is None:
         steps += _optional_steps(places, program)
     return steps
 
 
-def _optional_steps(places: Places, program: Path) -> Iterator[Step]:
+def _optional_steps(places: InstallPaths, program: Path) -> Iterator[Step]:
     """Yield completions and the link: the service works without them."""
     for shell, path in script_places(places.share).items():
         yield OptionalStep(WriteFile(path, script(shell)))
@@ -164,19 +166,19 @@ def _optional_steps(places: Places, program: Path) -> Iterator[Step]:
         yield OptionalStep(LinkProgram(places.host.link, program))
 
 
-def _own_file(places: Places, path: Path, text: str) -> Step:
+def _own_file(places: InstallPaths, path: Path, text: str) -> Step:
     """Return what brings a file of ours; a package has its own, which ours would hide."""
     return WriteFile(path, text) if places.packaged_unit is None else RemoveFile(path)
 
 
-def tell_manager(places: Places) -> list[Step]:
+def notify_manager(places: InstallPaths) -> list[Step]:
     """Return what has the service manager, if it runs, read its units again."""
     if not places.is_manager_there(os.environ):
         return []
     return [RunProgram((*places.systemctl, "daemon-reload"))]
 
 
-def next_commands(places: Places, program: Path) -> Iterator[str]:
+def next_commands(places: InstallPaths, program: Path) -> Iterator[str]:
     """Yield the commands that lead from here to a daemon that works."""
     manager = " ".join(places.systemctl)
     name = NAME if _is_found(program) else str(program)
@@ -205,13 +207,13 @@ def _is_found(program: Path) -> bool:
     return found is not None and Path(found).samefile(program)
 
 
-def _host_steps(places: Places, host: HostPlaces) -> Iterator[Step]:
+def _host_steps(places: InstallPaths, host: SystemPaths) -> Iterator[Step]:
     """Yield what makes the user and the directories; the files name their own."""
     below = () if places.root == SYSTEM else (f"--root={places.root}",)
     if host.packaged_unit is not None:
         yield KeepFile(host.packaged_unit, "which is a package's")
-    yield _own_file(places, host.sysusers, packaged("systemd/sysusers.conf"))
+    yield _own_file(places, host.sysusers, package_file("systemd/sysusers.conf"))
     yield RunProgram(("systemd-sysusers", *below, host.sysusers.name))
-    yield _own_file(places, host.tmpfiles, packaged("systemd/tmpfiles.conf"))
+    yield _own_file(places, host.tmpfiles, package_file("systemd/tmpfiles.conf"))
     yield RunProgram(("systemd-tmpfiles", "--create", *below, host.tmpfiles.name))
     yield MakeDirectory(host.credstore, 0o700)

@@ -14,7 +14,7 @@ _UNITS = ("usr/lib", "lib")
 
 
 @dataclass(frozen=True, slots=True)
-class HostPlaces:
+class SystemPaths:
     """What a service of the whole host has beside its unit and its config."""
 
     sysusers: Path
@@ -30,7 +30,7 @@ class HostPlaces:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class InstallPaths:
     """Where everything of an installed daemon is."""
 
     root: Path
@@ -42,7 +42,7 @@ class Places:
     """What the daemon records."""
     share: Path
     """Where programs put what other programs find by its place; shells: completions."""
-    host: HostPlaces | None = None
+    host: SystemPaths | None = None
     """None for the daemon of one user."""
 
     @property
@@ -77,18 +77,18 @@ class Places:
         return bool(runtime) and Path(runtime, "systemd/private").exists()
 
 
-def host_places(root: Path = SYSTEM) -> Places:
+def system_paths(root: Path = SYSTEM) -> InstallPaths:
     """Return the places of the host's own daemon, on the system that hangs at `root`."""
     etc = root / "etc"
     credstore = etc / "credstore"
-    return Places(
+    return InstallPaths(
         root=root,
         unit=etc / "systemd/system" / f"{NAME}.service",
         config=etc / NAME / "config.toml",
         key=credstore / f"{NAME}.api-key",
         state=root / "var/lib" / NAME,
         share=_share(root),
-        host=HostPlaces(
+        host=SystemPaths(
             sysusers=etc / "sysusers.d" / f"{NAME}.conf",
             tmpfiles=etc / "tmpfiles.d" / f"{NAME}.conf",
             credstore=credstore,
@@ -110,9 +110,9 @@ def _share(root: Path) -> Path:
     return root / "usr/local/share" if is_shut else share
 
 
-def user_places(config_home: Path, state_home: Path, data_home: Path) -> Places:
+def user_paths(config_home: Path, state_home: Path, data_home: Path) -> InstallPaths:
     """Return the places of one user's daemon."""
-    return Places(
+    return InstallPaths(
         root=SYSTEM,
         unit=config_home / "systemd/user" / f"{NAME}.service",
         config=config_home / NAME / "config.toml",

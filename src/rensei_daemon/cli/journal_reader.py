@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rensei_daemon.cli.control import order
+from rensei_daemon.cli.control import send_command
 from rensei_daemon.cli.terminal import clean_lines
 from rensei_daemon.core.history import EditRecord, unified
-from rensei_daemon.disk.journal_records import Records, open_records
+from rensei_daemon.disk.journal_records import JournalRecords, open_records
 from rensei_daemon.errors import DaemonNotRunningError
 from rensei_daemon.locations import Locations
 
@@ -16,14 +16,16 @@ TIMEOUT_SECONDS = 15.0
 _T = TypeVar("_T")
 
 
-def look(locations: Locations, verb: tuple[str, str], read: Callable[[Records], _T]) -> _T:
+def read_records(
+    locations: Locations, verb: tuple[str, str], read: Callable[[JournalRecords], _T]
+) -> _T:
     """Return what the daemon answers, or what `read` finds in a stopped daemon's journal.
 
     Raises what `control.order` does; DaemonNotRunningError only where there is no journal
     either, NotPermittedError where it is not the caller's to read.
     """
     try:
-        answer: Any = order(locations, verb, timeout_seconds=TIMEOUT_SECONDS)
+        answer: Any = send_command(locations, verb, timeout_seconds=TIMEOUT_SECONDS)
     except DaemonNotRunningError as error:
         try:
             with open_records(locations.journal) as records:

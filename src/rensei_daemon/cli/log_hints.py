@@ -4,11 +4,11 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rensei_daemon.cli.package_files import packaged
+from rensei_daemon.cli.package_files import package_file
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.disk.user_groups import group_exists
 from rensei_daemon.errors import NotPermittedError, RenseiError
-from rensei_daemon.logs.file_reader import Wanted
+from rensei_daemon.logs.file_reader import LogFilter
 from rensei_daemon.logs.journalctl import is_hidden
 from rensei_daemon.settings.spelling import nearest
 
@@ -21,12 +21,12 @@ _ROW = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
 def known_events() -> list[str]:
     """Return the name of every event there is, from the catalogue."""
     try:
-        return _ROW.findall(packaged(CATALOGUE))
+        return _ROW.findall(package_file(CATALOGUE))
     except RenseiError:  # an installation without it can still show the log
         return []
 
 
-def unknown_event(wanted: Wanted) -> str:
+def unknown_event(wanted: LogFilter) -> str:
     """Return what is wrong with the event asked for; nothing when there is such a one."""
     name, known = wanted.event, known_events() if wanted.event else []
     if name is None or not known or any(fnmatchcase(event, name) for event in known):
@@ -36,9 +36,9 @@ def unknown_event(wanted: Wanted) -> str:
     return f"no event is called {clean(name)}{likely}; see {CATALOGUE}"
 
 
-def nothing_found(wanted: Wanted) -> str:
+def nothing_found(wanted: LogFilter) -> str:
     """Return what to say in place of a log, in two lines."""
-    if wanted == Wanted():
+    if wanted == LogFilter():
         return "the log is empty\n  see whether the daemon runs: rensei-daemon status"
     if said := unknown_event(wanted):
         return f"nothing in the log matches\n  {said}"

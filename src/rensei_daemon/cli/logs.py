@@ -14,15 +14,15 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.completion import mutation_ids, session_ids
-from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.control import config_option, find_daemon, send_command
 from rensei_daemon.cli.log_hints import no_log, nothing_found, unknown_event
-from rensei_daemon.cli.parse_time import parse_moment
+from rensei_daemon.cli.parse_time import parse_time
 from rensei_daemon.cli.printing import print_json
 from rensei_daemon.cli.terminal import clean, clean_lines, measure
 from rensei_daemon.control_api.schema import SET_LOG_LEVEL, LogLevelAnswer
 from rensei_daemon.core.escaping import LONGEST_LINE, escape_line
 from rensei_daemon.locations import Locations
-from rensei_daemon.logs.file_reader import Line, Wanted, follow_file, read_file
+from rensei_daemon.logs.file_reader import Line, LogFilter, follow_file, read_file
 from rensei_daemon.logs.formatting import LEVELS, render_json, render_line
 from rensei_daemon.logs.journalctl import has_entries, read_unit
 
@@ -93,14 +93,14 @@ def command(
 
     Example: rensei-daemon logs -f --level warning
     """
-    wanted = Wanted(
+    wanted = LogFilter(
         level=level,
         event=event,
         mutation=mutation,
         session=session,
-        since=parse_moment(since, datetime.now(UTC).astimezone()) if since else None,
+        since=parse_time(since, datetime.now(UTC).astimezone()) if since else None,
     )
-    located = find(config)
+    located = find_daemon(config)
     if set_level is not None:
         _set_level(located, set_level, as_json=as_json)
         if not follow:
@@ -117,7 +117,7 @@ def command(
 def _set_level(located: Locations, level: str, *, as_json: bool) -> None:
     """Change the running daemon's log level, and say what it is now."""
     body = {"level": level.strip().lower()}
-    answer: LogLevelAnswer = order(
+    answer: LogLevelAnswer = send_command(
         located, SET_LOG_LEVEL, body, timeout_seconds=SET_SECONDS
     )
     now, usual = clean(answer["level"]), clean(answer["configured_level"])
@@ -139,7 +139,7 @@ def _hint(text: str) -> None:
 def _lines(
     located: Locations,
     file: Path | None,
-    wanted: Wanted,
+    wanted: LogFilter,
     count: int | None,
     follow: bool,
 ) -> Generator[Line]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.control import config_option, find_daemon, send_command
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.control_api.schema import METRICS, METRICS_JSON
 
@@ -21,9 +21,9 @@ def command(config: Path | None, as_json: bool) -> None:
 
     Example: rensei-daemon metrics | grep _timestamp_seconds
     """
-    locations = find(config)
+    locations = find_daemon(config)
     if as_json:
-        print_json(order(locations, METRICS_JSON, timeout_seconds=TIMEOUT_SECONDS))
+        print_json(send_command(locations, METRICS_JSON, timeout_seconds=TIMEOUT_SECONDS))
     else:
-        text = order(locations, METRICS, timeout_seconds=TIMEOUT_SECONDS)
+        text = send_command(locations, METRICS, timeout_seconds=TIMEOUT_SECONDS)
         click.echo(text, nl=False)

@@ -13,8 +13,8 @@ import click
 
 from rensei_daemon.cli.completion import mutation_ids, one_of
 from rensei_daemon.cli.config_history import describe_change, with_diff
-from rensei_daemon.cli.control import config_option, find
-from rensei_daemon.cli.journal_reader import look
+from rensei_daemon.cli.control import config_option, find_daemon
+from rensei_daemon.cli.journal_reader import read_records
 from rensei_daemon.cli.param_arguments import parse_params
 from rensei_daemon.cli.printing import (
     json_option,
@@ -31,7 +31,7 @@ from rensei_daemon.core.history import (
     unified,
 )
 from rensei_daemon.core.mutation import Op
-from rensei_daemon.disk.journal_records import Records
+from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.errors import MutationError, RenseiError, UsageError
 
 _host_option = click.option(
@@ -82,8 +82,10 @@ def list_command(
     from urllib.parse import urlencode
 
     query = urlencode({"limit": limit, "before": before})
-    found = look(
-        find(config), (method, f"{path}?{query}"), lambda r: r.mutations(limit, before)
+    found = read_records(
+        find_daemon(config),
+        (method, f"{path}?{query}"),
+        lambda r: r.mutations(limit, before),
     )
     if as_json:
         print_json({"mutations": found})
@@ -103,9 +105,9 @@ def _row(mutation: MutationRecord) -> list[str]:
 def _list_remote(host: str | None, limit: int, config: Path | None, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from rensei_daemon.cli.operator_access import asker
+    from rensei_daemon.cli.operator_access import operator_access
 
-    asking = asker(config)
+    asking = operator_access(config)
     wanted = asking.host(host)
     most = min(limit, 500)  # the platform's own limit
     found = asking.ask(lambda platform: platform.list_mutations(wanted, limit=most))
@@ -128,10 +130,10 @@ def show_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
     """
     from urllib.parse import quote
 
-    locations = find(config)
+    locations = find_daemon(config)
     method, path = MUTATION
     verb = (method, path.format(id=quote(mutation_id, safe="")))
-    found = look(locations, verb, lambda records: _mutation(records, mutation_id))
+    found = read_records(locations, verb, lambda records: _mutation(records, mutation_id))
     change, name = found["change"], locations.config.name
     if as_json:
         detail = with_diff(change, name) if change else None
@@ -146,7 +148,7 @@ def show_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
         click.echo(f"\n{describe_change(change, name)}", nl=False)
 
 
-def _mutation(records: Records, mutation_id: str) -> MutationDetail:
+def _mutation(records: JournalRecords, mutation_id: str) -> MutationDetail:
     found = records.mutation(mutation_id)
     if found is None:
         raise no_mutation(mutation_id)
@@ -193,7 +195,7 @@ def preview_command(
     """
     from rensei_daemon.cli.preview import preview
 
-    locations = find(config)
+    locations = find_daemon(config)
     given = parse_params(params, _read_file)
     try:
         before, after = preview(locations.config, op, given, now=datetime.now(UTC))
@@ -234,10 +236,10 @@ def enqueue_command(
     """
     from dataclasses import asdict
 
-    from rensei_daemon.cli.operator_access import asker
+    from rensei_daemon.cli.operator_access import operator_access
 
     given = parse_params(params, _read_file)
-    asking = asker(config)
+    asking = operator_access(config)
     wanted = asking.host(host)
     made = asking.ask(lambda platform: platform.enqueue_mutation(wanted, op, given))
     if as_json:
@@ -255,10 +257,10 @@ def cancel_command(mutation_id: str, config: Path | None, as_json: bool) -> None
 
     Example: rensei-daemon mutations cancel dmut_1
     """
-    from rensei_daemon.cli.operator_access import asker
+    from rensei_daemon.cli.operator_access import operator_access
 
     try:
-        asker(config).ask(lambda platform: platform.cancel_mutation(mutation_id))
+        operator_access(config).ask(lambda platform: platform.cancel_mutation(mutation_id))
     except RenseiError as error:
         if "already_delivered" in str(error):
             error.hint = "a host has it: undo it with the inverse op"

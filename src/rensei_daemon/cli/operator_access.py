@@ -15,7 +15,7 @@ import anyio
 
 from rensei_daemon import __version__
 from rensei_daemon.cli.config_file import read_config
-from rensei_daemon.cli.control import ask, find
+from rensei_daemon.cli.control import ask, find_daemon
 from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.disk.api_key import read_api_key
@@ -41,7 +41,7 @@ Question = Callable[[OperatorClient], Awaitable[_T]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class OperatorAccess:
     """Whoever asks from this host: its files and settings."""
 
     locations: Locations
@@ -114,10 +114,10 @@ def _key(file: Path | None) -> str:
         raise
 
 
-def asker(config: Path | None) -> Asker:
+def operator_access(config: Path | None) -> OperatorAccess:
     """Read the settings an operator's question needs; raises SettingsError."""
-    locations = find(config)
+    locations = find_daemon(config)
     text = read_config(locations.config).text
     path, check = locations.config, unset_platform
     settings = load(text, path=path, environ=os.environ, check=check)
-    return Asker(locations, settings)
+    return OperatorAccess(locations, settings)

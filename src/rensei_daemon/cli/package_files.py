@@ -13,7 +13,7 @@ from rensei_daemon.errors import RenseiError
 _PACKAGE = Path(rensei_daemon.__file__).parent
 
 
-def packaged(name: str, *, package: Path = _PACKAGE) -> str:
+def package_file(name: str, *, package: Path = _PACKAGE) -> str:
     """Return the text of a file named from `packaging/` or the checkout's top.
 
     Raises `RenseiError` when the installation is not whole.

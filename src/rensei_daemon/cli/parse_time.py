@@ -25,7 +25,7 @@ Localise = Callable[[datetime], datetime]
 """Gives a time without a zone this host's: the one in force then, not the one of now."""
 
 
-def parse_moment(
+def parse_time(
     text: str, now: datetime, localise: Localise = datetime.astimezone
 ) -> datetime:
     """Return the time meant by `15m`, `16:00` or an ISO time; `UsageError` for others.

@@ -10,7 +10,7 @@ from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.core.document import Document, apply_all
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.mutation import parse_mutation
-from rensei_daemon.settings.loading import accept, load
+from rensei_daemon.settings.loading import check_settings, load
 
 
 def preview(
@@ -28,7 +28,7 @@ def preview(
     guards = Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
     mutation = parse_mutation(op, params)
     guards.check(op, mutation)
-    after, [outcome] = apply_all([mutation], before, accept, now)
+    after, [outcome] = apply_all([mutation], before, check_settings, now)
     if outcome.error is not None:
         raise outcome.error
     return before, after

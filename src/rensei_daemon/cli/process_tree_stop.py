@@ -15,7 +15,7 @@ KILL_AGAIN_SECONDS = 0.05
 """For whoever was being forked at that moment."""
 
 
-class Stopping:
+class TreeStop:
     """One end, begun by making this; `step` carries it on."""
 
     def __init__(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.control import config_option, find_daemon, send_command
 from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
@@ -25,8 +25,8 @@ def command(config: Path | None, as_json: bool) -> None:
 
     Example: rensei-daemon reload
     """
-    locations = find(config)
-    answer = order(locations, RELOAD, timeout_seconds=TIMEOUT_SECONDS)
+    locations = find_daemon(config)
+    answer = send_command(locations, RELOAD, timeout_seconds=TIMEOUT_SECONDS)
     if stored := _awaiting_restart(locations):
         answer["needs_restart"] = [*answer["needs_restart"], f"the API key in {stored}"]
     if as_json:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.control import config_option
-from rensei_daemon.cli.operator_access import Asker, asker
+from rensei_daemon.cli.operator_access import OperatorAccess, operator_access
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.worker import claims
@@ -23,7 +23,7 @@ def rotate(kind: str, org: str | None, config: Path | None, as_json: bool) -> No
 
     Example: rensei-daemon credentials rotate anthropic
     """
-    asking = asker(config)
+    asking = operator_access(config)
     org_id = org or _org_of(asking)
     done = asking.ask(lambda platform: platform.rotate_credential(org_id, kind))
     if as_json:
@@ -34,7 +34,7 @@ def rotate(kind: str, org: str | None, config: Path | None, as_json: bool) -> No
     click.echo(f"rotated {clean(done.kind)}: {sessions} told")
 
 
-def _org_of(asking: Asker) -> str:
+def _org_of(asking: OperatorAccess) -> str:
     """Return the organisation of the file, else the one the runtime token speaks for."""
     if asking.settings.platform.org_id:
         return asking.settings.platform.org_id

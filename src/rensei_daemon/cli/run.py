@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.errors import RenseiError, UsageError
-from rensei_daemon.init_process import leave_init_behind
+from rensei_daemon.init_process import fork_under_init
 from rensei_daemon.locations import locate
 
 HELP = f"""Run the daemon in the foreground, as its systemd unit does.
@@ -57,18 +57,18 @@ def main(words: Sequence[str]) -> None:
 def start(config: str | None = None, log_level: str | None = None) -> None:
     """Run the daemon with these options. Raises what ended it."""
     # Here, so that help and completion need not wait for the whole daemon.
-    from rensei_daemon.process import harden, make_room, stay_small
+    from rensei_daemon.process import harden, raise_nofile_limit, share_one_heap
 
     harden()
-    leave_init_behind(os.getpid())  # before PID 1 has the whole daemon in memory
+    fork_under_init(os.getpid())  # before PID 1 has the whole daemon in memory
 
     import anyio
 
     from rensei_daemon.daemon import run
     from rensei_daemon.exit_deadline import ExitDeadline
 
-    stay_small()
-    make_room()
+    share_one_heap()
+    raise_nofile_limit()
     overrides = {"log": {"level": log_level}} if log_level else {}
     locations = locate(
         environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None

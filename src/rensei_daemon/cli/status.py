@@ -11,11 +11,15 @@ from typing import Any, NoReturn
 
 import click
 
-from rensei_daemon.cli.control import ask, config_option, find
+from rensei_daemon.cli.control import ask, config_option, find_daemon
 from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Terminal, clean_lines, measure, tolerate
-from rensei_daemon.cli.unresponsive_daemon import explained, look_at_holder, to_json
+from rensei_daemon.cli.unresponsive_daemon import (
+    inspect_lock_holder,
+    to_json,
+    with_process_facts,
+)
 from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.disk.processes import ProcessFacts
@@ -43,7 +47,7 @@ def command(as_json: bool, watch: bool, config: Path | None) -> int:
       rensei-daemon status
       rensei-daemon status --json | jq .conditions
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
-    locations = find(config)
+    locations = find_daemon(config)
     terminal = measure(sys.stdout, os.environ)
     tolerate(sys.stdout)
     if watch:
@@ -83,8 +87,10 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
         status = ask(locations, STATUS)
     except (DaemonNotRunningError, DaemonSilentError) as error:
         last, facts = read_last_status(locations.status), None
-        if isinstance(error, DaemonSilentError) and (facts := look_at_holder(locations)):
-            error = explained(error, facts, last)
+        if isinstance(error, DaemonSilentError) and (
+            facts := inspect_lock_holder(locations)
+        ):
+            error = with_process_facts(error, facts, last)
         error.hint = daemon_at(locations).hint(error.hint)
         is_silent = isinstance(error, DaemonSilentError)
         if not as_json if is_silent else last is None:

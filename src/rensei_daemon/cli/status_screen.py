@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rensei_daemon.cli.conditions_view import Trouble, draw, pair
-from rensei_daemon.cli.status_sessions import age, draw_sessions
+from rensei_daemon.cli.conditions_view import Trouble, draw_condition, group_conditions
+from rensei_daemon.cli.status_sessions import draw_sessions, format_age
 from rensei_daemon.cli.terminal import Style, clean, paint, wrap
-from rensei_daemon.core.duration import span
+from rensei_daemon.core.duration import format_duration
 
 _MARGIN = 12
 _LONGEST_REASON = 160
@@ -41,11 +41,11 @@ def render(
     With `alive` false the status is the last one a daemon left behind.
     """
     conditions = status.get("conditions", [])
-    troubles = pair([c for c in conditions if c["severity"] != "info"])
+    troubles = group_conditions([c for c in conditions if c["severity"] != "info"])
     notes = [c for c in conditions if c["severity"] == "info"]
     blocks = [
         _headline(status, troubles, colour, now, alive),
-        *(draw(trouble, width, colour, now) for trouble in troubles),
+        *(draw_condition(trouble, width, colour, now) for trouble in troubles),
         _facts(status, width, now),
         draw_sessions(
             status.get("sessions", []), width=width, colour=colour, now=now, alive=alive
@@ -68,11 +68,11 @@ def _headline(
     banner = f"{symbol} {shown.upper()}"
     banner = paint(f" {banner} ", style, colour=True) if colour else banner
     if not alive:
-        gone = span(age(status.get("reported_at"), now))
+        gone = format_duration(format_age(status.get("reported_at"), now))
         return [f"{banner}  it was {state} when last heard of, {gone} ago"]
     if troubles and state in ("degraded", "failed"):
-        banner += f" for {span(age(troubles[0][0]['since'], now))}"
-    up = span(status.get("uptime_seconds", 0))
+        banner += f" for {format_duration(format_age(troubles[0][0]['since'], now))}"
+    up = format_duration(status.get("uptime_seconds", 0))
     version = clean(status.get("version", "?"))
     return [f"{banner}  rensei-daemon {version}, up {up}, pid {status.get('pid', '?')}"]
 
@@ -106,7 +106,8 @@ def _heartbeat(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
         return
     interval = f"one every {line['interval_seconds']:g} s"
     if line["last_ok_at"]:
-        yield f"last good beat {span(age(line['last_ok_at'], now))} ago, {interval}"
+        age = format_duration(format_age(line["last_ok_at"], now))
+        yield f"last good beat {age} ago, {interval}"
     else:
         yield f"no good beat yet, {interval}"
     if line["consecutive_failures"]:
@@ -125,7 +126,7 @@ def _mutations(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
     if last := line["last"]:
         what = f"{clean(last['op'])} {clean(last['id'])} {clean(last['outcome'])}"
         why = f": {_reason(last)}" if last.get("message") else ""
-        yield f"newest: {what} {span(age(last['at'], now))} ago{why}"
+        yield f"newest: {what} {format_duration(format_age(last['at'], now))} ago{why}"
 
 
 def _reason(last: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rensei_daemon.cli.terminal import Style, clean, columns, paint, wrap
-from rensei_daemon.core.duration import span
+from rensei_daemon.core.duration import format_duration
 
 _MARGIN = 12
 _TITLES = ("SESSION", "STREAM", "DATA", "REFRESH", "GEN", "NAMES", "CONSUMERS")
@@ -38,12 +38,14 @@ def draw_sessions(
 
 
 def _cells(session: Mapping[str, Any], now: datetime, alive: bool) -> tuple[str, ...]:
-    stream = f"{session['stream']} {span(age(session['since'], now))}"
+    stream = f"{session['stream']} {format_duration(format_age(session['since'], now))}"
     has_data = session["refreshed_at"]
     return (
         clean(session["id"]),
         clean(stream) if alive else "down",
-        f"{span(age(session['refreshed_at'], now))} ago" if has_data else "none yet",
+        f"{format_duration(format_age(session['refreshed_at'], now))} ago"
+        if has_data
+        else "none yet",
         _refresh(session["refresh_until"], now),
         str(session["generation"]),
         str(len(session["names"])),
@@ -54,8 +56,12 @@ def _cells(session: Mapping[str, Any], now: datetime, alive: bool) -> tuple[str,
 def _refresh(until: str | None, now: datetime) -> str:
     if not until:
         return "-"
-    overdue = age(until, now)
-    return f"{span(overdue)} late" if overdue >= 1 else f"in {span(-overdue)}"
+    overdue = format_age(until, now)
+    return (
+        f"{format_duration(overdue)} late"
+        if overdue >= 1
+        else f"in {format_duration(-overdue)}"
+    )
 
 
 def _consumers(session: Mapping[str, Any]) -> str:
@@ -89,6 +95,6 @@ def _dropped(session: Mapping[str, Any], width: int) -> str:
     return wrap(f"{clean(session['id'])} dropped: {names}", width, rest="  ")
 
 
-def age(time: str | None, now: datetime) -> float:
+def format_age(time: str | None, now: datetime) -> float:
     """Return the seconds since a time in the data."""
     return (now - datetime.fromisoformat(time)).total_seconds() if time else 0.0

@@ -25,9 +25,9 @@ from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.controlling_terminal import ControllingTerminal
 from rensei_daemon.cli.credential_feed import CredentialFeed
 from rensei_daemon.cli.process_tree import PYTHON_IGNORES, ProcessTree
-from rensei_daemon.cli.process_tree_stop import Stopping
+from rensei_daemon.cli.process_tree_stop import TreeStop
 from rensei_daemon.cli.signal_inbox import drain, received_signals
-from rensei_daemon.core.start_error import why_not_started
+from rensei_daemon.core.start_error import explain_start_error
 from rensei_daemon.errors import NotFoundError, NotRunnableError
 
 TYPED = (signal.SIGINT, signal.SIGQUIT)
@@ -72,7 +72,7 @@ def _start_errors(program: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"{program}: {why_not_started(error)}"
+        message = f"{program}: {explain_start_error(error)}"
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             hint = f"look for it: command -v {program}; a script may name a missing one"
             raise NotFoundError(message, hint=hint) from None
@@ -91,7 +91,7 @@ class Supervisor:
         self._tree = ProcessTree()
         self._terminal = ControllingTerminal()
         self._started_at = 0.0
-        self._stopping: Stopping | None = None
+        self._stopping: TreeStop | None = None
         self._is_restarting = False
         self._told_to_end_at = -float("inf")
 
@@ -132,7 +132,7 @@ class Supervisor:
         self._is_restarting = restarts
         if self._stopping is None:
             command = self._command
-            self._stopping = Stopping(
+            self._stopping = TreeStop(
                 self._tree, command.stop_signal, command.grace_seconds
             )
 

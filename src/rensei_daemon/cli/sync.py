@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli import PROGRAM
-from rensei_daemon.cli.control import config_option, find, order
+from rensei_daemon.cli.control import config_option, find_daemon, send_command
 from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
@@ -24,8 +24,8 @@ def command(config: Path | None, as_json: bool) -> int:
 
     Example: rensei-daemon sync
     """
-    locations = find(config)
-    answer = order(locations, SYNC, timeout_seconds=TIMEOUT_SECONDS)
+    locations = find_daemon(config)
+    answer = send_command(locations, SYNC, timeout_seconds=TIMEOUT_SECONDS)
     if as_json:
         print_json(answer)
     else:

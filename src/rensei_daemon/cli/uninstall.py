@@ -7,12 +7,12 @@ import click
 
 from rensei_daemon.cli.completion import script_places
 from rensei_daemon.cli.install import (
-    chosen_places,
+    chosen_paths,
     host_options,
+    notify_manager,
     perform,
-    tell_manager,
 )
-from rensei_daemon.cli.install_paths import SYSTEM, Places
+from rensei_daemon.cli.install_paths import SYSTEM, InstallPaths
 from rensei_daemon.cli.install_steps import RemoveFile, RemoveTree, RunProgram, Step
 from rensei_daemon.cli.own_program import NAME, removal, this_program
 from rensei_daemon.cli.printing import print_json
@@ -30,7 +30,7 @@ def command(user: bool, root: Path, dry_run: bool, as_json: bool, purge: bool) -
 
     Example: rensei-daemon uninstall --dry-run
     """
-    places = chosen_places(user, root, dry_run)
+    places = chosen_paths(user, root, dry_run)
     require_ours(places, purge)
     left = final_commands(places, purge)  # while the config can still be asked
     steps = uninstall_steps(places, purge)
@@ -41,7 +41,7 @@ def command(user: bool, root: Path, dry_run: bool, as_json: bool, purge: bool) -
         click.echo("\n  ".join(("\nleft in place; to remove it for good:", *left)))
 
 
-def require_ours(places: Places, purge: bool) -> None:
+def require_ours(places: InstallPaths, purge: bool) -> None:
     """Raise `RenseiError` for a service that a package has installed."""
     if places.packaged_unit is not None and (purge or not places.unit.exists()):
         raise RenseiError(
@@ -50,7 +50,7 @@ def require_ours(places: Places, purge: bool) -> None:
         )
 
 
-def uninstall_steps(places: Places, purge: bool = False) -> list[Step]:
+def uninstall_steps(places: InstallPaths, purge: bool = False) -> list[Step]:
     """Return the steps, in order; a packaged unit takes over when ours is removed."""
     steps: list[Step] = []
     is_replaced = places.packaged_unit is not None
@@ -65,10 +65,10 @@ def uninstall_steps(places: Places, purge: bool = False) -> list[Step]:
     if purge:
         steps += [RemoveFile(places.key)]
         steps += [RemoveTree(path) for path in (places.config.parent, places.state)]
-    return steps + tell_manager(places)
+    return steps + notify_manager(places)
 
 
-def final_commands(places: Places, purge: bool = False) -> list[str]:
+def final_commands(places: InstallPaths, purge: bool = False) -> list[str]:
     """Return the commands that remove what stays."""
     paths = [] if purge else [places.config.parent, places.state]
     if places.host is not None and not purge:
@@ -83,7 +83,7 @@ def final_commands(places: Places, purge: bool = False) -> list[str]:
     return commands
 
 
-def _elsewhere(places: Places) -> list[Path]:
+def _elsewhere(places: InstallPaths) -> list[Path]:
     """Return the state directory that the config names, if it names one of its own."""
     try:
         text = places.config.read_text(encoding="utf-8", errors="replace")

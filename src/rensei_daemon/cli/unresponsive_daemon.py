@@ -6,29 +6,30 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rensei_daemon.cli.status_sessions import age
-from rensei_daemon.core.duration import span
+from rensei_daemon.cli.status_sessions import format_age
+from rensei_daemon.core.duration import format_duration
 from rensei_daemon.disk.processes import ProcessFacts, facts_of, lock_holder, service_of
 from rensei_daemon.errors import DaemonSilentError
 from rensei_daemon.locations import Locations
 
 
-def look_at_holder(locations: Locations) -> ProcessFacts | None:
+def inspect_lock_holder(locations: Locations) -> ProcessFacts | None:
     """Return what is to be seen of the process that holds the daemon's state."""
     pid = lock_holder(locations.lock)
     return facts_of(pid) if pid else None
 
 
-def explained(
+def with_process_facts(
     error: DaemonSilentError, facts: ProcessFacts, last: Mapping[str, Any] | None
 ) -> DaemonSilentError:
     """Return the error with what holds the daemon, since when, and what to do about it."""
     what, hint = explain(facts)
     said = f"{error}: pid {facts.pid} {what}"
     if facts.started_at is not None:
-        said += f"; it was started {span(max(time.time() - facts.started_at, 0))} ago"
+        age = format_duration(max(time.time() - facts.started_at, 0))
+        said += f"; it was started {age} ago"
     if last and last.get("reported_at"):
-        heard = span(max(age(last["reported_at"], datetime.now(UTC)), 0))
+        heard = format_duration(max(format_age(last["reported_at"], datetime.now(UTC)), 0))
         said += f", and last wrote down its state {heard} ago"
     return DaemonSilentError(said, hint=hint)
 

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 
 
-class Line:
+class Connection:
     """One connection; closing it is its owner's business."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -40,7 +40,9 @@ class Line:
                 return
 
 
-async def accept(listening: socket.socket, *, on_shortage: Callable[[], None]) -> Line:
+async def accept(
+    listening: socket.socket, *, on_shortage: Callable[[], None]
+) -> Connection:
     """Wait for the next connection, and let every other task have its turn first.
 
     `on_shortage` is called whenever one cannot be had for want of descriptors.
@@ -58,4 +60,4 @@ async def accept(listening: socket.socket, *, on_shortage: Callable[[], None]) -
             # Out of descriptors: whoever knocks stays in the kernel's queue meanwhile.
             await anyio.sleep(0.1)
         else:
-            return Line(connection)
+            return Connection(connection)

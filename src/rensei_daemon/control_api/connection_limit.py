@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import anyio
 
 
-class Guest:
+class Client:
     """A client, with a place or without."""
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class Guest:
             self._scope.cancel()
 
 
-class Crowd:
+class ConnectionLimit:
     """Everybody who has a place."""
 
     def __init__(self, most: int, patience_seconds: float) -> None:
         self._most = most
         self._patience = patience_seconds
-        self._guests: set[Guest] = set()
+        self._guests: set[Client] = set()
 
-    def admit(self, guest: Guest, *, has_spoken: bool = False) -> bool:
+    def admit(self, guest: Client, *, has_spoken: bool = False) -> bool:
         """Give a client a place, if there is one or somebody else must give way.
 
         To a newcomer, those that have been waited for as long as patience lasts; to one
@@ -63,7 +63,7 @@ class Crowd:
         self._guests.add(guest)
         return True
 
-    def leave(self, guest: Guest) -> None:
+    def leave(self, guest: Client) -> None:
         """Take back a place, from one who may have lost it already."""
         self._guests.discard(guest)
 

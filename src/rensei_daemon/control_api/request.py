@@ -16,13 +16,17 @@ from typing import Any
 import h11
 import structlog
 
-from rensei_daemon.control_api.connection import Line
-from rensei_daemon.control_api.connection_limit import Crowd, Guest
-from rensei_daemon.control_api.request_reader import USUAL, Limits, receive
+from rensei_daemon.control_api.connection import Connection
+from rensei_daemon.control_api.connection_limit import Client, ConnectionLimit
+from rensei_daemon.control_api.request_reader import (
+    DEFAULT_LIMITS,
+    RequestLimits,
+    read_request,
+)
 from rensei_daemon.control_api.wire import (
-    Answer,
     Peer,
     Request,
+    Response,
     Route,
     Routes,
     encode,
@@ -42,11 +46,11 @@ _reporter = partial(FailureReporter, calm_seconds=CALM_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class Listener:
     """What a listener lets through."""
 
     routes: Routes
-    limits: Limits = USUAL
+    limits: RequestLimits = DEFAULT_LIMITS
     is_open_to_browsers: bool = False
     """Whether any web page of this host's could reach it: then it must be meant."""
     refusals: FailureReporter = field(default_factory=_reporter)
@@ -82,12 +86,14 @@ _MISDIRECTED = refuse(
 )
 
 
-async def converse(line: Line, peer: Peer, door: Door, crowd: Crowd) -> None:
+async def serve_client(
+    line: Connection, peer: Peer, door: Listener, crowd: ConnectionLimit
+) -> None:
     """Take one request and answer it; the connection is over then.
 
     Whatever goes wrong here, ours or the client's mistake, is this client's trouble.
     """
-    guest = Guest()
+    guest = Client()
     crowd.admit(guest)
     try:
         raw = await _reply(line, peer, door, guest, crowd)
@@ -98,7 +104,9 @@ async def converse(line: Line, peer: Peer, door: Door, crowd: Crowd) -> None:
         crowd.leave(guest)
 
 
-async def _reply(line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd) -> bytes:
+async def _reply(
+    line: Connection, peer: Peer, door: Listener, guest: Client, crowd: ConnectionLimit
+) -> bytes:
     try:
         answer = await _hear_out(line, peer, door, guest, crowd)
         return b"" if answer is None else encode(answer)
@@ -108,30 +116,30 @@ async def _reply(line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd)
 
 
 async def _hear_out(
-    line: Line, peer: Peer, door: Door, guest: Guest, crowd: Crowd
-) -> Answer | None:
+    line: Connection, peer: Peer, door: Listener, guest: Client, crowd: ConnectionLimit
+) -> Response | None:
     """Return the answer to what the client asks; None when it has gone."""
     seconds = door.limits.seconds
     late = f"the request did not arrive within {seconds:g} s"
-    heard: tuple[h11.Request, bytes] | Answer | None
+    heard: tuple[h11.Request, bytes] | Response | None
     heard = refuse(HTTPStatus.REQUEST_TIMEOUT, late)
     is_whole = False
     with guest.waited_for(seconds):
-        heard = await receive(line, door.limits)
+        heard = await read_request(line, door.limits)
         is_whole = isinstance(heard, tuple)
     if not guest.has_place and not (is_whole and crowd.admit(guest, has_spoken=True)):
         return _BUSY
-    if heard is None or isinstance(heard, Answer):
+    if heard is None or isinstance(heard, Response):
         return heard
     return await _answer(peer, *heard, door)
 
 
-async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Door) -> Answer:
+async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Listener) -> Response:
     method, target = head.method.decode(), head.target.decode()
     if door.is_open_to_browsers and not _is_meant(head):
         return _MISDIRECTED
     found = find_route(door.routes, method, target)
-    if isinstance(found, Answer):
+    if isinstance(found, Response):
         return found
     route, path, query = found
     if route.writes:
@@ -161,7 +169,7 @@ def _is_meant(head: h11.Request) -> bool:
 
 async def _call(
     route: Route, peer: Peer, path: Mapping[str, str], query: Mapping[str, str], body: bytes
-) -> Answer:
+) -> Response:
     try:
         content: Any = json.loads(body) if body else None
     except (ValueError, RecursionError):
@@ -172,4 +180,4 @@ async def _call(
         )
     except RenseiError as error:
         return refuse_for(error)
-    return result if isinstance(result, Answer) else Answer(HTTPStatus.OK, result)
+    return result if isinstance(result, Response) else Response(HTTPStatus.OK, result)

@@ -5,12 +5,12 @@ from http import HTTPStatus
 
 import h11
 
-from rensei_daemon.control_api.connection import Line
-from rensei_daemon.control_api.wire import Answer, refuse
+from rensei_daemon.control_api.connection import Connection
+from rensei_daemon.control_api.wire import Response, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """What one client, and all of them together, may ask for."""
 
     request_bytes: int = 64 * 1024
@@ -23,7 +23,7 @@ class Limits:
     """How long a client that has not said all may be waited for while others come."""
 
 
-USUAL = Limits()
+DEFAULT_LIMITS = RequestLimits()
 
 _GARBAGE = refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -31,7 +31,9 @@ _HEADERS = refuse(_TOO_LARGE, "the headers are too large")
 _BODY = refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
 
 
-async def receive(line: Line, limits: Limits) -> tuple[h11.Request, bytes] | Answer | None:
+async def read_request(
+    line: Connection, limits: RequestLimits
+) -> tuple[h11.Request, bytes] | Response | None:
     """Read one request; an Answer when it is not one, None when the client has gone."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
     head: h11.Request | None = None
@@ -52,10 +54,10 @@ async def receive(line: Line, limits: Limits) -> tuple[h11.Request, bytes] | Ans
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             return head, bytes(body)
         else:
-            return event if isinstance(event, Answer) else None
+            return event if isinstance(event, Response) else None
 
 
-def _next_event(connection: h11.Connection, limits: Limits) -> object:
+def _next_event(connection: h11.Connection, limits: RequestLimits) -> object:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:

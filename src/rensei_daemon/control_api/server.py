@@ -15,13 +15,13 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskStatus
 
-from rensei_daemon.control_api.connection import Line, accept
-from rensei_daemon.control_api.connection_limit import Crowd
-from rensei_daemon.control_api.request import Door, converse
-from rensei_daemon.control_api.request_reader import USUAL, Limits
+from rensei_daemon.control_api.connection import Connection, accept
+from rensei_daemon.control_api.connection_limit import ConnectionLimit
+from rensei_daemon.control_api.request import Listener, serve_client
+from rensei_daemon.control_api.request_reader import DEFAULT_LIMITS, RequestLimits
 from rensei_daemon.control_api.wire import SOMEBODY, Peer, Routes
 from rensei_daemon.core.urls import is_loopback_host
-from rensei_daemon.disk.persistent_socket import Accept, KeptSocket, Tell, ignore
+from rensei_daemon.disk.persistent_socket import Accept, PersistentSocket, Tell, ignore
 from rensei_daemon.errors import SettingsError
 
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
@@ -39,7 +39,7 @@ async def serve_control(
     *,
     gid: int | None = None,
     tell: Tell = ignore,
-    limits: Limits = USUAL,
+    limits: RequestLimits = DEFAULT_LIMITS,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the routes on a unix socket until cancelled; the file goes with the task.
@@ -48,8 +48,8 @@ async def serve_control(
     it read. `tell` hears of a file that had to be put back. Raises StateInUseError,
     SettingsError or StorageError when it cannot listen.
     """
-    door = Door(routes=routes, limits=limits)
-    with KeptSocket(path, gid, tell) as kept:
+    door = Listener(routes=routes, limits=limits)
+    with PersistentSocket(path, gid, tell) as kept:
         async with _clients(door, _process_behind) as accept_from:
             task_status.started()
             await kept.serve(accept_from)
@@ -59,7 +59,7 @@ async def serve_metrics(
     address: tuple[str, int],
     routes: Routes,
     *,
-    limits: Limits = USUAL,
+    limits: RequestLimits = DEFAULT_LIMITS,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the routes to whoever reaches (IP address, port), until cancelled.
@@ -67,7 +67,7 @@ async def serve_metrics(
     None of the routes should write: nobody here may. Raises SettingsError when it cannot
     listen.
     """
-    door = Door(
+    door = Listener(
         routes=routes, limits=limits, is_open_to_browsers=is_loopback_host(address[0])
     )
     with _listen(*address) as listening:
@@ -97,10 +97,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def _clients(
-    door: Door, identify: Callable[[socket.socket], Peer]
+    door: Listener, identify: Callable[[socket.socket], Peer]
 ) -> AsyncIterator[Accept]:
     """Return what accepts clients; each is attended to until the block ends."""
-    crowd = Crowd(door.limits.clients, door.limits.patience_seconds)
+    crowd = ConnectionLimit(door.limits.clients, door.limits.patience_seconds)
     async with anyio.create_task_group() as clients:
 
         async def accept_from(listening: socket.socket) -> None:
@@ -112,10 +112,13 @@ async def _clients(
 
 
 async def _attend(
-    line: Line, door: Door, identify: Callable[[socket.socket], Peer], crowd: Crowd
+    line: Connection,
+    door: Listener,
+    identify: Callable[[socket.socket], Peer],
+    crowd: ConnectionLimit,
 ) -> None:
     with line.socket:
-        await converse(line, identify(line.socket), door, crowd)
+        await serve_client(line, identify(line.socket), door, crowd)
 
 
 def _process_behind(connection: socket.socket) -> Peer:

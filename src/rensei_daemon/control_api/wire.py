@@ -61,8 +61,7 @@ class Route:
     """One verb of the daemon."""
 
     handler: Callable[[Request], Awaitable[Any]]
-    """Returns what JSON can spell, a `Text` or an `Answer`, or raises a RenseiError, which
-    becomes a refusal."""
+    """Returns a JSON value, a `Text` or a `Response`; a RenseiError becomes a refusal."""
     writes: bool = False
     """Whether only root and the daemon's user may use it."""
 
@@ -80,7 +79,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A status and what JSON can spell, or a `Text`."""
 
     status: int
@@ -91,13 +90,13 @@ class Answer:
 
 def refuse(
     status: HTTPStatus, message: str, *, hint: str = "", allow: tuple[str, ...] = ()
-) -> Answer:
+) -> Response:
     """Answer no to a request that never reached a handler."""
     code = {
         HTTPStatus.FORBIDDEN: NotPermittedError.exit_code,
         HTTPStatus.SERVICE_UNAVAILABLE: ControlError.exit_code,
     }.get(status, UsageError.exit_code)
-    return Answer(status, {"error": message, "hint": hint, "exit_code": code}, allow)
+    return Response(status, {"error": message, "hint": hint, "exit_code": code}, allow)
 
 
 _STATUSES: tuple[tuple[type[RenseiError], HTTPStatus], ...] = (
@@ -111,10 +110,10 @@ _STATUSES: tuple[tuple[type[RenseiError], HTTPStatus], ...] = (
 )
 
 
-def refuse_for(error: RenseiError) -> Answer:
+def refuse_for(error: RenseiError) -> Response:
     """Answer no in a handler's own words."""
     kinds = (status for kind, status in _STATUSES if isinstance(error, kind))
-    return Answer(
+    return Response(
         next(kinds, HTTPStatus.INTERNAL_SERVER_ERROR),
         {"error": str(error), "hint": error.hint, "exit_code": error.exit_code},
     )
@@ -122,7 +121,7 @@ def refuse_for(error: RenseiError) -> Answer:
 
 def find_route(
     routes: Routes, method: str, target: str
-) -> tuple[Route, Mapping[str, str], Mapping[str, str]] | Answer:
+) -> tuple[Route, Mapping[str, str], Mapping[str, str]] | Response:
     """Find (route, path parameters, query) for a request's first line, or refuse.
 
     A route spelt out wins over one with parameters.
@@ -180,7 +179,7 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     return parameters
 
 
-def encode(answer: Answer) -> bytes:
+def encode(answer: Response) -> bytes:
     """Spell an answer as the last one on its connection."""
     if isinstance(answer.body, Text):
         text, media_type = answer.body.content, answer.body.media_type

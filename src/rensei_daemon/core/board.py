@@ -16,30 +16,30 @@ from typing import assert_never
 from rensei_daemon.core import conditions, root_causes, session_conditions
 from rensei_daemon.core.conditions import Alarm, Code
 from rensei_daemon.core.health import (
-    ConfigLine,
-    HeartbeatLine,
-    LogLine,
-    MutationsLine,
-    PoolLine,
-    ProjectsLine,
-    SessionLine,
-    WorkerLine,
+    ConfigHealth,
+    HeartbeatHealth,
+    LogHealth,
+    MutationsHealth,
+    PoolHealth,
+    ProjectsHealth,
+    SessionHealth,
+    WorkerHealth,
 )
-from rensei_daemon.core.hints import Daemon
-from rensei_daemon.core.status import Condition, Severity, State, Status, moved
+from rensei_daemon.core.hints import DaemonAddress
+from rensei_daemon.core.status import Condition, DaemonState, Severity, Status, shift_times
 
 OnlyLine = (
-    ConfigLine
-    | WorkerLine
-    | HeartbeatLine
-    | MutationsLine
-    | ProjectsLine
-    | PoolLine
-    | LogLine
+    ConfigHealth
+    | WorkerHealth
+    | HeartbeatHealth
+    | MutationsHealth
+    | ProjectsHealth
+    | PoolHealth
+    | LogHealth
 )
 """A line of which there is one."""
 
-Line = OnlyLine | SessionLine
+Line = OnlyLine | SessionHealth
 
 
 class Board:
@@ -51,9 +51,9 @@ class Board:
         version: str,
         pid: int,
         started_at: datetime,
-        config: ConfigLine,
-        worker: WorkerLine,
-        heartbeat: HeartbeatLine,
+        config: ConfigHealth,
+        worker: WorkerHealth,
+        heartbeat: HeartbeatHealth,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.version = version
@@ -62,13 +62,13 @@ class Board:
         self.config = config
         self.worker = worker
         self.heartbeat = heartbeat
-        self.mutations = MutationsLine()
-        self.projects = ProjectsLine()
-        self.pool = PoolLine()
-        self.log = LogLine()
-        self.sessions: dict[str, SessionLine] = {}
+        self.mutations = MutationsHealth()
+        self.projects = ProjectsHealth()
+        self.pool = PoolHealth()
+        self.log = LogHealth()
+        self.sessions: dict[str, SessionHealth] = {}
         self.alarms: dict[tuple[Code, str], Alarm] = {}
-        self.reached = Daemon()
+        self.reached = DaemonAddress()
         """How commands reach this daemon; every hint is said in these words."""
         self.is_stopping = False
         self.on_change = on_change
@@ -76,7 +76,7 @@ class Board:
     def post(self, line: Line) -> None:
         """Put a line in the place its type says, over the one that was there."""
         before: Line | None
-        if isinstance(line, SessionLine):
+        if isinstance(line, SessionHealth):
             if self.is_stopping:
                 return  # its readers leave because we do; who they were stays on record
             before = self.sessions.get(line.id)
@@ -89,19 +89,19 @@ class Board:
     def _replace(self, line: OnlyLine) -> OnlyLine:
         before: OnlyLine
         match line:
-            case ConfigLine():
+            case ConfigHealth():
                 before, self.config = self.config, line
-            case WorkerLine():
+            case WorkerHealth():
                 before, self.worker = self.worker, line
-            case HeartbeatLine():
+            case HeartbeatHealth():
                 before, self.heartbeat = self.heartbeat, line
-            case MutationsLine():
+            case MutationsHealth():
                 before, self.mutations = self.mutations, line
-            case ProjectsLine():
+            case ProjectsHealth():
                 before, self.projects = self.projects, line
-            case PoolLine():
+            case PoolHealth():
                 before, self.pool = self.pool, line
-            case LogLine():
+            case LogHealth():
                 before, self.log = self.log, line
             case _:
                 assert_never(line)
@@ -157,13 +157,13 @@ def report(board: Board, now: datetime, ahead: timedelta = timedelta(0)) -> Stat
     status = _report(board, now)
     if not ahead:
         return status
-    shown: Status = moved(status, ahead)
+    shown: Status = shift_times(status, ahead)
     return replace(shown, mutations=status.mutations)  # the journal's times, by the wall
 
 
 def _report(board: Board, now: datetime) -> Status:
     said = (replace(c, hint=board.reached.hint(c.hint)) for c in _conditions(board, now))
-    found = root_causes.arrange(said, board.heartbeat, board.sessions)
+    found = root_causes.link_causes(said, board.heartbeat, board.sessions)
     return Status(
         state=_state(board, found, now),
         reported_at=now,
@@ -186,25 +186,25 @@ def _report(board: Board, now: datetime) -> Status:
 
 def _conditions(board: Board, now: datetime) -> Iterator[Condition]:
     started_at = board.started_at
-    yield from conditions.of_alarms(board.alarms.values(), now)
-    yield from conditions.of_config(board.config, started_at)
-    yield from conditions.of_heartbeat(board.heartbeat, started_at, now)
-    yield from conditions.of_pool(board.pool, started_at)
-    yield from conditions.of_log(board.log, started_at)
-    yield from session_conditions.of_sessions(board.sessions, started_at)
+    yield from conditions.alarm_conditions(board.alarms.values(), now)
+    yield from conditions.config_conditions(board.config, started_at)
+    yield from conditions.heartbeat_conditions(board.heartbeat, started_at, now)
+    yield from conditions.pool_conditions(board.pool, started_at)
+    yield from conditions.log_conditions(board.log, started_at)
+    yield from session_conditions.no_sessions_condition(board.sessions, started_at)
     for session in board.sessions.values():
-        yield from session_conditions.of_session(session, now)
+        yield from session_conditions.session_conditions(session, now)
 
 
-def _state(board: Board, found: Iterable[Condition], now: datetime) -> State:
+def _state(board: Board, found: Iterable[Condition], now: datetime) -> DaemonState:
     severities = {condition.severity for condition in found}
     if board.is_stopping:
-        return State.STOPPING
+        return DaemonState.STOPPING
     if Severity.ERROR in severities:
-        return State.FAILED
+        return DaemonState.FAILED
     if _is_starting(board, now):
-        return State.STARTING
-    return State.DEGRADED if Severity.WARNING in severities else State.OK
+        return DaemonState.STARTING
+    return DaemonState.DEGRADED if Severity.WARNING in severities else DaemonState.OK
 
 
 def _is_starting(board: Board, now: datetime) -> bool:

@@ -14,10 +14,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from rensei_daemon.core.health import (
-    ConfigLine,
-    HeartbeatLine,
-    LogLine,
-    PoolLine,
+    ConfigHealth,
+    HeartbeatHealth,
+    LogHealth,
+    PoolHealth,
 )
 from rensei_daemon.core.status import Condition, Severity
 
@@ -100,7 +100,7 @@ class Alarm:
     since: datetime
 
 
-def of_alarms(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
+def alarm_conditions(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
     """Show the alarms that have lasted as long as their rule asks."""
     for alarm in alarms:
         rule = RULES[alarm.code]
@@ -115,7 +115,7 @@ def of_alarms(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
             )
 
 
-def of_config(line: ConfigLine, started_at: datetime) -> Iterator[Condition]:
+def config_conditions(line: ConfigHealth, started_at: datetime) -> Iterator[Condition]:
     """Say that the file cannot be used, and that the last good one is."""
     if not line.valid:
         yield Condition(
@@ -127,8 +127,8 @@ def of_config(line: ConfigLine, started_at: datetime) -> Iterator[Condition]:
         )
 
 
-def of_heartbeat(
-    line: HeartbeatLine, started_at: datetime, now: datetime
+def heartbeat_conditions(
+    line: HeartbeatHealth, started_at: datetime, now: datetime
 ) -> Iterator[Condition]:
     """Say that no beat has got through for too long, whatever the retries do.
 
@@ -156,7 +156,7 @@ def of_heartbeat(
         )
 
 
-def of_pool(line: PoolLine, started_at: datetime) -> Iterator[Condition]:
+def pool_conditions(line: PoolHealth, started_at: datetime) -> Iterator[Condition]:
     """Say what the platform has done to the pool this host is bound to."""
     if not line.is_ok:
         which = f" {line.id}" if line.id else ""
@@ -174,7 +174,7 @@ def of_pool(line: PoolLine, started_at: datetime) -> Iterator[Condition]:
         )
 
 
-def of_log(line: LogLine, started_at: datetime) -> Iterator[Condition]:
+def log_conditions(line: LogHealth, started_at: datetime) -> Iterator[Condition]:
     """Say, for information, that the log is not whole, or not as the file wants it."""
     if line.dropped:
         yield Condition(

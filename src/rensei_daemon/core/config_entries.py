@@ -18,7 +18,7 @@ CONTAINERS: tuple[Path, ...] = (
 _NOTHING: Mapping[str, Any] = {}
 
 
-def entries(tree: Mapping[str, Any]) -> dict[Path, Any]:
+def editable_entries(tree: Mapping[str, Any]) -> dict[Path, Any]:
     """Return what a mutation can write, entry by entry: projects, the pool, policies."""
     found: dict[Path, Any] = {}
     for project, entry in _table(tree, "projects").items():

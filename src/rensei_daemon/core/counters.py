@@ -15,7 +15,7 @@ BUCKET_SECONDS = (
 """From a rotation on loopback to a hook that takes all of its time."""
 
 
-class Tally:
+class EventCounter:
     """How often each sort of thing has happened; one or more words tell sorts apart."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Tally:
         return iter(sorted(self._counts.items()))
 
 
-class Durations:
+class Histogram:
     """How long something took, each time: a histogram, in seconds."""
 
     def __init__(self) -> None:
@@ -57,36 +57,36 @@ class Durations:
 
 
 @dataclass(frozen=True, slots=True)
-class BeatFigures:
+class HeartbeatCounters:
     """What the heartbeat has been through."""
 
-    outcomes: Tally = field(default_factory=Tally)
+    outcomes: EventCounter = field(default_factory=EventCounter)
     """By `ok` or the failure's name."""
-    durations: Durations = field(default_factory=Durations)
+    durations: Histogram = field(default_factory=Histogram)
     """Of the beats that were answered well, refreshing a token included."""
 
 
 @dataclass(frozen=True, slots=True)
-class SessionFigures:
+class SessionCounters:
     """What the sessions have been through."""
 
-    snapshots: Tally = field(default_factory=Tally)
+    snapshots: EventCounter = field(default_factory=EventCounter)
     """By session, why it was taken, and `ok` or the failure's name."""
-    streams: Tally = field(default_factory=Tally)
+    streams: EventCounter = field(default_factory=EventCounter)
     """Ends of streams and of tries at one, by session and why."""
-    deliveries: Tally = field(default_factory=Tally)
+    deliveries: EventCounter = field(default_factory=EventCounter)
     """By session, kind of delivery, and `ok` or `failed`."""
-    durations: dict[str, Durations] = field(default_factory=dict)
+    durations: dict[str, Histogram] = field(default_factory=dict)
     """From the arrival of new values to their delivery, by kind of delivery."""
 
     def delivered(self, session: str, kind: str, seconds: float) -> None:
         """Count a delivery that took so long since the values had come."""
         self.deliveries.add(session, kind, "ok")
-        self.durations.setdefault(kind, Durations()).add(seconds)
+        self.durations.setdefault(kind, Histogram()).add(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessFigures:
+class ProcessStats:
     """This process as its host sees it; None is what cannot be read."""
 
     cpu_seconds: float
@@ -99,12 +99,12 @@ class ProcessFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class Counters:
     """All of them, at one moment."""
 
-    beats: BeatFigures
-    sessions: SessionFigures
-    loop_lag: Durations
+    beats: HeartbeatCounters
+    sessions: SessionCounters
+    loop_lag: Histogram
     """How late the event loop was when it was to do something."""
     log_lines_dropped: int
-    process: ProcessFigures
+    process: ProcessStats

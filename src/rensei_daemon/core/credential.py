@@ -96,7 +96,7 @@ def _octets(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class FilteredValues:
     """Values that may be handed on, and the names of those that were dropped."""
 
     env: Mapping[str, str] = field(repr=False)
@@ -104,14 +104,14 @@ class Accepted:
     """Sorted; shown to operators, who must know why a variable is missing."""
 
 
-def accept(env: Mapping[str, str]) -> Accepted:
+def filter_values(env: Mapping[str, str]) -> FilteredValues:
     """Part what may reach a process from what may not."""
     kept = {
         name: value
         for name, value in env.items()
         if not is_forbidden(name) and _is_storable(value)
     }
-    return Accepted(kept, tuple(sorted(env.keys() - kept.keys())))
+    return FilteredValues(kept, tuple(sorted(env.keys() - kept.keys())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def bye(reason: str) -> bytes:
     return _line({"type": "BYE", "reason": reason})
 
 
-def question(session_id: str | None = None) -> bytes:
+def session_query(session_id: str | None = None) -> bytes:
     """Spell the question which sessions the asking process may have, or whether this."""
     named = {} if session_id is None else {"sessionId": session_id}
     return _line({"type": "SESSIONS", **named})
@@ -119,12 +119,12 @@ def read_hello(line: bytes) -> str | None:
     return session_id
 
 
-def is_question(line: bytes) -> bool:
+def is_session_query(line: bytes) -> bool:
     """Whether a command asks which sessions there are."""
     return _object(line).get("type") == "SESSIONS"
 
 
-def read_question(line: bytes) -> str | None:
+def read_session_query(line: bytes) -> str | None:
     """Return the one session that a question is about; None: it is about all."""
     session_id = _object(line).get("sessionId")
     return session_id if isinstance(session_id, str) else None

@@ -21,11 +21,11 @@ from functools import cached_property
 from typing import Any
 
 from rensei_daemon.core.config_entries import without_empty_containers
-from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, differences, thawed
+from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, copy_tables, differences
 from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
 from rensei_daemon.core.mutation import Mutation, PoolRestored
 from rensei_daemon.core.operations import edits_for
-from rensei_daemon.core.toml_edit import Draft
+from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_rendering import render_key
 from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
@@ -82,7 +82,7 @@ def apply_all(
     `ConflictingMutationError` when today's text is not TOML at all.
     """
     try:
-        tree = thawed(document.tree)
+        tree = copy_tables(document.tree)
     except (ValueError, RecursionError) as error:
         raise ConflictingMutationError(f"the file is not valid TOML: {error}") from error
     outcomes = [_apply(mutation, tree, now) for mutation in mutations]
@@ -169,7 +169,7 @@ def _is_empty(value: Any) -> bool:
 
 
 def _spliced(layout: Layout, edits: Sequence[Edit]) -> str:
-    draft = Draft(layout)
+    draft = TomlEditor(layout)
     for edit in edits:
         draft.make(edit)
     return draft.text()

@@ -16,7 +16,7 @@ WITHIN_SECONDS = 1800.0
 """Three such refusals within half an hour are no accident, also at a beat every 300 s."""
 
 
-class YoungRefusals:
+class EarlyTokenRefusals:
     """The refusals of tokens that had just been given out; times are monotonic seconds."""
 
     def __init__(self) -> None:

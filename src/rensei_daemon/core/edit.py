@@ -104,27 +104,33 @@ def apply_edits(tree: MutableMapping[str, Any], edits: Sequence[Edit]) -> None:
         if edit.after is ABSENT:
             table.pop(edit.path[-1], None)
         else:
-            table[edit.path[-1]] = thawed(edit.after)
+            table[edit.path[-1]] = copy_tables(edit.after)
 
 
 def edited_copy(tree: Mapping[str, Any], edits: Sequence[Edit]) -> dict[str, Any]:
     """Return the values with the edits made; the tree stays as it is."""
-    copy = dict(thawed(tree))
+    copy = dict(copy_tables(tree))
     apply_edits(copy, edits)
     return copy
 
 
-def thawed(value: Any) -> Any:
+def copy_tables(value: Any) -> Any:
     """Copy the tables of a value; lists are shared, since an edit never grows one."""
-    return {k: thawed(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+    return (
+        {k: copy_tables(v) for k, v in value.items()}
+        if isinstance(value, Mapping)
+        else value
+    )
 
 
 def dump_edits(edits: Sequence[Edit]) -> str:
     """Spell edits as JSON; what JSON has no word for is an object with one `$` key."""
-    return json.dumps([[list(e.path), _plain(e.before), _plain(e.after)] for e in edits])
+    return json.dumps(
+        [[list(e.path), _to_json(e.before), _to_json(e.after)] for e in edits]
+    )
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     match value:
         case _Absent():
             return {"$absent": True}
@@ -135,11 +141,11 @@ def _plain(value: Any) -> Any:
         case time():
             return {"$clock": value.isoformat()}
         case dict():
-            plain = {key: _plain(item) for key, item in value.items()}
+            plain = {key: _to_json(item) for key, item in value.items()}
             # A table of somebody's that looks like one of ours must not be taken for it.
             return {"$table": plain} if any(key[:1] == "$" for key in value) else plain
         case list():
-            return [_plain(item) for item in value]
+            return [_to_json(item) for item in value]
         case _:
             return value
 
@@ -147,12 +153,12 @@ def _plain(value: Any) -> Any:
 def load_edits(text: str) -> list[Edit]:
     """Read what `dump_edits` wrote."""
     return [
-        Edit(tuple(path), _unplain(before), _unplain(after))
+        Edit(tuple(path), _from_json(before), _from_json(after))
         for path, before, after in json.loads(text)
     ]
 
 
-def _unplain(value: Any) -> Any:
+def _from_json(value: Any) -> Any:
     match value:
         case {"$absent": True, **rest} if not rest:
             return ABSENT
@@ -163,10 +169,10 @@ def _unplain(value: Any) -> Any:
         case {"$clock": str(clock), **rest} if not rest:
             return time.fromisoformat(clock)
         case {"$table": dict(table), **rest} if not rest:
-            return {key: _unplain(item) for key, item in table.items()}
+            return {key: _from_json(item) for key, item in table.items()}
         case dict():
-            return {key: _unplain(item) for key, item in value.items()}
+            return {key: _from_json(item) for key, item in value.items()}
         case list():
-            return [_unplain(item) for item in value]
+            return [_from_json(item) for item in value]
         case _:
             return value

@@ -1,8 +1,8 @@
 """When a failure that repeats is told again.
 
 At once the first time; then the 10th and the 100th time, and from there every five
-minutes, always with the count. Whoever tries again and again keeps a `Streak` and asks
-it; what is not told is for the debug level. Times are monotonic seconds and arrive.
+minutes, always with the count. A caller keeps one `FailureStreak` per operation and asks
+it; the other failures are for the debug level. Times are monotonic seconds and arrive.
 
 What failed may say something else each time: a new cause, which is news, or the old one
 with another number in it, which is not. Nobody can tell the two apart for sure, so a
@@ -19,7 +19,7 @@ MOST_TEXTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovered:
     """What is over."""
 
     count: int
@@ -28,14 +28,14 @@ class Recovery:
     """From the first failure until now."""
 
 
-def is_due(count: int, now: float, told_at: float) -> bool:
+def is_milestone(count: int, now: float, told_at: float) -> bool:
     """Tell whether the `count`th failure in a row is told; `told_at`: when one last was."""
     if count <= MILESTONES[-1]:
         return count in MILESTONES
     return now - told_at >= EVERY_SECONDS
 
 
-class Streak:
+class FailureStreak:
     """One thing that fails, and fails again, until it works."""
 
     def __init__(self, *, calm_seconds: float = 0.0, most_texts: int = MOST_TEXTS) -> None:
@@ -71,7 +71,7 @@ class Streak:
             self._texts.clear()
         self._is_failing = True
         self._count += 1
-        is_told = self._is_news(text) or is_due(self._count, now, self._told_at)
+        is_told = self._is_news(text) or is_milestone(self._count, now, self._told_at)
         if is_told:
             self._told_at, self.owes_recovery = now, True
         return is_told
@@ -89,7 +89,7 @@ class Streak:
         self._texts.add(key)
         return True
 
-    def recover(self, now: float) -> Recovery | None:
+    def recover(self, now: float) -> Recovered | None:
         """Note that it works; what to tell, when a failure was told and it is over."""
         if not self._is_failing:
             return None
@@ -97,4 +97,4 @@ class Streak:
         if not self.owes_recovery:
             return None
         self.owes_recovery = False
-        return Recovery(self._count, round(now - self._began_at, 1))
+        return Recovered(self._count, round(now - self._began_at, 1))

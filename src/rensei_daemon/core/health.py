@@ -28,7 +28,7 @@ MOST_ENDS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamLine:
+class StreamHealth:
     """How a session's stream is; every step returns the next line."""
 
     state: StreamState = StreamState.CONNECTING
@@ -41,7 +41,7 @@ class StreamLine:
     lived_seconds: float | None = None
     """How long the last one lived."""
 
-    def became(self, state: StreamState, now: datetime) -> "StreamLine":
+    def became(self, state: StreamState, now: datetime) -> "StreamHealth":
         """Return the line of a stream that is open, and became this."""
         is_live = state is StreamState.LIVE
         is_turn = is_live is not (self.state is StreamState.LIVE)
@@ -53,7 +53,7 @@ class StreamLine:
             failure=None,
         )
 
-    def ended(self, now: datetime, lived_seconds: float) -> "StreamLine":
+    def ended(self, now: datetime, lived_seconds: float) -> "StreamHealth":
         """Return the line once a stream that was open has ended."""
         lost = StreamState.INTERRUPTED if self.was_live else StreamState.CONNECTING
         return replace(
@@ -62,13 +62,13 @@ class StreamLine:
             lived_seconds=lived_seconds,
         )
 
-    def failed(self, failure: Failure | None) -> "StreamLine":
+    def failed(self, failure: Failure | None) -> "StreamHealth":
         """Return the line of a stream that is not open, and why; None: it grew too old."""
         return replace(self, failure=failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigLine:
+class ConfigHealth:
     """The operator's file, as it was last read."""
 
     path: str
@@ -84,7 +84,7 @@ class ConfigLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerLine:
+class WorkerHealth:
     """Who this host is to the platform."""
 
     platform_url: str
@@ -95,7 +95,7 @@ class WorkerLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeartbeatLine:
+class HeartbeatHealth:
     """The beats, good and bad."""
 
     interval_seconds: float
@@ -120,7 +120,7 @@ class LastMutation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MutationsLine:
+class MutationsHealth:
     """The mutations this host has on record."""
 
     applied: int = 0
@@ -133,7 +133,7 @@ class MutationsLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerLine:
+class ConsumerHealth:
     """One process or file that gets a session's credentials."""
 
     kind: str
@@ -146,7 +146,7 @@ class ConsumerLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionLine:
+class SessionHealth:
     """One session's credentials and the stream that keeps them fresh."""
 
     id: str
@@ -165,7 +165,7 @@ class SessionLine:
     """Of the variables it holds, never their values."""
     dropped_names: tuple[str, ...] = ()
     """Of variables that may not reach a process."""
-    consumers: tuple[ConsumerLine, ...] = ()
+    consumers: tuple[ConsumerHealth, ...] = ()
     snapshot_failure: Failure | None = None
     """What the last snapshot failed with; None after a good one."""
     stream_failure: Failure | None = None
@@ -183,7 +183,7 @@ class SessionLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectsLine:
+class ProjectsHealth:
     """How many projects the file lists."""
 
     enabled: int = 0
@@ -191,7 +191,7 @@ class ProjectsLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolLine:
+class PoolHealth:
     """The capacity pool this host is bound to."""
 
     status: str = "ok"
@@ -211,7 +211,7 @@ class PoolLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
+class LogHealth:
     """How much the daemon says, and what of it was lost."""
 
     level: str = "info"

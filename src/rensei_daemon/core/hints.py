@@ -21,7 +21,7 @@ _SYSTEMCTL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Daemon:
+class DaemonAddress:
     """How the daemon that a hint is about is reached."""
 
     config: str | None = None

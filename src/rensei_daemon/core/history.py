@@ -10,15 +10,15 @@ from datetime import datetime
 from io import StringIO
 from typing import Any, TypedDict
 
-from rensei_daemon.core.config_entries import entries
+from rensei_daemon.core.config_entries import editable_entries
 from rensei_daemon.core.edit import (
     ABSENT,
     Edit,
     Path,
     apply_edits,
+    copy_tables,
     look_up,
     same,
-    thawed,
 )
 from rensei_daemon.core.toml_rendering import render, render_key
 from rensei_daemon.errors import ConflictingMutationError, UsageError
@@ -114,7 +114,7 @@ def left_by(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
         for value in (edit.before, edit.after):
             branch: dict[str, Any] = {}
             apply_edits(branch, [Edit(edit.path, ABSENT, value)])
-            written |= dict.fromkeys(entries(branch))
+            written |= dict.fromkeys(editable_entries(branch))
     return tuple(Edit(path, ABSENT, look_up(tree, path)) for path in written)
 
 
@@ -123,7 +123,7 @@ def blame(tree: Mapping[str, Any], newest_first: Iterable[Made]) -> list[BlameRe
 
     By hand is what no change wrote, and what no longer is as the last change left it.
     """
-    found = entries(tree)
+    found = editable_entries(tree)
     writers: dict[Path, ChangeRecord | None] = {}
     for made in newest_first:
         for left in made["left"]:
@@ -152,7 +152,7 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
     Raises `ConflictingMutationError`, with the difference, where today's values are no
     longer what the change wrote.
     """
-    today = thawed(tree)
+    today = copy_tables(tree)
     undone: list[Edit] = []
     differing: list[str] = []
     for edit in reversed(edits):

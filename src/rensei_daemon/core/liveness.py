@@ -5,7 +5,7 @@ turning, never about reaching anybody: a platform that is down breaks none.
 """
 
 
-class Pulse:
+class Deadlines:
     """The promises of all loops, by the loop's name; times are monotonic seconds."""
 
     def __init__(self) -> None:

@@ -9,8 +9,8 @@ but a pool's status in a condition's code, of which there is one at a time.
 from collections import Counter
 from collections.abc import Iterator
 
-from rensei_daemon.core.counters import Figures, ProcessFigures, Tally
-from rensei_daemon.core.health import SessionLine, StreamState
+from rensei_daemon.core.counters import Counters, EventCounter, ProcessStats
+from rensei_daemon.core.health import SessionHealth, StreamState
 from rensei_daemon.core.prometheus import (
     Metric,
     Sample,
@@ -21,10 +21,10 @@ from rensei_daemon.core.prometheus import (
     one_of,
     seconds_since_epoch,
 )
-from rensei_daemon.core.status import State, Status
+from rensei_daemon.core.status import DaemonState, Status
 
 
-def metrics(status: Status, figures: Figures) -> list[Metric]:
+def metrics(status: Status, figures: Counters) -> list[Metric]:
     """Return every metric, in the order they are told."""
     return [
         *_daemon(status),
@@ -46,7 +46,7 @@ def _daemon(status: Status) -> Iterator[Metric]:
     yield gauge(
         "rensei_daemon_state",
         "1 for the state the daemon is in, 0 for the others.",
-        one_of(State, status.state, "state"),
+        one_of(DaemonState, status.state, "state"),
     )
     kinds = Counter((c.code, c.severity) for c in status.conditions)
     yield gauge(
@@ -72,7 +72,7 @@ def _daemon(status: Status) -> Iterator[Metric]:
     )
 
 
-def _heartbeat(status: Status, figures: Figures) -> Iterator[Metric]:
+def _heartbeat(status: Status, figures: Counters) -> Iterator[Metric]:
     line = status.heartbeat
     yield gauge(
         "rensei_daemon_heartbeat_last_success_timestamp_seconds",
@@ -124,7 +124,7 @@ def _mutations(status: Status) -> Iterator[Metric]:
     )
 
 
-def _sessions(sessions: tuple[SessionLine, ...]) -> Iterator[Metric]:
+def _sessions(sessions: tuple[SessionHealth, ...]) -> Iterator[Metric]:
     yield gauge(
         "rensei_daemon_session_stream_state",
         "1 for the state a session's rotate stream is in, 0 for the others.",
@@ -169,11 +169,11 @@ def _sessions(sessions: tuple[SessionLine, ...]) -> Iterator[Metric]:
     )
 
 
-def _behind(line: SessionLine) -> int:
+def _behind(line: SessionHealth) -> int:
     return sum(consumer.generation != line.generation for consumer in line.consumers)
 
 
-def _session_figures(status: Status, figures: Figures) -> Iterator[Metric]:
+def _session_figures(status: Status, figures: Counters) -> Iterator[Metric]:
     present = {line.id for line in status.sessions}
     counted = figures.sessions
     yield counter(
@@ -199,13 +199,15 @@ def _session_figures(status: Status, figures: Figures) -> Iterator[Metric]:
     )
 
 
-def _of(tally: Tally, *labels: str, present: set[str] | None = None) -> Iterator[Sample]:
+def _of(
+    tally: EventCounter, *labels: str, present: set[str] | None = None
+) -> Iterator[Sample]:
     for sort, count in tally:
         if present is None or sort[0] in present:
             yield Sample(count, dict(zip(labels, sort, strict=True)))
 
 
-def _inside(figures: Figures) -> Iterator[Metric]:
+def _inside(figures: Counters) -> Iterator[Metric]:
     yield histogram(
         "rensei_daemon_loop_lag_seconds",
         "How late the event loop was, looked at every five seconds.",
@@ -219,7 +221,7 @@ def _inside(figures: Figures) -> Iterator[Metric]:
     )
 
 
-def _process(process: ProcessFigures) -> Iterator[Metric]:
+def _process(process: ProcessStats) -> Iterator[Metric]:
     yield counter(
         "process_cpu_seconds_total",
         "Processor time used, in user and system mode.",

@@ -22,7 +22,7 @@ from rensei_daemon.core.edit import Edit
 from rensei_daemon.errors import StorageError
 
 
-class State(StrEnum):
+class MutationState(StrEnum):
     """Where a mutation stands."""
 
     RECEIVED = "received"
@@ -37,7 +37,7 @@ class State(StrEnum):
     REJECTED_ACKED = "rejected-acked"
 
 
-class Step(StrEnum):
+class Transition(StrEnum):
     """What moves it."""
 
     INTEND = "intend"
@@ -51,21 +51,24 @@ class Step(StrEnum):
     """The platform sent it again, so it has not heard the outcome."""
 
 
-_MOVES: dict[State, dict[Step, State]] = {
-    State.RECEIVED: {Step.INTEND: State.INTENDED, Step.REJECT: State.REJECTED},
-    State.INTENDED: {
-        Step.APPLY: State.APPLIED,
-        Step.ABANDON: State.RECEIVED,
-        Step.REJECT: State.REJECTED,
+_MOVES: dict[MutationState, dict[Transition, MutationState]] = {
+    MutationState.RECEIVED: {
+        Transition.INTEND: MutationState.INTENDED,
+        Transition.REJECT: MutationState.REJECTED,
     },
-    State.APPLIED: {Step.CONFIRM: State.APPLIED_ACKED},
-    State.REJECTED: {Step.CONFIRM: State.REJECTED_ACKED},
-    State.APPLIED_ACKED: {Step.REDELIVER: State.APPLIED},
-    State.REJECTED_ACKED: {Step.REDELIVER: State.REJECTED},
+    MutationState.INTENDED: {
+        Transition.APPLY: MutationState.APPLIED,
+        Transition.ABANDON: MutationState.RECEIVED,
+        Transition.REJECT: MutationState.REJECTED,
+    },
+    MutationState.APPLIED: {Transition.CONFIRM: MutationState.APPLIED_ACKED},
+    MutationState.REJECTED: {Transition.CONFIRM: MutationState.REJECTED_ACKED},
+    MutationState.APPLIED_ACKED: {Transition.REDELIVER: MutationState.APPLIED},
+    MutationState.REJECTED_ACKED: {Transition.REDELIVER: MutationState.REJECTED},
 }
 
-UNDECIDED = (State.RECEIVED, State.INTENDED)
-OWED = (State.APPLIED, State.REJECTED)
+UNDECIDED = (MutationState.RECEIVED, MutationState.INTENDED)
+OWED = (MutationState.APPLIED, MutationState.REJECTED)
 
 MAX_DEATHS = 3
 """Deaths of the daemon on one boot, alone in flight, after which a mutation fails."""
@@ -80,7 +83,7 @@ class CorruptJournalError(StorageError):
     """The journal holds a state that no step leads to."""
 
 
-def advance(state: State, step: Step) -> State:
+def advance(state: MutationState, step: Transition) -> MutationState:
     """Return the state after a step; `CorruptJournalError` for one not in the table."""
     try:
         return _MOVES[state][step]
@@ -89,7 +92,7 @@ def advance(state: State, step: Step) -> State:
         raise CorruptJournalError(message) from None
 
 
-class Recovery(StrEnum):
+class RecoveryAction(StrEnum):
     """What a batch needs that a crash cut short after its intent."""
 
     RECORD = "record"
@@ -98,13 +101,13 @@ class Recovery(StrEnum):
     """It is not, or a person has edited since: apply to today's text."""
 
 
-def recovery(*, after: str, today: str) -> Recovery:
+def recovery(*, after: str, today: str) -> RecoveryAction:
     """Compare today's digest with the one the intent would leave."""
-    return Recovery.RECORD if today == after else Recovery.APPLY_AFRESH
+    return RecoveryAction.RECORD if today == after else RecoveryAction.APPLY_AFRESH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flight:
+class Attempt:
     """What the journal remembers of an attempt that may have killed the daemon."""
 
     size: int
@@ -114,14 +117,14 @@ class Flight:
     """The boot on which the deaths were counted."""
 
 
-def after_death(flight: Flight, boot_id: str) -> Flight:
+def after_crash(flight: Attempt, boot_id: str) -> Attempt:
     """Return what an attempt that was under way when the daemon died leaves behind.
 
     Only a mutation that was alone can be blamed. Counting starts anew on each boot: a
     host that loses power is not a mutation's doing.
     """
     earlier = flight.deaths if flight.boot_id == boot_id else 0
-    return Flight(size=0, deaths=earlier + (flight.size == 1), boot_id=boot_id)
+    return Attempt(size=0, deaths=earlier + (flight.size == 1), boot_id=boot_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class MutationCounts:
     """How many mutations stand where."""
 
     applied: int = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from rensei_daemon.core.counters import Durations
+from rensei_daemon.core.counters import Histogram
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -50,7 +50,7 @@ def gauge(name: str, help: str, samples: Iterable[Sample]) -> Metric:
     return Metric(name, Kind.GAUGE, help, tuple(samples))
 
 
-def histogram(name: str, help: str, series: Mapping[str, Durations], label: str) -> Metric:
+def histogram(name: str, help: str, series: Mapping[str, Histogram], label: str) -> Metric:
     """Make a histogram of durations: one for each value of the label, or "" for none."""
     samples: list[Sample] = []
     for value, durations in sorted(series.items()):

@@ -31,13 +31,13 @@ class StreamEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reconnect:
+class ReconnectPolicy:
     """A policy that never changes: each end returns the wait and the next policy."""
 
     backoff: Backoff = field(default_factory=Backoff)
     last_wait_seconds: float = 0.0
 
-    def next(self, end: StreamEnd, draw: Draw) -> tuple[float, "Reconnect"]:
+    def next(self, end: StreamEnd, draw: Draw) -> tuple[float, "ReconnectPolicy"]:
         """Return (seconds to wait, the policy after that wait)."""
         was_good = end.has_delivered and end.lived_seconds > self.last_wait_seconds
         cap = REFUSED_CAP_SECONDS if end.is_refused else CAP_SECONDS
@@ -49,4 +49,4 @@ class Reconnect:
         wait, backoff = backoff.next(draw, at_least=end.asked_seconds)
         if not end.asked_seconds and end.lived_seconds >= SHORT_SECONDS:
             wait = min(wait, end.lived_seconds)
-        return wait, Reconnect(backoff=backoff, last_wait_seconds=wait)
+        return wait, ReconnectPolicy(backoff=backoff, last_wait_seconds=wait)

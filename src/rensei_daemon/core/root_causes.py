@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import HeartbeatLine, SessionLine
+from rensei_daemon.core.health import HeartbeatHealth, SessionHealth
 from rensei_daemon.core.status import Cause, Condition, Severity
 from rensei_daemon.errors import Failure
 
@@ -27,10 +27,10 @@ _NO_CONNECTION = (Failure.UNREACHABLE, Failure.CERTIFICATE_DATES)
 _GRAVITY = {severity: rank for rank, severity in enumerate(Severity)}
 
 
-def arrange(
+def link_causes(
     conditions: Iterable[Condition],
-    heartbeat: HeartbeatLine,
-    sessions: Mapping[str, SessionLine],
+    heartbeat: HeartbeatHealth,
+    sessions: Mapping[str, SessionHealth],
 ) -> tuple[Condition, ...]:
     """Say of each condition what it follows from, and put what to mend first on top.
 
@@ -63,8 +63,8 @@ def _led(root: Cause, group: Iterable[Condition]) -> list[Condition]:
 
 def _blamed(
     condition: Condition,
-    heartbeat: HeartbeatLine,
-    sessions: Mapping[str, SessionLine],
+    heartbeat: HeartbeatHealth,
+    sessions: Mapping[str, SessionHealth],
     *,
     is_skewed: bool,
 ) -> Cause:

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from rensei_daemon.core.duration import span
-from rensei_daemon.core.health import MOST_ENDS, SessionLine, StreamState
+from rensei_daemon.core.duration import format_duration
+from rensei_daemon.core.health import MOST_ENDS, SessionHealth, StreamState
 from rensei_daemon.core.status import Condition, Severity
 
 SESSION_GRACE_SECONDS = 60.0
@@ -21,7 +21,7 @@ UNCONFIRMED_SECONDS = 60.0
 """How long a snapshot may be wanted before anybody is told."""
 
 
-def of_session(line: SessionLine, now: datetime) -> Iterator[Condition]:
+def session_conditions(line: SessionHealth, now: datetime) -> Iterator[Condition]:
     """Say that a session's data are old, or that its stream is not live."""
     since = _stale_since(line, now)
     if since is not None:
@@ -38,7 +38,7 @@ def of_session(line: SessionLine, now: datetime) -> Iterator[Condition]:
     yield from _unconfirmed(line, now)
 
 
-def _of_stream(line: SessionLine, now: datetime) -> Iterator[Condition]:
+def _of_stream(line: SessionHealth, now: datetime) -> Iterator[Condition]:
     is_live = line.stream is StreamState.LIVE
     if not is_live and _age(line.since, now) >= STREAM_WARNING_SECONDS:
         what, hint = "is not live", f"see why: rensei-daemon logs --session {line.id}"
@@ -56,7 +56,7 @@ def _of_stream(line: SessionLine, now: datetime) -> Iterator[Condition]:
         )
     ends = line.stream_ended_at
     if len(ends) == MOST_ENDS and _age(ends[0], now) <= FLAPPING_SECONDS:
-        lived = span(line.stream_lived_seconds or 0.0)
+        lived = format_duration(line.stream_lived_seconds or 0.0)
         yield Condition(
             code="stream.flapping",
             severity=Severity.WARNING,
@@ -69,7 +69,7 @@ def _of_stream(line: SessionLine, now: datetime) -> Iterator[Condition]:
         )
 
 
-def _unconfirmed(line: SessionLine, now: datetime) -> Iterator[Condition]:
+def _unconfirmed(line: SessionHealth, now: datetime) -> Iterator[Condition]:
     """Say that the values may not be what the platform has, and why."""
     hint = f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}"
     if line.lost_names_at is not None:
@@ -98,7 +98,7 @@ def _unconfirmed(line: SessionLine, now: datetime) -> Iterator[Condition]:
         )
 
 
-def _stale_since(line: SessionLine, now: datetime) -> datetime | None:
+def _stale_since(line: SessionHealth, now: datetime) -> datetime | None:
     # Ages are compared, not times added up: a refresh_until in the year 9999 must not
     # overflow.
     if line.refreshed_at is None:
@@ -114,7 +114,9 @@ def _stale_since(line: SessionLine, now: datetime) -> datetime | None:
     return since if overdue >= SESSION_GRACE_SECONDS else None
 
 
-def of_sessions(sessions: Collection[str], started_at: datetime) -> Iterator[Condition]:
+def no_sessions_condition(
+    sessions: Collection[str], started_at: datetime
+) -> Iterator[Condition]:
     """Say, for information, that nobody gets credentials here."""
     if not sessions:
         yield Condition(

@@ -17,16 +17,16 @@ from rensei_daemon.core.credential import (
     MOST_NAMES,
     Credentials,
     Size,
-    accept,
+    filter_values,
     shown_name,
     size_of,
 )
 from rensei_daemon.core.rotation_order import RotationOrder
-from rensei_daemon.core.snapshot_schedule import Reason
+from rensei_daemon.core.snapshot_schedule import SnapshotReason
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class IncomingValues:
     """An UPDATE as it came."""
 
     delta: Mapping[str, str] = field(repr=False)
@@ -46,7 +46,7 @@ class SessionValues:
         """How many names the last snapshot took, when it took more than half."""
         self._order = RotationOrder()
         self._size = Size()
-        self._meanwhile: list[Arrived] | None = None
+        self._meanwhile: list[IncomingValues] | None = None
         """The updates that came while a snapshot is under way; None: none is."""
 
     def snapshot_asked(self) -> None:
@@ -64,7 +64,7 @@ class SessionValues:
         now: float,
         *,
         dropped: Iterable[str] = (),
-    ) -> Reason | None:
+    ) -> SnapshotReason | None:
         """Apply a snapshot; return why another one is wanted.
 
         `dropped` are names that came with a value that is no text. An update that came
@@ -73,43 +73,43 @@ class SessionValues:
         """
         before, meanwhile = self.credentials, self._meanwhile or ()
         self._meanwhile = None
-        accepted = accept(env)
+        accepted = filter_values(env)
         self.dropped_names = _sorted_names((*accepted.dropped, *dropped))
         self._order = self._order.after_snapshot(answered_at, now)
         values = {**accepted.env}
         for update in meanwhile:
             if self._order.outlives_snapshot(update.rotated_at, now):
-                values |= accept(update.delta).env
+                values |= filter_values(update.delta).env
         if not size_of(values).is_allowed:
             values = {**accepted.env}
         self.credentials = before.replaced(values)
         self._size = size_of(values)
         self.lost_names = _lost(before, self.credentials)
         if meanwhile:
-            return Reason.OVERTAKEN
-        return Reason.LOST_NAMES if self.lost_names else None
+            return SnapshotReason.OVERTAKEN
+        return SnapshotReason.LOST_NAMES if self.lost_names else None
 
-    def take_update(self, update: Arrived, now: float) -> Reason | None:
+    def take_update(self, update: IncomingValues, now: float) -> SnapshotReason | None:
         """Apply an update if it may be; return why a snapshot is wanted."""
         if not self._order.admits(update.rotated_at, now):
-            return Reason.ORDER
-        accepted = accept(update.delta)
+            return SnapshotReason.ORDER
+        accepted = filter_values(update.delta)
         grown = self._size.changed(self.credentials.env, accepted.env)
         if not grown.is_allowed:
-            return Reason.EVENT
+            return SnapshotReason.EVENT
         self._order = self._order.after_update(update.rotated_at, now)
         if self._meanwhile is not None:
             self._meanwhile.append(update)
         if self.credentials.generation == 0:
             # A delta alone is not the session's values; the snapshot under way is.
-            return Reason.EVENT
+            return SnapshotReason.EVENT
         is_spoilt = not self.credentials.env.keys().isdisjoint(accepted.dropped)
         if accepted.dropped:
             self.dropped_names = _sorted_names((*self.dropped_names, *accepted.dropped))
         self.credentials = self.credentials.updated(accepted.env)
         self._size = grown
         # What it meant to replace must not just stay.
-        return Reason.EVENT if is_spoilt or not update.is_whole else None
+        return SnapshotReason.EVENT if is_spoilt or not update.is_whole else None
 
 
 def _lost(before: Credentials, after: Credentials) -> int:

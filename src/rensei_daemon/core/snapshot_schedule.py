@@ -23,7 +23,7 @@ LOSS_SECONDS = (0.5, 0.9)
 """How soon after a loss: late enough for the next stream's own snapshot to stand in."""
 
 
-class Reason(StrEnum):
+class SnapshotReason(StrEnum):
     """What a snapshot is taken for."""
 
     START = "start"
@@ -39,25 +39,25 @@ class Reason(StrEnum):
     RETRY = "retry"
 
 
-PACED = frozenset({Reason.EVENT, Reason.ORDER, Reason.OVERTAKEN})
+PACED = frozenset({SnapshotReason.EVENT, SnapshotReason.ORDER, SnapshotReason.OVERTAKEN})
 
 WHY = {
-    Reason.START: "there are no values yet",
-    Reason.CONNECT: "the stream was opened anew, and may have missed a rotation",
-    Reason.LOSS: "the stream was lost, and may have missed a rotation",
-    Reason.EVENT: "an event of the stream could not be used",
-    Reason.ORDER: "an event of the stream came late or twice",
-    Reason.OVERTAKEN: "an event came while the last snapshot was under way",
-    Reason.LOST_NAMES: "the last one took more than half of the names away",
-    Reason.ASKED: "somebody asked for it",
-    Reason.REFRESH: "the last one is too old",
-    Reason.POLL: "there is no stream",
+    SnapshotReason.START: "there are no values yet",
+    SnapshotReason.CONNECT: "the stream was opened anew, and may have missed a rotation",
+    SnapshotReason.LOSS: "the stream was lost, and may have missed a rotation",
+    SnapshotReason.EVENT: "an event of the stream could not be used",
+    SnapshotReason.ORDER: "an event of the stream came late or twice",
+    SnapshotReason.OVERTAKEN: "an event came while the last snapshot was under way",
+    SnapshotReason.LOST_NAMES: "the last one took more than half of the names away",
+    SnapshotReason.ASKED: "somebody asked for it",
+    SnapshotReason.REFRESH: "the last one is too old",
+    SnapshotReason.POLL: "there is no stream",
 }
 """For people: "a snapshot is wanted because …"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class SnapshotIntervals:
     """How often a session is looked after when nobody says that it needs to be."""
 
     poll_seconds: float = 60.0
@@ -69,27 +69,29 @@ class Pace:
     """A stream that was up this long has recovered; the log begins a new tale."""
 
 
-PACE = Pace()
+PACE = SnapshotIntervals()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSnapshot:
     """A snapshot that somebody waits for."""
 
-    reason: Reason
+    reason: SnapshotReason
     since: float
 
 
 class SnapshotSchedule:
     """The reasons for a snapshot, and the earliest of their times."""
 
-    def __init__(self, pace: Pace, draw: Draw, now: float) -> None:
+    def __init__(self, pace: SnapshotIntervals, draw: Draw, now: float) -> None:
         self._pace = pace
         self._draw = draw
-        self._due: dict[Reason, float] = {Reason.START: now}
-        self._newly_wanted: Wanted | None = Wanted(Reason.START, now)
+        self._due: dict[SnapshotReason, float] = {SnapshotReason.START: now}
+        self._newly_wanted: WantedSnapshot | None = WantedSnapshot(
+            SnapshotReason.START, now
+        )
         """Since the last one began."""
-        self._owed: Wanted | None = None
+        self._owed: WantedSnapshot | None = None
         """What the last one was to bring, while it is under way or has failed."""
         self._is_paced = False
         """Whether an event asked for the one under way."""
@@ -102,7 +104,7 @@ class SnapshotSchedule:
         self._next_refresh = self._next_poll = now
 
     @property
-    def wanted(self) -> Wanted | None:
+    def wanted(self) -> WantedSnapshot | None:
         """What is wanted and has not been had, for the longest time."""
         return self._owed or self._newly_wanted
 
@@ -115,42 +117,42 @@ class SnapshotSchedule:
             due = min(due, max(self._not_before, min(self._due.values())))
         return due - now
 
-    def want(self, reason: Reason, now: float) -> None:
+    def want(self, reason: SnapshotReason, now: float) -> None:
         """Have one taken: at once, or when the pace of this reason or a failure allows."""
         due = now
         if reason in PACED:
             if now >= self._next_event + MOST_EVENT_SECONDS:
                 self._event_gap = EVENT_SECONDS
             due = max(now, self._next_event)
-        elif reason is Reason.LOSS:
+        elif reason is SnapshotReason.LOSS:
             due = now + self._draw(*LOSS_SECONDS)
-        elif reason is Reason.LOST_NAMES:
+        elif reason is SnapshotReason.LOST_NAMES:
             due = now + self._pace.poll_seconds
-        elif reason is Reason.ASKED:
+        elif reason is SnapshotReason.ASKED:
             self._not_before = now
         self._due[reason] = min(due, self._due.get(reason, due))
         if self._newly_wanted is None:
-            self._newly_wanted = Wanted(reason, now)
+            self._newly_wanted = WantedSnapshot(reason, now)
 
-    def begin(self, now: float) -> Reason:
+    def begin(self, now: float) -> SnapshotReason:
         """Note that one is being taken, for all that it was wanted for; return why."""
         reason = self._reason()
         self._is_paced = not PACED.isdisjoint(self._due)
         if self._is_paced:
             self._next_event = now + self._event_gap
         # What is owed since the last failure is still owed.
-        self._owed = self.wanted or Wanted(reason, now)
+        self._owed = self.wanted or WantedSnapshot(reason, now)
         self._newly_wanted = None
         self._due.clear()
         return reason
 
-    def _reason(self) -> Reason:
+    def _reason(self) -> SnapshotReason:
         if self._due:
             return min(self._due, key=self._due.__getitem__)
         if self._is_retry:
-            return Reason.RETRY
+            return SnapshotReason.RETRY
         is_poll = not self._is_live and self._next_poll <= self._next_refresh
-        return Reason.POLL if is_poll else Reason.REFRESH
+        return SnapshotReason.POLL if is_poll else SnapshotReason.REFRESH
 
     def succeed(self, now: float, refresh_in_seconds: float, *, is_news: bool) -> None:
         """Note that it came, how long it is good for, and whether it changed anything."""
@@ -174,7 +176,7 @@ class SnapshotSchedule:
     def stream_connected(self, now: float) -> None:
         """Note that a stream was opened; nothing has come over it yet."""
         self._is_refused = False
-        self.want(Reason.CONNECT, now)
+        self.want(SnapshotReason.CONNECT, now)
 
     def stream_is_live(self) -> None:
         """Note that bytes come over the stream: there is no need to poll."""
@@ -185,7 +187,7 @@ class SnapshotSchedule:
         if self._is_live:
             self._is_live, self._down_since = False, now
             self._plan_poll(now)
-        self.want(Reason.LOSS, now)
+        self.want(SnapshotReason.LOSS, now)
 
     def stream_refused(self) -> None:
         """Note that the platform has no stream for this session."""

@@ -9,7 +9,7 @@ _REASONS = {
 }
 
 
-def why_not_started(error: Exception) -> str:
+def explain_start_error(error: Exception) -> str:
     """Return the reason; `error` is what starting the program raised."""
     code = getattr(error, "errno", None)
     why = getattr(error, "strerror", None) or type(error).__name__

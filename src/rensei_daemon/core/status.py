@@ -11,18 +11,18 @@ from enum import StrEnum
 from typing import Any
 
 from rensei_daemon.core.health import (
-    ConfigLine,
-    HeartbeatLine,
-    LogLine,
-    MutationsLine,
-    PoolLine,
-    ProjectsLine,
-    SessionLine,
+    ConfigHealth,
+    HeartbeatHealth,
+    LogHealth,
+    MutationsHealth,
+    PoolHealth,
+    ProjectsHealth,
+    SessionHealth,
     StreamState,
 )
 
 
-class State(StrEnum):
+class DaemonState(StrEnum):
     """The whole daemon in one word."""
 
     STARTING = "starting"
@@ -68,23 +68,23 @@ class Condition:
 class Status:
     """The daemon at one moment."""
 
-    state: State
+    state: DaemonState
     reported_at: datetime
     """What every age is counted from."""
     version: str
     pid: int
     uptime_seconds: int
-    config: ConfigLine
+    config: ConfigHealth
     worker_id: str | None
     worker_host_id: str | None
     platform_url: str
-    heartbeat: HeartbeatLine
-    mutations: MutationsLine
-    sessions: tuple[SessionLine, ...]
-    projects: ProjectsLine
-    pool: PoolLine | None
+    heartbeat: HeartbeatHealth
+    mutations: MutationsHealth
+    sessions: tuple[SessionHealth, ...]
+    projects: ProjectsHealth
+    pool: PoolHealth | None
     """None while there is nothing to say about it."""
-    log: LogLine
+    log: LogHealth
     conditions: tuple[Condition, ...]
     """The gravest first, then the oldest; what follows from one, right behind it."""
 
@@ -107,15 +107,17 @@ def plain(value: Any) -> Any:
     return value
 
 
-def moved(value: Any, by: timedelta) -> Any:
+def shift_times(value: Any, by: timedelta) -> Any:
     """Return a value of ours with every time in it moved by so much."""
     if isinstance(value, datetime):
         return value + by
     if isinstance(value, tuple):
-        return tuple(moved(item, by) for item in value)
+        return tuple(shift_times(item, by) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in fields(value)]
-        return replace(value, **{name: moved(getattr(value, name), by) for name in names})
+        return replace(
+            value, **{name: shift_times(getattr(value, name), by) for name in names}
+        )
     return value
 
 
@@ -129,7 +131,7 @@ def summary(status: Status) -> str:
     return f"{status.state}: {' '.join(worst[0].message.split())}{more}"
 
 
-def _all_well(sessions: tuple[SessionLine, ...], projects: ProjectsLine) -> str:
+def _all_well(sessions: tuple[SessionHealth, ...], projects: ProjectsHealth) -> str:
     live = sum(session.stream is StreamState.LIVE for session in sessions)
     streams = f"{live} of {len(sessions)} sessions live" if sessions else "no sessions"
     return f"{streams}, {projects.enabled} projects enabled"

@@ -40,7 +40,7 @@ class _Piece:
     """Which item of the old text it is, None for a new one."""
 
 
-class Draft:
+class TomlEditor:
     """The edits of one text, noted by item until they are written out together."""
 
     def __init__(self, layout: Layout) -> None:

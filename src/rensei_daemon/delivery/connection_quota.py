@@ -12,7 +12,7 @@ Tell = Callable[[str, str], None]
 """Told whose readers are turned away, and why; an empty reason: no longer."""
 
 
-class NoPlaceError(Exception):
+class QuotaExceededError(Exception):
     """There is no place left for this reader."""
 
 
@@ -20,7 +20,7 @@ def ignore(whose: str, why: str) -> None:
     """Tell nobody."""
 
 
-class Shares:
+class ConnectionQuota:
     """Who holds how many places."""
 
     def __init__(self, most: int, tell: Tell = ignore) -> None:
@@ -32,7 +32,7 @@ class Shares:
 
     @contextmanager
     def of_user(self, uid: int) -> Iterator[None]:
-        """Hold a place for a connection of this user; raises `NoPlaceError`."""
+        """Hold a place for a connection of this user; raises `QuotaExceededError`."""
         with ExitStack() as held:
             held.enter_context(self._holding("all users", self._most))
             held.enter_context(self._holding(f"user {uid}", self._share))
@@ -40,7 +40,7 @@ class Shares:
 
     @contextmanager
     def of_session(self, session_id: str) -> Iterator[None]:
-        """Hold a place among a session's readers; raises `NoPlaceError`."""
+        """Hold a place among a session's readers; raises `QuotaExceededError`."""
         with self._holding(f"session {session_id}", self._share):
             yield
 
@@ -50,7 +50,7 @@ class Shares:
             if whose not in self._turned_away:
                 self._turned_away.add(whose)
                 self._tell(whose, f"holds {limit} of {self._most} places")
-            raise NoPlaceError
+            raise QuotaExceededError
         self._held[whose] += 1
         try:
             yield

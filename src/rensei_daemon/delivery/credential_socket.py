@@ -16,10 +16,15 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core import credential_frames
-from rensei_daemon.delivery.connection_quota import NoPlaceError, Shares, Tell, ignore
+from rensei_daemon.delivery.connection_quota import (
+    ConnectionQuota,
+    QuotaExceededError,
+    Tell,
+    ignore,
+)
 from rensei_daemon.delivery.peer import user_of
-from rensei_daemon.delivery.reader_connection import Limits, Reader
-from rensei_daemon.delivery.subscribers import CALM_SECONDS, Audience
+from rensei_daemon.delivery.reader_connection import ReaderConnection, ReaderTimeouts
+from rensei_daemon.delivery.subscribers import CALM_SECONDS, Subscribers
 from rensei_daemon.disk import persistent_socket
 from rensei_daemon.failure_reporter import FailureReporter
 
@@ -34,17 +39,17 @@ _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 class CredentialSocket:
     """The audiences by session, and the door to them."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
-        self._audiences: dict[str, Audience] = {}
+    def __init__(self, limits: ReaderTimeouts | None = None) -> None:
+        self._limits = limits or ReaderTimeouts()
+        self._audiences: dict[str, Subscribers] = {}
         self.tell_turned_away: Tell = ignore
         self._shortages = FailureReporter(calm_seconds=CALM_SECONDS)
 
-    def audience(self, session_id: str, gid: int | None) -> Audience:
+    def audience(self, session_id: str, gid: int | None) -> Subscribers:
         """Return the session's audience, with those already in it."""
         audience = self._audiences.get(session_id)
         if audience is None:
-            audience = Audience(session_id, gid, partial(self._forget, session_id))
+            audience = Subscribers(session_id, gid, partial(self._forget, session_id))
             self._audiences[session_id] = audience
         else:
             audience.renew(gid)
@@ -53,7 +58,7 @@ class CredentialSocket:
     def _forget(self, session_id: str) -> None:
         self._audiences.pop(session_id, None)
 
-    def find(self, session_id: str) -> Audience | None:
+    def find(self, session_id: str) -> Subscribers | None:
         """Return the audience of a session that exists."""
         return self._audiences.get(session_id)
 
@@ -72,22 +77,22 @@ class CredentialSocket:
         listen.
         """
         most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
-        shares = Shares(most, lambda *news: self.tell_turned_away(*news))
-        with persistent_socket.KeptSocket(path, gid, tell) as kept:
+        shares = ConnectionQuota(most, lambda *news: self.tell_turned_away(*news))
+        with persistent_socket.PersistentSocket(path, gid, tell) as kept:
             async with anyio.create_task_group() as readers:
                 task_status.started()
                 await kept.serve(partial(self._accept_from, readers, shares))
 
     async def _accept_from(
-        self, readers: TaskGroup, shares: Shares, listening: socket.socket
+        self, readers: TaskGroup, shares: ConnectionQuota, listening: socket.socket
     ) -> None:
         while True:
             connection = await self._accept(listening)
-            reader = Reader(connection, self._audiences, self._limits, shares)
+            reader = ReaderConnection(connection, self._audiences, self._limits, shares)
             place = ExitStack()
             try:
                 place.enter_context(shares.of_user(user_of(connection)))
-            except (NoPlaceError, OSError):
+            except (QuotaExceededError, OSError):
                 reader.close(credential_frames.TOO_MANY)
             else:
                 readers.start_soon(_attend, reader, place, name="credential reader")
@@ -111,6 +116,6 @@ class CredentialSocket:
         self._shortages.report_event("reader.starved", error=error.strerror)
 
 
-async def _attend(reader: Reader, place: ExitStack) -> None:
+async def _attend(reader: ReaderConnection, place: ExitStack) -> None:
     with place:
         await reader.attend()

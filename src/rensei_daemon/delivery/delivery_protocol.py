@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rensei_daemon.core.credential import Credentials, Difference
-from rensei_daemon.core.health import ConsumerLine
+from rensei_daemon.core.health import ConsumerHealth
 
 
 class Delivery(Protocol):
@@ -37,7 +37,7 @@ class Delivery(Protocol):
         """
 
     @property
-    def consumers(self) -> tuple[ConsumerLine, ...]:
+    def consumers(self) -> tuple[ConsumerHealth, ...]:
         """Who is handed to, and the newest generation each has."""
 
     def deliver_at_once(self, credentials: Credentials) -> bool | None:
@@ -63,5 +63,5 @@ class Delivery(Protocol):
         """Take back what was handed over: the session is gone; raises `DeliveryError`."""
 
 
-def nobody() -> None:
+def ignore_uptake() -> None:
     """Hear of an uptake, and do nothing."""

@@ -14,8 +14,8 @@ import anyio.to_thread
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.env_file import render_env_file
-from rensei_daemon.core.health import ConsumerLine
-from rensei_daemon.delivery.delivery_protocol import nobody
+from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.delivery.delivery_protocol import ignore_uptake
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.disk.atomic_file import remove_temporaries, replace_file, storage_errors
 from rensei_daemon.disk.directories import is_tmpfs
@@ -38,7 +38,7 @@ class EnvFile:
         hook_record: HookRecord | None = None,
     ) -> None:
         """`hook_record` is of the hook that comes after this file."""
-        self.on_uptake: Callable[[], None] = nobody
+        self.on_uptake: Callable[[], None] = ignore_uptake
         self._path = path
         self._mode = mode
         self._gid = gid
@@ -48,7 +48,7 @@ class EnvFile:
         """Type, mode and owner, as the last write left them."""
         self._seen: tuple[int, ...] = ()
         """What told the file from any other when its content was last compared."""
-        self._line = ConsumerLine(kind=self.kind, name=str(path))
+        self._line = ConsumerHealth(kind=self.kind, name=str(path))
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ class EnvFile:
         return str(self._path)
 
     @property
-    def consumers(self) -> tuple[ConsumerLine, ...]:
+    def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The file itself."""
         return (self._line,)
 
@@ -83,7 +83,7 @@ class EnvFile:
         return is_news
 
     def _note(self, credentials: Credentials) -> None:
-        self._line = ConsumerLine(
+        self._line = ConsumerHealth(
             kind=self.kind, name=self.name, generation=credentials.generation
         )
         self.on_uptake()

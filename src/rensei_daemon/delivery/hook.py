@@ -17,12 +17,12 @@ import anyio.to_thread
 import structlog
 
 from rensei_daemon.core.credential import Credentials, Difference
-from rensei_daemon.core.health import ConsumerLine
+from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.core.scrub import Scrubber
-from rensei_daemon.core.start_error import why_not_started
-from rensei_daemon.delivery.delivery_protocol import Delivery, nobody
+from rensei_daemon.core.start_error import explain_start_error
+from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.delivery.run_program import Ended, run_program
+from rensei_daemon.delivery.run_program import ProgramResult, run_program
 from rensei_daemon.errors import DeliveryError, StorageError
 
 AT_ONCE = 4
@@ -39,7 +39,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HookRoom:
+class HookResources:
     """What all hooks of a daemon share."""
 
     environ: Mapping[str, str] = field(repr=False)
@@ -65,21 +65,21 @@ class Hook:
         env_file: Path | None,
         after: Delivery | None,
         record: HookRecord | None = None,
-        room: HookRoom,
+        room: HookResources,
     ) -> None:
         """`after` is the delivery that writes `env_file`.
 
         `record` says afterwards what the hook has run for: one that a restart cut short
         is run again.
         """
-        self.on_uptake: Callable[[], None] = nobody
+        self.on_uptake: Callable[[], None] = ignore_uptake
         self.after = after
         self._record = record
         self._argv = argv
         self._session_id = session_id
         self._env_file = env_file
         self._room = room
-        self._line = ConsumerLine(kind=self.kind, name=self.name)
+        self._line = ConsumerHealth(kind=self.kind, name=self.name)
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class Hook:
         return self._argv[0]
 
     @property
-    def consumers(self) -> tuple[ConsumerLine, ...]:
+    def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The hook itself."""
         return (self._line,)
 
@@ -113,7 +113,7 @@ class Hook:
             raise self._error(f"was ended by signal {-ended.exit_code}")
         if ended.exit_code > 0:
             raise self._error(f"ended with exit code {ended.exit_code}")
-        self._line = ConsumerLine(
+        self._line = ConsumerHealth(
             kind=self.kind, name=self.name, generation=credentials.generation
         )
         if self._record is not None:
@@ -132,7 +132,7 @@ class Hook:
             with suppress(StorageError):
                 await anyio.to_thread.run_sync(self._record.remove)
 
-    async def _run(self, environment: Mapping[str, str]) -> Ended:
+    async def _run(self, environment: Mapping[str, str]) -> ProgramResult:
         try:
             return await run_program(
                 self._argv,
@@ -142,7 +142,7 @@ class Hook:
             )
         except (OSError, ValueError) as error:
             raise DeliveryError(
-                f"hook {self.name} cannot be run: {why_not_started(error)}",
+                f"hook {self.name} cannot be run: {explain_start_error(error)}",
                 hint=f"look at it as the daemon's user: ls -l {self.name}",
             ) from None
 
@@ -167,7 +167,7 @@ class Hook:
             hint=f"see what it said: rensei-daemon logs --session {self._session_id}",
         )
 
-    def _tell(self, ended: Ended, generation: int, seconds: float) -> None:
+    def _tell(self, ended: ProgramResult, generation: int, seconds: float) -> None:
         _log.info(
             "hook.ended",
             session_id=self._session_id,

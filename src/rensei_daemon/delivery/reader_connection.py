@@ -16,9 +16,9 @@ import structlog
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials
-from rensei_daemon.delivery.connection_quota import NoPlaceError, Shares
+from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
 from rensei_daemon.delivery.peer import Peer, peer_of
-from rensei_daemon.delivery.subscribers import Audience
+from rensei_daemon.delivery.subscribers import Subscribers
 
 AT_ONCE_BYTES = 32 * 1024
 """A frame up to here fits where the kernel says that there is room."""
@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ReaderTimeouts:
     """What one reader may cost."""
 
     hello_seconds: float = 5.0
@@ -38,15 +38,15 @@ class Limits:
     """It may leave what it was sent unread while there is more to say."""
 
 
-class Reader:
+class ReaderConnection:
     """One connection, from its accept to its close."""
 
     def __init__(
         self,
         connection: socket.socket,
-        audiences: Mapping[str, Audience],
-        limits: Limits,
-        shares: Shares,
+        audiences: Mapping[str, Subscribers],
+        limits: ReaderTimeouts,
+        shares: ConnectionQuota,
     ) -> None:
         """`audiences` are those of the sessions there are, by id, and change with them."""
         self._connection = connection
@@ -56,7 +56,7 @@ class Reader:
         self._inbox = bytearray()
         self._left = memoryview(b"")
         """Of a frame that was begun; a BYE in the middle of it would be nonsense."""
-        self._audience: Audience | None = None
+        self._audience: Subscribers | None = None
         self._peer: Peer | None = None
         self._title = ""
         self._known: Credentials | None = None
@@ -68,7 +68,7 @@ class Reader:
         goodbye: str | None = credential_frames.SHUTDOWN  # what a cancellation means
         try:
             goodbye = await self._converse()
-        except NoPlaceError:
+        except QuotaExceededError:
             goodbye = credential_frames.TOO_MANY
         except OSError:
             goodbye = None  # it has gone
@@ -85,8 +85,8 @@ class Reader:
         if line is None:
             return None
         peer = peer_of(self._connection)
-        if credential_frames.is_question(line):
-            await self._answer(peer, credential_frames.read_question(line))
+        if credential_frames.is_session_query(line):
+            await self._answer(peer, credential_frames.read_session_query(line))
             return None
         session_id = credential_frames.read_hello(line)
         if session_id is None:
@@ -117,7 +117,7 @@ class Reader:
         with anyio.move_on_after(self._limits.stall_seconds):
             await self._send_left()
 
-    async def _join(self, audience: Audience, peer: Peer) -> str | None:
+    async def _join(self, audience: Subscribers, peer: Peer) -> str | None:
         newest: Credentials | None = None
         with anyio.move_on_after(self._limits.first_seconds) as first:
             newest = await audience.until_news(None)
@@ -144,7 +144,7 @@ class Reader:
             both.cancel_scope.cancel()
         return goodbye
 
-    async def _keep_told(self, audience: Audience) -> str:
+    async def _keep_told(self, audience: Subscribers) -> str:
         while True:
             self._is_waiting = True
             newest = await audience.until_news(self._known)
@@ -176,7 +176,7 @@ class Reader:
         self._note(newest)
         return not self._left
 
-    def _may_have(self, audience: Audience) -> bool:
+    def _may_have(self, audience: Subscribers) -> bool:
         return self._peer is not None and self._peer.may_have(audience.gid, os.geteuid())
 
     def _note(self, newest: Credentials) -> None:
@@ -257,14 +257,14 @@ class Reader:
             self._connection.close()
 
 
-def _tell_refused(audience: Audience, peer: Peer) -> None:
+def _tell_refused(audience: Subscribers, peer: Peer) -> None:
     text, session_id = str(peer.uid), audience.name
     audience.refusals.report_event(
         "reader.refused", text, session_id=session_id, uid=peer.uid, pid=peer.pid
     )
 
 
-def _tell_dropped(audience: Audience, title: str) -> None:
+def _tell_dropped(audience: Subscribers, title: str) -> None:
     audience.drops.report_event(
         "reader.dropped", title, session_id=audience.name, reader=title
     )

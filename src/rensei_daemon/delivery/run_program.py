@@ -19,7 +19,7 @@ DRAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProgramResult:
     """How a program ended."""
 
     exit_code: int | None
@@ -50,7 +50,7 @@ class _Output:
 
 async def run_program(
     argv: Sequence[str], env: Mapping[str, str], *, seconds: float, keep_bytes: int
-) -> Ended:
+) -> ProgramResult:
     """Run a program with exactly this environment, without a shell.
 
     It gets a process group of its own, no input, and the root as its directory. When its
@@ -86,7 +86,7 @@ async def run_program(
         reading.cancel_scope.cancel()
     code = None if limit.cancelled_caught else process.returncode
     left_pid = process.pid if process.returncode is None else None
-    return Ended(code, bytes(output.kept), output.is_cut, left_pid)
+    return ProgramResult(code, bytes(output.kept), output.is_cut, left_pid)
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ def query_sessions(
 
 
 def _ask(path: Path, session_id: str | None) -> SessionList:
-    with closing(connect(path, credential_frames.question(session_id))) as connection:
+    with closing(connect(path, credential_frames.session_query(session_id))) as connection:
         connection.settimeout(ANSWER_SECONDS)
         try:
             with connection.makefile("rb") as answer:

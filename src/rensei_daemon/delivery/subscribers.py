@@ -12,14 +12,14 @@ import anyio
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
-from rensei_daemon.core.health import ConsumerLine
-from rensei_daemon.delivery.delivery_protocol import nobody
+from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.delivery.delivery_protocol import ignore_uptake
 from rensei_daemon.failure_reporter import FailureReporter
 
 CALM_SECONDS = 60.0
 
 
-class Listener(Protocol):
+class Subscriber(Protocol):
     """A reader as its audience knows it."""
 
     def tell_at_once(self, newest: Credentials) -> bool:
@@ -29,7 +29,7 @@ class Listener(Protocol):
         """
 
 
-class Audience:
+class Subscribers:
     """The socket as one of a session's deliveries; it outlives a change of settings."""
 
     kind = "socket"
@@ -40,7 +40,7 @@ class Audience:
         self, session_id: str, gid: int | None, forget: Callable[[], None]
     ) -> None:
         """`gid` is the group whose members alone may listen; None: whoever connects."""
-        self.on_uptake: Callable[[], None] = nobody
+        self.on_uptake: Callable[[], None] = ignore_uptake
         self.name = session_id
         self.gid = gid
         self.newest: Credentials | None = None
@@ -59,11 +59,11 @@ class Audience:
         self._news = anyio.Event()
         self._waiting = 0
         """How many wait for news, whether they have been told it meanwhile or not."""
-        self._readers: dict[Listener, ConsumerLine] = {}
+        self._readers: dict[Subscriber, ConsumerHealth] = {}
         self._last_words: tuple[Credentials | None, Credentials, bytes] | None = None
 
     @property
-    def consumers(self) -> tuple[ConsumerLine, ...]:
+    def consumers(self) -> tuple[ConsumerHealth, ...]:
         """Everybody who has been told something and still listens."""
         return tuple(self._readers.values())
 
@@ -119,15 +119,15 @@ class Audience:
         self._last_words = (known, newest, words)
         return words
 
-    def note(self, reader: Listener, title: str, pid: int, generation: int) -> None:
+    def note(self, reader: Subscriber, title: str, pid: int, generation: int) -> None:
         """Note that a reader has been told."""
-        self._readers[reader] = ConsumerLine(
+        self._readers[reader] = ConsumerHealth(
             kind=self.kind, name=title, generation=generation, pid=pid
         )
         self.awaited.discard(pid)
         self.on_uptake()
 
-    def leave(self, reader: Listener) -> None:
+    def leave(self, reader: Subscriber) -> None:
         """Note that a reader has gone."""
         if self._readers.pop(reader, None):
             self.on_uptake()

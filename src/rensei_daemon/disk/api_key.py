@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from rensei_daemon.disk.permissions import unreadable
+from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.disk.small_file import read_small_file
 from rensei_daemon.errors import SettingsError
 
@@ -84,7 +84,7 @@ def _read(path: Path, *, private: bool) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        found = unreadable(path, error)
+        found = explain_unreadable(path, error)
         what = f"the API key cannot be read: {found.what}"
         raise SettingsError(what, hint=found.fix) from error
     if private:

@@ -5,11 +5,11 @@ The rules are `core.mutation_state`'s; this file keeps the figures, beside each 
 
 from collections.abc import Sequence
 
-from rensei_daemon.core.mutation_state import Flight, after_death
+from rensei_daemon.core.mutation_state import Attempt, after_crash
 from rensei_daemon.disk.journal_database import Database
 
 
-class Flights:
+class Attempts:
     """The attempts under way; every method blocks."""
 
     def __init__(self, database: Database) -> None:
@@ -33,10 +33,10 @@ class Flights:
                 "SELECT id, flight, deaths, boot_id FROM mutations WHERE flight > 0"
             )
             for row in flown.fetchall():
-                flight = Flight(
+                flight = Attempt(
                     size=row["flight"], deaths=row["deaths"], boot_id=row["boot_id"]
                 )
-                left = after_death(flight, boot_id)
+                left = after_crash(flight, boot_id)
                 run(
                     "UPDATE mutations SET flight = 0, is_suspect = 1, deaths = ?,"
                     " boot_id = ? WHERE id = ?",

@@ -26,7 +26,7 @@ from rensei_daemon.disk.atomic_file import (
     temporary_file,
 )
 from rensei_daemon.disk.config_lock import ConfigLock
-from rensei_daemon.disk.permissions import unreadable
+from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.disk.syscalls import NO_EXCHANGE, exchange, is_closed_for_writing
 from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 
@@ -36,12 +36,12 @@ Stamp = tuple[int, int, int]
 """Inode, time of its last change in nanoseconds, size; or an error number and zeros."""
 
 
-class EditedMeanwhileError(StorageError):
+class ConcurrentEditError(StorageError):
     """The file was edited at the same moment; apply to the newest text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class LockTimeouts:
     """How long others may hold us up; short, because a daemon must be able to stop."""
 
     lock_seconds: float = 2.0
@@ -55,10 +55,10 @@ class ConfigFile:
     thread.
     """
 
-    def __init__(self, path: Path, *, patience: Patience | None = None) -> None:
+    def __init__(self, path: Path, *, patience: LockTimeouts | None = None) -> None:
         self.path = path
         self.lock = ConfigLock(path)
-        self._patience = patience or Patience()
+        self._patience = patience or LockTimeouts()
 
     def read(self) -> Document:
         """Return today's text.
@@ -73,7 +73,7 @@ class ConfigFile:
             hint = "write one: rensei-daemon install, or copy config.example.toml there"
             raise SettingsError(f"{self.path}: there is no such file", hint=hint) from error
         except OSError as error:
-            found = unreadable(self.path, error)
+            found = explain_unreadable(self.path, error)
             raise SettingsError(found.what, hint=found.fix) from error
         return Document(_decoded(data, self.path))
 
@@ -98,7 +98,7 @@ class ConfigFile:
         """Put `after` where `before` stands.
 
         Owner, mode and extended attributes are carried over; the file and its directory
-        are flushed. Raises `EditedMeanwhileError` when the file is no longer `before`
+        are flushed. Raises `ConcurrentEditError` when the file is no longer `before`
         (it then holds the person's text), `StorageError` when the disk says no.
         """
         with storage_errors(self.path):
@@ -106,7 +106,7 @@ class ConfigFile:
         with storage_errors(target), self._locked(), _opened(target) as file:
             self._wait_for_writers(file, target)
             if _content(file, target) != before.text.encode():
-                raise EditedMeanwhileError
+                raise ConcurrentEditError
             with _successor(file, target, after) as temporary:
                 self._exchange(temporary, target, before, after)
 
@@ -160,7 +160,7 @@ class ConfigFile:
             exchange(temporary, target)
             _keep_aside(temporary, target)
         sync_directory(target.parent)
-        raise EditedMeanwhileError(
+        raise ConcurrentEditError(
             f"{target} was saved, or is held open for writing by another program"
         )
 

@@ -12,7 +12,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskSpace:
     """What a file system has left for an unprivileged user."""
 
     device: int
@@ -23,12 +23,12 @@ class Room:
     is_read_only: bool
 
 
-def room_at(path: Path) -> Room:
+def disk_space(path: Path) -> DiskSpace:
     """Return what is left where a path is, or would be; raises `OSError`."""
     while not path.exists() and path != path.parent:
         path = path.parent
     found = os.statvfs(path)
-    return Room(
+    return DiskSpace(
         device=path.stat().st_dev,
         free_bytes=found.f_bavail * found.f_frsize,
         free_inodes=found.f_favail if found.f_files else None,

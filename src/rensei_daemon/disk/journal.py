@@ -22,17 +22,17 @@ from rensei_daemon.core.history import left_by
 from rensei_daemon.core.mutation_state import (
     OWED,
     UNDECIDED,
+    MutationState,
     Planned,
-    State,
-    Step,
+    Transition,
     advance,
 )
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
-from rensei_daemon.disk.attempts import Flights
+from rensei_daemon.disk.attempts import Attempts
 from rensei_daemon.disk.journal_database import Database, Run
-from rensei_daemon.disk.journal_records import Records
-from rensei_daemon.disk.journal_retention import Budget
+from rensei_daemon.disk.journal_records import JournalRecords
+from rensei_daemon.disk.journal_retention import JournalRetention
 
 TEXTS_KEPT = 50
 """Changes whose texts, before and after, are at hand."""
@@ -63,9 +63,9 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.budget = Budget(database)
-        self.flights = Flights(database)
-        self.records = Records(database)
+        self.budget = JournalRetention(database)
+        self.flights = Attempts(database)
+        self.records = JournalRecords(database)
 
     @property
     def is_open(self) -> bool:
@@ -90,11 +90,13 @@ class Journal:
                     self._insert(run, mutation, now)
                     new += 1
                     if mutation.refusal:
-                        self._decide(run, mutation.id, Step.REJECT, now, mutation.refusal)
+                        self._decide(
+                            run, mutation.id, Transition.REJECT, now, mutation.refusal
+                        )
                         refused.append(mutation)
                     continue
-                if State(row["state"]) not in (*OWED, *UNDECIDED):
-                    self._step(run, mutation.id, Step.REDELIVER)
+                if MutationState(row["state"]) not in (*OWED, *UNDECIDED):
+                    self._step(run, mutation.id, Transition.REDELIVER)
                 if row["digest"] != mutation.digest:
                     run("UPDATE mutations SET is_conflict = 1 WHERE id = ?", (mutation.id,))
                     conflicts.append(mutation)
@@ -112,7 +114,7 @@ class Journal:
                 mutation.requested_by,
                 mutation.requested_at,
                 _iso(now),
-                State.RECEIVED,
+                MutationState.RECEIVED,
             ),
         )
 
@@ -152,7 +154,7 @@ class Journal:
             self._abandon(run)
             for planned in plan:
                 if planned.id:
-                    self._step(run, planned.id, Step.INTEND)
+                    self._step(run, planned.id, Transition.INTEND)
                     run(
                         "UPDATE mutations SET error = ?, intended_at = ? WHERE id = ?",
                         (planned.error, _iso(now), planned.id),
@@ -172,12 +174,14 @@ class Journal:
     def _abandon(self, run: Run) -> None:
         """Take back an intent that came to nothing, so that there is ever only one."""
         for mutation_id, _ in self._intended(run):
-            self._step(run, mutation_id, Step.ABANDON)
+            self._step(run, mutation_id, Transition.ABANDON)
         run("DELETE FROM changes WHERE is_made = 0")
 
     def _intended(self, run: Run) -> list[tuple[str, str]]:
         """Return the (id, refusal) of each mutation in the intent."""
-        rows = run("SELECT id, error FROM mutations WHERE state = ?", (State.INTENDED,))
+        rows = run(
+            "SELECT id, error FROM mutations WHERE state = ?", (MutationState.INTENDED,)
+        )
         return [(row["id"], row["error"]) for row in rows.fetchall()]
 
     def _insert_change(
@@ -216,14 +220,15 @@ class Journal:
         sql = "SELECT 1 FROM mutations WHERE state = ? LIMIT 1"
         is_change = "SELECT 1 FROM changes WHERE is_made = 0 LIMIT 1"
         return bool(
-            self._database.rows(sql, (State.INTENDED,)) or self._database.rows(is_change)
+            self._database.rows(sql, (MutationState.INTENDED,))
+            or self._database.rows(is_change)
         )
 
     def record_applied(self, now: datetime) -> None:
         """Record that the intent is on disk: the outcome of all that is in it."""
         with self._database.transaction() as run:
             for mutation_id, error in self._intended(run):
-                step = Step.REJECT if error else Step.APPLY
+                step = Transition.REJECT if error else Transition.APPLY
                 self._decide(run, mutation_id, step, now, error)
             if run("UPDATE changes SET is_made = 1 WHERE is_made = 0").rowcount:
                 run(_DROP_OLD_TEXTS, (TEXTS_KEPT,))
@@ -231,10 +236,10 @@ class Journal:
     def reject(self, mutation_id: str, error: str, now: datetime) -> None:
         """Record that one mutation failed."""
         with self._database.transaction() as run:
-            self._decide(run, mutation_id, Step.REJECT, now, error)
+            self._decide(run, mutation_id, Transition.REJECT, now, error)
 
     def _decide(
-        self, run: Run, mutation_id: str, step: Step, now: datetime, error: str = ""
+        self, run: Run, mutation_id: str, step: Transition, now: datetime, error: str = ""
     ) -> None:
         self._step(run, mutation_id, step)
         run(
@@ -243,9 +248,9 @@ class Journal:
             (error, _iso(now), mutation_id),
         )
 
-    def _step(self, run: Run, mutation_id: str, step: Step) -> None:
+    def _step(self, run: Run, mutation_id: str, step: Transition) -> None:
         row = run("SELECT state FROM mutations WHERE id = ?", (mutation_id,)).fetchone()
-        state = advance(State(row["state"]), step)
+        state = advance(MutationState(row["state"]), step)
         run("UPDATE mutations SET state = ? WHERE id = ?", (state, mutation_id))
 
     # -- acknowledging --
@@ -258,9 +263,13 @@ class Journal:
             (*OWED, limit),
         )
         return Acks(
-            applied=tuple(row["id"] for row in rows if row["state"] == State.APPLIED),
+            applied=tuple(
+                row["id"] for row in rows if row["state"] == MutationState.APPLIED
+            ),
             failures=tuple(
-                (row["id"], row["error"]) for row in rows if row["state"] == State.REJECTED
+                (row["id"], row["error"])
+                for row in rows
+                if row["state"] == MutationState.REJECTED
             ),
         )
 
@@ -275,7 +284,7 @@ class Journal:
             return
         with self._database.transaction() as run:
             for mutation_id in ids:
-                self._step(run, mutation_id, Step.CONFIRM)
+                self._step(run, mutation_id, Transition.CONFIRM)
                 run(
                     "UPDATE mutations SET acked_at = ? WHERE id = ?",
                     (_iso(now), mutation_id),

@@ -22,7 +22,7 @@ from rensei_daemon.core.history import (
     edit_records,
 )
 from rensei_daemon.core.mutation import ignored_names
-from rensei_daemon.core.mutation_state import UNDECIDED, Counts, State
+from rensei_daemon.core.mutation_state import UNDECIDED, MutationCounts, MutationState
 from rensei_daemon.disk.journal_database import Database, read_database
 
 _PAGE = 500
@@ -32,10 +32,10 @@ _PAGE_CHARACTERS = 4 * 1024 * 1024
 """Of params in one list of mutations: five thousand may have a gigabyte of them."""
 
 _OUTCOMES = {
-    State.APPLIED: "applied",
-    State.APPLIED_ACKED: "applied",
-    State.REJECTED: "failed",
-    State.REJECTED_ACKED: "failed",
+    MutationState.APPLIED: "applied",
+    MutationState.APPLIED_ACKED: "applied",
+    MutationState.REJECTED: "failed",
+    MutationState.REJECTED_ACKED: "failed",
 }
 
 _CHANGES = (
@@ -44,20 +44,23 @@ _CHANGES = (
 )
 
 
-class Records:
+class JournalRecords:
     """Reads the journal; every method blocks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def counts(self) -> Counts:
+    def counts(self) -> MutationCounts:
         """Count outcomes, and how many of them are still owed."""
         rows = self._database.rows("SELECT state, n FROM totals")
-        by_state = {State(row["state"]): int(row["n"]) for row in rows}
-        applied, rejected = by_state.get(State.APPLIED, 0), by_state.get(State.REJECTED, 0)
-        return Counts(
-            applied=applied + by_state.get(State.APPLIED_ACKED, 0),
-            failed=rejected + by_state.get(State.REJECTED_ACKED, 0),
+        by_state = {MutationState(row["state"]): int(row["n"]) for row in rows}
+        applied, rejected = (
+            by_state.get(MutationState.APPLIED, 0),
+            by_state.get(MutationState.REJECTED, 0),
+        )
+        return MutationCounts(
+            applied=applied + by_state.get(MutationState.APPLIED_ACKED, 0),
+            failed=rejected + by_state.get(MutationState.REJECTED_ACKED, 0),
             unacknowledged=applied + rejected,
             waiting=sum(by_state.get(state, 0) for state in UNDECIDED),
         )
@@ -178,7 +181,7 @@ def _mutation(row: sqlite3.Row) -> MutationRecord:
         op=row["op"],
         params=params,
         state=row["state"],
-        outcome=_OUTCOMES.get(State(row["state"])),
+        outcome=_OUTCOMES.get(MutationState(row["state"])),
         error=row["error"] or None,
         requested_by=row["requested_by"],
         requested_at=row["requested_at"],
@@ -192,11 +195,11 @@ def _mutation(row: sqlite3.Row) -> MutationRecord:
 
 
 @contextmanager
-def open_records(path: Path) -> Iterator[Records]:
+def open_records(path: Path) -> Iterator[JournalRecords]:
     """Open the journal of a daemon that is down, to look at it.
 
     Raises `FileNotFoundError` when there is none, `NotPermittedError` for whoever may not
     look, and `StorageError` for a file that is no journal.
     """
     with read_database(path) as database:
-        yield Records(database)
+        yield JournalRecords(database)

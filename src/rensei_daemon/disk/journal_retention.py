@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rensei_daemon.core.mutation_state import State
+from rensei_daemon.core.mutation_state import MutationState
 from rensei_daemon.disk.journal_database import WAL_KEPT_BYTES, Database
 from rensei_daemon.errors import StorageError
 
@@ -28,7 +28,7 @@ _FORGET = (
         "UPDATE mutations SET params = NULL WHERE position IN (SELECT position"
         " FROM mutations WHERE params IS NOT NULL AND state IN (?, ?)"
         " ORDER BY position LIMIT ?)",
-        (State.APPLIED_ACKED, State.REJECTED_ACKED, _CHUNK),
+        (MutationState.APPLIED_ACKED, MutationState.REJECTED_ACKED, _CHUNK),
     ),
     (
         "DELETE FROM changes WHERE is_made = 1 AND number IN (SELECT number FROM changes"
@@ -55,7 +55,7 @@ def _beside(journal: Path) -> int:
 PARAMS_KEPT = timedelta(days=30)
 
 
-class Budget:
+class JournalRetention:
     """What the journal may take up, and for how long; every method blocks."""
 
     def __init__(self, database: Database) -> None:
@@ -89,5 +89,5 @@ class Budget:
             run(
                 "UPDATE mutations SET params = NULL"
                 " WHERE state IN (?, ?) AND decided_at < ? AND params IS NOT NULL",
-                (State.APPLIED_ACKED, State.REJECTED_ACKED, before),
+                (MutationState.APPLIED_ACKED, MutationState.REJECTED_ACKED, before),
             )

@@ -18,7 +18,7 @@ from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.identity_file import known_machine_id
 
 
-class LastGood:
+class LastGoodConfig:
     """Reads and writes the text and its fingerprint; every method blocks."""
 
     def __init__(

@@ -24,7 +24,7 @@ class Obstacle:
     fix: str
 
 
-def may(uid: int, found: os.stat_result, owner_bit: int) -> bool:
+def may_access(uid: int, found: os.stat_result, owner_bit: int) -> bool:
     """Tell whether a user has a right, given as the owner's bit of it; blocks."""
     if uid == 0:
         return owner_bit != stat.S_IXUSR or bool(found.st_mode & 0o111)
@@ -52,13 +52,13 @@ def obstacle_to_reading(path: Path, uid: int) -> Obstacle | None:
             found = directory.stat()
         except OSError:
             return None
-        if not may(uid, found, stat.S_IXUSR):
+        if not may_access(uid, found, stat.S_IXUSR):
             return closed_directory(path, directory, uid)
     try:
         found = path.stat()
     except OSError:
         return None
-    return None if may(uid, found, stat.S_IRUSR) else _closed_file(path, found, uid)
+    return None if may_access(uid, found, stat.S_IRUSR) else _closed_file(path, found, uid)
 
 
 def closed_directory(path: Path, directory: Path, uid: int) -> Obstacle:
@@ -86,7 +86,7 @@ def _for_chown(uid: int) -> str:
         return str(uid)  # in a container a user may have a number only
 
 
-def unreadable(path: Path, error: OSError) -> Obstacle:
+def explain_unreadable(path: Path, error: OSError) -> Obstacle:
     """Return why this process could not read a file, for the error that it met."""
     if isinstance(error, PermissionError):
         found = obstacle_to_reading(path, os.geteuid())

@@ -37,7 +37,7 @@ class _Bound(NamedTuple):
     closing: ExitStack
 
 
-class KeptSocket:
+class PersistentSocket:
     """A socket file, from `with` on; it goes at the end."""
 
     def __init__(self, path: Path, gid: int | None, tell: Tell = ignore) -> None:
@@ -47,7 +47,7 @@ class KeptSocket:
         self._tell = tell
         self._closing = ExitStack()
 
-    def __enter__(self) -> "KeptSocket":
+    def __enter__(self) -> "PersistentSocket":
         self._bound = self._bind()
         return self
 

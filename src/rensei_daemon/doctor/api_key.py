@@ -17,8 +17,8 @@ from rensei_daemon.disk.api_key import (
     checked,
     read_api_key,
 )
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, failed_by, passed, warned
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, failed_by, passed, warned
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.locations import Locations
 
@@ -38,7 +38,7 @@ class FoundKey:
     place: str
 
 
-def check_key(case: Case) -> Iterator[Finding]:
+def check_api_key(case: DoctorContext) -> Iterator[CheckResult]:
     """Check the key in its place; its text is never shown."""
     stored = _stored(case.locations)
     if stored is not None:
@@ -61,7 +61,7 @@ def check_key(case: Case) -> Iterator[Finding]:
         yield warned("key.file", what, "systemctl restart rensei-daemon")
 
 
-def find_key(case: Case) -> FoundKey:
+def find_key(case: DoctorContext) -> FoundKey:
     """Return the key the daemon uses, or would.
 
     Raises `SettingsError` for one that is missing or unfit, `PermissionError` where it is
@@ -76,7 +76,7 @@ def find_key(case: Case) -> FoundKey:
     return FoundKey(read_api_key(environ={}, api_key_file=file).secret, str(file))
 
 
-def every_key(case: Case) -> Iterator[tuple[str, str]]:
+def every_key(case: DoctorContext) -> Iterator[tuple[str, str]]:
     """Yield (place, text) of each key that is here for the daemon, fit or not.
 
     The one that counts comes first. Raises `PermissionError` where one is not ours to see.
@@ -93,7 +93,7 @@ def every_key(case: Case) -> Iterator[tuple[str, str]]:
         yield str(file), file.read_text(errors="replace").strip()
 
 
-def _file(case: Case) -> Path | None:
+def _file(case: DoctorContext) -> Path | None:
     return case.settings.platform.api_key_file if case.settings else None
 
 
@@ -138,7 +138,7 @@ def _if_there(path: Path) -> Path | None:
     return path
 
 
-def _store(stored: Path) -> Iterator[Finding]:
+def _store(stored: Path) -> Iterator[CheckResult]:
     try:
         mode = stored.stat().st_mode
     except OSError:

@@ -27,11 +27,11 @@ from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.journal_records import open_records
 from rensei_daemon.disk.private_socket import group_name
 from rensei_daemon.disk.user_groups import user_name
-from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.secrets import Secrets
 from rensei_daemon.doctor.unit import describe_unit
 from rensei_daemon.errors import RenseiError
-from rensei_daemon.logs.file_reader import Line, Wanted, read_file
+from rensei_daemon.logs.file_reader import Line, LogFilter, read_file
 from rensei_daemon.logs.formatting import render_json
 from rensei_daemon.logs.journalctl import has_entries, read_unit
 
@@ -43,7 +43,7 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def gather_texts(case: Case, doctor: Mapping[str, Any]) -> dict[str, str]:
+def gather_texts(case: DoctorContext, doctor: Mapping[str, Any]) -> dict[str, str]:
     """Return every member of the archive by its name; what is not there is left out."""
     places = case.locations
     texts = {
@@ -116,7 +116,7 @@ def _uptime() -> float | None:
     return None
 
 
-def _listing(case: Case) -> Iterator[str]:
+def _listing(case: DoctorContext) -> Iterator[str]:
     """List what is in the daemon's directories, as `ls -l` would."""
     places = case.locations
     for directory in (places.config.parent, places.state, places.runtime):
@@ -138,18 +138,18 @@ def _entry(path: Path, found: os.stat_result) -> str:
     return f"  {mode} {owner:<30} {found.st_size:>10} {changed} {path.name}\n"
 
 
-def _log(case: Case) -> Iterator[str]:
+def _log(case: DoctorContext) -> Iterator[str]:
     lines: Iterable[Line] = ()
     scope, path = case.locations.unit_scope, case.locations.log
     if scope is not None and has_entries(scope):
-        lines = read_unit(scope, Wanted(), LOG_LINES, follow=False)
+        lines = read_unit(scope, LogFilter(), LOG_LINES, follow=False)
     elif path.exists():
-        lines = read_file(path, Wanted(), LOG_LINES)
+        lines = read_file(path, LogFilter(), LOG_LINES)
     for line in itertools.islice(lines, LOG_LINES):
         yield line if isinstance(line, str) else render_json(line)
 
 
-def _record(case: Case) -> Mapping[str, Any] | None:
+def _record(case: DoctorContext) -> Mapping[str, Any] | None:
     """Ask the daemon for its record, or read what a stopped one left."""
     with suppress(FileNotFoundError, RenseiError):
         if case.is_running:
@@ -160,7 +160,7 @@ def _record(case: Case) -> Mapping[str, Any] | None:
     return None
 
 
-def _ask(case: Case, verb: tuple[str, str]) -> Any:
+def _ask(case: DoctorContext, verb: tuple[str, str]) -> Any:
     method, path = verb
     return request(case.locations.control_socket, method, f"{path}?limit={RECORDS}")
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def within(seconds: float, call: Callable[[], _T]) -> _T:
+def call_with_timeout(seconds: float, call: Callable[[], _T]) -> _T:
     """Return or raise what a call does; `TimeoutError` when it takes longer than this.
 
     It then goes on in a thread that nobody waits for.

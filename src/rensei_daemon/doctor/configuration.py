@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rensei_daemon.disk.filesystem_probe import can_exchange, is_mount_point
-from rensei_daemon.disk.permissions import may
+from rensei_daemon.disk.permissions import may_access
 from rensei_daemon.disk.user_groups import user_name
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, passed, warned
-from rensei_daemon.settings.advisories import advise
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
+from rensei_daemon.settings.advisories import advisories
 
 
-def check_configuration(case: Case) -> Iterator[Finding]:
+def check_configuration(case: DoctorContext) -> Iterator[CheckResult]:
     """Check the text, the file and its directory, and what the settings name."""
     yield _text(case)
     yield from _file(case)
     if case.settings is not None:
-        for sentence in advise(case.settings):
+        for sentence in advisories(case.settings):
             fix = f"mend it in {case.locations.config}, or leave it if it is meant"
             yield warned("config.advice", sentence, fix)
         yield from _hooks(case)
 
 
-def _text(case: Case) -> Finding:
+def _text(case: DoctorContext) -> CheckResult:
     path, error = case.locations.config, case.config_error
     if error is None:
         return passed("config", f"{path} is valid")
@@ -35,7 +35,7 @@ def _text(case: Case) -> Finding:
     return failed("config", evidence, error.hint or f"rensei-daemon config check {path}")
 
 
-def _file(case: Case) -> Iterator[Finding]:
+def _file(case: DoctorContext) -> Iterator[CheckResult]:
     path = case.locations.config
     try:
         target = path.resolve(strict=True)
@@ -45,10 +45,10 @@ def _file(case: Case) -> Iterator[Finding]:
     user = user_name(case.uid)
     if found.st_mode & stat.S_IWOTH:
         yield failed("config.file", f"everybody may write {target}", f"chmod o-w {target}")
-    elif not may(case.uid, found, stat.S_IRUSR):
+    elif not may_access(case.uid, found, stat.S_IRUSR):
         what = f"{user}, who runs the daemon, may not read {target}"
         yield failed("config.file", what, f"chown {user} {target}")
-    elif not may(case.uid, directory, stat.S_IWUSR):
+    elif not may_access(case.uid, directory, stat.S_IWUSR):
         # The replace makes a file beside it and swaps the two.
         what = f"{user} may not write in {target.parent}, so mutations cannot be applied"
         yield failed("config.file", what, f"chown {user} {target.parent}")
@@ -66,7 +66,7 @@ def _file(case: Case) -> Iterator[Finding]:
         yield from _exchange(target.parent)
 
 
-def _exchange(directory: Path) -> Iterator[Finding]:
+def _exchange(directory: Path) -> Iterator[CheckResult]:
     """Try the swap that a replace is, where we may."""
     if not os.access(directory, os.W_OK):
         return
@@ -91,7 +91,7 @@ def _exchange(directory: Path) -> Iterator[Finding]:
         )
 
 
-def _hooks(case: Case) -> Iterator[Finding]:
+def _hooks(case: DoctorContext) -> Iterator[CheckResult]:
     """Look at the programs that on_rotate names; none is run."""
     sessions = case.settings.credentials.sessions if case.settings else ()
     programs = {session.on_rotate[0] for session in sessions if session.on_rotate}
@@ -102,7 +102,7 @@ def _hooks(case: Case) -> Iterator[Finding]:
             yield failed(
                 "hook", what, f"ls -l {program}; mend [[credentials.sessions]] on_rotate"
             )
-        elif not may(case.uid, Path(found).stat(), stat.S_IXUSR):
+        elif not may_access(case.uid, Path(found).stat(), stat.S_IXUSR):
             what = f"on_rotate: {user_name(case.uid)} may not run {found}"
             yield failed("hook", what, f"chmod o+x {found}")
         else:

@@ -30,7 +30,7 @@ UNIT_USER = "rensei-daemon"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class DoctorContext:
     """One daemon on one host, running or not."""
 
     locations: Locations
@@ -65,7 +65,7 @@ class Case:
         return self.settings.platform.url if self.settings else None
 
 
-def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
+def open_context(locations: Locations, environ: Mapping[str, str]) -> DoctorContext:
     """Look up what the checks share; it takes as long as the daemon takes to answer."""
     status: Mapping[str, Any] | None = None
     silence: RenseiError | None = None
@@ -83,7 +83,7 @@ def open_case(locations: Locations, environ: Mapping[str, str]) -> Case:
     pid = _pid(status, locations)
     in_force = (environ_of(pid) if pid else None) or environ
     settings, config_error = _settings(locations, in_force)
-    return Case(
+    return DoctorContext(
         locations=locations,
         environ=in_force,
         shell=environ,

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rensei_daemon.core.duration import span
+from rensei_daemon.core.duration import format_duration
 from rensei_daemon.disk.identity_file import IdentityFile
-from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import (
-    Finding,
+    CheckResult,
     Verdict,
     failed,
     failed_by,
@@ -40,7 +40,7 @@ _PARTS = {
 """Which conditions speak of which part of the record; the rest are `daemon`'s."""
 
 
-def check_daemon(case: Case) -> Iterator[Finding]:
+def check_daemon(case: DoctorContext) -> Iterator[CheckResult]:
     """Judge a running daemon by its record, and a stopped one by what it left."""
     status = case.status
     if status is None:
@@ -59,7 +59,7 @@ def check_daemon(case: Case) -> Iterator[Finding]:
             yield _of_condition("daemon", condition)
 
 
-def _silent(case: Case) -> Finding:
+def _silent(case: DoctorContext) -> CheckResult:
     assert case.silence is not None  # noqa: S101 - or there would be a status
     if isinstance(case.silence, NotPermittedError):
         return warned("daemon", str(case.silence), case.silence.hint)
@@ -70,13 +70,13 @@ def _silent(case: Case) -> Finding:
     return failed("daemon", what, case.silence.hint)
 
 
-def _last_registration(case: Case) -> Iterator[Finding]:
+def _last_registration(case: DoctorContext) -> Iterator[CheckResult]:
     worker = IdentityFile(case.locations.identity, case.locations.token).read()
     if worker is not None:
         yield passed("registration", f"last known to the platform as {worker.id}")
 
 
-def _process(case: Case, status: Mapping[str, Any]) -> Iterator[Finding]:
+def _process(case: DoctorContext, status: Mapping[str, Any]) -> Iterator[CheckResult]:
     running = status.get("version")
     if what := difference(running):
         yield warned("daemon", what, case.locations.restart_command)
@@ -99,7 +99,7 @@ def _limit(pid: int | None, name: str) -> int | None:
     return int(soft) if soft.isdigit() else None
 
 
-def _registration(status: Mapping[str, Any]) -> Finding:
+def _registration(status: Mapping[str, Any]) -> CheckResult:
     worker = status.get("worker_id")
     if worker:
         return passed("registration", f"known to the platform as {worker}")
@@ -111,7 +111,7 @@ def _part(
     code: str,
     status: Mapping[str, Any],
     look: Callable[[Mapping[str, Any]], tuple[bool, str]],
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     told = [c for c in _conditions(status) if c["code"] in _PARTS[code]]
     if told:
         yield from (_of_condition(code, condition) for condition in told)
@@ -161,14 +161,16 @@ def _conditions(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [c for c in status.get("conditions", ()) if c["severity"] in _VERDICTS]
 
 
-def _of_condition(code: str, condition: Mapping[str, Any]) -> Finding:
+def _of_condition(code: str, condition: Mapping[str, Any]) -> CheckResult:
     what = f"{condition['code']} for {_ago(condition['since'])}: {condition['message']}"
     cause = condition.get("because_of")
     fix = f"mend {cause['code']} first" if cause else condition["hint"]
-    return Finding(code, _VERDICTS[condition["severity"]], what, fix)
+    return CheckResult(code, _VERDICTS[condition["severity"]], what, fix)
 
 
 def _ago(time: str | None) -> str:
     if not time:
         return "an unknown time"
-    return span((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
+    return format_duration(
+        (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+    )

@@ -9,15 +9,15 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from rensei_daemon.disk.permissions import may, obstacle_to_reading
+from rensei_daemon.disk.permissions import may_access, obstacle_to_reading
 from rensei_daemon.disk.processes import groups_of
 from rensei_daemon.disk.user_groups import belongs_to, user_name
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, passed
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, passed
 from rensei_daemon.settings.model import Settings
 
 
-def check_needs(case: Case) -> Iterator[Finding]:
+def check_host_requirements(case: DoctorContext) -> Iterator[CheckResult]:
     """Check that the daemon finds what its settings name."""
     settings = case.settings
     if settings is None:
@@ -28,7 +28,7 @@ def check_needs(case: Case) -> Iterator[Finding]:
         yield passed("needs", "every group, file and directory that is named is there")
 
 
-def _groups(case: Case, settings: Settings) -> Iterator[Finding]:
+def _groups(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
     credentials = settings.credentials
     named = {"control.group": settings.control.group}
     named["credentials.group"] = credentials.group
@@ -39,7 +39,7 @@ def _groups(case: Case, settings: Settings) -> Iterator[Finding]:
             yield from _group(case, key, group)
 
 
-def _group(case: Case, key: str, group: str) -> Iterator[Finding]:
+def _group(case: DoctorContext, key: str, group: str) -> Iterator[CheckResult]:
     user = user_name(case.uid)
     try:
         gid = grp.getgrnam(group).gr_gid
@@ -62,7 +62,7 @@ def _group(case: Case, key: str, group: str) -> Iterator[Finding]:
     yield failed("needs", what, f"{fix}then: systemctl restart rensei-daemon")
 
 
-def _files(case: Case, settings: Settings) -> Iterator[Finding]:
+def _files(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
     platform = settings.platform
     for key, path in (
         ("platform.ca_file", platform.ca_file),
@@ -91,7 +91,7 @@ def _may_exist(path: Path) -> bool:
     return True
 
 
-def _log(case: Case, settings: Settings) -> Iterator[Finding]:
+def _log(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
     file = settings.log.file
     if file is None:
         return
@@ -104,6 +104,9 @@ def _log(case: Case, settings: Settings) -> Iterator[Finding]:
         return
     except OSError:
         return  # not to be seen from here
-    if not (may(case.uid, found, stat.S_IWUSR) and may(case.uid, found, stat.S_IXUSR)):
+    if not (
+        may_access(case.uid, found, stat.S_IWUSR)
+        and may_access(case.uid, found, stat.S_IXUSR)
+    ):
         what = f"log.file: {user} may not write in {folder}"
         yield failed("needs", what, f"chown {user} {folder}")

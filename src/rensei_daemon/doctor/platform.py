@@ -15,12 +15,18 @@ import anyio
 from rensei_daemon import __version__
 from rensei_daemon.core.session import Session
 from rensei_daemon.doctor.api_key import find_key
-from rensei_daemon.doctor.call_with_timeout import within
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, failed_by, passed, warned
+from rensei_daemon.doctor.call_with_timeout import call_with_timeout
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, failed_by, passed, warned
 from rensei_daemon.errors import RefusedError, RenseiError, SettingsError, UnauthorizedError
 from rensei_daemon.platform_api.http import open_http
-from rensei_daemon.platform_api.platform_probe import Seen, Way, look_at, try_key, way_to
+from rensei_daemon.platform_api.platform_probe import (
+    Endpoint,
+    ProbeResult,
+    endpoint_of,
+    probe_platform,
+    try_key,
+)
 from rensei_daemon.platform_api.worker_registration import REGISTER
 from rensei_daemon.settings.model import Settings
 
@@ -35,12 +41,12 @@ _AGENT = f"rensei-daemon-doctor/{__version__}"
 _Address = tuple[str, int]
 
 
-def check_platform(case: Case) -> Iterator[Finding]:
+def check_platform(case: DoctorContext) -> Iterator[CheckResult]:
     """Go the way to the platform as far as it leads."""
     settings, url = case.settings, case.url
     if settings is None or url is None:
         return  # nobody knows where it is
-    way = way_to(url, case.environ)
+    way = endpoint_of(url, case.environ)
     yield from _route(case, url, way)
     addresses: list[_Address] = []
     for step in (
@@ -56,23 +62,23 @@ def check_platform(case: Case) -> Iterator[Finding]:
         yield from _key(case, settings)
 
 
-def _route(case: Case, url: str, way: Way) -> Iterator[Finding]:
+def _route(case: DoctorContext, url: str, way: Endpoint) -> Iterator[CheckResult]:
     said = f"{url}: {way.route}"
     if case.settings and url != case.settings.platform.url:
         said += f"; from the next start on it is {case.settings.platform.url}"
     if case.is_running and case.environ is case.shell:
         said += "; by this shell's variables, for the daemon's own are not to be seen"
     yield passed("platform.route", said)
-    own = way_to(url, case.shell).route
+    own = endpoint_of(url, case.shell).route
     if own != way.route:
         yield passed("platform.route", f"commands of this shell: {own}")
 
 
-def _resolve(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
+def _resolve(way: Endpoint, addresses: list[_Address]) -> Iterator[CheckResult]:
     what = f"{'the proxy ' if way.route.proxy else ''}{way.host}"
     look_up = partial(socket.getaddrinfo, way.host, way.port, type=socket.SOCK_STREAM)
     try:
-        found = within(RESOLVE_SECONDS, look_up)
+        found = call_with_timeout(RESOLVE_SECONDS, look_up)
     except (OSError, UnicodeError) as error:
         said = getattr(error, "strerror", None) or str(error) or "no answer"
         fix = f"getent ahosts {way.host}; is platform.url right, and /etc/resolv.conf?"
@@ -84,7 +90,7 @@ def _resolve(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
     yield passed("platform.dns", f"{what} {said}")
 
 
-def _connect(way: Way, addresses: list[_Address]) -> Iterator[Finding]:
+def _connect(way: Endpoint, addresses: list[_Address]) -> Iterator[CheckResult]:
     troubles = anyio.run(_connect_all, addresses)
     good = len(addresses) - len(troubles)
     said = "; ".join(f"{address}: {why}" for address, why in troubles.items())
@@ -123,7 +129,7 @@ async def _connect_all(addresses: list[_Address]) -> dict[str, str]:
     return troubles
 
 
-def _answer(case: Case, url: str, settings: Settings) -> Iterator[Finding]:
+def _answer(case: DoctorContext, url: str, settings: Settings) -> Iterator[CheckResult]:
     is_tls = url.startswith("https:")
     code = "platform.tls" if is_tls else "platform.http"
     try:
@@ -147,16 +153,16 @@ def _answer(case: Case, url: str, settings: Settings) -> Iterator[Finding]:
         yield failed("platform.path", what, fix)
 
 
-def _has_beaten(case: Case) -> bool:
+def _has_beaten(case: DoctorContext) -> bool:
     """Whether a good beat has shown already that the url is right."""
     beats = (case.status or {}).get("heartbeat")
     return bool(isinstance(beats, dict) and beats.get("last_ok_at"))
 
 
-async def _look(case: Case, url: str, settings: Settings) -> Seen:
+async def _look(case: DoctorContext, url: str, settings: Settings) -> ProbeResult:
     platform = settings.platform
     with anyio.fail_after(ANSWER_SECONDS):
-        return await look_at(
+        return await probe_platform(
             url,
             user_agent=_AGENT,
             ca_file=platform.ca_file,
@@ -165,7 +171,7 @@ async def _look(case: Case, url: str, settings: Settings) -> Seen:
         )
 
 
-def _certificate(ends: datetime) -> Finding:
+def _certificate(ends: datetime) -> CheckResult:
     days = (ends - datetime.now(UTC)).days
     what = f"its certificate is trusted, and good for {days} days"
     if days < CERTIFICATE_DAYS:
@@ -174,7 +180,7 @@ def _certificate(ends: datetime) -> Finding:
     return passed("platform.tls", f"{what} ({ssl.OPENSSL_VERSION.partition('  ')[0]})")
 
 
-def _clock(date: datetime) -> Finding:
+def _clock(date: datetime) -> CheckResult:
     """Compare this host's clock with the platform's, which says whole seconds."""
     skew = (datetime.now(UTC) - date).total_seconds()
     if abs(skew) <= SKEW_WARNING_SECONDS:
@@ -185,7 +191,7 @@ def _clock(date: datetime) -> Finding:
     return judge("clock", what, "timedatectl set-ntp true; timedatectl timesync-status")
 
 
-def _key(case: Case, settings: Settings) -> Iterator[Finding]:
+def _key(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
     """Try the key with one snapshot, thrown away; a running daemon tries it by itself."""
     session = _first_session(settings)
     if session is None or case.config_error is not None:
@@ -204,7 +210,9 @@ def _key(case: Case, settings: Settings) -> Iterator[Finding]:
         yield passed("platform.key", what)
 
 
-async def _try_key(case: Case, settings: Settings, key: str, session: Session) -> int:
+async def _try_key(
+    case: DoctorContext, settings: Settings, key: str, session: Session
+) -> int:
     platform = settings.platform
     async with open_http(
         platform.url,

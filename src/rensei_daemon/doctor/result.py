@@ -16,7 +16,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One check: a stable code, its verdict, what was seen, and what mends it."""
 
     code: str
@@ -27,27 +27,27 @@ class Finding:
     """A command where there is one; empty for a pass."""
 
 
-def passed(code: str, evidence: str) -> Finding:
+def passed(code: str, evidence: str) -> CheckResult:
     """Return a finding that all is well."""
-    return Finding(code, Verdict.PASS, evidence)
+    return CheckResult(code, Verdict.PASS, evidence)
 
 
-def warned(code: str, evidence: str, fix: str) -> Finding:
+def warned(code: str, evidence: str, fix: str) -> CheckResult:
     """Return a finding that something deserves a look, or could not be looked at."""
-    return Finding(code, Verdict.WARN, evidence, fix)
+    return CheckResult(code, Verdict.WARN, evidence, fix)
 
 
-def failed(code: str, evidence: str, fix: str) -> Finding:
+def failed(code: str, evidence: str, fix: str) -> CheckResult:
     """Return a finding that something does not work."""
-    return Finding(code, Verdict.FAIL, evidence, fix)
+    return CheckResult(code, Verdict.FAIL, evidence, fix)
 
 
-def failed_by(code: str, error: RenseiError) -> Finding:
+def failed_by(code: str, error: RenseiError) -> CheckResult:
     """Return an error as the finding it is."""
     return failed(code, str(error), error.hint or "see: rensei-daemon logs -n 50")
 
 
-def worst(findings: Iterable[Finding]) -> Verdict:
+def worst(findings: Iterable[CheckResult]) -> Verdict:
     """Return the gravest verdict among them; a pass when there is none."""
     order = list(Verdict)
     return max((found.verdict for found in findings), key=order.index, default=order[0])

@@ -9,21 +9,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, failed_by, warned
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, failed_by, warned
 from rensei_daemon.errors import RenseiError
 
 SECONDS = 11.0
 """With what it takes to start and to be answered, 15 in all."""
 
-Family = Callable[[Case], Iterator[Finding]]
+Check = Callable[[DoctorContext], Iterator[CheckResult]]
 
 
-def examine(
-    case: Case, families: Mapping[str, Family], *, seconds: float = SECONDS
-) -> list[Finding]:
+def run_checks(
+    case: DoctorContext, families: Mapping[str, Check], *, seconds: float = SECONDS
+) -> list[CheckResult]:
     """Return what every family found, in their order, after `seconds` at the latest."""
-    found: dict[str, list[Finding]] = {name: [] for name in families}
+    found: dict[str, list[CheckResult]] = {name: [] for name in families}
     threads = {
         name: threading.Thread(
             target=_collect, args=(name, family, case, found[name]), daemon=True
@@ -33,7 +33,7 @@ def examine(
     for thread in threads.values():
         thread.start()
     deadline = time.monotonic() + seconds
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     for name, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         findings += found[name]
@@ -43,7 +43,9 @@ def examine(
     return findings
 
 
-def _collect(name: str, family: Family, case: Case, found: list[Finding]) -> None:
+def _collect(
+    name: str, family: Check, case: DoctorContext, found: list[CheckResult]
+) -> None:
     try:
         for finding in family(case):
             found.append(finding)  # at once: the next one may hang

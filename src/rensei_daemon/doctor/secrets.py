@@ -13,7 +13,7 @@ from rensei_daemon.core.env_file import read_env_file
 from rensei_daemon.core.secret_encodings import SHORTEST, forms_of
 from rensei_daemon.delivery.credential_reader import CredentialReader, first_values
 from rensei_daemon.doctor.api_key import every_key
-from rensei_daemon.doctor.context import Case
+from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.errors import ControlError
 
 ANSWER_SECONDS = 2.0
@@ -80,7 +80,7 @@ class Secrets:
         return known or [name for name, look in _BY_LOOK.items() if look.search(text)]
 
 
-def gather_secrets(case: Case) -> Secrets:
+def gather_secrets(case: DoctorContext) -> Secrets:
     """Look up the key, the runtime token and every session's values.
 
     Raises `PermissionError` or a `RenseiError` where one is kept from us: what is not
@@ -90,7 +90,7 @@ def gather_secrets(case: Case) -> Secrets:
     return Secrets([*keys, *_token(case)], [*_env_files(case), *_sessions(case)])
 
 
-def _token(case: Case) -> Iterator[tuple[str, str]]:
+def _token(case: DoctorContext) -> Iterator[tuple[str, str]]:
     try:
         saved = json.loads(case.locations.token.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -99,7 +99,7 @@ def _token(case: Case) -> Iterator[tuple[str, str]]:
         yield "the runtime token", saved["token"]
 
 
-def _env_files(case: Case) -> Iterator[tuple[str, str]]:
+def _env_files(case: DoctorContext) -> Iterator[tuple[str, str]]:
     """Read what is there, also for sessions that are no longer configured."""
     runtime = case.locations.runtime
     files = set(runtime.glob("*.env"))
@@ -113,7 +113,7 @@ def _env_files(case: Case) -> Iterator[tuple[str, str]]:
                 yield f"{name} of {file}", value
 
 
-def _sessions(case: Case) -> Iterator[tuple[str, str]]:
+def _sessions(case: DoctorContext) -> Iterator[tuple[str, str]]:
     """Ask the running daemon, for what it holds may be in no file."""
     if not case.is_running:
         return

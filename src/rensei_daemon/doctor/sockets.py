@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rensei_daemon.disk.private_socket import not_permitted
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, passed, warned
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
 from rensei_daemon.errors import DaemonSilentError
 
 CONNECT_SECONDS = 2.0
 
 
-def check_sockets(case: Case) -> Iterator[Finding]:
+def check_sockets(case: DoctorContext) -> Iterator[CheckResult]:
     """Knock at every door of a running daemon, and leave without a word."""
     if not case.is_running or isinstance(case.silence, DaemonSilentError):
         return  # that it does not run, or hangs, says it all
@@ -28,7 +28,7 @@ def check_sockets(case: Case) -> Iterator[Finding]:
         yield _knock_over_tcp(address, restart)
 
 
-def _knock_over_tcp(address: tuple[str, int], restart: str) -> Finding:
+def _knock_over_tcp(address: tuple[str, int], restart: str) -> CheckResult:
     """Knock where metrics are to be served; a connection and no word changes nothing."""
     try:
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
@@ -40,7 +40,7 @@ def _knock_over_tcp(address: tuple[str, int], restart: str) -> Finding:
     return passed("metrics", f"{address[0]} port {address[1]} is served")
 
 
-def _knock(path: Path, way_in: str, restart: str) -> Finding:
+def _knock(path: Path, way_in: str, restart: str) -> CheckResult:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
         visitor.settimeout(CONNECT_SECONDS)
         try:

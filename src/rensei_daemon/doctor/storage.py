@@ -6,40 +6,40 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rensei_daemon.disk.directories import RUNTIME_MODE, STATE_MODE, is_tmpfs
-from rensei_daemon.disk.filesystem_probe import Room, room_at
+from rensei_daemon.disk.filesystem_probe import DiskSpace, disk_space
 from rensei_daemon.disk.journal_database import read_database
 from rensei_daemon.disk.private_socket import group_name
 from rensei_daemon.disk.user_groups import user_name
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, failed_by, passed, warned
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, failed_by, passed, warned
 from rensei_daemon.errors import NotPermittedError, StorageError
 
 LOW_BYTES, LEAST_BYTES = 64 * 2**20, 4 * 2**20
 LOW_INODES = 1000
 
 
-def check_storage(case: Case) -> Iterator[Finding]:
+def check_storage(case: DoctorContext) -> Iterator[CheckResult]:
     """Check disk space, then every file of the daemon, then its journal and identity."""
     yield from _rooms(case)
     yield from _modes(case)
     yield from _journal(case)
 
 
-def _rooms(case: Case) -> Iterator[Finding]:
+def _rooms(case: DoctorContext) -> Iterator[CheckResult]:
     places = case.locations
     seen: set[int] = set()
     for path in (places.config.parent, places.state, places.runtime):
         try:
-            room = room_at(path)
+            room = disk_space(path)
         except OSError as error:
             yield warned("disk", f"{path}: {error.strerror}", f"ls -ld {path}")
             continue
         if room.device not in seen:
             seen.add(room.device)
-            yield judge_room(path, room)
+            yield judge_disk_space(path, room)
 
 
-def judge_room(path: Path, room: Room) -> Finding:
+def judge_disk_space(path: Path, room: DiskSpace) -> CheckResult:
     """Say whether what is left will do."""
     megabytes = room.free_bytes // 2**20
     if room.is_read_only:
@@ -54,7 +54,7 @@ def judge_room(path: Path, room: Room) -> Finding:
     return passed("disk", f"{path} has {megabytes} MiB left")
 
 
-def _modes(case: Case) -> Iterator[Finding]:
+def _modes(case: DoctorContext) -> Iterator[CheckResult]:
     """Compare owner, group and mode of what is there with what it should be."""
     troubles = list(_troubles(case))
     yield from troubles
@@ -68,7 +68,7 @@ def _modes(case: Case) -> Iterator[Finding]:
         yield warned("runtime", what, "put [paths].runtime on a tmpfs, such as /run")
 
 
-def _troubles(case: Case) -> Iterator[Finding]:
+def _troubles(case: DoctorContext) -> Iterator[CheckResult]:
     places = case.locations
     yield from _compare(case, places.state, STATE_MODE)
     yield from _compare(case, places.runtime, RUNTIME_MODE)
@@ -94,8 +94,8 @@ def _troubles(case: Case) -> Iterator[Finding]:
 
 
 def _compare(
-    case: Case, path: Path, mode: int, group: str | None = None
-) -> Iterator[Finding]:
+    case: DoctorContext, path: Path, mode: int, group: str | None = None
+) -> Iterator[CheckResult]:
     """Find fault with a file: others may do more with it than they should, or we less."""
     try:
         found = path.stat()
@@ -116,7 +116,7 @@ def _compare(
         yield warned("files", what, f"chmod {mode:04o} {path}")
 
 
-def _journal(case: Case) -> Iterator[Finding]:
+def _journal(case: DoctorContext) -> Iterator[CheckResult]:
     """Read what a stopped daemon left; a running one has checked it at its start."""
     if case.is_running:
         return

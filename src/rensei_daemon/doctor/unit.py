@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rensei_daemon.doctor.context import Case
-from rensei_daemon.doctor.result import Finding, failed, passed, warned
+from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
 
 UNIT = "rensei-daemon.service"
 MOST_EXPOSURE = 2.2
@@ -21,7 +21,7 @@ _ENVIRONMENT = re.compile(r"^([ \t]*Environment=).*$", re.MULTILINE)
 _EXPOSURE = re.compile(r"exposure level for [^:]+: ([0-9.]+)")
 
 
-def check_unit(case: Case) -> Iterator[Finding]:
+def check_unit(case: DoctorContext) -> Iterator[CheckResult]:
     """Ask systemd about the unit, where this daemon is one of its."""
     scope = case.locations.unit_scope
     if scope is None:
@@ -42,7 +42,7 @@ def check_unit(case: Case) -> Iterator[Finding]:
         yield from judge_exposure(said or "")
 
 
-def judge_unit(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[Finding]:
+def judge_unit(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[CheckResult]:
     """Say what is amiss with a unit whose properties are these."""
     systemctl = _systemctl(manager)
     if shown["LoadState"] != "loaded":
@@ -68,7 +68,7 @@ def judge_unit(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[Fin
         yield passed("unit", what + again)
 
 
-def judge_exposure(said: str) -> Iterator[Finding]:
+def judge_exposure(said: str) -> Iterator[CheckResult]:
     """Say whether what `systemd-analyze security` says is good enough."""
     found = _EXPOSURE.search(said)
     if found is None:

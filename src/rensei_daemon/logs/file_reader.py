@@ -43,7 +43,7 @@ def _pause() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class LogFilter:
     """Which events to show; what is None does not matter."""
 
     level: str | None = None
@@ -58,7 +58,7 @@ class Wanted:
         A text has no time: of those before and after it, whoever reads knows more.
         """
         if isinstance(line, str):
-            return replace(self, since=None) == Wanted()
+            return replace(self, since=None) == LogFilter()
         return (
             (self.level is None or _weight(line) >= LEVELS[self.level])
             and (self.event is None or fnmatchcase(str(line.get("event")), self.event))
@@ -85,14 +85,14 @@ def _is_after(event: Event, since: datetime) -> bool:
     return moment.replace(tzinfo=moment.tzinfo or UTC) >= since
 
 
-def read_file(path: Path, wanted: Wanted, count: int | None) -> Iterator[Line]:
+def read_file(path: Path, wanted: LogFilter, count: int | None) -> Iterator[Line]:
     """Yield the last `count` wanted lines of the log and its predecessors."""
     with _opened(path) as files:
         yield from _last(files, wanted, count)
 
 
 def follow_file(
-    path: Path, wanted: Wanted, count: int | None, pause: Callable[[], None] = _pause
+    path: Path, wanted: LogFilter, count: int | None, pause: Callable[[], None] = _pause
 ) -> Iterator[Line]:
     """Yield the last lines, then each new one for ever, across rotations.
 
@@ -156,7 +156,7 @@ def _unread(files: Sequence[BinaryIO], mark: _Mark | None) -> list[BinaryIO]:
 
 
 def _last(
-    newest_first: Iterable[Iterable[bytes]], wanted: Wanted, count: int | None
+    newest_first: Iterable[Iterable[bytes]], wanted: LogFilter, count: int | None
 ) -> list[Line]:
     found: list[Line] = []
     for lines in newest_first:
@@ -176,7 +176,7 @@ def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _wanted(lines: Iterable[bytes], wanted: Wanted) -> Iterator[Line]:
+def _wanted(lines: Iterable[bytes], wanted: LogFilter) -> Iterator[Line]:
     is_in_time = wanted.since is None
     for raw in lines:
         line = parse_line(raw)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from rensei_daemon.logs.file_reader import Line, Wanted, is_pattern
+from rensei_daemon.logs.file_reader import Line, LogFilter, is_pattern
 from rensei_daemon.logs.systemd_journal import decode, match
 
 UNIT = "rensei-daemon"
@@ -36,7 +36,7 @@ def has_entries(scope: str) -> bool:
 
 
 def read_unit(
-    scope: str, wanted: Wanted, count: int | None, *, follow: bool
+    scope: str, wanted: LogFilter, count: int | None, *, follow: bool
 ) -> Iterator[Line]:
     """Yield the last `count` wanted entries of the unit, then new ones if asked to."""
     cursor = ""
@@ -70,17 +70,17 @@ def _may(do: int, path: Path) -> bool:
     return os.access(path, do, effective_ids=True)
 
 
-def _narrowed(wanted: Wanted, count: int | None) -> list[str]:
+def _narrowed(wanted: LogFilter, count: int | None) -> list[str]:
     """Return the options that spare journalctl what nobody wants to see."""
     words: list[str] = []
     if wanted.since is not None:
         words.append(f"--since=@{wanted.since.timestamp():.6f}")
-    elif count is not None and wanted == Wanted():
+    elif count is not None and wanted == LogFilter():
         words.append(f"--lines={count}")
     return words + _matches(wanted)
 
 
-def _matches(wanted: Wanted) -> list[str]:
+def _matches(wanted: LogFilter) -> list[str]:
     event = wanted.event
     exact = {
         "event": None if event is None or is_pattern(event) else event,

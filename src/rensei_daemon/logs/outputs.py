@@ -37,7 +37,7 @@ class Output(Protocol):
         """Give back what the output holds."""
 
 
-class Stream:
+class StreamOutput:
     """Lines on an open descriptor, which stays its owner's."""
 
     def __init__(self, descriptor: int, line_of: Callable[[Event], str]) -> None:
@@ -56,7 +56,7 @@ class Stream:
         """Leave the descriptor open."""
 
 
-class JsonFile:
+class JsonFileOutput:
     """Lines for programs, in a file that is rotated."""
 
     def __init__(self, file: RotatingFile) -> None:
@@ -75,7 +75,7 @@ class JsonFile:
         self._file.close()
 
 
-class Journal:
+class JournalOutput:
     """Entries with fields in systemd's journal; plain text when it does not listen."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -122,15 +122,15 @@ def choose_outputs(
         colour = _wants_colour(stderr, environ)
         longest = LONGEST_LINE if _is_terminal(stderr) else None
         line_of = partial(render_line, colour=colour, longest=longest)
-        outputs.append(Stream(stderr, line_of))
+        outputs.append(StreamOutput(stderr, line_of))
     elif format == "journal" and journal.exists():
-        outputs.append(Journal(journal, stderr))
+        outputs.append(JournalOutput(journal, stderr))
     else:
-        outputs.append(Stream(stderr, render_json))
+        outputs.append(StreamOutput(stderr, render_json))
     files = [file] if file is not None else []
     if not _is_terminal(stdout) and not leads_to_journal(stdout, environ):
         files.append(default_file)
-    outputs += [JsonFile(RotatingFile(path)) for path in dict.fromkeys(files)]
+    outputs += [JsonFileOutput(RotatingFile(path)) for path in dict.fromkeys(files)]
     return outputs
 
 

@@ -38,7 +38,7 @@ class Writer:
         report_seconds: float = REPORT_SECONDS,
     ) -> None:
         self._lanes = [
-            _Lane(output, limit, limit_bytes, report_seconds) for output in outputs
+            _OutputThread(output, limit, limit_bytes, report_seconds) for output in outputs
         ]
 
     @property
@@ -71,7 +71,7 @@ class Writer:
             lane.close(max(0.0, deadline - time.monotonic()))
 
 
-class _Lane:
+class _OutputThread:
     """One output: what waits for it, what was lost on the way, and who writes."""
 
     def __init__(

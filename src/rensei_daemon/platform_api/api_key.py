@@ -11,7 +11,7 @@ from rensei_daemon.errors import RefusedError, SettingsError, UnauthorizedError
 _T = TypeVar("_T")
 
 
-class KeyInUse:
+class ActiveApiKey:
     """The API key; shared by every lane, so that all of them see a new one at once."""
 
     def __init__(

@@ -13,7 +13,7 @@ from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.platform_api.offload import off_loop
+from rensei_daemon.platform_api.offload import run_in_thread
 from rensei_daemon.platform_api.stream import EventStream, open_stream
 from rensei_daemon.platform_api.wire import Snapshot
 
@@ -56,7 +56,7 @@ class PlatformClient:
         bearer = self._identity.bearer(worker)
         answer = await self._http.call("POST", path, bearer=bearer, body=body)
         read = partial(wire.beat_answer, answer.body, worker_id=worker.id)
-        found = await off_loop(read, size=answer.size)
+        found = await run_in_thread(read, size=answer.size)
         return replace(found, carried_acks=not is_old, answered_at=answer.date)
 
     async def snapshot(self, session: Session) -> Snapshot:
@@ -76,7 +76,7 @@ class PlatformClient:
         )
         at = answer.date or self._http.now()
         read = partial(wire.snapshot, answer.body, answered_at=at)
-        return await off_loop(read, size=answer.size)
+        return await run_in_thread(read, size=answer.size)
 
     @asynccontextmanager
     async def stream(self, session_id: str) -> AsyncIterator[EventStream]:

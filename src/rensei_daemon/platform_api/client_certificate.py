@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import anyio.to_thread
 
-from rensei_daemon.disk.permissions import unreadable
+from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.disk.small_file import read_small_file
 from rensei_daemon.errors import SettingsError
 
@@ -70,7 +70,7 @@ def _read(path: Path, *, private: bool) -> bytes:
     try:
         content, mode = read_small_file(path, MAX_BYTES)
     except OSError as error:
-        found = unreadable(path, error)
+        found = explain_unreadable(path, error)
         raise SettingsError(found.what, hint=found.fix) from error
     if private and mode & stat.S_IROTH:
         raise SettingsError(

@@ -38,7 +38,7 @@ GiveUp = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class UnansweredProbes:
     """What the kernel has not heard of a peer."""
 
     seconds: float
@@ -51,16 +51,16 @@ class Silence:
         return self.seconds >= after_seconds and self.probes >= probes
 
 
-def read_tcp_info(raw: bytes) -> Silence | None:
+def read_tcp_info(raw: bytes) -> UnansweredProbes | None:
     """Read a `struct tcp_info`; None for one that is cut short."""
     if len(raw) < _TCP_INFO.size:
         return None
     found = _TCP_INFO.unpack_from(raw)
     milliseconds = min(found[_LAST_DATA_RECEIVED], found[_LAST_ACK_RECEIVED])
-    return Silence(seconds=milliseconds / 1000, probes=found[_PROBES])
+    return UnansweredProbes(seconds=milliseconds / 1000, probes=found[_PROBES])
 
 
-def silence_of(connection: socket.socket) -> Silence | None:
+def silence_of(connection: socket.socket) -> UnansweredProbes | None:
     """Ask the kernel about a peer; None when it does not tell."""
     if sys.platform != "linux":
         return None
@@ -71,7 +71,7 @@ def silence_of(connection: socket.socket) -> Silence | None:
     return read_tcp_info(raw)
 
 
-class Lookout:
+class DeadPeerDetector:
     """One pair of eyes for every open stream."""
 
     def __init__(

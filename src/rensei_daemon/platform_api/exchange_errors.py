@@ -24,7 +24,7 @@ class NameServerSilentError(httpx.ConnectTimeout):
     """No connection was made, because no name server said where to."""
 
 
-def explain(error: Exception, scrub: Scrub) -> tuple[str, str]:
+def explain_failure(error: Exception, scrub: Scrub) -> tuple[str, str]:
     """Return what went wrong, and what to do about it; `scrub` is for the peer's words."""
     for cause in _causes(error):
         if isinstance(cause, _CONNECTING):

@@ -29,12 +29,17 @@ import httpx
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import TransientError, UnauthorizedError
 from rensei_daemon.platform_api import exchange_errors, responses, transport
-from rensei_daemon.platform_api.dead_peer import Lookout
-from rensei_daemon.platform_api.offload import off_loop
+from rensei_daemon.platform_api.dead_peer import DeadPeerDetector
+from rensei_daemon.platform_api.offload import run_in_thread
 from rensei_daemon.platform_api.proxies import Route, route_to
 from rensei_daemon.platform_api.response_body import read_body
-from rensei_daemon.platform_api.responses import Answer, Raw, Scrub, as_it_is
-from rensei_daemon.platform_api.tls_refusal import Refusals
+from rensei_daemon.platform_api.responses import (
+    PlatformResponse,
+    RawResponse,
+    Scrub,
+    unscrubbed,
+)
+from rensei_daemon.platform_api.tls_refusal import CertificateRefusals
 
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
@@ -55,8 +60,8 @@ async def open_http(
     client_files: tuple[Path, Path] | None = None,
     call_seconds: float = CALL_SECONDS,
     now: Callable[[], datetime] = utc_now,
-    scrub: Scrub = as_it_is,
-    lookout: Lookout | None = None,
+    scrub: Scrub = unscrubbed,
+    lookout: DeadPeerDetector | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> AsyncIterator["Http"]:
     """Open the way to the platform at this URL; leaving closes every connection.
@@ -80,7 +85,7 @@ async def open_http(
         call_seconds=call_seconds,
         now=now,
         scrub=scrub,
-        lookout=lookout or Lookout(),
+        lookout=lookout or DeadPeerDetector(),
     )
     try:
         yield http
@@ -96,13 +101,13 @@ class Http:
         url: httpx.URL,
         route: Route,
         context: ssl.SSLContext,
-        refusals: Refusals,
+        refusals: CertificateRefusals,
         *,
         user_agent: str,
         call_seconds: float,
         now: Callable[[], datetime],
         scrub: Scrub,
-        lookout: Lookout,
+        lookout: DeadPeerDetector,
     ) -> None:
         self.lookout = lookout
         """Notices the streams whose peer has gone, as long as somebody keeps it."""
@@ -138,7 +143,7 @@ class Http:
         body: object = None,
         query: Mapping[str, str] | None = None,
         secrets: tuple[str, ...] = (),
-    ) -> Answer:
+    ) -> PlatformResponse:
         """Ask once and return the JSON of a 2xx answer.
 
         `body` is sent as JSON when it is not None. Raises `TransientError`,
@@ -164,9 +169,11 @@ class Http:
                     secrets,
                 )
         read = partial(responses.read, raw, now=self.now())
-        return await off_loop(read, size=len(raw.content))
+        return await run_in_thread(read, size=len(raw.content))
 
-    async def _exchange(self, request: httpx.Request, secrets: tuple[str, ...]) -> Raw:
+    async def _exchange(
+        self, request: httpx.Request, secrets: tuple[str, ...]
+    ) -> RawResponse:
         client = self._requests  # it may be replaced while we wait for an answer
         try:
             response = await self._send(client, request)
@@ -234,8 +241,8 @@ class Http:
             self.rebuilds += 1
             await wedged.aclose()
 
-    async def _raw(self, response: httpx.Response, secrets: tuple[str, ...]) -> Raw:
-        return Raw(
+    async def _raw(self, response: httpx.Response, secrets: tuple[str, ...]) -> RawResponse:
+        return RawResponse(
             host=self.host,
             status=response.status_code,
             headers=response.headers,
@@ -253,7 +260,7 @@ class Http:
         try:
             yield
         except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
-            what, hint = exchange_errors.explain(error, self._scrubbing(secrets))
+            what, hint = exchange_errors.explain_failure(error, self._scrubbing(secrets))
             failure = exchange_errors.classify(error)
             # Without its cause: h11 quotes the bytes it chokes on, and httpx the request.
             raise TransientError(

@@ -14,12 +14,12 @@ import structlog
 
 from rensei_daemon.clock import boot_seconds
 from rensei_daemon.core.backoff import Backoff, Draw
-from rensei_daemon.core.duplicate_host import YoungRefusals
+from rensei_daemon.core.duplicate_host import EarlyTokenRefusals
 from rensei_daemon.core.worker import Registration, Worker, organisation
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api import worker_registration
-from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.platform_api.http import Http, utc_now
 from rensei_daemon.platform_api.worker_registration import Granted
 
@@ -44,7 +44,7 @@ class Identity:
         self,
         http: Http,
         *,
-        key: KeyInUse,
+        key: ActiveApiKey,
         describe: Callable[[], Registration],
         saved: Worker | None,
         save: Callable[[Worker], Awaitable[None]],
@@ -83,7 +83,7 @@ class Identity:
         self._lacks_token = False
         """A reboot took it. A worker whose key is its bearer does not lack one."""
         self._taken_at = -math.inf
-        self._refusals = YoungRefusals()
+        self._refusals = EarlyTokenRefusals()
         if saved is not None and saved.machine_id == describe().machine_id:
             self._restore(saved)
 

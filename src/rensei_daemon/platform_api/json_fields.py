@@ -18,7 +18,7 @@ MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class JsonFields:
     """A JSON object of the wire; a field of a wrong type counts as absent."""
 
     raw: Mapping[str, Any] = field(repr=False)
@@ -44,20 +44,20 @@ class Fields:
         found = self.raw.get(key)
         return found if isinstance(found, list) else []
 
-    def fields(self, key: str) -> "Fields | None":
+    def fields(self, key: str) -> "JsonFields | None":
         """Return the object that stands there."""
         found = self.raw.get(key)
-        return Fields(found) if isinstance(found, dict) else None
+        return JsonFields(found) if isinstance(found, dict) else None
 
 
-def fields(body: object, what: str) -> Fields:
+def fields(body: object, what: str) -> JsonFields:
     """Return the body as an object, or raise `TransientError`: it is not `what`."""
     if not isinstance(body, dict):
-        raise unlike(what)
-    return Fields(body)
+        raise unexpected_shape(what)
+    return JsonFields(body)
 
 
-def unlike(what: str) -> TransientError:
+def unexpected_shape(what: str) -> TransientError:
     """Say what an answer is not; never what it is, since it may hold secrets."""
     return TransientError(f"the platform's answer is not {what}")
 
@@ -92,7 +92,7 @@ def pruned(value: Any, depth: int = MAX_DEPTH) -> Any:
     return value
 
 
-def moment(value: str | None) -> datetime | None:
+def timestamp(value: str | None) -> datetime | None:
     """Read an ISO 8601 time; one without a zone is UTC, nonsense is None."""
     try:
         found = datetime.fromisoformat(value or "")

@@ -11,7 +11,7 @@ INLINE_BYTES = 64 * 1024
 _T = TypeVar("_T")
 
 
-async def off_loop(work: Callable[[], _T], *, size: int) -> _T:
+async def run_in_thread(work: Callable[[], _T], *, size: int) -> _T:
     """Do work that takes time in proportion to `size` bytes; a long one in a thread."""
     if size <= INLINE_BYTES:
         return work()

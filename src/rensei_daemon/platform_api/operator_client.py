@@ -10,8 +10,14 @@ from urllib.parse import quote
 
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.platform_api.json_fields import fields, is_id, pruned, text, unlike
-from rensei_daemon.platform_api.responses import Answer
+from rensei_daemon.platform_api.json_fields import (
+    fields,
+    is_id,
+    pruned,
+    text,
+    unexpected_shape,
+)
+from rensei_daemon.platform_api.responses import PlatformResponse
 
 MUTATIONS = "/api/daemon/mutations"
 ROTATE = "/api/daemon/credentials/rotate"
@@ -63,7 +69,7 @@ class OperatorClient:
         what = "a list of mutations"
         found = fields(answer.body, what)
         if not isinstance(found.raw.get("mutations"), list):
-            raise unlike(what)
+            raise unexpected_shape(what)
         return tuple(
             _mutation(item)
             for item in found.items("mutations")
@@ -78,7 +84,7 @@ class OperatorClient:
         answer = await self._call("POST", MUTATIONS, body=body)
         found = fields(answer.body, "a mutation").fields("mutation")
         if found is None:
-            raise unlike("a mutation")
+            raise unexpected_shape("a mutation")
         if not is_id(found.raw.get("id")):
             raise TransientError("the platform answered with a mutation without an id")
         return _mutation(found.raw)
@@ -111,7 +117,7 @@ class OperatorClient:
         *,
         body: object = None,
         query: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> PlatformResponse:
         return await self._http.call(method, path, bearer=self._key, body=body, query=query)
 
 

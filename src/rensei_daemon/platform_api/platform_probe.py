@@ -18,12 +18,12 @@ from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import exchange_errors, transport, wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.proxies import Route, route_to
-from rensei_daemon.platform_api.responses import as_it_is, http_date
+from rensei_daemon.platform_api.responses import http_date, unscrubbed
 from rensei_daemon.platform_api.worker_registration import OLD_REGISTER, REGISTER
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProbeResult:
     """What one answer of the platform shows."""
 
     status: int
@@ -36,7 +36,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Endpoint:
     """Where the first connection on the way to the platform leads."""
 
     host: str
@@ -44,23 +44,23 @@ class Way:
     route: Route
 
 
-def way_to(url: str, environ: Mapping[str, str]) -> Way:
+def endpoint_of(url: str, environ: Mapping[str, str]) -> Endpoint:
     """Return whom to connect to; raises `SettingsError` for an unusable proxy."""
     target = httpx.URL(url)
     route = route_to(target, environ)
     first = route.proxy or target
     port = first.port or (443 if first.scheme == "https" else 80)
-    return Way(first.host, port, route)
+    return Endpoint(first.host, port, route)
 
 
-async def look_at(
+async def probe_platform(
     url: str,
     *,
     user_agent: str,
     ca_file: Path | None,
     client_files: tuple[Path, Path] | None,
     environ: Mapping[str, str],
-) -> Seen:
+) -> ProbeResult:
     """Ask where hosts register, without a key, and read no further than the headers.
 
     A GET registers nobody; a platform answers that there is no such method, or no key.
@@ -78,13 +78,13 @@ async def look_at(
                 return seen
             return await _glance(client, f"{url}{OLD_REGISTER}")
         except (httpx.HTTPError, OSError) as error:  # an SSLError is an OSError
-            what, hint = exchange_errors.explain(error, as_it_is)
+            what, hint = exchange_errors.explain_failure(error, unscrubbed)
             raise TransientError(f"{target.host}: {what}", hint=hint) from None
 
 
-async def _glance(client: httpx.AsyncClient, url: str) -> Seen:
+async def _glance(client: httpx.AsyncClient, url: str) -> ProbeResult:
     async with client.stream("GET", url) as response:
-        return Seen(
+        return ProbeResult(
             status=response.status_code,
             date=http_date(response.headers.get("date", "")),
             certificate_ends=_end_of_certificate(response),

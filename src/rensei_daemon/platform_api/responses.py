@@ -50,7 +50,7 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class PlatformResponse:
     """A successful answer."""
 
     body: Any = field(repr=False)
@@ -72,12 +72,12 @@ def media_type(headers: Mapping[str, str]) -> str:
     return next((found for found in reversed(types) if _TYPE.fullmatch(found)), "")
 
 
-def as_it_is(text: str) -> str:
+def unscrubbed(text: str) -> str:
     """Return the text, for who knows no secrets by sight."""
     return text
 
 
-def scrub(text: str, secrets: tuple[str, ...] = (), known: Scrub = as_it_is) -> str:
+def scrub(text: str, secrets: tuple[str, ...] = (), known: Scrub = unscrubbed) -> str:
     """Return foreign text on one line, without these secrets or any like ours.
 
     `known` takes out those that the caller does not name but the daemon knows.
@@ -103,7 +103,7 @@ def _without_token(word: re.Match[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
+class RawResponse:
     """An answer as it came in."""
 
     host: str
@@ -137,7 +137,7 @@ class Raw:
         return http_date(self.headers.get("date", ""))
 
 
-def read(raw: Raw, *, now: datetime) -> Answer:
+def read(raw: RawResponse, *, now: datetime) -> PlatformResponse:
     """Return the answer's JSON, or raise what the answer means."""
     refuse(raw, now=now)
     if raw.is_html:
@@ -150,7 +150,7 @@ def read(raw: Raw, *, now: datetime) -> Answer:
         # The cause would quote the body.
         message = f"{raw.host} answered {raw.status} with a body that is not JSON"
         raise TransientError(message) from None
-    return Answer(body=body, date=raw.date, size=len(raw.content))
+    return PlatformResponse(body=body, date=raw.date, size=len(raw.content))
 
 
 def oversized(host: str, what: str) -> TransientError:
@@ -163,7 +163,7 @@ def oversized(host: str, what: str) -> TransientError:
     )
 
 
-def refuse(raw: Raw, *, now: datetime) -> None:
+def refuse(raw: RawResponse, *, now: datetime) -> None:
     """Raise the error that a status other than 2xx stands for.
 
     A redirect counts as a refusal of the bearer: the platform sends a stale one to a
@@ -186,7 +186,7 @@ def refuse(raw: Raw, *, now: datetime) -> None:
     raise RefusedError(text, status=status, detail=detail, hint=hint)
 
 
-def _redirect(raw: Raw) -> UnauthorizedError:
+def _redirect(raw: RawResponse) -> UnauthorizedError:
     where = raw.scrub(raw.redirects_to) or "another page"
     hint = "the API key or token is no longer accepted; check platform.url too"
     if raw.is_of_stream:
@@ -195,14 +195,14 @@ def _redirect(raw: Raw) -> UnauthorizedError:
     return UnauthorizedError(said, hint=hint)
 
 
-def _captive_portal(raw: Raw) -> TransientError:
+def _captive_portal(raw: RawResponse) -> TransientError:
     return TransientError(
         f"{raw.host} answered {raw.status} with an HTML page instead of JSON",
         hint="a captive portal or a proxy stands between this host and the platform",
     )
 
 
-def _detail(raw: Raw) -> str:
+def _detail(raw: RawResponse) -> str:
     """Return what the platform said of its refusal, scrubbed, on one line."""
     if raw.is_html:
         return "an HTML page, not the platform's own words"

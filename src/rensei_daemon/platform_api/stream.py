@@ -18,7 +18,7 @@ from rensei_daemon.errors import RefusedError, TransientError
 from rensei_daemon.platform_api.event_reader import EventReader, StreamLimits
 from rensei_daemon.platform_api.gzip_decoder import GzipDecoder, decoder_for
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.platform_api.json_fields import Fields, moment
+from rensei_daemon.platform_api.json_fields import JsonFields, timestamp
 from rensei_daemon.platform_api.responses import media_type
 from rensei_daemon.platform_api.transport import connection_of
 
@@ -26,7 +26,7 @@ ROTATE_STREAM = "/api/daemon/credentials/rotate-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class StreamUpdate:
     """Values that changed."""
 
     delta: Mapping[str, str] = field(repr=False)
@@ -37,7 +37,7 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class UnusableEvent:
     """Something changed, but not in words we understand: take a new snapshot."""
 
     reason: str
@@ -48,7 +48,7 @@ class FirstByte:
     """Nothing holds the stream's bytes back; it comes once, before everything else."""
 
 
-StreamEvent = FirstByte | Update | Unusable
+StreamEvent = FirstByte | StreamUpdate | UnusableEvent
 
 
 class EventStream:
@@ -91,7 +91,7 @@ class EventStream:
                     if not await self._reader.read():
                         raise StopAsyncIteration
                 continue
-            event = understand(raw)
+            event = parse_event(raw)
             if event is not None:
                 return event
             self._reader.note_keepalive()
@@ -147,7 +147,7 @@ def _check(http: Http, response: httpx.Response) -> GzipDecoder | None:
         ) from None
 
 
-def understand(event: ServerEvent) -> StreamEvent | None:
+def parse_event(event: ServerEvent) -> StreamEvent | None:
     """Return what an event means; None for one that is not about credentials.
 
     A payload is `{"delta": {…}}` or `{"env": {…}}`; values that are not text are left
@@ -155,16 +155,16 @@ def understand(event: ServerEvent) -> StreamEvent | None:
     is of another type (a keepalive, say) or has no data is not about credentials.
     """
     if not event.is_readable:
-        return Unusable("the event is not UTF-8")
+        return UnusableEvent("the event is not UTF-8")
     is_named = event.name == "UPDATE"
     if not is_named and (event.name != "message" or not event.data):
         return None
     try:
         payload = json.loads(event.data or "")
     except (ValueError, RecursionError):
-        return Unusable("the event is not JSON")
+        return UnusableEvent("the event is not JSON")
     if not isinstance(payload, dict):
-        return Unusable("the event is not an object")
+        return UnusableEvent("the event is not an object")
     kind = payload.get("type")
     if not is_named and isinstance(kind, str) and kind != "UPDATE":
         return None
@@ -172,9 +172,9 @@ def understand(event: ServerEvent) -> StreamEvent | None:
     values = found[0] if found else {}
     delta = {key: value for key, value in values.items() if isinstance(value, str)}
     if not delta:
-        return Unusable("the event carries no values")
-    return Update(
+        return UnusableEvent("the event carries no values")
+    return StreamUpdate(
         delta,
         is_whole=len(delta) == len(values),
-        rotated_at=moment(Fields(payload).text("rotatedAt")),
+        rotated_at=timestamp(JsonFields(payload).text("rotatedAt")),
     )

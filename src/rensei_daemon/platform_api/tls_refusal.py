@@ -52,7 +52,7 @@ class TlsRefusedError(ssl.SSLError):
         """Why the files could not be read again."""
 
 
-class Refusals:
+class CertificateRefusals:
     """What is known of the platform's opinion of our certificate; shared by all clients."""
 
     def __init__(self, certificate: ClientCertificate | None) -> None:
@@ -93,13 +93,13 @@ class Refusals:
             return self._alert
 
 
-class NoticingTransport(httpx.AsyncBaseTransport):
+class CertificateRetryTransport(httpx.AsyncBaseTransport):
     """A transport that says when TLS was refused, and tries a renewed certificate once."""
 
     def __init__(
         self,
         make: Callable[[], httpx.AsyncHTTPTransport],
-        refusals: Refusals,
+        refusals: CertificateRefusals,
         *,
         is_proxied: bool,
     ) -> None:

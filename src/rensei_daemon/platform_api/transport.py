@@ -13,11 +13,14 @@ import anyio
 import httpx
 
 from rensei_daemon.core.urls import host_in
-from rensei_daemon.disk.permissions import unreadable
+from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.client_certificate import ClientCertificate
 from rensei_daemon.platform_api.proxies import Route
-from rensei_daemon.platform_api.tls_refusal import NoticingTransport, Refusals
+from rensei_daemon.platform_api.tls_refusal import (
+    CertificateRefusals,
+    CertificateRetryTransport,
+)
 
 USUAL_CONNECTIONS = 32
 """Size of the pool for requests; its queue is never used, see `http`."""
@@ -44,14 +47,14 @@ timers; `lookout` makes that "within"."""
 
 def secure(
     url: httpx.URL, ca_file: Path | None, client_files: tuple[Path, Path] | None
-) -> tuple[ssl.SSLContext, Refusals]:
+) -> tuple[ssl.SSLContext, CertificateRefusals]:
     """Build the one TLS context, and what watches over our certificate in it; blocks.
 
     Raises `SettingsError` for a file that cannot be used.
     """
     context = trust(url, ca_file)
     certificate = ClientCertificate(client_files, context) if client_files else None
-    return context, Refusals(certificate)
+    return context, CertificateRefusals(certificate)
 
 
 def trust(url: httpx.URL, ca_file: Path | None) -> ssl.SSLContext:
@@ -77,7 +80,7 @@ def _add_authorities(context: ssl.SSLContext, ca_file: Path) -> None:
             hint="it must be a bundle of PEM certificates",
         ) from error
     except OSError as error:
-        found = unreadable(ca_file, error)
+        found = explain_unreadable(ca_file, error)
         raise SettingsError(f"platform.ca_file: {found.what}", hint=found.fix) from error
 
 
@@ -91,7 +94,7 @@ def _has_roots() -> bool:
 def client(
     route: Route,
     context: ssl.SSLContext,
-    refusals: Refusals,
+    refusals: CertificateRefusals,
     *,
     user_agent: str,
     for_streams: bool = False,
@@ -113,7 +116,9 @@ def client(
         socket_options=_WATCHED if for_streams else None,
     )
     return httpx.AsyncClient(
-        transport=NoticingTransport(make, refusals, is_proxied=route.proxy is not None),
+        transport=CertificateRetryTransport(
+            make, refusals, is_proxied=route.proxy is not None
+        ),
         timeout=httpx.Timeout(
             connect=CONNECT_SECONDS,
             read=None if for_streams else 10.0,

@@ -21,13 +21,13 @@ from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import Failure, TransientError
 from rensei_daemon.platform_api.json_fields import (
-    Fields,
+    JsonFields,
     fields,
     is_id,
-    moment,
     pruned,
     text,
-    unlike,
+    timestamp,
+    unexpected_shape,
 )
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -118,13 +118,13 @@ def grant(body: object) -> Grant:
         seconds = milliseconds / 1000
     worker_id = found.text("workerId")
     token = found.text("runtimeToken") or found.text("runtimeJwt")
-    expires = moment(found.text("runtimeTokenExpiresAt"))
+    expires = timestamp(found.text("runtimeTokenExpiresAt"))
     receipt = found.fields("sessionShim")
     host_id = receipt.text("workerHostId") if receipt else ""
     return Grant(
         worker_id=worker_id if is_id(worker_id) else "",
         token=token if _VISIBLE.fullmatch(token) else "",
-        expires_at=expires or moment(found.text("expiresAt")),
+        expires_at=expires or timestamp(found.text("expiresAt")),
         heartbeat_seconds=seconds if seconds and seconds > 0 else None,
         host_id=host_id if is_id(host_id) else "",
     )
@@ -207,7 +207,7 @@ def beat_answer(body: object, *, worker_id: str) -> BeatAnswer:
     )
 
 
-def _host_status(found: Fields | None) -> HostStatus | None:
+def _host_status(found: JsonFields | None) -> HostStatus | None:
     if found is None or not found.text("status").strip():
         return None
     pools = found.items("candidatePoolIds")
@@ -269,7 +269,7 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
     found = fields(body, what)
     values = found.fields("env")
     if values is None:
-        raise unlike(what)
+        raise unexpected_shape(what)
     env = {name: value for name, value in values.raw.items() if isinstance(value, str)}
     size = replace(size_of(env), names=len(values.raw))
     if not size.is_allowed:
@@ -280,7 +280,7 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
             "split it, or take credentials out of its project or environment",
             failure=Failure.TOO_LARGE,
         )
-    until = moment(found.text("refreshUntil"))
+    until = timestamp(found.text("refreshUntil"))
     delay = timedelta(minutes=15)
     if until is not None:
         delay = until - answered_at - timedelta(seconds=30)

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from rensei_daemon.core.worker import Registration, Worker, claims
 from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import wire
-from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.platform_api.http import Http
-from rensei_daemon.platform_api.responses import Answer
+from rensei_daemon.platform_api.responses import PlatformResponse
 
 REGISTER = "/api/workers/register"
 OLD_REGISTER = "/v1/daemon/register"
@@ -36,7 +36,7 @@ class Granted:
     by_old_endpoint: bool = False
 
 
-async def register(http: Http, key: KeyInUse, registration: Registration) -> Granted:
+async def register(http: Http, key: ActiveApiKey, registration: Registration) -> Granted:
     """Register this host; where today's endpoint is missing, with the older one.
 
     Raises what a call raises, and `TransientError` for an answer that names no worker.
@@ -74,12 +74,14 @@ def _explained(error: RefusedError) -> RefusedError:
     return error
 
 
-async def _old_register(http: Http, registration: Registration, key: str) -> Answer:
+async def _old_register(
+    http: Http, registration: Registration, key: str
+) -> PlatformResponse:
     body = wire.old_registration_body(registration, key)
     return await http.call("POST", OLD_REGISTER, body=body, secrets=(key,))
 
 
-async def refresh(http: Http, key: KeyInUse, worker: Worker) -> Granted:
+async def refresh(http: Http, key: ActiveApiKey, worker: Worker) -> Granted:
     """Fetch another token for the worker.
 
     It is asked for with the key, as deployed platforms want it; the reference asks for
@@ -89,7 +91,7 @@ async def refresh(http: Http, key: KeyInUse, worker: Worker) -> Granted:
     """
     path = f"/api/workers/{quote(worker.id, safe='')}/refresh-token"
 
-    async def ask(bearer: str) -> Answer:
+    async def ask(bearer: str) -> PlatformResponse:
         secrets = (worker.token,)
         return await http.call("POST", path, bearer=bearer, body={}, secrets=secrets)
 
@@ -106,7 +108,12 @@ async def refresh(http: Http, key: KeyInUse, worker: Worker) -> Granted:
 
 
 def _granted(
-    http: Http, grant: wire.Grant, answer: Answer, *, worker_id: str, is_old: bool = False
+    http: Http,
+    grant: wire.Grant,
+    answer: PlatformResponse,
+    *,
+    worker_id: str,
+    is_old: bool = False,
 ) -> Granted:
     return Granted(
         worker_id=worker_id,

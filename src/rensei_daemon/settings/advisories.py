@@ -9,7 +9,7 @@ from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.settings.model import Session, Settings
 
 
-def advise(settings: Settings) -> Iterator[str]:
+def advisories(settings: Settings) -> Iterator[str]:
     """Return a sentence for each setting that deserves a second look."""
     for session in settings.credentials.resolved_sessions:
         yield from _about(session)

@@ -7,27 +7,27 @@ else is wrong; where a value is not even of the right type they keep still.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rensei_daemon.settings.problems import KeyPath, Refusal, dotted
+from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 
 Tree = Mapping[str, Any]
 
 
-def contradictions(tree: Tree) -> Iterator[Refusal]:
+def contradictions(tree: Tree) -> Iterator[ValidationProblem]:
     """Return each key that another one does not allow."""
     yield from _halves(tree)
     yield from _repeated_ids(tree)
 
 
-def _halves(tree: Tree) -> Iterator[Refusal]:
+def _halves(tree: Tree) -> Iterator[ValidationProblem]:
     platform = _table(tree, "platform")
     keys = ("client_cert_file", "client_key_file")
     for given, missing in (keys, reversed(keys)):
         if given in platform and missing not in platform:
             where = ("platform", given)
-            yield Refusal(where, f"{dotted(where)} needs {missing} beside it")
+            yield ValidationProblem(where, f"{dotted(where)} needs {missing} beside it")
 
 
-def _repeated_ids(tree: Tree) -> Iterator[Refusal]:
+def _repeated_ids(tree: Tree) -> Iterator[ValidationProblem]:
     first: dict[str, KeyPath] = {}
     for index, session in enumerate(sessions_in(tree)):
         session_id = session.get("id")
@@ -36,7 +36,7 @@ def _repeated_ids(tree: Tree) -> Iterator[Refusal]:
             earlier = first.setdefault(session_id, where)
             if earlier != where:
                 same = f'{dotted(where)}: "{session_id}" is already {dotted(earlier)}'
-                yield Refusal(where, same)
+                yield ValidationProblem(where, same)
 
 
 def sessions_in(tree: Tree) -> list[Tree]:

@@ -5,21 +5,21 @@ from collections.abc import Iterator
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.contradictions import Tree, sessions_in
-from rensei_daemon.settings.problems import KeyPath, Refusal, dotted
+from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 from rensei_daemon.settings.validators import is_placeholder
 
 
-def unfit_for_this_host(tree: Tree) -> Iterator[Refusal]:
+def host_problems(tree: Tree) -> Iterator[ValidationProblem]:
     """Return what keeps a daemon of this process's user from starting with these keys."""
     yield from unset_platform(tree)
     for where, group in groups_in(tree):
         try:
             group_id(group)
         except SettingsError as error:
-            yield Refusal(where, f"{dotted(where)}: {error}", remedy=error.hint)
+            yield ValidationProblem(where, f"{dotted(where)}: {error}", remedy=error.hint)
 
 
-def unset_platform(tree: Tree) -> Iterator[Refusal]:
+def unset_platform(tree: Tree) -> Iterator[ValidationProblem]:
     """Refuse a platform.url that leads nowhere, as in the example.
 
     The API key goes to a platform that the operator has chosen, and to no other.
@@ -28,7 +28,9 @@ def unset_platform(tree: Tree) -> Iterator[Refusal]:
     url = table.get("url", "") if isinstance(table, dict) else None
     if isinstance(url, str) and (not url or is_placeholder(url)):
         remedy = "set platform.url to the address of your platform"
-        yield Refusal(("platform", "url"), "platform.url is not set", remedy=remedy)
+        yield ValidationProblem(
+            ("platform", "url"), "platform.url is not set", remedy=remedy
+        )
 
 
 def groups_in(tree: Tree) -> Iterator[tuple[KeyPath, str]]:

@@ -23,7 +23,7 @@ from rensei_daemon.settings.layers import (
     variable,
 )
 from rensei_daemon.settings.model import ConfigTree, Settings
-from rensei_daemon.settings.problems import KeyPath, Refusal, refusals
+from rensei_daemon.settings.problems import KeyPath, ValidationProblem, validation_problems
 from rensei_daemon.settings.shared_files import shared_files
 from rensei_daemon.settings.toml_parsing import read_toml
 
@@ -31,11 +31,11 @@ _MOST_PROBLEMS = 50
 _NO_OVERRIDES: Mapping[str, object] = {}
 
 
-Check = Callable[[Tree], Iterable[Refusal]]
+Check = Callable[[Tree], Iterable[ValidationProblem]]
 """Finds fault with a tree beyond what the model does."""
 
 
-def nothing_more(_: Tree) -> Iterable[Refusal]:
+def nothing_more(_: Tree) -> Iterable[ValidationProblem]:
     """Find no fault."""
     return ()
 
@@ -65,12 +65,12 @@ def load(
         "environment": environment.tree,
         "file": file.tree,
     }
-    refused: list[Refusal] = []
+    refused: list[ValidationProblem] = []
     settings = None
     try:
         settings = _merge([anchored(layer, path.parent) for layer in layers.values()])
     except ValidationError as error:
-        refused += refusals(error, with_missing=file.is_whole)
+        refused += validation_problems(error, with_missing=file.is_whole)
     if file.is_whole:
         together = _overlaid(layers)
         refused += (*contradictions(together), *check(together))
@@ -96,7 +96,7 @@ def _overlaid(layers: Mapping[str, Tree]) -> Tree:
 
 
 def _refusal(
-    problems: Sequence[Problem], refused: Sequence[Refusal], path: Path
+    problems: Sequence[Problem], refused: Sequence[ValidationProblem], path: Path
 ) -> SettingsError:
     """Return the error; problems that all have the same remedy tell that."""
     remedies = {told.remedy for told in refused}
@@ -106,16 +106,16 @@ def _refusal(
     return _error(problems, hint=f"check it with: rensei-daemon config check {path}")
 
 
-def accept(tree: Mapping[str, Any]) -> None:
+def check_settings(tree: Mapping[str, Any]) -> None:
     """Check an already parsed file, as it would be without any environment.
 
     Raises `SettingsError`, which names key paths instead of lines.
     """
-    refused: list[Refusal] = []
+    refused: list[ValidationProblem] = []
     try:
         ConfigTree.model_validate(tree)
     except ValidationError as error:
-        refused += refusals(error)
+        refused += validation_problems(error)
     refused += contradictions(tree)
     if refused:
         raise _error([Problem(message=told.message, hint=told.hint) for told in refused])
@@ -152,7 +152,7 @@ def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
 
 
 def _placed(
-    refused: Sequence[Refusal],
+    refused: Sequence[ValidationProblem],
     layers: Mapping[str, Tree],
     text: str,
     path: Path,
@@ -160,7 +160,7 @@ def _placed(
     """Say where each refused key was set, those of the file in the file's order."""
     written = toml_positions.Positions(text)
     outside: list[Problem] = []
-    inside: list[tuple[toml_positions.Position, Refusal]] = []
+    inside: list[tuple[toml_positions.Position, ValidationProblem]] = []
     for told in refused:
         where = told.path
         source = next((name for name in layers if _holds(layers[name], where)), "file")

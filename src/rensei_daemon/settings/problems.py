@@ -16,7 +16,7 @@ from rensei_daemon.settings.spelling import nearest
 KeyPath = tuple[str | int, ...]
 
 
-class Refusal(NamedTuple):
+class ValidationProblem(NamedTuple):
     """A refused key, what is wrong with it, and what was probably meant."""
 
     path: KeyPath
@@ -31,14 +31,16 @@ class Refusal(NamedTuple):
         return dotted(self.path) or None
 
 
-def refusals(error: ValidationError, *, with_missing: bool = True) -> Iterator[Refusal]:
+def validation_problems(
+    error: ValidationError, *, with_missing: bool = True
+) -> Iterator[ValidationProblem]:
     """Yield each refused key, and each that is missing, with a sentence about it."""
     for detail in error.errors(include_input=False, include_url=False):
         if with_missing or detail["type"] != "missing":
             yield _refusal(detail)
 
 
-def _refusal(detail: ErrorDetails) -> Refusal:
+def _refusal(detail: ErrorDetails) -> ValidationProblem:
     path = detail["loc"]
     if detail["type"] == "extra_forbidden":
         return _unknown(path)
@@ -46,8 +48,8 @@ def _refusal(detail: ErrorDetails) -> Refusal:
         return _unknown(path[:-1])
     if detail["type"] == "missing":
         lack = f'{_table(path[:-1])} lacks the key "{path[-1]}"'
-        return Refusal(path[:-1], lack)
-    return Refusal(path, f"{dotted(path)}: {_sentence(detail)}")
+        return ValidationProblem(path[:-1], lack)
+    return ValidationProblem(path, f"{dotted(path)}: {_sentence(detail)}")
 
 
 _SENTENCES = {
@@ -104,10 +106,10 @@ def _elements(path: KeyPath) -> str:
     return f"tables, as in [[{dotted(path)}]]" if is_table else "texts, each in quotes"
 
 
-def _unknown(path: KeyPath) -> Refusal:
+def _unknown(path: KeyPath) -> ValidationProblem:
     parent, key = path[:-1], str(path[-1])
     hint = nearest(key, known_keys(parent))
-    return Refusal(path, f'unknown key "{key}" {_within(parent)}', hint)
+    return ValidationProblem(path, f'unknown key "{key}" {_within(parent)}', hint)
 
 
 def _within(path: KeyPath) -> str:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from rensei_daemon.disk.directories import Entry, directory_entry
 from rensei_daemon.settings.contradictions import Tree, sessions_in
-from rensei_daemon.settings.problems import KeyPath, Refusal, dotted
+from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 from rensei_daemon.settings.toml_positions import Positions
 
 
-def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[Refusal]:
+def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[ValidationProblem]:
     """Return a refusal for each file that an earlier session has; it names both lines.
 
     `text` is the file's, for the other line; relative paths start at `runtime`.
@@ -26,7 +26,7 @@ def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[Refusal]:
             continue
         other, owner = first[entry]
         line, _ = Positions(text).find(other)
-        yield Refusal(
+        yield ValidationProblem(
             where,
             f'{dotted(where)}: session "{owner}" has the same file, on line {line}',
             "give each session a file of its own",

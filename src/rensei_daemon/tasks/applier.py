@@ -36,14 +36,14 @@ from rensei_daemon.core.mutation_state import (
     MAX_DEATHS,
     POISON,
     Planned,
-    Recovery,
+    RecoveryAction,
     recovery,
 )
 from rensei_daemon.core.pending_mutation import PendingMutation
-from rensei_daemon.disk.config_file import ConfigFile, EditedMeanwhileError
+from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import MutationError, RenseiError, StorageError, UsageError
-from rensei_daemon.settings.loading import accept
+from rensei_daemon.settings.loading import check_settings
 
 TRIES_PER_EDIT = 3
 """How often a person may save at the very moment we do before we come back later."""
@@ -181,7 +181,7 @@ class Applier:
         if self._journal.has_intents():
             _, after = self._journal.intended_digests()
             today = self._file.read().digest
-            if recovery(after=after, today=today) is Recovery.RECORD:
+            if recovery(after=after, today=today) is RecoveryAction.RECORD:
                 self._journal.record_applied(self._now())
 
     def _prune(self) -> None:
@@ -222,7 +222,7 @@ class Applier:
         for _ in range(TRIES_PER_EDIT - 1):
             try:
                 return self._try(plan)
-            except EditedMeanwhileError:
+            except ConcurrentEditError:
                 continue
         return self._try(plan)
 
@@ -254,7 +254,7 @@ def _plan(
 ) -> tuple[Document, list[Planned]]:
     """Work out the new text, and what each request will come to."""
     understood = [wanted for _, wanted in requests if not isinstance(wanted, MutationError)]
-    after, outcomes = apply_all(understood, before, accept, now)
+    after, outcomes = apply_all(understood, before, check_settings, now)
     remaining = iter(outcomes)
     plan = []
     for pending, wanted in requests:
@@ -286,7 +286,7 @@ def _undone(
     if change["before"] is not None and before.text == change["after"]:
         original = Document(change["before"])
         with suppress(MutationError):
-            again = rewritten(original, edited_copy(original.tree, others), accept)
+            again = rewritten(original, edited_copy(original.tree, others), check_settings)
             if same(*map(without_empty_containers, (again.tree, values))):
                 return again
-    return rewritten(before, values, accept)
+    return rewritten(before, values, check_settings)

@@ -11,8 +11,8 @@ from rensei_daemon.clock import CLOCK, Clock, boot_seconds
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.duration import span
-from rensei_daemon.tasks.heartbeat import Heart
+from rensei_daemon.core.duration import format_duration
+from rensei_daemon.tasks.heartbeat import HeartbeatSender
 
 LOOK_SECONDS = 5.0
 SKEW_SECONDS = 30.0
@@ -29,7 +29,7 @@ class ClockWatch:
     """Tells of a wall clock that is wrong, and of a machine that was suspended."""
 
     board: Board
-    heart: Heart
+    heart: HeartbeatSender
     on_resume: Callable[[], None]
     """Called when everything that waits has to look whether it is due."""
     draw: Draw
@@ -70,7 +70,9 @@ class ClockWatch:
             self.board.clear(Code.CLOCK_SKEWED)
             return
         side = "ahead of" if seconds > 0 else "behind"
-        message = f"this host's clock is {span(abs(seconds))} {side} the platform's"
+        message = (
+            f"this host's clock is {format_duration(abs(seconds))} {side} the platform's"
+        )
         if not self._is_skewed:
             _log.warning("clock.skewed", seconds=round(seconds), hint=HINT)
         self._is_skewed = True

@@ -22,12 +22,12 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.health import ConfigLine, ProjectsLine
+from rensei_daemon.core.health import ConfigHealth, ProjectsHealth
 from rensei_daemon.disk.config_file import ConfigFile, Stamp
-from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.settings.host_checks import unfit_for_this_host
+from rensei_daemon.settings.host_checks import host_problems
 from rensei_daemon.settings.loading import refuse_blank
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.settings.restart_required import needs_restart
@@ -107,8 +107,8 @@ class Configuration:
         """Say on the board that what is in force is what is on disk."""
         projects = self.settings.projects.values()
         enabled = sum(project.enabled for project in projects)
-        board.post(ConfigLine(path=str(self.file.path), digest=self.document.digest))
-        board.post(ProjectsLine(enabled=enabled, disabled=len(projects) - enabled))
+        board.post(ConfigHealth(path=str(self.file.path), digest=self.document.digest))
+        board.post(ProjectsHealth(enabled=enabled, disabled=len(projects) - enabled))
         needs = needs_restart(self._started_with, self.settings)
         if needs:
             board.raise_alarm(
@@ -123,7 +123,7 @@ class Configuration:
     def refuse(self, error: RenseiError, board: Board) -> None:
         """Say on the board that what is on disk cannot be used."""
         board.post(
-            ConfigLine(
+            ConfigHealth(
                 path=str(self.file.path),
                 digest=self.document.digest,
                 valid=False,
@@ -212,7 +212,7 @@ async def _reload(configuration: Configuration, board: Board) -> Reload:
 def open_configuration(
     file: ConfigFile,
     *,
-    last_good: LastGood,
+    last_good: LastGoodConfig,
     load: Load,
     read_key: Callable[[Settings], str],
 ) -> tuple[Configuration, SettingsError | None]:
@@ -249,7 +249,7 @@ def _urls_in(text: str) -> set[str]:
 
 def _usable(document: Document, path: Path, load: Load) -> Settings:
     refuse_blank(document.text, path=path)
-    return load(document.text, check=unfit_for_this_host)
+    return load(document.text, check=host_problems)
 
 
 def _read(configuration: Configuration) -> tuple[Document, Settings]:

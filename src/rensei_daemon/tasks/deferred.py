@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import anyio
 
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 MOMENT_SECONDS = 0.05
 """Long enough for a rotation of fifty sessions, and too short to be seen in a status."""
@@ -17,12 +17,12 @@ MOMENT_SECONDS = 0.05
 Work = Callable[[], None]
 
 
-class Afterwards:
+class DeferredWork:
     """Work that is due, in the order in which it was first asked for."""
 
     def __init__(self) -> None:
         self._due: dict[Work, None] = {}
-        self._bell = Bell()
+        self._bell = WakeEvent()
 
     def do(self, work: Work) -> None:
         """Have this done a moment later: once, however often it is asked for by then."""

@@ -9,12 +9,12 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.counters import SessionFigures
+from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.tasks.wake_event import Bell, Turn
+from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 CALM_SECONDS = 600.0
 """After so long without, an alteration is told as the first one."""
@@ -30,7 +30,7 @@ class DeliveryWorker:
         session_id: str,
         board: Board,
         draw: Draw,
-        figures: SessionFigures,
+        figures: SessionCounters,
     ) -> None:
         self.followers: list[DeliveryWorker] = []
         self._figures = figures
@@ -39,7 +39,7 @@ class DeliveryWorker:
         self._subject = f"{session_id}:{delivery.kind}"
         self._board = board
         self._draw = draw
-        self._offered = Bell()
+        self._offered = WakeEvent()
         self._newest = self._delivered = Credentials()
         self._behind_since: datetime | None = None
         self._arrived_at: float | None = None
@@ -50,7 +50,7 @@ class DeliveryWorker:
         self._failures = 0
         """Since the newest generation was offered; decides how long to wait."""
         self._is_looking = False
-        self._turn = Turn()
+        self._turn = Cycle()
         """Turns with every try to deliver."""
         self._retry = RETRY
         self._log = structlog.get_logger().bind(

@@ -18,10 +18,10 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.counters import BeatFigures
+from rensei_daemon.core.counters import HeartbeatCounters
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
 from rensei_daemon.core.host_status import HostStatus
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.mutation import Op
 from rensei_daemon.disk.host_info import LoadMeter, load_average
 from rensei_daemon.disk.journal import Journal
@@ -38,9 +38,9 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks import host_conditions
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.mutation_inbox import Inbox
+from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.tasks.mutations import mutations_line
-from rensei_daemon.tasks.wake_event import Bell, Turn
+from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 JITTER = 0.1
 """Beats are this far from their interval at most, so that hosts spread out."""
@@ -52,7 +52,7 @@ _log = structlog.get_logger()
 
 
 @dataclass
-class Heart:
+class HeartbeatSender:
     """What beats need, and what one remembers of the last."""
 
     client: PlatformClient
@@ -60,16 +60,16 @@ class Heart:
     journal: Journal
     configuration: Configuration
     board: Board
-    inbox: Inbox
+    inbox: MutationInbox
     meter: LoadMeter
-    pulse: Pulse
+    pulse: Deadlines
     status: str = "idle"
     reported: tuple[str, str] | None = None
     """(worker id, hash) of the last report the platform answered; None: none yet."""
     host_status: HostStatus | None = None
-    turn: Turn = field(default_factory=Turn)
+    turn: Cycle = field(default_factory=Cycle)
     """Turns with every beat, good or bad."""
-    figures: BeatFigures = field(default_factory=BeatFigures)
+    figures: HeartbeatCounters = field(default_factory=HeartbeatCounters)
     failures: FailureReporter = field(init=False)
     without_id: FailureReporter = field(default_factory=FailureReporter)
     """Of answers with mutations that nobody could ack."""
@@ -165,7 +165,7 @@ class Heart:
         host_conditions.post_pool(self.board, pool, self.host_status)
 
 
-async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
+async def send_heartbeats(heart: HeartbeatSender, *, hurry: WakeEvent, draw: Draw) -> None:
     """Beat for ever; `hurry` asks for the next one at once, but never two in a second."""
     heart.configuration.on_change(heart.post_pool)
     failures = 0
@@ -198,7 +198,7 @@ async def keep_beating(heart: Heart, *, hurry: Bell, draw: Draw) -> None:
         await anyio.sleep(max(0.0, soonest - anyio.current_time()))
 
 
-async def say_farewell(heart: Heart) -> None:
+async def send_last_heartbeat(heart: HeartbeatSender) -> None:
     """Send the last beat: this host is draining. Whoever calls it bounds it."""
     heart.status = "draining"
     try:
@@ -215,7 +215,7 @@ def _retry_delay(
     return min(interval, 2.0 ** min(failures - 1, 32)) * draw(0.5, 1.5)
 
 
-def _note_success(heart: Heart) -> None:
+def _note_success(heart: HeartbeatSender) -> None:
     board = heart.board
     heart.failures.report_recovery("heartbeat.recovered")
     host_conditions.post_duplicate(board, is_contested=heart.identity.is_contested)
@@ -235,7 +235,7 @@ def _note_success(heart: Heart) -> None:
     )
 
 
-def _note_failure(heart: Heart, error: PlatformError | StorageError) -> None:
+def _note_failure(heart: HeartbeatSender, error: PlatformError | StorageError) -> None:
     board, alarm = heart.board, _alarm_for(error)
     if isinstance(error, UnauthorizedError | RefusedError):
         # It answers, and no longer says what it said.

@@ -3,7 +3,7 @@
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import PoolLine
+from rensei_daemon.core.health import PoolHealth
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.settings.model import Pool
 
@@ -13,7 +13,7 @@ _SUBJECT = "heartbeat"
 def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
     """Say what has become of the pool: by the file, else by the platform's word."""
     if pool is not None:
-        line = PoolLine(
+        line = PoolHealth(
             status=pool.status or "deleted",
             id=pool.id,
             reason=pool.reason,
@@ -22,14 +22,14 @@ def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
         )
     elif said is not None and said.suspends_claiming:
         since = None if board.pool.is_ok else board.pool.since
-        line = PoolLine(
+        line = PoolHealth(
             status=said.name.removeprefix("pool_"),
             candidates=said.candidate_pool_ids,
             action=said.recommended_action or None,
             since=since or CLOCK.now(),
         )
     else:
-        line = PoolLine()
+        line = PoolHealth()
     board.post(line)
 
 

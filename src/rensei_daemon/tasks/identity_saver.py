@@ -13,10 +13,10 @@ from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.tasks.retry_policy import RETRY
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 
-class Safe:
+class IdentitySaver:
     """Saves the worker this host is; what cannot be saved is tried again until it is.
 
     A full disk must not cost the host its token: it is used meanwhile, and the board says
@@ -30,7 +30,7 @@ class Safe:
         self._file = file
         self._learn = learn
         self._owed: Worker | None = None
-        self._failed = Bell()
+        self._failed = WakeEvent()
         self._turn = anyio.Lock()
         self._failures = FailureReporter(board=board, subject="identity")
 

@@ -9,18 +9,18 @@ from rensei_daemon.core.worker import Registration
 from rensei_daemon.disk.api_key import ApiKey, read_api_key
 from rensei_daemon.disk.host_info import host_info
 from rensei_daemon.disk.identity_file import machine_id
-from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.identity_saver import Safe
+from rensei_daemon.tasks.identity_saver import IdentitySaver
 
 CAPABILITIES = ("local",)
 
 
 def open_identity(
     http: Http,
-    safe: Safe,
+    safe: IdentitySaver,
     configuration: Configuration,
     *,
     started_at: datetime,
@@ -53,5 +53,5 @@ def open_identity(
         learn([key.secret])
         return key
 
-    key = KeyInUse(read_key, approve=configuration.require_chosen_url)
+    key = ActiveApiKey(read_key, approve=configuration.require_chosen_url)
     return Identity(http, key=key, describe=describe, saved=safe.read(), save=safe.save)

@@ -5,27 +5,27 @@ import anyio.to_thread
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.last_good_config import LastGood
+from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.retry_policy import RETRY
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 AT_LEAST_SECONDS = 0.25
 """Between two tries."""
 
 
 async def keep_last_good(
-    configuration: Configuration, key: KeyInUse, file: LastGood, *, draw: Draw
+    configuration: Configuration, key: ActiveApiKey, file: LastGoodConfig, *, draw: Draw
 ) -> None:
     """Write down text and key whenever either has changed; never returns.
 
     To be started once the daemon is ready. A text whose platform.url waits for a restart
     was never in force with this key, and is not kept. A full disk is others' to report.
     """
-    changed, failures, retry = Bell(), FailureReporter(), RETRY
+    changed, failures, retry = WakeEvent(), FailureReporter(), RETRY
     configuration.on_change(changed.ring)
     key.on_change = changed.ring
     kept: tuple[Document, str] | None = None

@@ -11,7 +11,7 @@ import structlog
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.health import LogLine
+from rensei_daemon.core.health import LogHealth
 from rensei_daemon.errors import UsageError
 from rensei_daemon.logs.formatting import LEVELS
 from rensei_daemon.logs.setup import LogControl
@@ -61,7 +61,7 @@ class LogLevel:
         if level == self._configured:
             self._since = None
         self._board.post(
-            LogLine(
+            LogHealth(
                 level=level,
                 configured_level=self._configured,
                 since=self._since,

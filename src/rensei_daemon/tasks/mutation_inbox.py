@@ -25,7 +25,7 @@ from rensei_daemon.core.flood_meter import FloodMeter
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import StorageError
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 DEFAULT_STATE_BYTES = 256 * 1024 * 1024
 
@@ -34,7 +34,7 @@ MOST_HELD = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class InboxBatch:
     """What the applier has to know of deliveries, beside what the journal holds."""
 
     conflicts: tuple[PendingMutation, ...] = ()
@@ -45,7 +45,7 @@ class Taken:
     """Whether the last answer called a deleted pool well again."""
 
 
-class Inbox:
+class MutationInbox:
     """Deliveries on their way into the journal; the heartbeat puts, the applier takes."""
 
     def __init__(
@@ -56,13 +56,13 @@ class Inbox:
         state_bytes: Callable[[], int] = lambda: DEFAULT_STATE_BYTES,
     ) -> None:
         """`state_bytes` is what the state directory may take up, as it stands now."""
-        self.bell = Bell()
+        self.bell = WakeEvent()
         self._state_bytes = state_bytes
         self._flood = FloodMeter()
         self._journal, self._board = journal, board
         self._held: dict[tuple[str, str], PendingMutation] = {}
         """Delivered and not yet durable, by id and content, in the order of delivery."""
-        self._taken = Taken()
+        self._taken = InboxBatch()
         self._storing = anyio.Lock()
 
     async def put(
@@ -130,9 +130,9 @@ class Inbox:
             subject="heartbeat",
         )
 
-    def take(self) -> Taken:
+    def take(self) -> InboxBatch:
         """Return what has come since the last time."""
-        taken, self._taken = self._taken, Taken()
+        taken, self._taken = self._taken, InboxBatch()
         return taken
 
 

@@ -28,15 +28,15 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import LastMutation, MutationsLine
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.health import LastMutation, MutationsHealth
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.tasks.applier import Applier, Decided
 from rensei_daemon.tasks.configuration import Configuration, reload
-from rensei_daemon.tasks.mutation_inbox import Inbox, Taken
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.mutation_inbox import InboxBatch, MutationInbox
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 LINES_A_TURN = 32
 """Logged before others have their turn: a line takes a tenth of a millisecond."""
@@ -55,14 +55,14 @@ _log = structlog.get_logger()
 
 
 async def apply_mutations(
-    inbox: Inbox,
+    inbox: MutationInbox,
     applier: Applier,
     journal: Journal,
     configuration: Configuration,
     board: Board,
     *,
-    beat: Bell,
-    pulse: Pulse,
+    beat: WakeEvent,
+    pulse: Deadlines,
     draw: Draw,
 ) -> None:
     """Apply whatever the inbox holds, whenever its bell rings; never returns.
@@ -105,7 +105,7 @@ async def apply_mutations(
 
 def _round(
     applier: Applier, journal: Journal, *, restore_pool: bool
-) -> tuple[list[Decided], MutationsLine]:
+) -> tuple[list[Decided], MutationsHealth]:
     """Apply what is undecided; return the outcomes and the journal's figures; blocks."""
     decided = applier.apply(restore_pool=restore_pool)
     return decided, mutations_line(journal)
@@ -113,7 +113,7 @@ def _round(
 
 async def _report(
     decided: Sequence[Decided],
-    line: MutationsLine,
+    line: MutationsHealth,
     stalls: FailureReporter,
     board: Board,
 ) -> None:
@@ -135,7 +135,7 @@ async def _in_turns(items: Sequence[_T]) -> AsyncIterator[_T]:
         yield item
 
 
-async def _report_taken(taken: Taken, conflicting: Conflicts, board: Board) -> None:
+async def _report_taken(taken: InboxBatch, conflicting: Conflicts, board: Board) -> None:
     async for mutation in _in_turns(taken.refused):
         log = _log.bind(mutation_id=mutation.id, op=mutation.op)
         log.warning("mutation.failed", error=mutation.refusal)
@@ -167,7 +167,7 @@ def _report_stall(
         configuration.refuse(error, board)
 
 
-def mutations_line(journal: Journal) -> MutationsLine:
+def mutations_line(journal: Journal) -> MutationsHealth:
     """Read the journal's figures for the board; blocks."""
     counts, latest = journal.records.counts(), journal.records.latest()
     last = None
@@ -179,7 +179,7 @@ def mutations_line(journal: Journal) -> MutationsLine:
             message=latest["error"],
             at=datetime.fromisoformat(latest["decided_at"]),
         )
-    return MutationsLine(
+    return MutationsHealth(
         applied=counts.applied,
         failed=counts.failed,
         unacknowledged=counts.unacknowledged,

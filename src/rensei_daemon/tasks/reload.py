@@ -7,25 +7,25 @@ import structlog
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.errors import SettingsError
-from rensei_daemon.platform_api.api_key import KeyInUse
+from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import Configuration, Reload, reload
 from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Reloading:
+class Reloader:
     """What an operator, SIGHUP and the service manager ask for."""
 
     configuration: Configuration
     board: Board
-    key: KeyInUse
+    key: ActiveApiKey
     reread_certificate: Callable[[], Awaitable[bool]]
     sessions: Sessions
-    beat: Bell
+    beat: WakeEvent
     notifier: Notifier
 
     async def __call__(self) -> Reload:

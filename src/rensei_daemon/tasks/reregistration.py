@@ -10,7 +10,7 @@ from rensei_daemon.errors import PlatformError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 EVERY_SECONDS = 60.0
 """At most one registration in this time; changes in between are registered together."""
@@ -27,7 +27,7 @@ async def keep_registered(
     The first registration is not ours: the first beat brings it.
     """
     await identity.until_registered()
-    changed, failures = Bell(), FailureReporter()
+    changed, failures = WakeEvent(), FailureReporter()
     configuration.on_change(changed.ring)
     changed.ring()  # the file may have changed while no daemon ran
     while True:

@@ -15,19 +15,19 @@ RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 SLOW_RETRY = Backoff(base_seconds=1.0, cap_seconds=300.0)
 
 
-def lane(error: PlatformError, retry: Backoff) -> Backoff:
+def capped_retry(error: PlatformError, retry: Backoff) -> Backoff:
     """Return the retry policy that goes on from here: a refusal takes the slow lane."""
     cap = (RETRY if isinstance(error, TransientError) else SLOW_RETRY).cap_seconds
     return replace(retry, cap_seconds=cap)
 
 
-def has_nothing(error: PlatformError | None) -> bool:
+def is_not_found(error: PlatformError | None) -> bool:
     """Whether the platform knows no such thing: there is no use in asking often."""
     return isinstance(error, RefusedError) and error.status in (204, 404)
 
 
-def asked_wait(error: PlatformError | None, rest_seconds: float) -> float:
+def requested_wait(error: PlatformError | None, rest_seconds: float) -> float:
     """Return how long we were asked to wait; where there is nothing, `rest_seconds`."""
-    if has_nothing(error):
+    if is_not_found(error):
         return rest_seconds
     return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0

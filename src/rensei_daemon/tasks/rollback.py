@@ -11,7 +11,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.configuration import Configuration, reload
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 _log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ async def roll_back(
     *,
     requested_by: str,
     dry_run: bool,
-    beat: Bell,
+    beat: WakeEvent,
 ) -> tuple[Document, Document]:
     """Undo a change, put the result in force, and return the text before and after.
 

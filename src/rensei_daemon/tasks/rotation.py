@@ -23,25 +23,31 @@ import structlog
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.counters import SessionFigures
+from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.core.health import SessionLine, StreamLine
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.health import SessionHealth, StreamHealth
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.session import Session
-from rensei_daemon.core.session_values import Arrived, SessionValues
-from rensei_daemon.core.snapshot_schedule import PACE, WHY, Pace, Reason, Wanted
+from rensei_daemon.core.session_values import IncomingValues, SessionValues
+from rensei_daemon.core.snapshot_schedule import (
+    PACE,
+    WHY,
+    SnapshotIntervals,
+    SnapshotReason,
+    WantedSnapshot,
+)
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.platform_api.stream import Unusable, Update
+from rensei_daemon.platform_api.stream import StreamUpdate, UnusableEvent
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.deferred import Afterwards
-from rensei_daemon.tasks.retry_policy import EARLY_SECONDS, asked_wait
-from rensei_daemon.tasks.session_deliveries import Outlets
-from rensei_daemon.tasks.session_failures import Refusals
+from rensei_daemon.tasks.deferred import DeferredWork
+from rensei_daemon.tasks.retry_policy import EARLY_SECONDS, requested_wait
+from rensei_daemon.tasks.session_deliveries import SessionDeliveries
+from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop
 from rensei_daemon.tasks.streams import StreamLoop
-from rensei_daemon.tasks.wake_event import Turn
+from rensei_daemon.tasks.wake_event import Cycle
 
 
 class Rotation:
@@ -54,27 +60,29 @@ class Rotation:
         *,
         client: PlatformClient,
         board: Board,
-        pulse: Pulse,
+        pulse: Deadlines,
         draw: Draw,
-        afterwards: Afterwards,
-        pace: Pace = PACE,
+        afterwards: DeferredWork,
+        pace: SnapshotIntervals = PACE,
         learn: Callable[[Iterable[str]], None] = lambda _: None,
-        figures: SessionFigures | None = None,
+        figures: SessionCounters | None = None,
     ) -> None:
         """`learn` is told the values in force, for whoever must know them by sight."""
-        figures = figures or SessionFigures()
+        figures = figures or SessionCounters()
         self.session = session
         self.changed_at: dict[str, datetime] = {}
         """When each variable's value last became another."""
-        self.outlets = Outlets(deliveries, session.id, board, draw, figures)
+        self.outlets = SessionDeliveries(deliveries, session.id, board, draw, figures)
         self._board, self._pulse = board, pulse
         self._learn, self._afterwards = learn, afterwards
         self._log = structlog.get_logger().bind(session_id=session.id)
         self._values = SessionValues()
         now = CLOCK.now()
-        self._line = SessionLine(id=session.id, since=now, added_at=now)
-        self._shown_wanted: Wanted | None = None
-        self._refusals = Refusals(session.id, board, calm_seconds=pace.steady_seconds)
+        self._line = SessionHealth(id=session.id, since=now, added_at=now)
+        self._shown_wanted: WantedSnapshot | None = None
+        self._refusals = SessionFailures(
+            session.id, board, calm_seconds=pace.steady_seconds
+        )
         self._snapshots = SnapshotLoop(
             session,
             self,
@@ -107,7 +115,7 @@ class Rotation:
         return self._line.refreshed_at
 
     @property
-    def snapshot_turn(self) -> Turn:
+    def snapshot_turn(self) -> Cycle:
         """Turns with every snapshot, good or bad."""
         return self._snapshots.turn
 
@@ -138,14 +146,14 @@ class Rotation:
             self._learn(())
         await self.outlets.withdraw(kept)
 
-    def want_snapshot(self, reason: Reason) -> None:
+    def want_snapshot(self, reason: SnapshotReason) -> None:
         """Have a snapshot taken as soon as its reason allows."""
         self._snapshots.want(reason)
         self._afterwards.do(self._account)
 
     def hurry(self) -> None:
         """Have snapshot and stream tried at once, whatever they wait for."""
-        self.want_snapshot(Reason.ASKED)
+        self.want_snapshot(SnapshotReason.ASKED)
         self._stream.hurry()
 
     def platform_recovered(self) -> None:
@@ -154,8 +162,8 @@ class Rotation:
         The stream follows once it has come.
         """
         error = self.snapshot_error
-        if error is not None and not asked_wait(error, rest_seconds=0.0):
-            self._snapshots.want(Reason.ASKED)
+        if error is not None and not requested_wait(error, rest_seconds=0.0):
+            self._snapshots.want(SnapshotReason.ASKED)
 
     # -- what the snapshots bring --
 
@@ -208,19 +216,19 @@ class Rotation:
 
     # -- what the stream brings --
 
-    def _take_event(self, event: Update | Unusable, arrived_at: float) -> None:
-        if isinstance(event, Unusable):
+    def _take_event(self, event: StreamUpdate | UnusableEvent, arrived_at: float) -> None:
+        if isinstance(event, UnusableEvent):
             self._refusals.event_not_understood(event.reason)
-            self.want_snapshot(Reason.EVENT)
+            self.want_snapshot(SnapshotReason.EVENT)
             return
         before = self.credentials
-        arrived = Arrived(event.delta, event.rotated_at, event.is_whole)
+        arrived = IncomingValues(event.delta, event.rotated_at, event.is_whole)
         wanted = self._values.take_update(arrived, arrived_at)
         if wanted is not None:
             self.want_snapshot(wanted)
         self._hand_on(before, "stream", arrived_at)
 
-    def _stream_changed(self, line: StreamLine) -> None:
+    def _stream_changed(self, line: StreamHealth) -> None:
         self._line = replace(
             self._line,
             stream=line.state,
@@ -265,7 +273,7 @@ class Rotation:
         )
         self._board.post(self._line)
 
-    def _with_wanted(self, wanted: Wanted | None) -> SessionLine:
+    def _with_wanted(self, wanted: WantedSnapshot | None) -> SessionHealth:
         if wanted is None:
             return replace(self._line, wanted_for=None, wanted_since=None)
         ago = timedelta(seconds=anyio.current_time() - wanted.since)

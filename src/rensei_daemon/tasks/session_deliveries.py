@@ -11,10 +11,10 @@ import anyio
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.counters import SessionFigures
+from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials
-from rensei_daemon.core.health import ConsumerLine
-from rensei_daemon.delivery.delivery_protocol import Delivery, nobody
+from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.tasks.delivery_worker import DeliveryWorker
 
 LOOK_SECONDS = 15.0
@@ -23,7 +23,7 @@ CHECK_SECONDS = 5.0
 """How long a look may take: a file may be on a file system that hangs."""
 
 
-class Outlets:
+class SessionDeliveries:
     """All deliveries of one session."""
 
     def __init__(
@@ -32,9 +32,9 @@ class Outlets:
         session_id: str,
         board: Board,
         draw: Draw,
-        figures: SessionFigures | None = None,
+        figures: SessionCounters | None = None,
     ) -> None:
-        figures = figures or SessionFigures()
+        figures = figures or SessionCounters()
         self._lanes = {
             d: DeliveryWorker(d, session_id, board, draw, figures) for d in deliveries
         }
@@ -48,7 +48,7 @@ class Outlets:
         return {(delivery.kind, delivery.name) for delivery in self._lanes}
 
     @property
-    def consumers(self) -> tuple[ConsumerLine, ...]:
+    def consumers(self) -> tuple[ConsumerHealth, ...]:
         """Everybody who is handed to."""
         return tuple(line for delivery in self._lanes for line in delivery.consumers)
 
@@ -72,7 +72,7 @@ class Outlets:
                     await self.look()
         finally:
             for delivery in self._lanes:  # it may outlive us, as a reader does a reload
-                delivery.on_uptake = nobody
+                delivery.on_uptake = ignore_uptake
 
     async def look(self, *, until_tried: bool = False) -> None:
         """Have what somebody removed or altered put right; the board says that it is not.

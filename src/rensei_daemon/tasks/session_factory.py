@@ -8,45 +8,45 @@ from pathlib import Path
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
-from rensei_daemon.core.counters import SessionFigures
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.counters import SessionCounters
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
 from rensei_daemon.core.session import Session
 from rensei_daemon.delivery.credential_socket import CredentialSocket
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
-from rensei_daemon.delivery.hook import Hook, HookRoom
+from rensei_daemon.delivery.hook import Hook, HookResources
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.delivery.subscribers import Audience
+from rensei_daemon.delivery.subscribers import Subscribers
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.tasks.deferred import Afterwards
+from rensei_daemon.tasks.deferred import DeferredWork
 from rensei_daemon.tasks.rotation import Rotation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandingOut:
+class SessionFactory:
     """What the sessions of this daemon share."""
 
     runtime: Path
-    hooks: HookRoom
+    hooks: HookResources
     scrub: Scrubber
     """Knows every value by sight."""
-    afterwards: Afterwards = field(default_factory=Afterwards)
+    afterwards: DeferredWork = field(default_factory=DeferredWork)
     """Has to be kept as long as they run."""
     door: CredentialSocket = field(default_factory=CredentialSocket)
-    figures: SessionFigures = field(default_factory=SessionFigures)
+    figures: SessionCounters = field(default_factory=SessionCounters)
     fingerprints: Fingerprints = field(
         default_factory=lambda: Fingerprints(secrets.token_bytes(32))
     )
 
     @classmethod
-    def prepare(cls, runtime: Path, environ: Mapping[str, str]) -> "HandingOut":
+    def prepare(cls, runtime: Path, environ: Mapping[str, str]) -> "SessionFactory":
         """Make what can be made before anything is opened."""
         scrub = Scrubber()
         return cls(
-            runtime=runtime, hooks=HookRoom(environ=environ, scrub=scrub), scrub=scrub
+            runtime=runtime, hooks=HookResources(environ=environ, scrub=scrub), scrub=scrub
         )
 
     def begin(
@@ -56,7 +56,7 @@ class HandingOut:
         org_id: str | None,
         client: PlatformClient,
         board: Board,
-        pulse: Pulse,
+        pulse: Deadlines,
         draw: Draw,
     ) -> Rotation:
         """Return a session's rotation, not yet running.
@@ -85,7 +85,7 @@ class HandingOut:
 
     def _deliveries(
         self, session: SessionSettings
-    ) -> tuple[Audience, list[EnvFile], list[Hook]]:
+    ) -> tuple[Subscribers, list[EnvFile], list[Hook]]:
         gid = group_id(session.group) if session.group else None
         audience = self.door.audience(session.id, gid)
         files: list[EnvFile] = []

@@ -18,7 +18,7 @@ from rensei_daemon.errors import (
 from rensei_daemon.failure_reporter import FailureReporter
 
 
-class Refusals:
+class SessionFailures:
     """The failures of one session's two lanes, `snapshot` and `stream`."""
 
     def __init__(self, session_id: str, board: Board, *, calm_seconds: float) -> None:

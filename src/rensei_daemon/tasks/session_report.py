@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from rensei_daemon.core.health import ConsumerLine
+from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.tasks.rotation import Rotation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
+class VariableReport:
     """A variable of a session."""
 
     name: str
@@ -19,7 +19,7 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consumer:
+class ConsumerReport:
     """Who is handed a session's values."""
 
     kind: str
@@ -29,34 +29,34 @@ class Consumer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionInventory:
+class SessionReport:
     """One session's."""
 
     id: str
     generation: int
     refreshed_at: datetime | None
     error: str | None
-    variables: tuple[Variable, ...]
-    consumers: tuple[Consumer, ...]
+    variables: tuple[VariableReport, ...]
+    consumers: tuple[ConsumerReport, ...]
 
 
-def inventory(
+def report_sessions(
     rotations: Iterable[Rotation], fingerprints: Fingerprints
-) -> list[SessionInventory]:
+) -> list[SessionReport]:
     """Return what every session has, by id."""
     by_id = sorted(rotations, key=lambda rotation: rotation.session.id)
     return [_of(rotation, fingerprints) for rotation in by_id]
 
 
-def _of(rotation: Rotation, fingerprints: Fingerprints) -> SessionInventory:
+def _of(rotation: Rotation, fingerprints: Fingerprints) -> SessionReport:
     credentials, error = rotation.credentials, rotation.snapshot_error
-    return SessionInventory(
+    return SessionReport(
         id=rotation.session.id,
         generation=credentials.generation,
         refreshed_at=rotation.refreshed_at,
         error=None if error is None else str(error),
         variables=tuple(
-            Variable(
+            VariableReport(
                 name=name,
                 fingerprint=fingerprints.of(value),
                 changed_at=rotation.changed_at[name],
@@ -69,6 +69,8 @@ def _of(rotation: Rotation, fingerprints: Fingerprints) -> SessionInventory:
     )
 
 
-def _consumer(line: ConsumerLine, newest: int) -> Consumer:
+def _consumer(line: ConsumerHealth, newest: int) -> ConsumerReport:
     lag = None if line.generation is None else newest - line.generation
-    return Consumer(kind=line.kind, name=line.name, generation=line.generation, lag=lag)
+    return ConsumerReport(
+        kind=line.kind, name=line.name, generation=line.generation, lag=lag
+    )

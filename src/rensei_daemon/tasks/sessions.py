@@ -15,7 +15,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 _log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class Sessions:
             rotation.platform_recovered()
 
     async def look(self, *, until_tried: bool = False) -> None:
-        """Look whether what was delivered is in place, as `Outlets.look` does."""
+        """Look whether what was delivered is in place, as `SessionDeliveries.look` does."""
         async with anyio.create_task_group() as looks:
             for rotation in self.rotations:
                 looks.start_soon(partial(rotation.outlets.look, until_tried=until_tried))
@@ -71,7 +71,7 @@ class Sessions:
 
         Started once every session of the first configuration exists.
         """
-        changed = Bell()
+        changed = WakeEvent()
         self._configuration.on_change(changed.ring)
         async with anyio.create_task_group() as tasks:
             await self._reconcile(tasks)

@@ -5,15 +5,24 @@ from typing import Protocol
 import anyio
 
 from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.counters import Tally
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.counters import EventCounter
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.session import Session
-from rensei_daemon.core.snapshot_schedule import Pace, Reason, SnapshotSchedule
+from rensei_daemon.core.snapshot_schedule import (
+    SnapshotIntervals,
+    SnapshotReason,
+    SnapshotSchedule,
+)
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.retry_policy import RETRY, SNAPSHOT_SECONDS, asked_wait, lane
-from rensei_daemon.tasks.wake_event import Bell, Turn
+from rensei_daemon.tasks.retry_policy import (
+    RETRY,
+    SNAPSHOT_SECONDS,
+    capped_retry,
+    requested_wait,
+)
+from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 
 class SnapshotTaker(Protocol):
@@ -38,23 +47,23 @@ class SnapshotLoop:
         taker: SnapshotTaker,
         *,
         client: PlatformClient,
-        pace: Pace,
+        pace: SnapshotIntervals,
         draw: Draw,
-        pulse: Pulse,
-        outcomes: Tally,
+        pulse: Deadlines,
+        outcomes: EventCounter,
     ) -> None:
         self.schedule = SnapshotSchedule(pace, draw, anyio.current_time())
-        self.turn = Turn()
+        self.turn = Cycle()
         """Turns with every snapshot, good or bad."""
         self.error: PlatformError | None = None
         """What the last snapshot failed with."""
         self._session, self._taker = session, taker
         self._client, self._pace, self._draw = client, pace, draw
         self._pulse, self._outcomes = pulse, outcomes
-        self._changed = Bell()
+        self._changed = WakeEvent()
         self._retry = RETRY
 
-    def want(self, reason: Reason) -> None:
+    def want(self, reason: SnapshotReason) -> None:
         """Have one taken as soon as its reason allows."""
         self.schedule.want(reason, anyio.current_time())
         self._changed.ring()
@@ -82,8 +91,8 @@ class SnapshotLoop:
             snapshot = await self._client.snapshot(self._session)
         except PlatformError as error:
             self.error = error
-            self._retry = lane(error, self._retry)
-            asked = asked_wait(error, self._pace.slow_poll_seconds)
+            self._retry = capped_retry(error, self._retry)
+            asked = requested_wait(error, self._pace.slow_poll_seconds)
             delay, self._retry = self._retry.next(self._draw, at_least=asked)
             self.schedule.fail(anyio.current_time(), delay, asked_seconds=asked)
             self._taker.snapshot_failed(error)

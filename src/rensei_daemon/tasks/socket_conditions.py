@@ -13,7 +13,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 _log = structlog.get_logger()
 
 
-def turned_away_on(board: Board) -> Callable[[str, str], None]:
+def report_refused_readers(board: Board) -> Callable[[str, str], None]:
     """Return what to tell of whose readers are turned away and why, or no longer (`""`)."""
 
     def tell(whose: str, why: str) -> None:
@@ -33,7 +33,7 @@ def turned_away_on(board: Board) -> Callable[[str, str], None]:
     return tell
 
 
-def socket_news_on(board: Board, name: str) -> Callable[[RenseiError | None], None]:
+def report_socket_state(board: Board, name: str) -> Callable[[RenseiError | None], None]:
     """Return what to tell of a socket file that is gone: why it stays so, or None."""
     failures = FailureReporter(board=board, subject=name)
 

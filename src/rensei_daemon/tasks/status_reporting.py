@@ -12,8 +12,8 @@ from rensei_daemon import __version__
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import ConfigLine, HeartbeatLine, WorkerLine
-from rensei_daemon.core.liveness import Pulse
+from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
+from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.status import summary, to_json
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.directories import is_tmpfs
@@ -24,7 +24,7 @@ from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutations import mutations_line
 from rensei_daemon.tasks.state_opening import report_closed, report_set_aside
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 AT_LEAST_EVERY_SECONDS = 30.0
 AT_MOST_EVERY_SECONDS = 0.5
@@ -47,11 +47,11 @@ def open_board(
         version=__version__,
         pid=os.getpid(),
         started_at=now,
-        config=ConfigLine(
+        config=ConfigHealth(
             path=str(configuration.file.path), digest=configuration.document.digest
         ),
-        worker=WorkerLine(platform_url=settings.platform.url),
-        heartbeat=HeartbeatLine(interval_seconds=settings.interval_seconds()),
+        worker=WorkerHealth(platform_url=settings.platform.url),
+        heartbeat=HeartbeatHealth(interval_seconds=settings.interval_seconds()),
     )
     configuration.post(board)
     if isinstance(state, StorageError):
@@ -84,7 +84,7 @@ async def keep_reporting(
 
     `refresh` posts what changes without anybody noticing.
     """
-    changed, failures = Bell(), status_failures(board)
+    changed, failures = WakeEvent(), status_failures(board)
     board.on_change = changed.ring
     said = ""
     while True:
@@ -117,7 +117,9 @@ async def write_status(board: Board, path: Path, failures: FailureReporter) -> N
         failures.report_recovery("status.recovered")
 
 
-async def feed_watchdog(pulse: Pulse, notifier: Notifier, interval_seconds: float) -> None:
+async def feed_watchdog(
+    pulse: Deadlines, notifier: Notifier, interval_seconds: float
+) -> None:
     """Tell the service manager that every loop turns, as long as it does; never returns."""
     failures = FailureReporter()
     while True:

@@ -6,17 +6,22 @@ import anyio
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.counters import Tally
-from rensei_daemon.core.health import StreamLine, StreamState
-from rensei_daemon.core.reconnect import Reconnect, StreamEnd
-from rensei_daemon.core.snapshot_schedule import Pace
+from rensei_daemon.core.counters import EventCounter
+from rensei_daemon.core.health import StreamHealth, StreamState
+from rensei_daemon.core.reconnect import ReconnectPolicy, StreamEnd
+from rensei_daemon.core.snapshot_schedule import SnapshotIntervals
 from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.platform_api.stream import EventStream, FirstByte, Unusable, Update
-from rensei_daemon.tasks.retry_policy import asked_wait, has_nothing
-from rensei_daemon.tasks.session_failures import Refusals
+from rensei_daemon.platform_api.stream import (
+    EventStream,
+    FirstByte,
+    StreamUpdate,
+    UnusableEvent,
+)
+from rensei_daemon.tasks.retry_policy import is_not_found, requested_wait
+from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 
 class StreamLoop:
@@ -26,14 +31,14 @@ class StreamLoop:
         self,
         session_id: str,
         snapshots: SnapshotLoop,
-        refusals: Refusals,
+        refusals: SessionFailures,
         *,
-        take: Callable[[Update | Unusable, float], None],
-        tell: Callable[[StreamLine], None],
+        take: Callable[[StreamUpdate | UnusableEvent, float], None],
+        tell: Callable[[StreamHealth], None],
         client: PlatformClient,
-        pace: Pace,
+        pace: SnapshotIntervals,
         draw: Draw,
-        ends: Tally,
+        ends: EventCounter,
     ) -> None:
         """`take` is given every event and when it came; `tell`, how the stream is."""
         self._session_id = session_id
@@ -42,9 +47,9 @@ class StreamLoop:
         self._take, self._tell = take, tell
         self._client, self._pace, self._draw = client, pace, draw
         self._ends = ends
-        self._policy = Reconnect()
-        self._reconnect, self._is_told_to_wait = Bell(), False
-        self.line = StreamLine(since=CLOCK.now())
+        self._policy = ReconnectPolicy()
+        self._reconnect, self._is_told_to_wait = WakeEvent(), False
+        self.line = StreamHealth(since=CLOCK.now())
 
     def hurry(self) -> None:
         """Have the stream opened at once, whatever it waits for."""
@@ -88,7 +93,7 @@ class StreamLoop:
         """Take note of the end; return how long to wait."""
         lived = 0.0 if opened is None else anyio.current_time() - opened
         asked = max(
-            asked_wait(error, self._pace.slow_poll_seconds),
+            requested_wait(error, self._pace.slow_poll_seconds),
             (stream and stream.retry_seconds) or 0.0,
         )
         end = StreamEnd(
@@ -108,10 +113,10 @@ class StreamLoop:
         failure = error.failure if error else None
         self._ends.add(self._session_id, failure or "age")
         self._refusals.stream_ended(error, seconds=lived)
-        if has_nothing(error):
+        if is_not_found(error):
             schedule.stream_refused()
         if lived is not None:
-            self._reconnect = Bell()  # what was rung until now has been obeyed
+            self._reconnect = WakeEvent()  # what was rung until now has been obeyed
             self.line = self.line.ended(CLOCK.now(), lived)
             schedule.stream_lost(anyio.current_time())
             self._snapshots.look_again()

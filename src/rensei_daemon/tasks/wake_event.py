@@ -3,7 +3,7 @@
 import anyio
 
 
-class Bell:
+class WakeEvent:
     """Rung any number of times, it is heard once."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Bell:
         return rang
 
 
-class Turn:
+class Cycle:
     """A loop's turn: whoever waits goes on once a whole one has passed.
 
     A turn under way when they come is not theirs: it may have looked already.

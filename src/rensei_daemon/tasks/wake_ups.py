@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.tasks.wake_event import Bell
+from rensei_daemon.tasks.wake_event import WakeEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,8 @@ class WakeUps:
 
     identity: Identity
     sessions: Sessions
-    beat: Bell
-    mutations: Bell
+    beat: WakeEvent
+    mutations: WakeEvent
 
     def platform_recovered(self) -> None:
         """Ask for token and snapshots that failed: a beat has got through again."""
