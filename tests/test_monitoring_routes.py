@@ -37,7 +37,7 @@ def probes() -> MonitoringRoutes:
     board.post(SessionHealth(id="build", since=now, added_at=now))
     return MonitoringRoutes(
         board=board,
-        pulse=Deadlines(),
+        deadlines=Deadlines(),
         beats=HeartbeatCounters(),
         sessions=SessionCounters(),
         loop_lag=Histogram(),
@@ -52,9 +52,9 @@ async def ask(probes: MonitoringRoutes, verb: tuple[str, str]) -> Any:
 
 async def test_it_lives_while_every_loop_turns(probes: MonitoringRoutes) -> None:
     """A broken promise older than the watchdog's grace is 503, with the loop's name."""
-    probes.pulse.promise("heartbeat", anyio.current_time() - 4)
+    probes.deadlines.set("heartbeat", anyio.current_time() - 4)
     assert await ask(probes, HEALTHZ) == Response(200, {"live": True, "late": []})
-    probes.pulse.promise("heartbeat", anyio.current_time() - 6)
+    probes.deadlines.set("heartbeat", anyio.current_time() - 6)
     assert await ask(probes, HEALTHZ) == Response(
         503, {"live": False, "late": ["heartbeat"]}
     )

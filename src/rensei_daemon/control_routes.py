@@ -48,8 +48,8 @@ class ControlRoutes:
     """The verbs, over the tasks that carry them out."""
 
     board: Board
-    heart: HeartbeatSender
-    hurry: WakeEvent
+    heartbeat: HeartbeatSender
+    wake_heartbeat: WakeEvent
     sessions: Sessions
     reload: Callable[[], Awaitable[Reload]]
     fingerprints: Fingerprints
@@ -72,7 +72,7 @@ class ControlRoutes:
     async def _status(self, _: Request) -> dict[str, Any]:
         self.log_level.post()  # lines are lost in another thread, which tells no board
         with anyio.move_on_after(LOOK_SECONDS):
-            await self.sessions.look()
+            await self.sessions.check_deliveries()
         return to_json(report(self.board, *CLOCK.read()))
 
     async def _sessions(self, _: Request) -> dict[str, Any]:
@@ -114,16 +114,16 @@ class ControlRoutes:
 
         async def beat() -> None:
             nonlocal is_beaten
-            self.hurry.ring()
-            await self.heart.turn.next()
+            self.wake_heartbeat.set()
+            await self.heartbeat.cycle.wait_next()
             is_beaten = True
 
         refreshed: set[Rotation] = set()
 
         async def refresh(rotation: Rotation) -> None:
-            await rotation.outlets.look(until_tried=True)
-            rotation.hurry()
-            await rotation.snapshot_turn.next()
+            await rotation.session_deliveries.check(until_tried=True)
+            rotation.retry_now()
+            await rotation.snapshot_cycle.wait_next()
             refreshed.add(rotation)
 
         with anyio.move_on_after(SYNC_SECONDS):

@@ -74,7 +74,7 @@ async def run(
             environ=environ,
             machine_id_file=locations.machine_id,
         )
-        configuration, trouble = open_configuration(
+        configuration, config_error = open_configuration(
             ConfigFile(locations.config),
             last_good=last_good,
             load=partial(
@@ -98,7 +98,7 @@ async def run(
         with suppress(StorageError):  # a courtesy to whoever looks for this daemon
             lock = configuration.file.lock
             lock.remember(state=locations.state, runtime=locations.runtime)
-        handing_out = SessionFactory.prepare(locations.runtime, environ)
+        session_factory = SessionFactory.prepare(locations.runtime, environ)
         log = configuration.settings.log
         outputs = choose_outputs(
             format=log.format, file=log.file, default_file=locations.log, environ=environ
@@ -108,20 +108,22 @@ async def run(
             log_to(
                 outputs,
                 level=log.level,
-                scrub=handing_out.scrub,
+                scrub=session_factory.scrub,
                 say_hint=reached.hint,
             )
         )
-        board = open_board(configuration, state.journal, locations.runtime, trouble, opened)
-        board.reached = reached
-        ground = Resources(
+        board = open_board(
+            configuration, state.journal, locations.runtime, config_error, opened
+        )
+        board.address = reached
+        resources = Resources(
             locations=locations,
             environ=environ,
             configuration=configuration,
             last_good=last_good,
             state=state,
             board=board,
-            handing_out=handing_out,
+            session_factory=session_factory,
             notifier=Notifier.from_environ(environ),
             log_level=LogLevel(control, configuration, board),
             former_readers=former_readers(
@@ -129,7 +131,7 @@ async def run(
             ),
         )
         try:
-            await _live(ground, signals, on_stop)
+            await _live(resources, signals, on_stop)
         except Exception as error:
             if not _is_known(error):
                 _log.exception("daemon.crashed")
@@ -154,63 +156,67 @@ def _is_known(error: Exception) -> bool:
 
 
 async def _live(
-    ground: Resources, signals: AsyncIterator[signal.Signals], on_stop: Callable[[], None]
+    resources: Resources,
+    signals: AsyncIterator[signal.Signals],
+    on_stop: Callable[[], None],
 ) -> None:
-    platform = ground.configuration.settings.platform
+    platform = resources.configuration.settings.platform
     agent = f"rensei-daemon/{__version__}"
     async with open_http(
         platform.url,
         user_agent=agent,
         ca_file=platform.ca_file,
         client_files=platform.client_files,
-        scrub=ground.handing_out.scrub,
+        scrub=resources.session_factory.scrub,
     ) as http:
-        house = build_daemon(ground, http)
+        daemon = build_daemon(resources, http)
         async with anyio.create_task_group() as tasks:
             # Before anybody can ask for them, so that no session is taken for unknown.
-            await tasks.start(house.sessions.keep, name="sessions")
-            await _listen(tasks, house, ground)
-            for name, loop in house.loops.items():
+            await tasks.start(daemon.sessions.run, name="sessions")
+            await _listen(tasks, daemon, resources)
+            for name, loop in daemon.loops.items():
                 tasks.start_soon(loop, name=name)
-            ground.notifier.ready()
-            config = str(ground.locations.config)
+            resources.notifier.ready()
+            config = str(resources.locations.config)
             _log.info("daemon.started", version=__version__, config=config)
-            await _obey(signals, house)
+            await _obey(signals, daemon)
             on_stop()
-            ground.notifier.stopping()
-            ground.board.stop()  # before the readers hear of it, and leave
+            resources.notifier.stopping()
+            resources.board.stop()  # before the readers hear of it, and leave
             tasks.cancel_scope.cancel()
         with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
-            await send_last_heartbeat(house.heart)
-    await write_status(ground.board, ground.locations.status, status_failures(ground.board))
+            await send_last_heartbeat(daemon.heartbeat)
+    await write_status(
+        resources.board, resources.locations.status, status_failures(resources.board)
+    )
     _log.info("daemon.stopped")
 
 
-async def _listen(tasks: TaskGroup, house: Daemon, ground: Resources) -> None:
-    settings, locations = ground.configuration.settings, ground.locations
-    door = ground.handing_out.door
-    door.tell_turned_away = report_refused_readers(ground.board)
+async def _listen(tasks: TaskGroup, daemon: Daemon, resources: Resources) -> None:
+    settings, locations = resources.configuration.settings, resources.locations
+    credential_socket = resources.session_factory.credential_socket
+    credential_socket.on_reader_refused = report_refused_readers(resources.board)
     for name, serve, group in (
         (
             "control API",
-            partial(serve_control, locations.control_socket, house.routes),
+            partial(serve_control, locations.control_socket, daemon.routes),
             settings.control.group,
         ),
         (
             "credential socket",
-            partial(door.serve, locations.credential_socket),
+            partial(credential_socket.serve, locations.credential_socket),
             settings.credentials.group,
         ),
     ):
         gid = group_id(group) if group else None
-        tell = report_socket_state(ground.board, name)
+        tell = report_socket_state(resources.board, name)
         await tasks.start(partial(serve, gid=gid, tell=tell), name=name)
     if (address := settings.metrics.address) is not None:
-        await tasks.start(serve_metrics, address, house.probes, name="metrics")
+        await tasks.start(serve_metrics, address, daemon.probes, name="metrics")
         _log.info("metrics.served", listen=settings.metrics.listen)
 
 
-async def _obey(signals: AsyncIterator[signal.Signals], house: Daemon) -> None:
+async def _obey(signals: AsyncIterator[signal.Signals], daemon: Daemon) -> None:
     """Reload at SIGHUP; return at SIGTERM or SIGINT."""
     async for number in signals:
         _log.info("signal.received", signal=number.name)
@@ -218,4 +224,4 @@ async def _obey(signals: AsyncIterator[signal.Signals], house: Daemon) -> None:
             return
         # A file that cannot be used is on the board and in the log already.
         with suppress(RenseiError):
-            await house.reload()
+            await daemon.reload()

@@ -34,7 +34,7 @@ class MonitoringRoutes:
     """The verbs of monitors, over the board and the figures of whoever makes them."""
 
     board: Board
-    pulse: Deadlines
+    deadlines: Deadlines
     beats: HeartbeatCounters
     sessions: SessionCounters
     loop_lag: Histogram
@@ -53,7 +53,7 @@ class MonitoringRoutes:
         return {**self.routes(), METRICS_JSON: Route(self._metrics_json)}
 
     async def _healthz(self, _: Request) -> Response:
-        late = self.pulse.late(anyio.current_time() - LATE_BEFORE_WATCHDOG_SECONDS)
+        late = self.deadlines.overdue(anyio.current_time() - LATE_BEFORE_WATCHDOG_SECONDS)
         status = HTTPStatus.SERVICE_UNAVAILABLE if late else HTTPStatus.OK
         return Response(status, {"live": not late, "late": list(late)})
 
@@ -78,11 +78,11 @@ class MonitoringRoutes:
         return [plain(metric) for metric in self._now()]
 
     def _now(self) -> list[Metric]:
-        figures = Counters(
+        counters = Counters(
             beats=self.beats,
             sessions=self.sessions,
             loop_lag=self.loop_lag,
             log_lines_dropped=self.log_lines_dropped(),
             process=process.process_stats(),
         )
-        return metrics(report(self.board, *CLOCK.read()), figures)
+        return metrics(report(self.board, *CLOCK.read()), counters)

@@ -52,7 +52,7 @@ class RecordRoutes:
     records: JournalRecords
     configuration: Configuration
     board: Board
-    hurry: WakeEvent
+    wake_heartbeat: WakeEvent
 
     def routes(self) -> Routes:
         """Return their part of the table the control API serves."""
@@ -107,7 +107,7 @@ class RecordRoutes:
             self.board,
             requested_by=f"{name}@{os.uname().nodename}",
             dry_run=bool(body.get("dry_run")),
-            beat=self.hurry,
+            beat=self.wake_heartbeat,
         )
         return RolledBack(before=before.text, after=after.text)
 

@@ -62,7 +62,7 @@ class Resources:
     last_good: LastGoodConfig
     state: StateDirectory
     board: Board
-    handing_out: SessionFactory
+    session_factory: SessionFactory
     notifier: Notifier
     log_level: LogLevel
     former_readers: Mapping[str, Readers]
@@ -77,7 +77,7 @@ class Daemon:
     """Of the control API."""
     probes: Routes
     """Of them, what is served over TCP too."""
-    heart: HeartbeatSender
+    heartbeat: HeartbeatSender
     sessions: Sessions
     reload: Callable[[], Awaitable[Reload]]
     """Reads the configuration and the key again; raises `SettingsError`."""
@@ -85,33 +85,37 @@ class Daemon:
     """What runs as long as it has something to do, by name; most never return."""
 
 
-def build_daemon(ground: Resources, http: Http) -> Daemon:
+def build_daemon(resources: Resources, http: Http) -> Daemon:
     """Make every object and hand it what it needs; `SettingsError` without a key."""
-    configuration, board, journal = ground.configuration, ground.board, ground.state.journal
-    notifier, handing_out = ground.notifier, ground.handing_out
+    configuration, board, journal = (
+        resources.configuration,
+        resources.board,
+        resources.state.journal,
+    )
+    notifier, session_factory = resources.notifier, resources.session_factory
     inbox = MutationInbox(
         journal,
         board,
         state_bytes=lambda: configuration.settings.limits.state_mib * 2**20,
     )
-    hurry, pulse = WakeEvent(), Deadlines()
+    wake_heartbeat, deadlines = WakeEvent(), Deadlines()
     safe = IdentitySaver(
-        IdentityFile(ground.locations.identity, ground.locations.token),
+        IdentityFile(resources.locations.identity, resources.locations.token),
         board,
-        learn=partial(handing_out.scrub.register, "the runtime token"),
+        register_secrets=partial(session_factory.scrub.register, "the runtime token"),
     )
     identity = open_identity(
         http,
         safe,
         configuration,
         started_at=board.started_at,
-        environ=ground.environ,
-        machine_id_file=ground.locations.machine_id,
-        learn=partial(handing_out.scrub.register, "the API key"),
+        environ=resources.environ,
+        machine_id_file=resources.locations.machine_id,
+        register_secrets=partial(session_factory.scrub.register, "the API key"),
     )
     client = PlatformClient(http, identity)
-    heart = HeartbeatSender(
-        client, identity, journal, configuration, board, inbox, LoadMeter(), pulse
+    heartbeat = HeartbeatSender(
+        client, identity, journal, configuration, board, inbox, LoadMeter(), deadlines
     )
     applier = Applier(
         configuration.file,
@@ -122,30 +126,32 @@ def build_daemon(ground: Resources, http: Http) -> Daemon:
     )
 
     def start(session: SessionSettings) -> Rotation:
-        return handing_out.begin(
+        return session_factory.start(
             session,
             org_id=configuration.settings.platform.org_id,
             client=client,
             board=board,
-            pulse=pulse,
+            deadlines=deadlines,
             draw=_draw,
         )
 
     sessions = Sessions(configuration, board, start=start)
 
-    wake_ups = WakeUps(identity, sessions, hurry, inbox.bell)
-    heart.on_recovery = wake_ups.platform_recovered
+    wake_ups = WakeUps(identity, sessions, wake_heartbeat, inbox.wake_event)
+    heartbeat.on_recovery = wake_ups.platform_recovered
     reload_all = Reloader(
         configuration,
         board,
         identity.key,
         http.reread_certificate,
         sessions,
-        hurry,
+        wake_heartbeat,
         notifier,
     )
     loops: dict[str, Loop] = {
-        "heartbeat": partial(send_heartbeats, heart, hurry=hurry, draw=_draw),
+        "heartbeat": partial(
+            send_heartbeats, heartbeat, wake_heartbeat=wake_heartbeat, draw=_draw
+        ),
         "mutations": partial(
             apply_mutations,
             inbox,
@@ -153,60 +159,67 @@ def build_daemon(ground: Resources, http: Http) -> Daemon:
             journal,
             configuration,
             board,
-            beat=hurry,
-            pulse=pulse,
+            beat=wake_heartbeat,
+            deadlines=deadlines,
             draw=_draw,
         ),
         "runtime token": identity.keep_fresh,
         "registration": partial(keep_registered, identity, configuration),
-        "identity": partial(safe.keep, _draw),
-        "clock": ClockWatch(board, heart, wake_ups.host_resumed, _draw).keep,
+        "identity": partial(safe.run, _draw),
+        "clock": ClockWatch(board, heartbeat, wake_ups.host_resumed, _draw).run,
         "former readers": partial(
-            await_readers, ground.former_readers, handing_out.door, board
+            await_readers,
+            resources.former_readers,
+            session_factory.credential_socket,
+            board,
         ),
-        "lookout": http.lookout.keep,
-        "afterwards": handing_out.afterwards.keep,
+        "lookout": http.dead_peers.run,
+        "afterwards": session_factory.deferred.run,
         "configuration": partial(watch, configuration, board),
         "state": partial(
-            keep_state_open, ground.state, board, on_open=wake_ups.state_opened, draw=_draw
+            keep_state_open,
+            resources.state,
+            board,
+            on_open=wake_ups.state_opened,
+            draw=_draw,
         ),
         "last good": partial(
-            keep_last_good, configuration, identity.key, ground.last_good, draw=_draw
+            keep_last_good, configuration, identity.key, resources.last_good, draw=_draw
         ),
         "reporting": partial(
             keep_reporting,
             board,
-            ground.locations.status,
-            ground.notifier,
-            refresh=ground.log_level.post,
+            resources.locations.status,
+            resources.notifier,
+            refresh=resources.log_level.post,
         ),
     }
     lag = Histogram()
     loops["loop lag"] = partial(measure_lag, lag)
-    if (interval := watchdog_interval_seconds(ground.environ)) is not None:
-        loops["watchdog"] = partial(feed_watchdog, pulse, notifier, interval)
+    if (interval := watchdog_interval_seconds(resources.environ)) is not None:
+        loops["watchdog"] = partial(feed_watchdog, deadlines, notifier, interval)
     verbs = ControlRoutes(
         board,
-        heart,
-        hurry,
+        heartbeat,
+        wake_heartbeat,
         sessions,
         reload_all,
-        ground.handing_out.fingerprints,
-        ground.log_level,
+        resources.session_factory.fingerprints,
+        resources.log_level,
     )
-    record = RecordRoutes(applier, journal.records, configuration, board, hurry)
+    record = RecordRoutes(applier, journal.records, configuration, board, wake_heartbeat)
     probes = MonitoringRoutes(
         board=board,
-        pulse=pulse,
-        beats=heart.figures,
-        sessions=handing_out.figures,
+        deadlines=deadlines,
+        beats=heartbeat.counters,
+        sessions=session_factory.counters,
         loop_lag=lag,
-        log_lines_dropped=lambda: ground.log_level.dropped,
+        log_lines_dropped=lambda: resources.log_level.dropped,
     )
     return Daemon(
         routes={**verbs.routes(), **record.routes(), **probes.control_routes()},
         probes=probes.routes(),
-        heart=heart,
+        heartbeat=heartbeat,
         sessions=sessions,
         reload=reload_all,
         loops=loops,

@@ -72,14 +72,14 @@ def host(sessions: int, now: datetime) -> Board:
 
 def counted(sessions: int) -> SessionCounters:
     """Return what such a host has been through."""
-    figures = SessionCounters()
+    counters = SessionCounters()
     for number in range(sessions):
         for reason in ("start", "connect", "refresh"):
-            figures.snapshots.add(f"session-{number}", reason, "ok")
-        figures.streams.add(f"session-{number}", "age")
+            counters.snapshots.increment(f"session-{number}", reason, "ok")
+        counters.streams.increment(f"session-{number}", "age")
         for kind in KINDS:
-            figures.delivered(f"session-{number}", kind, 0.002)
-    return figures
+            counters.observe_delivery(f"session-{number}", kind, 0.002)
+    return counters
 
 
 def microseconds(work: Callable[[], object]) -> float:
@@ -102,7 +102,7 @@ def measure(sessions: int) -> Mapping[str, float]:
         board.post(replace(board.worker, worker_id="wkr_1"))
         board.post(replace(board.heartbeat, last_ok_at=at))
 
-    def figures() -> Counters:
+    def counters() -> Counters:
         return Counters(
             beats=HeartbeatCounters(),
             sessions=gone_through,
@@ -111,7 +111,7 @@ def measure(sessions: int) -> Mapping[str, float]:
             process=process.process_stats(),
         )
 
-    status, still = report(board, now), figures()
+    status, still = report(board, now), counters()
     text = render(metrics(status, still))
     reported = microseconds(lambda: report(board, now))
     in_json = microseconds(lambda: json.dumps(to_json(status)))

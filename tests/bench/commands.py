@@ -73,8 +73,8 @@ def measure(place: Path, environ: Mapping[str, str]) -> None:
             text=True,
             check=True,
         )
-    for name, figures in json.loads(done.stdout).items():
-        walls, cpus, most = zip(*figures, strict=True)
+    for name, counters in json.loads(done.stdout).items():
+        walls, cpus, most = zip(*counters, strict=True)
         line: dict[str, Any] = {"command": name}
         for what, seconds in (("wall", walls), ("cpu", cpus)):
             ordered = sorted(seconds)

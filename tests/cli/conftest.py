@@ -58,8 +58,8 @@ class Host:
             {"id": session_id, "generation": 0, "refreshed_at": None, "error": None}
             | {"variables": [], "consumers": []}
         )
-        audience = self.door.audience(session_id, None)
-        audience.missing = lambda: self.missing.get(session_id, "no credentials")
+        subscribers = self.door.subscribers(session_id, None)
+        subscribers.missing = lambda: self.missing.get(session_id, "no credentials")
         self._values[session_id] = Credentials()
 
     async def rotate(self, session_id: str, **env: str) -> None:
@@ -69,9 +69,9 @@ class Host:
         (session,) = (s for s in self.sessions if s["id"] == session_id)
         session["generation"] = after.generation
         self.missing.setdefault(session_id, "")
-        audience = self.door.find(session_id)
-        assert audience is not None
-        await audience.deliver(after, difference(before, after))
+        subscribers = self.door.find(session_id)
+        assert subscribers is not None
+        await subscribers.deliver(after, difference(before, after))
 
     @asynccontextmanager
     async def running(

@@ -112,15 +112,15 @@ async def test_a_wait_in_vain_says_why(host: "Host") -> None:
 async def test_a_wait_asks_ever_more_rarely(host: "Host") -> None:
     """The workers of a whole host may wait at once, and for long."""
     host.add("build")
-    audience = host.door.find("build")
-    assert audience is not None
+    subscribers = host.door.find("build")
+    assert subscribers is not None
     asked: list[str] = []
 
     def missing() -> str:
         asked.append("build")
         return "no credentials"
 
-    audience.missing = missing
+    subscribers.missing = missing
     argv = ("credentials", "wait", "--session=build", "--timeout=1", "--config={config}")
     async with host.up():
         assert (await host.run(*argv))[0] == 1

@@ -237,10 +237,10 @@ async def test_a_daemon_that_restarts_is_no_rotation(host: "Host") -> None:
             await host.rotate("build", TOKEN="1")
             assert await worker.line() == "start 1"
         async with host.up():
-            audience = host.door.find("build")
-            assert audience is not None
+            subscribers = host.door.find("build")
+            assert subscribers is not None
             uptake = anyio.Event()
-            audience.on_uptake = uptake.set
+            subscribers.on_uptake = uptake.set
             await uptake.wait()  # it is back, and has INITIAL with what it knows
             worker.process.send_signal(signal.SIGUSR1)
             assert await worker.line() == "usr1 1"

@@ -88,7 +88,7 @@ async def listeners() -> AsyncIterator[Listeners]:
     shown, port, ticker = board(), free_port(), Ticker()
     probes = MonitoringRoutes(
         board=shown,
-        pulse=Deadlines(),
+        deadlines=Deadlines(),
         beats=HeartbeatCounters(),
         sessions=SessionCounters(),
         loop_lag=Histogram(),

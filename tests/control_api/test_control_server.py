@@ -250,7 +250,7 @@ async def test_a_client_that_leaves_is_nobodys_trouble(control_socket: Path) -> 
 
 async def test_one_client_too_many_is_told_to_come_back(control_socket: Path) -> None:
     """With every place taken there is a 503 at once, and room again afterwards."""
-    limits = RequestLimits(clients=2, patience_seconds=60)
+    limits = RequestLimits(clients=2, grace_seconds=60)
     async with serving(control_socket, limits=limits):
         async with (
             await anyio.connect_unix(control_socket) as first,
@@ -265,7 +265,7 @@ async def test_one_client_too_many_is_told_to_come_back(control_socket: Path) ->
 
 async def test_a_silent_client_gives_way_to_one_that_asks(control_socket: Path) -> None:
     """With every place held by somebody who says nothing, the slowest loses it."""
-    limits = RequestLimits(clients=2, patience_seconds=0)
+    limits = RequestLimits(clients=2, grace_seconds=0)
     async with (
         serving(control_socket, limits=limits),
         await anyio.connect_unix(control_socket) as first,
@@ -283,7 +283,7 @@ async def test_who_has_said_all_it_wants_is_answered_though_no_place_is_free(
     control_socket: Path,
 ) -> None:
     """A request that is there when its client is let in never has to be waited for."""
-    limits = RequestLimits(clients=1, patience_seconds=60)
+    limits = RequestLimits(clients=1, grace_seconds=60)
     async with (
         serving(control_socket, limits=limits),
         await anyio.connect_unix(control_socket) as silent,
@@ -304,7 +304,7 @@ async def test_one_that_does_not_take_its_answer_gives_way(control_socket: Path)
     async def large(request: Request) -> Any:
         return "x" * 4_000_000 if request.query else "small"
 
-    limits = RequestLimits(seconds=60, clients=1, patience_seconds=0.05)
+    limits = RequestLimits(seconds=60, clients=1, grace_seconds=0.05)
     routes = {("GET", "/v1/status"): Route(large)}
     async with (
         serving(control_socket, routes, limits),

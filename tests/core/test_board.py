@@ -84,7 +84,7 @@ STALE, SESSION, STREAM = "heartbeat.stale", "session.stale", "stream.interrupted
 def test_hints_are_said_in_the_words_that_reach_this_daemon() -> None:
     """A file of its own is named, and systemctl only where a unit runs it."""
     board = board_with()
-    board.reached = DaemonAddress(config="/c.toml", systemctl=None, pid=812)
+    board.address = DaemonAddress(config="/c.toml", systemctl=None, pid=812)
     hint = "systemctl restart rensei-daemon, or: rensei-daemon reload"
     board.raise_alarm(Code.STORAGE, "full", hint=hint, now=after(0))
     told = {c.code: c.hint for c in report(board, after(1)).conditions}

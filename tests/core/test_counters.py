@@ -10,18 +10,18 @@ from rensei_daemon.core.counters import (
 
 def test_a_tally_counts_each_sort_apart() -> None:
     """Sorts are told apart by all of their words, and come in their order."""
-    tally = EventCounter()
+    counter = EventCounter()
     for sort in (("b", "x"), ("a", "y"), ("b", "x")):
-        tally.add(*sort)
-    assert list(tally) == [(("a", "y"), 1), (("b", "x"), 2)]
+        counter.increment(*sort)
+    assert list(counter) == [(("a", "y"), 1), (("b", "x"), 2)]
 
 
 def test_durations_fall_into_the_buckets_that_hold_them() -> None:
     """A bucket holds what took at most its seconds; what took longest is in none."""
     durations = Histogram()
     for seconds in (0.0, 0.001, 0.0011, 60.0, 61.0):
-        durations.add(seconds)
-    up_to = dict(durations.up_to)
+        durations.observe(seconds)
+    up_to = dict(durations.cumulative_buckets)
     assert (up_to[0.001], up_to[0.0025], up_to[30.0], up_to[60.0]) == (2, 3, 3, 4)
     assert tuple(up_to) == BUCKET_SECONDS
     assert durations.count == 5
@@ -30,11 +30,11 @@ def test_durations_fall_into_the_buckets_that_hold_them() -> None:
 
 def test_a_delivery_is_counted_and_timed() -> None:
     """By session and kind the one, by kind alone the other."""
-    figures = SessionCounters()
-    figures.delivered("build", "hook", 0.2)
-    figures.delivered("nightly", "hook", 0.3)
-    assert list(figures.deliveries) == [
+    counters = SessionCounters()
+    counters.observe_delivery("build", "hook", 0.2)
+    counters.observe_delivery("nightly", "hook", 0.3)
+    assert list(counters.deliveries) == [
         (("build", "hook", "ok"), 1),
         (("nightly", "hook", "ok"), 1),
     ]
-    assert figures.durations["hook"].count == 2
+    assert counters.durations["hook"].count == 2

@@ -22,8 +22,8 @@ from rensei_daemon.core.prometheus import (
 def test_each_sort_of_metric_is_spelt_as_the_format_has_it() -> None:
     """Help, type and numbers; whole ones without a point, others in full."""
     durations = Histogram()
-    durations.add(0.0015)
-    durations.add(70)
+    durations.observe(0.0015)
+    durations.observe(70)
     text = render(
         [
             gauge("a_seconds", "One.", one(1763985600.123)),

@@ -18,7 +18,7 @@ def at(seconds: float) -> datetime:
 def holding(**env: str) -> SessionValues:
     """Return values as one snapshot of noon has them."""
     values = SessionValues()
-    values.snapshot_asked()
+    values.snapshot_requested()
     assert values.take_snapshot(env, NOON, 0.0) is None
     return values
 
@@ -75,7 +75,7 @@ def test_an_update_during_a_snapshot_stands_unless_it_is_older(
 ) -> None:
     """Either way another snapshot tells."""
     values = holding(TOKEN="old")
-    values.snapshot_asked()
+    values.snapshot_requested()
     assert values.take_update(IncomingValues({"TOKEN": "event"}, stamp), 60.0) is None
     wanted = values.take_snapshot({"TOKEN": "snapshot"}, at(60), 60.5)
     assert (wanted, env_of(values)) == (SnapshotReason.OVERTAKEN, {"TOKEN": value})
@@ -84,12 +84,12 @@ def test_an_update_during_a_snapshot_stands_unless_it_is_older(
 def test_an_update_before_a_snapshot_that_failed_is_no_longer_kept() -> None:
     """It was applied; the next snapshot is the truth."""
     values = holding(TOKEN="old")
-    values.snapshot_asked()
+    values.snapshot_requested()
     values.take_update(IncomingValues({"TOKEN": "event"}), 60.0)
     values.snapshot_failed()
     assert values._meanwhile is None  # or it would grow until the next one
     assert env_of(values) == {"TOKEN": "event"}
-    values.snapshot_asked()
+    values.snapshot_requested()
     assert values.take_snapshot({"TOKEN": "snapshot"}, at(60), 60.5) is None
     assert env_of(values) == {"TOKEN": "snapshot"}
 
@@ -97,7 +97,7 @@ def test_an_update_before_a_snapshot_that_failed_is_no_longer_kept() -> None:
 def test_before_the_first_snapshot_an_update_only_waits_for_it() -> None:
     """A delta is not the session's values; the newer of two stands over the snapshot."""
     values = SessionValues()
-    values.snapshot_asked()
+    values.snapshot_requested()
     assert (
         values.take_update(IncomingValues({"A": "new"}, at(9)), 9.0) is SnapshotReason.EVENT
     )
@@ -184,7 +184,7 @@ def test_updates_cannot_make_a_session_too_large() -> None:
 def test_what_came_meanwhile_cannot_make_a_session_too_large() -> None:
     """The snapshot then counts alone."""
     values = holding()
-    values.snapshot_asked()
+    values.snapshot_requested()
     values.take_update(IncomingValues({"B": "x" * 600_000}), 1.0)
     wanted = values.take_snapshot({"A": "x" * 600_000}, at(1), 1.0)
     assert (wanted, set(env_of(values))) == (SnapshotReason.OVERTAKEN, {"A"})

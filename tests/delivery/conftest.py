@@ -57,11 +57,11 @@ class Reader:
 class Publisher:
     """What a rotation does to an audience."""
 
-    def __init__(self, audience: Subscribers) -> None:
-        self.audience = audience
+    def __init__(self, subscribers: Subscribers) -> None:
+        self.subscribers = subscribers
         self.credentials = Credentials()
         self.uptake = anyio.Event()
-        audience.on_uptake = self._taken
+        subscribers.on_uptake = self._taken
 
     def _taken(self) -> None:
         self.uptake.set()
@@ -70,7 +70,9 @@ class Publisher:
     async def publish(self, **env: str) -> None:
         """Deliver exactly these values."""
         before, self.credentials = self.credentials, self.credentials.replaced(env)
-        await self.audience.deliver(self.credentials, difference(before, self.credentials))
+        await self.subscribers.deliver(
+            self.credentials, difference(before, self.credentials)
+        )
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds; it is asked again at every uptake."""
@@ -90,11 +92,11 @@ class Lab:
         self, limits: ReaderTimeouts | None = None, gid: int | None = None
     ) -> AsyncIterator[CredentialSocket]:
         """Serve the socket while the block runs, at most 15 s."""
-        door = CredentialSocket(limits or ReaderTimeouts())
+        credential_socket = CredentialSocket(limits or ReaderTimeouts())
         with anyio.fail_after(15):
             async with anyio.create_task_group() as tasks:
-                await tasks.start(partial(door.serve, self.path, gid=gid))
-                yield door
+                await tasks.start(partial(credential_socket.serve, self.path, gid=gid))
+                yield credential_socket
                 tasks.cancel_scope.cancel()
 
     def connect(self, said: bytes = b"") -> Reader:
@@ -115,9 +117,9 @@ class Lab:
         for connection in self._connections:
             connection.close()
 
-    def publishing(self, audience: Subscribers) -> Publisher:
+    def publishing(self, subscribers: Subscribers) -> Publisher:
         """Be the rotation of an audience."""
-        return Publisher(audience)
+        return Publisher(subscribers)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ SHORT = ReaderTimeouts(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3
 
 async def test_a_hello_is_answered_with_everything(lab: "Lab") -> None:
     """HELLO brings INITIAL in these very bytes."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(TOKEN="alt", URL="http://ü/")
         reader = lab.connect(HELLO)
         assert (
@@ -38,8 +38,8 @@ async def test_a_hello_is_answered_with_everything(lab: "Lab") -> None:
 
 async def test_an_update_holds_only_what_changed(lab: "Lab") -> None:
     """UPDATE has the changed and new names, and when; equal values are no news."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1", B="2")
         reader = lab.connect(HELLO)
         await reader.frame()
@@ -52,8 +52,8 @@ async def test_an_update_holds_only_what_changed(lab: "Lab") -> None:
 
 async def test_a_removed_name_brings_everything_anew(lab: "Lab") -> None:
     """There are no words for a name that went: another INITIAL, on the same connection."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1", B="2")
         reader = lab.connect(HELLO)
         await reader.frame()
@@ -66,8 +66,8 @@ async def test_a_removed_name_brings_everything_anew(lab: "Lab") -> None:
 
 async def test_a_hello_may_come_before_the_first_snapshot(lab: "Lab") -> None:
     """It is held, and answered as soon as there is something to say."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         reader = lab.connect(HELLO)
         await anyio.wait_all_tasks_blocked()
         await publisher.publish(A="1")
@@ -76,8 +76,8 @@ async def test_a_hello_may_come_before_the_first_snapshot(lab: "Lab") -> None:
 
 async def test_it_is_not_held_for_ever(lab: "Lab") -> None:
     """Without a first snapshot it is told BYE, so that the client can go its own way."""
-    async with lab.listening(SHORT) as door:
-        door.audience("build", None)
+    async with lab.listening(SHORT) as credential_socket:
+        credential_socket.subscribers("build", None)
         reader = lab.connect(HELLO)
         assert await reader.frame() == {"type": "BYE", "reason": "no credentials yet"}
         assert await reader.line() == b""
@@ -107,8 +107,8 @@ async def test_whoever_does_not_say_a_good_hello_is_sent_away(
     reason: str,
 ) -> None:
     """A late, oversized, garbled or unknown HELLO gets BYE with the reason, and the end."""
-    async with lab.listening(SHORT) as door:
-        await lab.publishing(door.audience("build", None)).publish(A="1")
+    async with lab.listening(SHORT) as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")
         reader = lab.connect(said)
         assert await reader.frame() == {"type": "BYE", "reason": reason}
         assert await reader.line() == b""
@@ -116,8 +116,8 @@ async def test_whoever_does_not_say_a_good_hello_is_sent_away(
 
 async def test_a_hello_may_arrive_in_pieces_and_hold_more(lab: "Lab") -> None:
     """Bytes come as they come, `capability` is accepted, and what follows passed over."""
-    async with lab.listening() as door:
-        await lab.publishing(door.audience("build", None)).publish(A="1")
+    async with lab.listening() as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")
         reader = lab.connect()
         said = (
             b'{"type":"HELLO","sessionId":"build","capability":"cap_1"}\n{"type":"PING"}\n'
@@ -129,40 +129,40 @@ async def test_a_hello_may_arrive_in_pieces_and_hold_more(lab: "Lab") -> None:
 
 async def test_a_reader_that_leaves_is_forgotten(lab: "Lab") -> None:
     """BYE or an end alike take it off the board."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
         polite, rude = lab.connect(HELLO), lab.connect(HELLO)
         await polite.frame()
         await rude.frame()
-        await publisher.until(lambda: len(publisher.audience.consumers) == 2)
+        await publisher.until(lambda: len(publisher.subscribers.consumers) == 2)
         await polite.send(b'{"type":"BYE"}\n')
         assert await polite.line() == b""
         rude.close()
-        await publisher.until(lambda: not publisher.audience.consumers)
+        await publisher.until(lambda: not publisher.subscribers.consumers)
 
 
 async def test_uptake_is_noted_for_each_reader(lab: "Lab") -> None:
     """Every reader is a consumer with the generation it has been given."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
         first, second = lab.connect(HELLO), lab.connect(HELLO)
         await first.frame()
         await second.frame()
         await publisher.publish(A="2")
         await publisher.until(
-            lambda: [line.generation for line in publisher.audience.consumers] == [2, 2]
+            lambda: [line.generation for line in publisher.subscribers.consumers] == [2, 2]
         )
-        (line, _) = publisher.audience.consumers
+        (line, _) = publisher.subscribers.consumers
         assert line.kind == "socket"
         assert line.name.endswith(f"(pid {os.getpid()})")
 
 
 async def test_a_reader_that_does_not_read_holds_up_nobody(lab: "Lab") -> None:
     """The others get every value at once; the slow one gets the newest, or BYE."""
-    async with lab.listening(SHORT) as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening(SHORT) as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="x")
         slow, quick = lab.connect(HELLO), lab.connect(HELLO)
         await slow.frame()
@@ -171,7 +171,7 @@ async def test_a_reader_that_does_not_read_holds_up_nobody(lab: "Lab") -> None:
             await publisher.publish(A=f"{number}" + "x" * 20_000)
             frame = await quick.frame()
             assert frame["delta"]["A"].startswith(f"{number}x")
-        await publisher.until(lambda: len(publisher.audience.consumers) == 1)
+        await publisher.until(lambda: len(publisher.subscribers.consumers) == 1)
         frames = [frame async for frame in _until_the_end(slow)]
     assert [frame["type"] for frame in frames[:-1]] == ["UPDATE"] * (len(frames) - 1)
     assert frames[-1] == {"type": "BYE", "reason": "too slow"}
@@ -179,8 +179,8 @@ async def test_a_reader_that_does_not_read_holds_up_nobody(lab: "Lab") -> None:
 
 async def test_a_slow_reader_that_catches_up_skips_to_the_newest(lab: "Lab") -> None:
     """What was overtaken is never said: a handful of frames for two hundred rotations."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="x")
         slow = lab.connect(HELLO)
         await slow.frame()
@@ -195,8 +195,8 @@ async def test_a_slow_reader_that_catches_up_skips_to_the_newest(lab: "Lab") -> 
 
 async def test_a_worker_that_restarts_amid_rotations_has_the_newest(lab: "Lab") -> None:
     """Whenever it comes, its INITIAL is of that moment, and what follows is not lost."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         for number in range(50):
             await publisher.publish(A=str(number))
             worker = lab.connect(HELLO)
@@ -207,13 +207,13 @@ async def test_a_worker_that_restarts_amid_rotations_has_the_newest(lab: "Lab") 
             ] != f"{number} again":
                 frame = await worker.frame()
             worker.close()
-        await publisher.until(lambda: not publisher.audience.consumers)
+        await publisher.until(lambda: not publisher.subscribers.consumers)
 
 
 async def test_an_idle_reader_is_told_on_the_spot(lab: "Lab") -> None:
     """The frame is on its way before whoever rotates goes on."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
         reader = lab.connect(HELLO)
         await reader.frame()
@@ -229,16 +229,16 @@ async def test_a_frame_that_fit_in_part_is_completed(lab: "Lab") -> None:
     near, far = socket.socketpair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     near.setblocking(False)
-    async with lab.listening() as door, anyio.create_task_group() as tasks:
-        audience = door.audience("build", None)
-        publisher = lab.publishing(audience)
+    async with lab.listening() as credential_socket, anyio.create_task_group() as tasks:
+        subscribers = credential_socket.subscribers("build", None)
+        publisher = lab.publishing(subscribers)
         await publisher.publish(A="1")
         reader = lab.over(far)
         await reader.send(HELLO)
         connection = Connection(
-            near, {"build": audience}, ReaderTimeouts(), ConnectionQuota(8)
+            near, {"build": subscribers}, ReaderTimeouts(), ConnectionQuota(8)
         )
-        tasks.start_soon(connection.attend)
+        tasks.start_soon(connection.serve)
         await reader.frame()
         await anyio.wait_all_tasks_blocked()
         await publisher.publish(A="x" * 30_000)
@@ -248,8 +248,10 @@ async def test_a_frame_that_fit_in_part_is_completed(lab: "Lab") -> None:
 
 async def test_nothing_is_said_in_the_middle_of_a_frame(lab: "Lab") -> None:
     """A shutdown cuts a frame short rather than put a BYE in it."""
-    async with lab.listening() as door:
-        await lab.publishing(door.audience("build", None)).publish(A="v" * 1_000_000)
+    async with lab.listening() as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", None)).publish(
+            A="v" * 1_000_000
+        )
         reader = lab.connect(HELLO)
         await anyio.wait_readable(reader.socket)
         await anyio.wait_all_tasks_blocked()
@@ -263,19 +265,19 @@ async def test_nothing_is_said_in_the_middle_of_a_frame(lab: "Lab") -> None:
 async def test_a_frame_larger_than_the_kernels_buffer_arrives_whole(lab: "Lab") -> None:
     """A megabyte of values is sent as the reader reads."""
     big = "v" * 1_000_000
-    async with lab.listening() as door:
-        await lab.publishing(door.audience("build", None)).publish(A=big)
+    async with lab.listening() as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", None)).publish(A=big)
         assert (await lab.connect(HELLO).frame())["env"] == {"A": big}
 
 
 async def test_readers_of_a_removed_session_are_told(lab: "Lab") -> None:
     """BYE at once; a later HELLO is to an unknown session."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
         reader, waiting = lab.connect(HELLO), lab.connect()
         await reader.frame()
-        await publisher.audience.withdraw()
+        await publisher.subscribers.withdraw()
         assert await reader.frame() == {"type": "BYE", "reason": "the session was removed"}
         await waiting.send(HELLO)
         assert await waiting.frame() == {"type": "BYE", "reason": "unknown session"}
@@ -283,22 +285,22 @@ async def test_readers_of_a_removed_session_are_told(lab: "Lab") -> None:
 
 async def test_readers_stay_while_their_session_starts_anew(lab: "Lab") -> None:
     """Other settings, same readers: they hear of what differs, and of nothing else."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1", B="2")
         reader = lab.connect(HELLO)
         await reader.frame()
-        anew = lab.publishing(door.audience("build", None))
+        anew = lab.publishing(credential_socket.subscribers("build", None))
         await anew.publish(A="1", B="2")
-        await anew.until(lambda: bool(anew.audience.consumers))
+        await anew.until(lambda: bool(anew.subscribers.consumers))
         await anew.publish(A="1", B="3")
         assert (await reader.frame())["delta"] == {"B": "3"}
 
 
 async def test_everybody_is_told_of_the_shutdown(lab: "Lab") -> None:
     """BYE to readers and to those who have said nothing yet; then the file is gone."""
-    async with lab.listening() as door:
-        await lab.publishing(door.audience("build", None)).publish(A="1")
+    async with lab.listening() as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")
         reader, silent = lab.connect(HELLO), lab.connect()
         await reader.frame()
     goodbye = {"type": "BYE", "reason": "shutdown"}
@@ -311,8 +313,8 @@ async def test_a_socket_that_a_cleaner_removed_is_bound_again(
 ) -> None:
     """A reader that was there stays, and another finds its way."""
     monkeypatch.setattr("rensei_daemon.disk.persistent_socket.LOOK_SECONDS", 0.01)
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
         readers = [lab.connect(HELLO)]
         await readers[0].frame()
@@ -332,8 +334,8 @@ async def test_a_thousand_readers_hear_of_a_rotation(
     many_descriptors: None,
 ) -> None:
     """All of them, and each is on the board."""
-    async with lab.listening() as door:
-        publisher = lab.publishing(door.audience("build", None))
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
         readers = []
         for _ in range(1000):
@@ -345,7 +347,7 @@ async def test_a_thousand_readers_hear_of_a_rotation(
         await publisher.publish(A="2")
         for reader in readers:
             assert (await reader.frame())["delta"] == {"A": "2"}
-        assert len(publisher.audience.consumers) == 1000
+        assert len(publisher.subscribers.consumers) == 1000
 
 
 @pytest.fixture
@@ -375,10 +377,12 @@ async def test_a_user_or_a_session_cannot_take_all_places(
     """Half of them; the next one hears why, and the daemon does. A place is given back."""
     told: list[tuple[str, str]] = []
     turned_away = {"type": "BYE", "reason": "too many readers"}
-    async with lab.listening() as door:
-        door.tell_turned_away = lambda *news: told.append(news)
+    async with lab.listening() as credential_socket:
+        credential_socket.on_reader_refused = lambda *news: told.append(news)
         for session in ("build", "test"):
-            await lab.publishing(door.audience(session, None)).publish(A="1")
+            await lab.publishing(credential_socket.subscribers(session, None)).publish(
+                A="1"
+            )
         readers = [lab.connect(HELLO) for _ in range(few_places)]
         for reader in readers:
             assert (await reader.frame())["type"] == "INITIAL"
@@ -395,16 +399,19 @@ async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
 ) -> None:
     """Readers of another session find theirs."""
     told: list[tuple[str, str]] = []
-    async with lab.listening() as door, anyio.create_task_group() as tasks:
-        audiences = {session: door.audience(session, None) for session in ("build", "test")}
-        for audience in audiences.values():
-            await lab.publishing(audience).publish(A="1")
+    async with lab.listening() as credential_socket, anyio.create_task_group() as tasks:
+        audiences = {
+            session: credential_socket.subscribers(session, None)
+            for session in ("build", "test")
+        }
+        for subscribers in audiences.values():
+            await lab.publishing(subscribers).publish(A="1")
         shares = ConnectionQuota(2, lambda *news: told.append(news))
 
         async def hello(session: str) -> str:
             near, far = socket.socketpair()
             near.setblocking(False)
-            tasks.start_soon(Connection(near, audiences, ReaderTimeouts(), shares).attend)
+            tasks.start_soon(Connection(near, audiences, ReaderTimeouts(), shares).serve)
             reader = lab.over(far)
             await reader.send(b'{"type":"HELLO","sessionId":"%s"}\n' % session.encode())
             frame = await reader.frame()
@@ -419,8 +426,8 @@ async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
 async def test_running_out_of_descriptors_is_survived(lab: "Lab") -> None:
     """Whoever knocks meanwhile is let in as soon as there is room."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with lab.listening() as door:
-        await lab.publishing(door.audience("build", None)).publish(A="1")
+    async with lab.listening() as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")
         reader = lab.connect()
         await anyio.wait_all_tasks_blocked()
         late = lab.connect()  # the kernel lets it in; no descriptor is left to accept it

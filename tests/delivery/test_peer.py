@@ -72,8 +72,8 @@ async def test_the_kernel_says_who_asks(
     Of more groups than the kernel can be asked for at once the user's own entry counts:
     nobody gets in by having many.
     """
-    async with lab.listening(gid=DOOR) as door:
-        await lab.publishing(door.audience("build", TEAM)).publish(A="1")
+    async with lab.listening(gid=DOOR) as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", TEAM)).publish(A="1")
         assert await _connect_as(lab, uid, groups).frame() == seen
 
 
@@ -86,9 +86,9 @@ async def test_a_process_is_told_its_own_sessions(
     lab: "Lab", groups: list[int], own: list[str], refused: list[str]
 ) -> None:
     """Those of its groups, with what is missing of them; of the others the id alone."""
-    async with lab.listening(gid=DOOR) as door:
-        door.audience("build", TEAM)
-        door.audience("test", TEAM + 2)
+    async with lab.listening(gid=DOOR) as credential_socket:
+        credential_socket.subscribers("build", TEAM)
+        credential_socket.subscribers("test", TEAM + 2)
         reader = _connect_as(lab, NOBODY, groups, b'{"type":"SESSIONS"}\n')
         assert await reader.frame() == {
             "type": "SESSIONS",
@@ -101,8 +101,8 @@ async def test_a_process_is_told_its_own_sessions(
 @pytest.mark.needs("root")
 async def test_a_session_without_a_group_is_for_whoever_may_connect(lab: "Lab") -> None:
     """The file is the only gate then, and who is not in its group stays outside."""
-    async with lab.listening(gid=DOOR) as door:
-        await lab.publishing(door.audience("build", None)).publish(A="1")
+    async with lab.listening(gid=DOOR) as credential_socket:
+        await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")
         assert await _connect_as(lab, NOBODY, [DOOR]).frame() == INITIAL
         with pytest.raises(PermissionError):
             _connect_as(lab, NOBODY, [TEAM])
@@ -112,8 +112,10 @@ async def test_a_session_without_a_group_is_for_whoever_may_connect(lab: "Lab") 
 async def test_a_reader_who_insists_fills_no_log(lab: "Lab") -> None:
     """A unit that restarts may try all night; another user who tries is news."""
     with capture_logs() as events:
-        async with lab.listening(gid=DOOR) as door:
-            await lab.publishing(door.audience("build", TEAM)).publish(A="1")
+        async with lab.listening(gid=DOOR) as credential_socket:
+            await lab.publishing(credential_socket.subscribers("build", TEAM)).publish(
+                A="1"
+            )
             for uid in (*[NOBODY] * 11, NOBODY - 1):
                 assert await _connect_as(lab, uid, [DOOR]).frame() == REFUSED
     refused = [event for event in events if event["event"] == "reader.refused"]

@@ -21,8 +21,8 @@ HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 class Worker:
     """The other end, which reads when it is told to and never waits."""
 
-    def __init__(self, audience: Subscribers, far: socket.socket) -> None:
-        self.audience = audience
+    def __init__(self, subscribers: Subscribers, far: socket.socket) -> None:
+        self.subscribers = subscribers
         self.heard = b""
         self._far = far
         self._credentials = Credentials()
@@ -30,7 +30,7 @@ class Worker:
     def publish(self, value: str) -> None:
         """Have the session's only value be another."""
         self._credentials = self._credentials.replaced({"A": value})
-        self.audience.deliver_at_once(self._credentials)
+        self.subscribers.deliver_at_once(self._credentials)
 
     def drain(self) -> bytes:
         """Read what has arrived."""
@@ -60,7 +60,7 @@ class Worker:
 @asynccontextmanager
 async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]:
     """Be attended to as a user, else oneself, over a socket that holds little; in 5 s."""
-    audience = Subscribers("build", None, lambda: None)
+    subscribers = Subscribers("build", None, lambda: None)
     os.seteuid(os.getuid() if uid is None else uid)
     try:
         near, far = socket.socketpair()
@@ -69,15 +69,15 @@ async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     near.setblocking(False)
     far.setblocking(False)
-    worker = Worker(audience, far)
+    worker = Worker(subscribers, far)
     worker.publish(value)
     far.send(HELLO)
     reader = ReaderConnection(
-        near, {"build": audience}, ReaderTimeouts(), ConnectionQuota(8)
+        near, {"build": subscribers}, ReaderTimeouts(), ConnectionQuota(8)
     )
     with far, anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reader.attend)
+            tasks.start_soon(reader.serve)
             await anyio.wait_readable(far)
             await anyio.wait_all_tasks_blocked()
             yield worker
@@ -138,7 +138,7 @@ async def test_who_may_have_it_is_asked_before_each_frame(is_up_to_date: bool) -
     async with joined("1" if is_up_to_date else "x" * 3000, uid=65534) as worker:
         if is_up_to_date:
             worker.drain()
-        worker.audience.renew(12345)
+        worker.subscribers.renew(12345)
         worker.publish("secret")
         frames = await worker.until(lambda said: said[-1:] == [NOT_PERMITTED])
     assert [frame["type"] for frame in frames] == ["INITIAL", "BYE"]

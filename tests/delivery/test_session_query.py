@@ -122,9 +122,9 @@ async def test_a_daemon_that_does_not_answer_is_asked_again(tmp_path: Path) -> N
 
 async def test_the_answer_is_as_the_daemon_has_it(lab: "Lab") -> None:
     """Every session with what is missing of it, or the named one alone."""
-    async with lab.listening() as door:
-        door.audience("test", None)
-        door.audience("build", None).missing = lambda: ""
+    async with lab.listening() as credential_socket:
+        credential_socket.subscribers("test", None)
+        credential_socket.subscribers("build", None).missing = lambda: ""
         ask = partial(query_sessions, lab.path, wait_seconds=0)
         assert await anyio.to_thread.run_sync(ask) == SessionList([BUILD, TEST], [])
         assert await anyio.to_thread.run_sync(ask, "test") == SessionList([TEST], [])
@@ -133,9 +133,9 @@ async def test_the_answer_is_as_the_daemon_has_it(lab: "Lab") -> None:
 
 async def test_a_session_that_starts_anew_is_without_credentials(lab: "Lab") -> None:
     """What it had counts no more once its settings have changed."""
-    async with lab.listening() as door:
-        door.audience("test", None).missing = lambda: ""
-        door.audience("test", None)
+    async with lab.listening() as credential_socket:
+        credential_socket.subscribers("test", None).missing = lambda: ""
+        credential_socket.subscribers("test", None)
         ask = partial(query_sessions, lab.path, wait_seconds=0)
         assert await anyio.to_thread.run_sync(ask) == SessionList([TEST], [])
 
@@ -168,9 +168,11 @@ async def test_an_answer_that_does_not_end_is_no_answer(
 
 async def test_who_asks_and_does_not_read_is_let_go(lab: "Lab") -> None:
     """A long answer to a silent reader takes a place for as long as a stall may."""
-    async with lab.listening(ReaderTimeouts(stall_seconds=0.05)) as door:
+    async with lab.listening(ReaderTimeouts(stall_seconds=0.05)) as credential_socket:
         for number in range(3000):
-            door.audience(f"session-{number}", None).missing = lambda: "x" * 500
+            credential_socket.subscribers(f"session-{number}", None).missing = lambda: (
+                "x" * 500
+            )
         reader = lab.connect(credential_frames.session_query())
         gone = select.poll()
         gone.register(reader.socket, select.POLLRDHUP)

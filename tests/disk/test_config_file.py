@@ -136,7 +136,7 @@ def test_what_is_no_regular_file_is_refused(
     """Neither read nor replaced, at once, and the message says what it is not."""
     path.unlink()
     make(path)
-    file = ConfigFile(path, patience=HASTE)
+    file = ConfigFile(path, timeouts=HASTE)
     with pytest.raises(SettingsError, match="not a regular file"):
         file.read()
     with pytest.raises((SettingsError, StorageError), match="not a regular file"):
@@ -349,7 +349,7 @@ def test_the_directory_is_flushed_after_a_rename(path: Path, steps: list[str]) -
 
 def test_a_writer_who_never_closes_is_named(path: Path) -> None:
     """After a while the call gives up, says so, and has touched nothing."""
-    file = ConfigFile(path, patience=HASTE)
+    file = ConfigFile(path, timeouts=HASTE)
     with path.open("a"):
         assert file.is_being_written()
         with pytest.raises(StorageError, match="held open for writing") as refused:
@@ -367,7 +367,7 @@ def test_a_writer_who_came_in_the_last_moment_keeps_the_file(path: Path) -> None
         held.append(os.open(target, os.O_WRONLY))
 
     file = RacedFile(path, open_for_writing)
-    file._patience = HASTE
+    file._timeouts = HASTE
     with pytest.raises(StorageError, match="held open for writing"):
         file.replace(BEFORE, AFTER)
     os.write(held[0], b"# mine")
@@ -377,7 +377,7 @@ def test_a_writer_who_came_in_the_last_moment_keeps_the_file(path: Path) -> None
 
 def test_the_lock_of_another_is_respected(path: Path) -> None:
     """Two daemons, or a command and a daemon, never replace at the same time."""
-    file, other = ConfigFile(path, patience=HASTE), ConfigFile(path)
+    file, other = ConfigFile(path, timeouts=HASTE), ConfigFile(path)
     with (
         other._locked(),
         pytest.raises(StorageError, match="is held by another process"),

@@ -186,19 +186,19 @@ def test_an_op_is_owed_from_delivery_to_confirmation(journal: Journal) -> None:
 def test_those_in_flight_at_a_death_are_tried_alone(journal: Journal) -> None:
     """Suspects are batches of one, and only who was alone has a death to its name."""
     journal.receive([ONE, TWO], NOW)
-    journal.flights.take_off(["m1", "m2"])
-    journal.flights.note_deaths("boot")
+    journal.attempts.begin(["m1", "m2"])
+    journal.attempts.count_crashes("boot")
     journal.receive([THREE, _pending("m4")], NOW)
     assert _ids(journal) == [["m1"], ["m2"], ["m3", "m4"]]
-    assert [journal.flights.deaths(id) for id in ("m1", "m2", "unknown")] == [0, 0, 0]
-    journal.flights.take_off(["m1"])
-    journal.flights.note_deaths("boot")
-    journal.flights.note_deaths("boot")  # nothing is in flight any more
-    assert [journal.flights.deaths(id) for id in ("m1", "m2")] == [1, 0]
-    journal.flights.take_off(["m1"])
-    journal.flights.land()
-    journal.flights.note_deaths("boot")
-    assert journal.flights.deaths("m1") == 1
+    assert [journal.attempts.crashes(id) for id in ("m1", "m2", "unknown")] == [0, 0, 0]
+    journal.attempts.begin(["m1"])
+    journal.attempts.count_crashes("boot")
+    journal.attempts.count_crashes("boot")  # nothing is in flight any more
+    assert [journal.attempts.crashes(id) for id in ("m1", "m2")] == [1, 0]
+    journal.attempts.begin(["m1"])
+    journal.attempts.end()
+    journal.attempts.count_crashes("boot")
+    assert journal.attempts.crashes("m1") == 1
 
 
 def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:

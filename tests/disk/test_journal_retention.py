@@ -61,10 +61,10 @@ def test_old_texts_go_first(journal: Journal) -> None:
     _deliver(journal, 1, acked=True, size=100_000)
     for number in range(6):
         _change(journal, number)
-    assert not journal.budget.keep(16 * MIB + MIB)
+    assert not journal.budget.enforce(16 * MIB + MIB)
     assert _texts(journal) == [True] * 6
     # Behind the log of the last transactions, which the directory holds too.
-    assert journal.budget.keep(8 * MIB)
+    assert journal.budget.enforce(8 * MIB)
     kept = _texts(journal)
     assert kept == sorted(kept)
     assert not kept[0]
@@ -78,7 +78,7 @@ def test_params_go_next_and_never_those_still_needed(journal: Journal) -> None:
     _deliver(journal, 1, acked=True, size=4 * MIB)
     _deliver(journal, 2, acked=False, size=MIB)
     journal.receive([PendingMutation(id="m3", op="x", params={"id": "p" * MIB})], NOW)
-    assert journal.budget.keep(8 * MIB)
+    assert journal.budget.enforce(8 * MIB)
     assert [m["params"] is None for m in journal.records.mutations(10)] == [
         False,
         False,
@@ -92,7 +92,7 @@ def test_ids_and_outcomes_that_fill_it_are_an_error(journal: Journal) -> None:
     for number in range(3):
         _deliver(journal, number, acked=True)
     with pytest.raises(StorageError, match="ids and outcomes of all mutations fill") as no:
-        journal.budget.keep(1000)
+        journal.budget.enforce(1000)
     assert "state_mib" in no.value.hint
     again = PendingMutation(id="m1", op="x", params={"id": ""})
     assert journal.receive([again], NOW).new == 0
@@ -104,9 +104,9 @@ def test_other_files_of_the_directory_count(journal: Journal, tmp_path: Path) ->
     _deliver(journal, 1, acked=True, size=4 * MIB)
     _checkpoint(tmp_path)
     most = 10 * MIB
-    assert not journal.budget.keep(most)
+    assert not journal.budget.enforce(most)
     (tmp_path / "log.jsonl").write_bytes(b"x" * 3 * MIB)
-    assert journal.budget.keep(most)
+    assert journal.budget.enforce(most)
 
 
 def test_the_least_budget_holds_the_largest_log(journal: Journal, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_least_budget_holds_the_largest_log(journal: Journal, tmp_path: Path
     least = Limits(state_mib=48).state_mib * MIB
     with pytest.raises(ValidationError):
         Limits(state_mib=47)
-    assert not journal.budget.keep(least)
+    assert not journal.budget.enforce(least)
 
 
 def test_room_is_made_for_what_arrives(journal: Journal, tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ def test_room_is_made_for_what_arrives(journal: Journal, tmp_path: Path) -> None
     _deliver(journal, 1, acked=True, size=MIB)
     _checkpoint(tmp_path)
     most = 7 * MIB
-    assert not journal.budget.keep(most, arriving_bytes=MIB)
-    assert journal.budget.keep(most, arriving_bytes=2 * MIB)
-    assert not journal.budget.keep(most, arriving_bytes=99 * MIB)
+    assert not journal.budget.enforce(most, arriving_bytes=MIB)
+    assert journal.budget.enforce(most, arriving_bytes=2 * MIB)
+    assert not journal.budget.enforce(most, arriving_bytes=99 * MIB)
 
 
 def test_a_list_of_large_mutations_has_pages(journal: Journal) -> None:

@@ -151,8 +151,8 @@ def test_a_name_of_a_file_is_searched_too(full: "Patient", tmp_path: Path) -> No
 async def test_what_only_the_daemon_holds_is_asked_of_it(patient: "Patient") -> None:
     """A session without an env file has its values in no file at all."""
     door, values = CredentialSocket(), Credentials(1, {"PASSWORD": VALUE})
-    audience = door.audience("b", None)
-    await audience.deliver(values, difference(Credentials(), values))
+    subscribers = door.subscribers("b", None)
+    await subscribers.deliver(values, difference(Credentials(), values))
     status = {"sessions": [{"id": "b", "generation": 1}]}
     case = replace(patient.case(), status=status, is_running=True)
     async with anyio.create_task_group() as tasks:

@@ -87,14 +87,14 @@ async def fuzz_round(place: Path, seed: int, seconds: float) -> Figures:
     target.check_config()
     target.check_files()
     target.check_journal()
-    figures = Figures(
+    counters = Figures(
         platform.counts,
         resident_mib=resident_mib,
         state_mib=target.most_state_bytes / 2**20,
         descriptors=target.most_descriptors,
     )
-    _judge_looks(place / "looks", platform, figures)
-    return figures
+    _judge_looks(place / "looks", platform, counters)
+    return counters
 
 
 async def _until_listening(target: Target) -> None:
@@ -126,7 +126,7 @@ async def _storm(platform: FuzzPlatform, target: Target, seconds: float) -> None
             before = platform.counts.total()
             await anyio.sleep(0.5)
             if platform.counts["heartbeat"] % 3 == 0 or platform.counts.total() == before:
-                await anyio.to_thread.run_sync(target.hurry)
+                await anyio.to_thread.run_sync(target.wake_heartbeat)
 
 
 async def _calm_down(platform: FuzzPlatform, target: Target) -> None:
@@ -139,7 +139,7 @@ async def _calm_down(platform: FuzzPlatform, target: Target) -> None:
             open_ = set() if platform.is_old else platform.owed - platform.outcomes.keys()
             if platform.calm_beats > 5 and not open_:
                 break
-            await anyio.to_thread.run_sync(target.hurry)
+            await anyio.to_thread.run_sync(target.wake_heartbeat)
             await anyio.sleep(0.2)
     status = await anyio.to_thread.run_sync(target.ask)
     if not platform.calm_beats:
@@ -156,22 +156,22 @@ async def _calm_down(platform: FuzzPlatform, target: Target) -> None:
             raise BrokenPromiseError(f"{id_!r} has more than one outcome: {outcomes}")
 
 
-def _judge_looks(looks: Path, platform: FuzzPlatform, figures: Figures) -> None:
+def _judge_looks(looks: Path, platform: FuzzPlatform, counters: Figures) -> None:
     """Read what the probe has seen; raises `BrokenPromiseError` for a stall."""
     for line in looks.read_text().splitlines(keepends=True):
         if not line.endswith("\n"):
             continue  # it was ended while it wrote
         began, took, late = map(float, line.split())
         stall = max(0.0, took - late)
-        figures.stalls.append(stall)
-        if stall > figures.worst[0]:
+        counters.stalls.append(stall)
+        if stall > counters.worst[0]:
             # What went out within the second before it, and while it lasted.
             then = [n for at, n in platform.recent if began - 1 <= at <= began + took]
             named = f"seed {platform.seed}: {', '.join(then[-12:])}"
-            figures.worst = (stall, f"{named}; machine {late * 1e3:.0f} ms late")
-    if figures.worst[0] > MOST_STALL_SECONDS:
+            counters.worst = (stall, f"{named}; machine {late * 1e3:.0f} ms late")
+    if counters.worst[0] > MOST_STALL_SECONDS:
         raise BrokenPromiseError(
-            f"status took {figures.worst[0]:.3f} s: {figures.worst[1]}"
+            f"status took {counters.worst[0]:.3f} s: {counters.worst[1]}"
         )
 
 
@@ -180,7 +180,7 @@ async def try_seed(seed: int, seconds: float, total: Figures) -> bool:
     causes = ""
     with tempfile.TemporaryDirectory(dir=os.environ.get("FUZZ_DIRECTORY")) as name:
         try:
-            figures = await fuzz_round(Path(name), seed, seconds)
+            counters = await fuzz_round(Path(name), seed, seconds)
         except* (BrokenPromiseError, OSError, TimeoutError, ValueError) as group:
             causes = "\n".join(f"{type(e).__name__}: {e}" for e in _leaves(group))
     if causes:
@@ -188,8 +188,8 @@ async def try_seed(seed: int, seconds: float, total: Figures) -> bool:
         (SEEDS / str(seed)).write_text(causes + "\n")
         print(f"SEED={seed} failed: {causes}", flush=True)
         return False
-    total.add(figures)
-    print(f"SEED={seed} {figures}", flush=True)
+    total.add(counters)
+    print(f"SEED={seed} {counters}", flush=True)
     return True
 
 

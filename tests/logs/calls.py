@@ -102,7 +102,7 @@ class _Scope:
         for node in body:
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Assign) and isinstance(node, ast.FunctionDef):
-                    self._learn(inner, only_attributes=True)
+                    self._register_secrets(inner, only_attributes=True)
         for node in body:
             yield from self._read(node)
 
@@ -111,13 +111,13 @@ class _Scope:
             yield from _Scope(self.where, self.known).read(node.body)
             return
         if isinstance(node, ast.Assign):
-            self._learn(node)
+            self._register_secrets(node)
         if isinstance(node, ast.Call):
             yield from self._call(node)
         for child in ast.iter_child_nodes(node):
             yield from self._read(child)
 
-    def _learn(self, node: ast.Assign, *, only_attributes: bool = False) -> None:
+    def _register_secrets(self, node: ast.Assign, *, only_attributes: bool = False) -> None:
         value = node.value
         if isinstance(value, ast.Call) and ast.unparse(value.func) == "FailureReporter":
             value = value.args[0] if value.args else value

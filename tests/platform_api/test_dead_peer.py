@@ -90,11 +90,11 @@ def test_the_kernel_tells_of_tcp_alone() -> None:
 
 
 @asynccontextmanager
-async def kept(lookout: DeadPeerDetector) -> AsyncIterator[None]:
+async def kept(dead_peers: DeadPeerDetector) -> AsyncIterator[None]:
     """Keep a lookout while the block runs, at most 5 s."""
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lookout.keep)
+            tasks.start_soon(dead_peers.run)
             yield
             tasks.cancel_scope.cancel()
 
@@ -106,7 +106,7 @@ async def until_given_up(http: Http, server: "FaultServer") -> None:
     async with open_stream(http, "build", KEY) as stream:
         assert await anext(stream) == FirstByte()
         assert await anext(stream) == StreamUpdate({"A": "1"})
-        async with kept(http.lookout):
+        async with kept(http.dead_peers):
             with pytest.raises(TransientError, match="answers no keepalive"):
                 await anext(stream)
             with pytest.raises(TransientError, match="answers no keepalive"):
@@ -121,7 +121,7 @@ def hasty() -> DeadPeerDetector:
 
 async def test_a_stream_whose_peer_is_gone_breaks(server: "FaultServer") -> None:
     """Whoever reads it is told why."""
-    async with open_http(server.url, user_agent="x", lookout=hasty()) as http:
+    async with open_http(server.url, user_agent="x", dead_peers=hasty()) as http:
         await until_given_up(http, server)
 
 
@@ -130,7 +130,7 @@ async def test_a_stream_over_tls_is_watched_too(
 ) -> None:
     """The connection beneath it is what counts."""
     async with open_http(
-        tls_server.url, user_agent="x", ca_file=certificate, lookout=hasty()
+        tls_server.url, user_agent="x", ca_file=certificate, dead_peers=hasty()
     ) as http:
         await until_given_up(http, tls_server)
 
@@ -174,7 +174,7 @@ async def test_a_stream_through_a_proxy_is_watched_too(
 ) -> None:
     """The proxy is the peer, whatever is spoken through it."""
     async with open_http(
-        "https://platform.test", user_agent="x", ca_file=certificate, lookout=hasty()
+        "https://platform.test", user_agent="x", ca_file=certificate, dead_peers=hasty()
     ) as http:
         await until_given_up(http, tls_server)
 
@@ -188,8 +188,8 @@ async def test_a_stream_that_was_left_is_watched_no_more(
     for _ in range(3):
         async with open_stream(http, "build", KEY) as stream:
             await anext(stream)
-            assert http.lookout.count == 1
-    assert http.lookout.count == 0
+            assert http.dead_peers.count == 1
+    assert http.dead_peers.count == 0
     never.set()
 
 
@@ -260,10 +260,10 @@ async def test_a_cut_is_noticed_before_the_kernel_does_and_mere_silence_is_not_o
         noticed.set()
 
     near, far = island.pair()
-    lookout = DeadPeerDetector(gone_after_seconds=1.7, probes=1)
-    with near, far, lookout.over(near, give_up):
+    dead_peers = DeadPeerDetector(gone_after_seconds=1.7, probes=1)
+    with near, far, dead_peers.watching(near, give_up):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lookout.keep)
+            tasks.start_soon(dead_peers.run)
             with anyio.move_on_after(2.5):
                 await noticed.wait()
             assert gone == []

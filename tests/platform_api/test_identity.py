@@ -514,7 +514,7 @@ async def test_a_platform_that_answers_is_asked_for_the_missing_token_at_once(
             for _ in range(3):
                 await asleep.wait()
                 asleep = anyio.Event()
-                identity.hurry()
+                identity.retry_now()
             await asleep.wait()
             tasks.cancel_scope.cancel()
     assert naps == [1, 3300, 3300, 3300]

@@ -64,16 +64,16 @@ def busy_board() -> Board:
 def busy_figures() -> Counters:
     """Figures of all sorts."""
     beats, sessions, lag = HeartbeatCounters(), SessionCounters(), Histogram()
-    beats.outcomes.add("ok")
-    beats.outcomes.add("unreachable")
-    beats.durations.add(0.2)
-    sessions.snapshots.add("build", "start", "ok")
-    sessions.snapshots.add("build", "poll", "unavailable")
-    sessions.streams.add("build", "age")
-    sessions.delivered("build", "env_file", 0.004)
-    sessions.deliveries.add("build", "hook", "failed")
-    sessions.streams.add("gone", "age")
-    lag.add(0.0005)
+    beats.outcomes.increment("ok")
+    beats.outcomes.increment("unreachable")
+    beats.durations.observe(0.2)
+    sessions.snapshots.increment("build", "start", "ok")
+    sessions.snapshots.increment("build", "poll", "unavailable")
+    sessions.streams.increment("build", "age")
+    sessions.observe_delivery("build", "env_file", 0.004)
+    sessions.deliveries.increment("build", "hook", "failed")
+    sessions.streams.increment("gone", "age")
+    lag.observe(0.0005)
     return Counters(
         beats=beats,
         sessions=sessions,

@@ -83,12 +83,12 @@ class Running:
 
     board: Board
     configuration: Configuration
-    figures: SessionCounters
-    heart: HeartbeatSender
-    hurry: WakeEvent
+    counters: SessionCounters
+    heartbeat: HeartbeatSender
+    wake_heartbeat: WakeEvent
     identity: Identity
     journal: Journal
-    pulse: Deadlines
+    deadlines: Deadlines
     sessions: Sessions
     wake_ups: WakeUps
     changed: anyio.Event = field(default_factory=anyio.Event)
@@ -215,7 +215,7 @@ class Home:
                 safe = IdentitySaver(
                     IdentityFile(self.state / "identity.json", self.runtime / "token"),
                     board,
-                    learn=lambda _: None,
+                    register_secrets=lambda _: None,
                 )
                 identity = open_identity(
                     http,
@@ -224,16 +224,16 @@ class Home:
                     started_at=board.started_at,
                     environ={},
                     machine_id_file=self.state / "machine-id",
-                    learn=lambda _: None,
+                    register_secrets=lambda _: None,
                 )
-                client, pulse, inbox, hurry = (
+                client, deadlines, inbox, wake_heartbeat = (
                     client_type(http, identity),
                     Deadlines(),
                     MutationInbox(journal, board),
                     WakeEvent(),
                 )
-                afterwards = DeferredWork()
-                heart = HeartbeatSender(
+                deferred = DeferredWork()
+                heartbeat = HeartbeatSender(
                     client,
                     identity,
                     journal,
@@ -241,7 +241,7 @@ class Home:
                     board,
                     inbox,
                     LoadMeter(),
-                    pulse,
+                    deadlines,
                 )
                 applier = Applier(
                     configuration.file,
@@ -261,19 +261,21 @@ class Home:
                         self._deliveries(settings),
                         client=client,
                         board=board,
-                        pulse=pulse,
+                        deadlines=deadlines,
                         draw=draw,
-                        afterwards=afterwards,
+                        deferred=deferred,
                         pace=pace,
-                        figures=figures,
+                        counters=counters,
                     )
 
-                figures = SessionCounters()
+                counters = SessionCounters()
                 sessions = Sessions(configuration, board, start=start)
-                wake_ups = WakeUps(identity, sessions, hurry, inbox.bell)
-                heart.on_recovery = wake_ups.platform_recovered
+                wake_ups = WakeUps(identity, sessions, wake_heartbeat, inbox.wake_event)
+                heartbeat.on_recovery = wake_ups.platform_recovered
                 loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-                    "heartbeat": partial(send_heartbeats, heart, hurry=hurry, draw=draw),
+                    "heartbeat": partial(
+                        send_heartbeats, heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
+                    ),
                     "mutations": partial(
                         apply_mutations,
                         inbox,
@@ -281,12 +283,12 @@ class Home:
                         journal,
                         configuration,
                         board,
-                        beat=hurry,
-                        pulse=pulse,
+                        beat=wake_heartbeat,
+                        deadlines=deadlines,
                         draw=draw,
                     ),
-                    "sessions": sessions.keep,
-                    "afterwards": afterwards.keep,
+                    "sessions": sessions.run,
+                    "afterwards": deferred.run,
                     "runtime token": identity.keep_fresh,
                     "registration": partial(
                         keep_registered,
@@ -294,7 +296,7 @@ class Home:
                         configuration,
                         every_seconds=register_every,
                     ),
-                    "identity": partial(safe.keep, draw),
+                    "identity": partial(safe.run, draw),
                     "configuration": partial(watch, configuration, board),
                     "state": partial(
                         keep_state_open,
@@ -310,12 +312,12 @@ class Home:
                 daemon = Running(
                     board=board,
                     configuration=configuration,
-                    figures=figures,
-                    heart=heart,
-                    hurry=hurry,
+                    counters=counters,
+                    heartbeat=heartbeat,
+                    wake_heartbeat=wake_heartbeat,
                     identity=identity,
                     journal=journal,
-                    pulse=pulse,
+                    deadlines=deadlines,
                     sessions=sessions,
                     wake_ups=wake_ups,
                 )

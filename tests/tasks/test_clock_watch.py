@@ -45,7 +45,7 @@ class Machine:
         """Watch these clocks."""
         return ClockWatch(
             daemon.board,
-            daemon.heart,
+            daemon.heartbeat,
             self.resume,
             lambda low, _: low,
             clock=Clock(boot=lambda: self.boot, wall=lambda: self.wall),
@@ -59,7 +59,7 @@ async def test_a_beat_tells_how_the_platforms_clock_is(home: "Home") -> None:
     """By the Date of its answer; the platform here has this host's own clock."""
     async with home.daemon(without=ALONE) as daemon:
         await daemon.until(lambda: daemon.board.heartbeat.last_ok_at)
-        ahead = daemon.heart.platform_ahead
+        ahead = daemon.heartbeat.platform_ahead
     assert ahead is not None
     assert abs(ahead) < timedelta(seconds=3)
 
@@ -81,18 +81,18 @@ async def test_a_clock_that_is_off_is_a_condition_at_once(
     async with home.daemon(without=(*ALONE, "heartbeat", "runtime token")) as daemon:
         watch = machine.watch(daemon)
         machine.wall += timedelta(seconds=seconds)
-        watch.look()
+        watch.check()
         assert (
             Code.CLOCK_SKEWED,
             "",
         ) not in daemon.board.alarms  # nothing to compare with yet
-        daemon.heart.platform_ahead = timedelta(0)
-        watch.look()
+        daemon.heartbeat.platform_ahead = timedelta(0)
+        watch.check()
         found = report(daemon.board, daemon.board.started_at).conditions
         skewed = [(c.severity, c.message) for c in found if c.code == "clock.skewed"]
         assert skewed == ([("warning", said)] if said else [])
         machine.wall = START
-        watch.look()
+        watch.check()
         assert (Code.CLOCK_SKEWED, "") not in daemon.board.alarms
 
 
@@ -105,7 +105,7 @@ async def test_a_machine_that_was_suspended_looks_at_everything_anew(
     async with home.daemon(without=(*ALONE, "heartbeat", "runtime token")) as daemon:
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(machine.watch(daemon).keep)
+                tasks.start_soon(machine.watch(daemon).run)
                 while machine.naps:
                     await anyio.lowlevel.checkpoint()
                 await anyio.wait_all_tasks_blocked()

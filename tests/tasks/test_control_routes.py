@@ -34,8 +34,8 @@ id = "build"
 def _verbs(daemon: "Running") -> ControlRoutes:
     return ControlRoutes(
         daemon.board,
-        daemon.heart,
-        daemon.hurry,
+        daemon.heartbeat,
+        daemon.wake_heartbeat,
         daemon.sessions,
         lambda: reload(daemon.configuration, daemon.board),
         Fingerprints(b"key"),

@@ -13,11 +13,11 @@ from rensei_daemon.tasks.deferred import DeferredWork
 @asynccontextmanager
 async def kept() -> AsyncIterator[DeferredWork]:
     """Keep such work while the block runs, at most 5 s."""
-    afterwards = DeferredWork()
+    deferred = DeferredWork()
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(afterwards.keep)
-            yield afterwards
+            tasks.start_soon(deferred.run)
+            yield deferred
             tasks.cancel_scope.cancel()
 
 
@@ -26,10 +26,10 @@ async def test_work_is_done_once_and_in_order() -> None:
     done: list[str] = []
     over = anyio.Event()
     first = partial(done.append, "first")
-    async with kept() as afterwards:
+    async with kept() as deferred:
         for _ in range(3):
-            afterwards.do(first)
-            afterwards.do(over.set)
+            deferred.run_soon(first)
+            deferred.run_soon(over.set)
             await anyio.lowlevel.checkpoint()
         assert done == []
         await over.wait()
@@ -39,9 +39,9 @@ async def test_work_is_done_once_and_in_order() -> None:
 async def test_nothing_is_left_undone() -> None:
     """Also what is asked for in the last moment."""
     done: list[str] = []
-    async with kept() as afterwards:
+    async with kept() as deferred:
         await anyio.lowlevel.checkpoint()
-        afterwards.do(partial(done.append, "late"))
+        deferred.run_soon(partial(done.append, "late"))
     assert done == ["late"]
 
 
@@ -49,16 +49,16 @@ async def test_work_may_ask_for_more() -> None:
     """What it asks for is done the next time round."""
     rounds: list[int] = []
     over = anyio.Event()
-    async with kept() as afterwards:
+    async with kept() as deferred:
 
         def work() -> None:
             rounds.append(len(rounds))
             if len(rounds) == 3:
                 over.set()
             else:
-                afterwards.do(work)
+                deferred.run_soon(work)
 
-        afterwards.do(work)
+        deferred.run_soon(work)
         await over.wait()
     assert rounds == [0, 1, 2]
 
@@ -67,9 +67,9 @@ async def test_work_can_be_dropped() -> None:
     """Its owner is over; what is not due may be dropped all the same."""
     done: list[str] = []
     due, other = partial(done.append, "due"), partial(done.append, "other")
-    async with kept() as afterwards:
-        afterwards.do(due)
-        afterwards.do(other)
-        afterwards.drop(due)
-        afterwards.drop(due)
+    async with kept() as deferred:
+        deferred.run_soon(due)
+        deferred.run_soon(other)
+        deferred.cancel(due)
+        deferred.cancel(due)
     assert done == ["other"]

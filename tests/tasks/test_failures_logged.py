@@ -177,7 +177,7 @@ async def test_mutations_that_wait(home: "Home", events: Events) -> None:
         count = len(home.beats)
         await daemon.until(lambda: len(home.beats) >= count + 3)
         home.write(PROJECT)
-        daemon.hurry.ring()
+        daemon.wake_heartbeat.set()
         await daemon.until(lambda: home.mutation(waiting).status == "applied")
     stalled, resumed = (
         [e for e in events if e["event"] == name]
@@ -274,15 +274,15 @@ async def test_an_identity_that_cannot_be_saved(home: "Home", events: Events) ->
 
 async def test_a_watchdog_that_is_starved(events: Events) -> None:
     """The loops that do not turn are named at once, and again only when others join."""
-    pulse = Deadlines()
+    deadlines = Deadlines()
     notifier = Notifier.from_environ({})
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            pulse.promise("beats", anyio.current_time() - 60)
-            tasks.start_soon(feed_watchdog, pulse, notifier, 0.001)
+            deadlines.set("beats", anyio.current_time() - 60)
+            tasks.start_soon(feed_watchdog, deadlines, notifier, 0.001)
             while len(events) < 12:
                 await anyio.lowlevel.checkpoint()
-            pulse.retire("beats")
+            deadlines.remove("beats")
             while events[-1]["event"] != "watchdog.recovered":
                 await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()

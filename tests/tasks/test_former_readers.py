@@ -58,14 +58,14 @@ async def restarted(
 ) -> AsyncIterator[tuple[CredentialSocket, Board]]:
     """Run a daemon's socket and its look for readers of before, at most 5 s."""
     sockets, board = CredentialSocket(), empty_board()
-    audience = sockets.audience("build", None)
+    subscribers = sockets.subscribers("build", None)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             await tasks.start(sockets.serve, directory / "c.sock")
             former = former_readers(_last(pids), now=_now())
             tasks.start_soon(await_readers, former, sockets, board)
             new = Credentials().replaced({"A": "1"})
-            await audience.deliver(new, difference(Credentials(), new))
+            await subscribers.deliver(new, difference(Credentials(), new))
             yield sockets, board
             tasks.cancel_scope.cancel()
 

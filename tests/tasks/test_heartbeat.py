@@ -164,13 +164,13 @@ async def test_a_beat_that_fails_is_sent_again(
         assert daemon.board.heartbeat.last_error != ""
         line = daemon.board.heartbeat
         assert line.last_failure == failure
-        assert dict(daemon.heart.figures.outcomes)[failure,] >= 2
+        assert dict(daemon.heartbeat.counters.outcomes)[failure,] >= 2
         assert set(daemon.conditions) == ({code} if code else set())
         await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 0)
         assert not daemon.board.heartbeat.last_error
         assert daemon.board.heartbeat.last_failure is None
-        figures = daemon.heart.figures
-        assert figures.durations.count == dict(figures.outcomes)["ok",]
+        counters = daemon.heartbeat.counters
+        assert counters.durations.count == dict(counters.outcomes)["ok",]
         assert not daemon.conditions
 
 
@@ -321,8 +321,8 @@ async def test_the_farewell_says_draining(home: "Home") -> None:
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         home.platform.faults.add("POST", BEAT, status=500)
-        await send_last_heartbeat(daemon.heart)
-        await send_last_heartbeat(daemon.heart)
+        await send_last_heartbeat(daemon.heartbeat)
+        await send_last_heartbeat(daemon.heartbeat)
         assert home.beats[-1]["status"] == "draining"
 
 
@@ -332,7 +332,7 @@ async def test_a_pace_too_fast_for_anyone_is_held(home: "Home") -> None:
         await daemon.until(lambda: home.beats)
         started, count = anyio.current_time(), len(home.beats)
         while anyio.current_time() < started + 0.5:
-            daemon.hurry.ring()
+            daemon.wake_heartbeat.set()
             await anyio.sleep(0.002)
         assert len(home.beats) - count <= 0.5 / 0.05 + 1
 

@@ -123,7 +123,7 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
     hook.host, hook.gate = host, anyio.Event()
     if not is_slow:
         hook.gate.set()
-    outlets = SessionDeliveries([file, hook], "build", empty_board(), min)
+    session_deliveries = SessionDeliveries([file, hook], "build", empty_board(), min)
     uptake = Uptake()
 
     async def until(delivery: EnvFile | Hook, generation: int) -> None:
@@ -131,11 +131,11 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
             await uptake.next()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(outlets.keep, uptake.happen)
+        tasks.start_soon(session_deliveries.run, uptake.happen)
         credentials = Credentials()
         for value in values:
             credentials = credentials.replaced({"TOKEN": value})
-            outlets.offer(credentials)
+            session_deliveries.offer(credentials)
             await until(file, credentials.generation)
             for _ in range(10):  # by then a hook that is due has been asked
                 await anyio.lowlevel.checkpoint()

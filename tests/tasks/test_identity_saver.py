@@ -42,7 +42,7 @@ async def test_a_slow_save_does_not_come_out_over_a_newer_one(tmp_path: Path) ->
         worker=WorkerHealth(platform_url="http://127.0.0.1"),
         heartbeat=HeartbeatHealth(interval_seconds=30),
     )
-    safe = IdentitySaver(disk, board, learn=lambda _: None)
+    safe = IdentitySaver(disk, board, register_secrets=lambda _: None)
     with anyio.fail_after(10):
         async with anyio.create_task_group() as saving:
             saving.start_soon(safe.save, OLD)

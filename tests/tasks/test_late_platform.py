@@ -78,7 +78,7 @@ async def test_values_follow_the_first_good_beat(
     async with home.daemon(draw=_far_off) as daemon:
         await daemon.until(lambda: _has_failed(daemon))
         home.platform.faults.clear()
-        daemon.hurry.ring()
+        daemon.wake_heartbeat.set()
         await daemon.until(lambda: daemon.board.heartbeat.last_ok_at)
         with anyio.fail_after(1):
             await daemon.until(
@@ -101,7 +101,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
     async with home.daemon(draw=_far_off) as daemon:
         await daemon.until(lambda: _has_failed(daemon))
         faults.clear()
-        daemon.hurry.ring()
+        daemon.wake_heartbeat.set()
         beats = len(home.beats)
         await daemon.until(lambda: len(home.beats) >= beats + 5)
         assert home.env() == ""

@@ -100,7 +100,7 @@ async def test_a_delivery_outlives_a_daemon_that_is_stopped(home: "Home") -> Non
         mutation = PendingMutation(id="dmut_1", op="project.enable", params={"id": "p"})
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await daemon.heart.inbox.put([mutation])
+            await daemon.heartbeat.inbox.put([mutation])
         assert daemon.journal.records.mutation("dmut_1") is not None
 
 
@@ -123,7 +123,7 @@ async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
     old = {"id": "proj_a", "pad": "p" * 2**14}
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
-        inbox, journal = daemon.heart.inbox, daemon.journal
+        inbox, journal = daemon.heartbeat.inbox, daemon.journal
         await inbox.put(
             [delivered(id=f"{n}", op="project.enable", params=old) for n in range(20)]
         )
@@ -143,7 +143,7 @@ async def test_a_budget_that_is_used_up_takes_nothing_more(
     """Ids and outcomes fill it: an error in status, nothing acked, and beats go on."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
-        monkeypatch.setattr(daemon.heart.inbox, "_state_bytes", lambda: 1000)
+        monkeypatch.setattr(daemon.heartbeat.inbox, "_state_bytes", lambda: 1000)
         mutation = home.enqueue("project.enable", id="proj_a")
         await daemon.until(lambda: "storage" in daemon.conditions)
         assert "state_mib" in daemon.conditions["storage"].hint
@@ -151,7 +151,7 @@ async def test_a_budget_that_is_used_up_takes_nothing_more(
         count = len(home.beats)
         await daemon.until(lambda: len(home.beats) > count + 2)
         assert home.mutation(mutation).status == "delivered"
-        monkeypatch.setattr(daemon.heart.inbox, "_state_bytes", lambda: 2**28)
+        monkeypatch.setattr(daemon.heartbeat.inbox, "_state_bytes", lambda: 2**28)
         await daemon.until(lambda: _are_applied(home, [mutation]))
         await daemon.until(lambda: not daemon.conditions)
 

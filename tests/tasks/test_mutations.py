@@ -166,7 +166,7 @@ async def test_the_ok_of_the_acking_beat_is_not_enough(home: "Home") -> None:
         await daemon.until(lambda: home.mutation(deletion).status == "applied")
         await daemon.until(lambda: daemon.board.mutations.unacknowledged == 0)
         assert len(home.beats) == 2
-        daemon.hurry.ring()
+        daemon.wake_heartbeat.set()
         await daemon.until(lambda: len(home.beats) == 3)
         assert stood[-1]
         await daemon.until(lambda: "pool" not in _tree(home) and not daemon.conditions)

@@ -77,8 +77,8 @@ async def test_a_rotation_reaches_the_file_at_once(home: "Home") -> None:
         await daemon.until(lambda: daemon.session.consumers[0].generation == generation + 1)
         assert (home.runtime / "build.env").stat().st_mode & 0o777 == 0o440
         assert daemon.session.names == ("TOKEN",)
-        taken = daemon.figures.durations["env_file"]
-        assert taken.count == dict(daemon.figures.deliveries)["build", "env_file", "ok"]
+        taken = daemon.counters.durations["env_file"]
+        assert taken.count == dict(daemon.counters.deliveries)["build", "env_file", "ok"]
         assert 0 < taken.total_seconds < 5
 
 
@@ -140,7 +140,7 @@ async def test_an_event_that_comes_twice_counts_once(home: "Home") -> None:
         _rotate(home, "three")
         await _delivered(home, daemon, "three")
         await daemon.until(lambda: daemon.session.consumers[0].generation == 3)
-        assert dict(daemon.figures.deliveries) == {("build", "env_file", "ok"): 3}
+        assert dict(daemon.counters.deliveries) == {("build", "env_file", "ok"): 3}
 
 
 async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
@@ -157,7 +157,7 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
         hold.release()
         await daemon.until(lambda: _snapshots(home) > count)
         with anyio.fail_after(5):
-            await rotation.snapshot_turn.next()
+            await rotation.snapshot_cycle.wait_next()
         assert home.env() == 'TOKEN="two"\n'
         assert daemon.session.generation == generation
 
@@ -208,7 +208,7 @@ async def test_a_snapshot_is_renewed_in_time(home: "Home") -> None:
             _set(home, value)
             await _delivered(home, daemon, value)
         assert daemon.session.stream == "live"
-        assert dict(daemon.figures.snapshots)["build", "refresh", "ok"] >= 2
+        assert dict(daemon.counters.snapshots)["build", "refresh", "ok"] >= 2
 
 
 async def test_the_board_says_until_when_data_are_good(home: "Home") -> None:
@@ -233,12 +233,12 @@ async def test_a_dead_stream_is_made_up_for_by_polling(home: "Home") -> None:
         dead.times = 0
         await _live(home, daemon, "three")
         with anyio.fail_after(5):
-            while ("build", "connect", "ok") not in dict(daemon.figures.snapshots):
+            while ("build", "connect", "ok") not in dict(daemon.counters.snapshots):
                 await anyio.lowlevel.checkpoint()  # it is counted after all is told
-    snapshots = dict(daemon.figures.snapshots)
+    snapshots = dict(daemon.counters.snapshots)
     assert snapshots["build", "start", "ok"] == 1
     assert snapshots["build", "poll", "ok"] >= 2
-    assert dict(daemon.figures.streams).keys() == {("build", "unavailable")}
+    assert dict(daemon.counters.streams).keys() == {("build", "unavailable")}
 
 
 @pytest.mark.parametrize("status", [204, 404])

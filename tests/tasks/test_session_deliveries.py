@@ -100,12 +100,12 @@ async def kept(
     board: Board, *deliveries: Delivery, draw: Callable[[float, float], float] = min
 ) -> AsyncIterator[SessionDeliveries]:
     """Keep these deliveries while the block runs, at most 5 s."""
-    outlets = SessionDeliveries(deliveries, "build", board, draw)
+    session_deliveries = SessionDeliveries(deliveries, "build", board, draw)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(outlets.keep, ignore_uptake)
+            tasks.start_soon(session_deliveries.run, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
-            yield outlets
+            yield session_deliveries
             tasks.cancel_scope.cancel()
 
 
@@ -121,12 +121,12 @@ async def test_what_was_overtaken_is_never_delivered(board: Board) -> None:
     """Two hundred generations during one delivery are followed by the newest alone."""
     delivery = FakeDelivery()
     delivery.gate = anyio.Event()
-    async with kept(board, delivery) as outlets:
+    async with kept(board, delivery) as session_deliveries:
         rotations = generations(*(str(number) for number in range(200)))
-        outlets.offer(rotations[0])
+        session_deliveries.offer(rotations[0])
         await delivery.tries(1)
         for credentials in rotations[1:]:
-            outlets.offer(credentials)
+            session_deliveries.offer(credentials)
         delivery.gate.set()
         await delivery.tries(2)
     assert delivery.handed == [(1, ("A",)), (200, ("A",))]
@@ -137,12 +137,12 @@ async def test_what_takes_no_waiting_is_delivered_on_the_spot(board: Board) -> N
     """Before `offer` returns; and whatever comes after it is not held up either."""
     delivery = FakeDelivery()
     follower = FakeDelivery("follower", after=delivery)
-    async with kept(board, delivery, follower) as outlets:
+    async with kept(board, delivery, follower) as session_deliveries:
         one, two = generations("1", "2")
-        outlets.offer(one)
+        session_deliveries.offer(one)
         await follower.tries(1)
         delivery.is_quick = follower.is_quick = True
-        outlets.offer(two)
+        session_deliveries.offer(two)
         assert delivery.handed == follower.handed == [(1, ("A",)), (2, ())]
         await anyio.wait_all_tasks_blocked()
     assert delivery.handed == [(1, ("A",)), (2, ())]
@@ -154,17 +154,17 @@ async def test_a_consumer_that_lags_is_told_of(
     """With the time since when; once it has the newest, no more."""
     monkeypatch.setattr("rensei_daemon.tasks.session_deliveries.LOOK_SECONDS", 0.3)
     changed = WakeEvent()
-    board.on_change = changed.ring
+    board.on_change = changed.set
     delivery = FakeDelivery()
     delivery.gate = anyio.Event()
-    async with kept(board, delivery) as outlets:
+    async with kept(board, delivery) as session_deliveries:
         before = datetime.now(UTC)
-        outlets.offer(generations("1")[0])
-        await changed.heard()
+        session_deliveries.offer(generations("1")[0])
+        await changed.wait()
         assert LAGGING in board.alarms
         assert (board.alarms[LAGGING].since - before).total_seconds() < 0.5
         delivery.gate.set()
-        await changed.heard()
+        await changed.wait()
         assert board.alarms == {}
 
 
@@ -172,9 +172,9 @@ async def test_what_is_taken_up_after_the_end_is_told_nobody(board: Board) -> No
     """A delivery may outlive its session: its readers leave later."""
     delivery = FakeDelivery()
     heard: list[str] = []
-    outlets = SessionDeliveries([delivery], "build", board, min)
+    session_deliveries = SessionDeliveries([delivery], "build", board, min)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(outlets.keep, lambda: heard.append("uptake"))
+        tasks.start_soon(session_deliveries.run, lambda: heard.append("uptake"))
         await anyio.wait_all_tasks_blocked()
         delivery.on_uptake()
         tasks.cancel_scope.cancel()
@@ -186,9 +186,9 @@ async def test_a_slow_delivery_holds_up_no_other(board: Board) -> None:
     """Each has its own pace."""
     slow, quick = FakeDelivery("slow"), FakeDelivery("quick")
     slow.gate = anyio.Event()
-    async with kept(board, slow, quick) as outlets:
+    async with kept(board, slow, quick) as session_deliveries:
         for number, credentials in enumerate(generations("1", "2", "3")):
-            outlets.offer(credentials)
+            session_deliveries.offer(credentials)
             await quick.tries(number + 1)
     assert [generation for generation, _ in quick.handed] == [1, 2, 3]
     assert [generation for generation, _ in slow.handed] == [1]
@@ -199,8 +199,8 @@ async def test_one_comes_after_another(board: Board) -> None:
     first = FakeDelivery("first")
     second = FakeDelivery("second", after=first)
     first.gate = anyio.Event()
-    async with kept(board, first, second) as outlets:
-        outlets.offer(generations("1")[0])
+    async with kept(board, first, second) as session_deliveries:
+        session_deliveries.offer(generations("1")[0])
         await first.tries(1)
         assert second.handed == []
         first.gate.set()
@@ -213,8 +213,8 @@ async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:
     first = FakeDelivery("first")
     second = FakeDelivery("second", after=first)
     first.is_news = False
-    async with kept(board, first, second) as outlets:
-        outlets.offer(generations("1")[0])
+    async with kept(board, first, second) as session_deliveries:
+        session_deliveries.offer(generations("1")[0])
         await first.tries(1)
     assert second.handed == []
 
@@ -223,8 +223,8 @@ async def test_a_failure_is_told_at_once_and_retried_for_ever(board: Board) -> N
     """An env file on a full disk: the condition comes, and goes when there is room."""
     delivery = FakeDelivery()
     delivery.failing = 5
-    async with kept(board, delivery) as outlets:
-        outlets.offer(generations("1")[0])
+    async with kept(board, delivery) as session_deliveries:
+        session_deliveries.offer(generations("1")[0])
         await delivery.tries(1)
         assert board.alarms[FAILED].message == "session build: no luck"
         assert board.alarms[FAILED].hint == "try harder"
@@ -238,15 +238,15 @@ async def test_a_hook_is_tried_thrice_more_before_anybody_is_told(board: Board) 
     delivery.failing = 4
     seen: list[bool] = []
     board.on_change = lambda: seen.append(FAILED in board.alarms)
-    async with kept(board, delivery) as outlets:
+    async with kept(board, delivery) as session_deliveries:
         one, two = generations("1", "2")
-        outlets.offer(one)
+        session_deliveries.offer(one)
         await delivery.tries(3)
         assert FAILED not in board.alarms
         await delivery.tries(4)
         assert FAILED in board.alarms
         assert LAGGING not in board.alarms
-        outlets.offer(two)
+        session_deliveries.offer(two)
         await delivery.tries(5)
     assert [generation for generation, _ in delivery.handed] == [1, 1, 1, 1, 2]
     assert board.alarms == {}
@@ -255,16 +255,16 @@ async def test_a_hook_is_tried_thrice_more_before_anybody_is_told(board: Board) 
 async def test_a_new_generation_does_not_wait_for_a_retry(board: Board) -> None:
     """The newest is tried at once, and what it changed counts from what arrived."""
     delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
-    async with kept(board, delivery) as outlets:
+    async with kept(board, delivery) as session_deliveries:
         start = Credentials().replaced({"A": "1", "B": "1"})
         one = start.replaced({"A": "2", "B": "1"})
         two = one.replaced({"A": "2", "B": "2"})
-        outlets.offer(start)
+        session_deliveries.offer(start)
         await delivery.tries(1)
         delivery.failing = 1
-        outlets.offer(one)
+        session_deliveries.offer(one)
         await delivery.tries(2)
-        outlets.offer(two)
+        session_deliveries.offer(two)
         await delivery.tries(3)
     assert delivery.handed[1:] == [(2, ("A",)), (3, ("A", "B"))]
 
@@ -273,9 +273,9 @@ async def test_every_generation_has_tries_of_its_own(board: Board) -> None:
     """Failures of what was overtaken do not count against what is newest."""
     delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
     delivery.failing = 5
-    async with kept(board, delivery) as outlets:
+    async with kept(board, delivery) as session_deliveries:
         for number, credentials in enumerate(generations("1", "2", "3", "4", "5")):
-            outlets.offer(credentials)
+            session_deliveries.offer(credentials)
             await delivery.tries(number + 1)
         assert FAILED not in board.alarms
 
@@ -295,48 +295,48 @@ async def test_what_a_successor_carries_on_is_not_withdrawn(
 
 async def test_deliveries_are_counted_and_timed(board: Board) -> None:
     """By kind and outcome; a follower's time too begins when the values came."""
-    figures = SessionCounters()
+    counters = SessionCounters()
     first, then = FakeDelivery("file"), FakeDelivery("hook", retries=(0.01,))
     then.after, then.failing = first, 1
-    outlets = SessionDeliveries([first, then], "build", board, min, figures)
+    session_deliveries = SessionDeliveries([first, then], "build", board, min, counters)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(outlets.keep, ignore_uptake)
+            tasks.start_soon(session_deliveries.run, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
-            outlets.offer(generations("one")[0], anyio.current_time() - 30)
+            session_deliveries.offer(generations("one")[0], anyio.current_time() - 30)
             await then.tries(2)
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
-    assert dict(figures.deliveries) == {
+    assert dict(counters.deliveries) == {
         ("build", "file", "ok"): 1,
         ("build", "hook", "failed"): 1,
         ("build", "hook", "ok"): 1,
     }
-    assert 30 <= figures.durations["file"].total_seconds < 35
-    assert 30 <= figures.durations["hook"].total_seconds < 35
+    assert 30 <= counters.durations["file"].total_seconds < 35
+    assert 30 <= counters.durations["hook"].total_seconds < 35
 
 
 async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board) -> None:
     """A consumer waits for new values since the oldest it has not had."""
-    figures, delivery = SessionCounters(), FakeDelivery()
-    outlets = SessionDeliveries([delivery], "build", board, min, figures)
+    counters, delivery = SessionCounters(), FakeDelivery()
+    session_deliveries = SessionDeliveries([delivery], "build", board, min, counters)
     one, two, three = generations("one", "two", "three")
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(outlets.keep, ignore_uptake)
+            tasks.start_soon(session_deliveries.run, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
             now = anyio.current_time()
-            outlets.offer(one, now - 30)
-            outlets.offer(two, now)
+            session_deliveries.offer(one, now - 30)
+            session_deliveries.offer(two, now)
             await delivery.tries(1)
             await anyio.wait_all_tasks_blocked()
-            assert 30 <= figures.durations["fake"].total_seconds < 35
-            outlets.offer(three, anyio.current_time())
+            assert 30 <= counters.durations["fake"].total_seconds < 35
+            session_deliveries.offer(three, anyio.current_time())
             await delivery.tries(2)
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
-    assert 30 <= figures.durations["fake"].total_seconds < 35
-    assert figures.durations["fake"].count == 2
+    assert 30 <= counters.durations["fake"].total_seconds < 35
+    assert counters.durations["fake"].count == 2
 
 
 async def test_a_delivery_that_keeps_failing_fills_no_log(board: Board) -> None:
@@ -344,9 +344,9 @@ async def test_a_delivery_that_keeps_failing_fills_no_log(board: Board) -> None:
     delivery = FakeDelivery()
     delivery.failing = 5
     with capture_logs() as events:
-        async with kept(board, delivery) as outlets:
+        async with kept(board, delivery) as session_deliveries:
             for number, credentials in enumerate(generations("1", "2", "3"), start=1):
-                outlets.offer(credentials)
+                session_deliveries.offer(credentials)
                 await delivery.tries(2 * number)
     assert [
         (event["event"], event["count"])
@@ -360,27 +360,29 @@ async def test_what_was_altered_is_put_right_and_runs_no_hook(board: Board) -> N
     file = FakeDelivery("file")
     hook = FakeDelivery("hook", after=file)
     with capture_logs() as events:
-        async with kept(board, file, hook) as outlets:
-            await outlets.look()
+        async with kept(board, file, hook) as session_deliveries:
+            await session_deliveries.check()
             assert file.checked == []  # nothing has been delivered
-            outlets.offer(generations("1")[0])
+            session_deliveries.offer(generations("1")[0])
             await hook.tries(1)
-            await outlets.look(until_tried=True)
+            await session_deliveries.check(until_tried=True)
             assert file.handed == [(1, ("A",))]
             file.alteration = "was removed"
             file.gate = anyio.Event()
-            await outlets.look()
+            await session_deliveries.check()
             await file.tries(2)
             (alarm,) = board.alarms.values()
             assert (alarm.code, alarm.subject) == (Code.DELIVERY_FAILED, "build:file")
             assert alarm.message == (
                 "session build: file was removed; it is being put right"
             )
-            await outlets.look(until_tried=True)  # it is at work: nobody asks again
+            await session_deliveries.check(
+                until_tried=True
+            )  # it is at work: nobody asks again
             file.gate.set()
             await anyio.wait_all_tasks_blocked()
             assert board.alarms == {}
-            await outlets.look(until_tried=True)
+            await session_deliveries.check(until_tried=True)
     assert file.handed == [(1, ("A",)), (1, ()), (1, ())]
     assert hook.handed == [(1, ("A",))]
     altered = [event for event in events if event["event"] == "delivery.altered"]
@@ -394,16 +396,16 @@ async def test_a_look_that_a_rotation_overtook_says_nothing(board: Board) -> Non
     """What it saw may be the very file that was being replaced."""
     delivery = FakeDelivery()
     delivery.alteration = "was changed"
-    async with kept(board, delivery) as outlets:
+    async with kept(board, delivery) as session_deliveries:
         one, two = generations("1", "2")
-        outlets.offer(one)
+        session_deliveries.offer(one)
         await delivery.tries(1)
         delivery.looking = anyio.Event()
         async with anyio.create_task_group() as looks:
-            looks.start_soon(outlets.look)
+            looks.start_soon(session_deliveries.check)
             await anyio.wait_all_tasks_blocked()
-            await outlets.look()  # one at a time
-            outlets.offer(two)
+            await session_deliveries.check()  # one at a time
+            session_deliveries.offer(two)
             await delivery.tries(2)
             delivery.looking.set()
         await anyio.wait_all_tasks_blocked()
@@ -419,7 +421,7 @@ async def test_deliveries_are_looked_at_without_being_asked(
     monkeypatch.setattr("rensei_daemon.tasks.session_deliveries.LOOK_SECONDS", 0.01)
     delivery = FakeDelivery()
     delivery.alteration = "was changed"
-    async with kept(board, delivery) as outlets:
-        outlets.offer(generations("1")[0])
+    async with kept(board, delivery) as session_deliveries:
+        session_deliveries.offer(generations("1")[0])
         await delivery.tries(3)
     assert delivery.handed[:3] == [(1, ("A",)), (1, ()), (1, ())]

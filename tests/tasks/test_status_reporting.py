@@ -83,13 +83,13 @@ async def test_a_change_of_state_is_told_at_once(home: "Home", manager: Manager)
 
 async def test_the_watchdog_is_fed_only_while_every_loop_turns(manager: Manager) -> None:
     """A loop that is late by more than a grace starves it, until it turns again."""
-    pulse = Deadlines()
+    deadlines = Deadlines()
     async with anyio.create_task_group() as tasks:
-        pulse.promise("beats", anyio.current_time() - 60)
-        tasks.start_soon(feed_watchdog, pulse, manager.notifier, 0.01)
+        deadlines.set("beats", anyio.current_time() - 60)
+        tasks.start_soon(feed_watchdog, deadlines, manager.notifier, 0.01)
         await anyio.sleep(0.05)
         assert manager.has_heard_nothing
-        pulse.promise("beats", anyio.current_time() + 60)
+        deadlines.set("beats", anyio.current_time() + 60)
         assert await manager.hear() == "WATCHDOG=1"
         tasks.cancel_scope.cancel()
 

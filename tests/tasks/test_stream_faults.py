@@ -58,7 +58,7 @@ def _update(value: str, rotated_at: datetime | None = None) -> bytes:
 
 def _taken(daemon: "Running") -> dict[str, int]:
     """Return how many good snapshots there were, by reason."""
-    snapshots = dict(daemon.figures.snapshots)
+    snapshots = dict(daemon.counters.snapshots)
     return {reason: n for (_, reason, how), n in snapshots.items() if how == "ok"}
 
 
@@ -103,7 +103,7 @@ async def test_an_update_held_back_past_a_snapshot_changes_nothing(home: "Home")
         await _live(home, daemon)
         held_back = _update("older", datetime.now(UTC) - timedelta(seconds=30))
         _set(home, "newest")
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         await _delivered(home, daemon, "newest")
         _send(home, held_back)
         await daemon.until(lambda: _taken(daemon).get("order"))
@@ -147,7 +147,7 @@ async def test_one_sync_amid_rotations_does_not_feed_itself(home: "Home") -> Non
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         before = sum(_taken(daemon).values())
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         for number in range(10):
             hold = home.platform.faults.hold("POST", SNAPSHOT)
             _set(home, f"v{number}")
@@ -225,14 +225,14 @@ async def test_what_was_asked_of_a_live_stream_is_over_when_it_ends(home: "Home"
     """A sync while it was live does not open the next one without a wait."""
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await _live(home, daemon)
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         await daemon.until(lambda: _taken(daemon).get("asked"))
         _set(home, "two")
         home.platform.state.drop_streams()
         await _delivered(home, daemon, "two")
         assert _taken(daemon)["loss"] == 1
         assert not home.platform.state.streams
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         await daemon.until(lambda: daemon.session.stream == "live")
 
 
@@ -275,7 +275,7 @@ async def test_updates_do_not_make_a_session_fresh(home: "Home") -> None:
         _send(home, b'event: UPDATE\ndata: {"delta": {"OTHER": "x"}}\n\n')
         await daemon.until(lambda: daemon.session.generation == 2)
         assert daemon.session.refreshed_at == refreshed_at
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         await daemon.until(lambda: daemon.session.refreshed_at > refreshed_at)
 
 
@@ -284,12 +284,12 @@ async def test_a_set_that_was_emptied_is_applied_and_told_of(home: "Home") -> No
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         home.platform.faults.add("POST", SNAPSHOT, status=200, body={"env": {}})
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         await daemon.until(lambda: "session.unconfirmed" in daemon.conditions)
         assert daemon.session.names == ()
         assert "took 1 of 1 names" in daemon.conditions["session.unconfirmed"].message
         await daemon.until(lambda: home.env() == "")
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         await _live(home, daemon)
         assert not daemon.conditions
 
@@ -302,7 +302,7 @@ async def test_a_set_that_is_too_large_is_refused_whole(home: "Home") -> None:
         fault = home.platform.faults.add(
             "POST", SNAPSHOT, status=200, body={"env": env}, times=10**6
         )
-        daemon.sessions.rotations[0].hurry()
+        daemon.sessions.rotations[0].retry_now()
         await daemon.until(lambda: "session.too_large" in daemon.conditions)
         assert "5001 names" in daemon.conditions["session.too_large"].message
         assert home.env() == 'TOKEN="one"\n'
@@ -319,7 +319,7 @@ async def test_changed_at_forgets_what_is_gone(home: "Home") -> None:
         (extra,) = [key for key, found in credentials.items() if found.name == "EXTRA"]
         del credentials[extra]
         (rotation,) = daemon.sessions.rotations
-        rotation.hurry()
+        rotation.retry_now()
         await _delivered(home, daemon, "one")
         assert rotation.changed_at.keys() == {"TOKEN"}
 
@@ -348,7 +348,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
         for reason in (SnapshotReason.EVENT, SnapshotReason.ASKED):
             rotation.want_snapshot(reason)
             with anyio.fail_after(5):
-                await rotation.snapshot_turn.next()
+                await rotation.snapshot_cycle.wait_next()
         assert len(stream.served) == 1
 
 
@@ -405,7 +405,7 @@ async def test_who_must_know_the_values_is_told_those_in_force(home: "Home") -> 
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         (rotation,) = daemon.sessions.rotations
-        rotation._learn = lambda values: told.append(list(values))
+        rotation._register_secrets = lambda values: told.append(list(values))
         _send(home, _update("two"))
         await _delivered(home, daemon, "two")
         await rotation.withdraw()

@@ -8,10 +8,10 @@ from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 async def test_a_bell_rung_often_is_heard_once() -> None:
     """Whoever waits next hears what was rung before; nobody hears it twice."""
     bell = WakeEvent()
-    bell.ring()
-    bell.ring()
-    assert await bell.heard(within=0)
-    assert not await bell.heard(within=0)
+    bell.set()
+    bell.set()
+    assert await bell.wait(within=0)
+    assert not await bell.wait(within=0)
 
 
 async def test_a_turn_under_way_is_not_the_next() -> None:
@@ -19,17 +19,17 @@ async def test_a_turn_under_way_is_not_the_next() -> None:
     turn, passed = Cycle(), anyio.Event()
 
     async def wait() -> None:
-        await turn.next()
+        await turn.wait_next()
         passed.set()
 
     async with anyio.create_task_group() as tasks:
         turn.begin()
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
-        turn.done()
+        turn.end()
         await anyio.wait_all_tasks_blocked()
         assert not passed.is_set()
         turn.begin()
-        turn.done()
+        turn.end()
         with anyio.fail_after(1):
             await passed.wait()

@@ -52,7 +52,7 @@ class OperatorAccess:
 
         Where neither the caller nor the file names it, the daemon here may have been told.
         """
-        host = named or self.settings.platform.worker_host_id or self._told_to_daemon()
+        host = named or self.settings.platform.worker_host_id or self._daemon_key()
         if not host:
             raise UsageError(
                 "which host? The platform knows it by an id of its own",
@@ -60,7 +60,7 @@ class OperatorAccess:
             )
         return host
 
-    def _told_to_daemon(self) -> str | None:
+    def _daemon_key(self) -> str | None:
         with suppress(RenseiError):
             found = ask(self.locations, STATUS).get("worker_host_id")
             return found if isinstance(found, str) else None

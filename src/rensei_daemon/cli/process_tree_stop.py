@@ -29,7 +29,7 @@ class TreeStop:
         self.left: tuple[int, ...] = ()
         """Who lived on all the same."""
 
-    def tell_again(self) -> None:
+    def signal_new(self) -> None:
         """Send everybody the signal once more; the time they have is the same."""
         self._told.clear()
 

@@ -109,7 +109,7 @@ class Supervisor:
                 self._tree.reap()
                 self._react()
                 if self._stopping is not None and self._stopping.step():
-                    self._tell_left(self._stopping.left)
+                    self._log_left(self._stopping.left)
                     self._terminal.take_back()
                     if not self._is_restarting or self._is_ending():
                         code = self._tree.exit_code
@@ -139,7 +139,7 @@ class Supervisor:
     def _pass_on(self, number: signal.Signals) -> None:
         if number is signal.SIGTERM:
             if self._stopping is not None:
-                self._stopping.tell_again()
+                self._stopping.signal_new()
             self._stop(restarts=False)
             return
         if number in TYPED:
@@ -188,7 +188,7 @@ class Supervisor:
         waiting.poll(None if seconds == float("inf") else max(seconds, 0.0) * 1000)
 
     @staticmethod
-    def _tell_left(pids: Sequence[int]) -> None:
+    def _log_left(pids: Sequence[int]) -> None:
         if pids:
             shown = " ".join(map(str, pids))
             print(f"{PROGRAM}: could not be killed: {shown}", file=sys.stderr)

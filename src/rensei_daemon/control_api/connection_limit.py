@@ -16,28 +16,28 @@ class Client:
     """A client, with a place or without."""
 
     def __init__(self) -> None:
-        self.has_place = False
+        self.has_slot = False
         """Without one it is heard as far as it has spoken, and not waited for."""
-        self.waited_for_since: float | None = None
+        self.waiting_since: float | None = None
         """Since when the server waits for it; None while it is the server's turn."""
         self._scope: anyio.CancelScope | None = None
 
     @contextmanager
-    def waited_for(self, seconds: float) -> Iterator[None]:
+    def waiting(self, seconds: float) -> Iterator[None]:
         """Leave the block after so long, or at the first wait without a place."""
         with anyio.move_on_after(seconds) as scope:
             self._scope = scope
-            self.waited_for_since = anyio.current_time()
-            if not self.has_place:
+            self.waiting_since = anyio.current_time()
+            if not self.has_slot:
                 scope.cancel()
             try:
                 yield
             finally:
-                self._scope = self.waited_for_since = None
+                self._scope = self.waiting_since = None
 
-    def displace(self) -> None:
+    def evict(self) -> None:
         """Take the place away."""
-        self.has_place = False
+        self.has_slot = False
         if self._scope is not None:
             self._scope.cancel()
 
@@ -45,38 +45,38 @@ class Client:
 class ConnectionLimit:
     """Everybody who has a place."""
 
-    def __init__(self, most: int, patience_seconds: float) -> None:
+    def __init__(self, most: int, grace_seconds: float) -> None:
         self._most = most
-        self._patience = patience_seconds
-        self._guests: set[Client] = set()
+        self._grace_seconds = grace_seconds
+        self._clients: set[Client] = set()
 
-    def admit(self, guest: Client, *, has_spoken: bool = False) -> bool:
+    def admit(self, client: Client, *, has_spoken: bool = False) -> bool:
         """Give a client a place, if there is one or somebody else must give way.
 
         To a newcomer, those that have been waited for as long as patience lasts; to one
         that has said all it wants, whoever is waited for.
         """
-        is_full = len(self._guests) >= self._most
-        if is_full and not self._make_room(0.0 if has_spoken else self._patience):
+        is_full = len(self._clients) >= self._most
+        if is_full and not self._evict_slowest(0.0 if has_spoken else self._grace_seconds):
             return False
-        guest.has_place = True
-        self._guests.add(guest)
+        client.has_slot = True
+        self._clients.add(client)
         return True
 
-    def leave(self, guest: Client) -> None:
+    def release(self, client: Client) -> None:
         """Take back a place, from one who may have lost it already."""
-        self._guests.discard(guest)
+        self._clients.discard(client)
 
-    def _make_room(self, patience_seconds: float) -> bool:
-        late = anyio.current_time() - patience_seconds
+    def _evict_slowest(self, grace_seconds: float) -> bool:
+        late = anyio.current_time() - grace_seconds
         slow = {
-            since: guest
-            for guest in self._guests
-            if (since := guest.waited_for_since) is not None and since <= late
+            since: client
+            for client in self._clients
+            if (since := client.waiting_since) is not None and since <= late
         }
         if not slow:
             return False
         slowest = slow[min(slow)]
-        self._guests.discard(slowest)
-        slowest.displace()
+        self._clients.discard(slowest)
+        slowest.evict()
         return True

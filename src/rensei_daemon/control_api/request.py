@@ -55,11 +55,11 @@ class Listener:
     """Whether any web page of this host's could reach it: then it must be meant."""
     refusals: FailureReporter = field(default_factory=_reporter)
     """Of clients that may not write; a script may try all night."""
-    mistakes: FailureReporter = field(default_factory=_reporter)
+    internal_errors: FailureReporter = field(default_factory=_reporter)
     shortages: FailureReporter = field(default_factory=_reporter)
     """Of descriptors."""
 
-    def tell_starved(self) -> None:
+    def log_shortage(self) -> None:
         """Log that a client cannot be let in, for want of a descriptor."""
         self.shortages.report_event("control.starved")
 
@@ -87,65 +87,82 @@ _MISDIRECTED = refuse(
 
 
 async def serve_client(
-    line: Connection, peer: Peer, door: Listener, crowd: ConnectionLimit
+    connection: Connection,
+    peer: Peer,
+    listener: Listener,
+    connection_limit: ConnectionLimit,
 ) -> None:
     """Take one request and answer it; the connection is over then.
 
     Whatever goes wrong here, ours or the client's mistake, is this client's trouble.
     """
-    guest = Client()
-    crowd.admit(guest)
+    client = Client()
+    connection_limit.admit(client)
     try:
-        raw = await _reply(line, peer, door, guest, crowd)
+        raw = await _reply(connection, peer, listener, client, connection_limit)
         # Who leaves, or does not read, loses its answer; that is all.
-        with guest.waited_for(door.limits.seconds):
-            await line.send(raw)
+        with client.waiting(listener.limits.seconds):
+            await connection.send(raw)
     finally:
-        crowd.leave(guest)
+        connection_limit.release(client)
 
 
 async def _reply(
-    line: Connection, peer: Peer, door: Listener, guest: Client, crowd: ConnectionLimit
+    connection: Connection,
+    peer: Peer,
+    listener: Listener,
+    client: Client,
+    connection_limit: ConnectionLimit,
 ) -> bytes:
     try:
-        answer = await _hear_out(line, peer, door, guest, crowd)
+        answer = await _hear_out(connection, peer, listener, client, connection_limit)
         return b"" if answer is None else encode(answer)
     except Exception as error:  # noqa: BLE001 - it is logged with its traceback
-        door.mistakes.report_event("control.failed", repr(error), level="exception")
+        listener.internal_errors.report_event(
+            "control.failed", repr(error), level="exception"
+        )
         return encode(_MISTAKE)
 
 
 async def _hear_out(
-    line: Connection, peer: Peer, door: Listener, guest: Client, crowd: ConnectionLimit
+    connection: Connection,
+    peer: Peer,
+    listener: Listener,
+    client: Client,
+    connection_limit: ConnectionLimit,
 ) -> Response | None:
     """Return the answer to what the client asks; None when it has gone."""
-    seconds = door.limits.seconds
+    seconds = listener.limits.seconds
     late = f"the request did not arrive within {seconds:g} s"
     heard: tuple[h11.Request, bytes] | Response | None
     heard = refuse(HTTPStatus.REQUEST_TIMEOUT, late)
     is_whole = False
-    with guest.waited_for(seconds):
-        heard = await read_request(line, door.limits)
+    with client.waiting(seconds):
+        heard = await read_request(connection, listener.limits)
         is_whole = isinstance(heard, tuple)
-    if not guest.has_place and not (is_whole and crowd.admit(guest, has_spoken=True)):
+    if not client.has_slot and not (
+        is_whole and connection_limit.admit(client, has_spoken=True)
+    ):
         return _BUSY
     if heard is None or isinstance(heard, Response):
         return heard
-    return await _answer(peer, *heard, door)
+    return await _answer(peer, *heard, listener)
 
 
-async def _answer(peer: Peer, head: h11.Request, body: bytes, door: Listener) -> Response:
+async def _answer(
+    peer: Peer, head: h11.Request, body: bytes, listener: Listener
+) -> Response:
     method, target = head.method.decode(), head.target.decode()
-    if door.is_open_to_browsers and not _is_meant(head):
+    if listener.is_open_to_browsers and not _is_meant(head):
         return _MISDIRECTED
-    found = find_route(door.routes, method, target)
+    found = find_route(listener.routes, method, target)
     if isinstance(found, Response):
         return found
     route, path, query = found
     if route.writes:
         verb = f"{method} {target[:200]}"
         if not peer.may_write(os.geteuid()):
-            door.refusals.report_event(
+            listener.refusals.report_event(
                 "control.refused",
                 f"{peer.uid} {verb}",
                 verb=verb,

@@ -19,7 +19,7 @@ class RequestLimits:
     """To receive a whole request, and again to send the whole answer."""
     clients: int = 32
     """Served at once; a further one takes a slow one's place, or is told to come back."""
-    patience_seconds: float = 0.02
+    grace_seconds: float = 0.02
     """How long a client that has not said all may be waited for while others come."""
 
 
@@ -32,21 +32,21 @@ _BODY = refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
 
 
 async def read_request(
-    line: Connection, limits: RequestLimits
+    connection: Connection, limits: RequestLimits
 ) -> tuple[h11.Request, bytes] | Response | None:
     """Read one request; an Answer when it is not one, None when the client has gone."""
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
     head: h11.Request | None = None
     body = bytearray()
     left = limits.request_bytes
     while True:
-        event = _next_event(connection, limits)
+        event = _next_event(parser, limits)
         if event is h11.NEED_DATA:
-            data = await line.receive(4096)
+            data = await connection.receive(4096)
             left -= len(data)
             if left < 0:
                 return _BODY
-            connection.receive_data(data)
+            parser.receive_data(data)
         elif isinstance(event, h11.Request):
             head = event
         elif isinstance(event, h11.Data):
@@ -57,9 +57,9 @@ async def read_request(
             return event if isinstance(event, Response) else None
 
 
-def _next_event(connection: h11.Connection, limits: RequestLimits) -> object:
+def _next_event(parser: h11.Connection, limits: RequestLimits) -> object:
     try:
-        event = connection.next_event()
+        event = parser.next_event()
     except h11.RemoteProtocolError as error:
         return _HEADERS if error.error_status_hint == _TOO_LARGE else _GARBAGE
     if isinstance(event, h11.Request):

@@ -48,9 +48,9 @@ async def serve_control(
     it read. `tell` hears of a file that had to be put back. Raises StateInUseError,
     SettingsError or StorageError when it cannot listen.
     """
-    door = Listener(routes=routes, limits=limits)
+    listener = Listener(routes=routes, limits=limits)
     with PersistentSocket(path, gid, tell) as kept:
-        async with _clients(door, _process_behind) as accept_from:
+        async with _clients(listener, _process_behind) as accept_from:
             task_status.started()
             await kept.serve(accept_from)
 
@@ -67,11 +67,11 @@ async def serve_metrics(
     None of the routes should write: nobody here may. Raises SettingsError when it cannot
     listen.
     """
-    door = Listener(
+    listener = Listener(
         routes=routes, limits=limits, is_open_to_browsers=is_loopback_host(address[0])
     )
     with _listen(*address) as listening:
-        async with _clients(door, lambda _: SOMEBODY) as accept_from:
+        async with _clients(listener, lambda _: SOMEBODY) as accept_from:
             task_status.started()
             await accept_from(listening)
 
@@ -97,28 +97,34 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def _clients(
-    door: Listener, identify: Callable[[socket.socket], Peer]
+    listener: Listener, identify: Callable[[socket.socket], Peer]
 ) -> AsyncIterator[Accept]:
     """Return what accepts clients; each is attended to until the block ends."""
-    crowd = ConnectionLimit(door.limits.clients, door.limits.patience_seconds)
+    connection_limit = ConnectionLimit(
+        listener.limits.clients, listener.limits.grace_seconds
+    )
     async with anyio.create_task_group() as clients:
 
         async def accept_from(listening: socket.socket) -> None:
             while True:
-                line = await accept(listening, on_shortage=door.tell_starved)
-                clients.start_soon(_attend, line, door, identify, crowd)
+                connection = await accept(listening, on_shortage=listener.log_shortage)
+                clients.start_soon(
+                    _attend, connection, listener, identify, connection_limit
+                )
 
         yield accept_from
 
 
 async def _attend(
-    line: Connection,
-    door: Listener,
+    connection: Connection,
+    listener: Listener,
     identify: Callable[[socket.socket], Peer],
-    crowd: ConnectionLimit,
+    connection_limit: ConnectionLimit,
 ) -> None:
-    with line.socket:
-        await serve_client(line, identify(line.socket), door, crowd)
+    with connection.socket:
+        await serve_client(
+            connection, identify(connection.socket), listener, connection_limit
+        )
 
 
 def _process_behind(connection: socket.socket) -> Peer:

@@ -68,7 +68,7 @@ class Board:
         self.log = LogHealth()
         self.sessions: dict[str, SessionHealth] = {}
         self.alarms: dict[tuple[Code, str], Alarm] = {}
-        self.reached = DaemonAddress()
+        self.address = DaemonAddress()
         """How commands reach this daemon; every hint is said in these words."""
         self.is_stopping = False
         self.on_change = on_change
@@ -162,7 +162,7 @@ def report(board: Board, now: datetime, ahead: timedelta = timedelta(0)) -> Stat
 
 
 def _report(board: Board, now: datetime) -> Status:
-    said = (replace(c, hint=board.reached.hint(c.hint)) for c in _conditions(board, now))
+    said = (replace(c, hint=board.address.hint(c.hint)) for c in _conditions(board, now))
     found = root_causes.link_causes(said, board.heartbeat, board.sessions)
     return Status(
         state=_state(board, found, now),

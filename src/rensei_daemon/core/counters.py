@@ -21,7 +21,7 @@ class EventCounter:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, ...], int] = {}
 
-    def add(self, *sort: str) -> None:
+    def increment(self, *sort: str) -> None:
         """Count one more."""
         self._counts[sort] = self._counts.get(sort, 0) + 1
 
@@ -37,7 +37,7 @@ class Histogram:
         self._counts = [0] * (len(BUCKET_SECONDS) + 1)
         self.total_seconds = 0.0
 
-    def add(self, seconds: float) -> None:
+    def observe(self, seconds: float) -> None:
         """Count one more."""
         self._counts[bisect_left(BUCKET_SECONDS, seconds)] += 1
         self.total_seconds += seconds
@@ -48,7 +48,7 @@ class Histogram:
         return sum(self._counts)
 
     @property
-    def up_to(self) -> Iterator[tuple[float, int]]:
+    def cumulative_buckets(self) -> Iterator[tuple[float, int]]:
         """Iterate over (bucket, how many took at most so long)."""
         count = 0
         for bucket, more in zip(BUCKET_SECONDS, self._counts, strict=False):
@@ -79,10 +79,10 @@ class SessionCounters:
     durations: dict[str, Histogram] = field(default_factory=dict)
     """From the arrival of new values to their delivery, by kind of delivery."""
 
-    def delivered(self, session: str, kind: str, seconds: float) -> None:
+    def observe_delivery(self, session: str, kind: str, seconds: float) -> None:
         """Count a delivery that took so long since the values had come."""
-        self.deliveries.add(session, kind, "ok")
-        self.durations.setdefault(kind, Histogram()).add(seconds)
+        self.deliveries.increment(session, kind, "ok")
+        self.durations.setdefault(kind, Histogram()).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

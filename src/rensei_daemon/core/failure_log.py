@@ -28,11 +28,11 @@ class Recovered:
     """From the first failure until now."""
 
 
-def is_milestone(count: int, now: float, told_at: float) -> bool:
-    """Tell whether the `count`th failure in a row is told; `told_at`: when one last was."""
+def is_milestone(count: int, now: float, logged_at: float) -> bool:
+    """Whether to log the `count`-th consecutive failure; `logged_at`: when one last was."""
     if count <= MILESTONES[-1]:
         return count in MILESTONES
-    return now - told_at >= EVERY_SECONDS
+    return now - logged_at >= EVERY_SECONDS
 
 
 class FailureStreak:
@@ -46,7 +46,7 @@ class FailureStreak:
         self._calm_seconds = calm_seconds
         self._most_texts = most_texts
         self._count = 0
-        self._began_at = self._told_at = 0.0
+        self._began_at = self._logged_at = 0.0
         self._worked_at = -inf
         self._is_failing = False
         self.owes_recovery = False
@@ -71,18 +71,20 @@ class FailureStreak:
             self._texts.clear()
         self._is_failing = True
         self._count += 1
-        is_told = self._is_news(text) or is_milestone(self._count, now, self._told_at)
-        if is_told:
-            self._told_at, self.owes_recovery = now, True
-        return is_told
+        should_log = self._is_new_text(text) or is_milestone(
+            self._count, now, self._logged_at
+        )
+        if should_log:
+            self._logged_at, self.owes_recovery = now, True
+        return should_log
 
     def happen(self, now: float, text: str = "") -> bool:
         """Count what happens without anything that works in between; whether to tell."""
-        is_told = self.fail(now, text)
+        should_log = self.fail(now, text)
         self.recover(now)
-        return is_told
+        return should_log
 
-    def _is_news(self, text: str) -> bool:
+    def _is_new_text(self, text: str) -> bool:
         key = hash(text)
         if key in self._texts or len(self._texts) >= self._most_texts:
             return False

@@ -11,14 +11,14 @@ class Deadlines:
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
 
-    def promise(self, loop: str, until: float) -> None:
+    def set(self, loop: str, until: float) -> None:
         """Promise that the loop comes round again before then."""
         self._due[loop] = until
 
-    def retire(self, loop: str) -> None:
+    def remove(self, loop: str) -> None:
         """Forget a loop that has ended as it should."""
         self._due.pop(loop, None)
 
-    def late(self, now: float) -> tuple[str, ...]:
+    def overdue(self, now: float) -> tuple[str, ...]:
         """Return the loops whose promise is broken."""
         return tuple(sorted(loop for loop, due in self._due.items() if due < now))

@@ -24,16 +24,16 @@ from rensei_daemon.core.prometheus import (
 from rensei_daemon.core.status import DaemonState, Status
 
 
-def metrics(status: Status, figures: Counters) -> list[Metric]:
+def metrics(status: Status, counters: Counters) -> list[Metric]:
     """Return every metric, in the order they are told."""
     return [
         *_daemon(status),
-        *_heartbeat(status, figures),
+        *_heartbeat(status, counters),
         *_mutations(status),
         *_sessions(status.sessions),
-        *_session_figures(status, figures),
-        *_inside(figures),
-        *_process(figures.process),
+        *_session_counters(status, counters),
+        *_inside(counters),
+        *_process(counters.process),
     ]
 
 
@@ -72,7 +72,7 @@ def _daemon(status: Status) -> Iterator[Metric]:
     )
 
 
-def _heartbeat(status: Status, figures: Counters) -> Iterator[Metric]:
+def _heartbeat(status: Status, counters: Counters) -> Iterator[Metric]:
     line = status.heartbeat
     yield gauge(
         "rensei_daemon_heartbeat_last_success_timestamp_seconds",
@@ -92,12 +92,12 @@ def _heartbeat(status: Status, figures: Counters) -> Iterator[Metric]:
     yield counter(
         "rensei_daemon_heartbeats_total",
         "Beats sent, by how they went: ok, or what they failed with.",
-        _of(figures.beats.outcomes, "outcome"),
+        _of(counters.beats.outcomes, "outcome"),
     )
     yield histogram(
         "rensei_daemon_heartbeat_duration_seconds",
         "How long good beats took, from the question to the answer taken in.",
-        {"": figures.beats.durations},
+        {"": counters.beats.durations},
         "",
     )
 
@@ -173,9 +173,9 @@ def _behind(line: SessionHealth) -> int:
     return sum(consumer.generation != line.generation for consumer in line.consumers)
 
 
-def _session_figures(status: Status, figures: Counters) -> Iterator[Metric]:
+def _session_counters(status: Status, counters: Counters) -> Iterator[Metric]:
     present = {line.id for line in status.sessions}
-    counted = figures.sessions
+    counted = counters.sessions
     yield counter(
         "rensei_daemon_session_snapshots_total",
         "Snapshots taken, by why, and by how they went.",
@@ -200,24 +200,24 @@ def _session_figures(status: Status, figures: Counters) -> Iterator[Metric]:
 
 
 def _of(
-    tally: EventCounter, *labels: str, present: set[str] | None = None
+    counter: EventCounter, *labels: str, present: set[str] | None = None
 ) -> Iterator[Sample]:
-    for sort, count in tally:
+    for sort, count in counter:
         if present is None or sort[0] in present:
             yield Sample(count, dict(zip(labels, sort, strict=True)))
 
 
-def _inside(figures: Counters) -> Iterator[Metric]:
+def _inside(counters: Counters) -> Iterator[Metric]:
     yield histogram(
         "rensei_daemon_loop_lag_seconds",
         "How late the event loop was, looked at every five seconds.",
-        {"": figures.loop_lag},
+        {"": counters.loop_lag},
         "",
     )
     yield counter(
         "rensei_daemon_log_lines_dropped_total",
         "Log lines lost: the queue was full, or a write failed.",
-        one(figures.log_lines_dropped),
+        one(counters.log_lines_dropped),
     )
 
 

@@ -112,19 +112,19 @@ class Attempt:
 
     size: int
     """How many mutations were in flight together; 0: this one was not."""
-    deaths: int
+    crashes: int
     boot_id: str
     """The boot on which the deaths were counted."""
 
 
-def after_crash(flight: Attempt, boot_id: str) -> Attempt:
+def after_crash(attempt: Attempt, boot_id: str) -> Attempt:
     """Return what an attempt that was under way when the daemon died leaves behind.
 
     Only a mutation that was alone can be blamed. Counting starts anew on each boot: a
     host that loses power is not a mutation's doing.
     """
-    earlier = flight.deaths if flight.boot_id == boot_id else 0
-    return Attempt(size=0, deaths=earlier + (flight.size == 1), boot_id=boot_id)
+    earlier = attempt.crashes if attempt.boot_id == boot_id else 0
+    return Attempt(size=0, crashes=earlier + (attempt.size == 1), boot_id=boot_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ def histogram(name: str, help: str, series: Mapping[str, Histogram], label: str)
         labels = {label: value} if label else {}
         samples += (
             Sample(count, {**labels, "le": _number(bucket)}, "_bucket")
-            for bucket, count in durations.up_to
+            for bucket, count in durations.cumulative_buckets
         )
         samples += (
             Sample(durations.count, {**labels, "le": "+Inf"}, "_bucket"),

@@ -49,7 +49,7 @@ class SessionValues:
         self._meanwhile: list[IncomingValues] | None = None
         """The updates that came while a snapshot is under way; None: none is."""
 
-    def snapshot_asked(self) -> None:
+    def snapshot_requested(self) -> None:
         """Note that a snapshot is under way."""
         self._meanwhile = []
 

@@ -41,26 +41,26 @@ class CredentialSocket:
 
     def __init__(self, limits: ReaderTimeouts | None = None) -> None:
         self._limits = limits or ReaderTimeouts()
-        self._audiences: dict[str, Subscribers] = {}
-        self.tell_turned_away: Tell = ignore
+        self._subscribers: dict[str, Subscribers] = {}
+        self.on_reader_refused: Tell = ignore
         self._shortages = FailureReporter(calm_seconds=CALM_SECONDS)
 
-    def audience(self, session_id: str, gid: int | None) -> Subscribers:
+    def subscribers(self, session_id: str, gid: int | None) -> Subscribers:
         """Return the session's audience, with those already in it."""
-        audience = self._audiences.get(session_id)
-        if audience is None:
-            audience = Subscribers(session_id, gid, partial(self._forget, session_id))
-            self._audiences[session_id] = audience
+        subscribers = self._subscribers.get(session_id)
+        if subscribers is None:
+            subscribers = Subscribers(session_id, gid, partial(self._forget, session_id))
+            self._subscribers[session_id] = subscribers
         else:
-            audience.renew(gid)
-        return audience
+            subscribers.renew(gid)
+        return subscribers
 
     def _forget(self, session_id: str) -> None:
-        self._audiences.pop(session_id, None)
+        self._subscribers.pop(session_id, None)
 
     def find(self, session_id: str) -> Subscribers | None:
         """Return the audience of a session that exists."""
-        return self._audiences.get(session_id)
+        return self._subscribers.get(session_id)
 
     async def serve(
         self,
@@ -77,7 +77,7 @@ class CredentialSocket:
         listen.
         """
         most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
-        shares = ConnectionQuota(most, lambda *news: self.tell_turned_away(*news))
+        shares = ConnectionQuota(most, lambda *news: self.on_reader_refused(*news))
         with persistent_socket.PersistentSocket(path, gid, tell) as kept:
             async with anyio.create_task_group() as readers:
                 task_status.started()
@@ -88,7 +88,7 @@ class CredentialSocket:
     ) -> None:
         while True:
             connection = await self._accept(listening)
-            reader = ReaderConnection(connection, self._audiences, self._limits, shares)
+            reader = ReaderConnection(connection, self._subscribers, self._limits, shares)
             place = ExitStack()
             try:
                 place.enter_context(shares.of_user(user_of(connection)))
@@ -105,17 +105,17 @@ class CredentialSocket:
                 await anyio.wait_readable(listening)
             except OSError as error:
                 if error.errno in _OUT_OF:
-                    self._tell_starved(error)
+                    self._log_shortage(error)
                     # Whoever knocks stays in the kernel's queue meanwhile.
                     await anyio.sleep(0.1)
             else:
                 connection.setblocking(False)
                 return connection
 
-    def _tell_starved(self, error: OSError) -> None:
+    def _log_shortage(self, error: OSError) -> None:
         self._shortages.report_event("reader.starved", error=error.strerror)
 
 
 async def _attend(reader: ReaderConnection, place: ExitStack) -> None:
     with place:
-        await reader.attend()
+        await reader.serve()

@@ -50,20 +50,20 @@ class ReaderConnection:
     ) -> None:
         """`audiences` are those of the sessions there are, by id, and change with them."""
         self._connection = connection
-        self._audiences = audiences
+        self._subscribers_of = audiences
         self._limits = limits
         self._shares = shares
         self._inbox = bytearray()
         self._left = memoryview(b"")
         """Of a frame that was begun; a BYE in the middle of it would be nonsense."""
-        self._audience: Subscribers | None = None
+        self._subscribers: Subscribers | None = None
         self._peer: Peer | None = None
         self._title = ""
         self._known: Credentials | None = None
         self._is_waiting = False
         """Whether it has nothing to do until there is news."""
 
-    async def attend(self) -> None:
+    async def serve(self) -> None:
         """Serve the connection to its end, and close it."""
         goodbye: str | None = credential_frames.SHUTDOWN  # what a cancellation means
         try:
@@ -91,24 +91,24 @@ class ReaderConnection:
         session_id = credential_frames.read_hello(line)
         if session_id is None:
             return credential_frames.HELLO_UNREADABLE
-        audience = self._audiences.get(session_id)
-        if audience is None:
+        subscribers = self._subscribers_of.get(session_id)
+        if subscribers is None:
             return credential_frames.SESSION_UNKNOWN
-        if not peer.may_have(audience.gid, os.geteuid()):
-            _tell_refused(audience, peer)
+        if not peer.may_have(subscribers.gid, os.geteuid()):
+            _tell_refused(subscribers, peer)
             return credential_frames.NOT_PERMITTED
         with self._shares.of_session(session_id):
-            return await self._join(audience, peer)
+            return await self._join(subscribers, peer)
 
     async def _answer(self, peer: Peer, session_id: str | None) -> None:
         """Say which sessions the peer may have, and what they are still without."""
-        asked = self._audiences.keys() if session_id is None else {session_id}
+        asked = self._subscribers_of.keys() if session_id is None else {session_id}
         own: list[credential_frames.SessionState] = []
         refused: list[str] = []
-        for name in sorted(asked & self._audiences.keys()):
-            audience = self._audiences[name]
-            if peer.may_have(audience.gid, os.geteuid()):
-                own.append(credential_frames.SessionState(name, audience.missing()))
+        for name in sorted(asked & self._subscribers_of.keys()):
+            subscribers = self._subscribers_of[name]
+            if peer.may_have(subscribers.gid, os.geteuid()):
+                own.append(credential_frames.SessionState(name, subscribers.missing()))
             else:
                 refused.append(name)
         self._left = memoryview(
@@ -117,57 +117,57 @@ class ReaderConnection:
         with anyio.move_on_after(self._limits.stall_seconds):
             await self._send_left()
 
-    async def _join(self, audience: Subscribers, peer: Peer) -> str | None:
+    async def _join(self, subscribers: Subscribers, peer: Peer) -> str | None:
         newest: Credentials | None = None
         with anyio.move_on_after(self._limits.first_seconds) as first:
-            newest = await audience.until_news(None)
+            newest = await subscribers.wait_for_change(None)
         if first.cancelled_caught:
             return credential_frames.NOTHING_YET
         if newest is None:
             return credential_frames.SESSION_REMOVED
-        self._audience, self._peer, self._title = audience, peer, peer.title
+        self._subscribers, self._peer, self._title = subscribers, peer, peer.title
         goodbye: str | None = None
         async with anyio.create_task_group() as both:
 
             async def listen() -> None:
-                await self._until_it_leaves()
+                await self._wait_until_closed()
                 both.cancel_scope.cancel()
 
             both.start_soon(listen)
             try:
-                goodbye = await self._keep_told(audience)
+                goodbye = await self._send_updates(subscribers)
             except OSError:
                 goodbye = None
             finally:
                 self._is_waiting = False
-                audience.leave(self)
+                subscribers.remove(self)
             both.cancel_scope.cancel()
         return goodbye
 
-    async def _keep_told(self, audience: Subscribers) -> str:
+    async def _send_updates(self, subscribers: Subscribers) -> str:
         while True:
             self._is_waiting = True
-            newest = await audience.until_news(self._known)
+            newest = await subscribers.wait_for_change(self._known)
             self._is_waiting = False
             if newest is None:
                 return credential_frames.SESSION_REMOVED
             with anyio.move_on_after(self._limits.stall_seconds) as stalled:
-                await self._roomy()
+                await self._wait_writable()
             # Asked again, so that a reader who kept us waiting gets what is newest.
-            newest = audience.newest or newest
-            if not self._may_have(audience):
+            newest = subscribers.newest or newest
+            if not self._may_have(subscribers):
                 return credential_frames.NOT_PERMITTED
             if stalled.cancelled_caught or not await self._send(newest):
-                _tell_dropped(audience, self._title)
+                _tell_dropped(subscribers, self._title)
                 return credential_frames.TOO_SLOW
 
-    def tell_at_once(self, newest: Credentials) -> bool:
+    def send_at_once(self, newest: Credentials) -> bool:
         """Send what is newest if the reader is up to date and there is room for it."""
-        audience = self._audience
-        if audience is None or not self._is_waiting or not self._may_have(audience):
+        subscribers = self._subscribers
+        if subscribers is None or not self._is_waiting or not self._may_have(subscribers):
             return False
-        words = audience.words(self._known, newest)
-        if self._left or len(words) > AT_ONCE_BYTES or not self._is_roomy():
+        words = subscribers.frames(self._known, newest)
+        if self._left or len(words) > AT_ONCE_BYTES or not self._is_writable():
             return False
         try:
             self._left = memoryview(words)[self._connection.send(words) :]
@@ -176,31 +176,31 @@ class ReaderConnection:
         self._note(newest)
         return not self._left
 
-    def _may_have(self, audience: Subscribers) -> bool:
-        return self._peer is not None and self._peer.may_have(audience.gid, os.geteuid())
+    def _may_have(self, subscribers: Subscribers) -> bool:
+        return self._peer is not None and self._peer.may_have(subscribers.gid, os.geteuid())
 
     def _note(self, newest: Credentials) -> None:
         self._known = newest
-        if self._audience is not None and self._peer is not None:
+        if self._subscribers is not None and self._peer is not None:
             pid = self._peer.pid
-            self._audience.note(self, self._title, pid, newest.generation)
+            self._subscribers.record(self, self._title, pid, newest.generation)
 
-    def _is_roomy(self) -> bool:
+    def _is_writable(self) -> bool:
         """Whether what was sent has mostly been read: then a frame and a BYE fit."""
         waiting = select.poll()
         waiting.register(self._connection, select.POLLOUT)
         return bool(waiting.poll(0))
 
-    async def _roomy(self) -> None:
-        if not self._is_roomy():
+    async def _wait_writable(self) -> None:
+        if not self._is_writable():
             await anyio.wait_writable(self._connection)
 
     async def _send(self, newest: Credentials) -> bool:
         """Send what is left of the last frame, and the next; whether there was time."""
         with anyio.move_on_after(self._limits.stall_seconds):
             await self._send_left()
-            if self._audience is not None and newest is not self._known:
-                self._left = memoryview(self._audience.words(self._known, newest))
+            if self._subscribers is not None and newest is not self._known:
+                self._left = memoryview(self._subscribers.frames(self._known, newest))
                 await self._send_left()
                 self._note(newest)
             return True
@@ -227,7 +227,7 @@ class ReaderConnection:
         self._inbox[:] = rest
         return line[: credential_frames.MAX_HELLO_BYTES + 1]
 
-    async def _until_it_leaves(self) -> None:
+    async def _wait_until_closed(self) -> None:
         """Pass over whatever else it says, until it is BYE or nothing more."""
         while (line := await self._line()) is not None:
             said = credential_frames.read_frame(line)
@@ -257,14 +257,14 @@ class ReaderConnection:
             self._connection.close()
 
 
-def _tell_refused(audience: Subscribers, peer: Peer) -> None:
-    text, session_id = str(peer.uid), audience.name
-    audience.refusals.report_event(
+def _tell_refused(subscribers: Subscribers, peer: Peer) -> None:
+    text, session_id = str(peer.uid), subscribers.name
+    subscribers.refusals.report_event(
         "reader.refused", text, session_id=session_id, uid=peer.uid, pid=peer.pid
     )
 
 
-def _tell_dropped(audience: Subscribers, title: str) -> None:
-    audience.drops.report_event(
-        "reader.dropped", title, session_id=audience.name, reader=title
+def _tell_dropped(subscribers: Subscribers, title: str) -> None:
+    subscribers.drops.report_event(
+        "reader.dropped", title, session_id=subscribers.name, reader=title
     )

@@ -22,7 +22,7 @@ CALM_SECONDS = 60.0
 class Subscriber(Protocol):
     """A reader as its audience knows it."""
 
-    def tell_at_once(self, newest: Credentials) -> bool:
+    def send_at_once(self, newest: Credentials) -> bool:
         """Tell a reader that waits for news if that takes no waiting.
 
         Returns whether that is all; if not, it needs waking, to be told in its own time.
@@ -56,7 +56,7 @@ class Subscribers:
         """Processes that were readers before a restart and have not come back."""
         self._forget = forget
         self._rotated_at = datetime.now(UTC)
-        self._news = anyio.Event()
+        self._changed = anyio.Event()
         self._waiting = 0
         """How many wait for news, whether they have been told it meanwhile or not."""
         self._readers: dict[Subscriber, ConsumerHealth] = {}
@@ -71,7 +71,7 @@ class Subscribers:
         """Let every reader know; slow ones hold up nobody."""
         self.newest = credentials
         self._rotated_at = datetime.now(UTC)
-        told = sum([reader.tell_at_once(credentials) for reader in self._readers])
+        told = sum([reader.send_at_once(credentials) for reader in self._readers])
         if told < self._waiting:  # to wake those who know already would hold up others
             self._announce()
         return True
@@ -97,17 +97,17 @@ class Subscribers:
         self.missing = _unknown
         self._announce()
 
-    async def until_news(self, known: Credentials | None) -> Credentials | None:
+    async def wait_for_change(self, known: Credentials | None) -> Credentials | None:
         """Wait for other values than the known ones; None when the session is removed."""
         self._waiting += 1
         try:
             while not self.is_removed and (self.newest is None or self.newest is known):
-                await self._news.wait()
+                await self._changed.wait()
         finally:
             self._waiting -= 1
         return None if self.is_removed else self.newest
 
-    def words(self, known: Credentials | None, newest: Credentials) -> bytes:
+    def frames(self, known: Credentials | None, newest: Credentials) -> bytes:
         """Return the frame that brings a reader up to date; empty when it is.
 
         There are no words for a name that went, so everything is said again.
@@ -119,7 +119,7 @@ class Subscribers:
         self._last_words = (known, newest, words)
         return words
 
-    def note(self, reader: Subscriber, title: str, pid: int, generation: int) -> None:
+    def record(self, reader: Subscriber, title: str, pid: int, generation: int) -> None:
         """Note that a reader has been told."""
         self._readers[reader] = ConsumerHealth(
             kind=self.kind, name=title, generation=generation, pid=pid
@@ -127,14 +127,14 @@ class Subscribers:
         self.awaited.discard(pid)
         self.on_uptake()
 
-    def leave(self, reader: Subscriber) -> None:
+    def remove(self, reader: Subscriber) -> None:
         """Note that a reader has gone."""
         if self._readers.pop(reader, None):
             self.on_uptake()
 
     def _announce(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
+        self._changed.set()
+        self._changed = anyio.Event()
 
 
 def _unknown() -> str:

@@ -15,35 +15,35 @@ class Attempts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take_off(self, ids: Sequence[str]) -> None:
+    def begin(self, ids: Sequence[str]) -> None:
         """Note that these are about to be tried together."""
         with self._database.transaction() as run:
             for mutation_id in ids:
                 run("UPDATE mutations SET flight = ? WHERE id = ?", (len(ids), mutation_id))
 
-    def land(self) -> None:
+    def end(self) -> None:
         """Note that what was in flight did not kill the daemon."""
         with self._database.transaction() as run:
             run("UPDATE mutations SET flight = 0 WHERE flight > 0")
 
-    def note_deaths(self, boot_id: str) -> None:
+    def count_crashes(self, boot_id: str) -> None:
         """Count what was in flight when the daemon died; called once, at start."""
         with self._database.transaction() as run:
             flown = run(
                 "SELECT id, flight, deaths, boot_id FROM mutations WHERE flight > 0"
             )
             for row in flown.fetchall():
-                flight = Attempt(
-                    size=row["flight"], deaths=row["deaths"], boot_id=row["boot_id"]
+                attempt = Attempt(
+                    size=row["flight"], crashes=row["deaths"], boot_id=row["boot_id"]
                 )
-                left = after_crash(flight, boot_id)
+                left = after_crash(attempt, boot_id)
                 run(
                     "UPDATE mutations SET flight = 0, is_suspect = 1, deaths = ?,"
                     " boot_id = ? WHERE id = ?",
-                    (left.deaths, left.boot_id, row["id"]),
+                    (left.crashes, left.boot_id, row["id"]),
                 )
 
-    def deaths(self, mutation_id: str) -> int:
+    def crashes(self, mutation_id: str) -> int:
         """Return how often the daemon died on this boot with only this one in flight."""
         rows = self._database.rows(
             "SELECT deaths FROM mutations WHERE id = ?", (mutation_id,)

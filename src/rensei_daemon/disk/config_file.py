@@ -55,10 +55,10 @@ class ConfigFile:
     thread.
     """
 
-    def __init__(self, path: Path, *, patience: LockTimeouts | None = None) -> None:
+    def __init__(self, path: Path, *, timeouts: LockTimeouts | None = None) -> None:
         self.path = path
         self.lock = ConfigLock(path)
-        self._patience = patience or LockTimeouts()
+        self._timeouts = timeouts or LockTimeouts()
 
     def read(self) -> Document:
         """Return today's text.
@@ -132,7 +132,7 @@ class ConfigFile:
             sync_directory(target.parent)
 
     def _locked(self) -> AbstractContextManager[None]:
-        return self.lock.held(within_seconds=self._patience.lock_seconds)
+        return self.lock.held(within_seconds=self._timeouts.lock_seconds)
 
     def _exchange(
         self, temporary: Path, target: Path, before: Document, after: Document
@@ -182,7 +182,7 @@ class ConfigFile:
         The kernel grants a read lease exactly then. It is given back at once: it is a
         question, not a claim.
         """
-        deadline = time.monotonic() + self._patience.writer_seconds
+        deadline = time.monotonic() + self._timeouts.writer_seconds
         while not is_closed_for_writing(file):
             if time.monotonic() > deadline:
                 raise StorageError(

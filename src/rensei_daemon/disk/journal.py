@@ -64,7 +64,7 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.budget = JournalRetention(database)
-        self.flights = Attempts(database)
+        self.attempts = Attempts(database)
         self.records = JournalRecords(database)
 
     @property

@@ -61,7 +61,7 @@ class JournalRetention:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, directory_bytes: int, *, arriving_bytes: int = 0) -> bool:
+    def enforce(self, directory_bytes: int, *, arriving_bytes: int = 0) -> bool:
         """Forget until the state directory fits; whether anything had to be forgotten.
 
         Room is made for what arrives too, as far as there is anything to forget.

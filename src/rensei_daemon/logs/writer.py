@@ -37,38 +37,38 @@ class Writer:
         limit_bytes: int = QUEUE_BYTES,
         report_seconds: float = REPORT_SECONDS,
     ) -> None:
-        self._lanes = [
+        self._threads = [
             _OutputThread(output, limit, limit_bytes, report_seconds) for output in outputs
         ]
 
     @property
     def dropped(self) -> int:
         """How many lines were lost: a queue was full, or a write failed."""
-        return sum(lane.dropped for lane in self._lanes)
+        return sum(thread.dropped for thread in self._threads)
 
     @property
     def dropped_since(self) -> datetime | None:
         """When the first one was lost."""
-        times = [lane.dropped_since for lane in self._lanes]
+        times = [thread.dropped_since for thread in self._threads]
         return min((time for time in times if time is not None), default=None)
 
     def start(self) -> None:
         """Begin to write."""
-        for lane in self._lanes:
-            lane.start()
+        for thread in self._threads:
+            thread.start()
 
     def put(self, event: Event) -> None:
         """Queue an event for every output, or count it as dropped; never wait."""
-        for lane in self._lanes:
-            lane.put(event)
+        for thread in self._threads:
+            thread.put(event)
 
     def close(self) -> None:
         """Write what is queued, for two seconds at most, and close the outputs."""
         deadline = time.monotonic() + _CLOSE_SECONDS
-        for lane in self._lanes:
-            lane.end()
-        for lane in self._lanes:
-            lane.close(max(0.0, deadline - time.monotonic()))
+        for thread in self._threads:
+            thread.end()
+        for thread in self._threads:
+            thread.close(max(0.0, deadline - time.monotonic()))
 
 
 class _OutputThread:

@@ -87,7 +87,7 @@ class DeadPeerDetector:
         return len(self._watched)
 
     @contextmanager
-    def over(self, connection: socket.socket | None, give_up: GiveUp) -> Iterator[None]:
+    def watching(self, connection: socket.socket | None, give_up: GiveUp) -> Iterator[None]:
         """Watch over a connection; `give_up` is told why when its peer is gone."""
         if connection is None:
             yield
@@ -98,16 +98,16 @@ class DeadPeerDetector:
         finally:
             del self._watched[connection]
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Look at each connection whenever its peer could be gone; never returns.
 
         One that comes in while this sleeps cannot be due before it wakes.
         """
         while True:
-            waits = [self._look(*watched) for watched in self._watched.items()]
+            waits = [self._check(*watched) for watched in self._watched.items()]
             await anyio.sleep(min(waits, default=self._gone_after))
 
-    def _look(self, connection: socket.socket, give_up: GiveUp) -> float:
+    def _check(self, connection: socket.socket, give_up: GiveUp) -> float:
         """Return the seconds until the peer could be gone."""
         silence = silence_of(connection)
         if silence is None:

@@ -31,7 +31,7 @@ class StreamLimits:
     """From an event's first byte to its last, as far as we had to wait for them."""
     idle_seconds: float = 45.0
     """Least silence that counts as death, once the stream is known to have a pulse."""
-    pulse: int = 3
+    keepalives: int = 3
     """Keepalives after which it is known to have one; until then silence is no sign."""
     idle_factor: float = 3.0
     """How many of its longest gaps a stream may be silent for."""
@@ -117,8 +117,8 @@ class EventReader:
 
     async def _next(self) -> bytes | None:
         began = anyio.current_time()
-        patience, complaint = self._patience(began)
-        with anyio.move_on_after(patience) as self._wait:
+        idle_limit, complaint = self._idle_limit(began)
+        with anyio.move_on_after(idle_limit) as self._wait:
             try:
                 chunk = await anext(self._source)
             except StopAsyncIteration:
@@ -131,7 +131,7 @@ class EventReader:
             raise self._fault
         return None
 
-    def _patience(self, now: float) -> tuple[float, str]:
+    def _idle_limit(self, now: float) -> tuple[float, str]:
         """Return how long to wait for the next byte, and the complaint if none comes.
 
         Only time spent waiting counts against an event: a slow reader of ours is not
@@ -144,7 +144,7 @@ class EventReader:
             waits.append((left, "an event of the stream did not complete in time"))
         else:
             waits.append((max(0.0, self._ends_at - now), ""))
-        if self._parser.comments + self._noted_keepalives >= limits.pulse:
+        if self._parser.comments + self._noted_keepalives >= limits.keepalives:
             idle = max(limits.idle_seconds, limits.idle_factor * self._longest_gap)
             waits.append((idle, "the stream fell silent"))
         return min(waits)

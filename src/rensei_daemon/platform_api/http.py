@@ -61,7 +61,7 @@ async def open_http(
     call_seconds: float = CALL_SECONDS,
     now: Callable[[], datetime] = utc_now,
     scrub: Scrub = unscrubbed,
-    lookout: DeadPeerDetector | None = None,
+    dead_peers: DeadPeerDetector | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> AsyncIterator["Http"]:
     """Open the way to the platform at this URL; leaving closes every connection.
@@ -85,7 +85,7 @@ async def open_http(
         call_seconds=call_seconds,
         now=now,
         scrub=scrub,
-        lookout=lookout or DeadPeerDetector(),
+        dead_peers=dead_peers or DeadPeerDetector(),
     )
     try:
         yield http
@@ -107,9 +107,9 @@ class Http:
         call_seconds: float,
         now: Callable[[], datetime],
         scrub: Scrub,
-        lookout: DeadPeerDetector,
+        dead_peers: DeadPeerDetector,
     ) -> None:
-        self.lookout = lookout
+        self.dead_peers = dead_peers
         """Notices the streams whose peer has gone, as long as somebody keeps it."""
         self.host = url.netloc.decode()
         self.is_loopback = is_loopback_host(url.host)

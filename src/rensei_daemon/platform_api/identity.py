@@ -139,7 +139,7 @@ class Identity:
             await self.refresh(worker)
         return self.org_id
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Ask for a missing token now: the platform is known to answer."""
         if self._lacks_token:
             self._retry, self._refresh_at = WITHOUT_TOKEN_RETRY, self._clock()

@@ -122,7 +122,7 @@ async def open_stream(
             max_age_seconds=max_age_seconds,
             decoder=_check(http, response),
         )
-        with http.lookout.over(connection_of(response), reader.give_up):
+        with http.dead_peers.watching(connection_of(response), reader.give_up):
             yield EventStream(http, bearer, reader)
 
 

@@ -42,7 +42,7 @@ _WATCHED: Sequence[tuple[int, int, int]] = (
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 45_000),
 )
 """Dead peers of a silent stream are noticed by the kernel after 45 s, give or take its
-timers; `lookout` makes that "within"."""
+timers; `dead_peers` makes that "within"."""
 
 
 def secure(

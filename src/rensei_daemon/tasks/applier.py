@@ -101,7 +101,7 @@ class Applier:
                 return self._apply(restore_pool=restore_pool)
             except RenseiError:
                 with suppress(StorageError):  # the one on its way out says more
-                    self._journal.flights.land()
+                    self._journal.attempts.end()
                 raise
 
     def roll_back(
@@ -148,7 +148,10 @@ class Applier:
             self._prune()
         decided: list[Decided] = []
         for batch in self._journal.undecided():
-            if len(batch) == 1 and self._journal.flights.deaths(batch[0].id) >= MAX_DEATHS:
+            if (
+                len(batch) == 1
+                and self._journal.attempts.crashes(batch[0].id) >= MAX_DEATHS
+            ):
                 decided.append(self._give_up(batch[0]))
             else:
                 decided += self._apply_batch(batch)
@@ -159,7 +162,7 @@ class Applier:
 
     def settle(self) -> None:
         """Finish what a crash cut short; once, before anything is applied."""
-        self._journal.flights.note_deaths(self._boot_id)
+        self._journal.attempts.count_crashes(self._boot_id)
         if self._journal.has_intents():
             before, after = self._journal.intended_digests()
             self._file.recover(before=before, after=after)
@@ -193,7 +196,7 @@ class Applier:
         return Decided(id=mutation.id, op=mutation.op, error=POISON, changed=False)
 
     def _apply_batch(self, batch: Sequence[PendingMutation]) -> list[Decided]:
-        self._journal.flights.take_off([mutation.id for mutation in batch])
+        self._journal.attempts.begin([mutation.id for mutation in batch])
         return self._apply_plan([(pending, self._understood(pending)) for pending in batch])
 
     def _understood(self, pending: PendingMutation) -> Mutation | MutationError:

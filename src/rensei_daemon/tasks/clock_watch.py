@@ -29,7 +29,7 @@ class ClockWatch:
     """Tells of a wall clock that is wrong, and of a machine that was suspended."""
 
     board: Board
-    heart: HeartbeatSender
+    heartbeat: HeartbeatSender
     on_resume: Callable[[], None]
     """Called when everything that waits has to look whether it is due."""
     draw: Draw
@@ -39,7 +39,7 @@ class ClockWatch:
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     _is_skewed: bool = field(default=False, init=False)
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Look every few seconds; never returns."""
         asleep = self._asleep_seconds
         while True:
@@ -49,20 +49,20 @@ class ClockWatch:
                 _log.info("host.resumed", seconds=round(seconds))
                 await self.sleep(self.draw(0.0, SPREAD_SECONDS))
                 self.on_resume()
-            self.look()
+            self.check()
 
     @property
     def _asleep_seconds(self) -> float:
         return self.boot() - self.awake()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Compare the wall clock with the platform's, as the last good beat told it.
 
         It needs no new answer: a clock that was set meanwhile is compared all the same.
         """
-        if self.heart.platform_ahead is None:
+        if self.heartbeat.platform_ahead is None:
             return
-        seconds = (self.clock.ahead() - self.heart.platform_ahead).total_seconds()
+        seconds = (self.clock.ahead() - self.heartbeat.platform_ahead).total_seconds()
         if abs(seconds) <= SKEW_SECONDS:
             if self._is_skewed:
                 _log.info("clock.right")

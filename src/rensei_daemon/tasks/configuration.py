@@ -160,11 +160,11 @@ class Configuration:
                 hint="systemctl restart rensei-daemon",
             )
 
-    def tell_refused(self, error: RenseiError) -> None:
+    def log_refused(self, error: RenseiError) -> None:
         """Log that what is on disk cannot be used."""
         self._refusals.report_error("config.refused", error)
 
-    def tell_usable(self) -> None:
+    def log_usable(self) -> None:
         """Log that it can be used again, when it could not."""
         self._refusals.report_recovery("config.recovered")
 
@@ -194,12 +194,12 @@ async def _reload(configuration: Configuration, board: Board) -> Reload:
     try:
         document, settings = await anyio.to_thread.run_sync(_read, configuration)
     except RenseiError as error:
-        configuration.tell_refused(error)
+        configuration.log_refused(error)
         configuration.refuse(error, board)
         raise
     is_new = document.text != configuration.document.text
     configuration.adopt(document, settings, board)
-    configuration.tell_usable()
+    configuration.log_usable()
     if is_new:
         _log.info(
             "config.reloaded", path=str(configuration.file.path), digest=document.digest

@@ -24,26 +24,26 @@ class DeferredWork:
         self._due: dict[Work, None] = {}
         self._bell = WakeEvent()
 
-    def do(self, work: Work) -> None:
+    def run_soon(self, work: Work) -> None:
         """Have this done a moment later: once, however often it is asked for by then."""
         self._due[work] = None
-        self._bell.ring()
+        self._bell.set()
 
-    def drop(self, work: Work) -> None:
+    def cancel(self, work: Work) -> None:
         """Have this done no more: whoever asked for it is over."""
         self._due.pop(work, None)
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Do what is due, when it is; never returns, and leaves nothing undone."""
         try:
             while True:
-                await self._bell.heard()
+                await self._bell.wait()
                 await anyio.sleep(MOMENT_SECONDS)
-                self._do_all()
+                self._run_all()
         finally:
-            self._do_all()
+            self._run_all()
 
-    def _do_all(self) -> None:
+    def _run_all(self) -> None:
         due, self._due = self._due, {}
         for work in due:
             work()

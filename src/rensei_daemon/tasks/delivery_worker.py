@@ -30,10 +30,10 @@ class DeliveryWorker:
         session_id: str,
         board: Board,
         draw: Draw,
-        figures: SessionCounters,
+        counters: SessionCounters,
     ) -> None:
         self.followers: list[DeliveryWorker] = []
-        self._figures = figures
+        self._counters = counters
         self._delivery = delivery
         self._session_id = session_id
         self._subject = f"{session_id}:{delivery.kind}"
@@ -44,13 +44,13 @@ class DeliveryWorker:
         self._behind_since: datetime | None = None
         self._arrived_at: float | None = None
         """When the oldest values came that have not been delivered."""
-        self._told_generation = 0
+        self._logged_generation = 0
         self._is_idle = False
         """Whether nothing is under way, due, or waiting for another try."""
         self._failures = 0
         """Since the newest generation was offered; decides how long to wait."""
-        self._is_looking = False
-        self._turn = Cycle()
+        self._is_checking = False
+        self._cycle = Cycle()
         """Turns with every try to deliver."""
         self._retry = RETRY
         self._log = structlog.get_logger().bind(
@@ -67,31 +67,31 @@ class DeliveryWorker:
         if self._is_idle:
             is_news = self._delivery.deliver_at_once(credentials)
             if is_news is not None:
-                self._note_taken(credentials, is_news)
+                self._note_delivered(credentials, is_news)
                 return
         self._is_idle = False
         self._behind_since = self._behind_since or CLOCK.now()
-        self._offered.ring()
+        self._offered.set()
 
-    async def look(self, until_tried: bool) -> None:
+    async def check(self, until_tried: bool) -> None:
         """Do so for this delivery, unless it is at work anyway."""
         delivered = self._delivered
-        if self._is_looking or not self._rests_on(delivered):
+        if self._is_checking or not self._is_settled_on(delivered):
             return
-        self._is_looking = True
+        self._is_checking = True
         try:
             what = await self._delivery.check(delivered)
         finally:
-            self._is_looking = False
-        if what and self._rests_on(delivered):
+            self._is_checking = False
+        if what and self._is_settled_on(delivered):
             self._note_altered(what)
             self._is_idle = False
             self._behind_since = CLOCK.now()
-            self._offered.ring()
+            self._offered.set()
             if until_tried:
-                await self._turn.next()
+                await self._cycle.wait_next()
 
-    def _rests_on(self, delivered: Credentials) -> bool:
+    def _is_settled_on(self, delivered: Credentials) -> bool:
         """Whether these values are out there, and nothing is under way."""
         return self._is_idle and self._delivered is delivered and bool(delivered.generation)
 
@@ -105,11 +105,11 @@ class DeliveryWorker:
             "rensei-daemon logs --event delivery.altered",
         )
 
-    def tell(self, now: datetime) -> None:
+    def report(self, now: datetime) -> None:
         """Do so for this delivery."""
         generation = self._delivered.generation
-        if generation != self._told_generation:
-            self._told_generation = generation
+        if generation != self._logged_generation:
+            self._logged_generation = generation
             self._log.debug("credentials.delivered", generation=generation)
         since = self._behind_since
         is_failed = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
@@ -132,17 +132,17 @@ class DeliveryWorker:
         except DeliveryError as error:
             self._log.error("delivery.not_withdrawn", error=str(error), hint=error.hint)
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Deliver what is offered, and try again what failed; never returns."""
         wait: float | None = None
         while True:
             self._is_idle = not self._failures
-            if await self._offered.heard(within=wait):
+            if await self._offered.wait(within=wait):
                 self._failures = 0
             self._is_idle = False
             newest = self._newest
             is_repair = newest is self._delivered
-            self._turn.begin()
+            self._cycle.begin()
             try:
                 change = difference(self._delivered, newest)
                 is_news = await self._delivery.deliver(newest, change)
@@ -155,14 +155,16 @@ class DeliveryWorker:
             else:
                 self._failures, self._retry, wait = 0, RETRY, None
                 # Nothing has rotated when a file is put right: there is no hook to run.
-                self._note_taken(newest, is_news and not is_repair)
-            self._turn.done()
+                self._note_delivered(newest, is_news and not is_repair)
+            self._cycle.end()
 
-    def _note_taken(self, newest: Credentials, is_news: bool) -> None:
+    def _note_delivered(self, newest: Credentials, is_news: bool) -> None:
         self._delivered = newest
         now = anyio.current_time()
         arrived_at = now if self._arrived_at is None else self._arrived_at
-        self._figures.delivered(self._session_id, self._delivery.kind, now - arrived_at)
+        self._counters.observe_delivery(
+            self._session_id, self._delivery.kind, now - arrived_at
+        )
         if newest is self._newest:
             self._behind_since = self._arrived_at = None
         self._reporter.report_recovery("delivery.recovered")
@@ -179,7 +181,7 @@ class DeliveryWorker:
         return retries[self._failures - 1] if self._failures <= len(retries) else None
 
     def _note_failure(self, error: DeliveryError, wait: float | None) -> None:
-        self._figures.deliveries.add(self._session_id, self._delivery.kind, "failed")
+        self._counters.deliveries.increment(self._session_id, self._delivery.kind, "failed")
         self._reporter.report_error("delivery.failed", error, retry_in_seconds=wait)
         if wait is not None and self._delivery.retries is not None:
             return  # a few more tries before anybody is told

@@ -54,13 +54,15 @@ async def await_readers(
 ) -> None:
     """Say on the board who has not come back, until all have or have ended."""
     for session_id, readers in former.items():
-        if audience := sockets.find(session_id):
-            audience.awaited = readers.keys() - {line.pid for line in audience.consumers}
+        if subscribers := sockets.find(session_id):
+            subscribers.awaited = readers.keys() - {
+                line.pid for line in subscribers.consumers
+            }
     while True:
         is_over = True
         for session_id, readers in former.items():
-            audience = sockets.find(session_id)
-            awaited = audience.awaited if audience else set()
+            subscribers = sockets.find(session_id)
+            awaited = subscribers.awaited if subscribers else set()
             ended = {pid for pid in awaited if not _lives(pid)}
             awaited -= ended
             for pid in ended:

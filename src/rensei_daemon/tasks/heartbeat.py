@@ -62,14 +62,14 @@ class HeartbeatSender:
     board: Board
     inbox: MutationInbox
     meter: LoadMeter
-    pulse: Deadlines
+    deadlines: Deadlines
     status: str = "idle"
     reported: tuple[str, str] | None = None
     """(worker id, hash) of the last report the platform answered; None: none yet."""
     host_status: HostStatus | None = None
-    turn: Cycle = field(default_factory=Cycle)
+    cycle: Cycle = field(default_factory=Cycle)
     """Turns with every beat, good or bad."""
-    figures: HeartbeatCounters = field(default_factory=HeartbeatCounters)
+    counters: HeartbeatCounters = field(default_factory=HeartbeatCounters)
     failures: FailureReporter = field(init=False)
     without_id: FailureReporter = field(default_factory=FailureReporter)
     """Of answers with mutations that nobody could ack."""
@@ -149,11 +149,11 @@ class HeartbeatSender:
                 status=answer.host_status.status,
                 action=answer.host_status.recommended_action,
             )
-        self._tell_of_skipped(answer.skipped)
+        self._log_skipped(answer.skipped)
         self.post_pool()
         host_conditions.post_objection(self.board, self.host_status)
 
-    def _tell_of_skipped(self, skipped: int) -> None:
+    def _log_skipped(self, skipped: int) -> None:
         if skipped:
             self.without_id.report_failure("mutations.without_id", skipped=skipped)
         else:
@@ -165,44 +165,49 @@ class HeartbeatSender:
         host_conditions.post_pool(self.board, pool, self.host_status)
 
 
-async def send_heartbeats(heart: HeartbeatSender, *, hurry: WakeEvent, draw: Draw) -> None:
-    """Beat for ever; `hurry` asks for the next one at once, but never two in a second."""
-    heart.configuration.on_change(heart.post_pool)
+async def send_heartbeats(
+    heartbeat: HeartbeatSender, *, wake_heartbeat: WakeEvent, draw: Draw
+) -> None:
+    """Send heartbeats until cancelled.
+
+    `wake_heartbeat` requests the next one now, but at most one a second is sent.
+    """
+    heartbeat.configuration.on_change(heartbeat.post_pool)
     failures = 0
     while True:
         started = anyio.current_time()
-        heart.turn.begin()
+        heartbeat.cycle.begin()
         try:
-            await heart.beat()
+            await heartbeat.beat()
         except (PlatformError, StorageError) as error:
             failures += 1
-            heart.figures.outcomes.add(error.failure)
-            _note_failure(heart, error)
-            interval = heart.interval_seconds
-            if isinstance(error, TransientError) or heart.identity.worker is None:
+            heartbeat.counters.outcomes.increment(error.failure)
+            _note_failure(heartbeat, error)
+            interval = heartbeat.interval_seconds
+            if isinstance(error, TransientError) or heartbeat.identity.worker is None:
                 delay = _retry_delay(error, failures, interval, draw)
             else:  # it answers, and the answer is no
                 delay = interval * draw(1 - JITTER, 1 + JITTER)
         else:
-            heart.figures.outcomes.add("ok")
-            heart.figures.durations.add(anyio.current_time() - started)
-            _note_success(heart)
+            heartbeat.counters.outcomes.increment("ok")
+            heartbeat.counters.durations.observe(anyio.current_time() - started)
+            _note_success(heartbeat)
             if failures:
-                heart.on_recovery()
+                heartbeat.on_recovery()
             failures = 0
-            delay = heart.interval_seconds * draw(1 - JITTER, 1 + JITTER)
-        heart.turn.done()
-        heart.pulse.promise("heartbeat", anyio.current_time() + delay + BEAT_SECONDS)
-        await hurry.heard(within=delay)
-        soonest = started + min(1.0, heart.interval_seconds)
+            delay = heartbeat.interval_seconds * draw(1 - JITTER, 1 + JITTER)
+        heartbeat.cycle.end()
+        heartbeat.deadlines.set("heartbeat", anyio.current_time() + delay + BEAT_SECONDS)
+        await wake_heartbeat.wait(within=delay)
+        soonest = started + min(1.0, heartbeat.interval_seconds)
         await anyio.sleep(max(0.0, soonest - anyio.current_time()))
 
 
-async def send_last_heartbeat(heart: HeartbeatSender) -> None:
+async def send_last_heartbeat(heartbeat: HeartbeatSender) -> None:
     """Send the last beat: this host is draining. Whoever calls it bounds it."""
-    heart.status = "draining"
+    heartbeat.status = "draining"
     try:
-        await heart.beat()
+        await heartbeat.beat()
     except (PlatformError, StorageError) as error:
         _log.warning("farewell.failed", error=str(error))
 
@@ -215,18 +220,18 @@ def _retry_delay(
     return min(interval, 2.0 ** min(failures - 1, 32)) * draw(0.5, 1.5)
 
 
-def _note_success(heart: HeartbeatSender) -> None:
-    board = heart.board
-    heart.failures.report_recovery("heartbeat.recovered")
-    host_conditions.post_duplicate(board, is_contested=heart.identity.is_contested)
-    worker = heart.identity.worker
+def _note_success(heartbeat: HeartbeatSender) -> None:
+    board = heartbeat.board
+    heartbeat.failures.report_recovery("heartbeat.recovered")
+    host_conditions.post_duplicate(board, is_contested=heartbeat.identity.is_contested)
+    worker = heartbeat.identity.worker
     if worker is not None:
         host_id = worker.host_id or None
         board.post(replace(board.worker, worker_id=worker.id, worker_host_id=host_id))
     board.post(
         replace(
             board.heartbeat,
-            interval_seconds=heart.interval_seconds,
+            interval_seconds=heartbeat.interval_seconds,
             last_ok_at=CLOCK.now(),
             consecutive_failures=0,
             last_error=None,
@@ -235,18 +240,18 @@ def _note_success(heart: HeartbeatSender) -> None:
     )
 
 
-def _note_failure(heart: HeartbeatSender, error: PlatformError | StorageError) -> None:
-    board, alarm = heart.board, _alarm_for(error)
+def _note_failure(heartbeat: HeartbeatSender, error: PlatformError | StorageError) -> None:
+    board, alarm = heartbeat.board, _alarm_for(error)
     if isinstance(error, UnauthorizedError | RefusedError):
         # It answers, and no longer says what it said.
-        heart.failures.clear_alarms(*_REFUSALS, but=alarm)
+        heartbeat.failures.clear_alarms(*_REFUSALS, but=alarm)
     elif error.failure in (Failure.UNAVAILABLE, Failure.NONSENSE):
-        heart.failures.clear_alarms(Code.TLS_REFUSED)  # it answers, so TLS is well
-    heart.failures.report_error("heartbeat.failed", error, alarm=alarm)
+        heartbeat.failures.clear_alarms(Code.TLS_REFUSED)  # it answers, so TLS is well
+    heartbeat.failures.report_error("heartbeat.failed", error, alarm=alarm)
     board.post(
         replace(
             board.heartbeat,
-            interval_seconds=heart.interval_seconds,
+            interval_seconds=heartbeat.interval_seconds,
             consecutive_failures=board.heartbeat.consecutive_failures + 1,
             last_error=str(error),
             last_failure=error.failure,

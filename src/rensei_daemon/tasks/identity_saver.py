@@ -24,11 +24,15 @@ class IdentitySaver:
     """
 
     def __init__(
-        self, file: IdentityFile, board: Board, *, learn: Callable[[Iterable[str]], None]
+        self,
+        file: IdentityFile,
+        board: Board,
+        *,
+        register_secrets: Callable[[Iterable[str]], None],
     ) -> None:
-        """`learn` is told every runtime token, to know them by sight."""
+        """`register_secrets` is told every runtime token, to know them by sight."""
         self._file = file
-        self._learn = learn
+        self._register_secrets = register_secrets
         self._owed: Worker | None = None
         self._failed = WakeEvent()
         self._turn = anyio.Lock()
@@ -38,19 +42,19 @@ class IdentitySaver:
         """Return the worker this host was."""
         saved = self._file.read()
         if saved is not None:
-            self._learn([saved.token])
+            self._register_secrets([saved.token])
         return saved
 
     async def save(self, worker: Worker) -> None:
         """Save the worker, now or as soon as it can be."""
-        self._learn([worker.token])
+        self._register_secrets([worker.token])
         self._owed = worker
         await self._try(worker)
 
-    async def keep(self, draw: Draw) -> None:
+    async def run(self, draw: Draw) -> None:
         """Try again what failed; never returns."""
         while True:
-            await self._failed.heard()
+            await self._failed.wait()
             retry = RETRY
             while self._owed is not None:
                 wait, retry = retry.next(draw)
@@ -68,7 +72,7 @@ class IdentitySaver:
             await anyio.to_thread.run_sync(self._file.save, worker)
         except StorageError as error:
             self._failures.report_error("worker.not_saved", error, alarm=Code.STORAGE)
-            self._failed.ring()
+            self._failed.set()
             return
         self._failures.report_recovery("worker.saved")
         if self._owed is worker:

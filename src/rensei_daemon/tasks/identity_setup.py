@@ -26,11 +26,11 @@ def open_identity(
     started_at: datetime,
     environ: Mapping[str, str],
     machine_id_file: Path,
-    learn: Callable[[Iterable[str]], None],
+    register_secrets: Callable[[Iterable[str]], None],
 ) -> Identity:
     """Return who this host is, starting from what was saved; raises `SettingsError`.
 
-    `learn` is told the API key, to know it by sight.
+    `register_secrets` is told the API key, to know it by sight.
     """
     machine = machine_id(environ=environ, fallback=machine_id_file)
 
@@ -50,7 +50,7 @@ def open_identity(
     def read_key() -> ApiKey:
         file = configuration.settings.platform.api_key_file
         key = read_api_key(environ=environ, api_key_file=file)
-        learn([key.secret])
+        register_secrets([key.secret])
         return key
 
     key = ActiveApiKey(read_key, approve=configuration.require_chosen_url)

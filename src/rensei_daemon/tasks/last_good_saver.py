@@ -26,8 +26,8 @@ async def keep_last_good(
     was never in force with this key, and is not kept. A full disk is others' to report.
     """
     changed, failures, retry = WakeEvent(), FailureReporter(), RETRY
-    configuration.on_change(changed.ring)
-    key.on_change = changed.ring
+    configuration.on_change(changed.set)
+    key.on_change = changed.set
     kept: tuple[Document, str] | None = None
     while True:
         wait, in_force = None, (configuration.document, key.value)
@@ -41,4 +41,4 @@ async def keep_last_good(
             else:
                 kept, retry = in_force, RETRY
                 failures.report_recovery("config.last_good_kept")
-        await changed.heard(within=wait)
+        await changed.wait(within=wait)

@@ -13,4 +13,4 @@ async def measure_lag(lag: Histogram, every_seconds: float = LOOK_SECONDS) -> No
     while True:
         due = anyio.current_time() + every_seconds
         await anyio.sleep(every_seconds)
-        lag.add(max(0.0, anyio.current_time() - due))
+        lag.observe(max(0.0, anyio.current_time() - due))

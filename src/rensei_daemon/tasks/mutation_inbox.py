@@ -56,7 +56,7 @@ class MutationInbox:
         state_bytes: Callable[[], int] = lambda: DEFAULT_STATE_BYTES,
     ) -> None:
         """`state_bytes` is what the state directory may take up, as it stands now."""
-        self.bell = WakeEvent()
+        self.wake_event = WakeEvent()
         self._state_bytes = state_bytes
         self._flood = FloodMeter()
         self._journal, self._board = journal, board
@@ -80,7 +80,7 @@ class MutationInbox:
             with suppress(StorageError):  # on the board; the applier's next round retries
                 await self.store()
         if delivered or pool_is_ok:
-            self.bell.ring()
+            self.wake_event.set()
 
     async def store(self) -> None:
         """Move what is held into the journal; raises `StorageError` and keeps the rest."""
@@ -141,5 +141,5 @@ def _receive(
 ) -> tuple[bool, Received]:
     """Make room and record what was delivered; blocks."""
     arriving_bytes = sum(mutation.size for mutation in held)
-    had_to_forget = journal.budget.keep(state_bytes, arriving_bytes=arriving_bytes)
+    had_to_forget = journal.budget.enforce(state_bytes, arriving_bytes=arriving_bytes)
     return had_to_forget, journal.receive(held, datetime.now(UTC))

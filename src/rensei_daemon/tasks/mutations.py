@@ -62,7 +62,7 @@ async def apply_mutations(
     board: Board,
     *,
     beat: WakeEvent,
-    pulse: Deadlines,
+    deadlines: Deadlines,
     draw: Draw,
 ) -> None:
     """Apply whatever the inbox holds, whenever its bell rings; never returns.
@@ -70,15 +70,15 @@ async def apply_mutations(
     The first round, at start, settles what the last run left. `beat` is rung when there
     is an outcome to tell.
     """
-    configuration.on_change(inbox.bell.ring)
+    configuration.on_change(inbox.wake_event.set)
     retry, conflicting = RETRY, Conflicts(FailureReporter)
     stalls = FailureReporter(board=board, subject="config")
     wait: float | None = None
-    inbox.bell.ring()
+    inbox.wake_event.set()
     while True:
-        pulse.retire("mutations")  # it may wait for ever
-        await inbox.bell.heard(within=wait)
-        pulse.promise("mutations", anyio.current_time() + ROUND_SECONDS)
+        deadlines.remove("mutations")  # it may wait for ever
+        await inbox.wake_event.wait(within=wait)
+        deadlines.set("mutations", anyio.current_time() + ROUND_SECONDS)
         taken = inbox.take()
         await _report_taken(taken, conflicting, board)
         try:
@@ -96,9 +96,9 @@ async def apply_mutations(
         wait, retry = None, RETRY
         await _report(decided, line, stalls, board)
         if decided or taken.refused:
-            beat.ring()
+            beat.set()
         if line.waiting:  # a round is bounded; what is left has the next one
-            inbox.bell.ring()
+            inbox.wake_event.set()
         with suppress(RenseiError):  # the board and the log have it
             await reload(configuration, board)
 

@@ -41,10 +41,10 @@ class Reloader:
                 try:
                     if what := await reread():
                         done = done.with_renewed(what)
-                        self._hurry()
+                        self._retry_now()
                 except SettingsError as error:
                     refusals.append(error)
-            await self.sessions.look(until_tried=True)
+            await self.sessions.check_deliveries(until_tried=True)
         finally:
             self.notifier.ready()
         if refusals:
@@ -73,8 +73,8 @@ class Reloader:
             _log.warning("certificate.not_read", error=str(error), hint=error.hint)
             raise
 
-    def _hurry(self) -> None:
+    def _retry_now(self) -> None:
         """Have everything tried at once that may have waited for this."""
-        self.beat.ring()
+        self.beat.set()
         for rotation in self.sessions.rotations:
-            rotation.hurry()
+            rotation.retry_now()

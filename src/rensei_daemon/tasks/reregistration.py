@@ -28,17 +28,17 @@ async def keep_registered(
     """
     await identity.until_registered()
     changed, failures = WakeEvent(), FailureReporter()
-    configuration.on_change(changed.ring)
-    changed.ring()  # the file may have changed while no daemon ran
+    configuration.on_change(changed.set)
+    changed.set()  # the file may have changed while no daemon ran
     while True:
-        await changed.heard()
+        await changed.wait()
         if not identity.is_registered_with_other_projects:
             continue
         try:
             await identity.register_projects()
         except PlatformError as error:
             failures.report_error("worker.projects_not_registered", error)
-            changed.ring()
+            changed.set()
         else:
             failures.report_recovery()
         await anyio.sleep(every_seconds)

@@ -37,5 +37,5 @@ async def roll_back(
         _log.info("config.rolled_back", change=number, requested_by=requested_by)
         with suppress(RenseiError):  # edited since; the board and the log have it
             await reload(configuration, board)
-        beat.ring()
+        beat.set()
     return before, after

@@ -60,21 +60,23 @@ class Rotation:
         *,
         client: PlatformClient,
         board: Board,
-        pulse: Deadlines,
+        deadlines: Deadlines,
         draw: Draw,
-        afterwards: DeferredWork,
+        deferred: DeferredWork,
         pace: SnapshotIntervals = PACE,
-        learn: Callable[[Iterable[str]], None] = lambda _: None,
-        figures: SessionCounters | None = None,
+        register_secrets: Callable[[Iterable[str]], None] = lambda _: None,
+        counters: SessionCounters | None = None,
     ) -> None:
-        """`learn` is told the values in force, for whoever must know them by sight."""
-        figures = figures or SessionCounters()
+        """`register_secrets` is called with the values in force, to redact them in logs."""
+        counters = counters or SessionCounters()
         self.session = session
         self.changed_at: dict[str, datetime] = {}
         """When each variable's value last became another."""
-        self.outlets = SessionDeliveries(deliveries, session.id, board, draw, figures)
-        self._board, self._pulse = board, pulse
-        self._learn, self._afterwards = learn, afterwards
+        self.session_deliveries = SessionDeliveries(
+            deliveries, session.id, board, draw, counters
+        )
+        self._board, self._deadlines = board, deadlines
+        self._register_secrets, self._deferred = register_secrets, deferred
         self._log = structlog.get_logger().bind(session_id=session.id)
         self._values = SessionValues()
         now = CLOCK.now()
@@ -89,8 +91,8 @@ class Rotation:
             client=client,
             pace=pace,
             draw=draw,
-            pulse=pulse,
-            outcomes=figures.snapshots,
+            deadlines=deadlines,
+            outcomes=counters.snapshots,
         )
         self._stream = StreamLoop(
             session.id,
@@ -101,7 +103,7 @@ class Rotation:
             client=client,
             pace=pace,
             draw=draw,
-            ends=figures.streams,
+            ends=counters.streams,
         )
 
     @property
@@ -115,7 +117,7 @@ class Rotation:
         return self._line.refreshed_at
 
     @property
-    def snapshot_turn(self) -> Cycle:
+    def snapshot_cycle(self) -> Cycle:
         """Turns with every snapshot, good or bad."""
         return self._snapshots.turn
 
@@ -127,11 +129,13 @@ class Rotation:
     async def run(self) -> None:
         """Keep the session until cancelled."""
         self._post()
-        id_, note_later = self.session.id, partial(self._afterwards.do, self._account)
+        id_, note_later = self.session.id, partial(self._deferred.run_soon, self._account)
         async with anyio.create_task_group() as lanes:
-            lanes.start_soon(self._snapshots.keep, name=f"snapshots of {id_}")
-            lanes.start_soon(self._stream.keep, name=f"stream of {id_}")
-            lanes.start_soon(self.outlets.keep, note_later, name=f"outlets of {id_}")
+            lanes.start_soon(self._snapshots.run, name=f"snapshots of {id_}")
+            lanes.start_soon(self._stream.run, name=f"stream of {id_}")
+            lanes.start_soon(
+                self.session_deliveries.run, note_later, name=f"outlets of {id_}"
+            )
 
     async def withdraw(
         self, kept: Collection[tuple[str, str]] = (), *, is_over: bool = True
@@ -140,21 +144,21 @@ class Rotation:
 
         `is_over`: the session has no successor.
         """
-        self._afterwards.drop(self._account)
+        self._deferred.cancel(self._account)
         if is_over:
-            self._pulse.retire(f"snapshots of {self.session.id}")
-            self._learn(())
-        await self.outlets.withdraw(kept)
+            self._deadlines.remove(f"snapshots of {self.session.id}")
+            self._register_secrets(())
+        await self.session_deliveries.withdraw(kept)
 
     def want_snapshot(self, reason: SnapshotReason) -> None:
         """Have a snapshot taken as soon as its reason allows."""
         self._snapshots.want(reason)
-        self._afterwards.do(self._account)
+        self._deferred.run_soon(self._account)
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Have snapshot and stream tried at once, whatever they wait for."""
         self.want_snapshot(SnapshotReason.ASKED)
-        self._stream.hurry()
+        self._stream.retry_now()
 
     def platform_recovered(self) -> None:
         """Take the snapshot that failed now, unless the platform asked for a wait.
@@ -167,9 +171,9 @@ class Rotation:
 
     # -- what the snapshots bring --
 
-    def snapshot_asked(self) -> None:
+    def snapshot_requested(self) -> None:
         """Note that one is under way."""
-        self._values.snapshot_asked()
+        self._values.snapshot_requested()
 
     def snapshot_came(self, snapshot: Snapshot) -> None:
         """Apply it, hand on what it changed, and tell the schedule."""
@@ -244,20 +248,20 @@ class Rotation:
     def _hand_on(self, before: Credentials, source: str, arrived_at: float) -> None:
         newest = self.credentials
         if newest is not before:
-            self._learn(newest.env.values())
-            self.outlets.offer(newest, arrived_at)
+            self._register_secrets(newest.env.values())
+            self.session_deliveries.offer(newest, arrived_at)
             change = difference(before, newest)
             self.changed_at |= dict.fromkeys(change.changed, CLOCK.now())
             for name in change.removed:
                 del self.changed_at[name]
             log = self._log.bind(generation=newest.generation, names=change.names)
-            self._afterwards.do(lambda: log.info("credentials.changed", source=source))
-        self._afterwards.do(self._account)
+            self._deferred.run_soon(lambda: log.info("credentials.changed", source=source))
+        self._deferred.run_soon(self._account)
 
     def _account(self) -> None:
         """Say what has come of the values and of their deliveries."""
         self._post()
-        self.outlets.tell()
+        self.session_deliveries.report()
 
     def _post(self) -> None:
         wanted = self._snapshots.schedule.wanted
@@ -269,7 +273,7 @@ class Rotation:
             generation=self.credentials.generation,
             names=tuple(sorted(self.credentials.env)),
             dropped_names=self._values.dropped_names,
-            consumers=self.outlets.consumers,
+            consumers=self.session_deliveries.consumers,
         )
         self._board.post(self._line)
 

@@ -32,66 +32,66 @@ class SessionDeliveries:
         session_id: str,
         board: Board,
         draw: Draw,
-        figures: SessionCounters | None = None,
+        counters: SessionCounters | None = None,
     ) -> None:
-        figures = figures or SessionCounters()
-        self._lanes = {
-            d: DeliveryWorker(d, session_id, board, draw, figures) for d in deliveries
+        counters = counters or SessionCounters()
+        self._workers = {
+            d: DeliveryWorker(d, session_id, board, draw, counters) for d in deliveries
         }
-        for delivery, lane in self._lanes.items():
+        for delivery, worker in self._workers.items():
             if delivery.after is not None:
-                self._lanes[delivery.after].followers.append(lane)
+                self._workers[delivery.after].followers.append(worker)
 
     @property
     def names(self) -> Collection[tuple[str, str]]:
         """Every delivery as (kind, name)."""
-        return {(delivery.kind, delivery.name) for delivery in self._lanes}
+        return {(delivery.kind, delivery.name) for delivery in self._workers}
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
         """Everybody who is handed to."""
-        return tuple(line for delivery in self._lanes for line in delivery.consumers)
+        return tuple(line for delivery in self._workers for line in delivery.consumers)
 
     def offer(self, credentials: Credentials, arrived_at: float | None = None) -> None:
         """Have a new generation delivered; its values came at that time of the loop's."""
         arrived_at = anyio.current_time() if arrived_at is None else arrived_at
-        for delivery, lane in self._lanes.items():
+        for delivery, worker in self._workers.items():
             if delivery.after is None:
-                lane.offer(credentials, arrived_at)
+                worker.offer(credentials, arrived_at)
 
-    async def keep(self, on_uptake: Callable[[], None]) -> None:
+    async def run(self, on_uptake: Callable[[], None]) -> None:
         """Deliver until cancelled; `on_uptake` is called whenever `consumers` changed."""
         try:
-            async with anyio.create_task_group() as lanes:
-                for delivery, lane in self._lanes.items():
+            async with anyio.create_task_group() as workers:
+                for delivery, worker in self._workers.items():
                     delivery.on_uptake = on_uptake
-                    lanes.start_soon(lane.keep, name=f"{delivery.kind} {delivery.name}")
+                    workers.start_soon(worker.run, name=f"{delivery.kind} {delivery.name}")
                 while True:
                     await anyio.sleep(LOOK_SECONDS)
-                    self.tell()
-                    await self.look()
+                    self.report()
+                    await self.check()
         finally:
-            for delivery in self._lanes:  # it may outlive us, as a reader does a reload
+            for delivery in self._workers:  # it may outlive us, as a reader does a reload
                 delivery.on_uptake = ignore_uptake
 
-    async def look(self, *, until_tried: bool = False) -> None:
+    async def check(self, *, until_tried: bool = False) -> None:
         """Have what somebody removed or altered put right; the board says that it is not.
 
         `until_tried`: return once that has been tried.
         """
         with anyio.move_on_after(CHECK_SECONDS):
             async with anyio.create_task_group() as looks:
-                for lane in self._lanes.values():
-                    looks.start_soon(lane.look, until_tried)
+                for worker in self._workers.values():
+                    looks.start_soon(worker.check, until_tried)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Log what has been delivered, and say on the board what lags behind."""
         now = CLOCK.now()
-        for lane in self._lanes.values():
-            lane.tell(now)
+        for worker in self._workers.values():
+            worker.report(now)
 
     async def withdraw(self, kept: Collection[tuple[str, str]]) -> None:
         """Take back what was delivered, except by deliveries that somebody carries on."""
-        for delivery in self._lanes:
+        for delivery in self._workers:
             if (delivery.kind, delivery.name) not in kept:
-                await self._lanes[delivery].withdraw()
+                await self._workers[delivery].withdraw()

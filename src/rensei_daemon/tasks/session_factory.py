@@ -33,10 +33,10 @@ class SessionFactory:
     hooks: HookResources
     scrub: Scrubber
     """Knows every value by sight."""
-    afterwards: DeferredWork = field(default_factory=DeferredWork)
+    deferred: DeferredWork = field(default_factory=DeferredWork)
     """Has to be kept as long as they run."""
-    door: CredentialSocket = field(default_factory=CredentialSocket)
-    figures: SessionCounters = field(default_factory=SessionCounters)
+    credential_socket: CredentialSocket = field(default_factory=CredentialSocket)
+    counters: SessionCounters = field(default_factory=SessionCounters)
     fingerprints: Fingerprints = field(
         default_factory=lambda: Fingerprints(secrets.token_bytes(32))
     )
@@ -49,21 +49,21 @@ class SessionFactory:
             runtime=runtime, hooks=HookResources(environ=environ, scrub=scrub), scrub=scrub
         )
 
-    def begin(
+    def start(
         self,
         session: SessionSettings,
         *,
         org_id: str | None,
         client: PlatformClient,
         board: Board,
-        pulse: Deadlines,
+        deadlines: Deadlines,
         draw: Draw,
     ) -> Rotation:
         """Return a session's rotation, not yet running.
 
         Raises `SettingsError` for a group that cannot be used, and nothing has changed.
         """
-        audience, files, hooks = self._deliveries(session)
+        subscribers, files, hooks = self._deliveries(session)
         rotation = Rotation(
             Session(
                 id=session.id,
@@ -71,23 +71,23 @@ class SessionFactory:
                 env_name=session.env_name or "",
                 org_id=org_id or "",
             ),
-            [audience, *files, *hooks],
+            [subscribers, *files, *hooks],
             client=client,
             board=board,
-            pulse=pulse,
+            deadlines=deadlines,
             draw=draw,
-            afterwards=self.afterwards,
-            learn=partial(self.scrub.register, f"session {session.id}"),
-            figures=self.figures,
+            deferred=self.deferred,
+            register_secrets=partial(self.scrub.register, f"session {session.id}"),
+            counters=self.counters,
         )
-        audience.missing = partial(missing, rotation, files)
+        subscribers.missing = partial(missing, rotation, files)
         return rotation
 
     def _deliveries(
         self, session: SessionSettings
     ) -> tuple[Subscribers, list[EnvFile], list[Hook]]:
         gid = group_id(session.group) if session.group else None
-        audience = self.door.audience(session.id, gid)
+        subscribers = self.credential_socket.subscribers(session.id, gid)
         files: list[EnvFile] = []
         hooks: list[Hook] = []
         record = path = file = None
@@ -108,7 +108,7 @@ class SessionFactory:
                 room=self.hooks,
             )
             hooks.append(hook)
-        return audience, files, hooks
+        return subscribers, files, hooks
 
 
 def missing(rotation: Rotation, files: Sequence[Delivery]) -> str:

@@ -64,7 +64,8 @@ def _of(rotation: Rotation, fingerprints: Fingerprints) -> SessionReport:
             for name, value in sorted(credentials.env.items())
         ),
         consumers=tuple(
-            _consumer(line, credentials.generation) for line in rotation.outlets.consumers
+            _consumer(line, credentials.generation)
+            for line in rotation.session_deliveries.consumers
         ),
     )
 

@@ -58,13 +58,15 @@ class Sessions:
         for rotation in self.rotations:
             rotation.platform_recovered()
 
-    async def look(self, *, until_tried: bool = False) -> None:
+    async def check_deliveries(self, *, until_tried: bool = False) -> None:
         """Look whether what was delivered is in place, as `SessionDeliveries.look` does."""
         async with anyio.create_task_group() as looks:
             for rotation in self.rotations:
-                looks.start_soon(partial(rotation.outlets.look, until_tried=until_tried))
+                looks.start_soon(
+                    partial(rotation.session_deliveries.check, until_tried=until_tried)
+                )
 
-    async def keep(
+    async def run(
         self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         """Hold the running sessions to the configuration; never returns.
@@ -72,13 +74,13 @@ class Sessions:
         Started once every session of the first configuration exists.
         """
         changed = WakeEvent()
-        self._configuration.on_change(changed.ring)
+        self._configuration.on_change(changed.set)
         async with anyio.create_task_group() as tasks:
             await self._reconcile(tasks)
             self._is_started = True
             task_status.started()
             while True:
-                await changed.heard()
+                await changed.wait()
                 await self._reconcile(tasks)
 
     async def _reconcile(self, tasks: TaskGroup) -> None:
@@ -96,7 +98,11 @@ class Sessions:
         for running in before.values():
             await self._end(running)
         # All of them first: a file that moves from one session to another is kept.
-        kept = {name for rotation in begun.values() for name in rotation.outlets.names}
+        kept = {
+            name
+            for rotation in begun.values()
+            for name in rotation.session_deliveries.names
+        }
         for id_, running in before.items():
             await running.rotation.withdraw(kept, is_over=id_ not in begun)
             self._board.drop_session(id_)

@@ -28,7 +28,7 @@ from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 class SnapshotTaker(Protocol):
     """Who the snapshots are for."""
 
-    def snapshot_asked(self) -> None:
+    def snapshot_requested(self) -> None:
         """Note that one is under way."""
 
     def snapshot_came(self, snapshot: Snapshot) -> None:
@@ -49,7 +49,7 @@ class SnapshotLoop:
         client: PlatformClient,
         pace: SnapshotIntervals,
         draw: Draw,
-        pulse: Deadlines,
+        deadlines: Deadlines,
         outcomes: EventCounter,
     ) -> None:
         self.schedule = SnapshotSchedule(pace, draw, anyio.current_time())
@@ -59,34 +59,34 @@ class SnapshotLoop:
         """What the last snapshot failed with."""
         self._session, self._taker = session, taker
         self._client, self._pace, self._draw = client, pace, draw
-        self._pulse, self._outcomes = pulse, outcomes
+        self._deadlines, self._outcomes = deadlines, outcomes
         self._changed = WakeEvent()
         self._retry = RETRY
 
     def want(self, reason: SnapshotReason) -> None:
         """Have one taken as soon as its reason allows."""
         self.schedule.want(reason, anyio.current_time())
-        self._changed.ring()
+        self._changed.set()
 
     def look_again(self) -> None:
         """Have the schedule looked at: it has been told of something."""
-        self._changed.ring()
+        self._changed.set()
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Take them until cancelled."""
         while True:
             while (wait := self.schedule.wait_seconds(anyio.current_time())) > 0:
                 self._promise(wait)
-                await self._changed.heard(within=wait)
+                await self._changed.wait(within=wait)
             reason = self.schedule.begin(anyio.current_time())
             self._promise(0.0)
             self.turn.begin()
             outcome = await self._take()
-            self._outcomes.add(self._session.id, reason, outcome)
-            self.turn.done()
+            self._outcomes.increment(self._session.id, reason, outcome)
+            self.turn.end()
 
     async def _take(self) -> str:
-        self._taker.snapshot_asked()
+        self._taker.snapshot_requested()
         try:
             snapshot = await self._client.snapshot(self._session)
         except PlatformError as error:
@@ -103,4 +103,4 @@ class SnapshotLoop:
 
     def _promise(self, wait: float) -> None:
         until = anyio.current_time() + wait + SNAPSHOT_SECONDS
-        self._pulse.promise(f"snapshots of {self._session.id}", until)
+        self._deadlines.set(f"snapshots of {self._session.id}", until)

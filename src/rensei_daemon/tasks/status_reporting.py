@@ -35,12 +35,13 @@ def open_board(
     configuration: Configuration,
     journal: Journal,
     runtime: Path,
-    trouble: SettingsError | None,
+    config_error: SettingsError | None,
     state: Path | StorageError | None,
 ) -> Board:
     """Return the board as it stands before anything has happened; blocks.
 
-    `trouble` is the file's; `state` is where a damaged journal went, or why there is none.
+    `config_error` is the error of the configuration file, if any; `state` is where a
+    damaged journal was moved, or why there is no journal.
     """
     settings, now = configuration.settings, CLOCK.now()
     board = Board(
@@ -58,9 +59,9 @@ def open_board(
         report_closed(state, board)
     else:
         board.post(mutations_line(journal))
-    if trouble is not None:
-        configuration.tell_refused(trouble)
-        configuration.refuse(trouble, board)
+    if config_error is not None:
+        configuration.log_refused(config_error)
+        configuration.refuse(config_error, board)
     if isinstance(state, Path):
         report_set_aside(state, board)
     if not is_tmpfs(runtime):
@@ -85,7 +86,7 @@ async def keep_reporting(
     `refresh` posts what changes without anybody noticing.
     """
     changed, failures = WakeEvent(), status_failures(board)
-    board.on_change = changed.ring
+    board.on_change = changed.set
     said = ""
     while True:
         refresh()
@@ -96,7 +97,7 @@ async def keep_reporting(
             said = line
         await write_status(board, path, failures)
         await anyio.sleep(AT_MOST_EVERY_SECONDS)
-        await changed.heard(within=AT_LEAST_EVERY_SECONDS - AT_MOST_EVERY_SECONDS)
+        await changed.wait(within=AT_LEAST_EVERY_SECONDS - AT_MOST_EVERY_SECONDS)
 
 
 def status_failures(board: Board) -> FailureReporter:
@@ -118,13 +119,13 @@ async def write_status(board: Board, path: Path, failures: FailureReporter) -> N
 
 
 async def feed_watchdog(
-    pulse: Deadlines, notifier: Notifier, interval_seconds: float
+    deadlines: Deadlines, notifier: Notifier, interval_seconds: float
 ) -> None:
     """Tell the service manager that every loop turns, as long as it does; never returns."""
     failures = FailureReporter()
     while True:
         now = anyio.current_time()
-        late = pulse.late(now - LATE_BEFORE_WATCHDOG_SECONDS)
+        late = deadlines.overdue(now - LATE_BEFORE_WATCHDOG_SECONDS)
         if late:
             names = " ".join(late)
             failures.report_failure("watchdog.withheld", names, level="error", loops=late)

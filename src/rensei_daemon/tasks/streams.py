@@ -51,16 +51,16 @@ class StreamLoop:
         self._reconnect, self._is_told_to_wait = WakeEvent(), False
         self.line = StreamHealth(since=CLOCK.now())
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Have the stream opened at once, whatever it waits for."""
-        self._reconnect.ring()
+        self._reconnect.set()
 
     def platform_answers(self) -> None:
         """Have it opened at once, unless the platform asked for the wait."""
         if not self._is_told_to_wait:
-            self._reconnect.ring()
+            self._reconnect.set()
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Keep it until cancelled."""
         while True:
             opened: float | None = None
@@ -73,7 +73,7 @@ class StreamLoop:
             except PlatformError as error:
                 failure = error
             wait = self._ended(opened, stream, failure)
-            await self._reconnect.heard(within=wait)
+            await self._reconnect.wait(within=wait)
 
     async def _listen(self, stream: EventStream) -> None:
         self._snapshots.schedule.stream_connected(anyio.current_time())
@@ -111,7 +111,7 @@ class StreamLoop:
         """Tell everybody; `lived` is None when the stream could not be opened."""
         schedule = self._snapshots.schedule
         failure = error.failure if error else None
-        self._ends.add(self._session_id, failure or "age")
+        self._ends.increment(self._session_id, failure or "age")
         self._refusals.stream_ended(error, seconds=lived)
         if is_not_found(error):
             schedule.stream_refused()

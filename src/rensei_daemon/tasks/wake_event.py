@@ -9,11 +9,11 @@ class WakeEvent:
     def __init__(self) -> None:
         self._event = anyio.Event()
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """Let whoever waits, or will wait next, go on."""
         self._event.set()
 
-    async def heard(self, within: float | None = None) -> bool:
+    async def wait(self, within: float | None = None) -> bool:
         """Wait for the bell, at most `within` seconds; return whether it rang."""
         with anyio.move_on_after(within):
             await self._event.wait()
@@ -37,10 +37,10 @@ class Cycle:
         """Say that the loop sets out."""
         self._under_way, self._next = self._next, anyio.Event()
 
-    def done(self) -> None:
+    def end(self) -> None:
         """Say that the loop has come round."""
         self._under_way.set()
 
-    async def next(self) -> None:
+    async def wait_next(self) -> None:
         """Wait until a turn that is still to begin is done."""
         await self._next.wait()

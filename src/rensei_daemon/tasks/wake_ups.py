@@ -18,17 +18,17 @@ class WakeUps:
 
     def platform_recovered(self) -> None:
         """Ask for token and snapshots that failed: a beat has got through again."""
-        self.identity.hurry()
+        self.identity.retry_now()
         self.sessions.platform_recovered()
 
     def host_resumed(self) -> None:
         """Look at everything: the machine was suspended, and its timers with it."""
-        self.identity.hurry()
-        self.beat.ring()
+        self.identity.retry_now()
+        self.beat.set()
         for rotation in self.sessions.rotations:
-            rotation.hurry()
+            rotation.retry_now()
 
     def state_opened(self) -> None:
         """Take up mutations, and tell the platform: there is a journal now."""
-        self.mutations.ring()
-        self.beat.ring()
+        self.mutations.set()
+        self.beat.set()

@@ -117,7 +117,7 @@ class Target:
         except ControlError:
             return None
 
-    def hurry(self) -> None:
+    def wake_heartbeat(self) -> None:
         """Have it beat and take snapshots at once, however long it meant to wait."""
         self.ask(SYNC, within=1.0)
 
