@@ -1,34 +1,36 @@
-"""The house: everything that lives between the first connection and the last, wired up.
+"""The parts of a daemon, what each is handed, and the loops that run.
 
-Objects are made here and handed what they need; nothing is opened and nothing runs yet.
+`Daemon` has one property for each part. Nothing runs until `daemon.run` starts the loops.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property, partial
 from typing import Any
 
+from rensei_daemon import __version__
 from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.control_routes import ControlRoutes
-from rensei_daemon.core.board import Board
+from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.counters import Histogram
 from rensei_daemon.core.liveness import Deadlines
+from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.disk.host_info import LoadMeter
 from rensei_daemon.disk.identity_file import IdentityFile, boot_id
-from rensei_daemon.disk.last_good_config import LastGoodConfig
-from rensei_daemon.disk.state_directory import StateDirectory
-from rensei_daemon.locations import Locations
+from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.monitoring_routes import MonitoringRoutes
 from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.http import CALL_SECONDS, Http, open_http
+from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.record_routes import RecordRoutes
+from rensei_daemon.resources import Resources
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.clock_watch import ClockWatch
-from rensei_daemon.tasks.configuration import Configuration, Reload, watch
-from rensei_daemon.tasks.former_readers import Readers, await_readers
+from rensei_daemon.tasks.configuration import watch
+from rensei_daemon.tasks.former_readers import await_readers, former_readers
 from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
 from rensei_daemon.tasks.identity_saver import IdentitySaver
 from rensei_daemon.tasks.identity_setup import open_identity
@@ -40,7 +42,6 @@ from rensei_daemon.tasks.mutations import apply_mutations
 from rensei_daemon.tasks.reload import Reloader
 from rensei_daemon.tasks.reregistration import keep_registered
 from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.session_factory import SessionFactory
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.state_opening import keep_state_open
 from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting
@@ -52,175 +53,238 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 _draw = random.SystemRandom().uniform
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What is open before the network, and outlives it."""
-
-    locations: Locations
-    environ: Mapping[str, str]
-    configuration: Configuration
-    last_good: LastGoodConfig
-    state: StateDirectory
-    board: Board
-    session_factory: SessionFactory
-    notifier: Notifier
-    log_level: LogLevel
-    former_readers: Mapping[str, Readers]
-    """Of the daemon that ran before this one."""
+def open_platform(
+    resources: Resources, *, call_seconds: float = CALL_SECONDS
+) -> AbstractAsyncContextManager[Http]:
+    """Open the connections to the platform that the configuration names."""
+    platform = resources.configuration.settings.platform
+    return open_http(
+        platform.url,
+        user_agent=f"rensei-daemon/{__version__}",
+        ca_file=platform.ca_file,
+        client_files=platform.client_files,
+        scrub=resources.session_factory.scrub,
+        call_seconds=call_seconds,
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
 class Daemon:
-    """What stands on it."""
+    """Every part of a daemon; each is made when it is first asked for.
 
-    routes: Routes
-    """Of the control API."""
-    probes: Routes
-    """Of them, what is served over TCP too."""
-    heartbeat: HeartbeatSender
-    sessions: Sessions
-    reload: Callable[[], Awaitable[Reload]]
-    """Reads the configuration and the key again; raises `SettingsError`."""
-    loops: Mapping[str, Loop]
-    """What runs as long as it has something to do, by name; most never return."""
+    `identity`, and whatever needs it, raises `SettingsError` without an API key.
+    """
 
+    def __init__(
+        self,
+        resources: Resources,
+        http: Http,
+        *,
+        draw: Draw = _draw,
+        pace: SnapshotIntervals = PACE,
+    ) -> None:
+        """`draw` spreads what hosts do over time."""
+        self.resources, self.http = resources, http
+        self.configuration, self.board = resources.configuration, resources.board
+        self.journal = resources.state.journal
+        self.notifier = Notifier.from_environ(resources.environ)
+        self.deadlines, self.loop_lag = Deadlines(), Histogram()
+        self.wake_heartbeat = WakeEvent()
+        """Set to have the next heartbeat sent at once."""
+        self._draw, self._pace = draw, pace
 
-def build_daemon(resources: Resources, http: Http) -> Daemon:
-    """Make every object and hand it what it needs; `SettingsError` without a key."""
-    configuration, board, journal = (
-        resources.configuration,
-        resources.board,
-        resources.state.journal,
-    )
-    notifier, session_factory = resources.notifier, resources.session_factory
-    inbox = MutationInbox(
-        journal,
-        board,
-        state_bytes=lambda: configuration.settings.limits.state_mib * 2**20,
-    )
-    wake_heartbeat, deadlines = WakeEvent(), Deadlines()
-    safe = IdentitySaver(
-        IdentityFile(resources.locations.identity, resources.locations.token),
-        board,
-        register_secrets=partial(session_factory.scrub.register, "the runtime token"),
-    )
-    identity = open_identity(
-        http,
-        safe,
-        configuration,
-        started_at=board.started_at,
-        environ=resources.environ,
-        machine_id_file=resources.locations.machine_id,
-        register_secrets=partial(session_factory.scrub.register, "the API key"),
-    )
-    client = PlatformClient(http, identity)
-    heartbeat = HeartbeatSender(
-        client, identity, journal, configuration, board, inbox, LoadMeter(), deadlines
-    )
-    applier = Applier(
-        configuration.file,
-        journal,
-        check=configuration.check,
-        guards=lambda: configuration.guards,
-        boot_id=boot_id(),
-    )
-
-    def start(session: SessionSettings) -> Rotation:
-        return session_factory.start(
-            session,
-            org_id=configuration.settings.platform.org_id,
-            client=client,
-            board=board,
-            deadlines=deadlines,
-            draw=_draw,
+    @cached_property
+    def identity_saver(self) -> IdentitySaver:
+        """Keeps who this host is on disk."""
+        locations, factory = self.resources.locations, self.resources.session_factory
+        return IdentitySaver(
+            IdentityFile(locations.identity, locations.token),
+            self.board,
+            register_secrets=partial(factory.scrub.register, "the runtime token"),
         )
 
-    sessions = Sessions(configuration, board, start=start)
+    @cached_property
+    def identity(self) -> Identity:
+        """Who this host is to the platform."""
+        return open_identity(
+            self.http,
+            self.identity_saver,
+            self.configuration,
+            started_at=self.board.started_at,
+            environ=self.resources.environ,
+            machine_id_file=self.resources.locations.machine_id,
+            scrub=self.resources.session_factory.scrub,
+        )
 
-    wake_ups = WakeUps(identity, sessions, wake_heartbeat, inbox.wake_event)
-    heartbeat.on_recovery = wake_ups.platform_recovered
-    reload_all = Reloader(
-        configuration,
-        board,
-        identity.key,
-        http.reread_certificate,
-        sessions,
-        wake_heartbeat,
-        notifier,
-    )
-    loops: dict[str, Loop] = {
-        "heartbeat": partial(
-            send_heartbeats, heartbeat, wake_heartbeat=wake_heartbeat, draw=_draw
-        ),
-        "mutations": partial(
-            apply_mutations,
-            inbox,
-            applier,
-            journal,
-            configuration,
+    @cached_property
+    def client(self) -> PlatformClient:
+        """Sends heartbeats and fetches credentials."""
+        return PlatformClient(self.http, self.identity)
+
+    @cached_property
+    def heartbeat(self) -> HeartbeatSender:
+        """Tells the platform how this host is."""
+        return HeartbeatSender(
+            self.client,
+            self.identity,
+            self.journal,
+            self.configuration,
+            self.board,
+            self.inbox,
+            LoadMeter(),
+            self.deadlines,
+            on_recovery=self.wake_ups.platform_recovered,
+        )
+
+    @cached_property
+    def inbox(self) -> MutationInbox:
+        """Stores the mutations that a heartbeat brings."""
+        return MutationInbox(
+            self.journal,
+            self.board,
+            state_bytes=lambda: self.configuration.settings.limits.state_mib * 2**20,
+        )
+
+    @cached_property
+    def applier(self) -> Applier:
+        """Applies them to the configuration file."""
+        return Applier(
+            self.configuration.file,
+            self.journal,
+            check=self.configuration.check,
+            guards=lambda: self.configuration.guards,
+            boot_id=boot_id(),
+        )
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Keeps the credentials of every session fresh."""
+        return Sessions(self.configuration, self.board, start=self._start_session)
+
+    def _start_session(self, session: SessionSettings) -> Rotation:
+        return self.resources.session_factory.start(
+            session,
+            org_id=self.configuration.settings.platform.org_id,
+            client=self.client,
+            board=self.board,
+            deadlines=self.deadlines,
+            draw=self._draw,
+            pace=self._pace,
+        )
+
+    @cached_property
+    def wake_ups(self) -> WakeUps:
+        """Wakes what waits for the platform, the disk or the host."""
+        return WakeUps(
+            self.identity, self.sessions, self.wake_heartbeat, self.inbox.wake_event
+        )
+
+    @cached_property
+    def log_level(self) -> LogLevel:
+        """Changes which events are logged."""
+        return LogLevel(self.resources.log, self.configuration, self.board)
+
+    @cached_property
+    def reload(self) -> Reloader:
+        """Reads the configuration, the API key and the client certificate again."""
+        return Reloader(
+            self.configuration,
+            self.board,
+            self.identity.key,
+            self.http.reread_certificate,
+            self.sessions,
+            self.wake_heartbeat,
+            self.notifier,
+        )
+
+    @cached_property
+    def monitoring(self) -> MonitoringRoutes:
+        """Answers monitors, over TCP too."""
+        return MonitoringRoutes(
+            board=self.board,
+            deadlines=self.deadlines,
+            beats=self.heartbeat.counters,
+            sessions=self.resources.session_factory.counters,
+            loop_lag=self.loop_lag,
+            log_lines_dropped=lambda: self.log_level.dropped,
+        )
+
+    def routes(self) -> Routes:
+        """Return what the control API serves."""
+        board, wake_heartbeat = self.board, self.wake_heartbeat
+        control = ControlRoutes(
             board,
-            beat=wake_heartbeat,
-            deadlines=deadlines,
-            draw=_draw,
-        ),
-        "runtime token": identity.keep_fresh,
-        "registration": partial(keep_registered, identity, configuration),
-        "identity": partial(safe.run, _draw),
-        "clock": ClockWatch(board, heartbeat, wake_ups.host_resumed, _draw).run,
-        "former readers": partial(
-            await_readers,
-            resources.former_readers,
-            session_factory.credential_socket,
-            board,
-        ),
-        "lookout": http.dead_peers.run,
-        "afterwards": session_factory.deferred.run,
-        "configuration": partial(watch, configuration, board),
-        "state": partial(
-            keep_state_open,
-            resources.state,
-            board,
-            on_open=wake_ups.state_opened,
-            draw=_draw,
-        ),
-        "last good": partial(
-            keep_last_good, configuration, identity.key, resources.last_good, draw=_draw
-        ),
-        "reporting": partial(
-            keep_reporting,
-            board,
-            resources.locations.status,
-            resources.notifier,
-            refresh=resources.log_level.post,
-        ),
-    }
-    lag = Histogram()
-    loops["loop lag"] = partial(measure_lag, lag)
-    if (interval := watchdog_interval_seconds(resources.environ)) is not None:
-        loops["watchdog"] = partial(feed_watchdog, deadlines, notifier, interval)
-    verbs = ControlRoutes(
-        board,
-        heartbeat,
-        wake_heartbeat,
-        sessions,
-        reload_all,
-        resources.session_factory.fingerprints,
-        resources.log_level,
-    )
-    record = RecordRoutes(applier, journal.records, configuration, board, wake_heartbeat)
-    probes = MonitoringRoutes(
-        board=board,
-        deadlines=deadlines,
-        beats=heartbeat.counters,
-        sessions=session_factory.counters,
-        loop_lag=lag,
-        log_lines_dropped=lambda: resources.log_level.dropped,
-    )
-    return Daemon(
-        routes={**verbs.routes(), **record.routes(), **probes.control_routes()},
-        probes=probes.routes(),
-        heartbeat=heartbeat,
-        sessions=sessions,
-        reload=reload_all,
-        loops=loops,
-    )
+            self.heartbeat,
+            wake_heartbeat,
+            self.sessions,
+            self.reload,
+            self.resources.session_factory.fingerprints,
+            self.log_level,
+        )
+        records = self.journal.records
+        record = RecordRoutes(
+            self.applier, records, self.configuration, board, wake_heartbeat
+        )
+        return {**control.routes(), **record.routes(), **self.monitoring.control_routes()}
+
+    def loops(self) -> dict[str, Loop]:
+        """Return what runs as long as the daemon, by name; most never return."""
+        return {**self._platform_loops(), **self._host_loops()}
+
+    def _platform_loops(self) -> dict[str, Loop]:
+        draw, wake_heartbeat = self._draw, self.wake_heartbeat
+        return {
+            "heartbeat": partial(
+                send_heartbeats, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
+            ),
+            "mutations": partial(
+                apply_mutations,
+                self.inbox,
+                self.applier,
+                self.journal,
+                self.configuration,
+                self.board,
+                beat=wake_heartbeat,
+                deadlines=self.deadlines,
+                draw=draw,
+            ),
+            "runtime token": self.identity.keep_fresh,
+            "registration": partial(keep_registered, self.identity, self.configuration),
+            "identity": partial(self.identity_saver.run, draw),
+            "lookout": self.http.dead_peers.run,
+            "afterwards": self.resources.session_factory.deferred.run,
+        }
+
+    def _host_loops(self) -> dict[str, Loop]:
+        resources, configuration, board = self.resources, self.configuration, self.board
+        draw, wake_ups = self._draw, self.wake_ups
+        status = resources.locations.status
+        former = former_readers(read_last_status(status), now=board.started_at)
+        sockets = resources.session_factory.credential_socket
+        loops: dict[str, Loop] = {
+            "clock": ClockWatch(board, self.heartbeat, wake_ups.host_resumed, draw).run,
+            "former readers": partial(await_readers, former, sockets, board),
+            "configuration": partial(watch, configuration, board),
+            "state": partial(
+                keep_state_open,
+                resources.state,
+                board,
+                on_open=wake_ups.state_opened,
+                draw=draw,
+            ),
+            "last good": partial(
+                keep_last_good,
+                configuration,
+                self.identity.key,
+                resources.last_good,
+                draw=draw,
+            ),
+            "reporting": partial(
+                keep_reporting, board, status, self.notifier, refresh=self.log_level.post
+            ),
+            "loop lag": partial(measure_lag, self.loop_lag),
+        }
+        if (interval := watchdog_interval_seconds(resources.environ)) is not None:
+            loops["watchdog"] = partial(
+                feed_watchdog, self.deadlines, self.notifier, interval
+            )
+        return loops

@@ -258,8 +258,8 @@ async def test_a_text_that_cannot_be_kept(
 
 async def test_an_identity_that_cannot_be_saved(home: "Home", events: Events) -> None:
     """A full or missing place is told once, and when there is one again."""
-    home.runtime.rmdir()
     async with home.daemon(without=("sessions", "mutations")) as daemon:
+        home.runtime.rmdir()
         await daemon.until(lambda: "storage" in daemon.conditions)
         worker = daemon.identity.worker
         assert worker is not None

@@ -17,7 +17,6 @@ from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import LogControl, log_to
 from rensei_daemon.logs.writer import Writer
 from rensei_daemon.tasks.configuration import reload
-from rensei_daemon.tasks.log_level import LogLevel
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -53,8 +52,8 @@ async def test_a_level_that_is_asked_for(
 ) -> None:
     """It is in force at once, on the board, in the log with who asked; and goes back."""
     log = structlog.get_logger()
-    async with home.daemon(without=LOOPS) as daemon:
-        level = LogLevel(control, daemon.configuration, daemon.board)
+    async with home.daemon(without=LOOPS, log=control) as daemon:
+        level = daemon.log_level
         assert daemon.board.log == LogHealth()
         log.debug("a.hidden")
         level.ask("debug", uid=1000, pid=7)
@@ -86,8 +85,8 @@ async def test_a_change_is_logged_at_every_level(
     home: "Home", control: LogControl, path: Path
 ) -> None:
     """From the quietest level to itself: who asked is on record all the same."""
-    async with home.daemon(without=LOOPS) as daemon:
-        level = LogLevel(control, daemon.configuration, daemon.board)
+    async with home.daemon(without=LOOPS, log=control) as daemon:
+        level = daemon.log_level
         level.ask("error", uid=0, pid=1)
         level.ask("error", uid=0, pid=2)
         structlog.get_logger().info("a.hidden")
@@ -98,8 +97,8 @@ async def test_a_change_is_logged_at_every_level(
 
 async def test_what_is_no_level(home: "Home", control: LogControl) -> None:
     """It is refused with the words that are, and nothing changes."""
-    async with home.daemon(without=LOOPS) as daemon:
-        level = LogLevel(control, daemon.configuration, daemon.board)
+    async with home.daemon(without=LOOPS, log=control) as daemon:
+        level = daemon.log_level
         for wanted in ("loud", "critical", None, 10, ["debug"]):
             with pytest.raises(UsageError, match="is no log level") as caught:
                 level.ask(wanted, uid=0, pid=1)
@@ -116,8 +115,8 @@ async def test_the_file_is_the_newer_word(
     home: "Home", control: LogControl, path: Path
 ) -> None:
     """A reload that changes the level takes over; one that changes other things not."""
-    async with home.daemon(without=LOOPS) as daemon:
-        level = LogLevel(control, daemon.configuration, daemon.board)
+    async with home.daemon(without=LOOPS, log=control) as daemon:
+        level = daemon.log_level
         level.ask("debug", uid=0, pid=1)
         await _reloaded(home, daemon, "\n[heartbeat]\ninterval_seconds = 20\n")
         assert control.level == "debug"
@@ -128,13 +127,12 @@ async def test_the_file_is_the_newer_word(
     assert changes(path)[1:] == [("debug", "error", None, None)]
 
 
-async def test_what_was_lost_is_on_the_board(home: "Home", control: LogControl) -> None:
+async def test_what_was_lost_is_on_the_board(home: "Home") -> None:
     """Another thread loses lines; whoever makes a report has it asked."""
     full = os.open("/dev/full", os.O_WRONLY)
     writer = Writer([StreamOutput(full, render_json)])
-    async with home.daemon(without=LOOPS) as daemon:
-        losing = LogControl("info", writer)
-        level = LogLevel(losing, daemon.configuration, daemon.board)
+    async with home.daemon(without=LOOPS, log=LogControl("info", writer)) as daemon:
+        level = daemon.log_level
         assert daemon.board.log.dropped == 0
         writer.start()
         writer.put({"event": "a.lost"})

@@ -140,7 +140,10 @@ async def test_an_event_that_comes_twice_counts_once(home: "Home") -> None:
         _rotate(home, "three")
         await _delivered(home, daemon, "three")
         await daemon.until(lambda: daemon.session.consumers[0].generation == 3)
-        assert dict(daemon.counters.deliveries) == {("build", "env_file", "ok"): 3}
+        assert dict(daemon.counters.deliveries) == {
+            ("build", "env_file", "ok"): 3,
+            ("build", "socket", "ok"): 3,
+        }
 
 
 async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:

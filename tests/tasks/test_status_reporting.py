@@ -109,8 +109,8 @@ async def test_the_first_board_knows_what_went_before(home: "Home") -> None:
 
 async def test_an_identity_that_cannot_be_saved_is_used_all_the_same(home: "Home") -> None:
     """The beats go out, the alarm says why, and it is tried again until it works."""
-    shutil.rmtree(home.runtime)
     async with home.daemon(without=("sessions", "mutations")) as daemon:
+        shutil.rmtree(home.runtime)
         await daemon.until(lambda: len(home.beats) >= 2)
         assert "token: No such file" in daemon.conditions["storage"].message
         home.runtime.mkdir()

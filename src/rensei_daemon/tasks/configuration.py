@@ -24,7 +24,6 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.health import ConfigHealth, ProjectsHealth
 from rensei_daemon.disk.config_file import ConfigFile, Stamp
-from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.host_checks import host_problems
@@ -91,7 +90,7 @@ class Configuration:
 
     def check_anew(self, document: Document) -> Settings:
         """Do the same, also for the text in force: a group may be gone meanwhile."""
-        return _usable(document, self.file.path, self._load)
+        return usable_settings(document, self.file.path, self._load)
 
     def adopt(self, document: Document, settings: Settings, board: Board) -> None:
         """Put a text that was checked in force."""
@@ -209,45 +208,13 @@ async def _reload(configuration: Configuration, board: Board) -> Reload:
     return Reload(tuple(key for key in changed if key not in waiting), waiting)
 
 
-def open_configuration(
-    file: ConfigFile,
-    *,
-    last_good: LastGoodConfig,
-    load: Load,
-    read_key: Callable[[Settings], str],
-) -> tuple[Configuration, SettingsError | None]:
-    """Read the file at start; blocks, and writes nothing.
-
-    A file that cannot be used is returned as the error beside the last good text, if that
-    ran with the API key which `read_key` finds for it. Raises that error otherwise.
-    """
-    try:
-        document = file.read()
-        settings = _usable(document, file.path, load)
-        trouble = None
-    except SettingsError as error:
-        kept = last_good.read()
-        if kept is None:
-            raise
-        document, trouble = kept, error
-        try:
-            settings = _usable(document, last_good.path, load)
-            is_ours = last_good.ran_with(document, read_key(settings))
-        except SettingsError:
-            raise error from None
-        if not is_ours:
-            error.hint += "; the last good text did not run with today's API key"
-            raise
-    configuration = Configuration(file, load=load, document=document, settings=settings)
-    return configuration, trouble
-
-
 def _urls_in(text: str) -> set[str]:
     """Return what a text that cannot be parsed sets `url` to, wherever it stands."""
     return {found["url"].rstrip("/") for found in _URL.finditer(text)}
 
 
-def _usable(document: Document, path: Path, load: Load) -> Settings:
+def usable_settings(document: Document, path: Path, load: Load) -> Settings:
+    """Return the settings of a text; raises `SettingsError` when it cannot be used."""
     refuse_blank(document.text, path=path)
     return load(document.text, check=host_problems)
 

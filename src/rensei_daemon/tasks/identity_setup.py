@@ -1,10 +1,11 @@
 """What this host says of itself when it registers, and the key it does so with."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from rensei_daemon import __version__
+from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.core.worker import Registration
 from rensei_daemon.disk.api_key import ApiKey, read_api_key
 from rensei_daemon.disk.host_info import host_info
@@ -26,11 +27,11 @@ def open_identity(
     started_at: datetime,
     environ: Mapping[str, str],
     machine_id_file: Path,
-    register_secrets: Callable[[Iterable[str]], None],
+    scrub: Scrubber,
 ) -> Identity:
     """Return who this host is, starting from what was saved; raises `SettingsError`.
 
-    `register_secrets` is told the API key, to know it by sight.
+    `scrub` is told the API key.
     """
     machine = machine_id(environ=environ, fallback=machine_id_file)
 
@@ -50,7 +51,7 @@ def open_identity(
     def read_key() -> ApiKey:
         file = configuration.settings.platform.api_key_file
         key = read_api_key(environ=environ, api_key_file=file)
-        register_secrets([key.secret])
+        scrub.register("the API key", [key.secret])
         return key
 
     key = ActiveApiKey(read_key, approve=configuration.require_chosen_url)

@@ -12,6 +12,7 @@ from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
 from rensei_daemon.core.session import Session
+from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.delivery.credential_socket import CredentialSocket
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
@@ -58,6 +59,7 @@ class SessionFactory:
         board: Board,
         deadlines: Deadlines,
         draw: Draw,
+        pace: SnapshotIntervals = PACE,
     ) -> Rotation:
         """Return a session's rotation, not yet running.
 
@@ -76,6 +78,7 @@ class SessionFactory:
             board=board,
             deadlines=deadlines,
             draw=draw,
+            pace=pace,
             deferred=self.deferred,
             register_secrets=partial(self.scrub.register, f"session {session.id}"),
             counters=self.counters,

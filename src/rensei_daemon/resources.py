@@ -1,0 +1,104 @@
+"""What a daemon opens before the network: configuration, state directory, log and board.
+
+`open_resources` opens from its first line down, and closes from its last line up.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.hints import DaemonAddress
+from rensei_daemon.core.scrub import Scrubber
+from rensei_daemon.disk.directories import RUNTIME_MODE, prepare_directory
+from rensei_daemon.disk.last_good_config import LastGoodConfig
+from rensei_daemon.disk.processes import service_of
+from rensei_daemon.disk.state_directory import StateDirectory
+from rensei_daemon.errors import StorageError
+from rensei_daemon.locations import Locations
+from rensei_daemon.logs.outputs import choose_outputs
+from rensei_daemon.logs.setup import LogControl, log_to
+from rensei_daemon.settings.model import Log as LogSettings
+from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.tasks.configuration_setup import open_configuration
+from rensei_daemon.tasks.session_factory import SessionFactory
+from rensei_daemon.tasks.state_opening import open_state
+from rensei_daemon.tasks.status_reporting import open_board
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What is open before the network, and outlives it."""
+
+    locations: Locations
+    environ: Mapping[str, str]
+    configuration: Configuration
+    last_good: LastGoodConfig
+    state: StateDirectory
+    session_factory: SessionFactory
+    log: LogControl
+    board: Board
+
+
+@contextmanager
+def open_resources(
+    locations: Locations,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    log: LogControl | None = None,
+) -> Iterator[Resources]:
+    """Open everything, and close it in reverse order when the block ends.
+
+    `overrides` are settings of the command line, shaped like the file; `log` is used, if
+    given, in place of the one that the settings name. Raises `SettingsError`,
+    `StateInUseError` and `StorageError`.
+    """
+    configuration, last_good, error = open_configuration(locations, environ, overrides)
+    prepare_directory(locations.runtime, mode=RUNTIME_MODE)
+    with StateDirectory(lock=locations.lock, journal=locations.journal) as state:
+        opened = open_state(state)
+        with suppress(StorageError):  # commands mostly find the daemon without it
+            lock = configuration.file.lock
+            lock.remember(state=locations.state, runtime=locations.runtime)
+        factory = SessionFactory.prepare(locations.runtime, environ)
+        address = _own_address(locations)
+        settings = configuration.settings.log
+        with (
+            nullcontext(log)
+            if log
+            else _open_log(settings, locations, environ, factory.scrub, address)
+        ) as control:
+            board = open_board(
+                configuration, state.journal, locations.runtime, error, opened
+            )
+            board.address = address
+            yield Resources(
+                locations, environ, configuration, last_good, state, factory, control, board
+            )
+
+
+def _open_log(
+    settings: LogSettings,
+    locations: Locations,
+    environ: Mapping[str, str],
+    scrub: Scrubber,
+    address: DaemonAddress,
+) -> AbstractContextManager[LogControl]:
+    outputs = choose_outputs(
+        format=settings.format,
+        file=settings.file,
+        default_file=locations.log,
+        environ=environ,
+    )
+    return log_to(outputs, level=settings.level, scrub=scrub, say_hint=address.hint)
+
+
+def _own_address(locations: Locations) -> DaemonAddress:
+    """Return how commands reach this process, for the hints of its conditions."""
+    pid = os.getpid()
+    service = service_of(pid)
+    config = None if locations.unit_scope else str(locations.config)
+    systemctl = str(service) if service else None
+    return DaemonAddress(config=config, systemctl=systemctl, pid=pid)
