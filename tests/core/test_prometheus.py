@@ -1,5 +1,6 @@
 """The text that Prometheus reads, to the character."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -8,15 +9,20 @@ from rig.exposition import read
 
 from rensei_daemon.core.counters import Histogram
 from rensei_daemon.core.prometheus import (
+    Kind,
+    Metric,
     Sample,
-    counter,
-    gauge,
-    histogram,
+    buckets,
     one,
     one_of,
     render,
     seconds_since_epoch,
 )
+
+
+def gauge(name: str, help: str, samples: Iterable[Sample]) -> Metric:
+    """Make a gauge."""
+    return Metric(name, Kind.GAUGE, help, tuple(samples))
 
 
 def test_each_sort_of_metric_is_spelt_as_the_format_has_it() -> None:
@@ -27,9 +33,11 @@ def test_each_sort_of_metric_is_spelt_as_the_format_has_it() -> None:
     text = render(
         [
             gauge("a_seconds", "One.", one(1763985600.123)),
-            counter("b_total", "Two.", [Sample(3, {"x": "1", "y": "2"})]),
+            Metric("b_total", Kind.COUNTER, "Two.", (Sample(3, {"x": "1", "y": "2"}),)),
             gauge("c_state", "Three.", one_of(("on", "off"), "off", "state", of="it")),
-            histogram("d_seconds", "Four.", {"hook": durations}, "kind"),
+            Metric(
+                "d_seconds", Kind.HISTOGRAM, "Four.", tuple(buckets(durations, kind="hook"))
+            ),
         ]
     )
     lines = text.splitlines()

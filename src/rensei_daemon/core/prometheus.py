@@ -11,27 +11,26 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Kind(StrEnum):
-    """What a metric's numbers are."""
+    """The type of a metric."""
 
     COUNTER = "counter"
-    """Only grows, until a restart."""
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One number."""
+    """A number with its labels."""
 
     value: float
     labels: Mapping[str, str] = field(default_factory=dict)
     suffix: str = ""
-    """What a histogram's samples append to its name."""
+    """Appended to the name, for the samples of a histogram."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A name, what it means, and its numbers; without any it is not told of."""
+    """A metric; without samples it is left out of the text."""
 
     name: str
     kind: Kind
@@ -40,51 +39,33 @@ class Metric:
     samples: tuple[Sample, ...]
 
 
-def counter(name: str, help: str, samples: Iterable[Sample]) -> Metric:
-    """Make a metric that only grows; its name ends in `_total`."""
-    return Metric(name, Kind.COUNTER, help, tuple(samples))
-
-
-def gauge(name: str, help: str, samples: Iterable[Sample]) -> Metric:
-    """Make a metric that comes and goes."""
-    return Metric(name, Kind.GAUGE, help, tuple(samples))
-
-
-def histogram(name: str, help: str, series: Mapping[str, Histogram], label: str) -> Metric:
-    """Make a histogram of durations: one for each value of the label, or "" for none."""
-    samples: list[Sample] = []
-    for value, durations in sorted(series.items()):
-        labels = {label: value} if label else {}
-        samples += (
-            Sample(count, {**labels, "le": _number(bucket)}, "_bucket")
-            for bucket, count in durations.cumulative_buckets
-        )
-        samples += (
-            Sample(durations.count, {**labels, "le": "+Inf"}, "_bucket"),
-            Sample(durations.total_seconds, labels, "_sum"),
-            Sample(durations.count, labels, "_count"),
-        )
-    return Metric(name, Kind.HISTOGRAM, help, tuple(samples))
+def buckets(durations: Histogram, **labels: str) -> Iterator[Sample]:
+    """Return the samples of a histogram."""
+    for bucket, count in durations.cumulative_buckets:
+        yield Sample(count, {**labels, "le": _number(bucket)}, "_bucket")
+    yield Sample(durations.count, {**labels, "le": "+Inf"}, "_bucket")
+    yield Sample(durations.total_seconds, labels, "_sum")
+    yield Sample(durations.count, labels, "_count")
 
 
 def one(value: float | None, **labels: str) -> Iterator[Sample]:
-    """Return the one number there is; none, where it is not known."""
+    """Yield one sample; none if the value is unknown."""
     if value is not None:
         yield Sample(value, labels)
 
 
 def one_of(words: Iterable[str], current: str, label: str, **labels: str) -> list[Sample]:
-    """Say which of the words holds: 1 for that one, 0 for the others."""
+    """Return 1 for the current word and 0 for the others."""
     return [Sample(int(word == current), {**labels, label: word}) for word in words]
 
 
 def seconds_since_epoch(time: datetime | None) -> float | None:
-    """Return a time as Prometheus counts it."""
+    """Return a time as Prometheus counts it; None if there is none."""
     return None if time is None else round(time.timestamp(), 3)
 
 
 def render(metrics: Iterable[Metric]) -> str:
-    """Spell the metrics, each under its `# HELP` and `# TYPE`."""
+    """Return the text of the metrics, each below its `# HELP` and `# TYPE`."""
     lines: list[str] = []
     for metric in metrics:
         if metric.samples:
