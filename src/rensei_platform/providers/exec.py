@@ -72,7 +72,7 @@ class ExecProvider:
 
     async def _run(self, environment: Mapping[str, str]) -> tuple[bytes, bytes, int]:
         """Return what the command printed to stdout and stderr, and how it exited."""
-        status, complaint = 0, _Complaint()
+        status, complaint = 0, Complaint()
         async with _started(self._command, environment) as process:
             assert process.stdout is not None  # noqa: S101 - it was asked for
             assert process.stderr is not None  # noqa: S101 - it was asked for
@@ -140,7 +140,7 @@ async def _read(stream: ByteReceiveStream, most_bytes: int) -> bytes:
     return bytes(printed)
 
 
-class _Complaint:
+class Complaint:
     """The start of stderr. The rest is read too, so that the command never waits."""
 
     def __init__(self) -> None:
@@ -148,6 +148,7 @@ class _Complaint:
         self.ended = anyio.Event()
 
     async def read(self, stream: ByteReceiveStream) -> None:
+        """Read to the end."""
         async for chunk in stream:
             self.kept += chunk[: MOST_ERROR_BYTES - len(self.kept)]
         self.ended.set()

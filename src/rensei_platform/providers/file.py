@@ -27,7 +27,7 @@ from rensei_platform.providers.options import AbsolutePath, Limits, Options, par
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_LOOK_AT_MOST = 10 * MOST_NAMES
+MOST_ENTRIES = 10 * MOST_NAMES
 
 
 class FileOptions(Options):
@@ -101,8 +101,8 @@ def _names_in(directory: Path) -> list[str]:
     names = []
     with os.scandir(directory) as entries:
         for count, entry in enumerate(entries):
-            if count >= _LOOK_AT_MOST:
-                raise BadAnswerError(f"the directory has more than {_LOOK_AT_MOST} entries")
+            if count >= MOST_ENTRIES:
+                raise BadAnswerError(f"the directory has more than {MOST_ENTRIES} entries")
             if is_variable(entry.name) and entry.is_file():
                 names.append(entry.name)
     return sorted(names)

@@ -164,8 +164,6 @@ class VaultSession:
         try:
             return await self._login(self)
         except ResolveError:
-            if token.ends_at <= anyio.current_time():
-                raise
             return token  # good until it ends; the next call tries again
 
     async def _is_valid(self, token: Token) -> bool:

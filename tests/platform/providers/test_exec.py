@@ -15,7 +15,7 @@ from rensei_platform.providers.base import (
     ProviderUnavailableError,
     ResolveError,
 )
-from rensei_platform.providers.exec import ExecProvider
+from rensei_platform.providers.exec import Complaint, ExecProvider
 from rensei_platform.providers.options import Limits
 
 CANARY = "canary-of-the-exec-tests"
@@ -107,6 +107,25 @@ async def test_complaint_with_a_value(script: str) -> None:
     provider = _shell(script, HELPER_TOKEN=CANARY)
     _, detail = await _refusal(provider, ProviderUnavailableError)
     assert detail == ""
+
+
+async def test_late_complaint() -> None:
+    """A complaint that comes as the command ends is read."""
+    provider = _shell("(sleep 0.05; echo late >&2) >/dev/null & exit 1")
+    _, detail = await _refusal(provider, ProviderUnavailableError)
+    assert detail == "late"
+
+
+async def test_complaint_is_kept_in_part() -> None:
+    """Of a complaint without end the start is kept, and the rest is read."""
+    async with await anyio.open_process(
+        ["/usr/bin/head", "-c", "9999999", "/dev/zero"]
+    ) as head:
+        assert head.stdout is not None
+        complaint = Complaint()
+        await complaint.read(head.stdout)
+    assert len(complaint.kept) == 4096
+    assert complaint.ended.is_set()
 
 
 async def test_complaint_is_bounded() -> None:

@@ -10,7 +10,6 @@ from rensei_platform.providers.base import (
     BadAnswerError,
     Location,
     ProviderDeniedError,
-    ProviderUnavailableError,
     ResolveError,
     SecretNotFoundError,
 )
@@ -104,22 +103,41 @@ async def test_links_out(root: Path) -> None:
     assert await _refusal(ProviderDeniedError, root, "other") == LINK_OUT
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("app/TOKEN", "the file cannot be read: Too many levels of symbolic links"),
+        ("app", "the file cannot be opened: Not a directory"),
+    ],
+)
 async def test_link_put_there_meanwhile(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link that takes a file's place after the check is not followed."""
+    """A link that takes a file's or directory's place after the check is not followed."""
     resolve = Path.resolve
 
     def resolve_then_swap(path: Path, *, strict: bool = False) -> Path:
         resolved = resolve(path, strict=strict)
         if path.name == "TOKEN":
-            path.unlink()
-            path.symlink_to("/etc/hostname")
+            (root / name).rename(root / "moved")
+            (root / name).symlink_to(root / "moved")
         return resolved
 
     monkeypatch.setattr(Path, "resolve", resolve_then_swap)
-    refusal = await _refusal(ProviderUnavailableError, root, T="TOKEN")
-    assert refusal == "the file cannot be read: Too many levels of symbolic links"
+    with pytest.raises(ResolveError) as refused:
+        await _resolve(root, T="TOKEN")
+    assert refused.value.reason == reason
+
+
+async def test_too_many_entries(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory with thousands of entries is not walked to its end."""
+    monkeypatch.setattr("rensei_platform.providers.file.MOST_ENTRIES", 3)
+    for name in ("A", "B"):
+        (root / "app" / name).touch()
+    assert len(await _resolve(root)) == 3
+    (root / "app/C").touch()
+    refusal = await _refusal(BadAnswerError, root)
+    assert refusal == "the directory has more than 3 entries"
 
 
 async def test_loop(root: Path) -> None:

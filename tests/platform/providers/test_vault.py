@@ -218,6 +218,19 @@ async def test_token_near_its_end(bao: OpenBao) -> None:
         assert now.owner == first.owner
 
 
+async def test_token_near_its_longest_life(bao: OpenBao) -> None:
+    """A token that gets less than a third of its time any more is replaced."""
+    role_id, secret_id = _approle(bao, "old", token_ttl="1h")
+    provider = _provider(bao, auth="approle", role_id=role_id, secret_id=secret_id)
+    session = provider.session
+    first = await session.token()
+    for hours, is_same in ((2.9, True), (3.1, False)):
+        session.use(
+            replace(first, seconds=hours * 3600, ends_at=anyio.current_time() + 1100)
+        )
+        assert ((await session.token()).owner == first.owner) is is_same
+
+
 async def test_token_that_cannot_be_renewed(bao: OpenBao) -> None:
     """A batch token is replaced in the last third of its time."""
     role_id, secret_id = _approle(bao, "batch", token_type="batch", token_ttl="1h")
