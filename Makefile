@@ -89,7 +89,7 @@ deb-test: .venv-dev/ready ## its life on real systems: install, upgrade, remove,
 bare: ## demo and test on minimal Debian 12 and 13 (root, debootstrap; half an hour; ONLY=bookworm-user, LOAD=8)
 	@python3 tests/bare/run.py $(if $(LOAD),--load $(LOAD)) $(ONLY)
 
-fix: .venv-dev/ready ## format, and mend what can be mended
+fix: .venv-dev/ready ## format, and fix what can be fixed
 	.venv-dev/bin/ruff check --fix .
 	.venv-dev/bin/ruff format .
 	.venv-dev/bin/python tests/docs/commands_page.py

@@ -94,7 +94,7 @@ def until(reader: socket.socket, text: str) -> None:
     while text.encode() not in heard:
         data = reader.recv(65536)
         if not data:
-            raise ConnectionError("the daemon hung up")
+            raise ConnectionError("the daemon closed the connection")
         heard += data
 
 

@@ -79,7 +79,7 @@ def test_what_is_used_instead_names_the_line_that_took_the_wish_away(
     )  # fmt: skip
     assert (code, said) == (
         0,
-        "allowed: metered, model claude-sonnet; byok is not to be had\n"
+        "allowed: metered, model claude-sonnet; byok is not available\n"
         f"  {config}:3:1: anthropic.byok\n"
         "  left of the ceiling: metered\n"
         "  ignored, for nothing can be added: anthropic.host-session\n",

@@ -192,7 +192,7 @@ def test_check_notes_who_may_read_the_metrics(
     """An address that others reach is allowed, and deserves a second look."""
     code, _, said = run("check", written(tmp_path, f'metrics.listen = "{address}"\n'))
     assert code == 0
-    assert ("whoever reaches it may read the metrics" in said) == is_noted
+    assert ("everybody who reaches it may read the metrics" in said) == is_noted
 
 
 def test_show(tmp_path: Path) -> None:

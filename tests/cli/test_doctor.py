@@ -28,7 +28,7 @@ FINDINGS = [
         "config.advice",
         "session x has no project_id, neither has [credentials]: the platform may refuse "
         "it credentials",
-        "mend it",
+        "fix it",
     ),
     failed("platform.tcp", "port 443 cannot be reached\nnor can another", "call them"),
 ]
@@ -81,7 +81,7 @@ def test_the_screen_tells_what_was_seen_and_what_mends_it() -> None:
         "pass config         /etc/rensei-daemon/config.toml is valid\n"
         "warn config.advice  session x has no project_id, neither has [credentials]: the\n"
         "                    platform may refuse it credentials\n"
-        "                    → mend it\n"
+        "                    → fix it\n"
         "fail platform.tcp   port 443 cannot be reached\n"
         "                    nor can another\n"
         "                    → call them\n"

@@ -351,5 +351,5 @@ def test_a_config_that_is_named_and_is_not_there_is_said(
     assert run(command, "--config", str(missing)) == SettingsError.exit_code
     assert capsys.readouterr().err == (
         f"rensei-daemon: --config: {missing}: there is no such file\n"
-        "  name the daemon's own configuration file, or leave --config out\n"
+        "  name the daemon's own configuration file, or omit --config\n"
     )

@@ -24,8 +24,8 @@ def facts(state: str, *, frozen: bool = False, waits_in: str | None = None) -> P
 @pytest.mark.parametrize(
     ("found", "what", "hint"),
     [
-        (facts("T"), "is stopped by a signal", "let it go on: kill -CONT 4194305"),
-        (facts("t"), "is held by a debugger (pid 7)", "let the debugger go"),
+        (facts("T"), "is stopped by a signal", "resume it: kill -CONT 4194305"),
+        (facts("t"), "is held by a debugger (pid 7)", "detach the debugger"),
         (
             facts("D", waits_in="nfs_wait"),
             "waits for a disk, where no signal reaches it (nfs_wait)",
@@ -43,13 +43,13 @@ def facts(state: str, *, frozen: bool = False, waits_in: str | None = None) -> P
         ),
         (
             facts("Z"),
-            "has ended, and nobody has taken note",
+            "has exited, and its parent has not reaped it",
             "end the process that began it",
         ),
         (
             facts("S", frozen=True),
             "is frozen with its control group",
-            "let it go on: unpause it there",
+            "resume it: unpause it there",
         ),
     ],
 )
@@ -65,5 +65,5 @@ def test_since_when_is_told_by_what_it_last_wrote() -> None:
     error = with_process_facts(DaemonSilentError("it is silent"), facts("T"), last)
     assert str(error) == (
         "it is silent: pid 4194305 is stopped by a signal, "
-        "and last wrote down its state 3 min ago"
+        "and last saved its state 3 min ago"
     )

@@ -63,7 +63,7 @@ async def test_a_question_is_answered_by_the_server(control_socket: Path) -> Non
         return {"asked": request.body, "text": "ünïcode"}
 
     async def refuse(request: Request) -> object:
-        raise SettingsError("bad file", hint="mend it")
+        raise SettingsError("bad file", hint="fix it")
 
     async def fail(request: Request) -> object:
         raise StorageError("disk full")
@@ -86,7 +86,7 @@ async def test_a_question_is_answered_by_the_server(control_socket: Path) -> Non
         assert await ask("/v1/echo", [1]) == {"asked": [1], "text": "ünïcode"}
         with pytest.raises(SettingsError, match="bad file") as settings:
             await ask("/v1/reload")
-        assert settings.value.hint == "mend it"
+        assert settings.value.hint == "fix it"
         with pytest.raises(ControlRefusedError, match="disk full"):
             await ask("/v1/sync")
         with pytest.raises(RenseiError, match="the request is too large"):

@@ -383,7 +383,7 @@ def test_information_never_changes_the_state() -> None:
 
 
 def test_conditions_come_gravest_first_then_oldest() -> None:
-    """The first condition is the one to mend first."""
+    """The first condition is the one to fix first."""
     board = board_with(beaten(10), session())
     board.raise_alarm(Code.MUTATION_CONFLICT, "c", hint="", now=after(9), subject="dmut_2")
     board.raise_alarm(

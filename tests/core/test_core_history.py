@@ -122,7 +122,7 @@ def test_a_change_is_not_reversed_over_what_came_since(edit: Edit, difference: s
     with pytest.raises(ConflictingMutationError) as raised:
         reversal(9, [edit], TREE)
     assert str(raised.value) == (
-        f"change 9 cannot be rolled back, the file has moved on since\n  {difference}"
+        f"change 9 cannot be rolled back, the file has changed since\n  {difference}"
     )
 
 

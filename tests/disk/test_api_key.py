@@ -66,7 +66,7 @@ def test_repr() -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o444])
 def test_open_file(tmp_path: Path, mode: int) -> None:
-    """A key file that others can read is refused, with the line that mends it."""
+    """A key file that others can read is refused, with the line that fixes it."""
     path = key_file(tmp_path / "key", mode=mode)
     with pytest.raises(SettingsError) as caught:
         read_api_key(environ={}, api_key_file=path)

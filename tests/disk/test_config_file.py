@@ -173,7 +173,7 @@ def test_a_file_too_large_is_refused(path: Path) -> None:
 @pytest.mark.needs("root")
 def test_an_unreadable_file_says_the_line_that_mends_it() -> None:
     """The hint is a command that makes the daemon's user its owner."""
-    # pytest's own directory is shut to others, which would be the first thing to mend.
+    # pytest's own directory is shut to others, which would be the first thing to fix.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         path = Path(folder, "config.toml")
@@ -422,7 +422,7 @@ def test_a_read_only_place_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_full_disk_leaves_the_file_whole(small_disk: Path) -> None:
-    """Nothing half-written is there, the message says how full, and room mends it."""
+    """Nothing half-written is there, the message says how full, and room fixes it."""
     path = small_disk / "config.toml"
     path.write_text(BEFORE.text)
     big = Document(AFTER.text + "#" * 300_000)

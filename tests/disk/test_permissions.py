@@ -1,4 +1,4 @@
-"""What keeps a user from a file, and the command that mends it."""
+"""What keeps a user from a file, and the command that fixes it."""
 
 import tempfile
 from collections.abc import Iterator

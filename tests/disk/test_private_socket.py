@@ -115,7 +115,7 @@ def test_a_file_already_gone_is_no_trouble_at_the_end(control_socket: Path) -> N
 
 
 def test_a_path_too_long_is_the_operators_to_shorten(tmp_path: Path) -> None:
-    """The kernel's limit is told with the setting that mends it."""
+    """The kernel's limit is told with the setting that fixes it."""
     with pytest.raises(SettingsError) as caught:
         private_socket(tmp_path / ("x" * 120), None).__enter__()
     assert caught.value.hint == "set [paths].runtime to a shorter directory"

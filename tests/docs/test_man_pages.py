@@ -13,7 +13,7 @@ def test_every_command_has_a_page() -> None:
     """Named as man(1) looks for it, with its summary for apropos(1)."""
     names = {context.command_path.replace(" ", "-") for context in walk()}
     assert PAGES.keys() == {f"{name}.1" for name in names}
-    summary = "rensei\\-daemon\\-status \\- Say whether the daemon is well, why not, and"
+    summary = "rensei\\-daemon\\-status \\- Show the daemon\\(aqs state, its problems and"
     assert f".SH NAME\n{summary}" in PAGES["rensei-daemon-status.1"]
 
 

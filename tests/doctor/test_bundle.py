@@ -123,7 +123,7 @@ def test_what_is_a_secret_by_its_look_forbids_the_bundle(
 def test_a_daemon_that_says_nothing_forbids_the_search(full: "Patient") -> None:
     """It holds values that may be in no file, and perhaps in the log."""
     case = replace(full.case(), is_running=True)
-    with pytest.raises(RenseiError, match="does not say what it holds"):
+    with pytest.raises(RenseiError, match="does not say which secrets it holds"):
         gather_secrets(case)
 
 

@@ -92,7 +92,7 @@ def test_what_follows_from_another_condition_is_not_to_be_mended(
     led = {"code": "heartbeat.stale", "severity": "error", "message": "m", "hint": "h"}
     status = healthy() | {"conditions": [led | {"since": ago(60), "because_of": cause}]}
     found = examined(patient, status)["heartbeat"]
-    assert (found.verdict, found.fix) == (Verdict.FAIL, "mend unauthorized first")
+    assert (found.verdict, found.fix) == (Verdict.FAIL, "fix unauthorized first")
 
 
 def test_a_note_is_no_finding(patient: "Patient") -> None:

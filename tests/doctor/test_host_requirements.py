@@ -39,7 +39,7 @@ def test_nothing_named_needs_nothing(patient: "Patient") -> None:
         (
             '[platform]\nurl = "http://127.0.0.1:9"\nca_file = "no.pem"\n',
             "platform.ca_file: there is no {place}/no.pem",
-            "put it there, or mend platform.ca_file",
+            "put it there, or fix platform.ca_file",
         ),
         (
             '[log]\nfile = "no/d.log"\n',
@@ -51,7 +51,7 @@ def test_nothing_named_needs_nothing(patient: "Patient") -> None:
 def test_what_run_would_stumble_over_is_told(
     patient: "Patient", text: str, what: str, fix: str
 ) -> None:
-    """Before it does, with the command that mends it."""
+    """Before it does, with the command that fixes it."""
     patient.write(
         text if "[platform]" in text else f'platform.url = "http://127.0.0.1:9"\n{text}'
     )

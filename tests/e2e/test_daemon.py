@@ -169,7 +169,7 @@ async def test_status_says_what_holds_a_daemon_that_does_not_answer(lab: "Lab") 
     assert shown.returncode == 2
     what, todo = shown.stderr.splitlines()
     assert re.search(rf": pid {pid} is stopped by a signal; it was started .* ago", what)
-    assert todo == f"  let it go on: kill -CONT {pid}"
+    assert todo == f"  resume it: kill -CONT {pid}"
     assert (told["process"]["pid"], told["process"]["state"]) == (pid, "T")
 
 

@@ -156,7 +156,7 @@ class Scene:
         """All that an operator sees, or sends to whoever helps."""
         bundle = self.place / "bundle.tar.gz"
         doctor = await self.tell("doctor", "--json", "--bundle", str(bundle))
-        assert b"no secret of this host is in it" in doctor.stderr
+        assert b"no known secret found in it" in doctor.stderr
         status = await self.tell("status")
         with tarfile.open(bundle) as archive:
             files = [archive.extractfile(member) for member in archive.getmembers()]
@@ -193,7 +193,7 @@ class Reader:
         while b"\n" not in self._inbox:
             await anyio.wait_readable(self.socket)
             data = self.socket.recv(65536)
-            assert data, "the daemon hung up"
+            assert data, "the daemon closed the connection"
             self._inbox += data
         line, _, self._inbox = self._inbox.partition(b"\n")
         frame = json.loads(line)

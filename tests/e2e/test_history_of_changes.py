@@ -109,7 +109,7 @@ async def test_a_hand_edit_is_blamed_on_a_person_and_never_rolled_over(host: Hos
     code, _, err = await host.command("config", "rollback", "1")
     assert code == 1
     assert err.splitlines() == [
-        "rensei-daemon: change 1 cannot be rolled back, the file has moved on since",
+        "rensei-daemon: change 1 cannot be rolled back, the file has changed since",
         "  projects.proj_b.enabled: change 1 left false, today it is true",
         "  edit the file by hand, or roll back the later changes first",
     ]

@@ -273,7 +273,7 @@ def test_packaged_files_are_found(tmp_path: Path, place: str) -> None:
 
 
 def test_a_missing_packaged_file_is_named(tmp_path: Path) -> None:
-    """An installation that lacks a file says which, and how to mend it."""
+    """An installation that lacks a file says which, and how to fix it."""
     with pytest.raises(RenseiError, match=r"a\.conf is missing"):
         package_file("a.conf", package=tmp_path / "src/package")
 
@@ -420,7 +420,7 @@ def test_a_program_out_of_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_program_that_only_root_can_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An environment made under umask 077: no other place mends that, but its mode."""
+    """An environment made under umask 077: no other place fixes that, but its mode."""
     monkeypatch.setattr(program_module, "out_of_reach", lambda _: tmp_path / "bin")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     with pytest.raises(RenseiError, match=f"may not enter {tmp_path}/bin") as refused:
@@ -465,7 +465,7 @@ def test_it_is_installed_from_where_it_came(
 
 
 def test_a_link_never_replaces_a_program(tmp_path: Path) -> None:
-    """One that leads nowhere is mended; what somebody else has put there is left."""
+    """One that leads nowhere is fixed; what somebody else has put there is left."""
     program, link = tmp_path / "program", tmp_path / "link"
     program.touch()
     step = LinkProgram(link, program)

@@ -84,7 +84,7 @@ async def test_an_answer_in_crumbs_is_cut_off(server: "FaultServer", http: "Http
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(take_turns)
-        with pytest.raises(TransientError, match="sends its answer in crumbs"):
+        with pytest.raises(TransientError, match="sends its answer in many tiny pieces"):
             await http.call("POST", "/beat")
         tasks.cancel_scope.cancel()
     assert taken >= 10_000 // 16

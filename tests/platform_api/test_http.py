@@ -80,14 +80,20 @@ async def test_an_answer_may_come_in_any_pieces(
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
-        (b"", "broke off"),
-        (b"HTTP/1.1 200 OK\r\nContent-Le", "broke off"),
-        (OK[:-3], "broke off"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{", "broke off"),
+        (b"", "it closed the connection"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "it closed the connection"),
+        (OK[:-3], "it closed the connection"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{",
+            "it closed the connection",
+        ),
         (b'HTTP/1.1 200 OK\r\n\r\n{"a": ', "not JSON"),
-        (b"220 mail.example ESMTP\r\n", "speaks no HTTP"),
-        (b"\x15\x03\x01\x00\x02\x02\x46", "speaks no HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx", "encoding nobody asked for"),
+        (b"220 mail.example ESMTP\r\n", "does not speak HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "does not speak HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx",
+            "encoding that was not requested",
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip", "broken gzip"),
     ],
 )
@@ -161,7 +167,9 @@ async def test_what_the_parser_choked_on_is_not_quoted(
     """An answer in broken chunks may be full of secrets; its error has none of it."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     server.plan("/", head + b'{"env": {"TOKEN": "ghp_canary"}}\r\n')
-    with pytest.raises(TransientError, match="it broke off, or speaks no HTTP") as caught:
+    with pytest.raises(
+        TransientError, match="it closed the connection, or does not speak HTTP"
+    ) as caught:
         await http.call("GET", "/")
     assert "canary" not in str(caught.value)
 

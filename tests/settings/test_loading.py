@@ -171,7 +171,7 @@ def test_names_are_matched_as_written() -> None:
 
 
 def test_hint() -> None:
-    """The hint says how to check a mended file."""
+    """The hint says how to check a fixed file."""
     with pytest.raises(SettingsError) as caught:
         loaded("x = 1")
     assert caught.value.hint == ("check it with: rensei-daemon config check /c/config.toml")

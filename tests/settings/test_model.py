@@ -126,7 +126,7 @@ def test_good_patterns(pattern: str) -> None:
 def test_bad_pattern() -> None:
     """A pattern that fits nothing would forbid in silence, and is refused."""
     assert refusal("mutations", "allow", ["modelaccess.*"]) == (
-        'no op of this daemon fits this pattern (did you mean "modelAccess.*"?)'
+        'no op of this daemon matches this pattern (did you mean "modelAccess.*"?)'
     )
 
 

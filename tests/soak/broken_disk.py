@@ -2,7 +2,7 @@
 
 Each time: a mutation comes, nothing is acked, the file keeps its text, `status` shows the
 condition `storage` with its cause, a credential still rotates into its env file; the
-disk is mended, and without anything else being done the mutation is applied and the
+disk is fixed, and without anything else being done the mutation is applied and the
 condition goes. The same for a state that is broken when the daemon starts. It mounts
 small file systems in a mount namespace of its own, for which it must be root. Run it
 alone: `.venv-dev/bin/python tests/soak/broken_disk.py`.
@@ -103,7 +103,7 @@ AT_START = (
 
 
 async def suffer(host: Host, fault: Fault, place: Path) -> str:
-    """Break the disk under a daemon that runs, and mend it; return how it went."""
+    """Break the disk under a daemon that runs, and fix it; return how it went."""
     state = host.platform.state
     state.set_credential(ORG, "anthropic", "API_KEY", "first")
     await host.start()
@@ -127,12 +127,12 @@ async def suffer(host: Host, fault: Fault, place: Path) -> str:
         raise BrokenPromiseError(f"acked {state.acks}, or the file was touched")
 
     fault.mend_it(place)
-    mended = time.monotonic()
+    fixed = time.monotonic()
     await host.settled([mutation], within=RECOVERS_WITHIN)
     await host.until(lambda status: not _storage(status), within=RECOVERS_WITHIN)
     check(host, model)
     check_no_leftovers(host)
-    return f"{time.monotonic() - mended:.1f} s after it was mended ({said})"
+    return f"{time.monotonic() - fixed:.1f} s after it was fixed ({said})"
 
 
 def _storage(status: dict[str, list[dict[str, str]]]) -> list[str]:
@@ -140,7 +140,7 @@ def _storage(status: dict[str, list[dict[str, str]]]) -> list[str]:
 
 
 async def start_broken(host: Host, fault: Fault, place: Path) -> str:
-    """Start a daemon on a broken disk, and mend it; return how it went."""
+    """Start a daemon on a broken disk, and fix it; return how it went."""
     state = host.platform.state
     state.set_credential(ORG, "anthropic", "API_KEY", "first")
     fault.break_it(place)
@@ -161,11 +161,11 @@ async def start_broken(host: Host, fault: Fault, place: Path) -> str:
         raise BrokenPromiseError(f"acked {state.acks}, or the file was touched")
 
     fault.mend_it(place)
-    mended = time.monotonic()
+    fixed = time.monotonic()
     await host.settled([mutation], within=RECOVERS_WITHIN)
     await host.until(lambda status: not _storage(status), within=RECOVERS_WITHIN)
     check(host, model)
-    return f"{time.monotonic() - mended:.1f} s after it was mended ({said})"
+    return f"{time.monotonic() - fixed:.1f} s after it was fixed ({said})"
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ class Worker:
             data = self.connection.recv(65536)
             now = time.monotonic()
             if not data:
-                raise BrokenPromiseError("the daemon hung up on a reader")
+                raise BrokenPromiseError("the daemon closed the connection on a reader")
             *lines, inbox = (inbox + data).split(b"\n")
             for frame in map(json.loads, lines):
                 number = int((frame.get("env") or frame.get("delta"))["TOKEN"])

@@ -104,7 +104,7 @@ async def _cut(host: Host) -> None:
 
 
 async def live(place: Path, quiet_seconds: float) -> None:
-    """Cut the link and mend it; raises `TimeoutError` for what is not noticed in time."""
+    """Cut the link and fix it; raises `TimeoutError` for what is not noticed in time."""
     with cable() as entry:
         async with open_host(
             place, beat_ms=1000, body=BODY, keepalive_seconds=3600, address=PLATFORM
@@ -119,12 +119,12 @@ async def live(place: Path, quiet_seconds: float) -> None:
             await _stay_quiet(host, quiet_seconds)
             await _cut(host)
             state.set_credential(ORG, "github", "TOKEN", "meanwhile")
-            mended = time.monotonic()
+            fixed = time.monotonic()
             _run("ip", "link", "set", "here", "up")
             await host.until_file(
                 host.runtime / "build.env", "meanwhile", within=RECOVERED_WITHIN
             )
-            print(f"all well {time.monotonic() - mended:.1f} s after it was mended")
+            print(f"all well {time.monotonic() - fixed:.1f} s after it was fixed")
             if len(state.workers) != 1:
                 raise BrokenPromiseError(f"registered {len(state.workers)} times")
 

@@ -2,7 +2,7 @@
 
 One daemon, four troubles, each begun while the daemon is ok, and timed by the daemon's own
 answers: beats that fail, a stream that is gone, credentials that nobody refreshes, and a
-file that cannot be used. In the end all of it is mended, and the daemon must be ok again.
+file that cannot be used. In the end all of it is fixed, and the daemon must be ok again.
 Run it alone: `.venv-dev/bin/python tests/soak/honest_status.py`.
 """
 
@@ -121,9 +121,9 @@ async def live(place: Path) -> None:
             await host.until(_is_ok)
             await trouble(host)
             host.platform.faults.clear()
-            mended = time.monotonic()
+            fixed = time.monotonic()
             await host.until(_is_ok, within=90)
-            print(f"ok again {time.monotonic() - mended:.1f} s after it was mended")
+            print(f"ok again {time.monotonic() - fixed:.1f} s after it was fixed")
 
 
 if __name__ == "__main__":

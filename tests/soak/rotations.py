@@ -62,7 +62,7 @@ class Reader:
             await anyio.wait_readable(self.connection)
             data = self.connection.recv(65536)
             if not data:
-                raise BrokenPromiseError("the daemon hung up on a reader")
+                raise BrokenPromiseError("the daemon closed the connection on a reader")
             *lines, inbox = (inbox + data).split(b"\n")
             for frame in map(json.loads, lines):
                 self.value = (frame.get("env") or frame.get("delta"))["TOKEN"]

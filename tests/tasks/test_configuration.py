@@ -134,7 +134,7 @@ async def test_a_reload_of_a_bad_file_says_so(home: "Home") -> None:
 
 
 async def test_listeners_hear_of_news_only(home: "Home") -> None:
-    """Once a change, once when a bad file is mended, never for the same text."""
+    """Once a change, once when a bad file is fixed, never for the same text."""
     heard: list[str] = []
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
         configuration = daemon.configuration

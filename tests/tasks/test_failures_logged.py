@@ -190,7 +190,7 @@ async def test_mutations_that_wait(home: "Home", events: Events) -> None:
 
 
 async def test_a_file_that_cannot_be_used(home: "Home", events: Events) -> None:
-    """Each new mistake is told, the same one not again, and that it is mended."""
+    """Each new mistake is told, the same one not again, and that it is fixed."""
     async with home.daemon(
         without=("heartbeat", "mutations", "sessions", "configuration")
     ) as daemon:

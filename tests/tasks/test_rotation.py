@@ -337,7 +337,7 @@ async def test_a_refusal_has_the_key_read_again_at_once(home: "Home", status: in
 
 
 async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> None:
-    """Unauthorized, an error; the values stay; a new key in the file mends it."""
+    """Unauthorized, an error; the values stay; a new key in the file fixes it."""
     async with home.daemon(without=ONLY, pace=FAST) as daemon:
         await _live(home, daemon)
         home.platform.state.revoke_key(home.key)

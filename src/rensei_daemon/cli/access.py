@@ -123,13 +123,13 @@ def _told(policy: _Policy, request: AccessRequest, decision: AccessDecision) -> 
     else:
         said = f"allowed: {decision.auth_mode}, model {decision.model}"
         if request.requested and request.requested != decision.auth_mode:
-            said += f"; {request.requested} is not to be had"
+            said += f"; {request.requested} is not available"
         details = [f"on host {decision.host}"] if decision.host else []
     details += [
         f"{policy.place(scope, cell)}: {'.'.join(cell)}" for cell in decision.deciding
     ]
     if not decision.deciding:
-        details.append("no line of this host's policy speaks of it")
+        details.append("no entry of this host's policy matches")
     details.append(f"left of the ceiling: {', '.join(decision.effective_set) or 'nothing'}")
     if decision.dropped:
         details.append(f"ignored, for nothing can be added: {', '.join(decision.dropped)}")

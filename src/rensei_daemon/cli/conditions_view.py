@@ -10,7 +10,7 @@ from rensei_daemon.core.duration import format_duration
 
 Condition = Mapping[str, Any]
 Trouble = tuple[Condition, Sequence[Condition]]
-"""What to mend, and what goes with it."""
+"""What to fix, and what goes with it."""
 
 
 def group_conditions(conditions: Sequence[Condition]) -> list[Trouble]:
@@ -48,7 +48,7 @@ def draw_condition(trouble: Trouble, width: int, colour: bool, now: datetime) ->
 
 
 def _led(conditions: Sequence[Condition]) -> str:
-    """Say what goes once the cause is mended: `explains: stream.interrupted (build)`."""
+    """Say what goes once the cause is fixed: `explains: stream.interrupted (build)`."""
     subjects: dict[str, list[str]] = {}
     for condition in conditions:
         subject = clean(condition.get("subject", ""))

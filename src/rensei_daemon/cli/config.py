@@ -147,7 +147,7 @@ def _read(path: Path) -> bytes:
             hint="begin with the annotated example: config.example.toml",
         ) from error
     except PermissionError as error:
-        what = f"{path} is not yours to read"
+        what = f"{path} cannot be read: permission denied"
         raise NotPermittedError(what, hint="use sudo") from error
     except OSError as error:
         raise SettingsError(

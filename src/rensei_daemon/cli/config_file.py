@@ -17,6 +17,6 @@ def read_config(path: Path) -> Document:
         return ConfigFile(path).read()
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
-            what = f"{path} is not yours to read"
+            what = f"{path} cannot be read: permission denied"
             raise NotPermittedError(what, hint="use sudo") from error
         raise

@@ -37,7 +37,7 @@ def find_daemon(config: Path | None) -> Locations:
     found = locate(environ=os.environ, uid=os.geteuid(), config=config)
     running = in_force(found)
     if config is not None and running is found and not may_exist(found.config):
-        hint = "name the daemon's own configuration file, or leave --config out"
+        hint = "name the daemon's own configuration file, or omit --config"
         raise SettingsError(f"--config: {found.config}: there is no such file", hint=hint)
     return running
 

@@ -55,7 +55,7 @@ CHANGES: list[tuple[str, dict[str, object], str]] = [
     (
         "modelAccess.set",
         {"workload": "knitting", "policy": {}},
-        "nonsense: it must fail, and say why",
+        "invalid: it must fail with a reason",
     ),
     ("modelAccess.clear", {"workload": "kg-extraction"}, "its own policy goes again"),
     (

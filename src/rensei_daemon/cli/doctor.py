@@ -48,7 +48,7 @@ _MARGIN = 20
 def command(
     as_json: bool, bundle: Path | None, is_agreed: bool, config: Path | None
 ) -> None:
-    """Check the daemon, its host and its way to the platform; say what mends what is not.
+    """Check the daemon, its host and its path to the platform; say how to fix what fails.
 
     Nothing is changed, here or at the platform. It takes at most 15 s, and works while
     the daemon is down or its configuration broken. With sudo it sees most.
@@ -89,8 +89,8 @@ def _write_bundle(
         secrets = gather_secrets(case)
     except PermissionError as error:
         raise NotPermittedError(
-            f"{error.filename} is not yours to read, so nobody could tell whether its "
-            "secret is in the bundle",
+            f"{error.filename} cannot be read: permission denied; "
+            "the bundle cannot be checked for its secret",
             hint="run it with sudo",
         ) from error
     texts = gather_texts(case, report)
@@ -100,7 +100,7 @@ def _write_bundle(
             secrets.forget([name])
     write_bundle(path, texts, secrets)
     click.echo(
-        f"{path} written: no secret of this host is in it; look it through", err=True
+        f"{path} written: no known secret found in it; review it before sending", err=True
     )
 
 

@@ -98,7 +98,7 @@ class _Exec(click.Command):
     callback=_parse_on_rotate,
     metavar="none|restart|SIGNAL",
     shell_complete=one_of(lambda: ["none", "restart", *sorted(_signals())]),
-    help="What becomes of CMD when a credential rotates.",
+    help="What happens to CMD when a credential rotates.",
 )
 @click.option(
     "--stop-signal",

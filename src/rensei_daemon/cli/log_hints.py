@@ -58,14 +58,15 @@ def no_log(path: Path, *, asked_for: bool, scope: str | None) -> RenseiError:
         join = f"join the group {groups[0]}" if groups else "ask who may"
         others = f" (or {groups[1]})" if groups[1:] else ""
         return NotPermittedError(
-            "the journal of the unit is not yours to read",
+            "the journal of the unit cannot be read: permission denied",
             hint=f"run this as root, or {join}{others} and log in again",
         )
     try:
         path.open("rb").close()
     except PermissionError:
         return NotPermittedError(
-            f"{path} is not yours to read", hint="run this as root, or the daemon's user"
+            f"{path} cannot be read: permission denied",
+            hint="run this as root, or the daemon's user",
         )
     except FileNotFoundError:
         pass

@@ -32,7 +32,7 @@ SET_SECONDS = 5.0
 
 @click.command("logs")
 @config_option
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@click.option("-f", "--follow", is_flag=True, help="Follow new lines.")
 @click.option(
     "-n",
     "--lines",

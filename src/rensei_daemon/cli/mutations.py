@@ -175,7 +175,7 @@ def _life(mutation: MutationRecord) -> list[tuple[str, str]]:
         life.append(("applied", f"{mutation['decided_at']}{nothing}"))
     life.append(("acked", mutation["acked_at"] or "not yet"))
     if mutation["came_again_changed"]:
-        life.append(("conflict", "it came again with other content, and was not obeyed"))
+        life.append(("conflict", "it came again with other content, and was ignored"))
     return life
 
 

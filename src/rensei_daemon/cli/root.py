@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS = {
-    "run": "Be the daemon, in the foreground: what its unit calls.",
-    "status": "Say whether the daemon is well, why not, and what to do.",
+    "run": "Run the daemon in the foreground, as its unit does.",
+    "status": "Show the daemon's state, its problems and what to do.",
     "logs": "Show the daemon's log.",
-    "doctor": "Check this host and its way to the platform; say what to mend.",
+    "doctor": "Check this host and its path to the platform.",
     "reload": "Have the daemon read its configuration again now.",
     "sync": "Send a heartbeat and fetch new credentials now.",
     "exec": "Start a worker with its session's credentials.",
@@ -30,10 +30,10 @@ COMMANDS = {
     "mutations": "See what the platform asked of this host; ask for more.",
     "credentials": "See what this host's sessions have, and wait for it.",
     "access": "Try the model-access policy of this host.",
-    "platform": "Serve a small platform on this machine, and furnish it.",
-    "demo": "Show the main job on temporary paths.",
+    "platform": "Serve a small platform on this machine, and fill it.",
+    "demo": "Demonstrate the main job on temporary paths.",
     "install": "Make this program a service of this host, or of one user.",
-    "uninstall": "Take back what install did.",
+    "uninstall": "Undo what install did.",
 }
 """Every command, in the order `--help` shows them; each is `command` in its module.
 

@@ -37,7 +37,7 @@ CLEAR_SCREEN, HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x
 @click.option("--watch", is_flag=True, help="Ask again every second, until Ctrl-C.")
 @config_option
 def command(as_json: bool, watch: bool, config: Path | None) -> int:
-    """Say whether the daemon is well, why not, and what to do.
+    """Show the daemon's state, its problems and what to do.
 
     Exit codes: 0 ok; 1 degraded, starting or stopping; 2 failed, or running but
     silent for 2 s; 3 not running; 77 not permitted.

@@ -30,7 +30,7 @@ def with_process_facts(
         said += f"; it was started {age} ago"
     if last and last.get("reported_at"):
         heard = format_duration(max(format_age(last["reported_at"], datetime.now(UTC)), 0))
-        said += f", and last wrote down its state {heard} ago"
+        said += f", and last saved its state {heard} ago"
     return DaemonSilentError(said, hint=hint)
 
 
@@ -40,17 +40,20 @@ def explain(facts: ProcessFacts) -> tuple[str, str]:
     if facts.is_frozen:
         service = service_of(pid)
         thaw = f"{service.systemctl} thaw {service.unit}" if service else "unpause it there"
-        return "is frozen with its control group", f"let it go on: {thaw}"
+        return "is frozen with its control group", f"resume it: {thaw}"
     match facts.state:
         case "T":
-            return "is stopped by a signal", f"let it go on: kill -CONT {pid}"
+            return "is stopped by a signal", f"resume it: kill -CONT {pid}"
         case "t":
-            return f"is held by a debugger (pid {facts.tracer})", "let the debugger go"
+            return f"is held by a debugger (pid {facts.tracer})", "detach the debugger"
         case "D":
             fix = f"see the disks: dmesg | tail; cat /proc/{pid}/mountinfo"
             return f"waits for a disk, where no signal reaches it{where}", fix
         case "Z" | "X":
-            return "has ended, and nobody has taken note", "end the process that began it"
+            return (
+                "has exited, and its parent has not reaped it",
+                "end the process that began it",
+            )
         case "R":
             fix = f"see what it does: top -H -p {pid}; rensei-daemon logs -n 50"
             return "is computing, or waits for a processor", fix

@@ -147,7 +147,7 @@ def _respelled(
         result = document.with_body(_spliced(Layout(result.body), missing))
         missing = _missing(result, wanted)
     if missing:
-        raise ValueError("the text does not mean what was meant")
+        raise ValueError("the edited text does not have the intended values")
     remaining = iter(layout.ended(result.body).split("\n"))
     if not all(line in remaining for line in layout.lines_outside(edits)):
         raise ValueError("a line that was not to be edited is gone")

@@ -78,7 +78,7 @@ class ConfigHealth:
     error: str | None = None
     """With file:line:column, when the file is not valid."""
     hint: str = ""
-    """What mends it."""
+    """What fixes it."""
     since: datetime | None = None
     """When the file was found to be as it is."""
 

@@ -167,7 +167,7 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
             )
     if differing:
         raise ConflictingMutationError(
-            f"change {number} cannot be rolled back, the file has moved on since\n  "
+            f"change {number} cannot be rolled back, the file has changed since\n  "
             + "\n  ".join(reversed(differing)),
             hint="edit the file by hand, or roll back the later changes first",
         )

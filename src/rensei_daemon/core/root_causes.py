@@ -1,4 +1,4 @@
-"""Which condition follows from which: mend the one, and the other goes by itself.
+"""Which condition follows from which: fix the one, and the other goes by itself.
 
 A condition says what time has shown (no good beat for long, old data, no stream); why, is
 what the lane behind it last failed with, and nothing else counts as evidence:
@@ -32,7 +32,7 @@ def link_causes(
     heartbeat: HeartbeatHealth,
     sessions: Mapping[str, SessionHealth],
 ) -> tuple[Condition, ...]:
-    """Say of each condition what it follows from, and put what to mend first on top.
+    """Say of each condition what it follows from, and put what to fix first on top.
 
     The gravest first, then the oldest; a condition is as grave as the gravest of those
     that follow from it, and they come right behind it. What says the same in the same

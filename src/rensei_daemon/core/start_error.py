@@ -1,4 +1,4 @@
-"""Why the system did not start a program, in words that say what to mend."""
+"""Why the system did not start a program, in words that say what to fix."""
 
 import errno
 

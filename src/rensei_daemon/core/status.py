@@ -61,7 +61,7 @@ class Condition:
     subject: str = ""
     """Which session, consumer or mutation, when there can be several."""
     because_of: Cause | None = None
-    """The condition to mend, with which this one goes; it is in the list too."""
+    """The condition to fix, with which this one goes; it is in the list too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,8 +142,8 @@ def _ask(reader: CredentialReader, deadline: float) -> Mapping[str, str]:
                 raise refusal(reader.session_id, frame.reason)
     reader.close()
     raise _SilentError(
-        f"session {reader.session_id}: the daemon said nothing",
-        hint="see how it is: rensei-daemon status",
+        f"session {reader.session_id}: the daemon did not answer",
+        hint="check the daemon: rensei-daemon status",
     )
 
 
@@ -162,6 +162,6 @@ def refusal(session_id: str, reason: str) -> RenseiError:
             )
         case _:
             return DeliveryError(
-                f"session {session_id}: {reason or 'the daemon hung up'}",
-                hint="see how it is: rensei-daemon status",
+                f"session {session_id}: {reason or 'the daemon closed the connection'}",
+                hint="check the daemon: rensei-daemon status",
             )

@@ -67,7 +67,7 @@ def _unanswered(line: bytes) -> RenseiError:
     why = said.reason if said is not None else ""
     return DeliveryError(
         f"the daemon does not say which sessions there are{f': {why}' if why else ''}",
-        hint="see how it is: rensei-daemon status",
+        hint="check the daemon: rensei-daemon status",
     )
 
 

@@ -96,7 +96,7 @@ def remove_temporaries(path: Path) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Say what the system refused, about which file, and what would mend it."""
+    """Say what the system refused, about which file, and what would fix it."""
     try:
         yield
     except OSError as error:

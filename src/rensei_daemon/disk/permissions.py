@@ -1,6 +1,6 @@
 """What a user may do with a file, and what keeps one from reading it.
 
-It goes by owner, group and mode, which a command can mend; access lists and sandboxes are
+It goes by owner, group and mode, which a command can fix; access lists and sandboxes are
 not looked into.
 """
 
@@ -18,7 +18,7 @@ _HIDDEN_FROM_SERVICES = tuple(map(Path, ("/root", "/home", "/run/user")))
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What keeps a user from a file, and a command that mends it."""
+    """What keeps a user from a file, and a command that fixes it."""
 
     what: str
     fix: str

@@ -46,7 +46,7 @@ def check_api_key(case: DoctorContext) -> Iterator[CheckResult]:
     try:
         found = find_key(case)
     except PermissionError as error:
-        yield warned("key", f"{error.filename} is not yours to read", _SUDO)
+        yield warned("key", f"{error.filename} cannot be read: permission denied", _SUDO)
         return
     except SettingsError as error:
         if case.is_running and not stored and _file(case) is None:

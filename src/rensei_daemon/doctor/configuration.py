@@ -20,7 +20,7 @@ def check_configuration(case: DoctorContext) -> Iterator[CheckResult]:
     yield from _file(case)
     if case.settings is not None:
         for sentence in advisories(case.settings):
-            fix = f"mend it in {case.locations.config}, or leave it if it is meant"
+            fix = f"fix it in {case.locations.config}, or leave it if it is meant"
             yield warned("config.advice", sentence, fix)
         yield from _hooks(case)
 
@@ -100,7 +100,7 @@ def _hooks(case: DoctorContext) -> Iterator[CheckResult]:
         if found is None:
             what = f"on_rotate: there is no program {program} that can be run"
             yield failed(
-                "hook", what, f"ls -l {program}; mend [[credentials.sessions]] on_rotate"
+                "hook", what, f"ls -l {program}; fix [[credentials.sessions]] on_rotate"
             )
         elif not may_access(case.uid, Path(found).stat(), stat.S_IXUSR):
             what = f"on_rotate: {user_name(case.uid)} may not run {found}"

@@ -164,7 +164,7 @@ def _conditions(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _of_condition(code: str, condition: Mapping[str, Any]) -> CheckResult:
     what = f"{condition['code']} for {_ago(condition['since'])}: {condition['message']}"
     cause = condition.get("because_of")
-    fix = f"mend {cause['code']} first" if cause else condition["hint"]
+    fix = f"fix {cause['code']} first" if cause else condition["hint"]
     return CheckResult(code, _VERDICTS[condition["severity"]], what, fix)
 
 

@@ -77,7 +77,7 @@ def _files(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
             yield failed("needs", f"{key}: {obstacle.what}", obstacle.fix)
         elif key != "platform.api_key_file" and not _may_exist(path):
             yield failed(
-                "needs", f"{key}: there is no {path}", f"put it there, or mend {key}"
+                "needs", f"{key}: there is no {path}", f"put it there, or fix {key}"
             )
 
 

@@ -100,7 +100,7 @@ def _connect(way: Endpoint, addresses: list[_Address]) -> Iterator[CheckResult]:
     elif troubles:
         what = f"{good} of {len(addresses)} addresses can be reached ({said})"
         fix = (
-            "mend the route, or take the dead address out of DNS: each try of it costs time"
+            "fix the route, or take the dead address out of DNS: each try of it costs time"
         )
         yield warned("platform.tcp", what, fix)
     else:
@@ -175,7 +175,7 @@ def _certificate(ends: datetime) -> CheckResult:
     days = (ends - datetime.now(UTC)).days
     what = f"its certificate is trusted, and good for {days} days"
     if days < CERTIFICATE_DAYS:
-        fix = "have it renewed by whoever runs the platform, or the proxy before it"
+        fix = "have it renewed by the operator of the platform, or the proxy before it"
         return warned("platform.tls", what, fix)
     return passed("platform.tls", f"{what} ({ssl.OPENSSL_VERSION.partition('  ')[0]})")
 

@@ -17,7 +17,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check: a stable code, its verdict, what was seen, and what mends it."""
+    """One check: a stable code, its verdict, what was seen, and what fixes it."""
 
     code: str
     verdict: Verdict

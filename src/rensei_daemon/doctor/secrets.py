@@ -119,8 +119,8 @@ def _sessions(case: DoctorContext) -> Iterator[tuple[str, str]]:
         return
     if case.status is None:
         raise ControlError(
-            "the daemon does not say what it holds, so nobody could tell whether a "
-            "secret is in the bundle",
+            "the daemon does not say which secrets it holds, so the bundle cannot be "
+            "checked for them",
             hint=case.silence.hint if case.silence else "",
         )
     for session in case.status["sessions"]:

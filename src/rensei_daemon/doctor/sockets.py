@@ -49,7 +49,7 @@ def _knock(path: Path, way_in: str, restart: str) -> CheckResult:
             refusal = not_permitted(path, way_in=way_in)
             return warned("socket", str(refusal), refusal.hint)
         except (TimeoutError, BlockingIOError):
-            what = f"{path} takes nobody in: the daemon is stuck, or overrun"
+            what = f"{path} accepts no connection: the daemon is stuck or overloaded"
             return failed("socket", what, "rensei-daemon logs -n 50")
         except OSError as error:
             what = f"nobody listens at {path}: {error.strerror}"

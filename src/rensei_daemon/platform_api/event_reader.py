@@ -92,7 +92,7 @@ class EventReader:
         try:
             piece = next(self._pieces, None)
         except zlib.error:
-            raise TransientError("the stream is packed, and damaged") from None
+            raise TransientError("the compressed stream is damaged") from None
         if piece is not None:
             # What has come already is handed out without a pause, be it unpacked from a
             # little or cut into crumbs.

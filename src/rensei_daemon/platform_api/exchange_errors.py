@@ -48,7 +48,8 @@ def _explain_exchange(error: Exception, scrub: Scrub) -> tuple[str, str]:
             hint = "check the *_proxy variables of the service"
             return f"the proxy refused: {_quoted(error, scrub)}", hint
         case httpx.RemoteProtocolError():
-            return f"it broke off, or speaks no HTTP: {_quoted(error, scrub)}", ""
+            quoted = _quoted(error, scrub)
+            return f"it closed the connection, or does not speak HTTP: {quoted}", ""
         case _:
             return f"the connection broke ({type(error).__name__})", ""
 

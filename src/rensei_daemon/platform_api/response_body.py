@@ -27,7 +27,9 @@ async def read_body(response: httpx.Response, host: str) -> bytes:
     try:
         decoder = decoder_for(response.headers)
     except ValueError:
-        raise TransientError(f"{host} answered in an encoding nobody asked for") from None
+        raise TransientError(
+            f"{host} answered with an encoding that was not requested"
+        ) from None
     content = bytearray()
     async for chunk in _chunks(response, host):
         try:
@@ -55,5 +57,5 @@ async def _chunks(response: httpx.Response, host: str) -> AsyncIterator[bytes]:
             # Chunks that have arrived already are handed out without one.
             await anyio.lowlevel.checkpoint()
             if count > MAX_CRUMBS and received < count * MIN_MEAN_CHUNK:
-                raise TransientError(f"{host} sends its answer in crumbs")
+                raise TransientError(f"{host} sends its answer in many tiny pieces")
         yield chunk

@@ -143,7 +143,7 @@ def _check(http: Http, response: httpx.Response) -> GzipDecoder | None:
         return decoder_for(response.headers)
     except ValueError:
         raise TransientError(
-            f"{http.host} packed the stream in an encoding nobody asked for"
+            f"{http.host} compressed the stream with an encoding that was not requested"
         ) from None
 
 

@@ -22,8 +22,8 @@ def advisories(settings: Settings) -> Iterator[str]:
     address = settings.metrics.address
     if address is not None and not is_loopback_host(address[0]):
         yield (
-            f"[metrics].listen is {settings.metrics.listen}: whoever reaches it may read "
-            "the metrics, which hold no secret but name sessions and conditions"
+            f"[metrics].listen is {settings.metrics.listen}: everybody who reaches it may "
+            "read the metrics, which hold no secret but name sessions and conditions"
         )
 
 

@@ -23,7 +23,7 @@ class ValidationProblem(NamedTuple):
     message: str
     hint: str = ""
     remedy: str = ""
-    """What mends it, where that is not in the file."""
+    """What fixes it, where that is not in the file."""
 
     @property
     def key(self) -> str | None:

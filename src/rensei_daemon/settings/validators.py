@@ -50,7 +50,7 @@ def operation_pattern(pattern: str) -> str:
     families = [f"{name.split('.')[0]}.*" for name in Op]
     meant = nearest(pattern, [*Op, *families])
     raise ValueError(
-        "no op of this daemon fits this pattern" + (f" ({meant})" if meant else "")
+        "no op of this daemon matches this pattern" + (f" ({meant})" if meant else "")
     )
 
 

@@ -34,7 +34,7 @@ from rensei_daemon.settings.restart_required import needs_restart
 WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25
 PATIENCE = 100
-"""How many different mistakes in a row are told at once: a person mends one by one."""
+"""How many different mistakes in a row are told at once: a person fixes one by one."""
 
 Load = Callable[..., Settings]
 """Text to settings, with the environment and the command line laid over it."""
@@ -94,7 +94,7 @@ class Configuration:
 
     def adopt(self, document: Document, settings: Settings, board: Board) -> None:
         """Put a text that was checked in force."""
-        # A file that is mended is news also when it says what was in force all along.
+        # A file that is fixed is news also when it says what was in force all along.
         is_news = document.text != self.document.text or not board.config.valid
         self.document, self.settings = document, settings
         self.post(board)

@@ -84,7 +84,7 @@ def _post(board: Board, session_id: str, readers: Readers, awaited: set[int]) ->
         Code.READERS_MISSING,
         f"session {session_id}: readers before the restart: {len(readers)}, "
         f"back: {len(readers) - len(awaited)}; not back: {names}",
-        hint="restart them: they have the values of before and hear of no others",
+        hint="restart them: they have old values and receive no new ones",
         now=board.started_at,
         subject=subject,
     )

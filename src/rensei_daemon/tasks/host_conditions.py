@@ -55,7 +55,7 @@ def post_duplicate(board: Board, *, is_contested: bool) -> None:
     board.raise_alarm(
         Code.HOST_DUPLICATE,
         "this host's token is refused again and again soon after it was given: "
-        "another host seems to have the same machine id",
+        "another host seems to use the same machine id",
         hint="if this machine was cloned, give it an id of its own: "
         "rm /etc/machine-id; systemd-machine-id-setup; restart the daemon",
         now=CLOCK.now(),

@@ -124,7 +124,7 @@ class MutationInbox:
         self._board.raise_alarm(
             Code.PLATFORM_FLOOD,
             f"the platform sent {self._flood.count(now):,} new mutations within an hour; "
-            "older texts and params make room for them",
+            "older texts and params are deleted for them",
             hint="see what they are: rensei-daemon mutations list; ask who sends them",
             now=CLOCK.now(),
             subject="heartbeat",

@@ -75,7 +75,7 @@ def report_set_aside(path: Path, board: Board) -> None:
     board.raise_alarm(
         Code.STORAGE,
         f"the journal could not be read and was set aside as {path}",
-        hint=f"outcomes recorded in it are not known any more; keep it, or: rm {path}",
+        hint=f"the outcomes recorded in it are lost; keep it, or: rm {path}",
         now=CLOCK.now(),
         subject="journal",
     )

@@ -317,7 +317,7 @@ def test_the_journal_is_not_for_strangers(running: "Host") -> None:
     refused = running.run(*stranger, running.program, "logs", check=False)
     assert refused.returncode == 77
     assert refused.stderr.splitlines() == [
-        "rensei-daemon: the journal of the unit is not yours to read",
+        "rensei-daemon: the journal of the unit cannot be read: permission denied",
         "  run this as root, or join the group systemd-journal (or adm) and log in again",
     ]
     member = ("setpriv", "--reuid=65534", "--regid=65534", "--groups=systemd-journal")
