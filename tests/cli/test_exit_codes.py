@@ -15,7 +15,7 @@ import click
 import pytest
 from privileges import as_nobody, hidden_files
 
-from rensei_daemon import errors
+from rensei_daemon import errors, process
 from rensei_daemon.cli import control, main
 from rensei_daemon.cli.root import root
 from rensei_daemon.errors import RenseiError
@@ -110,6 +110,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RENSEI_API_KEY", "rsk_live_canary_0123456789")
     monkeypatch.setenv("RENSEI_DAEMON_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    # `run` would harden the process of all later tests: its umask, its core limit.
+    monkeypatch.setattr(process, "harden", lambda: None)
     return tmp_path
 
 
