@@ -19,6 +19,7 @@ from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.disk.host_info import LoadMeter
 from rensei_daemon.disk.identity_file import IdentityFile, boot_id
 from rensei_daemon.disk.last_status import read_last_status
+from rensei_daemon.logs.rotating_file import growth
 from rensei_daemon.monitoring_routes import MonitoringRoutes
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import CALL_SECONDS, Http, open_http
@@ -138,11 +139,13 @@ class Daemon:
     @cached_property
     def inbox(self) -> MutationInbox:
         """Stores the mutations that a heartbeat brings."""
-        return MutationInbox(
-            self.journal,
-            self.board,
-            state_bytes=lambda: self.configuration.settings.limits.state_mib * 2**20,
-        )
+        log = self.resources.locations.log
+
+        def state_bytes() -> int:
+            # The log beside the journal grows without asking.
+            return self.configuration.settings.limits.state_mib * 2**20 - growth(log)
+
+        return MutationInbox(self.journal, self.board, state_bytes=state_bytes)
 
     @cached_property
     def applier(self) -> Applier:

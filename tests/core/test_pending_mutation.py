@@ -56,3 +56,11 @@ def test_only_params_that_are_kept_have_a_size() -> None:
     """So much room a delivery takes in the journal."""
     assert delivered(id="a", op="x", params={"id": "p"}).size == 10
     assert delivered(id="a", op="x" * 129, params={"id": "p"}).size == 0
+
+
+def test_room_is_what_a_row_and_its_pages_take() -> None:
+    """What is longer than a page leaves the rest of its last one empty."""
+    small = delivered(id="é", op="x", params=1, requested_at="at", requested_by="by")
+    assert small.room == 1024 + 2 * (4 + 1 + 4) + 2 * 1
+    large = delivered(id="a", op="x", params="p" * 9998)
+    assert large.room == 1024 + 2 * 3 + 10_000 + 4096

@@ -425,7 +425,7 @@ def test_a_full_disk_leaves_the_file_whole(small_disk: Path) -> None:
     """Nothing half-written is there, the message says how full, and room fixes it."""
     path = small_disk / "config.toml"
     path.write_text(BEFORE.text)
-    big = Document(AFTER.text + "#" * 300_000)
+    big = Document(AFTER.text + "#" * 400_000)
     with pytest.raises(StorageError, match="No space left on device") as refused:
         ConfigFile(path).replace(BEFORE, big)
     assert refused.value.hint == f"make room: df -h {small_disk}; df -i {small_disk}"

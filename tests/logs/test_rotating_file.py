@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.logs.rotating_file import RotatingFile, family
+from rensei_daemon.logs.rotating_file import RotatingFile, family, growth
 
 
 def test_rotation(tmp_path: Path) -> None:
@@ -22,6 +22,18 @@ def test_rotation(tmp_path: Path) -> None:
         "line5\n",
     ]
     assert sorted(tmp_path.iterdir()) == sorted(family(path))
+
+
+def test_a_log_that_is_there_may_still_grow(tmp_path: Path) -> None:
+    """To three files of 10 MB; where there is none, none is counted on."""
+    path = tmp_path / "log.jsonl"
+    assert growth(path) == 0
+    path.write_bytes(b"x" * 1000)
+    assert growth(path) == 29_999_000
+    for file in family(path):
+        with file.open("wb") as log:
+            log.truncate(10_000_100)
+    assert growth(path) == 0
 
 
 def test_lines_stay_whole(tmp_path: Path) -> None:

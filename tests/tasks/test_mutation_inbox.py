@@ -5,15 +5,20 @@ import tomllib
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
+from rensei_daemon.clock import CLOCK
+from rensei_daemon.core.board import Board, report
+from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 from rensei_daemon.core.mutation_state import MutationCounts
 from rensei_daemon.core.pending_mutation import PendingMutation, delivered
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.disk.journal_database import WAL_KEPT_BYTES
+from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, Database
+from rensei_daemon.tasks.mutation_inbox import MutationInbox
 
 if TYPE_CHECKING:
     from rensei_daemon.local_platform.records import Mutation
@@ -114,10 +119,6 @@ async def test_an_answer_of_more_than_a_round_is_applied_whole(
         await daemon.until(lambda: _are_applied(home, asked))
 
 
-def _with_params(journal: Journal) -> int:
-    return sum(m["params"] is not None for m in journal.records.mutations(100))
-
-
 async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
     """What the delivery takes up is known before it is on record."""
     old = {"id": "proj_a", "pad": "p" * 2**14}
@@ -129,12 +130,63 @@ async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
         )
         all_acked = MutationCounts(applied=20, failed=0, unacknowledged=0, waiting=0)
         await daemon.until(lambda: journal.records.counts() == all_acked)
-        inbox._state_bytes = lambda: WAL_KEPT_BYTES + 1_300_000
+        inbox._state_bytes = lambda: WAL_MOST_BYTES + 1_300_000
         await inbox.put([delivered(id="new", op="no.op", params="p" * 200_000)])
-        assert _with_params(daemon.journal) == 21
+        assert all(m["params"] is not None for m in journal.records.mutations(100))
         many = [delivered(id=f"n{n}", op="no.op", params="p" * 200_000) for n in range(4)]
         await inbox.put(many)
-        assert _with_params(daemon.journal) == 5
+        kept = [m["id"] for m in journal.records.mutations(100) if m["params"] is not None]
+        assert kept[:5] == ["n3", "n2", "n1", "n0", "new"]
+        assert kept[5:] == [f"{19 - n}" for n in range(len(kept) - 5)]
+        assert 5 < len(kept) < 24
+        assert (home.state / "journal.db").stat().st_size < 1_300_000
+
+
+async def test_what_has_no_room_waits_until_what_is_stored_has_its_outcome(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer larger than the room there is: stored part by part, and none is lost."""
+    monkeypatch.setattr("rensei_daemon.tasks.mutations.STORE_AGAIN_SECONDS", 0.05)
+    items = [{"id": f"m{n}", "op": "x", "params": "p" * 200_000} for n in range(12)]
+    answer = {"acknowledged": True, "pendingMutations": items}
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: home.beats)
+        daemon.heartbeat.inbox._state_bytes = lambda: WAL_MOST_BYTES + 1_500_000
+        home.platform.faults.add("POST", BEAT, status=200, body=answer)
+        await daemon.until(lambda: "storage" in daemon.conditions)
+        assert "7 delivered mutations are held" in daemon.conditions["storage"].message
+        all_acked = MutationCounts(applied=0, failed=12, unacknowledged=0, waiting=0)
+        await daemon.until(lambda: daemon.journal.records.counts() == all_acked)
+        await daemon.until(lambda: "storage" not in daemon.conditions)
+        assert (home.state / "journal.db").stat().st_size < 1_500_000
+
+
+@pytest.mark.parametrize(("most", "most_bytes"), [(3, 2**20), (99, 310_000)])
+async def test_no_more_is_held_than_memory_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
+) -> None:
+    """By number and by bytes; the condition counts what was left out of the last answer."""
+    monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD", most)
+    monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD_BYTES", most_bytes)
+    board = Board(
+        version="1",
+        pid=1,
+        started_at=CLOCK.now(),
+        config=ConfigHealth(path="/c", digest="d"),
+        worker=WorkerHealth(platform_url="http://127.0.0.1"),
+        heartbeat=HeartbeatHealth(interval_seconds=30),
+    )
+    journal = Journal(Database(tmp_path / "journal.db"))
+    inbox = MutationInbox(journal, board)
+    many = [delivered(id=f"m{n}", op="x", params="p" * 95_000) for n in range(5)]
+    for _ in range(2):
+        await inbox.put(many)
+        found = report(board, CLOCK.now()).conditions
+        (alarm,) = (condition for condition in found if condition.code == "storage")
+        assert alarm.message.startswith(
+            "3 delivered mutations are held in memory and 2 of the last answer were not "
+            "taken up, because the journal cannot be written: "
+        )
 
 
 async def test_a_budget_that_is_used_up_takes_nothing_more(

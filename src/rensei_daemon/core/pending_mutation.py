@@ -18,6 +18,11 @@ from rensei_daemon.core.length_limits import (
     MAX_TEXT,
 )
 
+_ROW_BYTES = 1024
+"""Of a mutation on record, with its outcome, beside texts that may be long."""
+
+_PAGE_BYTES = 4096
+
 _SHOWN = 40
 """Characters kept of a text that is refused for its length."""
 
@@ -48,6 +53,13 @@ class PendingMutation:
         if not self.digest:
             digest = _digest(self.op, _canonical(self.params))
             object.__setattr__(self, "digest", digest)
+
+    @property
+    def room(self) -> int:
+        """Bytes it takes up on record at most; of what is large, the last page is empty."""
+        texts = 2 * len(self.id.encode()) + len(self.op.encode())
+        texts += len(self.requested_at.encode()) + len(self.requested_by.encode())
+        return _ROW_BYTES + sum(n + min(n, _PAGE_BYTES) for n in (texts, self.size))
 
 
 def can_be_answered(id_: str) -> bool:

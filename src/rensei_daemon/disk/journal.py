@@ -31,7 +31,7 @@ from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
 from rensei_daemon.disk.attempts import Attempts
 from rensei_daemon.disk.journal_database import Database, Run
-from rensei_daemon.disk.journal_records import JournalRecords
+from rensei_daemon.disk.journal_records import JournalRecords, last_fitting
 from rensei_daemon.disk.journal_retention import JournalRetention
 
 TEXTS_KEPT = 50
@@ -39,6 +39,9 @@ TEXTS_KEPT = 50
 
 MOST_PER_ROUND = 5000
 """Mutations applied in one round, and outcomes carried by one beat."""
+
+ROUND_CHARACTERS = 1024 * 1024
+"""Of params in one round: what it writes passes through the write-ahead log at once."""
 
 _DROP_OLD_TEXTS = (
     "WITH kept AS (SELECT * FROM changes ORDER BY number DESC LIMIT ?)"
@@ -103,13 +106,12 @@ class Journal:
         return Received(tuple(conflicts), tuple(refused), new)
 
     def _insert(self, run: Run, mutation: PendingMutation, now: datetime) -> None:
-        run(
-            "INSERT INTO mutations (id, op, params, digest, requested_by, requested_at,"
-            " received_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        row = run(
+            "INSERT INTO mutations (id, op, digest, requested_by, requested_at,"
+            " received_at, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 mutation.id,
                 mutation.op,
-                json.dumps(without_user_info(mutation.params)),
                 mutation.digest,
                 mutation.requested_by,
                 mutation.requested_at,
@@ -117,19 +119,28 @@ class Journal:
                 MutationState.RECEIVED,
             ),
         )
+        params = json.dumps(without_user_info(mutation.params), separators=(",", ":"))
+        run("INSERT INTO params VALUES (?, ?, ?)", (row.lastrowid, len(params), params))
 
     def undecided(
         self, limit: int = MOST_PER_ROUND
     ) -> tuple[tuple[PendingMutation, ...], ...]:
         """Return what awaits an outcome, in its order, as batches to try together.
 
-        At most `limit` mutations: what a platform may send at once has no such bound.
+        At most `limit` mutations, with no more than `ROUND_CHARACTERS` of params: what a
+        platform may send at once has no such bound.
         A mutation that was in flight when the daemon died is a batch of its own, so that
         one that kills the daemon can be told from those it took along.
         """
-        rows = self._database.rows(
-            "SELECT * FROM mutations WHERE state IN (?, ?) ORDER BY position LIMIT ?",
+        waiting = self._database.rows(
+            "SELECT position, size FROM mutations JOIN params USING (position)"
+            " WHERE state IN (?, ?) ORDER BY position LIMIT ?",
             (*UNDECIDED, limit),
+        )
+        rows = self._database.rows(
+            "SELECT * FROM mutations JOIN params USING (position)"
+            " WHERE state IN (?, ?) AND position <= ? ORDER BY position",
+            (*UNDECIDED, last_fitting(waiting, ROUND_CHARACTERS)),
         )
         batches: list[list[PendingMutation]] = []
         is_joinable = False
@@ -295,7 +306,7 @@ def _pending(row: sqlite3.Row) -> PendingMutation:
     return PendingMutation(
         id=row["id"],
         op=row["op"],
-        params=json.loads(row["params"]),
+        params=json.loads(row["json"]),
         requested_at=row["requested_at"],
         requested_by=row["requested_by"],
         digest=row["digest"],

@@ -20,6 +20,12 @@ Run = Callable[..., sqlite3.Cursor]
 WAL_KEPT_BYTES = 4 * 1024 * 1024
 """What a large transaction leaves of the write-ahead log."""
 
+WAL_MOST_BYTES = 8 * 1024 * 1024
+"""What it grows to: SQLite begins it anew from 1,000 pages on, after a transaction."""
+
+_SHRUNK_AT_ONCE = 256
+"""Pages: each is copied through the write-ahead log."""
+
 LOCKED_SECONDS = 1.0
 """How long a transaction waits for another program's lock. Whoever asks for it tries
 again, and until then nobody else gets at the journal."""
@@ -81,11 +87,25 @@ class Database:
 
     def used_bytes(self) -> int:
         """Return the size of what is in the database, free pages left out."""
-        pages, free, size = (
-            int(self.rows(f"PRAGMA {name}")[0][0])
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        return (pages - free) * size
+        pages = self._pragma("page_count") - self._pragma("freelist_count")
+        return pages * self._pragma("page_size")
+
+    def shrink(self, most_bytes: int) -> None:
+        """Give free pages back to the disk until the file has this size, if that will do.
+
+        It does not for a file that was made before there was a budget.
+        """
+        most_pages = most_bytes // self._pragma("page_size")
+        while (surplus := (pages := self._pragma("page_count")) - most_pages) > 0:
+            with self._mutex, database_errors(self.path):
+                # As a script, since one step of it frees one page.
+                freed = min(surplus, _SHRUNK_AT_ONCE)
+                self._connection.executescript(f"PRAGMA incremental_vacuum({freed})")
+            if self._pragma("page_count") == pages:
+                break
+
+    def _pragma(self, name: str) -> int:
+        return int(self.rows(f"PRAGMA {name}")[0][0])
 
     def close(self) -> None:
         """Close the file, if it is open."""
@@ -127,6 +147,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
         connection.row_factory = sqlite3.Row
         version = _version(connection, path)
+        if not version:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _write_ahead(connection, path)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")

@@ -6,7 +6,7 @@ of a daemon that is down; nothing is ever written here, not even a schema.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -126,19 +126,17 @@ class JournalRecords:
         At most `limit`, and no more than `_PAGE_CHARACTERS` of their params.
         """
         rows = self._database.rows(
-            "SELECT position, coalesce(length(params), 0) AS size FROM mutations"
+            "SELECT position, coalesce(size, 0) AS size FROM mutations"
+            " LEFT JOIN params USING (position)"
             " WHERE ? = '' OR position < (SELECT position FROM mutations WHERE id = ?)"
             " ORDER BY position DESC LIMIT ?",
             (before, before, limit),
         )
-        totals = accumulate(row["size"] for row in rows)
-        fitting = sum(total <= _PAGE_CHARACTERS for total in totals)
-        page = rows[: max(fitting, 1)]
-        if not page:
+        if not rows:
             return []
         found = self._database.rows(
             f"{_MUTATIONS} WHERE position BETWEEN ? AND ? ORDER BY position DESC",
-            (page[-1]["position"], page[0]["position"]),
+            (last_fitting(rows, _PAGE_CHARACTERS), rows[0]["position"]),
         )
         return [_mutation(row) for row in found]
 
@@ -158,8 +156,18 @@ class JournalRecords:
 
 _MUTATIONS = (
     "SELECT *, (SELECT max(number) FROM changes WHERE mutation_id = mutations.id"
-    " AND is_made = 1) AS change FROM mutations"
+    " AND is_made = 1) AS change FROM mutations LEFT JOIN params USING (position)"
 )
+
+
+def last_fitting(rows: Sequence[sqlite3.Row], most: int) -> int:
+    """Return the position of the last row with which their sizes come to `most`, if any.
+
+    The first one always fits; 0 when there are none.
+    """
+    totals = accumulate(row["size"] for row in rows)
+    fitting = sum(total <= most for total in totals)
+    return int(rows[max(fitting, 1) - 1]["position"]) if rows else 0
 
 
 def _change(row: sqlite3.Row) -> ChangeRecord:
@@ -175,7 +183,7 @@ def _change(row: sqlite3.Row) -> ChangeRecord:
 
 
 def _mutation(row: sqlite3.Row) -> MutationRecord:
-    params: Any = json.loads(row["params"]) if row["params"] is not None else None
+    params: Any = json.loads(row["json"]) if row["json"] is not None else None
     return MutationRecord(
         id=row["id"],
         op=row["op"],

@@ -10,41 +10,44 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rensei_daemon.core.mutation_state import MutationState
-from rensei_daemon.disk.journal_database import WAL_KEPT_BYTES, Database
+from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, Database
 from rensei_daemon.errors import StorageError
 
-_CHUNK = 500
-"""Rows dropped between two looks at the size."""
+_ROWS_AT_ONCE = 500
+"""Dropped between two looks at the size, at most."""
+
+_CHARACTERS_AT_ONCE = 1024 * 1024
 
 _FORGET = (
-    (
-        "DELETE FROM texts WHERE digest IN (SELECT digest FROM texts WHERE digest NOT IN"
-        " (SELECT digest_after FROM changes ORDER BY number DESC LIMIT 1) ORDER BY"
-        " coalesce((SELECT max(number) FROM changes WHERE digest_after = digest), 0)"
-        " LIMIT 1)",
-        (),
-    ),
-    (
-        "UPDATE mutations SET params = NULL WHERE position IN (SELECT position"
-        " FROM mutations WHERE params IS NOT NULL AND state IN (?, ?)"
-        " ORDER BY position LIMIT ?)",
-        (MutationState.APPLIED_ACKED, MutationState.REJECTED_ACKED, _CHUNK),
-    ),
-    (
-        "DELETE FROM changes WHERE is_made = 1 AND number IN (SELECT number FROM changes"
-        " WHERE number < (SELECT max(number) FROM changes) ORDER BY number LIMIT ?)",
-        (_CHUNK,),
-    ),
+    "DELETE FROM texts WHERE digest IN (SELECT digest FROM texts WHERE digest NOT IN"
+    " (SELECT digest_after FROM changes ORDER BY number DESC LIMIT 1) ORDER BY"
+    " coalesce((SELECT max(number) FROM changes WHERE digest_after = digest), 0)"
+    " LIMIT 1)",
+    # The first of them, and with it as many as come to what is lacking.
+    "DELETE FROM params WHERE position IN (SELECT position FROM"
+    " (SELECT position, sum(size) OVER (ORDER BY position) - size AS before"
+    " FROM (SELECT position, size FROM params JOIN mutations USING (position)"
+    " WHERE state IN (:applied, :rejected) ORDER BY position LIMIT :rows))"
+    " WHERE before < min(:lacking, :characters))",
+    "DELETE FROM changes WHERE is_made = 1 AND number IN (SELECT number FROM changes"
+    " WHERE number < (SELECT max(number) FROM changes) ORDER BY number LIMIT :rows)",
 )
 """What goes, in this order: each statement forgets a little."""
+
+_LIMITS = {
+    "applied": MutationState.APPLIED_ACKED,
+    "rejected": MutationState.REJECTED_ACKED,
+    "rows": _ROWS_AT_ONCE,
+    "characters": _CHARACTERS_AT_ONCE,
+}
 
 
 def _beside(journal: Path) -> int:
     """Return the bytes of the other files in the directory.
 
-    The write-ahead log counts for what SQLite keeps of it: it grows to that in no time.
+    The write-ahead log counts for what it grows to in no time.
     """
-    sizes = {f"{journal.name}-wal": WAL_KEPT_BYTES}
+    sizes = {f"{journal.name}-wal": WAL_MOST_BYTES}
     for path in journal.parent.iterdir():
         with suppress(OSError):  # gone meanwhile
             if path != journal:
@@ -64,30 +67,35 @@ class JournalRetention:
     def enforce(self, directory_bytes: int, *, arriving_bytes: int = 0) -> bool:
         """Forget until the state directory fits; whether anything had to be forgotten.
 
-        Room is made for what arrives too, as far as there is anything to forget.
-        Raises `StorageError` when what must be kept for ever does not fit.
+        Room is made for what arrives too. Raises `StorageError` when it does not fit
+        beside what must be kept: then it may not be stored.
         """
         most_bytes = directory_bytes - _beside(self._database.path)
         had_to = False
-        for statement, parameters in _FORGET:
-            while self._database.used_bytes() + arriving_bytes > most_bytes:
+        for statement in _FORGET:
+            while (lacking := self._lacking(most_bytes, arriving_bytes)) > 0:
                 with self._database.transaction() as run:
-                    if not run(statement, parameters).rowcount:
+                    if not run(statement, {**_LIMITS, "lacking": lacking}).rowcount:
                         break
                 had_to = True
-        if self._database.used_bytes() > most_bytes:
+        self._database.shrink(most_bytes)
+        if self._lacking(most_bytes, arriving_bytes) > 0:
             raise StorageError(
-                "the ids and outcomes of all mutations fill the state directory's budget",
-                hint="raise [limits].state_mib; until then no mutation is taken up",
+                "the ids and outcomes of all mutations, and what still awaits its own, "
+                "fill the state directory's budget",
+                hint="raise [limits].state_mib; until there is room, none is taken up",
             )
         return had_to
+
+    def _lacking(self, most_bytes: int, arriving_bytes: int) -> int:
+        return self._database.used_bytes() + arriving_bytes - most_bytes
 
     def prune(self, now: datetime) -> None:
         """Forget old params; outcomes stay for good, and what is owed stays whole."""
         before = (now - PARAMS_KEPT).astimezone(UTC).isoformat(timespec="milliseconds")
         with self._database.transaction() as run:
             run(
-                "UPDATE mutations SET params = NULL"
-                " WHERE state IN (?, ?) AND decided_at < ? AND params IS NOT NULL",
+                "DELETE FROM params WHERE position IN (SELECT position FROM mutations"
+                " WHERE state IN (?, ?) AND decided_at < ?)",
                 (MutationState.APPLIED_ACKED, MutationState.REJECTED_ACKED, before),
             )

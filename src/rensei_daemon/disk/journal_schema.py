@@ -64,6 +64,18 @@ END;
 CREATE INDEX mutations_by_decision ON mutations (decided_at, position);
 CREATE INDEX mutations_with_params ON mutations (position) WHERE params IS NOT NULL;
 """,
+    """
+-- Apart from the mutations: each step of one rewrites its row, params of 250 KB too.
+CREATE TABLE params (
+    position INTEGER PRIMARY KEY,  -- the mutation's
+    size     INTEGER NOT NULL,     -- characters of
+    json     TEXT NOT NULL
+) STRICT;
+INSERT INTO params SELECT position, length(params), params FROM mutations
+    WHERE params IS NOT NULL;
+DROP INDEX mutations_with_params;
+ALTER TABLE mutations DROP COLUMN params;
+""",
 )
 
 VERSION = len(STEPS)

@@ -17,6 +17,14 @@ def family(path: Path, files: int = FILES) -> list[Path]:
     return [path, *(Path(f"{path}.{age}") for age in range(1, files))]
 
 
+def growth(path: Path) -> int:
+    """Return the bytes by which a log that is there may still grow, predecessors too."""
+    if not path.exists():
+        return 0
+    sizes = (file.stat().st_size for file in family(path) if file.exists())
+    return max(0, FILES * MAX_BYTES - sum(sizes))
+
+
 class RotatingFile:
     """Appends whole lines; opened at the first one, owned by one writer."""
 

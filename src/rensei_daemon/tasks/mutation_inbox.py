@@ -9,11 +9,12 @@ and never waits for the file or for an edit under way. What the journal does not
 full disk, a lock) is held in memory and stored as soon as the journal can be written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate, islice
 
 import anyio
 import anyio.to_thread
@@ -31,6 +32,12 @@ DEFAULT_STATE_BYTES = 256 * 1024 * 1024
 
 MOST_HELD = 10_000
 """Mutations held in memory; beyond, a platform that repeats itself has to."""
+
+MOST_HELD_BYTES = 32 * 1024 * 1024
+"""Of them, as they will be on record: two of the largest answers."""
+
+_STORED_AT_ONCE = 1024 * 1024
+"""Bytes: so much passes through the journal's write-ahead log in a transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,8 @@ class MutationInbox:
         self._journal, self._board = journal, board
         self._held: dict[tuple[str, str], PendingMutation] = {}
         """Delivered and not yet durable, by id and content, in the order of delivery."""
+        self._left_out = 0
+        """Of the last answer's, how many were one too many to be held."""
         self._taken = InboxBatch()
         self._storing = anyio.Lock()
 
@@ -73,8 +82,7 @@ class MutationInbox:
         `pool_is_ok`: the answer calls a deleted pool well again. Runs to its end even
         when the caller is cancelled: the platform may not deliver a second time.
         """
-        for mutation in delivered[: MOST_HELD - len(self._held)]:
-            self._held.setdefault((mutation.id, mutation.digest), mutation)
+        self._hold(delivered)
         self._taken = replace(self._taken, pool_is_ok=pool_is_ok)
         with anyio.CancelScope(shield=True):
             with suppress(StorageError):  # on the board; the applier's next round retries
@@ -82,30 +90,44 @@ class MutationInbox:
         if delivered or pool_is_ok:
             self.wake_event.set()
 
+    def _hold(self, delivered: Sequence[PendingMutation]) -> None:
+        new = {(m.id, m.digest): m for m in delivered}
+        new = {key: mutation for key, mutation in new.items() if key not in self._held}
+        room = sum(mutation.room for mutation in self._held.values())
+        totals = accumulate((m.room for m in new.values()), initial=room)
+        fitting = sum(total <= MOST_HELD_BYTES for total in totals) - 1
+        fitting = max(0, min(fitting, MOST_HELD - len(self._held)))
+        self._held.update(islice(new.items(), fitting))
+        if delivered:
+            self._left_out = len(new) - fitting
+
+    async def retry(self) -> StorageError | None:
+        """Store what the journal did not take; return the error when it still does not."""
+        try:
+            await self.store()
+        except StorageError as error:
+            return error
+        return None
+
     async def store(self) -> None:
         """Move what is held into the journal; raises `StorageError` and keeps the rest."""
         async with self._storing:
-            held = list(self._held.values())
-            if held:
-                await self._store(held)
+            for part in _parts(list(self._held.values())):
+                await self._store(part)
+            if not self._held:
+                self._left_out = 0
+                self._board.clear(Code.STORAGE, "deliveries")
             self._post_flood()
 
-    async def _store(self, held: Sequence[PendingMutation]) -> None:
+    async def _store(self, part: Sequence[PendingMutation]) -> None:
         try:
             had_to_forget, received = await anyio.to_thread.run_sync(
-                partial(_receive, self._journal, held, self._state_bytes())
+                partial(_receive, self._journal, part, self._state_bytes())
             )
         except StorageError as error:
-            self._board.raise_alarm(
-                Code.STORAGE,
-                f"{len(held)} delivered mutations are held in memory, "
-                f"because the journal cannot be written: {error}",
-                hint=error.hint,
-                now=CLOCK.now(),
-                subject="deliveries",
-            )
+            self._post_held(error)
             raise
-        for mutation in held:
+        for mutation in part:
             del self._held[mutation.id, mutation.digest]
         now = anyio.current_time()
         self._flood.note(received.new, had_to_forget=had_to_forget, now=now)
@@ -114,7 +136,19 @@ class MutationInbox:
             conflicts=self._taken.conflicts + received.conflicts,
             refused=self._taken.refused + received.refused,
         )
-        self._board.clear(Code.STORAGE, "deliveries")
+
+    def _post_held(self, error: StorageError) -> None:
+        beyond = ""
+        if self._left_out:
+            beyond = f" and {self._left_out} of the last answer were not taken up"
+        self._board.raise_alarm(
+            Code.STORAGE,
+            f"{len(self._held)} delivered mutations are held in memory"
+            f"{beyond}, because the journal cannot be written: {error}",
+            hint=error.hint,
+            now=CLOCK.now(),
+            subject="deliveries",
+        )
 
     def _post_flood(self) -> None:
         now = anyio.current_time()
@@ -136,10 +170,24 @@ class MutationInbox:
         return taken
 
 
+def _parts(held: Sequence[PendingMutation]) -> Iterator[Sequence[PendingMutation]]:
+    """Yield what fits into a transaction each, in order."""
+    part: list[PendingMutation] = []
+    room = 0
+    for mutation in held:
+        room += mutation.room
+        if part and room > _STORED_AT_ONCE:
+            yield part
+            part, room = [], mutation.room
+        part.append(mutation)
+    if part:
+        yield part
+
+
 def _receive(
-    journal: Journal, held: Sequence[PendingMutation], state_bytes: int
+    journal: Journal, part: Sequence[PendingMutation], state_bytes: int
 ) -> tuple[bool, Received]:
     """Make room and record what was delivered; blocks."""
-    arriving_bytes = sum(mutation.size for mutation in held)
+    arriving_bytes = sum(mutation.room for mutation in part)
     had_to_forget = journal.budget.enforce(state_bytes, arriving_bytes=arriving_bytes)
-    return had_to_forget, journal.receive(held, datetime.now(UTC))
+    return had_to_forget, journal.receive(part, datetime.now(UTC))

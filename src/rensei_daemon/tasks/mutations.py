@@ -44,6 +44,9 @@ LINES_A_TURN = 32
 ROUND_SECONDS = 300.0
 """The longest a round can take, a slow disk and a slow editor included."""
 
+STORE_AGAIN_SECONDS = 5.0
+"""When the journal took what was to be applied and not what was delivered since."""
+
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 
 Conflicts = defaultdict[str, FailureReporter]
@@ -82,9 +85,8 @@ async def apply_mutations(
         taken = inbox.take()
         await _report_taken(taken, conflicting, board)
         try:
-            await inbox.store()  # what the disk did not take when it was delivered
-            decided, line = await anyio.to_thread.run_sync(
-                partial(_round, applier, journal, restore_pool=taken.pool_is_ok)
+            decided, line, not_stored = await _round(
+                inbox, applier, journal, restore_pool=taken.pool_is_ok
             )
         except RenseiError as error:
             delay, retry = retry.next(draw)
@@ -93,8 +95,9 @@ async def apply_mutations(
             with suppress(StorageError):  # then the journal is the trouble
                 board.post(await anyio.to_thread.run_sync(mutations_line, journal))
             continue
-        wait, retry = None, RETRY
-        await _report(decided, line, stalls, board)
+        wait, retry = STORE_AGAIN_SECONDS if not_stored else None, RETRY
+        _report_round(not_stored, stalls)
+        await _report(decided, line, board)
         if decided or taken.refused:
             beat.set()
         if line.waiting:  # a round is bounded; what is left has the next one
@@ -103,21 +106,36 @@ async def apply_mutations(
             await reload(configuration, board)
 
 
-def _round(
+async def _round(
+    inbox: MutationInbox, applier: Applier, journal: Journal, *, restore_pool: bool
+) -> tuple[list[Decided], MutationsHealth, StorageError | None]:
+    """Apply what is undecided; return outcomes, figures, and why deliveries still wait.
+
+    The journal may have no room for them until what it holds has its outcome, so the
+    round goes on without.
+    """
+    not_stored = await inbox.retry()
+    apply = partial(_apply, applier, journal, restore_pool=restore_pool)
+    return *await anyio.to_thread.run_sync(apply), not_stored
+
+
+def _apply(
     applier: Applier, journal: Journal, *, restore_pool: bool
 ) -> tuple[list[Decided], MutationsHealth]:
-    """Apply what is undecided; return the outcomes and the journal's figures; blocks."""
+    """Return the outcomes and the journal's figures; blocks."""
     decided = applier.apply(restore_pool=restore_pool)
     return decided, mutations_line(journal)
 
 
-async def _report(
-    decided: Sequence[Decided],
-    line: MutationsHealth,
-    stalls: FailureReporter,
-    board: Board,
-) -> None:
-    stalls.report_recovery("mutations.resumed")
+def _report_round(not_stored: StorageError | None, stalls: FailureReporter) -> None:
+    if not_stored is None:
+        stalls.report_recovery("mutations.resumed")
+    else:
+        stalls.clear_alarms()  # the inbox has raised its own
+        stalls.report_error("mutations.stalled", not_stored, level="error")
+
+
+async def _report(decided: Sequence[Decided], line: MutationsHealth, board: Board) -> None:
     board.post(line)
     async for outcome in _in_turns(decided):
         log = _log.bind(mutation_id=outcome.id, op=outcome.op)
