@@ -46,6 +46,11 @@ class Figures:
     stalls: list[float] = field(default_factory=list)
     """How long each answer to `status` took, less what the machine was late."""
     worst: tuple[float, str] = (0.0, "")
+    slowest_seconds: float = 0.0
+    """The longest that one answer took, whoever was to blame."""
+    machine_seconds: float = 0.0
+    """The most that the machine was late within one."""
+    load: float = 0.0
     resident_mib: float = 0.0
     state_mib: float = 0.0
     descriptors: int = 0
@@ -55,6 +60,9 @@ class Figures:
         self.counts += other.counts
         self.stalls += other.stalls
         self.worst = max(self.worst, other.worst)
+        self.slowest_seconds = max(self.slowest_seconds, other.slowest_seconds)
+        self.machine_seconds = max(self.machine_seconds, other.machine_seconds)
+        self.load = max(self.load, other.load)
         self.resident_mib = max(self.resident_mib, other.resident_mib)
         self.state_mib = max(self.state_mib, other.state_mib)
         self.descriptors = max(self.descriptors, other.descriptors)
@@ -65,7 +73,9 @@ class Figures:
         p99, (worst, where) = stalls[int(len(stalls) * 0.99)], self.worst
         return (
             f"{self.counts.total()} answers and events, {len(stalls)} looks at status: "
-            f"p99 {p99 * 1e3:.1f} ms, worst {worst * 1e3:.0f} ms ({where}); "
+            f"p99 {p99 * 1e3:.1f} ms, worst {worst * 1e3:.0f} ms ({where}), slowest "
+            f"{self.slowest_seconds * 1e3:.0f} ms with a machine late by up to "
+            f"{self.machine_seconds * 1e3:.0f} ms, load {self.load:.1f}; "
             f"{self.resident_mib:.0f} MiB of memory, {self.state_mib:.1f} MiB of state, "
             f"{self.descriptors} descriptors"
         )
@@ -92,6 +102,7 @@ async def fuzz_round(place: Path, seed: int, seconds: float) -> Figures:
         resident_mib=resident_mib,
         state_mib=target.most_state_bytes / 2**20,
         descriptors=target.most_descriptors,
+        load=os.getloadavg()[0],
     )
     _judge_looks(place / "looks", platform, counters)
     return counters
@@ -130,8 +141,17 @@ async def _storm(platform: FuzzPlatform, target: Target, seconds: float) -> None
 
 
 async def _calm_down(platform: FuzzPlatform, target: Target) -> None:
-    """Answer as one should, until every mutation has its outcome."""
+    """Answer as one should, until every mutation has its outcome: one, and only one."""
     platform.is_calm = True
+    await _until_all_told(platform, target)
+    if platform.doubled:
+        raise BrokenPromiseError(f"twice in one beat: {sorted(platform.doubled)[:5]}")
+    for id_, outcomes in platform.outcomes.items():
+        if len(outcomes) > 1:
+            raise BrokenPromiseError(f"{id_!r} has more than one outcome: {outcomes}")
+
+
+async def _until_all_told(platform: FuzzPlatform, target: Target) -> None:
     open_ = platform.owed
     with anyio.move_on_after(CALM_SECONDS):
         while True:
@@ -149,11 +169,6 @@ async def _calm_down(platform: FuzzPlatform, target: Target) -> None:
             f"{len(open_)} of {len(platform.owed)} without an outcome, {sorted(open_)[:5]}"
         )
         raise BrokenPromiseError(f"{told}: {status}")
-    if platform.doubled:
-        raise BrokenPromiseError(f"twice in one beat: {sorted(platform.doubled)[:5]}")
-    for id_, outcomes in platform.outcomes.items():
-        if len(outcomes) > 1:
-            raise BrokenPromiseError(f"{id_!r} has more than one outcome: {outcomes}")
 
 
 def _judge_looks(looks: Path, platform: FuzzPlatform, counters: Figures) -> None:
@@ -164,6 +179,8 @@ def _judge_looks(looks: Path, platform: FuzzPlatform, counters: Figures) -> None
         began, took, late = map(float, line.split())
         stall = max(0.0, took - late)
         counters.stalls.append(stall)
+        counters.slowest_seconds = max(counters.slowest_seconds, took)
+        counters.machine_seconds = max(counters.machine_seconds, late)
         if stall > counters.worst[0]:
             # What went out within the second before it, and while it lasted.
             then = [n for at, n in platform.recent if began - 1 <= at <= began + took]
@@ -223,6 +240,7 @@ async def main() -> bool:
         if time.monotonic() >= ends:
             break
     print(f"{time.monotonic() - started:.0f} s, {failed} rounds failed; {total}")
+    print(", ".join(f"{name} {n}" for name, n in sorted(total.counts.items())))
     return not failed
 
 

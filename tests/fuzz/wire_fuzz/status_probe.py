@@ -2,7 +2,12 @@
 
 Called as `status_probe.py SOCKET PID`, as a process of its own, so that what it measures is
 not its caller's work. It writes a line for each look: when it began, how long it took, and
-how long of that the machine had no processor for the daemon or for us, all in seconds.
+how long of that the machine is to blame for, all in seconds.
+
+The machine is to blame for the time that the daemon's first thread, which answers, or the
+probe stood in the scheduler's queue, less the time that the daemon's other threads were
+running meanwhile: then it was its own work that it waited for. It is to blame too for as
+long as it let a process wait that had nothing to do.
 """
 
 import os
@@ -14,45 +19,56 @@ from pathlib import Path
 from rensei_daemon.control_api.client import request
 from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.errors import ControlError
+from wire_fuzz.machine_clock import MachineClock, idle_child
 
 PAUSE_SECONDS = 0.04
 PATIENCE_SECONDS = 20.0
 
+Threads = dict[int, tuple[float, float]]
+"""Of each thread, how long it (ran, stood in the queue), in seconds."""
 
-def queued(pid: int) -> dict[str, float]:
-    """Return how long each thread has waited for a processor, in seconds."""
-    found: dict[str, float] = {}
+
+def threads(pid: int) -> Threads:
+    """Return the figures of a process's threads."""
+    found: Threads = {}
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):  # it has ended meanwhile
-                _, waited, _ = (thread / "schedstat").read_text().split()
-                found[thread.name] = int(waited) / 1e9
+                ran, queued, _ = (thread / "schedstat").read_text().split()
+                found[int(thread.name)] = int(ran) / 1e9, int(queued) / 1e9
     return found
 
 
-def most_queued(before: dict[str, float], after: dict[str, float]) -> float:
-    """Return the longest that one thread has waited in between."""
-    waits = [waited - before.get(name, waited) for name, waited in after.items()]
-    return max(waits, default=0.0)
+def kept_waiting(pid: int, before: Threads, after: Threads) -> float:
+    """Return how long others kept the first thread from running."""
+    if pid not in before or pid not in after:
+        return 0.0
+    queued = after[pid][1] - before[pid][1]
+    others = after.keys() - {pid}
+    ran = sum(after[one][0] - before.get(one, (0.0, 0.0))[0] for one in others)
+    return max(0.0, queued - ran)
 
 
-def look(socket: Path, pid: int) -> tuple[float, float, float]:
-    """Ask once; return (when it began, how long it took, how late the machine was)."""
-    ours, theirs = queued(os.getpid()), queued(pid)
+def look(socket: Path, pid: int, machine: MachineClock) -> tuple[float, float, float]:
+    """Ask once; return (when it began, how long it took, how long for the machine)."""
+    us = os.getpid()
+    ours, theirs, lost = threads(us), threads(pid), machine.lost_seconds()
     began = time.monotonic()
     with suppress(ControlError):  # how long it took says enough
         request(socket, *STATUS, timeout_seconds=PATIENCE_SECONDS)
     took = time.monotonic() - began
-    late = most_queued(ours, queued(os.getpid())) + most_queued(theirs, queued(pid))
-    return began, took, late
+    queued = kept_waiting(us, ours, threads(us)) + kept_waiting(pid, theirs, threads(pid))
+    return began, took, max(queued, machine.lost_seconds() - lost)
 
 
 def main(socket: Path, pid: int) -> None:
     """Look for ever."""
-    while True:
-        sys.stdout.write(" ".join(f"{s:.6f}" for s in look(socket, pid)) + "\n")
-        sys.stdout.flush()
-        time.sleep(PAUSE_SECONDS)
+    with idle_child() as machine:
+        while True:
+            seen = look(socket, pid, machine)
+            sys.stdout.write(" ".join(f"{s:.6f}" for s in seen) + "\n")
+            sys.stdout.flush()
+            time.sleep(PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

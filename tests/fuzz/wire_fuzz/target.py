@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,7 +135,8 @@ class Target:
     def check(self) -> None:
         """Look at all that can be looked at while it runs."""
         if self.process.poll() is not None:
-            raise BrokenPromiseError(f"it died: {self._last_words()}")
+            code = self.process.returncode
+            raise BrokenPromiseError(f"it died ({code}): {self._last_words()}")
         if self.most_resident_mib > MOST_RESIDENT_MIB:
             raise BrokenPromiseError(f"it held {self.most_resident_mib:.0f} MiB of memory")
         descriptors = len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
@@ -146,12 +147,14 @@ class Target:
         self.check_config()
 
     def _check_state(self) -> None:
-        size = 0
+        sizes = {}
         for path in (self.directory / "state").rglob("*"):
-            size += path.lstat().st_size if path.exists() else 0
+            with suppress(FileNotFoundError):
+                sizes[path.name] = path.lstat().st_size
+        size = sum(sizes.values())
         self.most_state_bytes = max(self.most_state_bytes, size)
         if size > STATE_MIB << 20:
-            raise BrokenPromiseError(f"its state takes up {size / 2**20:.1f} MiB")
+            raise BrokenPromiseError(f"its state takes up {size / 2**20:.1f} MiB: {sizes}")
 
     def check_config(self) -> None:
         """The file can be read, and every comment of ours still stands in it."""

@@ -9,6 +9,8 @@ from typing import Any
 
 CANARY = "canary-b7e1-"
 """Begins every value and every token: it may stand in no log and in no state."""
+RARE = 0.005
+"""Of the beats, how many bring 15 MiB."""
 WORKLOADS = ("research", "qa", "kg-extraction", "merge", "no-such-workload", "")
 PROJECTS = ("proj_a", "proj_b", "proj_c", "proj.d", "a b", "é", "keeper", "")
 MODES = ("byok", "metered", "shared", "host-session", "local", "sixth")
@@ -23,8 +25,6 @@ def _when(seconds: float) -> str:
 class ValidAnswers:
     """Answers in good order; every mutation and every secret of them is a new one."""
 
-    most_mutations: int = 400
-    """Of one answer."""
     numbers: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
 
     def secret(self) -> str:
@@ -67,8 +67,10 @@ class ValidAnswers:
                 "candidatePoolIds": ["pool_a", "pool_b"],
             }
         if chance.random() < 0.6:
-            (size,) = chance.choices((1, 2, 5, 40, self.most_mutations), (8, 6, 4, 2, 1))
+            (size,) = chance.choices((1, 2, 5, 40, 400, 5000), (160, 120, 80, 40, 20, 1))
             answer["pendingMutations"] = [self.mutation(chance) for _ in range(size)]
+        if chance.random() < RARE:
+            answer["pendingMutations"] = [self._large(chance) for _ in range(60)]
         return answer
 
     def mutation(self, chance: Random) -> dict[str, Any]:
@@ -81,6 +83,12 @@ class ValidAnswers:
             "requestedAt": _when(0),
             "requestedBy": "ada",
         }
+
+    def _large(self, chance: Random) -> dict[str, Any]:
+        """Return a mutation whose params are about as large as they may be."""
+        mutation = self.mutation(chance)
+        filling = chance.choice((["x" * 60_000] * 4, ["x"] * 3_000, {"a": "é" * 40_000}))
+        return mutation | {"params": {**mutation["params"], "more": filling}}
 
     def snapshot(self, chance: Random) -> dict[str, Any]:
         """Answer the question for all of a session's values."""
