@@ -98,7 +98,7 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        make: Callable[[], httpx.AsyncHTTPTransport],
+        make: Callable[[], httpx.AsyncBaseTransport],
         refusals: CertificateRefusals,
         *,
         is_proxied: bool,

@@ -4,7 +4,6 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rensei_daemon.core.urls import host_in
 from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.client_certificate import ClientCertificate
+from rensei_daemon.platform_api.connection_owner import OwningTransport
 from rensei_daemon.platform_api.proxies import Route
 from rensei_daemon.platform_api.tls_refusal import (
     CertificateRefusals,
@@ -107,14 +107,17 @@ def client(
         if for_streams
         else httpx.Limits(max_connections=USUAL_CONNECTIONS, keepalive_expiry=4.0)
     )
-    make = partial(
-        httpx.AsyncHTTPTransport,
-        verify=context,
-        limits=limits,
-        proxy=httpx.Proxy(route.proxy) if route.proxy else None,
-        trust_env=False,
-        socket_options=_WATCHED if for_streams else None,
-    )
+
+    def make() -> OwningTransport:
+        inner = httpx.AsyncHTTPTransport(
+            verify=context,
+            limits=limits,
+            proxy=httpx.Proxy(route.proxy) if route.proxy else None,
+            trust_env=False,
+            socket_options=_WATCHED if for_streams else None,
+        )
+        return OwningTransport(inner)
+
     return httpx.AsyncClient(
         transport=CertificateRetryTransport(
             make, refusals, is_proxied=route.proxy is not None
