@@ -1,9 +1,9 @@
-"""Every error of ours, and who must act on it.
+"""The errors of this package, by who has to act on them.
 
 ::
 
     RenseiError                  .hint: what to do next; .exit_code: what the shell sees
-    ├─ UsageError            64  the caller: the command line asks for the impossible
+    ├─ UsageError            64  the caller: the command line is wrong
     ├─ SettingsError         78  the operator: the file or the environment is wrong
     ├─ StateInUseError       75  the operator: another daemon holds this state
     ├─ NotPermittedError     77  the operator: this user may not do that here
@@ -12,21 +12,21 @@
     ├─ MutationError             nobody: the answer is a failed outcome, with this text
     │  ├─ UnknownOperationError     an op this daemon does not know
     │  ├─ InvalidMutationError      params missing, mistyped or out of vocabulary
-    │  ├─ ForbiddenMutationError    a guard of this host says no
-    │  └─ ConflictingMutationError  the edit cannot be made in today's text
+    │  ├─ ForbiddenMutationError    a guard of this host forbids it
+    │  └─ ConflictingMutationError  the current text does not allow the edit
     ├─ PlatformError         69
-    │  ├─ TransientError         nobody: try again (no connection, 5xx, 429, nonsense)
+    │  ├─ TransientError         nobody: try again (no connection, 5xx, 429, garbage)
     │  ├─ UnauthorizedError  77  the operator, once a fresh key and token did not help
     │  └─ RefusedError           us: another 4xx; .status and .detail say which
-    ├─ StorageError           1  the operator: disk full, read-only, not ours
+    ├─ StorageError           1  the operator: disk full, read-only, wrong owner
     ├─ DeliveryError          1  the operator: a consumer did not get its credentials
     └─ ControlError           1
        ├─ DaemonNotRunningError  3  the operator: start it
        ├─ DaemonSilentError      2  the operator: it runs, but does not answer
-       └─ ControlRefusedError    1  the daemon answered no, and says why
+       └─ ControlRefusedError    1  the daemon refused, and says why
 
-The docstring of a class is its message when none is given. No message, hint or cause
-may hold a secret: whoever raises one of these from foreign text scrubs it first.
+The docstring of a class is its default message. No message, hint or cause may contain a
+secret: code that raises one of these with foreign text redacts the text first.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from typing import ClassVar
 
 
 class Failure(StrEnum):
-    """What a lane failed with, in one word: what tells one cause from another."""
+    """The kind of a failure, in one word, to tell one cause from another."""
 
     UNREACHABLE = "unreachable"
     """No connection: name, network, proxy, TLS."""
@@ -45,24 +45,24 @@ class Failure(StrEnum):
     CERTIFICATE_DATES = "certificate.dates"
     """No connection: the certificate is not valid today, by this host's clock."""
     TIMEOUT = "timeout"
-    """A connection, and silence on it."""
+    """The connection was made, but no answer came in time."""
     BROKEN = "broken"
     """A connection that broke or ended."""
     UNAVAILABLE = "unavailable"
-    """An answer that asks to try again: 5xx, 408, 425, 429."""
+    """The platform asks to try again: 5xx, 408, 425, 429."""
     OVERSIZED = "oversized"
-    """An answer beyond 16 MiB, of which nothing was read."""
+    """The answer is larger than 16 MiB; none of it was read."""
     NONSENSE = "nonsense"
-    """An answer nobody can use."""
+    """An answer that cannot be used."""
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
-    """403: it knows us, and says no."""
+    """403: the platform knows us and refuses."""
     REFUSED = "refused"
-    """Another 4xx, or a 204 that says there is nothing."""
+    """Another 4xx, or a 204 that means "nothing here"."""
     TOO_LARGE = "session.too_large"
-    """More values than a session may hold."""
+    """More values than one session may hold."""
     STORAGE = "storage"
-    """Not the platform: a disk of ours."""
+    """Not the platform: a local disk failed."""
 
 
 class RenseiError(Exception):
@@ -85,22 +85,24 @@ class UsageError(RenseiError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with the configuration, and where.
+    """One problem of the configuration and its place.
 
-    Said in one line: `config.toml:12:3: unknown key "regin" (did you mean "region"?)`.
+    Printed in one line: `config.toml:12:3: unknown key "regin" (did you mean
+    "region"?)`.
     """
 
     message: str
     hint: str = ""
-    """What was probably meant."""
+    """The likely correction."""
     key: str | None = None
-    """The dotted key; outside the file the variable or option that is wrong."""
+    """The dotted key; for a problem outside the file, the environment variable or option.
+    """
     file: str | None = None
     line: int | None = None
     column: int | None = None
 
     def __str__(self) -> str:
-        """Return the line, in the form in which an editor jumps to its place."""
+        """Return the line as `file:line:column: message`, which editors can follow."""
         place = self.key if self.file is None else self.file
         if self.line is not None:
             place = f"{place}:{self.line}:{self.column}"
@@ -118,7 +120,7 @@ class SettingsError(RenseiError):
     ) -> None:
         super().__init__(message or "\n".join(map(str, problems)), hint=hint)
         self.problems = tuple(problems)
-        """What is wrong, one by one, where it is more than the message says."""
+        """Every problem, when there is more to say than the message."""
 
 
 class StateInUseError(RenseiError):
@@ -190,7 +192,7 @@ class TransientError(PlatformError):
         super().__init__(message, hint=hint)
         self.failure = failure
         self.retry_after = retry_after
-        """Seconds the platform asked us to wait, if it did."""
+        """Seconds to wait, if the platform asked for a wait."""
 
 
 class UnauthorizedError(PlatformError):
@@ -212,7 +214,7 @@ class RefusedError(PlatformError):
         self.status = status
         """The HTTP status."""
         self.detail = detail
-        """What the platform said, at most 2 KiB of it."""
+        """The platform's own message, at most 2 KiB of it."""
 
 
 class StorageError(RenseiError):

@@ -1,8 +1,7 @@
-"""The API key: three places it may live, and no other.
+"""The API key: the three places where it may be stored.
 
-It is never a setting and never in `config.toml`, so that the file can be shown, diffed
-and kept. This module reads the key afresh each time it is asked; when to ask again is
-the caller's affair.
+The key is not a setting and is never in `config.toml`, so the file can be shown, compared
+and stored. This module reads the key on every call; the caller decides when to call again.
 """
 
 import re
@@ -29,7 +28,7 @@ _RESTART = "systemctl restart rensei-daemon"
 
 
 class ApiKeySource(StrEnum):
-    """Where a key came from; it decides how a new one is taken up."""
+    """Where a key was found; this decides how a new key takes effect."""
 
     SYSTEMD_CREDENTIAL = "systemd-credential"
     ENVIRONMENT = "environment"
@@ -38,14 +37,14 @@ class ApiKeySource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key of the platform; its repr does not show it."""
+    """An API key of the platform; its repr does not show it."""
 
     secret: str = field(repr=False)
     source: ApiKeySource
 
     @property
     def rotation_hint(self) -> str:
-        """What makes the daemon use a new key."""
+        """How to make the daemon use a new key."""
         if self.source is ApiKeySource.FILE:
             return "write the new key to platform.api_key_file, then: rensei-daemon reload"
         place = (
@@ -59,8 +58,8 @@ class ApiKey:
 def read_api_key(*, environ: Mapping[str, str], api_key_file: Path | None) -> ApiKey:
     """Return the first key found: systemd credential, environment, file.
 
-    Raises `SettingsError` when there is none, when what is there is no key, or when the
-    file is open to others; never with the text that was found.
+    Raises `SettingsError` if there is none, if the text found is not a key, or if
+    others can read the file; the error never quotes the text.
     """
     if directory := environ.get("CREDENTIALS_DIRECTORY"):
         text = _read(Path(directory) / CREDENTIAL, private=False)
@@ -78,7 +77,7 @@ def read_api_key(*, environ: Mapping[str, str], api_key_file: Path | None) -> Ap
 
 
 def _read(path: Path, *, private: bool) -> str | None:
-    """Return the text of a small file, or None when there is no file."""
+    """Return the text of a small file, or None if the file does not exist."""
     try:
         content, mode = read_small_file(path, _MAX_BYTES)
     except FileNotFoundError:
@@ -101,7 +100,7 @@ def _require_private(path: Path, mode: int) -> None:
 
 
 def checked(text: str, source: ApiKeySource, where: str) -> ApiKey:
-    """Return the key that a text holds; raises `SettingsError`, which names `where`."""
+    """Return the key in a text; raises `SettingsError`, which names `where`."""
     secret = text.strip()
     if not secret:
         raise SettingsError(f"{where}: the API key is empty", hint=_ASK_FOR_ONE)

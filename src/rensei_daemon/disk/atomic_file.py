@@ -1,4 +1,4 @@
-"""Replacing a file so that a reader sees the old one or the new one, whole."""
+"""Replace a file so that a reader sees either the old content or the new one."""
 
 import errno
 import os
@@ -12,10 +12,10 @@ from rensei_daemon.errors import StorageError
 
 
 def replace_file(path: Path, data: bytes, *, mode: int, gid: int | None = None) -> None:
-    """Write `data` to `path` in one step, with its mode and group set before it appears.
+    """Write `data` to `path` in one step, with its mode and group set beforehand.
 
-    A temporary file beside the target is written and flushed, renamed over it, and the
-    directory flushed. Raises `StorageError`; the target is then what it was.
+    Writes and flushes a temporary file beside the target, renames it over the target
+    and flushes the directory. Raises `StorageError`; the target is then unchanged.
     """
     with storage_errors(path):
         temporary = _lay(path, data, mode=mode, gid=gid, uid=None)
@@ -31,7 +31,7 @@ def replace_file(path: Path, data: bytes, *, mode: int, gid: int | None = None) 
 def temporary_file(
     path: Path, data: bytes, *, mode: int, gid: int | None = None, uid: int | None = None
 ) -> Iterator[Path]:
-    """Lay a flushed file beside `path`; what is left of it at the end is removed."""
+    """Yield a flushed temporary file beside `path`; remove it if it is left at the end."""
     temporary = _lay(path, data, mode=mode, gid=gid, uid=uid)
     try:
         yield temporary
@@ -61,16 +61,16 @@ def _lay(path: Path, data: bytes, *, mode: int, gid: int | None, uid: int | None
 
 
 def drop_inherited_acl(file: int | Path) -> None:
-    """Take back what a directory's default ACL granted to others beside the mode.
+    """Remove permissions that a default ACL of the directory added to the mode.
 
-    Set the mode after it: what the ACL kept from the group is given back so.
+    Set the mode after this call: it restores what the ACL took from the group.
     """
-    with suppress(OSError):  # none there, or a file system without
+    with suppress(OSError):  # no ACL, or a file system without them
         os.removexattr(file, "system.posix_acl_access")
 
 
 def sync_directory(path: Path) -> None:
-    """Make the directory's entries durable."""
+    """Flush the directory, so that its entries are durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -79,7 +79,7 @@ def sync_directory(path: Path) -> None:
 
 
 def temporaries(path: Path) -> list[Path]:
-    """Return what a crash left beside `path` of files meant to become it."""
+    """Return the temporary files that a crash left beside `path`."""
     named = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{12}\.tmp")
     found = path.parent.glob(f".{path.name}.*.tmp")
     return [
@@ -88,7 +88,7 @@ def temporaries(path: Path) -> list[Path]:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Remove what a crash left beside `path` of files meant to become it."""
+    """Remove the temporary files that a crash left beside `path`."""
     with storage_errors(path):
         for leftover in temporaries(path):
             leftover.unlink(missing_ok=True)
@@ -96,11 +96,12 @@ def remove_temporaries(path: Path) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Say what the system refused, about which file, and what would fix it."""
+    """Translate an OSError into `StorageError`: what failed, where, how to fix it."""
     try:
         yield
     except OSError as error:
-        # Not the file the error names: that may be a temporary one, new at every try.
+        # Name `path`, not the file of the error: that may be a temporary file
+        # with a new name each time.
         message = f"{path}: {error.strerror or type(error).__name__}"
         raise StorageError(message, hint=_remedy(error, path)) from error
 

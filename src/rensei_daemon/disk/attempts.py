@@ -1,6 +1,6 @@
-"""What was in flight when the daemon died, and how often that was its own doing.
+"""Which mutations were being applied when the daemon died, and how often.
 
-The rules are `core.mutation_state`'s; this file keeps the figures, beside each mutation.
+`core.mutation_state` has the rules; this module stores the counts beside each mutation.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ class Attempts:
         self._database = database
 
     def begin(self, ids: Sequence[str]) -> None:
-        """Note that these are about to be tried together."""
+        """Note that these mutations are about to be applied together."""
         with self._database.transaction() as run:
             for mutation_id in ids:
                 run("UPDATE mutations SET flight = ? WHERE id = ?", (len(ids), mutation_id))
 
     def end(self) -> None:
-        """Note that what was in flight did not kill the daemon."""
+        """Note that the current attempt did not crash the daemon."""
         with self._database.transaction() as run:
             run("UPDATE mutations SET flight = 0 WHERE flight > 0")
 
     def count_crashes(self, boot_id: str) -> None:
-        """Count what was in flight when the daemon died; called once, at start."""
+        """Count the attempts under way when the daemon died; called once, at start."""
         with self._database.transaction() as run:
             flown = run(
                 "SELECT id, flight, deaths, boot_id FROM mutations WHERE flight > 0"
@@ -44,7 +44,7 @@ class Attempts:
                 )
 
     def crashes(self, mutation_id: str) -> int:
-        """Return how often the daemon died on this boot with only this one in flight."""
+        """Return how often the daemon died in this boot while applying this one alone."""
         rows = self._database.rows(
             "SELECT deaths FROM mutations WHERE id = ?", (mutation_id,)
         )

@@ -1,9 +1,9 @@
-"""The configuration file: one file, two authors.
+"""The configuration file, which the operator and the daemon both write.
 
-The operator edits it with whatever they like; the daemon replaces it whole. Neither may
-lose the other's work. The replace is therefore an exchange: new and old text swap places
-in one step, and only then is the old one compared with what was read. If a person has
-saved in between, their text goes back where it was and the caller starts over from it.
+The operator edits it with any editor; the daemon replaces it as a whole. Neither may lose
+the changes of the other. So the daemon exchanges the new file and the old one in one step
+and compares the old one with the text it had read only after that. If somebody has saved in
+between, their file is put back and the caller starts again from its text.
 """
 
 import errno
@@ -33,7 +33,7 @@ from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 _POLL_SECONDS = 0.02
 
 Stamp = tuple[int, int, int]
-"""Inode, time of its last change in nanoseconds, size; or an error number and zeros."""
+"""Inode, change time in nanoseconds and size; or an error number and zeros."""
 
 
 class ConcurrentEditError(StorageError):
@@ -42,17 +42,17 @@ class ConcurrentEditError(StorageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockTimeouts:
-    """How long others may hold us up; short, because a daemon must be able to stop."""
+    """How long to wait for others; short, because the daemon must be able to stop."""
 
     lock_seconds: float = 2.0
     writer_seconds: float = 1.5
 
 
 class ConfigFile:
-    """Reads the file, and replaces it without losing anybody's edit.
+    """Read the configuration file, and replace it without losing anybody's edit.
 
-    A symlink is followed, and its target written. Every method blocks: call it from a
-    thread.
+    A symbolic link is followed and its target is written. Every method blocks: call it
+    from a thread.
     """
 
     def __init__(self, path: Path, *, timeouts: LockTimeouts | None = None) -> None:
@@ -61,10 +61,11 @@ class ConfigFile:
         self._timeouts = timeouts or LockTimeouts()
 
     def read(self) -> Document:
-        """Return today's text.
+        """Return the current text.
 
-        Raises `SettingsError` for a file that is missing, unreadable, not a regular file,
-        larger than 16 MiB or not UTF-8. Whether it is valid TOML is not asked here.
+        Raises `SettingsError` for a file that is missing, unreadable, not a regular
+        file, larger than 16 MiB or not UTF-8. Whether the text is valid TOML is not
+        checked here.
         """
         try:
             with _opened(self.path) as file:
@@ -78,16 +79,16 @@ class ConfigFile:
         return Document(_decoded(data, self.path))
 
     def stamp(self) -> Stamp:
-        """Tell cheaply whether the file may have changed since an earlier stamp."""
+        """Return a stamp that differs if the file may have changed; cheap."""
         try:
             found = self.path.stat()
         except OSError as error:
             return (error.errno or 0, 0, 0)
-        # Not the time of modification: a chmod can make a file readable that was not.
+        # Not the modification time: chmod can make a file readable that was not.
         return (found.st_ino, found.st_ctime_ns, found.st_size)
 
     def is_being_written(self) -> bool:
-        """Whether somebody has the file open for writing; no, where that cannot be told."""
+        """Whether somebody has the file open for writing; False if unknown."""
         try:
             with _opened(self.path) as file:
                 return not is_closed_for_writing(file)
@@ -95,11 +96,12 @@ class ConfigFile:
             return False
 
     def replace(self, before: Document, after: Document) -> None:
-        """Put `after` where `before` stands.
+        """Replace the text `before` by `after`.
 
-        Owner, mode and extended attributes are carried over; the file and its directory
-        are flushed. Raises `ConcurrentEditError` when the file is no longer `before`
-        (it then holds the person's text), `StorageError` when the disk says no.
+        Owner, mode and extended attributes are kept; the file and its directory are
+        flushed. Raises `ConcurrentEditError` if the file no longer contains
+        `before` (it then contains the text of the other writer) and `StorageError`
+        if the disk fails.
         """
         with storage_errors(self.path):
             target = _resolved(self.path)
@@ -111,11 +113,12 @@ class ConfigFile:
                 self._exchange(temporary, target, before, after)
 
     def recover(self, *, before: str, after: str) -> None:
-        """Settle what a crash left beside the file, given a standing intent's digests.
+        """Clean up what a crash left beside the file, given the digests of an open intent.
 
         A crash between the exchange and the comparison leaves the old file under a
-        temporary name. If that is not `before`, it is an edit that nobody else has.
-        Files that are not named as ours are, or are no regular files, are left alone.
+        temporary name. If its text is not `before`, it is an edit that exists
+        nowhere else. Files with other names, and files that are not regular, are
+        left alone.
         """
         with storage_errors(self.path), self._locked():
             target = _resolved(self.path)
@@ -125,7 +128,8 @@ class ConfigFile:
                 if is_unknown and today == after:
                     exchange(leftover, target)
                 elif is_unknown and today != before and leftover.stat().st_size:
-                    # Ours, half written, or an edit: nobody can tell after yet another.
+                    # Our own, half written, or an edit: after another
+                    # save nobody can tell.
                     _keep_aside(leftover, target)
                     continue
                 leftover.unlink()
@@ -165,9 +169,9 @@ class ConfigFile:
         )
 
     def _is_still(self, path: Path, document: Document) -> bool:
-        """Whether nobody writes to the file, and it holds this text.
+        """Whether nobody is writing to the file and it contains this text.
 
-        No is also said when it cannot be told: a person's text may be anything.
+        False also if this cannot be determined: an operator's text may be anything.
         """
         try:
             with _opened(path) as file:
@@ -179,8 +183,8 @@ class ConfigFile:
     def _wait_for_writers(self, file: BinaryIO, path: Path) -> None:
         """Wait until nobody has the file open for writing.
 
-        The kernel grants a read lease exactly then. It is given back at once: it is a
-        question, not a claim.
+        The kernel grants a read lease only then. The lease is released at once; it
+        only answers the question.
         """
         deadline = time.monotonic() + self._timeouts.writer_seconds
         while not is_closed_for_writing(file):
@@ -194,9 +198,9 @@ class ConfigFile:
 
 def _resolved(path: Path) -> Path:
     target = path
-    with suppress(RuntimeError):  # what Python 3.11 and 3.12 make of a loop of links
+    with suppress(RuntimeError):  # Python 3.11 and 3.12, for a loop of links
         target = path.resolve()
-    if target.is_symlink():  # what is left of it in 3.13
+    if target.is_symlink():  # Python 3.13, for the same
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return target
 
@@ -248,18 +252,19 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _successor(file: BinaryIO, target: Path, document: Document) -> Iterator[Path]:
-    """Lay the new text beside the file, with all that is not text taken from it."""
+    """Write the new text to a file beside the old one, with the old one's attributes."""
     found = os.fstat(file.fileno())
     mode = stat.S_IMODE(found.st_mode)
-    writable = mode | stat.S_IWUSR  # until it has its attributes
+    writable = mode | stat.S_IWUSR  # until its attributes are set
     with temporary_file(target, document.text.encode(), mode=writable) as temporary:
-        # An unprivileged daemon cannot give a file away, but to a group of its own it can.
+        # An unprivileged daemon cannot change the owner, but can set a group it
+        # belongs to.
         for uid, gid in ((-1, found.st_gid), (found.st_uid, -1)):
             with suppress(PermissionError):
                 os.chown(temporary, uid, gid)
-        # The user's before an ACL, which may take away our own right to write.
+        # User attributes before the ACL, which may remove our own right to write.
         for name in sorted(os.listxattr(file.fileno()), reverse=True):
-            with suppress(OSError):  # one the file system keeps to itself
+            with suppress(OSError):  # reserved by the file system
                 os.setxattr(temporary, name, os.getxattr(file.fileno(), name))
-        temporary.chmod(mode)  # a change of owner has cleared some bits
+        temporary.chmod(mode)  # changing the owner cleared some bits
         yield temporary

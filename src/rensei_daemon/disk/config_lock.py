@@ -1,12 +1,12 @@
-"""The lock beside the configuration file, and what it remembers.
+"""The lock beside the configuration file, and the directories it records.
 
-Rules of this file:
+Rules of this module:
 
-1. The lock is never on the file itself, which is replaced.
-2. It says, as a `[paths]` table, where the daemon that runs keeps its files, so that a
-   command finds it while the configuration file is gone or names other directories. That
-   is no secret, and whoever may ask the daemon may read it.
-3. Trouble with the lock names the lock.
+1. The lock is never on the configuration file itself, which is replaced.
+2. It contains, as a `[paths]` table, the directories of the running daemon, so that a
+   command finds them while the configuration file is missing or names other directories.
+   This is no secret; users who may ask the daemon may read it.
+3. An error about the lock names the lock.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ class ConfigLock:
 
     @contextmanager
     def held(self, *, within_seconds: float) -> Iterator[None]:
-        """Hold the lock; raises `StorageError` when another keeps it for so long."""
+        """Hold the lock; raises `StorageError` if another process keeps it that long."""
         descriptor = self._open()
         try:
             deadline = time.monotonic() + within_seconds
@@ -48,7 +48,7 @@ class ConfigLock:
             os.close(descriptor)
 
     def remember(self, *, state: Path, runtime: Path) -> None:
-        """Write down where the daemon that runs keeps its files."""
+        """Write down the directories of the running daemon."""
         places = {"state": str(state.absolute()), "runtime": str(runtime.absolute())}
         lines = [f"{key} = {json.dumps(path)}\n" for key, path in places.items()]
         descriptor = self._open()

@@ -1,4 +1,4 @@
-"""The daemon's two directories, and the lock that makes them one daemon's."""
+"""The daemon's two directories, and the lock that reserves them for one daemon."""
 
 import errno
 import fcntl
@@ -13,11 +13,11 @@ from rensei_daemon.errors import StateInUseError
 
 STATE_MODE = 0o700
 RUNTIME_MODE = 0o711
-"""Others may pass through to a file they are let into; each file is its own gate."""
+"""Others may pass through to a file they may open; each file has its own mode."""
 
 
 def prepare_directory(path: Path, *, mode: int) -> None:
-    """Make the directory, or give one of ours its mode; raises `StorageError`."""
+    """Create the directory, or set the mode of an existing one; raises `StorageError`."""
     with storage_errors(path):
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         found = path.stat()
@@ -27,11 +27,11 @@ def prepare_directory(path: Path, *, mode: int) -> None:
 
 @contextmanager
 def state_lock(path: Path) -> Iterator[None]:
-    """Hold the state directory; raises `StateInUseError` when another daemon does.
+    """Hold the state directory; raises `StateInUseError` if another daemon holds it.
 
-    What is locked is the directory, which takes no room on a disk that may be full or
-    read-only, and the file in it, by which others see it. The kernel lets go when the
-    process ends, however it ends.
+    Two locks are taken: on the directory, which needs no space on a disk that may be
+    full or read-only, and on a file in it, which shows others who holds it. The kernel
+    releases both when the process ends, however it ends.
     """
     with ExitStack() as held:
         with storage_errors(path):
@@ -51,14 +51,16 @@ def state_lock(path: Path) -> Iterator[None]:
                 hint="stop it first, or give this one its own [paths]",
             ) from None
         if file is not None:
-            with suppress(OSError):  # the pid is a courtesy; the lock is held without it
+            with suppress(
+                OSError
+            ):  # the pid is only information; the lock is held without it
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         yield
 
 
 def _lock_file(path: Path) -> int | None:
-    """Open the lock file, made if need be; None on a disk that takes no new file."""
+    """Open the lock file and create it if needed; None if the disk takes no new file."""
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     for how in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         try:
@@ -73,9 +75,9 @@ Entry = tuple[int | str, ...]
 
 
 def directory_entry(path: Path) -> Entry:
-    """Return what tells a name in a directory from any other, however it is spelled.
+    """Return a value that identifies a directory entry, however its path is spelled.
 
-    The directory itself is asked, so that links and bind mounts lead to one answer. Two
+    The directory itself is looked up, so links and bind mounts give the same value. Two
     names of one inode are two entries: the daemon replaces a name, not an inode.
     """
     try:
@@ -86,7 +88,7 @@ def directory_entry(path: Path) -> Entry:
 
 
 def is_tmpfs(path: Path) -> bool:
-    """Whether the directory lives in memory, as far as /proc/mounts tells."""
+    """Whether the directory is in memory, according to /proc/mounts."""
     longest, kind = "", ""
     resolved = f"{path.resolve()}/"
     for line in Path("/proc/mounts").read_text().splitlines():

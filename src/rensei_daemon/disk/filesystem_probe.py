@@ -1,4 +1,4 @@
-"""What a place on disk is capable of, tried out or asked; only the doctor needs to know."""
+"""What a file system can do, tested or looked up; for the doctor."""
 
 import os
 import re
@@ -13,18 +13,18 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """What a file system has left for an unprivileged user."""
+    """The space and inodes that a file system has left for an unprivileged user."""
 
     device: int
-    """The same for every directory on it."""
+    """The same for every directory of a file system."""
     free_bytes: int
     free_inodes: int | None
-    """None where the file system does not count them."""
+    """None if the file system does not count inodes."""
     is_read_only: bool
 
 
 def disk_space(path: Path) -> DiskSpace:
-    """Return what is left where a path is, or would be; raises `OSError`."""
+    """Return the space left for a path, which need not exist; raises `OSError`."""
     while not path.exists() and path != path.parent:
         path = path.parent
     found = os.statvfs(path)
@@ -37,9 +37,9 @@ def disk_space(path: Path) -> DiskSpace:
 
 
 def can_exchange(directory: Path) -> bool:
-    """Try whether two files in a directory can swap their names in one step.
+    """Test whether two files of a directory can exchange their names in one step.
 
-    Raises `OSError` where not even a file can be made.
+    Raises `OSError` if no file can be created there.
     """
     with tempfile.TemporaryDirectory(dir=directory, prefix=".rensei-doctor.") as scratch:
         one, other = Path(scratch, "one"), Path(scratch, "other")
@@ -55,7 +55,7 @@ def can_exchange(directory: Path) -> bool:
 
 
 def is_mount_point(path: Path) -> bool:
-    """Whether a file is mounted by itself; no, where /proc is not there to tell."""
+    """Whether a single file is a mount point; False without /proc."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
     except OSError:

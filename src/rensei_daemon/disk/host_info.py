@@ -1,6 +1,6 @@
-"""What this machine is and how busy it is, read from the kernel.
+"""The description and the load of this machine, read from the kernel.
 
-Every probe is best effort: what cannot be read is absent, never an error.
+Every value is optional: what cannot be read is left out and is never an error.
 """
 
 import os
@@ -14,18 +14,18 @@ from rensei_daemon.core.heartbeat import Load
 from rensei_daemon.core.worker import HostInfo
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
-"""As the platform names them, which is as Go does."""
+"""The platform's names of architectures, which are Go's."""
 
 
 class LoadMeter:
-    """Measures the load between one call and the next."""
+    """Measure the load between two calls."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
         self._last = self._cpu_times()
 
     def read(self) -> Load | None:
-        """Return the load since the last call; None when a part of it is not known."""
+        """Return the load since the last call; None if a part of it is unknown."""
         last, self._last = self._last, self._cpu_times()
         memory = self._memory_percent()
         if last is None or self._last is None or memory is None:
@@ -36,10 +36,10 @@ class LoadMeter:
         return Load(cpu_percent=_percent(busy / total), memory_percent=memory)
 
     def _cpu_times(self) -> tuple[int, int] | None:
-        """Return (busy, total) ticks since boot, of all processors together."""
+        """Return (busy, total) ticks since boot, summed over all processors."""
         with suppress(OSError, ValueError, IndexError):
             ticks = [int(n) for n in _first_line(self._proc / "stat").split()[1:9]]
-            idle = ticks[3] + ticks[4]  # idle and waiting for disks
+            idle = ticks[3] + ticks[4]  # idle, and waiting for disks
             return sum(ticks) - idle, sum(ticks)
         return None
 
@@ -77,8 +77,8 @@ def host_info(
 
 
 def _address() -> str | None:
-    # Connecting a datagram socket sends nothing; it only asks the routing table which
-    # of our addresses would be used towards the world (here: a documentation address).
+    # Connecting a datagram socket sends nothing; it asks the routing table which of
+    # our addresses would be used for a remote one (here, a documentation address).
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
         return str(probe.getsockname()[0])
@@ -101,7 +101,7 @@ def _cpu_model(proc: Path) -> str | None:
 
 
 def _memory(proc: Path) -> dict[str, int]:
-    """Return the kernel's memory figures in KiB."""
+    """Return the kernel's memory statistics in KiB."""
     with suppress(OSError, ValueError, IndexError):
         lines = (proc / "meminfo").read_text().splitlines()
         return {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}

@@ -1,7 +1,7 @@
-"""Who this host is to the platform, kept between starts.
+"""The identity of this host at the platform, kept across restarts.
 
-The worker id and the machine id are state; the runtime token is a secret and lives in
-the runtime directory, which forgets it at the next boot.
+Worker id and machine id are in the state directory. The runtime token is a secret and is in
+the runtime directory, which a reboot empties.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ NATIVE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 class IdentityFile:
-    """Reads and writes both; anything unreadable counts as absent, and we register anew."""
+    """Read and write both files; an unreadable file counts as absent."""
 
     def __init__(self, identity: Path, token: Path) -> None:
         self._identity = identity
         self._token = token
 
     def read(self) -> Worker | None:
-        """Return the worker this host was, if it knows; without a token after a reboot."""
+        """Return the saved worker if there is one; after a reboot it has no token."""
         saved, secret = _read_object(self._identity), _read_object(self._token)
         worker_id, machine = saved.get("worker_id"), saved.get("machine_id")
         if not isinstance(worker_id, str) or not isinstance(machine, str) or not worker_id:
@@ -47,7 +47,7 @@ class IdentityFile:
             registered_report=_text(saved.get("registered_report")),
         )
         token = secret.get("token")
-        # A token that names another worker is from before a crash between the two files.
+        # A token of another worker remains from a crash between the two writes.
         if secret.get("worker_id") != worker_id or not isinstance(token, str):
             return worker
         return replace(
@@ -55,7 +55,7 @@ class IdentityFile:
         )
 
     def save(self, worker: Worker) -> None:
-        """Write both; raises `StorageError`."""
+        """Write both files; raises `StorageError`."""
         identity = {
             "worker_id": worker.id,
             "machine_id": worker.machine_id,
@@ -103,17 +103,17 @@ def machine_id(
     fallback: Path,
     native_files: tuple[Path, ...] = NATIVE_ID_FILES,
 ) -> str:
-    """Name this machine the way the platform's own daemon does.
+    """Return this machine's id, computed as the platform's own daemon does.
 
-    `RENSEI_MACHINE_ID` or `DONMAI_MACHINE_ID`, else a hash of the operating system's id
-    (which itself never leaves the host), else a random id kept in `fallback`.
+    `RENSEI_MACHINE_ID` or `DONMAI_MACHINE_ID`; else a hash of the operating system's
+    id, which itself never leaves the host; else a random id kept in `fallback`.
     """
     if known := known_machine_id(
         environ=environ, fallback=fallback, native_files=native_files
     ):
         return known
     fresh = f"mid_{secrets.token_hex(16)}"
-    with suppress(StorageError):  # on a full disk it serves this daemon alone
+    with suppress(StorageError):  # on a full disk the id is valid for this process only
         replace_file(fallback, _json({"machineId": fresh}), mode=0o600)
     return fresh
 
@@ -124,7 +124,7 @@ def known_machine_id(
     fallback: Path,
     native_files: tuple[Path, ...] = NATIVE_ID_FILES,
 ) -> str:
-    """Return what `machine_id` would, without making one up: empty, then."""
+    """Return what `machine_id` would, but create no id; empty if there is none."""
     given = environ.get("RENSEI_MACHINE_ID") or environ.get("DONMAI_MACHINE_ID") or ""
     if clean := _NOT_IN_AN_ID.sub("-", given).strip("-")[:128]:
         return clean
@@ -137,16 +137,17 @@ def known_machine_id(
 
 
 def machine_id_from(native: str) -> str:
-    r"""Hash an operating system's machine id: `mid_` and 32 hex of SHA-256.
+    """Return `mid_` and 32 hex digits of a SHA-256 of an operating system's machine id.
 
-    The hashed text is `donmai/machine-id/v1\0` and the id, trimmed, in lower case.
+    The hashed text is `donmai/machine-id/v1`, a NUL, and the id, trimmed, in lower
+    case.
     """
     text = f"donmai/machine-id/v1\0{native.strip().lower()}"
     return f"mid_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def boot_id() -> str:
-    """Name this boot of the machine; empty where the kernel does not say."""
+    """Return the kernel's id of this boot; empty if it has none."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""

@@ -1,12 +1,12 @@
-"""The journal: every mutation's one outcome, and every change of the file, for good.
+"""The journal: the outcome of every mutation and every change of the file, kept forever.
 
-The life of a mutation is `core.mutation_state`'s; this file keeps it, a transaction a step.
-Rules:
+`core.mutation_state` has the states of a mutation; this module stores them, one
+transaction a step. Rules:
 
-1. An outcome, once recorded, is never changed; id, digest and outcome are never dropped.
-2. An intent names the exact text it starts from and the one it will leave, and is durable
-   before the configuration file is touched.
-3. Whatever cannot be opened as a journal is set aside, never deleted.
+1. A recorded outcome never changes; ids, digests and outcomes are never deleted.
+2. An intent names the exact text it starts from and the text it will leave, and is
+   durable before the configuration file is touched.
+3. A file that cannot be opened as a journal is moved aside, never deleted.
 """
 
 import json
@@ -35,10 +35,10 @@ from rensei_daemon.disk.journal_records import JournalRecords, last_fitting
 from rensei_daemon.disk.journal_retention import JournalRetention
 
 TEXTS_KEPT = 50
-"""Changes whose texts, before and after, are at hand."""
+"""How many of the last changes keep their texts before and after."""
 
 MOST_PER_ROUND = 5000
-"""Mutations applied in one round, and outcomes carried by one beat."""
+"""How many mutations one round applies, and how many outcomes one heartbeat carries."""
 
 ROUND_CHARACTERS = 1024 * 1024
 """Of params in one round: what it writes passes through the write-ahead log at once."""
@@ -51,18 +51,18 @@ _DROP_OLD_TEXTS = (
 
 
 class Received(NamedTuple):
-    """What was noticed while a delivery was recorded."""
+    """What was found while a delivery was recorded."""
 
     conflicts: tuple[PendingMutation, ...] = ()
-    """They came before, with other content."""
+    """Delivered before, with other content."""
     refused: tuple[PendingMutation, ...] = ()
-    """They were recorded as failed at once."""
+    """Recorded as failed at once."""
     new: int = 0
-    """How many had never come before."""
+    """How many were not known before."""
 
 
 class Journal:
-    """One open journal; its methods block, and may be called from any thread."""
+    """An open journal; its methods block and may be called from any thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -72,16 +72,16 @@ class Journal:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has been opened; until then, everything else raises `StorageError`."""
+        """Whether it is open; until then, every other method raises `StorageError`."""
         return self._database.is_open
 
     # -- receiving --
 
     def receive(self, delivered: Sequence[PendingMutation], now: datetime) -> Received:
-        """Record what was delivered; say what came before, and what fails as it is.
+        """Record delivered mutations; return conflicts and those that fail at once.
 
-        A known id keeps its outcome, which is owed again if the platform had already
-        been told.
+        A known id keeps its outcome, which is acknowledged again if the platform
+        had already confirmed it.
         """
         conflicts, refused, new = [], [], 0
         with self._database.transaction() as run:
@@ -125,7 +125,7 @@ class Journal:
     def undecided(
         self, limit: int = MOST_PER_ROUND
     ) -> tuple[tuple[PendingMutation, ...], ...]:
-        """Return what awaits an outcome, in its order, as batches to try together.
+        """Return the mutations without an outcome, in order, in batches to apply together.
 
         At most `limit` mutations, with no more than `ROUND_CHARACTERS` of params: what a
         platform may send at once has no such bound.
@@ -156,10 +156,10 @@ class Journal:
     def intend(
         self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
     ) -> None:
-        """Record what the file will become, and what each mutation will come to.
+        """Record the text the file will have, and the outcome each mutation will have.
 
-        None of it is an outcome yet, a refusal neither: when a person saves at the same
-        moment, all of it is planned again.
+        Nothing is an outcome yet, not even a refusal: if somebody saves the file at
+        the same moment, everything is planned again.
         """
         with self._database.transaction() as run:
             self._abandon(run)
@@ -173,7 +173,8 @@ class Journal:
                 if planned.edits:
                     self._insert_change(run, planned, before, after, now)
             if before.text != after.text:
-                # The one before is there already, unless a person has edited since.
+                # The text before is stored already, unless somebody has
+                # edited since.
                 for text in (before, after):
                     run(
                         "INSERT OR IGNORE INTO texts VALUES (?, ?)",
@@ -183,7 +184,7 @@ class Journal:
             run("INSERT OR REPLACE INTO meta VALUES ('digest_after', ?)", (after.digest,))
 
     def _abandon(self, run: Run) -> None:
-        """Take back an intent that came to nothing, so that there is ever only one."""
+        """Delete an intent that was not carried out, so that there is at most one."""
         for mutation_id, _ in self._intended(run):
             self._step(run, mutation_id, Transition.ABANDON)
         run("DELETE FROM changes WHERE is_made = 0")
@@ -221,13 +222,13 @@ class Journal:
         )
 
     def intended_digests(self) -> tuple[str, str]:
-        """Return the digests (before, after) of the last intent; empty without one."""
+        """Return the digests (before, after) of the last intent; empty if there is none."""
         rows = self._database.rows("SELECT key, value FROM meta WHERE key LIKE 'digest_%'")
         found = {row["key"]: row["value"] for row in rows}
         return found.get("digest_before", ""), found.get("digest_after", "")
 
     def has_intents(self) -> bool:
-        """Whether an intent stands without its outcome."""
+        """Whether there is an intent without an outcome."""
         sql = "SELECT 1 FROM mutations WHERE state = ? LIMIT 1"
         is_change = "SELECT 1 FROM changes WHERE is_made = 0 LIMIT 1"
         return bool(
@@ -236,7 +237,7 @@ class Journal:
         )
 
     def record_applied(self, now: datetime) -> None:
-        """Record that the intent is on disk: the outcome of all that is in it."""
+        """Record that the intent is on disk: the outcome of all its mutations."""
         with self._database.transaction() as run:
             for mutation_id, error in self._intended(run):
                 step = Transition.REJECT if error else Transition.APPLY
@@ -267,7 +268,7 @@ class Journal:
     # -- acknowledging --
 
     def owed(self, limit: int = MOST_PER_ROUND) -> Acks:
-        """Return the outcomes the platform has not confirmed, oldest first."""
+        """Return the outcomes that the platform has not confirmed, oldest first."""
         rows = self._database.rows(
             "SELECT id, state, error FROM mutations WHERE state IN (?, ?)"
             " ORDER BY position LIMIT ?",
@@ -285,12 +286,12 @@ class Journal:
         )
 
     def owes(self, op: str) -> bool:
-        """Whether a mutation of this op awaits its outcome, or the platform its ack."""
+        """Whether a mutation of this op has no outcome, or an unconfirmed one."""
         sql = "SELECT 1 FROM mutations WHERE op = ? AND state IN (?, ?, ?, ?) LIMIT 1"
         return bool(self._database.rows(sql, (op, *UNDECIDED, *OWED)))
 
     def confirm(self, ids: Sequence[str], now: datetime) -> None:
-        """Record that a beat carrying these outcomes was answered."""
+        """Record that the platform confirmed these outcomes."""
         if not ids:
             return
         with self._database.transaction() as run:

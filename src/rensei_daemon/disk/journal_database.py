@@ -1,6 +1,7 @@
-"""The journal's database: how it is opened, and what a transaction is.
+"""The journal's SQLite database: how it is opened, and its transactions.
 
-SQLite in the state directory. A transaction is durable when it returns (WAL, FULL).
+The file is in the state directory. A transaction is durable when it returns (WAL,
+synchronous=FULL).
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ Run = Callable[..., sqlite3.Cursor]
 """Executes one statement of a transaction."""
 
 WAL_KEPT_BYTES = 4 * 1024 * 1024
-"""What a large transaction leaves of the write-ahead log."""
+"""Size to which the write-ahead log is truncated after a large transaction."""
 
 WAL_MOST_BYTES = 8 * 1024 * 1024
 """What it grows to: SQLite begins it anew from 1,000 pages on, after a transaction."""
@@ -27,14 +28,15 @@ _SHRUNK_AT_ONCE = 256
 """Pages: each is copied through the write-ahead log."""
 
 LOCKED_SECONDS = 1.0
-"""How long a transaction waits for another program's lock. Whoever asks for it tries
-again, and until then nobody else gets at the journal."""
+"""How long a transaction waits for the lock of another process. The caller tries again
+later; until then no other thread can use the journal."""
 
 
 class Database:
-    """One database; its methods block, and may be called from any thread.
+    """One database; its methods block and may be called from any thread.
 
-    It is opened when it can be. Until then every use raises what opening it last raised.
+    It is opened when that is possible. Until then, every use raises the error of the
+    last attempt.
     """
 
     def __init__(self, path: Path, opened: sqlite3.Connection | None = None) -> None:
@@ -45,14 +47,14 @@ class Database:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has been opened."""
+        """Whether the database is open."""
         return self._opened is not None
 
     def open(self, *, now: datetime) -> Path | None:
-        """Open the file, making it as needed; return where one went that was none of ours.
+        """Open the file and create it if needed; return where a foreign file was moved to.
 
-        Such a file is renamed; nothing is ever deleted. Raises `StorageError` when the
-        disk says no, or when a newer version wrote the file.
+        A file that is not a journal is renamed, never deleted. Raises
+        `StorageError` if the disk fails or if a newer version wrote the file.
         """
         try:
             self._opened, set_aside = _open(self.path, now)
@@ -68,7 +70,7 @@ class Database:
         return self._opened
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """Return what a query finds."""
+        """Return the rows of a query."""
         with self._mutex, database_errors(self.path):
             return self._connection.execute(sql, parameters).fetchall()
 
@@ -108,15 +110,15 @@ class Database:
         return int(self.rows(f"PRAGMA {name}")[0][0])
 
     def close(self) -> None:
-        """Close the file, if it is open."""
+        """Close the file if it is open."""
         if self._opened is not None:
             self._opened.close()
 
 
 def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
-    """Return the database, open; beside it, where a file went that was none of ours.
+    """Return the open database, and where a foreign file was moved to.
 
-    Raises what `Database.open` does.
+    Raises the errors of `Database.open`.
     """
     database = Database(path)
     return database, database.open(now=now)
@@ -164,7 +166,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
-    """Turn the write-ahead log on; `StorageError` where the file system cannot have one."""
+    """Turn on the write-ahead log; raises `StorageError` if the file system has none."""
     try:
         [(mode,)] = connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as error:
@@ -179,7 +181,7 @@ def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the journal's version, 0 for a new file; raise for what is no journal."""
+    """Return the journal's version, 0 for a new file; raises for a foreign file."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     mark = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -195,7 +197,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 @contextmanager
 def read_database(path: Path) -> Iterator[Database]:
-    """Open a database nobody else has open, to look at it; nothing in it is changed.
+    """Open a database that no process has open, for reading; nothing in it is changed.
 
     Raises `FileNotFoundError`, `NotPermittedError` and `StorageError`.
     """
@@ -213,8 +215,8 @@ def read_database(path: Path) -> Iterator[Database]:
 
 
 def _connected_to_read(path: Path) -> sqlite3.Connection:
-    # What a crash left in the write-ahead log is read too; SQLite keeps the owner of
-    # that file when it is root's turn to make one.
+    # The write-ahead log that a crash left is read too; when root has to create its
+    # files, SQLite keeps their owner.
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
@@ -233,7 +235,7 @@ def _connected_to_read(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def database_errors(path: Path) -> Iterator[None]:
-    """Say what the database refused, and where to look."""
+    """Translate a database error into `StorageError`, with a hint where to look."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,7 +1,7 @@
-"""The journal as people look at it: changes, mutations, and the texts between them.
+"""The journal's contents for people: changes, mutations, and the texts between them.
 
-Reads only. It works on the running daemon's own journal, and for a command on the file
-of a daemon that is down; nothing is ever written here, not even a schema.
+Read-only. It reads the journal of the running daemon, and for a command the file of a
+daemon that is down; nothing is ever written here, not even a schema.
 """
 
 import json
@@ -26,10 +26,10 @@ from rensei_daemon.core.mutation_state import UNDECIDED, MutationCounts, Mutatio
 from rensei_daemon.disk.journal_database import Database, read_database
 
 _PAGE = 500
-"""Changes read at once on the way back through all of them."""
+"""Changes read at once when all of them are read backwards."""
 
 _PAGE_CHARACTERS = 4 * 1024 * 1024
-"""Of params in one list of mutations: five thousand may have a gigabyte of them."""
+"""Limit of the params in one list: five thousand mutations may have a gigabyte of them."""
 
 _OUTCOMES = {
     MutationState.APPLIED: "applied",
@@ -45,13 +45,13 @@ _CHANGES = (
 
 
 class JournalRecords:
-    """Reads the journal; every method blocks."""
+    """Read the journal; every method blocks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def counts(self) -> MutationCounts:
-        """Count outcomes, and how many of them are still owed."""
+        """Count the outcomes, and how many of them are not confirmed."""
         rows = self._database.rows("SELECT state, n FROM totals")
         by_state = {MutationState(row["state"]): int(row["n"]) for row in rows}
         applied, rejected = (
@@ -66,7 +66,7 @@ class JournalRecords:
         )
 
     def latest(self) -> Mapping[str, str] | None:
-        """Return the mutation decided last, by column name."""
+        """Return the mutation that was decided last, by column name."""
         rows = self._database.rows(
             "SELECT id, op, state, error, requested_by, decided_at FROM mutations"
             " WHERE decided_at != '' ORDER BY decided_at DESC, position DESC LIMIT 1"
@@ -74,12 +74,12 @@ class JournalRecords:
         return dict(rows[0]) if rows else None
 
     def changes(self, limit: int) -> list[ChangeRecord]:
-        """Return the last changes, the newest first."""
+        """Return the last changes, newest first."""
         rows = self._database.rows(f"{_CHANGES} ORDER BY number DESC LIMIT ?", (limit,))
         return [_change(row) for row in rows]
 
     def change(self, number: int | None) -> ChangeDetail | None:
-        """Return one change, or the newest for None; None when there is no such change."""
+        """Return one change, the newest for None; None if there is no such change."""
         rows = self._database.rows(
             f"{_CHANGES} AND ? IN (number, 0) ORDER BY number DESC LIMIT 1", (number or 0,)
         )
@@ -104,14 +104,14 @@ class JournalRecords:
         return str(rows[0]["text"]) if rows else None
 
     def edits(self, number: int) -> list[Edit]:
-        """Return the edits of a change; none when there is no such change."""
+        """Return the edits of a change; empty if there is no such change."""
         rows = self._database.rows(
             "SELECT edits FROM changes WHERE number = ? AND is_made = 1", (number,)
         )
         return load_edits(rows[0]["edits"]) if rows else []
 
     def made(self) -> Iterator[Made]:
-        """Yield every change, the newest first, with the entries it left."""
+        """Yield every change, newest first, with the entries it left."""
         below = 1 << 62
         while rows := self._database.rows(
             f"{_CHANGES} AND number < ? ORDER BY number DESC LIMIT ?", (below, _PAGE)
@@ -121,9 +121,9 @@ class JournalRecords:
             below = rows[-1]["number"]
 
     def mutations(self, limit: int, before: str = "") -> list[MutationRecord]:
-        """Return the mutations that came last, or last before one; the newest first.
+        """Return the newest mutations, or the newest older than one, newest first.
 
-        At most `limit`, and no more than `_PAGE_CHARACTERS` of their params.
+        At most `limit`, with at most `_PAGE_CHARACTERS` of params in total.
         """
         rows = self._database.rows(
             "SELECT position, coalesce(size, 0) AS size FROM mutations"
@@ -141,7 +141,7 @@ class JournalRecords:
         return [_mutation(row) for row in found]
 
     def mutation(self, mutation_id: str) -> MutationDetail | None:
-        """Return one mutation whole, or None when it never came here."""
+        """Return one mutation with all details, or None if it is unknown."""
         rows = self._database.rows(f"{_MUTATIONS} WHERE id = ?", (mutation_id,))
         if not rows:
             return None
@@ -204,10 +204,10 @@ def _mutation(row: sqlite3.Row) -> MutationRecord:
 
 @contextmanager
 def open_records(path: Path) -> Iterator[JournalRecords]:
-    """Open the journal of a daemon that is down, to look at it.
+    """Open the journal of a daemon that is down, for reading.
 
-    Raises `FileNotFoundError` when there is none, `NotPermittedError` for whoever may not
-    look, and `StorageError` for a file that is no journal.
+    Raises `FileNotFoundError` if there is none, `NotPermittedError` if the user may not
+    read it, and `StorageError` if the file is not a journal.
     """
     with read_database(path) as database:
         yield JournalRecords(database)

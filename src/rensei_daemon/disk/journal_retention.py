@@ -1,8 +1,8 @@
-"""How the journal stays within a budget, and what it forgets first.
+"""How the journal stays within its size limit, and what it deletes first.
 
-The texts of old changes go first, then params the platform has the outcome of, then what
-old changes wrote; the oldest of each first. A mutation's id, the digest of its content
-and its outcome never go: they are what keeps it from being applied twice.
+It deletes the texts of old changes, then params of mutations whose outcome is confirmed,
+then the entries of old changes; the oldest first in each step. A mutation's id, content
+digest and outcome are never deleted: they keep it from being applied twice.
 """
 
 from contextlib import suppress
@@ -32,7 +32,7 @@ _FORGET = (
     "DELETE FROM changes WHERE is_made = 1 AND number IN (SELECT number FROM changes"
     " WHERE number < (SELECT max(number) FROM changes) ORDER BY number LIMIT :rows)",
 )
-"""What goes, in this order: each statement forgets a little."""
+"""The deletions, in order; each statement deletes a little."""
 
 _LIMITS = {
     "applied": MutationState.APPLIED_ACKED,
@@ -43,13 +43,13 @@ _LIMITS = {
 
 
 def _beside(journal: Path) -> int:
-    """Return the bytes of the other files in the directory.
+    """Return the size of the directory's other files.
 
     The write-ahead log counts for what it grows to in no time.
     """
     sizes = {f"{journal.name}-wal": WAL_MOST_BYTES}
     for path in journal.parent.iterdir():
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # deleted meanwhile
             if path != journal:
                 sizes[path.name] = max(path.lstat().st_size, sizes.get(path.name, 0))
     return sum(sizes.values())
@@ -59,13 +59,13 @@ PARAMS_KEPT = timedelta(days=30)
 
 
 class JournalRetention:
-    """What the journal may take up, and for how long; every method blocks."""
+    """The journal's limits in size and age; every method blocks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def enforce(self, directory_bytes: int, *, arriving_bytes: int = 0) -> bool:
-        """Forget until the state directory fits; whether anything had to be forgotten.
+        """Delete until the state directory fits; return whether anything was deleted.
 
         Room is made for what arrives too. Raises `StorageError` when it does not fit
         beside what must be kept: then it may not be stored.
@@ -91,7 +91,7 @@ class JournalRetention:
         return self._database.used_bytes() + arriving_bytes - most_bytes
 
     def prune(self, now: datetime) -> None:
-        """Forget old params; outcomes stay for good, and what is owed stays whole."""
+        """Delete old params; outcomes and params of unconfirmed mutations stay."""
         before = (now - PARAMS_KEPT).astimezone(UTC).isoformat(timespec="milliseconds")
         with self._database.transaction() as run:
             run(

@@ -1,11 +1,12 @@
-"""The journal's schema, as the steps that led to it.
+"""The journal's schema, as a list of migrations.
 
-Step N takes a journal from version N to N + 1; a new one takes them all. A step that has
-been released is never changed: journals out there have taken it.
+Step N takes a journal from version N to N + 1; a new one takes all steps. A released step
+is never changed, because existing journals have taken it.
 """
 
 APPLICATION_ID = 0x52454E53
-"""`RENS`, in the header of every journal: what lacks it is a database of somebody else."""
+"""`RENS`, in the header of every journal; a database without it belongs to another program.
+"""
 
 STEPS = (
     f"""

@@ -1,9 +1,9 @@
-"""The configuration text that was last in force, kept for a start that finds no usable one.
+"""The last configuration text in force, for a start without a usable file.
 
-Beside it stands a fingerprint of text and API key together, keyed by this machine: the
-text names a platform, and serves only with the key that it ran with. So no key is sent to
-a platform that the operator has configured away, and a crash between the two files leaves
-a pair that serves nobody.
+Beside it is a fingerprint of the text and the API key, keyed by this machine: the text
+names a platform and is used only with the key it ran with. So no key is sent to a platform
+that the operator has removed from the file, and a crash between the two writes leaves a
+pair that is not used.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from rensei_daemon.disk.identity_file import known_machine_id
 
 
 class LastGoodConfig:
-    """Reads and writes the text and its fingerprint; every method blocks."""
+    """Read and write the text and its fingerprint; every method blocks."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class LastGoodConfig:
         environ: Mapping[str, str],
         machine_id_file: Path,
     ) -> None:
-        """`environ` and `machine_id_file` say which machine this is."""
+        """`environ` and `machine_id_file` identify this machine."""
         self.path = text
         self._fingerprint = fingerprint
         self._machine_id = partial(
@@ -37,7 +37,7 @@ class LastGoodConfig:
         )
 
     def read(self) -> Document | None:
-        """Return the text; None if there is none, or none that can be read."""
+        """Return the text; None if absent or unreadable."""
         try:
             with self.path.open("rb") as file:
                 return Document(file.read(MAX_CONFIG_BYTES).decode())
@@ -55,7 +55,7 @@ class LastGoodConfig:
         return hmac.compare_digest(kept, wanted)
 
     def save(self, document: Document, api_key: str) -> None:
-        """Write both; raises `StorageError`."""
+        """Write both files; raises `StorageError`."""
         replace_file(self.path, document.text.encode(), mode=0o600)
         fingerprint = f"{self._of(document.text, api_key)}\n"
         replace_file(self._fingerprint, fingerprint.encode(), mode=0o600)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def read_last_status(path: Path) -> Mapping[str, Any] | None:
-    """Return the state a daemon last wrote of itself; one that cannot be read is none."""
+    """Return the status that a daemon wrote last; None if absent or unreadable."""
     try:
         last = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""What a user may do with a file, and what keeps one from reading it.
+"""What a user may do with a file, and why a user cannot read one.
 
-It goes by owner, group and mode, which a command can fix; access lists and sandboxes are
-not looked into.
+Checks owner, group and mode, which a command can fix; access lists and sandboxes are not
+checked.
 """
 
 import os
@@ -13,19 +13,19 @@ from pathlib import Path
 from rensei_daemon.disk.user_groups import belongs_to, user_name
 
 _HIDDEN_FROM_SERVICES = tuple(map(Path, ("/root", "/home", "/run/user")))
-"""What ProtectHome= keeps from the unit, whatever the modes are."""
+"""Directories that ProtectHome= hides from the unit, whatever their modes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What keeps a user from a file, and a command that fixes it."""
+    """Why a user cannot read a file, and a command that fixes it."""
 
     what: str
     fix: str
 
 
 def may_access(uid: int, found: os.stat_result, owner_bit: int) -> bool:
-    """Tell whether a user has a right, given as the owner's bit of it; blocks."""
+    """Whether a user has a permission, given as the owner's bit of it; blocks."""
     if uid == 0:
         return owner_bit != stat.S_IXUSR or bool(found.st_mode & 0o111)
     if uid == found.st_uid:
@@ -42,9 +42,9 @@ def _is_in_group(uid: int, gid: int) -> bool:
 
 
 def obstacle_to_reading(path: Path, uid: int) -> Obstacle | None:
-    """Return the first thing that keeps a user from reading a file; None if nothing does.
+    """Return the first reason why a user cannot read a file; None if there is none.
 
-    A file that is missing is no obstacle: whoever opens it says so. Blocks.
+    A missing file is no reason: opening it reports that. Blocks.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a link on the way is a step too
     for directory in reversed(path.parents):
@@ -62,7 +62,7 @@ def obstacle_to_reading(path: Path, uid: int) -> Obstacle | None:
 
 
 def closed_directory(path: Path, directory: Path, uid: int) -> Obstacle:
-    """Say that a directory on the way to a file is shut to a user."""
+    """Return the obstacle that a directory of the path is closed to the user."""
     what = f"{path}: {user_name(uid)} may not enter {directory}"
     if any(hidden in (directory, *directory.parents) for hidden in _HIDDEN_FROM_SERVICES):
         return Obstacle(what, "move the file, for instance to /etc/rensei-daemon")
@@ -83,11 +83,11 @@ def _for_chown(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(uid)  # in a container a user may have a number only
+        return str(uid)  # in a container a user may have only a number
 
 
 def explain_unreadable(path: Path, error: OSError) -> Obstacle:
-    """Return why this process could not read a file, for the error that it met."""
+    """Return why this process could not read a file, given the error."""
     if isinstance(error, PermissionError):
         found = obstacle_to_reading(path, os.geteuid())
         if found is not None:

@@ -1,7 +1,7 @@
-"""A private socket whose file is put back when somebody removes or alters it.
+"""A private socket whose file is restored if somebody removes or alters it.
 
-A cleaner of temporary files leaves a daemon that listens and that nobody can reach.
-Whoever is connected by then stays connected.
+A cleaner of temporary files would otherwise leave a listening daemon that nobody can reach.
+Existing connections are kept.
 """
 
 import os
@@ -22,13 +22,13 @@ from rensei_daemon.errors import RenseiError
 LOOK_SECONDS = 10.0
 
 Accept = Callable[[socket], Coroutine[Any, Any, None]]
-"""Accepts connections until cancelled; what becomes of them does not end with it."""
+"""Accepts connections until cancelled; connections continue after that."""
 Tell = Callable[[RenseiError | None], None]
-"""Told why the file cannot be put back, and with None that it has been."""
+"""Called with the error why the file cannot be restored, or with None when it has been."""
 
 
 def ignore(error: RenseiError | None) -> None:
-    """Tell nobody."""
+    """Ignore the report."""
 
 
 class _Bound(NamedTuple):
@@ -38,10 +38,10 @@ class _Bound(NamedTuple):
 
 
 class PersistentSocket:
-    """A socket file, from `with` on; it goes at the end."""
+    """A socket file that exists while the `with` block runs."""
 
     def __init__(self, path: Path, gid: int | None, tell: Tell = ignore) -> None:
-        """Raise what `private_socket` does when the block is entered."""
+        """Prepare a socket; entering the block raises what `private_socket` raises."""
         self._path = path
         self._gid = gid
         self._tell = tell
@@ -60,7 +60,7 @@ class PersistentSocket:
         self._closing.close()
 
     async def serve(self, accept: Accept) -> None:
-        """Have connections accepted from whatever socket is bound; never returns."""
+        """Run `accept` on whichever socket is bound now; never returns."""
         while True:
             async with anyio.create_task_group() as accepting:
                 accepting.start_soon(accept, self._bound.listening)

@@ -1,8 +1,8 @@
-"""A unix socket as a file: bound so that nobody uninvited can ever connect.
+"""A unix socket file that nobody else can connect to, at any moment.
 
-On Linux a socket file has the mode of the socket that is bound to it, and nobody can
-connect before `listen`; so mode and group are settled first, and there is no window in
-which they are wider, nor a umask shared with other threads.
+On Linux a socket file has the mode of the socket bound to it, and nobody can connect before
+`listen`. Mode and group are set before that, so they are never wider, and no umask shared
+with other threads is involved.
 """
 
 import grp
@@ -22,20 +22,21 @@ from rensei_daemon.errors import (
 )
 
 LONGEST_PATH_BYTES = 107
-"""What `sockaddr_un` holds, less the final NUL."""
+"""Size of `sockaddr_un`'s path, without the final NUL."""
 
 BACKLOG = 4096
-"""Whole fleets of workers start at once; the kernel holds this to `somaxconn`."""
+"""Fleets of workers start at once; the kernel limits this to `somaxconn`."""
 
 PROBE_SECONDS = 1.0
 
 
 @contextmanager
 def private_socket(path: Path, gid: int | None) -> Iterator[socket.socket]:
-    """Listen on a fresh socket file: 0600, or 0660 for the group `gid`; remove it after.
+    """Listen on a new socket file (0600; 0660 with a `gid`); remove it at the end.
 
-    A stale file is replaced; one that a process still serves is StateInUseError. A group
-    the daemon's user may not give files to is SettingsError; so is a path too long.
+    Replaces a stale file. Raises `StateInUseError` if a process serves the existing
+    one, and `SettingsError` if the daemon's user may not use the group or the path is
+    too long.
     """
     if len(os.fsencode(path)) > LONGEST_PATH_BYTES:
         raise SettingsError(
@@ -64,12 +65,12 @@ def _bind(listening: socket.socket, path: Path, gid: int | None) -> os.stat_resu
 
 
 def _unlink_own(path: Path, own_file: os.stat_result) -> None:
-    # Somebody else may have put another in its place: that one is theirs.
+    # Somebody else may have put another file there, which is theirs.
     try:
         if os.path.samestat(path.lstat(), own_file):
             path.unlink()
     except FileNotFoundError:
-        pass  # gone is what was wanted
+        pass  # it is gone, as intended
 
 
 def _remove_stale(path: Path) -> None:
@@ -88,7 +89,7 @@ def _remove_stale(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         except BlockingIOError:
-            pass  # its backlog is full: hung, but alive
+            pass  # its backlog is full: it hangs, but lives
     raise StateInUseError(
         f"another process serves {path}", hint="see which: rensei-daemon status"
     )
@@ -111,7 +112,7 @@ def _open_to(path: Path, gid: int | None) -> None:
 
 
 def group_name(gid: int) -> str:
-    """Name a group, by its number when it has no name."""
+    """Return the name of a group, or its number if it has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -119,7 +120,7 @@ def group_name(gid: int) -> str:
 
 
 def not_permitted(path: Path, *, way_in: str) -> NotPermittedError:
-    """Say which group lets a caller in, if one does; `way_in` says where to name one."""
+    """Return the error that names the group to join, if any; `way_in` names the setting."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the kernel tells of another process; what it does not tell is None."""
+"""What the kernel shows of another process; None for what it does not show."""
 
 import os
 from collections.abc import Mapping
@@ -12,50 +12,51 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessFacts:
-    """One process, as it is now."""
+    """The current state of a process."""
 
     pid: int
     state: str
-    """A letter: R runs, S sleeps, D waits for a disk, T stopped, t traced, Z ended."""
+    """A letter: R running, S sleeping, D waiting for a disk, T stopped, t traced, Z ended.
+    """
     waits_in: str | None
-    """The kernel's function it waits in; told to root and to its own user alone."""
+    """The kernel function it waits in; visible to root and to its own user."""
     tracer: int
-    """The process that debugs it; 0 if none."""
+    """The pid of the process that debugs it; 0 if none."""
     is_frozen: bool
-    """Whether its whole control group is kept from running."""
+    """Whether its control group is frozen."""
     started_at: float | None
-    """Seconds since 1970."""
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The unit that a process runs under."""
+    """The systemd unit of a process."""
 
     unit: str
     is_user: bool
 
     @property
     def systemctl(self) -> str:
-        """The words that reach its service manager."""
+        """The systemctl command for its service manager."""
         return "systemctl --user" if self.is_user else "systemctl"
 
     def __str__(self) -> str:
-        """Return those words and the unit."""
+        """Return the systemctl command and the unit."""
         return f"{self.systemctl} {self.unit.removesuffix('.service')}"
 
 
 def lock_holder(lock: Path) -> int | None:
-    """Return who holds a lock on this file; 0 for somebody of another pid namespace.
+    """Return the pid that holds a lock on this file; 0 if it is in another pid namespace.
 
-    The kernel's own list is read, because trying the lock would take it for a moment, and
-    a daemon that starts in that moment would give up.
+    Reads the kernel's list: trying the lock would take it for a moment, and a daemon
+    that starts in that moment would give up.
     """
     try:
         inode = lock.stat().st_ino
         table = (PROC / "locks").read_text(encoding="ascii")
     except OSError:
         return None
-    # A line: `1: FLOCK  ADVISORY  WRITE 812 fe:01:393230 0 EOF`
+    # A line: `1: FLOCK ADVISORY WRITE 812 fe:01:393230 0 EOF`
     for line in table.splitlines():
         words = line.split()
         if len(words) > 5 and words[5].endswith(f":{inode}"):
@@ -64,7 +65,7 @@ def lock_holder(lock: Path) -> int | None:
 
 
 def facts_of(pid: int) -> ProcessFacts | None:
-    """Look at a process; None when there is none to see."""
+    """Return the facts of a process; None if it is not visible."""
     try:
         lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
     except OSError:
@@ -97,7 +98,8 @@ def _is_frozen(pid: int) -> bool:
 
 def _started_at(pid: int) -> float | None:
     with suppress(OSError, ValueError, IndexError, StopIteration):
-        # The second field, a name, may hold anything but is the only one in brackets.
+        # The second field is a name; it may contain anything but is the only one
+        # in brackets.
         stat = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2]
         lines = (PROC / "stat").read_text().splitlines()
         boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
@@ -106,7 +108,7 @@ def _started_at(pid: int) -> float | None:
 
 
 def environ_of(pid: int) -> Mapping[str, str] | None:
-    """Return the environment a process was started with; root alone may see it."""
+    """Return the environment a process was started with; only root may read it."""
     try:
         text = (PROC / str(pid) / "environ").read_text(errors="surrogateescape")
     except OSError:
@@ -115,7 +117,7 @@ def environ_of(pid: int) -> Mapping[str, str] | None:
 
 
 def groups_of(pid: int) -> frozenset[int] | None:
-    """Return every group that a process is in."""
+    """Return every group of a process."""
     try:
         lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
     except OSError:
@@ -125,9 +127,9 @@ def groups_of(pid: int) -> frozenset[int] | None:
 
 
 def service_of(pid: int) -> Service | None:
-    """Return the unit that a process is the main one of, by its control group.
+    """Return the unit whose main process this is, according to its control group.
 
-    One that was started by hand, or by a process of another unit, is nobody's.
+    None for a process that was started by hand or by another process of a unit.
     """
     group = _cgroup(pid)
     unit = group.rpartition("/")[2]
@@ -136,13 +138,13 @@ def service_of(pid: int) -> Service | None:
     environ = environ_of(pid) if pid != os.getpid() else os.environ
     if environ is not None and "SYSTEMD_EXEC_PID" in environ:
         is_main = environ["SYSTEMD_EXEC_PID"] == str(pid)
-    else:  # not to be seen, or an older systemd
+    else:  # not visible, or an older systemd
         is_main = "rensei-daemon" in unit
     return Service(unit, is_user="/user@" in group) if is_main else None
 
 
 def _cgroup(pid: int) -> str:
-    """Return the path of a process's control group, in systemd's own hierarchy."""
+    """Return the path of a process's control group in systemd's hierarchy."""
     with suppress(OSError):
         lines = (PROC / str(pid) / "cgroup").read_text().splitlines()
         for mark in ("0::", ":name=systemd:"):

@@ -1,7 +1,7 @@
-"""The state directory: made, locked and its journal opened, at the start or when it can be.
+"""The state directory: created, locked and its journal opened, now or later.
 
-A disk that is full or read-only at the start must not keep credentials from anybody: the
-daemon then runs without a record, and opens it later.
+A disk that is full or read-only at the start must not keep credentials from workers: the
+daemon then runs without a journal and opens it later.
 """
 
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from rensei_daemon.disk.journal_database import Database
 
 
 class StateDirectory:
-    """Opened by `open`, as often as that takes; leaving the block closes what is open."""
+    """Opened by `open`, which may be repeated; leaving the block closes everything."""
 
     def __init__(self, *, lock: Path, journal: Path) -> None:
         self._lock = lock
@@ -26,7 +26,7 @@ class StateDirectory:
         self._is_locked = False
 
     def __enter__(self) -> "StateDirectory":
-        """Open nothing yet."""
+        """Do nothing; `open` opens the journal."""
         return self
 
     def __exit__(
@@ -35,15 +35,15 @@ class StateDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the journal and let go of the lock."""
+        """Close the journal and release the lock."""
         self._database.close()
         self._held.close()
 
     def open(self, *, now: datetime) -> Path | None:
-        """Open what is not open yet; return where a file went that was no journal. Blocks.
+        """Open what is not open yet; return where a foreign file was moved to.
 
-        Raises `StateInUseError` when another daemon holds the directory, and
-        `StorageError` when the disk says no: then it may be called again.
+        Blocks. Raises `StateInUseError` if another daemon holds the directory, and
+        `StorageError` if the disk fails; it may then be called again.
         """
         if not self._is_locked:
             prepare_directory(self._lock.parent, mode=STATE_MODE)

@@ -1,4 +1,4 @@
-"""What only the kernel can do or tell about a file, and Python has no word for."""
+"""System calls on files that Python does not offer."""
 
 import ctypes
 import errno
@@ -12,11 +12,11 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What `exchange` fails with where the file system or the kernel has no such thing."""
+"""Errors of `exchange` where the file system or the kernel does not support it."""
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Let two files swap their names in one step; OSError where that cannot be."""
+    """Exchange the names of two files in one step; raises OSError if unsupported."""
     libc = ctypes.CDLL(None, use_errno=True)
     arguments = (
         _AT_FDCWD,
@@ -31,19 +31,19 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def is_closed_for_writing(file: BinaryIO) -> bool:
-    """Whether nobody has the file open for writing; yes, where that cannot be told.
+    """Whether nobody has the file open for writing; True if this cannot be determined.
 
-    The kernel grants a read lease exactly then. It is given back at once: it is a
-    question, not a claim.
+    The kernel grants a read lease only then. The lease is released at once; it only
+    answers the question.
     """
     try:
-        # A writer who comes while we hold the lease has us signalled. By default with
-        # SIGIO, which ends a process that does not expect it; SIGURG does nothing.
+        # The kernel signals us if a writer comes while we hold the lease. The
+        # default, SIGIO, would end the process; SIGURG is ignored.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
-        # Other refusals mean that this file system, or a file that is not ours, has no
-        # leases; then there is nothing to ask.
+        # Other errors mean that there are no leases, on this file system or for a
+        # file that is not ours.
         return error.errno != errno.EAGAIN
     return True

@@ -7,17 +7,16 @@ import pwd
 from rensei_daemon.errors import SettingsError
 
 _NO_GROUP = 2**32 - 1
-"""What the kernel takes for "leave the group as it is"."""
+"""The kernel's value for "do not change the group"."""
 _MOST_DIGITS = 10
 
 
 def group_id(name: str) -> int:
-    """Return the group's number; a name of digits alone may be the number itself.
+    """Return the group's number; a name of digits may be the number itself.
 
-    A container has groups that its own books do not know.
-
-    Raises `SettingsError` for a group that does not exist, or that this user is not in
-    and could therefore not give a file to.
+    A container may have groups that its own database does not list. Raises
+    `SettingsError` for a group that does not exist, or that this user is not in and
+    cannot give files to.
     """
     gid = _find(name)
     if gid is None:
@@ -32,7 +31,7 @@ def group_id(name: str) -> int:
 
 
 def _membership(name: str, gid: int) -> str:
-    """Say what makes this user a member, or takes up what has made it one already."""
+    """Return a hint how this user becomes a member, or how to apply a new membership."""
     if belongs_to(os.geteuid(), gid):
         return f"{own_name()} has joined it since: systemctl restart rensei-daemon"
     return (
@@ -50,15 +49,15 @@ def _find(name: str) -> int | None:
 
 
 def own_name() -> str:
-    """Return the name of the user this process runs as, or the number without one."""
+    """Return the name of this process's user, or its number if it has no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        return str(os.geteuid())  # in a container a user may have a number only
+        return str(os.geteuid())  # in a container a user may have only a number
 
 
 def group_exists(name: str) -> bool:
-    """Tell whether this host has the group."""
+    """Whether this host has the group."""
     try:
         grp.getgrnam(name)
     except KeyError:
@@ -67,7 +66,7 @@ def group_exists(name: str) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """Return the user's name, or the number where it has none; blocks."""
+    """Return the user's name, or its number if it has none; blocks."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -75,7 +74,7 @@ def user_name(uid: int) -> str:
 
 
 def belongs_to(uid: int, gid: int) -> bool:
-    """Tell whether a user is in a group, by the host's own books; blocks."""
+    """Whether a user is in a group, according to the host's database; blocks."""
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
