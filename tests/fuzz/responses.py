@@ -125,6 +125,8 @@ def _probed(target: Target, looks: Path) -> Iterator[None]:
         probe = subprocess.Popen([*command, *arguments], stdout=out, cwd=HERE)
     try:
         yield
+        if probe.poll() is not None:
+            raise BrokenPromiseError("the probe ended before the round")
     finally:
         probe.terminate()
         probe.wait()
@@ -176,7 +178,7 @@ def _judge_looks(looks: Path, platform: FuzzPlatform, counters: Figures) -> None
     for line in looks.read_text().splitlines(keepends=True):
         if not line.endswith("\n"):
             continue  # it was ended while it wrote
-        began, took, late = map(float, line.split())
+        began, took, late, ran = map(float, line.split())
         stall = max(0.0, took - late)
         counters.stalls.append(stall)
         counters.slowest_seconds = max(counters.slowest_seconds, took)
@@ -185,7 +187,10 @@ def _judge_looks(looks: Path, platform: FuzzPlatform, counters: Figures) -> None
             # What went out within the second before it, and while it lasted.
             then = [n for at, n in platform.recent if began - 1 <= at <= began + took]
             named = f"seed {platform.seed}: {', '.join(then[-12:])}"
-            counters.worst = (stall, f"{named}; machine {late * 1e3:.0f} ms late")
+            counters.worst = (
+                stall,
+                f"{named}; ran {ran * 1e3:.0f} ms, machine {late * 1e3:.0f} ms late",
+            )
     if counters.worst[0] > MOST_STALL_SECONDS:
         raise BrokenPromiseError(
             f"status took {counters.worst[0]:.3f} s: {counters.worst[1]}"

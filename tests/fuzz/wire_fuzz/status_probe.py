@@ -1,13 +1,14 @@
 """Asks a daemon how it is, again and again, and notes how long each answer took.
 
 Called as `status_probe.py SOCKET PID`, as a process of its own, so that what it measures is
-not its caller's work. It writes a line for each look: when it began, how long it took, and
-how long of that the machine is to blame for, all in seconds.
+not its caller's work. It writes a line for each look: when it began, how long it took, how
+long of that the machine is to blame for, and how long the daemon's threads ran meanwhile,
+all in seconds.
 
-The machine is to blame for the time that the daemon's first thread, which answers, or the
-probe stood in the scheduler's queue, less the time that the daemon's other threads were
-running meanwhile: then it was its own work that it waited for. It is to blame too for as
-long as it let a process wait that had nothing to do.
+The machine is to blame for the time that threads of the daemon stood in the scheduler's
+queue (one may hold the interpreter's lock that another one needs), but for none of the time
+that any of them ran: that was the daemon's own work. It is to blame too for what the probe
+stood in the queue, and for as long as it let a process wait that had nothing to do.
 """
 
 import os
@@ -39,26 +40,25 @@ def threads(pid: int) -> Threads:
     return found
 
 
-def kept_waiting(pid: int, before: Threads, after: Threads) -> float:
-    """Return how long others kept the first thread from running."""
-    if pid not in before or pid not in after:
-        return 0.0
-    queued = after[pid][1] - before[pid][1]
-    others = after.keys() - {pid}
-    ran = sum(after[one][0] - before.get(one, (0.0, 0.0))[0] for one in others)
-    return max(0.0, queued - ran)
+def since(before: Threads, after: Threads) -> tuple[float, float]:
+    """Return how long all threads together (ran, stood in the queue) in between."""
+    begun = {one: before.get(one, (0.0, 0.0)) for one in after}
+    ran = sum(after[one][0] - begun[one][0] for one in after)
+    queued = sum(after[one][1] - begun[one][1] for one in after)
+    return ran, queued
 
 
-def look(socket: Path, pid: int, machine: MachineClock) -> tuple[float, float, float]:
-    """Ask once; return (when it began, how long it took, how long for the machine)."""
+def look(socket: Path, pid: int, machine: MachineClock) -> tuple[float, ...]:
+    """Ask once; return (when it began, how long it took, how late the machine was, ran)."""
     us = os.getpid()
     ours, theirs, lost = threads(us), threads(pid), machine.lost_seconds()
     began = time.monotonic()
     with suppress(ControlError):  # how long it took says enough
         request(socket, *STATUS, timeout_seconds=PATIENCE_SECONDS)
     took = time.monotonic() - began
-    queued = kept_waiting(us, ours, threads(us)) + kept_waiting(pid, theirs, threads(pid))
-    return began, took, max(queued, machine.lost_seconds() - lost)
+    ran, queued = since(theirs, threads(pid))
+    late = since(ours, threads(us))[1] + max(0.0, min(queued, took - ran))
+    return began, took, max(late, machine.lost_seconds() - lost), ran
 
 
 def main(socket: Path, pid: int) -> None:
