@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from rensei_daemon.core.conditions import Cause, Code, Condition, Severity
 from rensei_daemon.core.health import (
     ConfigHealth,
     ConsumerHealth,
@@ -18,10 +19,7 @@ from rensei_daemon.core.health import (
     StreamState,
 )
 from rensei_daemon.core.status import (
-    Cause,
-    Condition,
     DaemonState,
-    Severity,
     Status,
     summary,
     to_json,
@@ -85,7 +83,7 @@ FULL = replace(
     pool=PoolHealth(status="deleted", id="pool_a", candidates=("pool_b",), since=NOON),
     conditions=(
         Condition(
-            code="pool.deleted",
+            code=Code.POOL_DELETED,
             severity=Severity.WARNING,
             message="the pool is\ndeleted",
             hint="bind it",
@@ -209,11 +207,11 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
 
 
 NOTE = Condition(
-    code="sessions.none", severity=Severity.INFO, message="none", hint="", since=NOON
+    code=Code.SESSIONS_NONE, severity=Severity.INFO, message="none", hint="", since=NOON
 )
 
 LED = replace(
-    NOTE, severity=Severity.ERROR, because_of=Cause(code="pool.deleted", subject="")
+    NOTE, severity=Severity.ERROR, because_of=Cause(code=Code.POOL_DELETED, subject="")
 )
 
 

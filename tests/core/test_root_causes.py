@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rensei_daemon.core.board import Board, report
-from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.conditions import Code, Severity
 from rensei_daemon.core.health import (
     ConfigHealth,
     HeartbeatHealth,
@@ -17,7 +17,7 @@ from rensei_daemon.core.health import (
     StreamState,
     WorkerHealth,
 )
-from rensei_daemon.core.status import DaemonState, Severity, Status
+from rensei_daemon.core.status import DaemonState, Status
 from rensei_daemon.errors import Failure
 
 START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

@@ -10,9 +10,9 @@ from busy_daemon import NOW, busy_board, busy_figures
 from rig.exposition import Family, read
 
 from rensei_daemon.core.board import report
+from rensei_daemon.core.conditions import Severity
 from rensei_daemon.core.metrics import metrics
 from rensei_daemon.core.prometheus import render
-from rensei_daemon.core.status import Severity
 
 REPOSITORY = Path(__file__).parents[2]
 MONITORING = REPOSITORY / "packaging/monitoring"

@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from rensei_daemon.core.board import report
+from rensei_daemon.core.conditions import Condition
 from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
-from rensei_daemon.core.status import Condition
 from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running

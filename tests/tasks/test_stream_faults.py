@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from rensei_daemon.core.board import report
+from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.snapshot_schedule import WHY, SnapshotIntervals, SnapshotReason
 from rensei_daemon.local_platform import streams
 
@@ -262,7 +263,7 @@ async def test_what_was_heard_of_and_not_had_is_told_of(home: "Home") -> None:
         assert daemon.session.wanted_since == since
         later = datetime.now(UTC) + timedelta(seconds=61)
         codes = {c.code: c for c in report(daemon.board, later).conditions}
-        assert WHY[SnapshotReason.EVENT] in codes["session.unconfirmed"].message
+        assert WHY[SnapshotReason.EVENT] in codes[Code.SESSION_UNCONFIRMED].message
         fault.times = 0
         await daemon.until(lambda: daemon.session.wanted_for is None)
 

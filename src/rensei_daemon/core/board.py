@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from rensei_daemon.core import conditions, root_causes, session_conditions
-from rensei_daemon.core.conditions import Alarm, Code
+from rensei_daemon.core import daemon_conditions, root_causes, session_conditions
+from rensei_daemon.core.conditions import Alarm, Code, Condition, Severity
 from rensei_daemon.core.health import (
     ConfigHealth,
     HeartbeatHealth,
@@ -26,7 +26,7 @@ from rensei_daemon.core.health import (
     WorkerHealth,
 )
 from rensei_daemon.core.hints import DaemonAddress
-from rensei_daemon.core.status import Condition, DaemonState, Severity, Status, shift_times
+from rensei_daemon.core.status import DaemonState, Status, shift_times
 
 OnlyLine = (
     ConfigHealth
@@ -186,11 +186,11 @@ def _report(board: Board, now: datetime) -> Status:
 
 def _conditions(board: Board, now: datetime) -> Iterator[Condition]:
     started_at = board.started_at
-    yield from conditions.alarm_conditions(board.alarms.values(), now)
-    yield from conditions.config_conditions(board.config, started_at)
-    yield from conditions.heartbeat_conditions(board.heartbeat, started_at, now)
-    yield from conditions.pool_conditions(board.pool, started_at)
-    yield from conditions.log_conditions(board.log, started_at)
+    yield from daemon_conditions.alarm_conditions(board.alarms.values(), now)
+    yield from daemon_conditions.config_conditions(board.config, started_at)
+    yield from daemon_conditions.heartbeat_conditions(board.heartbeat, started_at, now)
+    yield from daemon_conditions.pool_conditions(board.pool, started_at)
+    yield from daemon_conditions.log_conditions(board.log, started_at)
     yield from session_conditions.no_sessions_condition(board.sessions, started_at)
     for session in board.sessions.values():
         yield from session_conditions.session_conditions(session, now)
@@ -212,4 +212,4 @@ def _is_starting(board: Board, now: datetime) -> bool:
     has_all = board.heartbeat.last_ok_at is not None and all(
         session.refreshed_at is not None for session in board.sessions.values()
     )
-    return not has_all and age < conditions.STARTING_AT_MOST_SECONDS
+    return not has_all and age < daemon_conditions.STARTING_AT_MOST_SECONDS

@@ -1,200 +1,176 @@
-"""Which lines and alarms amount to a condition, how grave, and after how long.
+"""Every condition: its code, its severity, and how long it lasts before it is shown.
 
-Every limit of the health model is in this file, but for the sessions'
-(`session_conditions`). It knows no clock: `now` arrives, and is of a clock that nobody
-sets. A function here yields the conditions of one line; which of them follow from others
-is the business of `causes`, and what they add up to the board's.
-
-Alarms are for what no line can show: a task raises one by its code and clears it.
+`docs/operations.md` has a row for each code. Which alarms and health records amount to a
+condition is decided in `daemon_conditions` and `session_conditions`; which condition
+explains which, in `root_causes`.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
-from rensei_daemon.core.health import (
-    ConfigHealth,
-    HeartbeatHealth,
-    LogHealth,
-    PoolHealth,
-)
-from rensei_daemon.core.status import Condition, Severity
 
-STARTING_AT_MOST_SECONDS = 60.0
-"""By then the first beat and every first snapshot should have come."""
+class Severity(StrEnum):
+    """How much a condition matters."""
 
-BEAT_WARNING_INTERVALS = 3
-BEAT_WARNING_AT_LEAST_SECONDS = 3.0
-BEAT_ERROR_SECONDS = 300.0
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
 
 
 class Code(StrEnum):
-    """Alarms: what a task may raise. One that is a `Failure` too is called the same."""
+    """What is wrong, in one word. A code that is also a `Failure` has the same value."""
 
-    STORAGE = "storage"
-    UNAUTHORIZED = "unauthorized"
-    FORBIDDEN = "forbidden"
-    """The platform answers 403: it knows us, and says no."""
-    TLS_REFUSED = "tls.refused"
-    """The platform does not accept our client certificate, or wants one."""
+    HEARTBEAT_STALE = "heartbeat.stale"
+    SESSION_STALE = "session.stale"
+    SESSION_UNCONFIRMED = "session.unconfirmed"
     TOO_LARGE = "session.too_large"
-    """More values than a session may hold."""
+    """The platform has more values than a session may hold."""
+    STREAM_FLAPPING = "stream.flapping"
+    STREAM_INTERRUPTED = "stream.interrupted"
+    UNAUTHORIZED = "unauthorized"
+    TLS_REFUSED = "tls.refused"
+    """The platform rejects our client certificate, or asks for one."""
+    FORBIDDEN = "forbidden"
+    """The platform answers 403."""
+    CONFIG_INVALID = "config.invalid"
     CONFIG_RESTART_NEEDED = "config.restart_needed"
+    STORAGE = "storage"
     DELIVERY_FAILED = "delivery.failed"
     CONSUMER_LAGGING = "consumer.lagging"
     READERS_MISSING = "readers.missing"
-    """Workers that were connected before a restart, live, and have not come back."""
+    """Workers that were connected before a restart, still run, and have not reconnected."""
     READERS_TURNED_AWAY = "readers.turned_away"
     MUTATION_CONFLICT = "mutation.conflict"
-    HOST_STATUS = "host.status"
-    """The platform objects to this host, in a word that is neither ok nor of a pool."""
-    HOST_DUPLICATE = "host.duplicate"
-    ANSWER_OVERSIZED = "oversized"
-    PLATFORM_FLOOD = "platform.flood"
+    POOL_DELETED = "pool.deleted"
+    POOL_DRAINING = "pool.draining"
+    POOL_DISABLED = "pool.disabled"
+    POOL_PAUSED = "pool.paused"
+    POOL_OTHER = "pool.other"
+    """A pool status of the platform's that is newer than this daemon."""
     CLOCK_SKEWED = "clock.skewed"
+    SESSIONS_NONE = "sessions.none"
+    LOG_LEVEL = "log.level"
+    LOG_DROPPED = "log.dropped"
+    HOST_STATUS = "host.status"
+    """The platform reports a problem with this host other than its pool."""
+    HOST_DUPLICATE = "host.duplicate"
+    PLATFORM_FLOOD = "platform.flood"
+    ANSWER_OVERSIZED = "oversized"
     RUNTIME_NOT_TMPFS = "runtime.not_tmpfs"
+    PROGRAM_OUTDATED = "program.outdated"
+    """Found by the program that asks, not by the daemon."""
     RUN_BY_ROOT = "run_by_root"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How an alarm shows."""
+def severity_of(code: Code) -> Severity:
+    """Return the severity; a stale heartbeat becomes an error later."""
+    match code:
+        case Code.SESSION_STALE | Code.UNAUTHORIZED | Code.TLS_REFUSED | Code.STORAGE:
+            return Severity.ERROR
+        case (
+            Code.HEARTBEAT_STALE
+            | Code.SESSION_UNCONFIRMED
+            | Code.TOO_LARGE
+            | Code.STREAM_FLAPPING
+            | Code.STREAM_INTERRUPTED
+            | Code.FORBIDDEN
+            | Code.CONFIG_INVALID
+            | Code.CONFIG_RESTART_NEEDED
+            | Code.DELIVERY_FAILED
+            | Code.CONSUMER_LAGGING
+            | Code.READERS_MISSING
+            | Code.READERS_TURNED_AWAY
+            | Code.MUTATION_CONFLICT
+            | Code.POOL_DELETED
+            | Code.POOL_DRAINING
+            | Code.POOL_DISABLED
+            | Code.POOL_PAUSED
+            | Code.POOL_OTHER
+            | Code.CLOCK_SKEWED
+            | Code.HOST_STATUS
+            | Code.HOST_DUPLICATE
+            | Code.PLATFORM_FLOOD
+            | Code.ANSWER_OVERSIZED
+        ):
+            return Severity.WARNING
+        case (
+            Code.SESSIONS_NONE
+            | Code.LOG_LEVEL
+            | Code.LOG_DROPPED
+            | Code.RUNTIME_NOT_TMPFS
+            | Code.PROGRAM_OUTDATED
+            | Code.RUN_BY_ROOT
+        ):
+            return Severity.INFO
+        case _:
+            assert_never(code)
 
+
+def shown_after_seconds(code: Code) -> float:
+    """Return how long an alarm lasts before it is shown."""
+    return 60.0 if code in (Code.CONSUMER_LAGGING, Code.READERS_MISSING) else 0.0
+
+
+def pool_code(status: str) -> Code:
+    """Return the code of a pool status."""
+    try:
+        return Code(f"pool.{status}")
+    except ValueError:
+        return Code.POOL_OTHER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """The condition that explains another one."""
+
+    code: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Something an operator should know, why, and what to do."""
+
+    code: Code
     severity: Severity
-    after_seconds: float = 0.0
-    """How long it must last before anybody is told."""
+    message: str
+    """One line, without an age: `since` says it."""
+    hint: str
+    since: datetime
+    subject: str = ""
+    """Which session, consumer or mutation, when there can be several."""
+    because_of: Cause | None = None
+    """The condition that explains this one; it is in the status too."""
 
 
-RULES = {
-    Code.STORAGE: Rule(Severity.ERROR),
-    Code.UNAUTHORIZED: Rule(Severity.ERROR),
-    Code.FORBIDDEN: Rule(Severity.WARNING),
-    Code.TLS_REFUSED: Rule(Severity.ERROR),
-    Code.TOO_LARGE: Rule(Severity.WARNING),
-    Code.CONFIG_RESTART_NEEDED: Rule(Severity.WARNING),
-    Code.DELIVERY_FAILED: Rule(Severity.WARNING),
-    Code.CONSUMER_LAGGING: Rule(Severity.WARNING, after_seconds=60.0),
-    Code.READERS_MISSING: Rule(Severity.WARNING, after_seconds=60.0),
-    Code.READERS_TURNED_AWAY: Rule(Severity.WARNING),
-    Code.MUTATION_CONFLICT: Rule(Severity.WARNING),
-    Code.HOST_STATUS: Rule(Severity.WARNING),
-    Code.HOST_DUPLICATE: Rule(Severity.WARNING),
-    Code.ANSWER_OVERSIZED: Rule(Severity.WARNING),
-    Code.PLATFORM_FLOOD: Rule(Severity.WARNING),
-    Code.CLOCK_SKEWED: Rule(Severity.WARNING),
-    Code.RUNTIME_NOT_TMPFS: Rule(Severity.INFO),
-    Code.RUN_BY_ROOT: Rule(Severity.INFO),
-}
-"""Every code has its rule; a test holds the two together."""
+def condition(
+    code: Code,
+    *,
+    message: str,
+    hint: str,
+    since: datetime,
+    subject: str = "",
+    severity: Severity | None = None,
+) -> Condition:
+    """Return a condition with the severity of its code, or with the one given."""
+    return Condition(
+        code=code,
+        severity=severity or severity_of(code),
+        message=message,
+        hint=hint,
+        since=since,
+        subject=subject,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """What a task raised."""
+    """A condition that a task has raised, and will clear."""
 
     code: Code
     subject: str
     message: str
     hint: str
     since: datetime
-
-
-def alarm_conditions(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
-    """Show the alarms that have lasted as long as their rule asks."""
-    for alarm in alarms:
-        rule = RULES[alarm.code]
-        if _age(alarm.since, now) >= rule.after_seconds:
-            yield Condition(
-                code=alarm.code,
-                severity=rule.severity,
-                message=alarm.message,
-                hint=alarm.hint,
-                since=alarm.since,
-                subject=alarm.subject,
-            )
-
-
-def config_conditions(line: ConfigHealth, started_at: datetime) -> Iterator[Condition]:
-    """Say that the file cannot be used, and that the last good one is."""
-    if not line.valid:
-        yield Condition(
-            code="config.invalid",
-            severity=Severity.WARNING,
-            message=f"{line.error or line.path}; the last good text stays in force",
-            hint=line.hint or "see what is wrong: rensei-daemon config check",
-            since=line.since or started_at,
-        )
-
-
-def heartbeat_conditions(
-    line: HeartbeatHealth, started_at: datetime, now: datetime
-) -> Iterator[Condition]:
-    """Say that no beat has got through for too long, whatever the retries do.
-
-    Five minutes make it an error, but never before the warning: with the slowest
-    interval, 300 s, a healthy beat is older than that.
-    """
-    warning_after = max(
-        BEAT_WARNING_AT_LEAST_SECONDS, BEAT_WARNING_INTERVALS * line.interval_seconds
-    )
-    error_after = max(BEAT_ERROR_SECONDS, warning_after)
-    if line.last_ok_at is None:
-        # Nothing but silence since the start must not look well once it may not be
-        # called starting any more.
-        warning_after = min(warning_after, STARTING_AT_MOST_SECONDS)
-    since = line.last_ok_at or started_at
-    age = _age(since, now)
-    if age >= warning_after:
-        said = f": {line.last_error}" if line.last_error else ""
-        yield Condition(
-            code="heartbeat.stale",
-            severity=Severity.ERROR if age >= error_after else Severity.WARNING,
-            message=f"no heartbeat gets through to the platform{said}",
-            hint="see why: rensei-daemon logs --level warning",
-            since=since,
-        )
-
-
-def pool_conditions(line: PoolHealth, started_at: datetime) -> Iterator[Condition]:
-    """Say what the platform has done to the pool this host is bound to."""
-    if not line.is_ok:
-        which = f" {line.id}" if line.id else ""
-        why = f": {line.reason}" if line.reason else ""
-        pools = ", ".join(line.candidates)
-        yield Condition(
-            code=f"pool.{line.status}",
-            severity=Severity.WARNING,
-            message=f"this host's pool{which} is {line.status}{why}",
-            hint=line.action
-            or (
-                f"bind this host to one of: {pools}" if pools else "bind it to another pool"
-            ),
-            since=line.since or started_at,
-        )
-
-
-def log_conditions(line: LogHealth, started_at: datetime) -> Iterator[Condition]:
-    """Say, for information, that the log is not whole, or not as the file wants it."""
-    if line.dropped:
-        yield Condition(
-            code="log.dropped",
-            severity=Severity.INFO,
-            message=f"{line.dropped} lines of the log were lost: nobody read it, "
-            "or its disk was full",
-            hint="see where: rensei-daemon logs --event log.dropped",
-            since=line.dropped_since or started_at,
-        )
-    if line.level != line.configured_level:
-        yield Condition(
-            code="log.level",
-            severity=Severity.INFO,
-            message=f"the log level is {line.level} until a restart; "
-            f"the configuration says {line.configured_level}",
-            hint="go back to it: rensei-daemon logs --set-level config",
-            since=line.since or started_at,
-        )
-
-
-def _age(since: datetime, now: datetime) -> float:
-    return (now - since).total_seconds()

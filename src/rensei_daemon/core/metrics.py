@@ -2,8 +2,7 @@
 
 Names follow Prometheus' rules: base units, `_total` for counters, times as seconds since
 the epoch, from which the reader computes ages. A label's values are the configured
-sessions or words of this code, with one exception: a condition's code may hold a pool
-status of the platform's, one at a time.
+sessions or words of this code, never text from elsewhere.
 """
 
 from collections import Counter

@@ -18,9 +18,8 @@ JSON, and each condition keeps its own severity and counts towards the state.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.conditions import Cause, Code, Condition, Severity
 from rensei_daemon.core.health import HeartbeatHealth, SessionHealth
-from rensei_daemon.core.status import Cause, Condition, Severity
 from rensei_daemon.errors import Failure
 
 _NO_CONNECTION = (Failure.UNREACHABLE, Failure.CERTIFICATE_DATES)
@@ -70,12 +69,12 @@ def _blamed(
 ) -> Cause:
     """Return the condition that explains this one, if it is there; else, this one."""
     match condition.code:
-        case "heartbeat.stale":
+        case Code.HEARTBEAT_STALE:
             lane, failure = "heartbeat", heartbeat.last_failure
-        case "session.stale" | "session.unconfirmed":
+        case Code.SESSION_STALE | Code.SESSION_UNCONFIRMED:
             lane = f"{condition.subject}:snapshot"
             failure = sessions[condition.subject].snapshot_failure
-        case "stream.interrupted":
+        case Code.STREAM_INTERRUPTED:
             lane = f"{condition.subject}:stream"
             failure = sessions[condition.subject].stream_failure
         case _:
@@ -87,7 +86,7 @@ def _blamed(
     if failure is Failure.CERTIFICATE_DATES and is_skewed:
         return Cause(code=Code.CLOCK_SKEWED, subject="")
     if failure is heartbeat.last_failure and failure in _NO_CONNECTION:
-        return Cause(code="heartbeat.stale", subject="")
+        return Cause(code=Code.HEARTBEAT_STALE, subject="")
     return Cause(code=failure, subject=lane)
 
 

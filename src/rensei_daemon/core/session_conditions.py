@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
+from rensei_daemon.core.conditions import Code, Condition, condition
 from rensei_daemon.core.duration import format_duration
 from rensei_daemon.core.health import MOST_ENDS, SessionHealth, StreamState
-from rensei_daemon.core.status import Condition, Severity
 
 SESSION_GRACE_SECONDS = 60.0
 """After `refresh_until`, or after the start when there was never any data."""
@@ -26,9 +26,8 @@ def session_conditions(line: SessionHealth, now: datetime) -> Iterator[Condition
     since = _stale_since(line, now)
     if since is not None:
         what = "are out of date" if line.refreshed_at else "have never arrived"
-        yield Condition(
-            code="session.stale",
-            severity=Severity.ERROR,
+        yield condition(
+            Code.SESSION_STALE,
             message=f"the credentials of session {line.id} {what}",
             hint=f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}",
             since=since,
@@ -45,9 +44,8 @@ def _of_stream(line: SessionHealth, now: datetime) -> Iterator[Condition]:
         if line.stream is StreamState.SILENT:
             what = "is open, but nothing has come over it"
             hint = "a proxy may hold answers back until they end: have it pass them on"
-        yield Condition(
-            code="stream.interrupted",
-            severity=Severity.WARNING,
+        yield condition(
+            Code.STREAM_INTERRUPTED,
             message=f"the rotate stream of session {line.id} {what}; "
             "rotations arrive by polling, later",
             hint=hint,
@@ -57,9 +55,8 @@ def _of_stream(line: SessionHealth, now: datetime) -> Iterator[Condition]:
     ends = line.stream_ended_at
     if len(ends) == MOST_ENDS and _age(ends[0], now) <= FLAPPING_SECONDS:
         lived = format_duration(line.stream_lived_seconds or 0.0)
-        yield Condition(
-            code="stream.flapping",
-            severity=Severity.WARNING,
+        yield condition(
+            Code.STREAM_FLAPPING,
             message=f"the rotate stream of session {line.id} keeps ending, "
             f"the last one after {lived}",
             hint="a proxy or gateway may end long answers: raise its limit for "
@@ -73,9 +70,8 @@ def _unconfirmed(line: SessionHealth, now: datetime) -> Iterator[Condition]:
     """Say that the values may not be what the platform has, and why."""
     hint = f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}"
     if line.lost_names_at is not None:
-        yield Condition(
-            code="session.unconfirmed",
-            severity=Severity.WARNING,
+        yield condition(
+            Code.SESSION_UNCONFIRMED,
             message=f"the last snapshot of session {line.id} took {line.lost_names} of "
             f"{line.lost_names + len(line.names)} names away; none has confirmed it",
             hint=hint,
@@ -87,9 +83,8 @@ def _unconfirmed(line: SessionHealth, now: datetime) -> Iterator[Condition]:
         and line.wanted_since is not None
         and _age(line.wanted_since, now) >= UNCONFIRMED_SECONDS
     ):
-        yield Condition(
-            code="session.unconfirmed",
-            severity=Severity.WARNING,
+        yield condition(
+            Code.SESSION_UNCONFIRMED,
             message=f"a snapshot of session {line.id} is wanted and does not come: "
             f"{line.wanted_for}",
             hint=hint,
@@ -119,9 +114,8 @@ def no_sessions_condition(
 ) -> Iterator[Condition]:
     """Say, for information, that nobody gets credentials here."""
     if not sessions:
-        yield Condition(
-            code="sessions.none",
-            severity=Severity.INFO,
+        yield condition(
+            Code.SESSIONS_NONE,
             message="no credential sessions are configured",
             hint="add one: [[credentials.sessions]] in the configuration",
             since=started_at,

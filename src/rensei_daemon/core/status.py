@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from rensei_daemon.core.conditions import Condition, Severity
 from rensei_daemon.core.health import (
     ConfigHealth,
     HeartbeatHealth,
@@ -30,38 +31,6 @@ class DaemonState(StrEnum):
     DEGRADED = "degraded"
     FAILED = "failed"
     STOPPING = "stopping"
-
-
-class Severity(StrEnum):
-    """How much a condition matters."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """The condition another one follows from."""
-
-    code: str
-    subject: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """Something an operator should know, why, and what to do."""
-
-    code: str
-    severity: Severity
-    message: str
-    """One line, without an age: `since` says it."""
-    hint: str
-    since: datetime
-    subject: str = ""
-    """Which session, consumer or mutation, when there can be several."""
-    because_of: Cause | None = None
-    """The condition to fix, with which this one goes; it is in the list too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
