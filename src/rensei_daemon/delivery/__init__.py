@@ -1,1 +1,1 @@
-"""Handing a session's credentials to the processes that use them."""
+"""Deliver a session's credentials to the processes that use them."""

@@ -1,7 +1,7 @@
-"""The places of the credential socket, and how many of them one user or session may take.
+"""How many connections of the credential socket one user or session may hold.
 
-Each holds at most half: a member of the socket's group that opens connections without end
-leaves the other half to the rest.
+Each may hold at most half: a member of the socket's group that opens connections without
+end leaves the other half to the others.
 """
 
 from collections import Counter
@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 Tell = Callable[[str, str], None]
-"""Told whose readers are turned away, and why; an empty reason: no longer."""
+"""Called with whose readers are refused and why; an empty reason means no longer."""
 
 
 class QuotaExceededError(Exception):
-    """There is no place left for this reader."""
+    """There is no free connection for this reader."""
 
 
 def ignore(whose: str, why: str) -> None:
-    """Tell nobody."""
+    """Ignore the report."""
 
 
 class ConnectionQuota:
-    """Who holds how many places."""
+    """The connections that users and sessions hold."""
 
     def __init__(self, most: int, tell: Tell = ignore) -> None:
         self._most = most
@@ -32,7 +32,7 @@ class ConnectionQuota:
 
     @contextmanager
     def of_user(self, uid: int) -> Iterator[None]:
-        """Hold a place for a connection of this user; raises `QuotaExceededError`."""
+        """Hold a connection of this user; raises `QuotaExceededError`."""
         with ExitStack() as held:
             held.enter_context(self._holding("all users", self._most))
             held.enter_context(self._holding(f"user {uid}", self._share))
@@ -40,7 +40,7 @@ class ConnectionQuota:
 
     @contextmanager
     def of_session(self, session_id: str) -> Iterator[None]:
-        """Hold a place among a session's readers; raises `QuotaExceededError`."""
+        """Hold a connection of a session's reader; raises `QuotaExceededError`."""
         with self._holding(f"session {session_id}", self._share):
             yield
 
@@ -56,7 +56,7 @@ class ConnectionQuota:
             yield
         finally:
             self._held[whose] -= 1
-            # Not at the first free place: it may be taken again in the same moment.
+            # Not at the first free connection: it may be taken again at once.
             if whose in self._turned_away and self._held[whose] <= limit // 2:
                 self._turned_away.discard(whose)
                 self._tell(whose, "")

@@ -1,6 +1,6 @@
 """A worker's end of the credential socket, for our own commands.
 
-Only the standard library, and little of it: `exec` stands before every start of a worker.
+Imports little, and only the standard library: `exec` runs before every start of a worker.
 """
 
 import os
@@ -26,13 +26,13 @@ LONGEST_HELLO_SECONDS = 5.0
 
 
 class _SilentError(DeliveryError):
-    """The daemon took the HELLO, and said nothing in time."""
+    """The daemon accepted the HELLO but did not answer in time."""
 
 
 def connect(path: Path, first: bytes) -> socket.socket:
     """Connect to the credential socket and send the first line; never blocks.
 
-    Raises `DaemonNotRunningError`, or `NotPermittedError` for who may not connect.
+    Raises `DaemonNotRunningError`, or `NotPermittedError` if the user may not connect.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.setblocking(False)
@@ -52,7 +52,7 @@ def connect(path: Path, first: bytes) -> socket.socket:
 
 
 class CredentialReader:
-    """One connection at a time to the socket; it never waits by itself."""
+    """One connection at a time to the socket; no method waits."""
 
     def __init__(self, path: Path, session_id: str) -> None:
         self._path = path
@@ -66,19 +66,20 @@ class CredentialReader:
         return self._socket is not None
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for."""
+        """Return the descriptor to poll."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def open(self) -> None:
-        """Connect and say HELLO.
+        """Connect and send HELLO.
 
-        Raises `DaemonNotRunningError`, or `NotPermittedError` for who may not connect.
+        Raises `DaemonNotRunningError`, or `NotPermittedError` if the user may not
+        connect.
         """
         self.close()
         self._socket = connect(self._path, credential_frames.hello(self.session_id))
 
     def frames(self) -> list[Frame]:
-        """Return what has arrived; at the end of the conversation it is closed."""
+        """Return the frames that have arrived; close the connection when it ends."""
         arrived: list[Frame] = []
         while self._socket is not None:
             try:
@@ -101,7 +102,7 @@ class CredentialReader:
         return [frame for frame in read if frame is not None]
 
     def close(self) -> None:
-        """End the conversation, if there is one."""
+        """Close the connection if there is one."""
         if self._socket is not None:
             self._socket.close()
         self._socket = None
@@ -109,11 +110,11 @@ class CredentialReader:
 
 
 def first_values(reader: CredentialReader, *, wait_seconds: float) -> Mapping[str, str]:
-    """Return a session's values, and leave the reader open for what follows.
+    """Return a session's values; the reader stays open for updates.
 
-    A daemon that is not there yet, or has nothing yet, is given `wait_seconds`. Raises
-    `DaemonNotRunningError` or `DeliveryError` after that, and at once `UsageError` for an
-    unknown session and `NotPermittedError`.
+    Waits `wait_seconds` for a daemon that is not running yet or has no values yet.
+    Raises `DaemonNotRunningError` or `DeliveryError` after that, and `UsageError` for
+    an unknown session and `NotPermittedError` at once.
     """
     deadline = time.monotonic() + wait_seconds
     said: RenseiError | None = None
@@ -121,7 +122,8 @@ def first_values(reader: CredentialReader, *, wait_seconds: float) -> Mapping[st
         try:
             return _ask(reader, deadline)
         except (DaemonNotRunningError, DeliveryError) as error:
-            # A last try that the deadline cuts short must not hide what it said before.
+            # A last try that the deadline cuts short must not hide the
+            # earlier reason.
             said = said if said and isinstance(error, _SilentError) else error
             if time.monotonic() + RETRY_SECONDS >= deadline:
                 raise said from None
@@ -148,7 +150,7 @@ def _ask(reader: CredentialReader, deadline: float) -> Mapping[str, str]:
 
 
 def refusal(session_id: str, reason: str) -> RenseiError:
-    """Return a BYE as the error it means."""
+    """Return the error that a BYE means."""
     match reason:
         case credential_frames.SESSION_UNKNOWN | credential_frames.SESSION_REMOVED:
             return UsageError(

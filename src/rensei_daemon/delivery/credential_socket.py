@@ -1,7 +1,7 @@
 """The credential socket: one listener for the workers of every session.
 
-It owns the door: who listens where, which sessions there are to ask for, and how many
-readers there can be. What one of them costs is its connection's business.
+Owns the listener, the sessions that can be asked for and the number of readers.
+`reader_connection` limits what one reader costs.
 """
 
 import errno
@@ -29,7 +29,7 @@ from rensei_daemon.disk import persistent_socket
 from rensei_daemon.failure_reporter import FailureReporter
 
 SPARE_DESCRIPTORS = 128
-"""Kept from readers, for everything else the daemon has open."""
+"""Descriptors reserved for everything else the daemon opens."""
 
 _log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class CredentialSocket:
-    """The audiences by session, and the door to them."""
+    """The listener, and each session's subscribers."""
 
     def __init__(self, limits: ReaderTimeouts | None = None) -> None:
         self._limits = limits or ReaderTimeouts()
@@ -46,7 +46,7 @@ class CredentialSocket:
         self._shortages = FailureReporter(calm_seconds=CALM_SECONDS)
 
     def subscribers(self, session_id: str, gid: int | None) -> Subscribers:
-        """Return the session's audience, with those already in it."""
+        """Return the session's subscribers, with the readers that are connected already."""
         subscribers = self._subscribers.get(session_id)
         if subscribers is None:
             subscribers = Subscribers(session_id, gid, partial(self._forget, session_id))
@@ -59,7 +59,7 @@ class CredentialSocket:
         self._subscribers.pop(session_id, None)
 
     def find(self, session_id: str) -> Subscribers | None:
-        """Return the audience of a session that exists."""
+        """Return the subscribers of an existing session."""
         return self._subscribers.get(session_id)
 
     async def serve(
@@ -70,11 +70,11 @@ class CredentialSocket:
         tell: persistent_socket.Tell = persistent_socket.ignore,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Listen until cancelled; then everybody is told BYE and the file goes.
+        """Listen until cancelled; then send BYE to every reader and remove the file.
 
-        With a `gid` the group may connect too. `tell` hears of a file that had to be put
-        back. Raises `StateInUseError`, `SettingsError` or `StorageError` when it cannot
-        listen.
+        With a `gid`, members of the group may connect too. `tell` is called when
+        the file had to be restored. Raises `StateInUseError`, `SettingsError` or
+        `StorageError` if it cannot listen.
         """
         most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
         shares = ConnectionQuota(most, lambda *news: self.on_reader_refused(*news))
@@ -106,7 +106,7 @@ class CredentialSocket:
             except OSError as error:
                 if error.errno in _OUT_OF:
                     self._log_shortage(error)
-                    # Whoever knocks stays in the kernel's queue meanwhile.
+                    # Until then, clients wait in the kernel's queue.
                     await anyio.sleep(0.1)
             else:
                 connection.setblocking(False)

@@ -1,4 +1,4 @@
-"""What every way of handing over credentials looks like from the rotation."""
+"""The interface of every way to deliver credentials."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,8 +10,8 @@ from rensei_daemon.core.health import ConsumerHealth
 class Delivery(Protocol):
     """One way for a session's values to reach processes.
 
-    A delivery holds nothing that is not already out there, and is asked again, with the
-    newest generation, when it failed.
+    A delivery keeps no value that has not been delivered; after a failure it is called
+    again with the newest generation.
     """
 
     on_uptake: Callable[[], None]
@@ -19,49 +19,49 @@ class Delivery(Protocol):
 
     @property
     def kind(self) -> str:
-        """What sort of consumer this is: `env_file`, for one."""
+        """The kind of consumer, such as `env_file`."""
 
     @property
     def name(self) -> str:
-        """Which one: a path, a program; with `kind` it tells deliveries apart."""
+        """Its path or program; `kind` and `name` together identify a delivery."""
 
     @property
     def after(self) -> "Delivery | None":
-        """Which delivery must have a generation before this one is handed it."""
+        """The delivery that must have a generation before this one gets it."""
 
     @property
     def retries(self) -> tuple[float, ...] | None:
-        """The seconds before each further try of a generation, then no more.
+        """The seconds before each retry of a generation; no retry after the last.
 
-        None: it is tried for ever.
+        None: retry forever.
         """
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
-        """Who is handed to, and the newest generation each has."""
+        """The consumers, and the newest generation each of them has."""
 
     def deliver_at_once(self, credentials: Credentials) -> bool | None:
-        """Do what `deliver` does if that takes no waiting; None, and nothing done, if not.
+        """Do what `deliver` does if it needs no waiting; else do nothing and return None.
 
-        A failure too is left to `deliver`.
+        Failures are left to `deliver`, too.
         """
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
-        """Hand over a generation, whole; return whether that changed anything out there.
+        """Deliver a whole generation; return whether that changed anything for a consumer.
 
-        `difference` is against the last generation that was handed over. Raises
+        `difference` is the difference to the generation delivered before. Raises
         `DeliveryError`.
         """
 
     async def check(self, credentials: Credentials) -> str:
-        """Return what has become of what was handed over; empty while it is in place.
+        """Return how the delivered values were altered; empty while they are in place.
 
-        `credentials` is the generation that was handed over last.
+        `credentials` is the generation delivered last.
         """
 
     async def withdraw(self) -> None:
-        """Take back what was handed over: the session is gone; raises `DeliveryError`."""
+        """Remove what was delivered: the session is gone; raises `DeliveryError`."""
 
 
 def ignore_uptake() -> None:
-    """Hear of an uptake, and do nothing."""
+    """Ignore the call."""

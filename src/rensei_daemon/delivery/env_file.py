@@ -1,7 +1,7 @@
 """The env file: a session's values for workers that read them when they start.
 
-Others can reach the file too: it is looked at again, first by what `lstat` says, and by
-its content when that is not what it was.
+Other processes can alter the file. So it is checked, first by `lstat`, and by its content
+if that differs.
 """
 
 import os
@@ -23,7 +23,7 @@ from rensei_daemon.errors import DeliveryError, StorageError
 
 
 class EnvFile:
-    """One file, replaced whole with each generation, its mode and group asserted anew."""
+    """One file, replaced as a whole by each generation, with its mode and group."""
 
     kind = "env_file"
     after = None
@@ -37,7 +37,7 @@ class EnvFile:
         gid: int | None,
         hook_record: HookRecord | None = None,
     ) -> None:
-        """`hook_record` is of the hook that comes after this file."""
+        """`hook_record` belongs to the hook that runs after this file."""
         self.on_uptake: Callable[[], None] = ignore_uptake
         self._path = path
         self._mode = mode
@@ -45,14 +45,14 @@ class EnvFile:
         self._hook_record = hook_record
         self._is_in_memory = False
         self._left: _Access | None = None
-        """Type, mode and owner, as the last write left them."""
+        """Type, mode and owner after the last write."""
         self._seen: tuple[int, ...] = ()
-        """What told the file from any other when its content was last compared."""
+        """The file's `lstat` identity when its content was last compared."""
         self._line = ConsumerHealth(kind=self.kind, name=str(path))
 
     @property
     def name(self) -> str:
-        """The file's path."""
+        """The path of the file."""
         return str(self._path)
 
     @property
@@ -61,7 +61,7 @@ class EnvFile:
         return (self._line,)
 
     def deliver_at_once(self, credentials: Credentials) -> bool | None:
-        """Replace a file in memory: to wake a thread for it would take far longer."""
+        """Replace the file if it is in memory; a thread would take far longer."""
         if not self._is_in_memory:
             return None
         try:
@@ -72,10 +72,10 @@ class EnvFile:
         return True
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - always written whole
-        """Replace the file; raises `DeliveryError`, and the old file then stands.
+        """Replace the file; raises `DeliveryError`, and then the old file is unchanged.
 
-        A file left by an earlier daemon that says the same already is no change, unless
-        the hook has not been run for it.
+        A file with the same content, left by an earlier daemon, is not a change,
+        unless the hook has not run for it.
         """
         is_first = self._line.generation is None
         is_news = await anyio.to_thread.run_sync(self._write, credentials, is_first)
@@ -106,7 +106,7 @@ class EnvFile:
         return is_news
 
     def _directories(self) -> Iterator[Path]:
-        """Return where a write takes place."""
+        """Return the directories to flush."""
         yield self._path.parent
         if self._hook_record is not None:
             yield self._hook_record.directory
@@ -117,7 +117,7 @@ class EnvFile:
         return not is_due and _holds(self._path, data)
 
     async def check(self, credentials: Credentials) -> str:
-        """Say whether the file was removed or altered; cheap while nothing happened."""
+        """Return how the file was removed or altered; cheap if it was not."""
         if self._is_in_memory:
             return self._check(credentials)
         return await anyio.to_thread.run_sync(
@@ -141,7 +141,7 @@ class EnvFile:
         return ""
 
     async def withdraw(self) -> None:
-        """Remove the file; raises `DeliveryError` where it cannot be."""
+        """Remove the file; raises `DeliveryError` if that fails."""
         await anyio.to_thread.run_sync(self._remove)
 
     def _remove(self) -> None:
@@ -154,7 +154,7 @@ class EnvFile:
 
 @dataclass(frozen=True, slots=True)
 class _Access:
-    """Who may do what with a file."""
+    """Type, mode and owner of a file."""
 
     kind: int
     mode: int
@@ -167,7 +167,7 @@ class _Access:
         return cls(stat.S_IFMT(mode), stat.S_IMODE(mode), found.st_uid, found.st_gid)
 
     def differs(self, found: os.stat_result) -> str:
-        """Say how a file's access is another; empty when it is the same."""
+        """Return how the access to a file differs; empty if it does not."""
         now = _Access.of(found)
         if now.kind != self.kind:
             return "was replaced by something that is no file"
@@ -179,7 +179,7 @@ class _Access:
 
 
 def _identity(found: os.stat_result) -> tuple[int, ...]:
-    """Return what changes with whatever is done to a file."""
+    """Return values of `lstat` that change with every change of a file."""
     return (
         found.st_dev,
         found.st_ino,

@@ -1,7 +1,7 @@
-"""The hook: a program of the operator's that is run after each rotation.
+"""The hook: a program of the operator's that runs after each rotation.
 
-It is told what changed by name, never a value: those it reads from the env file or the
-credential socket. It learns nothing else of the daemon's environment.
+It gets the names that changed, never a value: it reads values from the env file or the
+credential socket. It gets nothing else of the daemon's environment.
 """
 
 import pwd
@@ -26,12 +26,12 @@ from rensei_daemon.delivery.run_program import ProgramResult, run_program
 from rensei_daemon.errors import DeliveryError, StorageError
 
 AT_ONCE = 4
-"""Hooks that run at the same time on this host, whatever their session."""
+"""Hooks that run at the same time on this host, over all sessions."""
 SECONDS = 30.0
 RETRY_SECONDS = (1.0, 5.0, 25.0)
 OUTPUT_BYTES = 64 * 1024
 NAMES_BYTES = 64 * 1024
-"""Of changed names; one string of more than 128 KiB the system starts no program with."""
+"""Limit of the changed names; the kernel starts no program with a string above 128 KiB."""
 
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -43,7 +43,7 @@ class HookResources:
     """What all hooks of a daemon share."""
 
     environ: Mapping[str, str] = field(repr=False)
-    """The daemon's own environment, of which three variables are passed on."""
+    """The daemon's environment; three of its variables are passed on."""
     scrub: Scrubber
     slots: anyio.CapacityLimiter = field(
         default_factory=lambda: anyio.CapacityLimiter(AT_ONCE)
@@ -52,7 +52,7 @@ class HookResources:
 
 
 class Hook:
-    """A session's `on_rotate`."""
+    """A session's `on_rotate` program."""
 
     kind = "hook"
     retries = RETRY_SECONDS
@@ -69,8 +69,8 @@ class Hook:
     ) -> None:
         """`after` is the delivery that writes `env_file`.
 
-        `record` says afterwards what the hook has run for: one that a restart cut short
-        is run again.
+        `record` stores what the hook has run for: a run that a restart interrupted
+        is repeated.
         """
         self.on_uptake: Callable[[], None] = ignore_uptake
         self.after = after
@@ -92,10 +92,10 @@ class Hook:
         return (self._line,)
 
     def deliver_at_once(self, credentials: Credentials) -> None:
-        """Do nothing: a program takes its time."""
+        """Return None: a program cannot run without waiting."""
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
-        """Run the program to its end; raises `DeliveryError` when it fails or hangs."""
+        """Run the program to its end; raises `DeliveryError` if it fails or times out."""
         async with self._room.slots:
             changes = self._record.changes if self._record is not None else 0
             started = time.monotonic()
@@ -117,17 +117,17 @@ class Hook:
             kind=self.kind, name=self.name, generation=credentials.generation
         )
         if self._record is not None:
-            with suppress(StorageError):  # then it runs once more after a restart
+            with suppress(StorageError):  # then it runs again after a restart
                 await anyio.to_thread.run_sync(self._record.write, credentials, changes)
         self.on_uptake()
         return True
 
     async def check(self, credentials: Credentials) -> str:  # noqa: ARG002 - it has run
-        """Return nothing: a run cannot be undone."""
+        """Return an empty text: a run cannot be undone."""
         return ""
 
     async def withdraw(self) -> None:
-        """Leave nothing behind."""
+        """Do nothing: a program leaves nothing behind."""
         if self._record is not None:
             with suppress(StorageError):
                 await anyio.to_thread.run_sync(self._record.remove)
@@ -182,11 +182,11 @@ class Hook:
 
 
 def fitting(names: Sequence[str], most_bytes: int) -> tuple[str, bool]:
-    """Join ASCII names with blanks, the first that fit; and whether some were left out."""
+    """Join as many ASCII names as fit with spaces; return whether some were left out."""
     text = " ".join(names)
     if len(text) <= most_bytes:
         return text, False
-    # The blank after the last whole name, which may stand right behind the limit.
+    # The space after the last whole name; it may be right behind the limit.
     end = text.rfind(" ", 0, most_bytes + 1)
     return text[: max(end, 0)], True
 

@@ -28,7 +28,7 @@ _SALT_BYTES = 16
 
 
 class HookRecord:
-    """A file in the runtime directory with a salted digest; no value is in it."""
+    """A file in the runtime directory with a salted digest of the values, never a value."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,16 +37,16 @@ class HookRecord:
 
     @property
     def directory(self) -> Path:
-        """Where the record is kept."""
+        """The directory of the record."""
         return self._path.parent
 
     @property
     def changes(self) -> int:
-        """How often the file has changed; a hook notes it when it starts."""
+        """How often the file has changed; a hook remembers it when it starts."""
         return self._changes
 
     def holds(self, credentials: Credentials) -> bool:
-        """Whether the hook has been run for these values, and nothing changed since."""
+        """Whether the hook has run for these values, and the file has not changed since."""
         try:
             found = self._path.read_bytes()
         except OSError:
@@ -55,14 +55,14 @@ class HookRecord:
         return hmac.compare_digest(digest, _digest(salt, credentials))
 
     def write(self, credentials: Credentials, changes: int) -> None:
-        """Note that it has, unless the file changed meanwhile; raises `StorageError`."""
+        """Record that run, unless the file has changed meanwhile; raises `StorageError`."""
         salt = secrets.token_bytes(_SALT_BYTES)
         with self._lock:
             if changes == self._changes:
                 replace_file(self._path, salt + _digest(salt, credentials), mode=0o600)
 
     def remove(self) -> None:
-        """Have the hook due, durably; raises `StorageError`."""
+        """Remove the record, durably, so that the hook is due; raises `StorageError`."""
         with self._lock, storage_errors(self._path):
             self._changes += 1
             try:

@@ -11,20 +11,20 @@ from pathlib import Path
 from rensei_daemon.core.escaping import escape_line
 
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
-_PEER_GROUPS = 59  # SO_PEERGROUPS, which Python has no name for
+_PEER_GROUPS = 59  # SO_PEERGROUPS, which the socket module lacks
 _LONGEST_OPTION = 1024  # bytes Python reads of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A process, its user and every group it was in."""
+    """A process, its user and all its groups."""
 
     pid: int
     uid: int
     gids: frozenset[int]
 
     def may_have(self, gid: int | None, own_uid: int) -> bool:
-        """Whether it may have what belongs to the group `gid`; None: to whoever connects.
+        """Whether it may have what belongs to the group `gid`; None: whatever may connect.
 
         Root and the daemon's own user may have everything.
         """
@@ -32,7 +32,7 @@ class Peer:
 
     @property
     def title(self) -> str:
-        """Name the process for people: `worker (pid 812)`."""
+        """The process for people: `worker (pid 812)`."""
         name = ""
         with suppress(OSError):
             name = Path(f"/proc/{self.pid}/comm").read_text(errors="replace").strip()
@@ -40,7 +40,7 @@ class Peer:
 
 
 def user_of(connection: socket.socket) -> int:
-    """Ask the kernel for the user id of whoever connected; raises `OSError`."""
+    """Return the user id of the connected process; raises `OSError`."""
     return _ids(connection)[1]
 
 
@@ -51,7 +51,7 @@ def _ids(connection: socket.socket) -> tuple[int, int, int]:
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Ask the kernel who connected; raises `OSError`."""
+    """Return the connected process; raises `OSError`."""
     pid, uid, gid = _ids(connection)
     return Peer(pid=pid, uid=uid, gids=frozenset({gid, *_groups(connection, uid, gid)}))
 
@@ -60,7 +60,8 @@ def _groups(connection: socket.socket, uid: int, gid: int) -> tuple[int, ...]:
     try:
         raw = connection.getsockopt(socket.SOL_SOCKET, _PEER_GROUPS, _LONGEST_OPTION)
     except OSError:
-        # More groups than fit, or a kernel before 4.13: the groups the user has today.
+        # More groups than fit, or a kernel before 4.13: use the user's current
+        # groups.
         try:
             return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
         except KeyError:

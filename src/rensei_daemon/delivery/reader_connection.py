@@ -1,8 +1,7 @@
 """One reader's connection to the credential socket.
 
-It owns what a reader may cost: how long a HELLO may take, how far behind it may fall. What
-it is told is its audience's business. A reader can make its own connection fail, and
-nothing else.
+Limits what a reader may cost: how long its HELLO may take, how far behind it may fall.
+`subscribers` decides what it is sent. A reader can make only its own connection fail.
 """
 
 import os
@@ -21,25 +20,25 @@ from rensei_daemon.delivery.peer import Peer, peer_of
 from rensei_daemon.delivery.subscribers import Subscribers
 
 AT_ONCE_BYTES = 32 * 1024
-"""A frame up to here fits where the kernel says that there is room."""
+"""A frame up to this size fits if the kernel reports room."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderTimeouts:
-    """What one reader may cost."""
+    """The time limits of one reader."""
 
     hello_seconds: float = 5.0
     """For its HELLO to arrive."""
     first_seconds: float = 4.0
-    """It is held without a snapshot; the public client gives up after 5."""
+    """How long it waits for a first snapshot; the public client gives up after 5 s."""
     stall_seconds: float = 30.0
-    """It may leave what it was sent unread while there is more to say."""
+    """How long it may leave data unread while more is to be sent."""
 
 
 class ReaderConnection:
-    """One connection, from its accept to its close."""
+    """One connection, from accept to close."""
 
     def __init__(
         self,
@@ -48,35 +47,35 @@ class ReaderConnection:
         limits: ReaderTimeouts,
         shares: ConnectionQuota,
     ) -> None:
-        """`audiences` are those of the sessions there are, by id, and change with them."""
+        """`audiences` has each session's subscribers by id; it changes with the sessions."""
         self._connection = connection
         self._subscribers_of = audiences
         self._limits = limits
         self._shares = shares
         self._inbox = bytearray()
         self._left = memoryview(b"")
-        """Of a frame that was begun; a BYE in the middle of it would be nonsense."""
+        """The rest of a frame that was begun; a BYE within it would be garbage."""
         self._subscribers: Subscribers | None = None
         self._peer: Peer | None = None
         self._title = ""
         self._known: Credentials | None = None
         self._is_waiting = False
-        """Whether it has nothing to do until there is news."""
+        """Whether it has nothing to do until the values change."""
 
     async def serve(self) -> None:
         """Serve the connection to its end, and close it."""
-        goodbye: str | None = credential_frames.SHUTDOWN  # what a cancellation means
+        goodbye: str | None = credential_frames.SHUTDOWN  # said if this is cancelled
         try:
             goodbye = await self._converse()
         except QuotaExceededError:
             goodbye = credential_frames.TOO_MANY
         except OSError:
-            goodbye = None  # it has gone
+            goodbye = None  # the reader is gone
         finally:
             self.close(goodbye)
 
     async def _converse(self) -> str | None:
-        """Return what to say in the end; None when there is nobody to hear it."""
+        """Return the last frame to send; None if the reader is gone."""
         line: bytes | None = b""
         with anyio.move_on_after(self._limits.hello_seconds) as hello:
             line = await self._line()
@@ -101,7 +100,7 @@ class ReaderConnection:
             return await self._join(subscribers, peer)
 
     async def _answer(self, peer: Peer, session_id: str | None) -> None:
-        """Say which sessions the peer may have, and what they are still without."""
+        """Answer which sessions the peer may have, and what each of them lacks."""
         asked = self._subscribers_of.keys() if session_id is None else {session_id}
         own: list[credential_frames.SessionState] = []
         refused: list[str] = []
@@ -153,7 +152,8 @@ class ReaderConnection:
                 return credential_frames.SESSION_REMOVED
             with anyio.move_on_after(self._limits.stall_seconds) as stalled:
                 await self._wait_writable()
-            # Asked again, so that a reader who kept us waiting gets what is newest.
+            # Read again: the reader kept us waiting and gets the newest
+            # values.
             newest = subscribers.newest or newest
             if not self._may_have(subscribers):
                 return credential_frames.NOT_PERMITTED
@@ -162,7 +162,7 @@ class ReaderConnection:
                 return credential_frames.TOO_SLOW
 
     def send_at_once(self, newest: Credentials) -> bool:
-        """Send what is newest if the reader is up to date and there is room for it."""
+        """Send the newest values if the reader is up to date and the socket has room."""
         subscribers = self._subscribers
         if subscribers is None or not self._is_waiting or not self._may_have(subscribers):
             return False
@@ -186,7 +186,7 @@ class ReaderConnection:
             self._subscribers.record(self, self._title, pid, newest.generation)
 
     def _is_writable(self) -> bool:
-        """Whether what was sent has mostly been read: then a frame and a BYE fit."""
+        """Whether most of what was sent has been read, so that a frame and a BYE fit."""
         waiting = select.poll()
         waiting.register(self._connection, select.POLLOUT)
         return bool(waiting.poll(0))
@@ -196,7 +196,7 @@ class ReaderConnection:
             await anyio.wait_writable(self._connection)
 
     async def _send(self, newest: Credentials) -> bool:
-        """Send what is left of the last frame, and the next; whether there was time."""
+        """Send the rest of the last frame and the next one; False if time ran out."""
         with anyio.move_on_after(self._limits.stall_seconds):
             await self._send_left()
             if self._subscribers is not None and newest is not self._known:
@@ -214,7 +214,7 @@ class ReaderConnection:
                 await anyio.wait_writable(self._connection)
 
     async def _line(self) -> bytes | None:
-        """Read a line; one too long is cut, None is the end."""
+        """Read a line; a line that is too long is cut; None is the end."""
         while (
             b"\n" not in self._inbox
             and len(self._inbox) <= credential_frames.MAX_HELLO_BYTES
@@ -228,7 +228,7 @@ class ReaderConnection:
         return line[: credential_frames.MAX_HELLO_BYTES + 1]
 
     async def _wait_until_closed(self) -> None:
-        """Pass over whatever else it says, until it is BYE or nothing more."""
+        """Ignore further lines until BYE or the end."""
         while (line := await self._line()) is not None:
             said = credential_frames.read_frame(line)
             if said is not None and said.type == "BYE":
@@ -245,11 +245,12 @@ class ReaderConnection:
                 return b""
 
     def close(self, goodbye: str | None) -> None:
-        """Say the last word, if there is one, and close."""
+        """Send the last frame, if any, and close."""
         try:
             if goodbye is not None and not self._left:
                 self._connection.send(credential_frames.bye(goodbye))
-            # Closed over unread bytes, the kernel would tell the reader of an error.
+            # If data is unread at the close, the kernel reports an error to
+            # the reader.
             self._connection.recv(65536)
         except OSError:
             pass

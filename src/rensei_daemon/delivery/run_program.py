@@ -1,4 +1,4 @@
-"""Running somebody else's program: bounded in time and in output, and gone afterwards."""
+"""Run a foreign program with limits of time and output, and leave nothing running."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 
 GRACE_SECONDS = 5.0
-"""Between TERM and KILL, for a program that took too long."""
+"""Between TERM and KILL, for a program that exceeded its time."""
 HURRY_SECONDS = 1.0
-"""The same when the daemon itself has to go."""
+"""The same while the daemon is stopping."""
 DRAIN_SECONDS = 0.5
-"""How long a pipe is read that something outside the program's group holds open."""
+"""How long to read a pipe that a process outside the program's group holds open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,14 @@ class ProgramResult:
     """How a program ended."""
 
     exit_code: int | None
-    """Minus the signal that ended it; None when its time was up."""
+    """Minus the signal that ended it; None if its time was up."""
     output: bytes
-    """What it wrote, to stdout or stderr, as far as it was kept."""
+    """The kept part of its stdout and stderr."""
     is_cut: bool
     """Whether it wrote more."""
     left_pid: int | None = None
-    """Of a program that KILL did not end: it is another user's, or stuck in the kernel."""
+    """The pid of a program that KILL did not end: another user's, or stuck in the kernel.
+    """
 
 
 class _Output:
@@ -40,7 +41,8 @@ class _Output:
         self._keep_bytes = keep_bytes
 
     async def collect(self, stream: ByteReceiveStream) -> None:
-        # Read to the end, kept or not: a program must not hang on a full pipe.
+        # Read to the end even if it is not kept: a full pipe would block the
+        # program.
         async for chunk in stream:
             room = self._keep_bytes - len(self.kept)
             self.kept += chunk[:room]
@@ -53,12 +55,12 @@ async def run_program(
 ) -> ProgramResult:
     """Run a program with exactly this environment, without a shell.
 
-    It gets a process group of its own, no input, and the root as its directory. When its
-    time is up the group gets TERM, then KILL; what it leaves running in its group is
-    ended with it, so that nothing piles up. One that KILL does not end is left behind.
-    Raises `OSError` when it cannot start.
+    It gets its own process group, no input, and `/` as its directory. When its time is
+    up, the group gets TERM, then KILL; processes it leaves in its group are ended with
+    it, so that nothing piles up. A process that KILL does not end is left behind.
+    Raises `OSError` if it cannot start.
     """
-    # Cancelled in the middle of its start, the program would run on without us.
+    # If this is cancelled while it starts, the program would run on without us.
     with anyio.CancelScope(shield=True):
         process = await anyio.open_process(
             list(argv),
@@ -91,7 +93,7 @@ async def run_program(
 
 @asynccontextmanager
 async def _closing(process: Process) -> AsyncIterator[None]:
-    """Close the program's end of things, without waiting for one that does not end."""
+    """Close our ends of its pipes, without waiting for a process that does not end."""
     try:
         yield
     finally:
@@ -108,7 +110,7 @@ async def _end(process: Process, grace_seconds: float) -> None:
         with anyio.move_on_after(grace_seconds):
             await process.wait()
     _signal_group(process.pid, signal.SIGKILL)
-    with anyio.move_on_after(grace_seconds):  # one stuck in the kernel is left to it
+    with anyio.move_on_after(grace_seconds):  # a process stuck in the kernel is left to it
         await process.wait()
 
 

@@ -1,7 +1,7 @@
-"""Which sessions a process may have, asked over the credential socket.
+"""Ask the credential socket which sessions a process may have.
 
-Whoever may connect may ask, so that a worker's commands need no other permission than the
-worker itself. Only the standard library, like `reader`.
+Every process that may connect may ask, so a worker's commands need no more permissions than
+the worker. Imports only the standard library, like `credential_reader`.
 """
 
 import time
@@ -21,17 +21,18 @@ from rensei_daemon.errors import (
 )
 
 ANSWER_SECONDS = 4.0
-"""In which a daemon that is well has answered."""
+"""The time in which a healthy daemon answers."""
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 def query_sessions(
     path: Path, session_id: str | None = None, *, wait_seconds: float
 ) -> SessionList:
-    """Return the sessions of the daemon behind the socket at `path`, or that one alone.
+    """Return the sessions of the daemon at `path`, or one of them.
 
-    A daemon that is not there yet, or does not answer, is given `wait_seconds`. Raises
-    `DaemonNotRunningError` or `DeliveryError` after that, and `NotPermittedError` at once.
+    Waits `wait_seconds` for a daemon that is not running yet or does not answer. Raises
+    `DaemonNotRunningError` or `DeliveryError` after that, and `NotPermittedError` at
+    once.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
@@ -72,10 +73,10 @@ def _unanswered(line: bytes) -> RenseiError:
 
 
 def choose_session(found: SessionList, session_id: str | None) -> SessionState:
-    """Return the session that is meant: the named one, or the only one there is to have.
+    """Return the session that is meant: the named one, or the only one.
 
-    Raises `UsageError` where there is none or a choice, `NotPermittedError` where the
-    session is another group's.
+    Raises `UsageError` if there is none or more than one, and `NotPermittedError` if it
+    belongs to another group.
     """
     ids = [session.id for session in found.sessions]
     if session_id is None and len(ids) == 1:

@@ -1,7 +1,7 @@
-"""A session's audience: everybody on the credential socket who wants its values.
+"""A session's subscribers: the readers on the credential socket that want its values.
 
-It owns what the newest values are and the words that lead there from what a reader has.
-It knows no socket: readers wait here for news, and say here what they have been told.
+Owns the newest values and the frames that bring a reader from its values to the newest.
+Knows no socket: readers wait here for changes and report what they were sent.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,18 @@ CALM_SECONDS = 60.0
 
 
 class Subscriber(Protocol):
-    """A reader as its audience knows it."""
+    """A reader, as its subscribers' list sees it."""
 
     def send_at_once(self, newest: Credentials) -> bool:
-        """Tell a reader that waits for news if that takes no waiting.
+        """Send values to a waiting reader if that needs no waiting.
 
-        Returns whether that is all; if not, it needs waking, to be told in its own time.
+        Returns whether that is done; if not, the reader has to be woken to send
+        them itself.
         """
 
 
 class Subscribers:
-    """The socket as one of a session's deliveries; it outlives a change of settings."""
+    """The socket as one of a session's deliveries; it survives a change of settings."""
 
     kind = "socket"
     after = None
@@ -39,7 +40,7 @@ class Subscribers:
     def __init__(
         self, session_id: str, gid: int | None, forget: Callable[[], None]
     ) -> None:
-        """`gid` is the group whose members alone may listen; None: whoever connects."""
+        """Members of the group `gid` may read; None: every process that may connect."""
         self.on_uptake: Callable[[], None] = ignore_uptake
         self.name = session_id
         self.gid = gid
@@ -47,58 +48,58 @@ class Subscribers:
         """None until the first snapshot, and again while the settings change."""
         self.is_removed = False
         self.missing: Callable[[], str] = _unknown
-        """What a worker would read at its start and is not there yet; empty: nothing."""
+        """Returns what a worker would read at its start and is missing; empty: nothing."""
         self.refusals = FailureReporter(calm_seconds=CALM_SECONDS)
-        """Of those who may not listen; a unit that restarts may try all night."""
+        """Readers without permission; a unit that restarts may try all night."""
         self.drops = FailureReporter(calm_seconds=CALM_SECONDS)
-        """Of those who fell too far behind."""
+        """Readers that fell too far behind."""
         self.awaited: set[int] = set()
-        """Processes that were readers before a restart and have not come back."""
+        """Pids that were readers before a restart and have not come back."""
         self._forget = forget
         self._rotated_at = datetime.now(UTC)
         self._changed = anyio.Event()
         self._waiting = 0
-        """How many wait for news, whether they have been told it meanwhile or not."""
+        """How many readers wait, whether or not they have been sent the newest values."""
         self._readers: dict[Subscriber, ConsumerHealth] = {}
         self._last_words: tuple[Credentials | None, Credentials, bytes] | None = None
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
-        """Everybody who has been told something and still listens."""
+        """The readers that have been sent values and are still connected."""
         return tuple(self._readers.values())
 
     def deliver_at_once(self, credentials: Credentials) -> bool:
-        """Let every reader know; slow ones hold up nobody."""
+        """Send the values to every reader; slow ones delay nobody."""
         self.newest = credentials
         self._rotated_at = datetime.now(UTC)
         told = sum([reader.send_at_once(credentials) for reader in self._readers])
-        if told < self._waiting:  # to wake those who know already would hold up others
+        if told < self._waiting:  # waking readers that are up to date would delay others
             self._announce()
         return True
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - each reader has its own
-        """Let every reader know."""
+        """Send the values to every reader."""
         return self.deliver_at_once(credentials)
 
     async def check(self, credentials: Credentials) -> str:  # noqa: ARG002 - they have it
-        """Return nothing: what a reader was told cannot be taken away."""
+        """Return an empty text: a reader cannot lose what it was sent."""
         return ""
 
     async def withdraw(self) -> None:
-        """Say goodbye to every reader: the session is gone."""
+        """Send BYE to every reader: the session is gone."""
         self.is_removed = True
         self._forget()
         self._announce()
 
     def renew(self, gid: int | None) -> None:
-        """Keep the readers while the session starts anew with other settings."""
+        """Keep the readers while the session restarts with other settings."""
         self.gid = gid
         self.newest = None
         self.missing = _unknown
         self._announce()
 
     async def wait_for_change(self, known: Credentials | None) -> Credentials | None:
-        """Wait for other values than the known ones; None when the session is removed."""
+        """Wait for values other than `known`; None when the session is removed."""
         self._waiting += 1
         try:
             while not self.is_removed and (self.newest is None or self.newest is known):
@@ -108,9 +109,9 @@ class Subscribers:
         return None if self.is_removed else self.newest
 
     def frames(self, known: Credentials | None, newest: Credentials) -> bytes:
-        """Return the frame that brings a reader up to date; empty when it is.
+        """Return the frame that brings a reader up to date; empty if it is.
 
-        There are no words for a name that went, so everything is said again.
+        No frame removes a name, so a removal sends all values again.
         """
         last = self._last_words
         if last is not None and last[0] is known and last[1] is newest:
@@ -120,7 +121,7 @@ class Subscribers:
         return words
 
     def record(self, reader: Subscriber, title: str, pid: int, generation: int) -> None:
-        """Note that a reader has been told."""
+        """Record what a reader has been sent."""
         self._readers[reader] = ConsumerHealth(
             kind=self.kind, name=title, generation=generation, pid=pid
         )
@@ -128,7 +129,7 @@ class Subscribers:
         self.on_uptake()
 
     def remove(self, reader: Subscriber) -> None:
-        """Note that a reader has gone."""
+        """Remove a reader that has gone."""
         if self._readers.pop(reader, None):
             self.on_uptake()
 

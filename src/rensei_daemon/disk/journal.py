@@ -41,7 +41,7 @@ MOST_PER_ROUND = 5000
 """How many mutations one round applies, and how many outcomes one heartbeat carries."""
 
 ROUND_CHARACTERS = 1024 * 1024
-"""Of params in one round: what it writes passes through the write-ahead log at once."""
+"""Limit of the params in one round, which pass through the write-ahead log at once."""
 
 _DROP_OLD_TEXTS = (
     "WITH kept AS (SELECT * FROM changes ORDER BY number DESC LIMIT ?)"
@@ -127,10 +127,10 @@ class Journal:
     ) -> tuple[tuple[PendingMutation, ...], ...]:
         """Return the mutations without an outcome, in order, in batches to apply together.
 
-        At most `limit` mutations, with no more than `ROUND_CHARACTERS` of params: what a
-        platform may send at once has no such bound.
-        A mutation that was in flight when the daemon died is a batch of its own, so that
-        one that kills the daemon can be told from those it took along.
+        At most `limit` mutations with at most `ROUND_CHARACTERS` of params, since
+        the platform may send any number at once. A mutation that was being applied
+        when the daemon died is a batch of its own, so that one that crashes the
+        daemon can be told from the others.
         """
         waiting = self._database.rows(
             "SELECT position, size FROM mutations JOIN params USING (position)"

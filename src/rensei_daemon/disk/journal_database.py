@@ -22,10 +22,11 @@ WAL_KEPT_BYTES = 4 * 1024 * 1024
 """Size to which the write-ahead log is truncated after a large transaction."""
 
 WAL_MOST_BYTES = 8 * 1024 * 1024
-"""What it grows to: SQLite begins it anew from 1,000 pages on, after a transaction."""
+"""Size that the write-ahead log may reach: SQLite starts it again once it has 1,000 pages.
+"""
 
 _SHRUNK_AT_ONCE = 256
-"""Pages: each is copied through the write-ahead log."""
+"""Pages freed at once; each is copied through the write-ahead log."""
 
 LOCKED_SECONDS = 1.0
 """How long a transaction waits for the lock of another process. The caller tries again
@@ -88,19 +89,19 @@ class Database:
                 raise
 
     def used_bytes(self) -> int:
-        """Return the size of what is in the database, free pages left out."""
+        """Return the size of the database's content, without free pages."""
         pages = self._pragma("page_count") - self._pragma("freelist_count")
         return pages * self._pragma("page_size")
 
     def shrink(self, most_bytes: int) -> None:
-        """Give free pages back to the disk until the file has this size, if that will do.
+        """Return free pages to the disk until the file has this size, if possible.
 
-        It does not for a file that was made before there was a budget.
+        It is not possible for a file that was created before this limit existed.
         """
         most_pages = most_bytes // self._pragma("page_size")
         while (surplus := (pages := self._pragma("page_count")) - most_pages) > 0:
             with self._mutex, database_errors(self.path):
-                # As a script, since one step of it frees one page.
+                # As a script: one step of the statement frees one page.
                 freed = min(surplus, _SHRUNK_AT_ONCE)
                 self._connection.executescript(f"PRAGMA incremental_vacuum({freed})")
             if self._pragma("page_count") == pages:

@@ -14,7 +14,7 @@ from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, Database
 from rensei_daemon.errors import StorageError
 
 _ROWS_AT_ONCE = 500
-"""Dropped between two looks at the size, at most."""
+"""Rows deleted at most between two checks of the size."""
 
 _CHARACTERS_AT_ONCE = 1024 * 1024
 
@@ -45,7 +45,7 @@ _LIMITS = {
 def _beside(journal: Path) -> int:
     """Return the size of the directory's other files.
 
-    The write-ahead log counts for what it grows to in no time.
+    The write-ahead log counts with the size it soon grows to.
     """
     sizes = {f"{journal.name}-wal": WAL_MOST_BYTES}
     for path in journal.parent.iterdir():
@@ -67,8 +67,8 @@ class JournalRetention:
     def enforce(self, directory_bytes: int, *, arriving_bytes: int = 0) -> bool:
         """Delete until the state directory fits; return whether anything was deleted.
 
-        Room is made for what arrives too. Raises `StorageError` when it does not fit
-        beside what must be kept: then it may not be stored.
+        Also makes room for arriving data. Raises `StorageError` if it does not fit
+        beside what must be kept; then it must not be stored.
         """
         most_bytes = directory_bytes - _beside(self._database.path)
         had_to = False
