@@ -14,25 +14,25 @@ def told() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def shares(told: list[tuple[str, str]]) -> ConnectionQuota:
+def quota(told: list[tuple[str, str]]) -> ConnectionQuota:
     """Eight places."""
     return ConnectionQuota(8, lambda whose, why: told.append((whose, why)))
 
 
 def test_one_user_leaves_half_of_the_places_to_the_rest(
-    shares: ConnectionQuota, told: list[tuple[str, str]]
+    quota: ConnectionQuota, told: list[tuple[str, str]]
 ) -> None:
     """It is told once, and that it is over when half of its share is free again."""
     with ExitStack() as others:
         with ExitStack() as greedy:
             for _ in range(4):
-                greedy.enter_context(shares.of_user(1001))
+                greedy.enter_context(quota.of_user(1001))
             for _ in range(3):
-                with pytest.raises(QuotaExceededError), shares.of_user(1001):
+                with pytest.raises(QuotaExceededError), quota.of_user(1001):
                     pass
             for _ in range(4):
-                others.enter_context(shares.of_user(1002))
-            with pytest.raises(QuotaExceededError), shares.of_user(1003):
+                others.enter_context(quota.of_user(1002))
+            with pytest.raises(QuotaExceededError), quota.of_user(1003):
                 pass
             expected = [
                 ("user 1001", "holds 4 of 8 places"),
@@ -40,22 +40,22 @@ def test_one_user_leaves_half_of_the_places_to_the_rest(
             ]
             assert told == expected
         assert told == [*expected, ("user 1001", ""), ("all users", "")]
-        with shares.of_user(1001):
+        with quota.of_user(1001):
             pass
 
 
 def test_one_session_leaves_half_of_the_places_to_the_rest(
-    shares: ConnectionQuota, told: list[tuple[str, str]]
+    quota: ConnectionQuota, told: list[tuple[str, str]]
 ) -> None:
     """Whoever its readers are."""
     with ExitStack() as places, ExitStack() as last:
         for _ in range(3):
-            places.enter_context(shares.of_session("build"))
-        last.enter_context(shares.of_session("build"))
+            places.enter_context(quota.of_session("build"))
+        last.enter_context(quota.of_session("build"))
         for _ in range(2):
-            with pytest.raises(QuotaExceededError), shares.of_session("build"):
+            with pytest.raises(QuotaExceededError), quota.of_session("build"):
                 pass
-        with shares.of_session("test"):
+        with quota.of_session("test"):
             pass
         last.close()
         assert told == [("session build", "holds 4 of 8 places")]

@@ -400,18 +400,20 @@ async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
     """Readers of another session find theirs."""
     told: list[tuple[str, str]] = []
     async with lab.listening() as credential_socket, anyio.create_task_group() as tasks:
-        audiences = {
+        subscribers_of = {
             session: credential_socket.subscribers(session, None)
             for session in ("build", "test")
         }
-        for subscribers in audiences.values():
+        for subscribers in subscribers_of.values():
             await lab.publishing(subscribers).publish(A="1")
-        shares = ConnectionQuota(2, lambda *news: told.append(news))
+        quota = ConnectionQuota(2, lambda *news: told.append(news))
 
         async def hello(session: str) -> str:
             near, far = socket.socketpair()
             near.setblocking(False)
-            tasks.start_soon(Connection(near, audiences, ReaderTimeouts(), shares).serve)
+            tasks.start_soon(
+                Connection(near, subscribers_of, ReaderTimeouts(), quota).serve
+            )
             reader = lab.over(far)
             await reader.send(b'{"type":"HELLO","sessionId":"%s"}\n' % session.encode())
             frame = await reader.frame()

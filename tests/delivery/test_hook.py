@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.scrub import Scrubber
-from rensei_daemon.delivery.hook import Hook, HookResources, fitting
+from rensei_daemon.delivery.hook import Hook, HookResources, join_within
 from rensei_daemon.errors import DeliveryError
 
 ENVIRON = {
@@ -37,7 +37,7 @@ MakeHook = Callable[..., Hook]
 def make_hook(tmp_path: Path) -> MakeHook:
     """A way to write a shell script and have it as a hook."""
 
-    def make(script: str, **room: Any) -> Hook:
+    def make(script: str, **resources: Any) -> Hook:
         number = len(list(tmp_path.glob("hook*")))
         path = tmp_path / f"hook{number}"
         path.write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
@@ -49,7 +49,7 @@ def make_hook(tmp_path: Path) -> MakeHook:
             session_id="build",
             env_file=Path("/run/build.env"),
             after=None,
-            room=HookResources(environ=ENVIRON, scrub=scrub, **room),
+            resources=HookResources(environ=ENVIRON, scrub=scrub, **resources),
         )
 
     return make
@@ -99,9 +99,13 @@ async def test_a_hook_that_fails_says_how(make_hook: MakeHook) -> None:
 
 async def test_a_program_that_is_not_there_is_an_error_of_its_own() -> None:
     """A typo in the configuration is told from a hook that fails."""
-    room = HookResources(environ=ENVIRON, scrub=Scrubber())
+    resources = HookResources(environ=ENVIRON, scrub=Scrubber())
     hook = Hook(
-        ["/no/such/program"], session_id="build", env_file=None, after=None, room=room
+        ["/no/such/program"],
+        session_id="build",
+        env_file=None,
+        after=None,
+        resources=resources,
     )
     with pytest.raises(DeliveryError, match="cannot be run: No such file or directory"):
         await hook.deliver(ROTATED, CHANGE)
@@ -137,7 +141,7 @@ def test_names_are_cut_between_two_of_them(
     names: tuple[str, ...], fits: str, is_cut: bool
 ) -> None:
     """As many whole names as fit, the blanks between them counted."""
-    assert fitting(names, 4) == (fits, is_cut)
+    assert join_within(names, 4) == (fits, is_cut)
 
 
 async def test_a_script_without_its_first_line_is_told_so(tmp_path: Path) -> None:
@@ -145,8 +149,10 @@ async def test_a_script_without_its_first_line_is_told_so(tmp_path: Path) -> Non
     script = tmp_path / "hook"
     script.write_text("echo hello\n")
     script.chmod(0o755)
-    room = HookResources(environ=ENVIRON, scrub=Scrubber())
-    hook = Hook([str(script)], session_id="build", env_file=None, after=None, room=room)
+    resources = HookResources(environ=ENVIRON, scrub=Scrubber())
+    hook = Hook(
+        [str(script)], session_id="build", env_file=None, after=None, resources=resources
+    )
     with pytest.raises(DeliveryError, match="cannot be run: Exec format error: no #! line"):
         await hook.deliver(ROTATED, CHANGE)
 

@@ -116,9 +116,14 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
     """
     record = HookRecord(host.done)
     file = EnvFile(host.file, mode=0o440, gid=None, hook_record=record)
-    room = HookResources(environ={}, scrub=Scrubber())
+    resources = HookResources(environ={}, scrub=Scrubber())
     hook = ToldHook(
-        ["hook"], session_id="build", env_file=None, after=file, record=record, room=room
+        ["hook"],
+        session_id="build",
+        env_file=None,
+        after=file,
+        record=record,
+        resources=resources,
     )
     hook.host, hook.gate = host, anyio.Event()
     if not is_slow:

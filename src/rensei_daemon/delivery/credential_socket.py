@@ -77,25 +77,25 @@ class CredentialSocket:
         `StorageError` if it cannot listen.
         """
         most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
-        shares = ConnectionQuota(most, lambda *news: self.on_reader_refused(*news))
+        quota = ConnectionQuota(most, lambda *report: self.on_reader_refused(*report))
         with persistent_socket.PersistentSocket(path, gid, tell) as kept:
             async with anyio.create_task_group() as readers:
                 task_status.started()
-                await kept.serve(partial(self._accept_from, readers, shares))
+                await kept.serve(partial(self._accept_from, readers, quota))
 
     async def _accept_from(
-        self, readers: TaskGroup, shares: ConnectionQuota, listening: socket.socket
+        self, readers: TaskGroup, quota: ConnectionQuota, listening: socket.socket
     ) -> None:
         while True:
             connection = await self._accept(listening)
-            reader = ReaderConnection(connection, self._subscribers, self._limits, shares)
-            place = ExitStack()
+            reader = ReaderConnection(connection, self._subscribers, self._limits, quota)
+            slot = ExitStack()
             try:
-                place.enter_context(shares.of_user(user_of(connection)))
+                slot.enter_context(quota.of_user(user_of(connection)))
             except (QuotaExceededError, OSError):
                 reader.close(credential_frames.TOO_MANY)
             else:
-                readers.start_soon(_attend, reader, place, name="credential reader")
+                readers.start_soon(_attend, reader, slot, name="credential reader")
 
     async def _accept(self, listening: socket.socket) -> socket.socket:
         while True:
@@ -116,6 +116,6 @@ class CredentialSocket:
         self._shortages.report_event("reader.starved", error=error.strerror)
 
 
-async def _attend(reader: ReaderConnection, place: ExitStack) -> None:
-    with place:
+async def _attend(reader: ReaderConnection, slot: ExitStack) -> None:
+    with slot:
         await reader.serve()

@@ -65,7 +65,7 @@ class Hook:
         env_file: Path | None,
         after: Delivery | None,
         record: HookRecord | None = None,
-        room: HookResources,
+        resources: HookResources,
     ) -> None:
         """`after` is the delivery that writes `env_file`.
 
@@ -78,7 +78,7 @@ class Hook:
         self._argv = argv
         self._session_id = session_id
         self._env_file = env_file
-        self._room = room
+        self._resources = resources
         self._line = ConsumerHealth(kind=self.kind, name=self.name)
 
     @property
@@ -96,7 +96,7 @@ class Hook:
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
         """Run the program to its end; raises `DeliveryError` if it fails or times out."""
-        async with self._room.slots:
+        async with self._resources.slots:
             changes = self._record.changes if self._record is not None else 0
             started = time.monotonic()
             ended = await self._run(self._environment(credentials.generation, difference))
@@ -104,11 +104,11 @@ class Hook:
         self._tell(ended, credentials.generation, seconds)
         if ended.left_pid is not None:
             raise self._error(
-                f"did not end within {self._room.seconds:g} s, and could not be killed: "
-                f"pid {ended.left_pid} is another user's, or stuck in the kernel"
+                f"did not end within {self._resources.seconds:g} s, and could not be "
+                f"killed: pid {ended.left_pid} is another user's, or stuck in the kernel"
             )
         if ended.exit_code is None:
-            raise self._error(f"did not end within {self._room.seconds:g} s")
+            raise self._error(f"did not end within {self._resources.seconds:g} s")
         if ended.exit_code < 0:
             raise self._error(f"was ended by signal {-ended.exit_code}")
         if ended.exit_code > 0:
@@ -137,7 +137,7 @@ class Hook:
             return await run_program(
                 self._argv,
                 environment,
-                seconds=self._room.seconds,
+                seconds=self._resources.seconds,
                 keep_bytes=OUTPUT_BYTES,
             )
         except (OSError, ValueError) as error:
@@ -147,8 +147,8 @@ class Hook:
             ) from None
 
     def _environment(self, generation: int, difference: Difference) -> dict[str, str]:
-        environ = self._room.environ
-        names, is_cut = fitting(difference.names, NAMES_BYTES)
+        environ = self._resources.environ
+        names, is_cut = join_within(difference.names, NAMES_BYTES)
         cut = {"RENSEI_CHANGED_NAMES_CUT": "1"} if is_cut else {}
         return {
             "PATH": environ.get("PATH") or USUAL_PATH,
@@ -175,13 +175,13 @@ class Hook:
             generation=generation,
             exit_code=ended.exit_code,
             seconds=round(seconds, 3),
-            output=self._room.scrub(
+            output=self._resources.scrub(
                 ended.output.decode(errors="replace"), is_cut=ended.is_cut
             ),
         )
 
 
-def fitting(names: Sequence[str], most_bytes: int) -> tuple[str, bool]:
+def join_within(names: Sequence[str], most_bytes: int) -> tuple[str, bool]:
     """Join as many ASCII names as fit with spaces; return whether some were left out."""
     text = " ".join(names)
     if len(text) <= most_bytes:

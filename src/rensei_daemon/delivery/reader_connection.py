@@ -43,15 +43,15 @@ class ReaderConnection:
     def __init__(
         self,
         connection: socket.socket,
-        audiences: Mapping[str, Subscribers],
+        subscribers_of: Mapping[str, Subscribers],
         limits: ReaderTimeouts,
-        shares: ConnectionQuota,
+        quota: ConnectionQuota,
     ) -> None:
-        """`audiences` has each session's subscribers by id; it changes with the sessions."""
+        """`subscribers_of` maps the id of each current session to its subscribers."""
         self._connection = connection
-        self._subscribers_of = audiences
+        self._subscribers_of = subscribers_of
         self._limits = limits
-        self._shares = shares
+        self._quota = quota
         self._inbox = bytearray()
         self._left = memoryview(b"")
         """The rest of a frame that was begun; a BYE within it would be garbage."""
@@ -64,17 +64,17 @@ class ReaderConnection:
 
     async def serve(self) -> None:
         """Serve the connection to its end, and close it."""
-        goodbye: str | None = credential_frames.SHUTDOWN  # said if this is cancelled
+        bye_reason: str | None = credential_frames.SHUTDOWN  # said if this is cancelled
         try:
-            goodbye = await self._converse()
+            bye_reason = await self._run()
         except QuotaExceededError:
-            goodbye = credential_frames.TOO_MANY
+            bye_reason = credential_frames.TOO_MANY
         except OSError:
-            goodbye = None  # the reader is gone
+            bye_reason = None  # the reader is gone
         finally:
-            self.close(goodbye)
+            self.close(bye_reason)
 
-    async def _converse(self) -> str | None:
+    async def _run(self) -> str | None:
         """Return the last frame to send; None if the reader is gone."""
         line: bytes | None = b""
         with anyio.move_on_after(self._limits.hello_seconds) as hello:
@@ -96,7 +96,7 @@ class ReaderConnection:
         if not peer.may_have(subscribers.gid, os.geteuid()):
             _tell_refused(subscribers, peer)
             return credential_frames.NOT_PERMITTED
-        with self._shares.of_session(session_id):
+        with self._quota.of_session(session_id):
             return await self._join(subscribers, peer)
 
     async def _answer(self, peer: Peer, session_id: str | None) -> None:
@@ -125,7 +125,7 @@ class ReaderConnection:
         if newest is None:
             return credential_frames.SESSION_REMOVED
         self._subscribers, self._peer, self._title = subscribers, peer, peer.title
-        goodbye: str | None = None
+        bye_reason: str | None = None
         async with anyio.create_task_group() as both:
 
             async def listen() -> None:
@@ -134,14 +134,14 @@ class ReaderConnection:
 
             both.start_soon(listen)
             try:
-                goodbye = await self._send_updates(subscribers)
+                bye_reason = await self._send_updates(subscribers)
             except OSError:
-                goodbye = None
+                bye_reason = None
             finally:
                 self._is_waiting = False
                 subscribers.remove(self)
             both.cancel_scope.cancel()
-        return goodbye
+        return bye_reason
 
     async def _send_updates(self, subscribers: Subscribers) -> str:
         while True:
@@ -166,11 +166,11 @@ class ReaderConnection:
         subscribers = self._subscribers
         if subscribers is None or not self._is_waiting or not self._may_have(subscribers):
             return False
-        words = subscribers.frames(self._known, newest)
-        if self._left or len(words) > AT_ONCE_BYTES or not self._is_writable():
+        frame = subscribers.frames(self._known, newest)
+        if self._left or len(frame) > AT_ONCE_BYTES or not self._is_writable():
             return False
         try:
-            self._left = memoryview(words)[self._connection.send(words) :]
+            self._left = memoryview(frame)[self._connection.send(frame) :]
         except OSError:
             return False
         self._note(newest)
@@ -244,11 +244,11 @@ class ReaderConnection:
             except OSError:
                 return b""
 
-    def close(self, goodbye: str | None) -> None:
+    def close(self, bye_reason: str | None) -> None:
         """Send the last frame, if any, and close."""
         try:
-            if goodbye is not None and not self._left:
-                self._connection.send(credential_frames.bye(goodbye))
+            if bye_reason is not None and not self._left:
+                self._connection.send(credential_frames.bye(bye_reason))
             # If data is unread at the close, the kernel reports an error to
             # the reader.
             self._connection.recv(65536)

@@ -12,7 +12,7 @@ from anyio.abc import ByteReceiveStream, Process
 
 GRACE_SECONDS = 5.0
 """Between TERM and KILL, for a program that exceeded its time."""
-HURRY_SECONDS = 1.0
+STOPPING_GRACE_SECONDS = 1.0
 """The same while the daemon is stopping."""
 DRAIN_SECONDS = 0.5
 """How long to read a pipe that a process outside the program's group holds open."""
@@ -44,9 +44,9 @@ class _Output:
         # Read to the end even if it is not kept: a full pipe would block the
         # program.
         async for chunk in stream:
-            room = self._keep_bytes - len(self.kept)
-            self.kept += chunk[:room]
-            self.is_cut = self.is_cut or len(chunk) > room
+            free = self._keep_bytes - len(self.kept)
+            self.kept += chunk[:free]
+            self.is_cut = self.is_cut or len(chunk) > free
         self.ended.set()
 
 
@@ -75,7 +75,7 @@ async def run_program(
     assert process.stdout is not None  # noqa: S101 - it was asked for
     async with _closing(process), anyio.create_task_group() as reading:
         reading.start_soon(output.collect, process.stdout)
-        grace = HURRY_SECONDS
+        grace = STOPPING_GRACE_SECONDS
         try:
             with anyio.move_on_after(seconds) as limit:
                 await process.wait()

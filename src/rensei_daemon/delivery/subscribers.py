@@ -61,7 +61,7 @@ class Subscribers:
         self._waiting = 0
         """How many readers wait, whether or not they have been sent the newest values."""
         self._readers: dict[Subscriber, ConsumerHealth] = {}
-        self._last_words: tuple[Credentials | None, Credentials, bytes] | None = None
+        self._last_frame: tuple[Credentials | None, Credentials, bytes] | None = None
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
@@ -72,8 +72,8 @@ class Subscribers:
         """Send the values to every reader; slow ones delay nobody."""
         self.newest = credentials
         self._rotated_at = datetime.now(UTC)
-        told = sum([reader.send_at_once(credentials) for reader in self._readers])
-        if told < self._waiting:  # waking readers that are up to date would delay others
+        sent = sum([reader.send_at_once(credentials) for reader in self._readers])
+        if sent < self._waiting:  # waking readers that are up to date would delay others
             self._announce()
         return True
 
@@ -113,12 +113,12 @@ class Subscribers:
 
         No frame removes a name, so a removal sends all values again.
         """
-        last = self._last_words
+        last = self._last_frame
         if last is not None and last[0] is known and last[1] is newest:
             return last[2]
-        words = _words(known, newest, self._rotated_at)
-        self._last_words = (known, newest, words)
-        return words
+        frame = _frame(known, newest, self._rotated_at)
+        self._last_frame = (known, newest, frame)
+        return frame
 
     def record(self, reader: Subscriber, title: str, pid: int, generation: int) -> None:
         """Record what a reader has been sent."""
@@ -142,7 +142,7 @@ def _unknown() -> str:
     return "no credentials"
 
 
-def _words(known: Credentials | None, newest: Credentials, at: datetime) -> bytes:
+def _frame(known: Credentials | None, newest: Credentials, at: datetime) -> bytes:
     if known is None:
         return credential_frames.initial(newest.env)
     change = difference(known, newest)

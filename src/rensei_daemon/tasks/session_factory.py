@@ -108,7 +108,7 @@ class SessionFactory:
                 env_file=path,
                 after=file,
                 record=record,
-                room=self.hooks,
+                resources=self.hooks,
             )
             hooks.append(hook)
         return subscribers, files, hooks
