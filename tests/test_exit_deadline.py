@@ -4,6 +4,8 @@ import subprocess
 import sys
 import threading
 
+from deadlines import HANG_SECONDS
+
 from rensei_daemon.exit_deadline import ExitDeadline
 
 STUCK = """
@@ -23,7 +25,7 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", STUCK, *words],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -48,4 +50,4 @@ def test_nothing_ends_before_it_is_told_to_stop() -> None:
     deadline.finish()
     assert not left.wait(0.02)
     deadline.start()
-    assert left.wait(5)
+    assert left.wait(HANG_SECONDS)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 
@@ -16,7 +17,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
     """Listen as a service manager does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(5)
+        listener.settimeout(HANG_SECONDS)
         yield listener
 
 
@@ -65,7 +66,7 @@ def test_abstract_socket() -> None:
     name = f"rensei-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")
-        listener.settimeout(5)
+        listener.settimeout(HANG_SECONDS)
         Notifier(f"@{name}").watchdog()
         assert listener.recv(200) == b"WATCHDOG=1"
 

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.version import RELEASE, difference, version
 
@@ -94,7 +95,9 @@ def built(repository: Path) -> tuple[str, str]:
     """Build a wheel, and return the version in its name and the one in its file."""
     target = repository / "dist"
     words = ["-m", "hatchling", "build", "-t", "wheel", "-d", str(target)]
-    subprocess.run([sys.executable, *words], cwd=repository, check=True, timeout=30)
+    subprocess.run(
+        [sys.executable, *words], cwd=repository, check=True, timeout=HANG_SECONDS
+    )
     [wheel] = target.glob("*.whl")
     said = zipfile.ZipFile(wheel).read("rensei_daemon/BUILD").decode()
     named = wheel.name.split("-")[1]

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.control_api.schema import SESSIONS
 from rensei_daemon.control_api.server import serve_control
@@ -87,7 +88,7 @@ class Host:
             finally:
                 if process.returncode is None:
                     process.terminate()  # it takes its own child along
-                    with anyio.move_on_after(5, shield=True):
+                    with anyio.move_on_after(HANG_SECONDS, shield=True):
                         await process.wait()
                 if process.returncode is None:
                     process.kill()
@@ -96,7 +97,7 @@ class Host:
         self, *argv: str, env: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
         """Run a command of ours to its end: (exit code, stdout, stderr)."""
-        with anyio.fail_after(15):
+        with anyio.fail_after(HANG_SECONDS):
             async with self.running(*argv, env=env) as command:
                 return await command.ended()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
+from deadlines import HANG_SECONDS
 from needs import need
 
 from rensei_daemon.cli.completion import SCRIPTS
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from cli.conftest import Host
 
 BIN = Path(sys.executable).parent
-SECONDS = 15
 ENVIRON = {"PATH": f"{BIN}:/usr/bin:/bin", "TERM": "dumb"}
 
 Shell = Callable[[str, Path], list[str]]
@@ -53,7 +53,7 @@ def bash(line: str, place: Path, prelude: str = "") -> list[str]:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=HANG_SECONDS,
         check=True,
     )
     assert done.stderr == ""
@@ -69,7 +69,7 @@ def fish(line: str, place: Path) -> list[str]:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=HANG_SECONDS,
         check=True,
     )
     assert done.stderr == ""
@@ -101,7 +101,7 @@ def read_until(end: int, pattern: bytes) -> bytes:
     """Return the first group of a pattern, once it has been shown."""
     shown = b""
     while not (found := re.search(pattern, shown)):
-        assert select.select([end], [], [], SECONDS)[0], shown
+        assert select.select([end], [], [], HANG_SECONDS)[0], shown
         shown += os.read(end, 4096)
     return found[1]
 

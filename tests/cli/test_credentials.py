@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from deadlines import HANG_SECONDS
 
 if TYPE_CHECKING:
     from cli.conftest import Host
@@ -70,7 +71,7 @@ async def test_a_wait_ends_when_everything_a_worker_reads_is_there(host: "Host")
     """A daemon, its first snapshot and the session's files, whichever comes last."""
     host.add("build")
     argv = ("credentials", "wait", "--config={config}")
-    with anyio.fail_after(15):
+    with anyio.fail_after(HANG_SECONDS):
         async with host.running(*argv) as waiting, host.up():
             host.missing["build"] = "/run/build.env is not written"
             code, _, err = await host.run(*argv, "--timeout", "0.2")

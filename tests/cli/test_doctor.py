@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from deadlines import HANG_SECONDS
 from privileges import NOBODY
 
 from rensei_daemon.cli.doctor import render, to_json
@@ -55,7 +56,7 @@ def run(
         stdin=stdin,
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -68,7 +69,7 @@ def run_as_stranger(place: Path, *arguments: str) -> "Done":
         input=json.dumps([job]),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=HANG_SECONDS,
         check=True,
     )
     (ended,) = json.loads(done.stdout)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 if TYPE_CHECKING:
     from cli.conftest import Command, Host
@@ -67,7 +68,7 @@ async def test_a_command_takes_our_place(host: "Host") -> None:
     async with host.up():
         await host.rotate("build", TOKEN="1")
         script = "echo $$; trap '' PIPE 2>/dev/null; kill -TERM $$"
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             async with host.running(
                 "exec", "--config={config}", "--", "sh", "-c", script
             ) as c:
@@ -144,7 +145,7 @@ async def test_the_session_is_chosen_over_the_credential_socket(host: "Host") ->
 async def test_a_daemon_that_comes_later_is_waited_for(host: "Host") -> None:
     """`--wait` covers its start and its first snapshot."""
     host.add("build")
-    with anyio.fail_after(15):
+    with anyio.fail_after(HANG_SECONDS):
         async with (
             host.running("exec", "--config={config}", "--", "printenv", "TOKEN") as c,
             host.up(),
@@ -208,7 +209,7 @@ async def test_a_command_that_ignores_term_is_killed_after_the_grace(
     host.add("build")
     script = 'trap "" TERM; echo start $TOKEN; while [ $TOKEN = 1 ]; do sleep 1; done'
     argv = ("exec", "--config={config}", "--on-rotate=restart", "--grace=0.2")
-    with anyio.fail_after(15):
+    with anyio.fail_after(HANG_SECONDS):
         async with host.up(), host.running(*argv, "--", "sh", "-c", script) as worker:
             await host.rotate("build", TOKEN="1")
             assert await worker.line() == "start 1"
@@ -291,6 +292,6 @@ def _children_seconds() -> float:
 @asynccontextmanager
 async def _worker(host: "Host", *how: str) -> AsyncIterator["Command"]:
     argv = ("exec", "--config={config}", *how, *PYTHON, WORKER)
-    with anyio.fail_after(15):
+    with anyio.fail_after(HANG_SECONDS):
         async with host.running(*argv) as worker:
             yield worker

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from cli.conftest import PROGRAM
 
@@ -71,9 +72,9 @@ class Screen:
 
 @asynccontextmanager
 async def shell() -> AsyncIterator[Screen]:
-    """Run an interactive shell on a terminal of its own, at most 30 s."""
+    """Run an interactive shell on a terminal of its own."""
     terminal, other = os.openpty()
-    with anyio.fail_after(30):
+    with anyio.fail_after(HANG_SECONDS):
         async with await anyio.open_process(
             ["setsid", "--ctty", "bash", "--norc", "--noprofile", "--noediting", "-i"],
             stdin=other,
@@ -89,7 +90,7 @@ async def shell() -> AsyncIterator[Screen]:
                 raise
             finally:
                 os.close(terminal)  # hangs up on whoever is left
-                with anyio.move_on_after(5, shield=True):
+                with anyio.move_on_after(HANG_SECONDS, shield=True):
                     await process.wait()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from cli.conftest import PROGRAM, Command
 from rensei_daemon.cli.process_tree import ProcessTree
@@ -54,7 +55,7 @@ async def supervised(host: "Host", *argv: str) -> AsyncIterator[Command]:
     """Run a command under `exec`, whose first rotation has been."""
     host.add("build")
     words = ("exec", "--config={config}", "--on-rotate=restart", *argv)
-    with anyio.fail_after(15):
+    with anyio.fail_after(HANG_SECONDS):
         async with host.up():
             await host.rotate("build", TOKEN="1")
             async with host.running(*words) as command:
@@ -179,7 +180,7 @@ async def test_other_children_of_the_process_are_left_alone(host: "Host") -> Non
     """A shell that had background jobs when it became `exec` keeps them."""
     words = f"{PROGRAM} exec --config={host.config} --on-rotate=restart -- true"
     host.add("build")
-    with anyio.fail_after(15):
+    with anyio.fail_after(HANG_SECONDS):
         async with host.up():
             await host.rotate("build", TOKEN="1")
             async with await anyio.open_process(

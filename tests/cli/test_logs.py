@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from deadlines import HANG_SECONDS
 
 PROGRAM = [sys.executable, "-m", "rensei_daemon", "logs"]
 
@@ -292,7 +293,7 @@ def test_follow_an_unknown_event(environ: dict[str, str]) -> None:
             b"see docs/events.md\n"
         )
         following.send_signal(signal.SIGINT)
-        assert following.wait(5) == 130
+        assert following.wait(HANG_SECONDS) == 130
 
 
 def test_interrupt(environ: dict[str, str]) -> None:
@@ -305,5 +306,5 @@ def test_interrupt(environ: dict[str, str]) -> None:
         for _ in range(3):
             following.stdout.readline()
         following.send_signal(signal.SIGINT)
-        assert following.wait(5) == 130
+        assert following.wait(HANG_SECONDS) == 130
         assert following.stderr.read() == b""

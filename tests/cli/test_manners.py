@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from commands_page import walk
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.cli import main
 from rensei_daemon.errors import DaemonNotRunningError
@@ -156,7 +157,7 @@ def test_ctrl_c_ends_what_waits(
     """Quietly, with the exit code a shell has for it."""
     with ExitStack() as stack:
         mute = stack.enter_context(socket.socket(socket.AF_UNIX))
-        mute.settimeout(10)
+        mute.settimeout(HANG_SECONDS)
         if asks is not None:
             mute.bind(str(tmp_path / asks))
             mute.listen()
@@ -177,5 +178,5 @@ def test_ctrl_c_ends_what_waits(
         else:
             stack.enter_context(mute.accept()[0])
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(HANG_SECONDS) == 130
         assert process.stderr.read().strip() == b""

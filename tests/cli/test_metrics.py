@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import anyio
 import anyio.to_thread
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.cli import main
 from rensei_daemon.control_api.schema import METRICS, METRICS_JSON
@@ -46,7 +47,7 @@ async def test_it_prints_what_the_daemon_serves(
 ) -> None:
     """The text as it is; with --json a list."""
     routes = {METRICS: Route(_text), METRICS_JSON: Route(_list)}
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             await tasks.start(serve_control, config.parent / "run/control.sock", routes)
             plain = await anyio.to_thread.run_sync(_run, "--config", str(config))

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskStatus
+from deadlines import HANG_SECONDS
 
 from rensei_daemon import __version__
 from rensei_daemon.cli import main
@@ -56,7 +57,7 @@ async def daemon(host: Path, routes: Routes) -> AsyncIterator[None]:
     async def serve(*, task_status: TaskStatus[None]) -> None:
         await serve_control(host / "control.sock", routes, task_status=task_status)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as group:
             await group.start(serve)
             yield
@@ -239,7 +240,7 @@ async def test_a_watch_goes_on_until_it_is_interrupted(host: Path) -> None:
     """It outlives the daemon's absence, asks every second, and ends as one interrupted."""
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "rensei_daemon", "status", "--watch"]
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with await anyio.open_process(command, env=environ) as watch:
             assert watch.stdout is not None
             seen = await _read_until(watch.stdout.receive, b"not running")

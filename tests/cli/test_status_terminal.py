@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.cli.terminal import Style
 from rensei_daemon.control_api.schema import STATUS
@@ -44,7 +45,7 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
             capture_output=True,
             text=True,
             check=True,
-            timeout=15,
+            timeout=HANG_SECONDS,
         )
         return done.stdout
 

@@ -2,6 +2,7 @@
 
 import anyio
 from anyio.abc import TaskStatus
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.control_api.connection_limit import Client, ConnectionLimit
 
@@ -26,7 +27,7 @@ async def _be_waited_for(
 async def test_a_newcomer_takes_the_place_of_who_is_waited_for_longest() -> None:
     """Once it has been waited for as long as patience lasts; then the next."""
     connection_limit, order = ConnectionLimit(2, grace_seconds=0), list[str]()
-    with anyio.fail_after(2):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as group:
             await group.start(_be_waited_for, connection_limit, "first", order)
             await group.start(_be_waited_for, connection_limit, "second", order)
@@ -81,7 +82,7 @@ async def test_who_is_being_served_is_left_in_peace() -> None:
 async def test_who_has_no_place_is_not_waited_for() -> None:
     """What it has sent is read; the first wait is the last."""
     client, read = Client(), False
-    with anyio.fail_after(1), client.waiting(60):
+    with anyio.fail_after(HANG_SECONDS), client.waiting(60):
         read = True
         await anyio.sleep_forever()
     assert read

@@ -14,6 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup, UNIXSocketStream
+from deadlines import HANG_SECONDS
 from privileges import as_nobody
 from structlog.testing import capture_logs
 
@@ -81,7 +82,7 @@ async def serving(
     async def serve(*, task_status: Any) -> None:
         await serve_control(path, routes, gid=gid, limits=limits, task_status=task_status)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as group:
             await group.start(serve)
             yield group
@@ -387,7 +388,7 @@ async def test_cancellation_closes_every_client_and_takes_the_file_away(
         await waiting.send(GET_STATUS)
         await speaking.send(b"GET /v1")
         await entered.wait()
-    with anyio.fail_after(1):
+    with anyio.fail_after(HANG_SECONDS):
         assert await _read_all(waiting) == await _read_all(speaking) == b""
     await waiting.aclose()
     await speaking.aclose()
@@ -415,7 +416,7 @@ async def test_a_socket_that_a_cleaner_removed_is_bound_again(
 async def test_running_out_of_descriptors_only_delays(control_socket: Path) -> None:
     """Who knocks while no descriptor is free is served once there is one."""
     async with serving(control_socket):
-        with capture_logs() as logs, anyio.fail_after(5):
+        with capture_logs() as logs, anyio.fail_after(HANG_SECONDS):
             client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             before = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, before[1]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 from rig.tcp import free_port, get, say
 
 from rensei_daemon.control_api.server import serve_metrics
@@ -44,7 +45,7 @@ async def serving(host: str = "127.0.0.1") -> AsyncIterator[int]:
     async def serve(*, task_status: Any) -> None:
         await serve_metrics((host, port), ROUTES, task_status=task_status)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as group:
             await group.start(serve)
             yield port
@@ -117,7 +118,7 @@ async def test_it_listens_on_ipv6() -> None:
 
 
 async def _refused(host: str, port: int) -> SettingsError:
-    with anyio.fail_after(5), pytest.raises(SettingsError) as caught:
+    with anyio.fail_after(HANG_SECONDS), pytest.raises(SettingsError) as caught:
         await serve_metrics((host, port), ROUTES)
     return caught.value
 
@@ -144,7 +145,7 @@ async def test_the_port_is_free_again_at_once() -> None:
     """Also while a connection of the last run lingers."""
     async with serving() as port:
         await get(port, "/metrics")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as group:
             await group.start(_serve_again, port)
             status, _ = await get(port, "/metrics")

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.credential_socket import CredentialSocket
@@ -91,9 +92,9 @@ class Lab:
     async def listening(
         self, limits: ReaderTimeouts | None = None, gid: int | None = None
     ) -> AsyncIterator[CredentialSocket]:
-        """Serve the socket while the block runs, at most 15 s."""
+        """Serve the socket while the block runs."""
         credential_socket = CredentialSocket(limits or ReaderTimeouts())
-        with anyio.fail_after(15):
+        with anyio.fail_after(HANG_SECONDS):
             async with anyio.create_task_group() as tasks:
                 await tasks.start(partial(credential_socket.serve, self.path, gid=gid))
                 yield credential_socket

@@ -13,6 +13,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 import structlog
+from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.credential import Credentials, Difference
@@ -175,7 +176,7 @@ async def test_a_hook_that_cannot_be_killed_holds_nothing_past_its_limit(
         said.append(str(caught.value))
 
     try:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(deliver)
                 await _read(began, 1)
@@ -199,7 +200,10 @@ async def test_a_hook_that_hangs_is_ended_with_its_group(
         seconds=0.3,
     )
     reader = _fifo(tmp_path / "alive")
-    with anyio.fail_after(10), pytest.raises(DeliveryError, match="did not end within"):
+    with (
+        anyio.fail_after(HANG_SECONDS),
+        pytest.raises(DeliveryError, match="did not end within"),
+    ):
         await hook.deliver(ROTATED, CHANGE)
     assert (tmp_path / "cleaned").read_text() == "cleaned\n"
     await _until_closed(reader)
@@ -211,7 +215,10 @@ async def test_a_hook_that_ignores_term_is_killed(
     """KILL follows TERM."""
     monkeypatch.setattr("rensei_daemon.delivery.run_program.GRACE_SECONDS", 0.2)
     hook = make_hook("trap '' TERM\nwhile :; do sleep 1; done", seconds=0.2)
-    with anyio.fail_after(10), pytest.raises(DeliveryError, match="did not end within"):
+    with (
+        anyio.fail_after(HANG_SECONDS),
+        pytest.raises(DeliveryError, match="did not end within"),
+    ):
         await hook.deliver(ROTATED, CHANGE)
 
 
@@ -221,7 +228,7 @@ async def test_what_a_hook_leaves_behind_is_ended(
     """A fork that holds the output open delays nobody, and does not live on."""
     hook = make_hook("sleep 60 3>alive &\nexit 0")
     reader = _fifo(tmp_path / "alive")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         assert await hook.deliver(ROTATED, CHANGE)
     await _until_closed(reader)
 
@@ -232,7 +239,7 @@ async def test_a_cancelled_hook_does_not_outlive_the_daemon(
     """At shutdown it gets TERM at once."""
     hook = make_hook("exec 3>alive\necho >&3\nsleep 60")
     reader = _fifo(tmp_path / "alive")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hook.deliver, ROTATED, CHANGE)
             await _read(reader, 1)
@@ -248,7 +255,7 @@ async def test_output_is_logged_without_values_and_within_bounds(
         "echo using tok_canary_7\necho to stderr >&2\n"
         "head -c 65500 /dev/zero | tr '\\0' x\nyes tok_canary_7 | head -c 5000000"
     )
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         await hook.deliver(ROTATED, CHANGE)
     (event,) = [event for event in logs if event["event"] == "hook.ended"]
     assert event["output"].startswith("using [redacted]\nto stderr\nxxx")
@@ -261,7 +268,7 @@ async def test_output_is_never_cut_within_a_value(
     make_hook: MakeHook, logs: list[Any]
 ) -> None:
     """Wherever the cut falls, nothing is left of the value it goes through."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         for offset in range(len("tok_canary_7\n")):
             flood = "yes tok_canary_7 | head -c 70000"
             await make_hook(f"printf '%0{offset}d\\n'; {flood}").deliver(ROTATED, CHANGE)
@@ -277,7 +284,7 @@ async def test_at_most_four_run_at_once(make_hook: MakeHook, tmp_path: Path) -> 
     slots = anyio.CapacityLimiter(4)
     hook = make_hook("echo >began\ndd bs=1 count=1 <gate >gone 2>&1", slots=slots)
     began, gate = _fifo(tmp_path / "began", os.O_RDWR), _fifo(tmp_path / "gate", os.O_RDWR)
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             for _ in range(6):
                 tasks.start_soon(hook.deliver, ROTATED, CHANGE)
@@ -294,7 +301,7 @@ async def _end_left_behind(pid: int) -> None:
     """Kill a program, and let asyncio learn of its end as it would in a daemon."""
     ended = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         await anyio.wait_readable(ended)
         for thread in threading.enumerate():
             if thread.name.startswith("asyncio-waitpid"):  # before Python 3.12
@@ -317,7 +324,7 @@ async def _read(fifo: int, count: int) -> None:
 
 async def _until_closed(fifo: int) -> None:
     """Wait until no process has the other end open any more."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         while True:
             try:
                 if os.read(fifo, 1) == b"":

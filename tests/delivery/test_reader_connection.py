@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.delivery.connection_quota import ConnectionQuota
@@ -75,7 +76,7 @@ async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]
     reader = ReaderConnection(
         near, {"build": subscribers}, ReaderTimeouts(), ConnectionQuota(8)
     )
-    with far, anyio.fail_after(5):
+    with far, anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(reader.serve)
             await anyio.wait_readable(far)

@@ -9,6 +9,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential_frames import SessionList, SessionState
@@ -114,7 +115,7 @@ async def test_a_daemon_that_does_not_answer_is_asked_again(tmp_path: Path) -> N
         tasks.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
         async with await anyio.create_unix_listener(path) as listener:
-            with anyio.fail_after(10):
+            with anyio.fail_after(HANG_SECONDS):
                 await listener.serve(answer)
     assert found == [SessionList([BUILD], [])]
     assert answers == []
@@ -161,7 +162,7 @@ async def test_an_answer_that_does_not_end_is_no_answer(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, answer)
             query = partial(query_sessions, path, wait_seconds=0)
-            with anyio.fail_after(5), pytest.raises(DeliveryError):
+            with anyio.fail_after(HANG_SECONDS), pytest.raises(DeliveryError):
                 await anyio.to_thread.run_sync(query)
             tasks.cancel_scope.cancel()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk import config_file as config_module
@@ -266,9 +267,9 @@ def test_a_writer_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with path.open("r+"):
         thread = threading.Thread(target=replace)
         thread.start()
-        assert asked.wait(5)
+        assert asked.wait(HANG_SECONDS)
         assert path.read_text() == BEFORE.text
-    thread.join(5)
+    thread.join(HANG_SECONDS)
     assert not thread.is_alive()
     assert failures == []
     assert path.read_text() == AFTER.text
@@ -501,7 +502,7 @@ def test_an_editor_that_saves_all_the_time_loses_nothing(path: Path) -> None:
         except ConcurrentEditError:
             continue
         made += 1
-    editor.join(5)
+    editor.join(HANG_SECONDS)
     lines = path.read_text().splitlines()
     assert lines[0] == f"count = {made}"
     assert lines[1:] == [f"# {number}" for number in range(60)]

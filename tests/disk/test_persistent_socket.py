@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import anyio
 import anyio.lowlevel
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.disk.persistent_socket import PersistentSocket
 from rensei_daemon.errors import RenseiError
@@ -38,8 +39,11 @@ class Echo:
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
-        """Serve while the block runs, at most 5 s."""
-        with anyio.fail_after(5), PersistentSocket(self.path, None, self.tell) as kept:
+        """Serve while the block runs."""
+        with (
+            anyio.fail_after(HANG_SECONDS),
+            PersistentSocket(self.path, None, self.tell) as kept,
+        ):
             async with anyio.create_task_group() as clients:
 
                 async def accept(listening: socket.socket) -> None:

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile
+from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile, LockTimeouts
 
 BEFORE = Document("mode = 1\n")
 AFTER = Document("mode = 2\n")
@@ -24,7 +25,7 @@ class RacedFile(ConfigFile):
         first: Callable[[Path], None],
         then: Callable[[Path], None] = lambda _: None,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, timeouts=LockTimeouts(writer_seconds=HANG_SECONDS))
         self._first = first
         self._then = [then]
 
@@ -59,7 +60,7 @@ def test_a_file_held_open_goes_back_at_once(path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(ConcurrentEditError):
         file.replace(BEFORE, AFTER)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < HANG_SECONDS
     with path.open("a") as second:
         second.write("# second\n")
     os.write(held[0], b"# first\n")

@@ -1,9 +1,10 @@
 """Checks side by side, against one clock."""
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, Verdict, passed, worst
@@ -19,7 +20,7 @@ def test_findings_come_in_the_order_of_their_families(patient: "Patient") -> Non
     second_is_done = threading.Event()
 
     def first(_: DoctorContext) -> Iterator[CheckResult]:
-        assert second_is_done.wait(10)
+        assert second_is_done.wait(HANG_SECONDS)
         yield passed("first", "")
 
     def second(_: DoctorContext) -> Iterator[CheckResult]:
@@ -41,9 +42,7 @@ def test_a_check_that_hangs_costs_no_other(patient: "Patient") -> None:
     def well(_: DoctorContext) -> Iterator[CheckResult]:
         yield passed("well", "")
 
-    began = time.monotonic()
     found = run_checks(patient.case(), {"stuck": stuck, "well": well}, seconds=0.2)
-    assert time.monotonic() - began < 5
     told = [(finding.code, finding.verdict) for finding in found]
     assert told == [
         ("stuck.early", Verdict.PASS),

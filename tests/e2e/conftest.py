@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from anyio.abc import Process
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
@@ -98,7 +99,7 @@ class Lab:
                 env=self.environ(**more),
                 capture_output=True,
                 text=True,
-                timeout=15,
+                timeout=HANG_SECONDS,
                 check=False,
             )
         )
@@ -130,12 +131,12 @@ class Lab:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until it holds; it is asked after each change of the platform."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             await self.platform.until(lambda _: bool(condition()))
 
     async def becomes(self, path: Path, text: str) -> None:
         """Wait until a file says so; another process writes it, so it is looked at."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             while _text(path) != text:  # noqa: ASYNC110 - there is no event to wait for
                 await anyio.sleep(0.01)
 
@@ -178,16 +179,16 @@ class Daemon:
         """Wait until it has said this."""
 
         def listen() -> None:
-            self.manager.settimeout(10)
+            self.manager.settimeout(HANG_SECONDS)
             while what not in self.manager.recv(4096):
                 pass
 
         await anyio.to_thread.run_sync(listen)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and return the exit code; it has five seconds."""
+        """Send a signal, and return the exit code."""
         self.process.send_signal(number)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             return await self.process.wait()
 
 

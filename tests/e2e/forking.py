@@ -19,7 +19,7 @@ import rensei_daemon
 from rensei_daemon.cli import main
 
 AT_ONCE = 16
-MOST_SECONDS = 25
+MOST_SECONDS = 45
 
 
 class Job(TypedDict):

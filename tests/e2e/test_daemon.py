@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 if TYPE_CHECKING:
     from e2e.conftest import Lab
@@ -279,7 +280,7 @@ async def test_a_platform_that_is_not_there_is_waited_for(lab: "Lab") -> None:
     url, nowhere = lab.platform.url, "http://127.0.0.1:9"
     lab.config.write_text(lab.config.read_text().replace(url, nowhere))
     async with lab.daemon() as daemon:
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             while not (
                 told := json.loads((await lab.call("status", "--json")).stdout)["heartbeat"]
             )["consecutive_failures"]:

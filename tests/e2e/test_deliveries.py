@@ -19,6 +19,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.control_api.client import request
 from rensei_daemon.disk.last_status import read_last_status
@@ -97,11 +98,11 @@ class Scene:
 
     @asynccontextmanager
     async def daemon(self, *through: str) -> AsyncIterator[anyio.abc.Process]:
-        """Run the daemon while the block runs, at most 20 s; its end is a clean one.
+        """Run the daemon while the block runs; its end is a clean one.
 
         `through` is a program that starts it with other limits.
         """
-        with (self.place / "output").open("ab") as output, anyio.fail_after(20):
+        with (self.place / "output").open("ab") as output, anyio.fail_after(HANG_SECONDS):
             async with await anyio.open_process(
                 [*through, PROGRAM, "run", "--config", str(self.config)],
                 env={"PATH": os.environ["PATH"]},

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.cli.demo_lab import open_lab
 from rensei_daemon.errors import RenseiError
@@ -20,13 +21,15 @@ sys.modules["starlette"] = None
 main(["demo"])
 """
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def run(line: str) -> str:
     """Run a line in a shell as it was printed, and return what it said."""
     done = subprocess.run(
-        ["sh", "-euc", line], capture_output=True, text=True, timeout=30, check=False
+        ["sh", "-euc", line],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), line
     return done.stdout

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 from rig.exposition import read
 from rig.tcp import free_port, get, say
 
@@ -32,7 +33,7 @@ async def test_a_daemon_is_monitored_over_tcp(lab: "Lab", port: int) -> None:
         assert (status, json.loads(body)["ready"]) == (503, False)
         await lab.until(lambda: down.served)
         down.times = 0
-        with anyio.fail_after(10):
+        with anyio.fail_after(HANG_SECONDS):
             while status != 200:
                 status, _ = await get(port, "/readyz")
         await lab.until(lambda: len(lab.beats) > 2)
@@ -56,7 +57,7 @@ async def test_a_daemon_is_monitored_over_tcp(lab: "Lab", port: int) -> None:
 
 async def _scraped(port: int, wanted: str) -> str:
     """Return the metrics, once these words are in them."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         text = ""
         while wanted not in text:
             _, text = await get(port, "/metrics")

@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import pytest
 from editor_race import in_place
 from random_kills import live
 
 SEED = 2908406793
-
-pytestmark = pytest.mark.timeout(60)  # a few seconds, on a machine of one's own
 
 
 async def test_what_random_kills_leave_is_as_the_model_says(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import pytest
+from deadlines import HANG_SECONDS
 
 if TYPE_CHECKING:
     from e2e.forking import Done, Job
@@ -251,7 +252,7 @@ def test_the_program_itself_ends_so(hosts: Mapping[str, Host]) -> None:
         env=hosts[name].environ,
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.stderr == hosts[name].expected(CASES[name])

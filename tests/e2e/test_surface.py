@@ -20,6 +20,7 @@ import click
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from commands_page import EXIT_CODES, walk
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
@@ -51,7 +52,6 @@ proj_a = {{ repositories = ["https://github.com/acme/api"] }}
 byok = {{ allowed = true }}
 """
 
-pytestmark = pytest.mark.timeout(60)  # the daemons and commands of all tests, at once
 
 TABLE = """
                                                     healthy degraded dead hung shut cut
@@ -144,7 +144,7 @@ class _Daemon:
 
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(self.place / "notify.sock"))
-            manager.settimeout(15)
+            manager.settimeout(HANG_SECONDS)
             process = subprocess.Popen(
                 [sys.executable, "-m", "rensei_daemon", "run"],
                 env=self.environ | {"NOTIFY_SOCKET": str(self.place / "notify.sock")},
@@ -181,7 +181,7 @@ async def _furnish(platform: RunningPlatform, name: str) -> str:
 
 async def _delete_pool(platform: RunningPlatform) -> None:
     made = platform.state.enqueue("host_degraded", "pool.deleted", {"poolId": "pool_a"})
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         await platform.until(
             lambda state: state.tables.mutations[made.id].status == "applied"
         )

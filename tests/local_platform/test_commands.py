@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.cli import main
 from rensei_daemon.local_platform.running import RunningPlatform
@@ -61,7 +62,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, stop: signal.Signals
         url = line.removeprefix("The local platform listens at ").strip()
         assert httpx.get(f"{url}/lab/state", trust_env=False).status_code == 200
         process.send_signal(stop)
-        assert process.wait(5) == 0
+        assert process.wait(HANG_SECONDS) == 0
         assert process.stdout.read() == ""
     assert ready.read_text() == f"{url}\n"
     assert stat.S_IMODE(state.stat().st_mode) == 0o600

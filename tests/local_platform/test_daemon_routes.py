@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.local_platform.running import RunningPlatform
 
@@ -161,7 +162,7 @@ async def test_the_audit_has_names_and_no_values(
     platform.state.set_credential("acme", "github", "A", "hush-hush")
     await call("POST", SNAPSHOT, key, SESSION)
     await call("POST", ROTATE, key, {"orgId": "org_acme", "kind": "github"})
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         await platform.until(lambda state: len(state.audit) == 2)
     audit = platform.state.audit
     assert [(entry.actor, entry.action) for entry in audit] == [

@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import httpx
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.local_platform.running import RunningPlatform, running
 
@@ -62,7 +63,7 @@ async def test_a_served_fault_can_be_waited_for(
 ) -> None:
     """`until` looks again when a fault has answered."""
     fault = platform.faults.add("POST", "/api")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call, "POST", REGISTER)
             await platform.until(lambda _: bool(fault.served))
@@ -91,7 +92,7 @@ async def test_an_answer_can_be_held_back(
     async def ask() -> None:
         late.append(await call("POST", path, key, body))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             await hold.ready.wait()
@@ -106,7 +107,7 @@ async def test_an_answer_can_be_held_back(
 async def test_what_is_held_goes_out_at_the_end(call: Call) -> None:
     """A platform that ends does not wait for a hold nobody releases."""
     late: list[httpx.Response] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks, running() as platform:
             hold = platform.faults.hold("GET", "/lab")
 

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
@@ -54,7 +55,7 @@ async def test_it_ends_at_once_with_streams_open(
 ) -> None:
     """Open streams and idle connections end with it; an error comes out as itself."""
     caught = None
-    with anyio.fail_after(1):
+    with anyio.fail_after(HANG_SECONDS):
         try:
             async with running() as platform:
                 platform.state.add_org("acme")
@@ -78,7 +79,7 @@ async def test_it_ends_at_once_with_streams_open(
 
 async def test_it_ends_though_a_reader_is_stuck() -> None:
     """A stream whose reader takes nothing is cut, a moment later."""
-    with anyio.fail_after(2):
+    with anyio.fail_after(HANG_SECONDS):
         async with running() as platform:
             platform.state.add_org("acme")
             platform.state.set_credential("acme", "k", "A", "x" * 8_000_000)
@@ -99,7 +100,7 @@ async def test_it_ends_though_a_reader_is_stuck() -> None:
 
 async def test_it_ends_though_a_request_is_half_sent() -> None:
     """A request that never comes whole is given up."""
-    with anyio.fail_after(2):
+    with anyio.fail_after(HANG_SECONDS):
         async with running() as platform:
             key = platform.state.add_key(platform.state.add_org("acme").id)
             port = int(platform.url.rpartition(":")[2])
@@ -143,7 +144,7 @@ async def test_a_condition_is_waited_for(
 ) -> None:
     """`until` returns once a change makes it true, and at once when it is true."""
     await platform.until(lambda state: not state.workers)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             body = {"hostname": "h1", "capacity": 1}
             tasks.start_soon(call, "POST", "/api/workers/register", key, body)

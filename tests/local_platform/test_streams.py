@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.local_platform.settings import PlatformSettings
@@ -26,7 +27,7 @@ async def listening(
     async with client.stream("GET", url, params=params, headers=headers) as answer:
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         lines = answer.aiter_lines()
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             assert [await anext(lines) for _ in range(2)] == [": hello", ""]
         yield lines
 
@@ -34,7 +35,7 @@ async def listening(
 async def event(lines: AsyncIterator[str]) -> list[str]:
     """Return the lines of the next event or comment."""
     found = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         while line := await anext(lines):
             found.append(line)
     return found
@@ -119,7 +120,7 @@ async def test_a_reader_that_hangs_up_is_counted_no_longer(
     """The platform notices that the connection has gone."""
     async with listening(client, key, "build"):
         assert [s.session_id for s in platform.state.streams] == ["build"]
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         await platform.until(lambda state: not state.streams)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.logs.outputs import Output, choose_outputs
 
@@ -75,7 +76,7 @@ def test_terminal(fds: Descriptors, tmp_path: Path) -> None:
     outputs = chosen(fds.terminal, fds.terminal, tmp_path, {"TERM": "xterm"})
     outputs[0].write(outputs[0].render(EVENT))
     assert os.read(fds.screen, 200).startswith(b"\x1b[2mT\x1b[0m \x1b[32minfo")
-    assert kinds(outputs) == ["Stream"]
+    assert kinds(outputs) == ["StreamOutput"]
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -92,7 +93,7 @@ def test_pipe(fds: Descriptors, tmp_path: Path) -> None:
         output.write(output.render(EVENT))
     assert os.read(fds.pipe_out, 200) == JSON
     assert (tmp_path / "log.jsonl").read_bytes() == JSON
-    assert kinds(outputs) == ["Stream", "JsonFile"]
+    assert kinds(outputs) == ["StreamOutput", "JsonFileOutput"]
 
 
 def test_journal(fds: Descriptors, tmp_path: Path) -> None:
@@ -102,14 +103,14 @@ def test_journal(fds: Descriptors, tmp_path: Path) -> None:
         journald.bind(str(tmp_path / "journal"))
         outputs = chosen(fds.pipe_in, fds.pipe_in, tmp_path, environ)
         outputs[0].write(outputs[0].render(EVENT))
-        journald.settimeout(5)
+        journald.settimeout(HANG_SECONDS)
         assert journald.recv(500) == (
             b"MESSAGE=stream.opened n=1\n"
             b"MESSAGE_ID=647025fcbbe65ac0b1cf252ef7aa12de\n"
             b"PRIORITY=6\nSYSLOG_IDENTIFIER=rensei-daemon\n"
             b"RENSEI_EVENT=stream.opened\nRENSEI_N=1\n"
         )
-    assert kinds(outputs) == ["Journal"]
+    assert kinds(outputs) == ["JournalOutput"]
 
 
 def test_journal_gone(fds: Descriptors, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_journal_gone(fds: Descriptors, tmp_path: Path) -> None:
 def test_no_journal(fds: Descriptors, tmp_path: Path) -> None:
     """Without a journal to speak to, even an asked-for journal is JSON lines."""
     outputs = chosen(fds.pipe_in, fds.terminal, tmp_path, {}, format="journal")
-    assert kinds(outputs) == ["Stream"]
+    assert kinds(outputs) == ["StreamOutput"]
 
 
 def test_asked_for(fds: Descriptors, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_file(fds: Descriptors, tmp_path: Path) -> None:
     outputs = chosen(fds.terminal, fds.terminal, tmp_path, {}, file=file)
     outputs[1].write(outputs[1].render(EVENT))
     assert json.loads(file.read_text()) == EVENT
-    assert kinds(outputs) == ["Stream", "JsonFile"]
+    assert kinds(outputs) == ["StreamOutput", "JsonFileOutput"]
     assert not (tmp_path / "log.jsonl").exists()
 
 
@@ -153,7 +154,7 @@ def test_closed_descriptors(fds: Descriptors, tmp_path: Path) -> None:
     outputs = chosen(closed, closed, tmp_path, {})
     with pytest.raises(OSError, match="Bad file descriptor"):
         outputs[0].write(JSON)
-    assert kinds(outputs) == ["Stream", "JsonFile"]
+    assert kinds(outputs) == ["StreamOutput", "JsonFileOutput"]
 
 
 def test_lone_surrogates(fds: Descriptors, tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_non_blocking_pipe(fds: Descriptors, tmp_path: Path) -> None:
     with os.fdopen(os.dup(fds.pipe_out), "rb") as reader, ThreadPoolExecutor() as pool:
         reading = pool.submit(reader.read, len(line))
         output.write(line)
-        assert reading.result(timeout=5) == line
+        assert reading.result(timeout=HANG_SECONDS) == line
 
 
 def test_a_terminal_gets_the_beginning_of_a_long_value(

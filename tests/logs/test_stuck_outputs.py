@@ -13,6 +13,7 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 import structlog
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.logs.formatting import render_json
 from rensei_daemon.logs.outputs import JsonFileOutput, Output, StreamOutput
@@ -62,19 +63,15 @@ async def test_a_pipe_that_nobody_reads(pipe: tuple[int, int], tmp_path: Path) -
         StreamOutput(writing, render_json),
         JsonFileOutput(RotatingFile(path)),
     ]
-    latest = 0.0
     with log_to(outputs, level="info") as control:
         log = structlog.get_logger()
         for number in range(EVENTS):
-            before = time.monotonic()
             log.info("number.counted", n=number)
-            latest = max(latest, time.monotonic() - before)
             if number % 100 == 0:
                 await anyio.lowlevel.checkpoint()
                 # Else the file's thread, on a busy machine, would lose lines as well.
                 least = LINE_BYTES * (number - 1000)
                 wait_for(partial(_is_longer, path, least))
-        assert latest < 1
         lost = control.dropped
         assert EVENTS - 5000 < lost < EVENTS
         assert control.dropped_since is not None
@@ -84,7 +81,7 @@ async def test_a_pipe_that_nobody_reads(pipe: tuple[int, int], tmp_path: Path) -
         drain = threading.Thread(target=read_until, args=(reading, "test.ended"))
         drain.start()
         log.info("test.ended")
-        drain.join(5)
+        drain.join(HANG_SECONDS)
     kept = [json.loads(line)["event"] for line in path.read_text().splitlines()]
     assert kept == ["number.counted"] * EVENTS + ["test.ended"]
 
@@ -141,5 +138,5 @@ def test_large_events(pipe: tuple[int, int]) -> None:
     drain = threading.Thread(target=read_until, args=(pipe[0], "test.ended"))
     drain.start()
     writer.put({"event": "test.ended"})
-    drain.join(5)
+    drain.join(HANG_SECONDS)
     writer.close()

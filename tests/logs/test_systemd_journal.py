@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.logs.systemd_journal import (
     JournalSocket,
@@ -31,7 +32,7 @@ def journald(tmp_path: Path) -> Iterator[socket.socket]:
     """Listen as journald does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "socket"))
-        listener.settimeout(5)
+        listener.settimeout(HANG_SECONDS)
         yield listener
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 from needs import need
 from rig.certificates import Authority, install, make_authority, openssl
 
@@ -112,7 +113,7 @@ def platform(ours: Authority, version: ssl.TLSVersion) -> Iterator[_Server]:
 
 async def refused(http: Http) -> TransientError:
     """Ask, and return the refusal."""
-    with pytest.raises(TransientError) as caught, anyio.fail_after(10):
+    with pytest.raises(TransientError) as caught, anyio.fail_after(HANG_SECONDS):
         await http.call("POST", "/", body={"a": "b" * 50_000})
     return caught.value
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from anyio.abc import ByteReceiveStream, ByteSendStream, SocketStream
+from deadlines import HANG_SECONDS
 from needs import need
 
 from rensei_daemon.errors import TransientError
@@ -91,8 +92,8 @@ def test_the_kernel_tells_of_tcp_alone() -> None:
 
 @asynccontextmanager
 async def kept(dead_peers: DeadPeerDetector) -> AsyncIterator[None]:
-    """Keep a lookout while the block runs, at most 5 s."""
-    with anyio.fail_after(5):
+    """Keep a lookout while the block runs."""
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(dead_peers.run)
             yield
@@ -268,7 +269,7 @@ async def test_a_cut_is_noticed_before_the_kernel_does_and_mere_silence_is_not_o
                 await noticed.wait()
             assert gone == []
             island.cut()
-            with anyio.fail_after(3):
+            with anyio.fail_after(HANG_SECONDS):
                 await noticed.wait()
             tasks.cancel_scope.cancel()
         assert gone == ["the peer answers no keepalive"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 import structlog
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.errors import (
@@ -249,7 +250,7 @@ async def test_a_cancelled_refresh_is_taken_over(
     never = anyio.Event()
     server.plan("refresh-token", [never], [refreshed(server)])
     identity = identify(OLD)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             leader = anyio.CancelScope()
 
@@ -434,7 +435,7 @@ async def test_a_token_is_refreshed_five_minutes_before_it_expires(
     """Never in less than 10 s; without an expiry an hour is assumed; failures wait 60 s."""
     server.plan("refresh-token", server.say(503), server.say(503), refreshed(server))
     identity = identify(saved, now=lambda: date)
-    with structlog.testing.capture_logs() as events, anyio.fail_after(5):
+    with structlog.testing.capture_logs() as events, anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(identity.keep_fresh)
             while len(clock.slept) < 4:
@@ -459,7 +460,7 @@ async def test_a_token_another_lane_refreshed_is_left_alone(
     now = datetime(2026, 9, 1, 0, 0, tzinfo=UTC)
     identity = identify(OLD, now=lambda: now)
     clock.wake = lambda: identity.refresh(OLD)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(identity.keep_fresh)
             while len(clock.slept) < 3:
@@ -484,7 +485,7 @@ async def test_a_missing_token_is_asked_for_until_there_is_one(
     """After a reboot: at once, again after up to 1, 2, 4 s; then five minutes early."""
     server.plan("refresh-token", *[server.say(503)] * 3, refreshed(server))
     identity = identify(BARE, now=lambda: HOUR)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(identity.keep_fresh)
             while len(clock.slept) < 5:
@@ -508,7 +509,7 @@ async def test_a_platform_that_answers_is_asked_for_the_missing_token_at_once(
             await anyio.sleep_forever()
 
     identity = identify(BARE, now=lambda: HOUR, sleep=sleep)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(identity.keep_fresh)
             for _ in range(3):
@@ -574,7 +575,7 @@ async def test_nothing_is_refreshed_before_there_is_a_worker(
     """The refresher waits for the registration."""
     server.plan("register", registered(server))
     identity = identify()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(identity.keep_fresh)
             await identity.enrolled()

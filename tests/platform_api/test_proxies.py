@@ -11,6 +11,7 @@ import anyio
 import httpx
 import pytest
 from anyio.abc import ByteReceiveStream, ByteSendStream, SocketStream
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.platform_api.http import open_http
@@ -79,7 +80,7 @@ async def test_a_tunnel_is_asked_for_by_host_and_port(
         async with open_http(
             f"https://{host}", user_agent="x", ca_file=certificate, environ=environ
         ) as http:
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG_SECONDS):
                 answer = await http.call("GET", "/a")
     assert answer.body == {"a": 42}
     [head] = proxy.heads

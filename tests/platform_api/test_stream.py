@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.sse import ServerEvent
 from rensei_daemon.errors import (
@@ -46,7 +47,7 @@ async def read(http: Http, **options: Any) -> tuple[list[StreamEvent], str]:
     """Read a stream to its end: what it said, and the complaint it ended with, if any."""
     found: list[StreamEvent] = []
     try:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             async with open_stream(http, "build", KEY, **options) as stream:
                 async for event in stream:
                     if not isinstance(event, FirstByte):
@@ -59,7 +60,7 @@ async def read(http: Http, **options: Any) -> tuple[list[StreamEvent], str]:
 async def test_updates_come_as_values(server: "FaultServer", http: Http) -> None:
     """An UPDATE is handed out as what changed, and the end of the stream is an error."""
     server.plan("rotate-stream", HEAD + A + b'data: {"env": {"B": "2", "C": 3}}\n\n')
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with open_stream(http, "a session/1", KEY) as stream:
             assert await anext(stream) == FirstByte()
             assert await anext(stream) == StreamUpdate({"A": "1"})
@@ -283,7 +284,7 @@ async def test_an_old_stream_waits_for_its_event_to_complete(
     """An event that has begun is not cut off by old age."""
     half = anyio.Event()
     server.plan("/", [HEAD, A + B[:9], half, B[9:]])
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with open_stream(http, "build", KEY, max_age_seconds=0.05) as stream:
             assert await anext(stream) == FirstByte()
             assert await anext(stream) == BOTH[0]
@@ -347,7 +348,10 @@ async def test_a_stream_given_up_between_two_waits_ends_at_the_next() -> None:
     reader = EventReader(source(), StreamLimits(), max_age_seconds=5)
     await reader.read()
     reader.give_up("the peer is gone")
-    with anyio.fail_after(3), pytest.raises(TransientError, match="the peer is gone"):
+    with (
+        anyio.fail_after(HANG_SECONDS),
+        pytest.raises(TransientError, match="the peer is gone"),
+    ):
         await _to_the_end(reader)
 
 
@@ -363,7 +367,7 @@ async def test_a_trickling_event_runs_out_of_time() -> None:
     limits = StreamLimits(event_seconds=0.1)
     reader = EventReader(source(), limits, max_age_seconds=5)
     with (
-        anyio.fail_after(5),
+        anyio.fail_after(HANG_SECONDS),
         pytest.raises(TransientError, match="did not complete in time"),
     ):
         await _to_the_end(reader)
@@ -445,7 +449,7 @@ async def test_leaving_a_stream_hangs_up(server: "FaultServer", http: Http) -> N
     """Cancelling a reader closes its connection, and the next stream is a new one."""
     never = anyio.Event()
     server.plan("/", [HEAD, A, never])
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         for _ in range(20):
             async with open_stream(http, "build", KEY) as stream:
                 await anext(stream)

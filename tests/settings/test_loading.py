@@ -1,7 +1,8 @@
 """From text and environment to settings, or to problems that say where."""
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -414,17 +415,20 @@ def test_accept() -> None:
 
 
 def test_accept_is_fast() -> None:
-    """Ten thousand projects are checked within 60 ms (thrice that on a busy host)."""
+    """Ten thousand projects are checked in a few times what writing them as JSON takes."""
     project = {"repositories": ["https://github.com/acme/api"], "enabled": True}
     tree = {"projects": {f"proj_{n}": project for n in range(10_000)}}
-    fastest = min(_seconds_to_accept(tree) for _ in range(5))
-    assert fastest < 0.18
+    assert _cost(lambda: check_settings(tree)) < 8 * _cost(lambda: json.dumps(tree))
 
 
-def _seconds_to_accept(tree: Mapping[str, object]) -> float:
-    start = time.perf_counter()
-    check_settings(tree)
-    return time.perf_counter() - start
+def _cost(work: Callable[[], object]) -> float:
+    """Return the processor time of the fastest of five runs."""
+    costs = []
+    for _ in range(5):
+        start = time.thread_time()
+        work()
+        costs.append(time.thread_time() - start)
+    return min(costs)
 
 
 @pytest.mark.parametrize(

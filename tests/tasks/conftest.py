@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 import structlog
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Condition
@@ -71,7 +72,7 @@ class Running(Daemon):
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until it holds; it is asked after each change of the board or platform."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             while not condition():
                 await self.changed.wait()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.clock import Clock
 from rensei_daemon.core.board import report
@@ -103,7 +104,7 @@ async def test_a_machine_that_was_suspended_looks_at_everything_anew(
     """Once for each time, however long it was; a short stop is none."""
     machine = Machine(naps=naps)
     async with home.daemon(without=(*ALONE, "heartbeat", "runtime token")) as daemon:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(machine.watch(daemon).run)
                 while machine.naps:

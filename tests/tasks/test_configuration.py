@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.from_thread
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.errors import SettingsError
@@ -90,7 +91,7 @@ async def test_a_file_that_is_still_being_written_is_left_alone(
         with home.config.open("w") as editor:
             editor.write(home.base + "[log")
             editor.flush()
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG_SECONDS):
                 await looked_twice.wait()
             assert not daemon.conditions
             editor.write("]\nlevel = 'warning'\n")

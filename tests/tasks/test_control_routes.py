@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.control_api.schema import SYNC, Synced
 from rensei_daemon.control_api.wire import Peer, Request
@@ -46,7 +47,7 @@ def _verbs(daemon: "Running") -> ControlRoutes:
 async def _sync(daemon: "Running", verbs: ControlRoutes | None = None) -> Synced:
     request = Request(peer=Peer(uid=0, gid=0, pid=1))
     verbs = verbs or _verbs(daemon)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         found: Synced = await verbs.routes()[SYNC].handler(request)
     return found
 

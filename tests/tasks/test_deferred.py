@@ -6,15 +6,16 @@ from functools import partial
 
 import anyio
 import anyio.lowlevel
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.tasks.deferred import DeferredWork
 
 
 @asynccontextmanager
 async def kept() -> AsyncIterator[DeferredWork]:
-    """Keep such work while the block runs, at most 5 s."""
+    """Keep such work while the block runs."""
     deferred = DeferredWork()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(deferred.run)
             yield deferred

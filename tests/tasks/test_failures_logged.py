@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
@@ -69,7 +70,7 @@ def nobodys_board() -> Board:
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait for what no board tells of."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         while not condition():
             await anyio.wait_all_tasks_blocked()
 
@@ -227,7 +228,7 @@ async def test_the_writer_of_the_state_file_tries_again_and_again(
     """It writes twice a second for as long as the disk is full, and says so once."""
     monkeypatch.setattr("rensei_daemon.tasks.status_reporting.AT_MOST_EVERY_SECONDS", 0.0)
     board, notifier = nobodys_board(), Notifier.from_environ({})
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keep_reporting, board, tmp_path / "gone/status", notifier)
             while len(events) < 5:
@@ -276,7 +277,7 @@ async def test_a_watchdog_that_is_starved(events: Events) -> None:
     """The loops that do not turn are named at once, and again only when others join."""
     deadlines = Deadlines()
     notifier = Notifier.from_environ({})
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             deadlines.set("beats", anyio.current_time() - 60)
             tasks.start_soon(feed_watchdog, deadlines, notifier, 0.001)

@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from boards import empty_board
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import Credentials, difference
@@ -56,10 +57,10 @@ def test_without_a_state_of_this_boot_nobody_is_awaited(last: Any) -> None:
 async def restarted(
     directory: Path, pids: dict[int, str]
 ) -> AsyncIterator[tuple[CredentialSocket, Board]]:
-    """Run a daemon's socket and its look for readers of before, at most 5 s."""
+    """Run a daemon's socket and its look for readers of before."""
     sockets, board = CredentialSocket(), empty_board()
     subscribers = sockets.subscribers("build", None)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             await tasks.start(sockets.serve, directory / "c.sock")
             former = former_readers(_last(pids), now=_now())
@@ -107,7 +108,7 @@ def _in_order(pids: dict[int, str]) -> str:
 async def test_when_all_are_back_nobody_looks_any_more(tmp_path: Path) -> None:
     """The look ends by itself, also for a session that is gone."""
     board, sockets = empty_board(), CredentialSocket()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         await await_readers({}, sockets, board)
         await await_readers({"gone": {os.getpid(): "worker"}}, sockets, board)
     assert board.alarms == {}

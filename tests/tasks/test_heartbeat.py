@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.errors import TransientError
@@ -210,7 +211,7 @@ async def test_retry_after_is_obeyed(home: "Home", asked: str) -> None:
         waits.clear()
         home.platform.faults.add("POST", BEAT, status=429, headers={"retry-after": asked})
         await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 1)
-        with anyio.fail_after(2):
+        with anyio.fail_after(HANG_SECONDS):
             while (1.0, 1.2) not in waits and (0.5, 1.5) not in waits:
                 await anyio.lowlevel.checkpoint()
         is_nonsense = asked in ("soon", "-5")
@@ -331,10 +332,10 @@ async def test_a_pace_too_fast_for_anyone_is_held(home: "Home") -> None:
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         started, count = anyio.current_time(), len(home.beats)
-        while anyio.current_time() < started + 0.5:
+        while len(home.beats) < count + 6:
             daemon.wake_heartbeat.set()
-            await anyio.sleep(0.002)
-        assert len(home.beats) - count <= 0.5 / 0.05 + 1
+            await anyio.lowlevel.checkpoint()
+        assert anyio.current_time() - started >= 5 * 0.05
 
 
 async def test_the_platforms_word_on_the_pool_is_shown(home: "Home") -> None:

@@ -16,6 +16,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from boards import empty_board
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.scrub import Scrubber
@@ -186,7 +187,7 @@ async def test_no_run_of_a_hook_is_lost(
     for dies_at in range(200):
         with tempfile.TemporaryDirectory() as directory:
             host = Host(Path(directory), dies_at)
-            with mortal(host, monkeypatch), anyio.fail_after(10):
+            with mortal(host, monkeypatch), anyio.fail_after(HANG_SECONDS):
                 lived = await _lives(host, VALUES, is_slow=is_slow)
                 host.live_on()
                 if lived:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
@@ -27,7 +28,7 @@ class SlowDisk(IdentityFile):
         """Save the worker; the old one once it is let."""
         if worker is OLD:
             self.began.set()
-            assert self.may_end.wait(10)
+            assert self.may_end.wait(HANG_SECONDS)
         super().save(worker)
 
 
@@ -43,7 +44,7 @@ async def test_a_slow_save_does_not_come_out_over_a_newer_one(tmp_path: Path) ->
         heartbeat=HeartbeatHealth(interval_seconds=30),
     )
     safe = IdentitySaver(disk, board, register_secrets=lambda _: None)
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as saving:
             saving.start_soon(safe.save, OLD)
             await anyio.to_thread.run_sync(disk.began.wait)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.errors import SettingsError
@@ -21,7 +22,7 @@ OTHER_KEY = "rsk_live_" + "decade" * 10 + "beef"
 
 async def _kept(home: "Home", text: str, key: str) -> None:
     """Wait until this is what the next start would fall back to."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         while not home.last_good.ran_with(Document(text), key):
             await anyio.wait_all_tasks_blocked()
     assert home.last_good.read() == Document(text)

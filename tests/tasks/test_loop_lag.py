@@ -3,6 +3,7 @@
 import time
 
 import anyio
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.counters import Histogram
 from rensei_daemon.tasks.loop_lag import measure_lag
@@ -15,8 +16,8 @@ async def test_a_loop_that_was_held_up_is_late_by_that_much() -> None:
         tasks.start_soon(measure_lag, lag, 0.01)
         await anyio.wait_all_tasks_blocked()
         time.sleep(0.3)  # noqa: ASYNC251 - the point
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             while not lag.count:
                 await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
-    assert 0.25 <= lag.total_seconds < 5
+    assert lag.total_seconds >= 0.25

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.snapshot_schedule import SnapshotIntervals, SnapshotReason
@@ -159,7 +160,7 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
         count, generation = _snapshots(home), daemon.session.generation
         hold.release()
         await daemon.until(lambda: _snapshots(home) > count)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             await rotation.snapshot_cycle.wait_next()
         assert home.env() == 'TOKEN="two"\n'
         assert daemon.session.generation == generation
@@ -188,7 +189,7 @@ async def test_an_event_brings_the_first_values_that_failed_to_come(home: "Home"
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await daemon.until(lambda: fault.times == 0 and home.platform.state.streams)
         await daemon.until(lambda: len(fault.served) == 2)
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             while daemon.sessions.rotations[0].snapshot_error is None:
                 await anyio.lowlevel.checkpoint()
         _rotate(home, "two")
@@ -235,7 +236,7 @@ async def test_a_dead_stream_is_made_up_for_by_polling(home: "Home") -> None:
         assert daemon.session.stream_failure == "unavailable"
         dead.times = 0
         await _live(home, daemon, "three")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             while ("build", "connect", "ok") not in dict(daemon.counters.snapshots):
                 await anyio.lowlevel.checkpoint()  # it is counted after all is told
     snapshots = dict(daemon.counters.snapshots)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.snapshot_schedule import SnapshotIntervals, SnapshotReason
 
@@ -25,7 +26,9 @@ env_file = "build.env"
 """
 FAST = SnapshotIntervals(poll_seconds=0.05, slow_poll_seconds=0.2, long_down_seconds=60)
 ONLY = ("heartbeat", "mutations", "configuration")
-CALL_SECONDS = 0.3
+USUAL_SECONDS = 20.0
+HASTY_SECONDS = 0.3
+"""What a call may take where answers get lost."""
 
 
 class FaultProxy:
@@ -43,7 +46,7 @@ class FaultProxy:
     async def spoils(self, count: int) -> None:
         """Wait until it has spoilt so many more."""
         count += self.spoilt
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             while self.spoilt < count:
                 await self.changed.wait()
 
@@ -148,9 +151,11 @@ async def _delivered(home: "Home", daemon: "Running", value: str) -> None:
 
 
 @asynccontextmanager
-async def _live(home: "Home") -> AsyncIterator["Running"]:
+async def _live(
+    home: "Home", call_seconds: float = USUAL_SECONDS
+) -> AsyncIterator["Running"]:
     """Run the daemon until its stream is live and the first value has arrived."""
-    async with home.daemon(without=ONLY, pace=FAST, call_seconds=CALL_SECONDS) as daemon:
+    async with home.daemon(without=ONLY, pace=FAST, call_seconds=call_seconds) as daemon:
         await daemon.until(
             lambda: (
                 daemon.board.sessions
@@ -191,7 +196,8 @@ async def test_a_snapshot_that_never_arrives_whole_changes_nothing(
     home: "Home", proxy: FaultProxy, manner: str
 ) -> None:
     """Cut, swallowed or refused, the old set stays whole until there is a new one."""
-    async with _live(home) as daemon:
+    is_lost = manner == "swallow"
+    async with _live(home, HASTY_SECONDS if is_lost else USUAL_SECONDS) as daemon:
         proxy.manner = manner
         _set(home, "two")
         home.platform.state.drop_streams()

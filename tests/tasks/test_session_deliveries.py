@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 from boards import empty_board
+from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
@@ -99,9 +100,9 @@ def board() -> Board:
 async def kept(
     board: Board, *deliveries: Delivery, draw: Callable[[float, float], float] = min
 ) -> AsyncIterator[SessionDeliveries]:
-    """Keep these deliveries while the block runs, at most 5 s."""
+    """Keep these deliveries while the block runs."""
     session_deliveries = SessionDeliveries(deliveries, "build", board, draw)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(session_deliveries.run, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
@@ -299,7 +300,7 @@ async def test_deliveries_are_counted_and_timed(board: Board) -> None:
     first, then = FakeDelivery("file"), FakeDelivery("hook", retries=(0.01,))
     then.after, then.failing = first, 1
     session_deliveries = SessionDeliveries([first, then], "build", board, min, counters)
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(session_deliveries.run, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
@@ -321,7 +322,7 @@ async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board
     counters, delivery = SessionCounters(), FakeDelivery()
     session_deliveries = SessionDeliveries([delivery], "build", board, min, counters)
     one, two, three = generations("one", "two", "three")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(session_deliveries.run, ignore_uptake)
             await anyio.wait_all_tasks_blocked()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.errors import StateInUseError
@@ -74,7 +75,7 @@ async def test_whoever_waits_for_it_is_told(home: "Home", tmp_path: Path) -> Non
     place.touch()
     state = StateDirectory(lock=place / "lock", journal=place / "journal.db")
     async with home.daemon(without=("heartbeat", "sessions", "mutations")) as daemon:
-        with state, anyio.fail_after(5):
+        with state, anyio.fail_after(HANG_SECONDS):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(
                     partial(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.liveness import Deadlines
@@ -50,7 +51,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     """A service manager."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(5)
+        listener.settimeout(HANG_SECONDS)
         yield Manager(listener)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Code
@@ -212,7 +213,7 @@ async def test_a_loss_brings_a_snapshot_at_once(home: "Home") -> None:
         home.platform.faults.add("GET", STREAM, status=503, times=10**6)
         _set(home, "two")
         home.platform.state.drop_streams()
-        with anyio.fail_after(2):
+        with anyio.fail_after(HANG_SECONDS):
             await _delivered(home, daemon, "two")
         assert _taken(daemon)["loss"] == 1
 
@@ -348,7 +349,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
         (rotation,) = daemon.sessions.rotations
         for reason in (SnapshotReason.EVENT, SnapshotReason.ASKED):
             rotation.want_snapshot(reason)
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG_SECONDS):
                 await rotation.snapshot_cycle.wait_next()
         assert len(stream.served) == 1
 

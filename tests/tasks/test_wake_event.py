@@ -1,6 +1,7 @@
 """How one task lets another know."""
 
 import anyio
+from deadlines import HANG_SECONDS
 
 from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
@@ -31,5 +32,5 @@ async def test_a_turn_under_way_is_not_the_next() -> None:
         assert not passed.is_set()
         turn.begin()
         turn.end()
-        with anyio.fail_after(1):
+        with anyio.fail_after(HANG_SECONDS):
             await passed.wait()

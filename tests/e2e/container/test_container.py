@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from anyio.abc import Process
+from deadlines import HANG_SECONDS
 from needs import need
 from rig.tcp import free_port, get
 
@@ -51,7 +52,7 @@ up=$(setsid --fork sh -c 'exec >/dev/null 2>&1; sleep 0.05; echo $$ >>orphans')
 exit 7
 """
 
-pytestmark = [pytest.mark.boot, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.boot
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ async def test_a_daemon_lives_in_a_container(
 ) -> None:
     """Ready over TCP, JSON on stdout, config and env file in the volumes, no zombie."""
     async with container(lab, stage, volumes) as inside:
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG_SECONDS):
             await until_ready(inside.port)
             assert os.statvfs(inside.path("/")).f_flag & os.ST_RDONLY
             env_file = inside.path("/run/rensei-daemon/build.env")
@@ -189,7 +190,7 @@ async def test_another_container_has_credentials_by_the_directory(
         return done.returncode, done.stdout, done.stderr
 
     async with container(lab, stage, volumes) as inside:
-        with anyio.fail_after(30):
+        with anyio.fail_after(HANG_SECONDS):
             await until_ready(inside.port)
             await until(inside.path("/run/rensei-daemon/build.env").exists)
             had = b'canary-one-7f3a\nTOKEN="canary-one-7f3a"\n'

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from deadlines import HANG_SECONDS
 from needs import lack, need
 
 CHECKOUT = Path(__file__).parents[3]
@@ -31,7 +32,6 @@ UNIT = "rensei-daemon.service"
 CONFIG = "/etc/rensei-daemon/config.toml"
 KEY = "/etc/credstore/rensei-daemon.api-key"
 PORT = 7780
-WITHIN_SECONDS = 8.0
 CLONE_NEWNET = 0x40000000
 
 GOOD_CONFIG = f"""\
@@ -52,7 +52,7 @@ env_file = "build.env"
 _T = TypeVar("_T")
 
 
-def until(question: Callable[[], _T], within: float = WITHIN_SECONDS) -> _T:
+def until(question: Callable[[], _T], within: float = HANG_SECONDS) -> _T:
     """Ask again and again until the answer is truthy, and return it."""
     deadline = time.monotonic() + within
     while not (answer := question()):
@@ -94,7 +94,12 @@ class Host:
         """Run a program there, as root."""
         entered = [*self.entered, *words]
         done = subprocess.run(
-            entered, capture_output=True, text=True, timeout=30, check=False, cwd="/"
+            entered,
+            capture_output=True,
+            text=True,
+            timeout=HANG_SECONDS,
+            check=False,
+            cwd="/",
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -130,7 +135,7 @@ class Host:
     def _connect(self) -> socket.socket:
         with Path(f"/proc/{self.leader}/ns/net").open() as network:
             assert ctypes.CDLL(None).setns(network.fileno(), CLONE_NEWNET) == 0
-        return socket.create_connection(("127.0.0.1", PORT), timeout=10)
+        return socket.create_connection(("127.0.0.1", PORT), timeout=HANG_SECONDS)
 
     def shown(self, *properties: str) -> dict[str, str]:
         """Return what systemd says of the unit."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_platform.errors import SettingsError
 from rensei_platform.providers.base import (
@@ -45,7 +46,7 @@ def _is_running(pid: int) -> bool:
 
 
 async def _ended(pid: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         while _is_running(pid):  # noqa: ASYNC110 - no event tells of another's child
             await anyio.sleep(0.005)
 
@@ -181,7 +182,7 @@ async def test_left_behind(tmp_path: Path) -> None:
 async def test_holds_the_pipe(tmp_path: Path) -> None:
     """A process that holds stderr open after the answer does not hold the answer."""
     script = """sleep 600 >/dev/null & echo '{"A": "b"}'"""
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         assert (await _shell(script).resolve(AT)).values == {"A": "b"}
 
 

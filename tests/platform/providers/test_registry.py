@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_platform.errors import InvalidRequestError, SettingsError
 from rensei_platform.providers.base import (
@@ -178,7 +179,7 @@ async def test_deadline(tmp_path: Path) -> None:
     script.chmod(0o755)
     table = {"type": "exec", "command": [str(script)], "allow": {"*": ""}}
     registry = Registry(Scripted(), {"hang": {**table, "timeout_seconds": 0.05}})
-    with anyio.fail_after(5), pytest.raises(ProviderUnavailableError) as refused:
+    with anyio.fail_after(HANG_SECONDS), pytest.raises(ProviderUnavailableError) as refused:
         await registry.resolve(_binding(provider="hang"))
     assert (
         str(refused.value)

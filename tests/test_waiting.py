@@ -1,0 +1,34 @@
+"""What bounds the waits of tests: one constant, never a number of their own."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+MEASURING = ("soak", "bench", "fuzz", "bare")
+"""Scripts that take and measure their time; `make test` runs none of them."""
+
+
+def _calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func).rpartition(".")[2], node
+
+
+def _files() -> list[Path]:
+    found = sorted(TESTS.rglob("*.py"))
+    return [file for file in found if file.relative_to(TESTS).parts[0] not in MEASURING]
+
+
+@pytest.mark.parametrize("name", ["fail_after", "settimeout"])
+def test_every_bound_of_a_hang_is_the_same(name: str) -> None:
+    """A number that suits a quiet machine makes a test fail on a busy one."""
+    own = [
+        f"{file.relative_to(TESTS)}:{call.lineno}"
+        for file in _files()
+        for called, call in _calls(file)
+        if called == name and isinstance(call.args[0], ast.Constant)
+    ]
+    assert own == [], "use HANG_SECONDS of tests/support/deadlines.py"
