@@ -153,7 +153,8 @@ class Daemon:
         return Applier(
             self.configuration.file,
             self.journal,
-            check=self.configuration.check,
+            read=self.configuration.read,
+            accept=self.configuration.accept,
             guards=lambda: self.configuration.guards,
             boot_id=boot_id(),
         )

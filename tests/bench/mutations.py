@@ -23,15 +23,17 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from rensei_daemon.core.document import Document
+from rensei_daemon.core.document import ValidConfig
 from rensei_daemon.core.guards import Guards
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import open_database
-from rensei_daemon.settings.loading import load
-from rensei_daemon.tasks.applier import Applier, Decided
+from rensei_daemon.settings.loading import check_settings, load
+from rensei_daemon.settings.model import Settings
+from rensei_daemon.tasks.applier import Applier
 
 HEAD = '[platform]\nurl = "http://127.0.0.1:9"\n[projects]\n'
 T = TypeVar("T")
@@ -116,22 +118,24 @@ async def measure(case: Case, directory: Path) -> Sequence[str]:
     database, _ = open_database(directory / "journal.db", now=now)
     with closing(database):
         journal = Journal(database)
+        file = ConfigFile(path)
         applier = Applier(
-            ConfigFile(path),
+            file,
             journal,
-            check=lambda document: _check(document, path),
+            read=lambda: _read(file),
+            accept=check_settings,
             guards=lambda: Guards(allow=("*",)),
             boot_id="bench",
         )
         applier.settle()
 
-        def deliver() -> Sequence[Decided]:
+        def deliver() -> Sequence[Outcome]:
             journal.receive(batch(case), now)
-            return applier.apply()
+            return applier.apply()[0]
 
-        decided, seconds, worst = await aside(deliver)
-    assert len(decided) == case.mutations
-    assert not any(outcome.error for outcome in decided)
+        outcomes, seconds, worst = await aside(deliver)
+    assert len(outcomes) == case.mutations
+    assert not any(outcome.error for outcome in outcomes)
     return (
         f"{case.mutations:,} on {case.projects:,}",
         f"{seconds * 1000:,.0f} ms",
@@ -142,8 +146,10 @@ async def measure(case: Case, directory: Path) -> Sequence[str]:
     )
 
 
-def _check(document: Document, path: Path) -> object:
-    return load(document.text, path=path, environ={})
+def _read(file: ConfigFile) -> ValidConfig[Settings]:
+    document = file.read()
+    settings = load(document.text, path=file.path, environ={}, tree=document.tree)
+    return ValidConfig(document, settings)
 
 
 async def main() -> None:

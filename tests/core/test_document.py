@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rensei_daemon.core.config_entries import without_empty_containers
-from rensei_daemon.core.document import Document, Outcome, apply_all
+from rensei_daemon.core.document import Document, ValidConfig, apply_all
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, same
 from rensei_daemon.core.mutation import (
     Mutation,
@@ -21,6 +21,7 @@ from rensei_daemon.core.mutation import (
     ProjectEnable,
     parse_mutation,
 )
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_scanner import Kind
@@ -34,9 +35,12 @@ def accept_all(_: Mapping[str, Any]) -> None:
     """Accept every file."""
 
 
-def _apply(text: str, *mutations: Mutation | PoolRestored) -> tuple[str, list[Outcome]]:
-    document, outcomes = apply_all(mutations, Document(text), accept_all, NOW)
-    return document.text, outcomes
+def _apply(
+    text: str, *mutations: Mutation | PoolRestored | MutationError
+) -> tuple[str, list[Outcome]]:
+    before = ValidConfig(Document(text), None)
+    after, outcomes = apply_all(mutations, before, accept_all, NOW)
+    return after.document.text, outcomes
 
 
 def _golden(suffix: str, name: str) -> str:
@@ -57,7 +61,7 @@ def test_golden(name: str) -> None:
     ]
     text, outcomes = _apply(_golden("before.toml", name), *mutations)
     assert text == _golden("after.toml", name)
-    assert [outcome.error for outcome in outcomes] == [None] * len(mutations)
+    assert [outcome.error for outcome in outcomes] == [""] * len(mutations)
     assert _apply(text, *mutations[-1:])[0] == text
 
 
@@ -139,9 +143,10 @@ def test_one_bad_mutation_fails_alone() -> None:
         parse_mutation("project.enable", {"id": project})
         for project in ("a", "b", "bad", "c", "d")
     ]
-    document, outcomes = apply_all(mutations, Document("[projects]\n"), accept, NOW)
-    assert document.tree == {"projects": {p: {"repositories": []} for p in "abcd"}}
-    assert [str(outcome.error or "") for outcome in outcomes] == [
+    before = ValidConfig(Document("[projects]\n"), None)
+    after, outcomes = apply_all(mutations, before, accept, NOW)
+    assert after.document.tree == {"projects": {p: {"repositories": []} for p in "abcd"}}
+    assert [outcome.error for outcome in outcomes] == [
         "",
         "",
         "the result would not be a valid configuration: "
@@ -276,7 +281,7 @@ def test_applied_twice_is_applied_once(text: str, request: tuple[str, Any]) -> N
     if (mutation := _parsed(request)) is None:
         return
     once, outcomes = _apply(text, mutation)
-    if outcomes[0].error is None:
+    if not outcomes[0].error:
         twice, again = _apply(once, mutation)
         assert twice == once
         assert again == [Outcome()]
@@ -344,9 +349,9 @@ def test_an_edit_that_nobody_could_read_again_fails(
 ) -> None:
     """The result of an edit passes the limit that reading has, or nothing is written."""
     monkeypatch.setattr("rensei_daemon.core.document.MAX_CONFIG_BYTES", 60)
-    before = Document("[projects]\n")
+    before = ValidConfig(Document("[projects]\n"), None)
     mutations = [ProjectEnable(id="a"), ProjectEnable(id="b" * 60)]
     after, [fits, too_long] = apply_all(mutations, before, lambda _: None, NOW)
-    assert after.tree == {"projects": {"a": {"repositories": []}}}
-    assert fits.error is None
+    assert after.document.tree == {"projects": {"a": {"repositories": []}}}
+    assert fits.error == ""
     assert "larger than" in str(too_long.error)

@@ -17,7 +17,8 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.mutation import Op, parse_mutation
-from rensei_daemon.core.mutation_state import CorruptJournalError, MutationCounts, Planned
+from rensei_daemon.core.mutation_state import CorruptJournalError, MutationCounts
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk import journal_schema
 from rensei_daemon.disk.journal import Journal, Received
@@ -36,8 +37,8 @@ def _pending(id: str, params: Any = None, op: str = "project.remove") -> Pending
 ONE, TWO, THREE = _pending("m1"), _pending("m2"), _pending("m3")
 
 
-def _planned(id: str, error: str = "") -> Planned:
-    return Planned(
+def _planned(id: str, error: str = "") -> Outcome:
+    return Outcome(
         id=id, cause="project.remove", edits=() if error else (EDIT,), error=error
     )
 
@@ -68,7 +69,7 @@ def _ids(journal: Journal) -> list[list[str]]:
     return [[mutation.id for mutation in batch] for batch in journal.undecided()]
 
 
-def _decide(journal: Journal, *plan: Planned) -> None:
+def _decide(journal: Journal, *plan: Outcome) -> None:
     journal.intend(plan, BEFORE, AFTER, NOW)
     journal.record_applied(NOW)
 

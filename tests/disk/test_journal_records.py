@@ -11,7 +11,7 @@ from journals import open_journal
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
-from rensei_daemon.core.mutation_state import Planned
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_records import open_records
@@ -41,7 +41,7 @@ def _document(projects: int) -> Document:
 def _change(journal: Journal, number: int, *, mutation: str = "") -> None:
     """Make one change that adds one project."""
     edit = Edit(("projects", f"p{number}"), ABSENT, {"repositories": []})
-    planned = Planned(
+    planned = Outcome(
         id=mutation, cause="project.enable", edits=(edit,), requested_by="root@h"
     )
     journal.intend([planned], _document(number), _document(number + 1), NOW)
@@ -71,7 +71,7 @@ def test_an_intent_is_no_change_yet(journal: Journal) -> None:
     """Only what reached the file is on record, and the newest of that is the latest."""
     _change(journal, 0)
     edit = Edit(("projects", "p1"), ABSENT, {"repositories": []})
-    planned = Planned(id="", cause="rollback of change 1", edits=(edit,))
+    planned = Outcome(id="", cause="rollback of change 1", edits=(edit,))
     journal.intend([planned], _document(1), _document(2), NOW)
     assert [change["number"] for change in journal.records.changes(9)] == [1]
     latest = journal.records.change(None)
@@ -100,7 +100,7 @@ def test_the_requester_of_a_change_is_the_mutation_s_or_whoever_rolled_back(
 def test_changes_of_one_replacement_name_one_another(journal: Journal) -> None:
     """A batch is one text and several changes."""
     plan = [
-        Planned(id="", cause=f"c{n}", edits=(Edit(("projects", f"p{n}"), ABSENT, {}),))
+        Outcome(id="", cause=f"c{n}", edits=(Edit(("projects", f"p{n}"), ABSENT, {}),))
         for n in range(3)
     ]
     journal.intend(plan, _document(0), _document(3), NOW)

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
-from rensei_daemon.core.mutation_state import MutationCounts, Planned
+from rensei_daemon.core.mutation_state import MutationCounts
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, open_database
@@ -41,7 +42,7 @@ def _deliver(journal: Journal, number: int, *, acked: bool, size: int = 0) -> No
 def _change(journal: Journal, number: int) -> None:
     before, after = (Document(f"# {n}\n" + "#" * MIB) for n in (number, number + 1))
     edits = (Edit(("projects", f"p{number}"), ABSENT, {}),)
-    plan = [Planned(id="", cause="x", edits=edits)]
+    plan = [Outcome(id="", cause="x", edits=edits)]
     journal.intend(plan, before, after, NOW)
     journal.record_applied(NOW)
 

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rensei_daemon.core.document import Document, apply_all
+from rensei_daemon.core.document import Document, ValidConfig, apply_all
 from rensei_daemon.core.mutation import Mutation, parse_mutation
 from rensei_daemon.settings.loading import check_settings
 
@@ -30,23 +30,23 @@ def rest() -> str:
 def test_a_block_at_the_head_is_left_as_it_is() -> None:
     """The daemon writes below it, and takes away no more than it wrote."""
     text = block() + rest()
-    check_settings(Document(text).tree)
+    before = ValidConfig(Document(text), check_settings(Document(text).tree))
     there: list[Mutation] = [
         parse_mutation("project.add", {"id": "a", "repository": "https://x/a"}),
         parse_mutation("pool.deleted", {"poolId": "p"}),
         parse_mutation("modelAccess.set", {"policy": POLICY}),
     ]
-    document, outcomes = apply_all(there, Document(text), check_settings, NOW)
-    assert [outcome.error for outcome in outcomes] == [None] * 3
-    assert document.text.startswith(block() + rest())
-    assert len(document.tree) == 7
+    after, outcomes = apply_all(there, before, check_settings, NOW)
+    assert [outcome.error for outcome in outcomes] == [""] * 3
+    assert after.document.text.startswith(block() + rest())
+    assert len(after.document.tree) == 7
     back: list[Mutation] = [
         parse_mutation("project.remove", {"id": "a"}),
         parse_mutation("modelAccess.clear", {}),
     ]
-    document, _ = apply_all(back, document, check_settings, NOW)
-    assert document.text.startswith(block() + rest())
-    assert set(document.tree) - {"pool"} == {
+    after, _ = apply_all(back, after, check_settings, NOW)
+    assert after.document.text.startswith(block() + rest())
+    assert set(after.document.tree) - {"pool"} == {
         "platform",
         "machine",
         "mutations",

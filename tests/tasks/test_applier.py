@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 from journals import open_journal
+from valid_texts import read_valid
 
-from rensei_daemon.core.document import Document
+from rensei_daemon.core.document import Document, ValidConfig
+from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation, delivered
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import SettingsError, StorageError
-from rensei_daemon.tasks.applier import Applier, Decided
+from rensei_daemon.settings.loading import check_settings
+from rensei_daemon.settings.model import Settings
+from rensei_daemon.tasks.applier import Applier
 
 CASES = Path(__file__).parents[1] / "core" / "cases"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -59,12 +64,13 @@ def _applier(
     journal: Journal,
     *,
     guards: Guards | None = None,
-    check: Callable[[Document], object] = lambda document: document.tree,
+    read: Callable[[], ValidConfig[Settings]] | None = None,
 ) -> Applier:
     return Applier(
         file,
         journal,
-        check=check,
+        read=read or (lambda: read_valid(file)),
+        accept=check_settings,
         guards=lambda: guards or Guards(allow=["*"]),
         boot_id="boot",
         now=lambda: NOW,
@@ -94,14 +100,21 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
         _mutation(4, "project.enable", id="proj_a"),
     ]
     assert journal.receive(delivered, NOW) == Received(new=4)
-    decided = _applier(ConfigFile(config), journal).apply()
+    outcomes, today = _applier(ConfigFile(config), journal).apply()
     failure = 'unsupported mutation op "session.kill" (upgrade daemon?)'
-    assert decided == [
-        Decided(id="dmut_1", op="project.add", error="", changed=True),
-        Decided(id="dmut_2", op="session.kill", error=failure, changed=False),
-        Decided(id="dmut_3", op="project.add", error="", changed=True),
-        Decided(id="dmut_4", op="project.enable", error="", changed=False),
+    added = [
+        Edit(("projects", project), ABSENT, {"repositories": [f"https://x/{project}"]})
+        for project in ("proj_b", "proj_c")
     ]
+    assert outcomes == [
+        Outcome(id="dmut_1", cause="project.add", edits=(added[0],)),
+        Outcome(id="dmut_2", cause="session.kill", error=failure),
+        Outcome(id="dmut_3", cause="project.add", edits=(added[1],)),
+        Outcome(id="dmut_4", cause="project.enable"),
+    ]
+    assert today is not None
+    assert today.document.text == config.read_text()
+    assert list(today.settings.projects) == ["proj_a", "proj_b", "proj_c"]
     assert journal.owed() == Acks(
         applied=("dmut_1", "dmut_3", "dmut_4"), failures=(("dmut_2", failure),)
     )
@@ -114,7 +127,7 @@ def test_what_a_newer_platform_adds_to_a_policy_is_named(
     """In the outcome, for the log, and on record, for `mutations show`."""
     policy = {"version": 7, "matrix": {"*": {"byok": {"allowed": True, "costUsd": 3}}}}
     journal.receive([_mutation(1, "modelAccess.set", policy=policy)], NOW)
-    [outcome] = _applier(ConfigFile(config), journal).apply()
+    [outcome], _ = _applier(ConfigFile(config), journal).apply()
     left_out = ("policy.version", "policy.matrix.*.byok.costUsd")
     assert (outcome.error, outcome.ignored) == ("", left_out)
     detail = journal.records.mutation("dmut_1")
@@ -144,9 +157,9 @@ def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journa
         ],
     )
     journal.receive([_mutation(1, "project.add"), _add(2, "proj_b")], NOW)
-    decided = _applier(file, journal).apply()
+    outcomes, _ = _applier(file, journal).apply()
     refusal = "project.add requires id + repository"
-    assert [(outcome.id, outcome.error) for outcome in decided] == [
+    assert [(outcome.id, outcome.error) for outcome in outcomes] == [
         ("dmut_1", refusal),
         ("dmut_2", ""),
     ]
@@ -182,7 +195,7 @@ def test_a_redelivery_is_answered_with_the_outcome_on_record(
     other = _add(1, "proj_z")
     for again, conflicts in (([_add(1, "proj_b")], ()), ([other], (other,))):
         assert journal.receive(again, NOW).conflicts == conflicts
-        assert applier.apply() == []
+        assert applier.apply() == ([], None)
         assert journal.owed() == Acks(applied=("dmut_1",))
     assert config.read_text() == TEXT
 
@@ -207,12 +220,12 @@ def test_a_guard_answers_as_a_failure(config: Path, journal: Journal) -> None:
 def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journal) -> None:
     """What was delivered waits, without an outcome and without a death to its name."""
 
-    def check(document: Document) -> object:
-        if "broken" in document.text:
+    def read() -> ValidConfig[Settings]:
+        if "broken" in config.read_text():
             raise SettingsError("broken")
-        return document.tree
+        return read_valid(ConfigFile(config))
 
-    applier = _applier(ConfigFile(config), journal, check=check)
+    applier = _applier(ConfigFile(config), journal, read=read)
     config.write_text("broken")
     journal.receive([_add(1, "proj_b")], NOW)
     for _ in range(4):
@@ -221,7 +234,7 @@ def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journ
     assert journal.owed() == Acks()
     assert config.read_text() == "broken"
     config.write_text(TEXT)
-    _applier(ConfigFile(config), journal, check=check).apply()
+    _applier(ConfigFile(config), journal, read=read).apply()
     assert journal.owed() == Acks(applied=("dmut_1",))
 
 
@@ -230,7 +243,8 @@ def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) ->
     config.write_text(TEXT + "\n" + POOL)
     applier = _applier(ConfigFile(config), journal)
     for _ in range(2):
-        assert applier.apply(restore_pool=True) == []
+        outcomes, _ = applier.apply(restore_pool=True)
+        assert outcomes == []
         assert "pool" not in tomllib.loads(config.read_text())
     assert journal.owed() == Acks()
 

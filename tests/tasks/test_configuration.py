@@ -9,7 +9,6 @@ import anyio.from_thread
 import pytest
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.core.document import Document
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import reload
@@ -163,10 +162,10 @@ async def test_a_text_in_force_is_not_checked_again(
             return load(text, **options)
 
         monkeypatch.setattr(configuration, "_load", load_and_tell)
-        document = configuration.file.read()
-        assert configuration.check(document) is configuration.settings
+        text, in_force = configuration.document.text, configuration.in_force
+        assert configuration.read() is in_force
         assert loaded == []
-        assert configuration.check_anew(document) == configuration.settings
-        other = Document(document.text + "# by hand\n")
-        assert configuration.check(other) == configuration.settings
-        assert loaded == [document.text, other.text]
+        assert configuration.read_anew() == in_force
+        configuration.file.path.write_text(text + "# by hand\n")
+        assert configuration.read().settings == in_force.settings
+        assert loaded == [text, text + "# by hand\n"]

@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from valid_texts import read_valid
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.mutation_state import POISON, Planned
+from rensei_daemon.core.mutation_state import POISON
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import Database, Run, open_database
 from rensei_daemon.errors import StorageError
+from rensei_daemon.settings.loading import check_settings
 from rensei_daemon.tasks.applier import Applier
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -133,7 +136,7 @@ class HastyJournal(Journal):
     """The planted defect: it records the outcome before the file is replaced."""
 
     def intend(
-        self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
+        self, plan: Sequence[Outcome], before: Document, after: Document, now: datetime
     ) -> None:
         """Intend, and record at once."""
         super().intend(plan, before, after, now)
@@ -172,10 +175,12 @@ class Host:
         database, _ = open_database(self.place / "journal.db", now=NOW)
         with closing(database):
             journal = self.journal_type(MortalDatabase(database, fuse))
+            file = MortalFile(self.config, fuse)
             applier = Applier(
-                MortalFile(self.config, fuse),
+                file,
                 journal,
-                check=lambda document: document.tree,
+                read=lambda: read_valid(file),
+                accept=check_settings,
                 guards=lambda: Guards(allow=["project.*", "pool.*", "modelAccess.*"]),
                 boot_id=self.boot_id,
                 now=lambda: NOW,
@@ -392,7 +397,7 @@ class PoisonedJournal(Journal):
     """Dies whenever `dmut_1` has been intended, alone or not."""
 
     def intend(
-        self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
+        self, plan: Sequence[Outcome], before: Document, after: Document, now: datetime
     ) -> None:
         """Intend, and die of it."""
         super().intend(plan, before, after, now)

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.errors import StorageError
 from rensei_daemon.local_platform.records import Mutation
+from rensei_daemon.settings import loading
+from rensei_daemon.tasks.configuration import reload
 
 if TYPE_CHECKING:
     import pytest
+    from anyio.abc import TaskGroup
 
     from tasks.conftest import Home
 
@@ -69,6 +73,79 @@ async def test_every_op_travels(home: "Home") -> None:
     assert text.startswith(home.base + PROJECTS)
     assert _tree(home)["model_access"] == {"default": {"auth_order": ["local"]}}
     assert _tree(home)["pool"]["id"] == "pool_a"
+
+
+async def test_a_text_is_parsed_once_and_validated_once(
+    home: "Home", monkeypatch: "pytest.MonkeyPatch"
+) -> None:
+    """The applier does both; neither what follows nor the watcher of the file does."""
+    home.write(PROJECTS)
+    calls: list[str] = []
+
+    def count(owner: object, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counted(*args: Any) -> Any:
+            calls.append(name)
+            return original(*args)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    async with home.daemon(without=("sessions",)) as daemon:
+        configuration = daemon.configuration
+        read = configuration.file.read
+
+        def counted_read() -> Document:
+            calls.append("read")
+            anyio.from_thread.run_sync(daemon.wake)
+            return read()
+
+        monkeypatch.setattr(configuration.file, "read", counted_read)
+        await daemon.until(lambda: calls)  # the watcher's first look
+        count(tomllib, "loads")
+        count(loading, "_merge")
+        home.enqueue("project.disable", id="proj_a")
+        await daemon.until(lambda: calls.count("read") == 3)
+        async with configuration.turn:
+            assert calls == ["read", "read", "loads", "_merge", "read"]
+        assert configuration.document.text == home.config.read_text()
+        assert not configuration.settings.projects["proj_a"].enabled
+
+
+async def test_an_edit_by_hand_is_not_overtaken_by_an_earlier_text(
+    home: "Home", monkeypatch: "pytest.MonkeyPatch"
+) -> None:
+    """A person saves, and reloads, while the applier is still about its own text."""
+    home.write(PROJECTS)
+    by_hand = home.base + PROJECTS + "by_hand = { repositories = [] }\n"
+    async with home.daemon(without=("sessions", "configuration")) as daemon:
+        configuration = daemon.configuration
+        replace = configuration.file.replace
+        is_reloaded = anyio.Event()
+
+        async def reload_by_hand() -> None:
+            await reload(configuration, daemon.board)
+            is_reloaded.set()
+
+        async def edit(tasks: "TaskGroup") -> None:
+            home.config.write_text(by_hand)
+            tasks.start_soon(reload_by_hand)
+            turn = configuration.turn
+            while not is_reloaded.is_set() and not turn.statistics().tasks_waiting:
+                await anyio.wait_all_tasks_blocked()
+
+        async with anyio.create_task_group() as tasks:
+
+            def replace_and_edit(before: Document, after: Document) -> None:
+                replace(before, after)
+                anyio.from_thread.run(edit, tasks)
+
+            monkeypatch.setattr(configuration.file, "replace", replace_and_edit)
+            home.enqueue("project.disable", id="proj_a")
+            with anyio.fail_after(5):
+                await is_reloaded.wait()
+        await daemon.until(lambda: daemon.board.mutations.applied)
+        assert configuration.document.text == by_hand
 
 
 async def test_a_bad_one_fails_alone(home: "Home") -> None:

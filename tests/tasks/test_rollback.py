@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from journals import open_journal
+from valid_texts import read_valid
 
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import ConflictingMutationError
+from rensei_daemon.settings.loading import check_settings
 from rensei_daemon.tasks.applier import Applier
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -39,10 +41,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 @pytest.fixture
 def applier(config: Path, journal: Journal) -> Applier:
     """Applies to that file."""
+    file = ConfigFile(config)
     return Applier(
-        ConfigFile(config),
+        file,
         journal,
-        check=lambda document: document.tree,
+        read=lambda: read_valid(file),
+        accept=check_settings,
         guards=lambda: Guards(allow=["*"]),
         boot_id="boot",
         now=lambda: NOW,
@@ -60,7 +64,8 @@ def apply(config: Path, journal: Journal, applier: Applier) -> Apply:
             for op, params in asked
         ]
         journal.receive(delivered, NOW)
-        assert [decided.error for decided in applier.apply()] == [""] * len(asked)
+        outcomes, _ = applier.apply()
+        assert [outcome.error for outcome in outcomes] == [""] * len(asked)
         return config.read_text()
 
     return apply

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rensei_daemon.cli.config_file import read_config
-from rensei_daemon.core.document import Document, apply_all
+from rensei_daemon.core.document import Document, ValidConfig, apply_all
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.mutation import parse_mutation
+from rensei_daemon.errors import ConflictingMutationError
 from rensei_daemon.settings.loading import check_settings, load
 
 
@@ -28,7 +29,8 @@ def preview(
     guards = Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)
     mutation = parse_mutation(op, params)
     guards.check(op, mutation)
-    after, [outcome] = apply_all([mutation], before, check_settings, now)
-    if outcome.error is not None:
-        raise outcome.error
-    return before, after
+    config_now = ValidConfig(before, settings)
+    after, [outcome] = apply_all([mutation], config_now, check_settings, now)
+    if outcome.error:
+        raise ConflictingMutationError(outcome.error)
+    return before, after.document

@@ -18,20 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rensei_daemon.core.config_entries import without_empty_containers
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, copy_tables, differences
 from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
-from rensei_daemon.core.mutation import Mutation, PoolRestored
+from rensei_daemon.core.mutation import ModelAccessSet, Mutation, PoolRestored
 from rensei_daemon.core.operations import edits_for
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_rendering import render_key
 from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import ConflictingMutationError, MutationError, RenseiError
 
-Accept = Callable[[Mapping[str, Any]], None]
+SettingsT = TypeVar("SettingsT")
+
+Validate = Callable[[Mapping[str, Any]], SettingsT]
 """The settings model's check of a whole file; raises `RenseiError`."""
 
 
@@ -62,62 +65,71 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one mutation: its edits (none: all of it already held), or why not."""
+class ValidConfig(Generic[SettingsT]):
+    """A text that was parsed and validated, and the settings that it gives."""
 
-    edits: tuple[Edit, ...] = ()
-    error: MutationError | None = None
+    document: Document
+    settings: SettingsT
 
 
 def apply_all(
-    mutations: Sequence[Mutation | PoolRestored],
-    document: Document,
-    accept: Accept,
+    mutations: Sequence[Mutation | PoolRestored | MutationError],
+    before: ValidConfig[SettingsT],
+    validate: Validate[SettingsT],
     now: datetime,
-) -> tuple[Document, list[Outcome]]:
-    """Apply mutations in their order; return the new document and an outcome for each.
+) -> tuple[ValidConfig[SettingsT], list[Outcome]]:
+    """Apply mutations in their order; return the new config and an outcome for each.
 
-    When the whole batch cannot be made, its halves are tried apart, so that what fails is
-    only what cannot be made, and the cost stays a few parses. Raises
-    `ConflictingMutationError` when today's text is not TOML at all.
+    A mutation that could not be parsed stands as its error. When the whole batch cannot be
+    applied, its two halves are tried separately: only what cannot be applied fails, and
+    the cost stays a few parses. Raises `ConflictingMutationError` when the text is not
+    TOML at all.
     """
     try:
-        tree = copy_tables(document.tree)
+        tree = copy_tables(before.document.tree)
     except (ValueError, RecursionError) as error:
         raise ConflictingMutationError(f"the file is not valid TOML: {error}") from error
     outcomes = [_apply(mutation, tree, now) for mutation in mutations]
     try:
-        return rewritten(document, tree, accept), outcomes
+        return rewritten(before, tree, validate), outcomes
     except MutationError as error:
         if len(mutations) == 1:
-            return document, [Outcome(error=error)]
+            return before, [Outcome(error=str(error))]
         half = len(mutations) // 2
-        middle, first = apply_all(mutations[:half], document, accept, now)
-        last, second = apply_all(mutations[half:], middle, accept, now)
+        middle, first = apply_all(mutations[:half], before, validate, now)
+        last, second = apply_all(mutations[half:], middle, validate, now)
         return last, first + second
 
 
 def _apply(
-    mutation: Mutation | PoolRestored, tree: dict[str, Any], now: datetime
+    mutation: Mutation | PoolRestored | MutationError, tree: dict[str, Any], now: datetime
 ) -> Outcome:
     try:
+        if isinstance(mutation, MutationError):
+            raise mutation
         edits = edits_for(mutation, tree, now)
     except MutationError as error:
-        return Outcome(error=error)
+        return Outcome(error=str(error))
     apply_edits(tree, edits)
-    return Outcome(edits=tuple(edits))
+    ignored = mutation.ignored if isinstance(mutation, ModelAccessSet) else ()
+    return Outcome(edits=tuple(edits), ignored=ignored)
 
 
-def rewritten(document: Document, values: Mapping[str, Any], accept: Accept) -> Document:
-    """Return the document that means these values, edited where it means others.
+def rewritten(
+    before: ValidConfig[SettingsT],
+    values: Mapping[str, Any],
+    validate: Validate[SettingsT],
+) -> ValidConfig[SettingsT]:
+    """Return the config that means these values, edited where it means others.
 
-    Raises `ConflictingMutationError` when the text cannot be made to mean that, or when
+    Raises `ConflictingMutationError` when the text cannot be made to mean them, or when
     the settings model does not accept the result.
     """
+    document = before.document
     wanted = without_empty_containers(values, but=document.tree)
     edits = list(differences(document.tree, wanted))
     if not edits:
-        return document
+        return before
     try:
         result = _respelled(document, edits, wanted)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
@@ -128,11 +140,10 @@ def rewritten(document: Document, values: Mapping[str, Any], accept: Accept) -> 
             "and could not be read again"
         )
     try:
-        accept(result.tree)
+        return ValidConfig(result, validate(result.tree))
     except RenseiError as error:
         message = f"the result would not be a valid configuration: {error}"
         raise ConflictingMutationError(message) from error
-    return result
 
 
 def _respelled(

@@ -18,7 +18,6 @@ A state names its outcome for ever: from APPLIED no way leads to REJECTED, nor b
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rensei_daemon.core.edit import Edit
 from rensei_daemon.errors import StorageError
 
 
@@ -125,21 +124,6 @@ def after_crash(attempt: Attempt, boot_id: str) -> Attempt:
     """
     earlier = attempt.crashes if attempt.boot_id == boot_id else 0
     return Attempt(size=0, crashes=earlier + (attempt.size == 1), boot_id=boot_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What one mutation of an intent will come to."""
-
-    id: str
-    """Empty: a change of ours that no mutation asked for."""
-    cause: str
-    """The op, or what else brought it about."""
-    requested_by: str = ""
-    """Who asked for a change of ours; for a mutation, its own record says."""
-    edits: tuple[Edit, ...] = ()
-    error: str = ""
-    """Not empty: it is refused, and this is why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

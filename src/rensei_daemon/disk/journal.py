@@ -23,10 +23,10 @@ from rensei_daemon.core.mutation_state import (
     OWED,
     UNDECIDED,
     MutationState,
-    Planned,
     Transition,
     advance,
 )
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
 from rensei_daemon.disk.attempts import Attempts
@@ -154,7 +154,11 @@ class Journal:
     # -- deciding --
 
     def intend(
-        self, plan: Sequence[Planned], before: Document, after: Document, now: datetime
+        self,
+        outcomes: Sequence[Outcome],
+        before: Document,
+        after: Document,
+        now: datetime,
     ) -> None:
         """Record the text the file will have, and the outcome each mutation will have.
 
@@ -163,15 +167,15 @@ class Journal:
         """
         with self._database.transaction() as run:
             self._abandon(run)
-            for planned in plan:
-                if planned.id:
-                    self._step(run, planned.id, Transition.INTEND)
+            for outcome in outcomes:
+                if outcome.id:
+                    self._step(run, outcome.id, Transition.INTEND)
                     run(
                         "UPDATE mutations SET error = ?, intended_at = ? WHERE id = ?",
-                        (planned.error, _iso(now), planned.id),
+                        (outcome.error, _iso(now), outcome.id),
                     )
-                if planned.edits:
-                    self._insert_change(run, planned, before, after, now)
+                if outcome.edits:
+                    self._insert_change(run, outcome, before, after, now)
             if before.text != after.text:
                 # The text before is stored already, unless somebody has
                 # edited since.
@@ -199,7 +203,7 @@ class Journal:
     def _insert_change(
         self,
         run: Run,
-        planned: Planned,
+        outcome: Outcome,
         before: Document,
         after: Document,
         now: datetime,
@@ -209,13 +213,13 @@ class Journal:
             " digest_before, digest_after) VALUES (?, ?, coalesce((SELECT requested_by"
             " FROM mutations WHERE id = ?), ?), ?, ?, ?, ?, ?)",
             (
-                planned.id or None,
-                planned.cause,
-                planned.id,
-                planned.requested_by,
+                outcome.id or None,
+                outcome.cause,
+                outcome.id,
+                outcome.requested_by,
                 _iso(now),
-                dump_edits(planned.edits),
-                dump_edits(left_by(planned.edits, after.tree)),
+                dump_edits(outcome.edits),
+                dump_edits(left_by(outcome.edits, after.tree)),
                 before.digest,
                 after.digest,
             ),

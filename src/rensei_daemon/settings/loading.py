@@ -22,13 +22,13 @@ from rensei_daemon.settings.layers import (
     read_environment,
     variable,
 )
-from rensei_daemon.settings.model import ConfigTree, Settings
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, validation_problems
 from rensei_daemon.settings.shared_files import shared_files
-from rensei_daemon.settings.toml_parsing import read_toml
+from rensei_daemon.settings.toml_parsing import parsed_toml, read_toml
 
 _MOST_PROBLEMS = 50
-_NO_OVERRIDES: Mapping[str, object] = {}
+_NOTHING: Mapping[str, Any] = {}
 
 
 Check = Callable[[Tree], Iterable[ValidationProblem]]
@@ -45,18 +45,20 @@ def load(
     *,
     path: Path,
     environ: Mapping[str, str],
-    overrides: Mapping[str, object] = _NO_OVERRIDES,
+    overrides: Mapping[str, object] = _NOTHING,
     runtime: Path | None = None,
     check: Check = nothing_more,
+    tree: dict[str, Any] | None = None,
 ) -> Settings:
     """Return the settings in force for a config text.
 
+    `tree` is what the text means, if it has been parsed already.
     `path` names the file in problems and anchors relative paths; `overrides` is shaped
     like the file and comes from the command line. With `runtime`, the directory that
     relative env files are in, no two of them may be one. `check` finds fault with what
     all of them set. Raises `SettingsError`, which names every problem at once.
     """
-    file = read_toml(text, path)
+    file = read_toml(text, path) if tree is None else parsed_toml(text, tree)
     environment = read_environment(environ)
     if file.tree is None:
         raise _refusal([*environment.problems, *file.problems], (), path)
@@ -106,19 +108,32 @@ def _refusal(
     return _error(problems, hint=f"check it with: rensei-daemon config check {path}")
 
 
-def check_settings(tree: Mapping[str, Any]) -> None:
-    """Check an already parsed file, as it would be without any environment.
+def check_settings(
+    tree: Mapping[str, Any],
+    *,
+    folder: Path = Path(),
+    environ: Mapping[str, str] = _NOTHING,
+    overrides: Mapping[str, object] = _NOTHING,
+) -> Settings:
+    """Return the settings in force for a parsed text; relative paths start at `folder`.
 
     Raises `SettingsError`, which names key paths instead of lines.
     """
+    layers: dict[str, Tree] = {
+        "command line": overrides,
+        "environment": read_environment(environ).tree,
+        "file": tree,
+    }
     refused: list[ValidationProblem] = []
+    settings = None
     try:
-        ConfigTree.model_validate(tree)
+        settings = _merge([anchored(layer, folder) for layer in layers.values()])
     except ValidationError as error:
         refused += validation_problems(error)
-    refused += contradictions(tree)
-    if refused:
+    refused += contradictions(_overlaid(layers))
+    if refused or settings is None:
         raise _error([Problem(message=told.message, hint=told.hint) for told in refused])
+    return settings
 
 
 def is_blank(text: str) -> bool:
@@ -158,6 +173,8 @@ def _placed(
     path: Path,
 ) -> list[Problem]:
     """Say where each refused key was set, those of the file in the file's order."""
+    if not refused:
+        return []
     written = toml_positions.Positions(text)
     outside: list[Problem] = []
     inside: list[tuple[toml_positions.Position, ValidationProblem]] = []

@@ -47,6 +47,11 @@ class TomlText(NamedTuple):
     """Whether at most second places are left out of the tree."""
 
 
+def parsed_toml(text: str, tree: dict[str, Any]) -> TomlText:
+    """Return a text in which nothing is wrong, and what it means."""
+    return TomlText(tree, [], text.removeprefix(BYTE_ORDER_MARK), is_whole=True)
+
+
 def read_toml(text: str, path: Path) -> TomlText:
     """Read a text; `path` names the file in the problems, of which at most 51 are found."""
     problems: list[Problem] = []

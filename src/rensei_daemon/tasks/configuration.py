@@ -7,7 +7,8 @@ in force, also across a reboot.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.admission import AdmissionReport, report
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.document import Document
+from rensei_daemon.core.document import Document, ValidConfig
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.health import ConfigHealth, ProjectsHealth
 from rensei_daemon.disk.config_file import ConfigFile, Stamp
@@ -38,6 +39,10 @@ PATIENCE = 100
 
 Load = Callable[..., Settings]
 """Text to settings, with the environment and the command line laid over it."""
+Accept = Callable[[Mapping[str, Any]], Settings]
+"""The same for a parsed text; its errors name no lines."""
+
+ValidText = ValidConfig[Settings]
 
 _URL = re.compile(
     r"""^[ \t]*(?:platform[ \t]*\.[ \t]*)?url[ \t]*=[ \t]*["'](?P<url>[^"'\n]*)""",
@@ -51,17 +56,28 @@ class Configuration:
     """Holds the text and settings in force; told of new ones, tells its listeners."""
 
     def __init__(
-        self, file: ConfigFile, *, load: Load, document: Document, settings: Settings
+        self, file: ConfigFile, *, load: Load, accept: Accept, in_force: ValidText
     ) -> None:
         self.file = file
-        self.document = document
-        self.settings = settings
+        self.in_force = in_force
         self.turn = anyio.Lock()
         """Held from reading a text until it is in force, so that none overtakes another."""
-        self._started_with = settings
+        self.accept = accept
+        """Return the settings of a parsed text; raises `SettingsError`."""
+        self._started_with = in_force.settings
         self._load = load
         self._listeners: list[Callable[[], None]] = []
         self._refusals = FailureReporter(most_texts=PATIENCE)
+
+    @property
+    def document(self) -> Document:
+        """The text in force."""
+        return self.in_force.document
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.in_force.settings
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have the listener called after each change of what is in force."""
@@ -82,25 +98,39 @@ class Configuration:
             self.document.tree.get("projects", {}), mode=self.settings.admission.mode
         )
 
-    def check(self, document: Document) -> Settings:
-        """Return the settings a text would give; raises `SettingsError`."""
+    def read(self) -> ValidText:
+        """Read today's text and validate it, unless it is the one in force; blocks.
+
+        Raises `SettingsError`.
+        """
+        document = self.file.read()
         if document.text == self.document.text:
-            return self.settings  # a mutation mostly finds what is in force
-        return self.check_anew(document)
+            return self.in_force
+        return validated(document, self.file.path, self._load)
 
-    def check_anew(self, document: Document) -> Settings:
-        """Do the same, also for the text in force: a group may be gone meanwhile."""
-        return usable_settings(document, self.file.path, self._load)
+    def read_anew(self) -> ValidText:
+        """Do the same, and validate the text in force too: a group may be gone; blocks."""
+        today = self.read()
+        if today is not self.in_force:
+            return today
+        return validated(today.document, self.file.path, self._load)
 
-    def adopt(self, document: Document, settings: Settings, board: Board) -> None:
-        """Put a text that was checked in force."""
+    def adopt(self, today: ValidText | None, board: Board) -> None:
+        """Put a valid text in force; None: the file was not read."""
+        if today is None:
+            return
+        is_new = today.document.text != self.document.text
         # A file that is fixed is news also when it says what was in force all along.
-        is_news = document.text != self.document.text or not board.config.valid
-        self.document, self.settings = document, settings
+        is_news = is_new or not board.config.valid
+        self.in_force = today
         self.post(board)
         if is_news:
             for listener in self._listeners:
                 listener()
+        self.log_usable()
+        if is_new:
+            digest = today.document.digest
+            _log.info("config.reloaded", path=str(self.file.path), digest=digest)
 
     def post(self, board: Board) -> None:
         """Say on the board that what is in force is what is on disk."""
@@ -182,27 +212,29 @@ class Reload:
         return replace(self, applied=(what, *self.applied))
 
 
-async def reload(configuration: Configuration, board: Board) -> Reload:
-    """Read the file and put it in force; raises `SettingsError` when it cannot be used."""
+async def reload(
+    configuration: Configuration, board: Board, *, anew: bool = True
+) -> Reload:
+    """Read the file and put it in force; raises `SettingsError` when it cannot be used.
+
+    Unless `anew`, a text that is in force already is not validated again.
+    """
     async with configuration.turn:
-        return await _reload(configuration, board)
+        return await _reload(configuration, board, anew=anew)
 
 
-async def _reload(configuration: Configuration, board: Board) -> Reload:
+async def _reload(configuration: Configuration, board: Board, *, anew: bool) -> Reload:
     earlier = configuration.settings
+    must_validate = anew or not board.config.valid
+    read = configuration.read_anew if must_validate else configuration.read
     try:
-        document, settings = await anyio.to_thread.run_sync(_read, configuration)
+        today = await anyio.to_thread.run_sync(read)
     except RenseiError as error:
         configuration.log_refused(error)
         configuration.refuse(error, board)
         raise
-    is_new = document.text != configuration.document.text
-    configuration.adopt(document, settings, board)
-    configuration.log_usable()
-    if is_new:
-        _log.info(
-            "config.reloaded", path=str(configuration.file.path), digest=document.digest
-        )
+    configuration.adopt(today, board)
+    settings = today.settings
     waiting = needs_restart(earlier, settings)
     changed = changed_keys(earlier, settings)
     return Reload(tuple(key for key in changed if key not in waiting), waiting)
@@ -213,19 +245,13 @@ def _urls_in(text: str) -> set[str]:
     return {found["url"].rstrip("/") for found in _URL.finditer(text)}
 
 
-def usable_settings(document: Document, path: Path, load: Load) -> Settings:
-    """Return the settings of a text; raises `SettingsError` when it cannot be used."""
+def validated(document: Document, path: Path, load: Load) -> ValidText:
+    """Parse and validate a text; raises `SettingsError` when it cannot be used."""
     refuse_blank(document.text, path=path)
-    return load(document.text, check=host_problems)
-
-
-def _read(configuration: Configuration) -> tuple[Document, Settings]:
-    document = configuration.file.read()
-    settings = configuration.check_anew(document)
-    # Ten thousand projects take a tenth of a second to parse: here in a thread, so that
-    # no beat does it in the event loop.
-    _ = document.tree
-    return document, settings
+    tree = None
+    with suppress(ValueError, RecursionError):  # `load` says what is wrong, and where
+        tree = document.tree
+    return ValidConfig(document, load(document.text, tree=tree, check=host_problems))
 
 
 async def watch(configuration: Configuration, board: Board) -> None:
@@ -241,7 +267,7 @@ async def watch(configuration: Configuration, board: Board) -> None:
                 continue
             seen = stamp
             try:
-                await reload(configuration, board)
+                await reload(configuration, board, anew=False)
             except RenseiError:
                 continue  # the board and the log have it
         await anyio.sleep(WATCH_SECONDS)

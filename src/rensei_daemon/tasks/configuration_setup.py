@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from functools import partial
 
-from rensei_daemon.core.document import Document
 from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.locations import Locations
-from rensei_daemon.settings.loading import load
-from rensei_daemon.settings.model import Settings
-from rensei_daemon.tasks.configuration import Configuration, Load, usable_settings
+from rensei_daemon.settings.loading import check_settings, load
+from rensei_daemon.tasks.configuration import Configuration, Load, ValidText, validated
 
 
 def open_configuration(
@@ -36,33 +34,36 @@ def open_configuration(
         overrides=overrides,
         runtime=locations.runtime,
     )
+    accept = partial(
+        check_settings,
+        folder=locations.config.parent,
+        environ=environ,
+        overrides=overrides,
+    )
     error = None
     try:
-        document = file.read()
-        settings = usable_settings(document, file.path, settings_of)
+        in_force = validated(file.read(), file.path, settings_of)
     except SettingsError as refused:
         error = refused
-        document, settings = _last_good(last_good, settings_of, environ, error)
-    configuration = Configuration(
-        file, load=settings_of, document=document, settings=settings
-    )
+        in_force = _last_good(last_good, settings_of, environ, error)
+    configuration = Configuration(file, load=settings_of, accept=accept, in_force=in_force)
     return configuration, last_good, error
 
 
 def _last_good(
     last_good: LastGoodConfig, load: Load, environ: Mapping[str, str], error: SettingsError
-) -> tuple[Document, Settings]:
-    """Return the last good text and its settings if it may be used, else raise `error`."""
+) -> ValidText:
+    """Return the last good text if it may be used, else raise `error`."""
     document = last_good.read()
     if document is None:
         raise error
     try:
-        settings = usable_settings(document, last_good.path, load)
-        file = settings.platform.api_key_file
+        kept = validated(document, last_good.path, load)
+        file = kept.settings.platform.api_key_file
         key = read_api_key(environ=environ, api_key_file=file).secret
     except SettingsError:
         raise error from None
     if not last_good.ran_with(document, key):
         error.hint += "; the last good text did not run with today's API key"
         raise error
-    return document, settings
+    return kept

@@ -30,11 +30,12 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.health import LastMutation, MutationsHealth
 from rensei_daemon.core.liveness import Deadlines
+from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.tasks.applier import Applier, Decided
-from rensei_daemon.tasks.configuration import Configuration, reload
+from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.tasks.wake_event import WakeEvent
 
@@ -85,46 +86,51 @@ async def apply_mutations(
         taken = inbox.take()
         await _report_taken(taken, conflicting, board)
         try:
-            decided, line, not_stored = await _round(
-                inbox, applier, journal, restore_pool=taken.pool_is_ok
+            outcomes, line, not_stored = await _round(
+                inbox,
+                applier,
+                journal,
+                configuration,
+                board,
+                stalls,
+                restore_pool=taken.pool_is_ok,
             )
         except RenseiError as error:
             delay, retry = retry.next(draw)
             wait = max(delay, 0.25)
-            _report_stall(error, stalls, configuration, board)
-            with suppress(StorageError):  # then the journal is the trouble
-                board.post(await anyio.to_thread.run_sync(mutations_line, journal))
+            await _report_stall(error, stalls, journal, configuration, board)
             continue
         wait, retry = STORE_AGAIN_SECONDS if not_stored else None, RETRY
-        _report_round(not_stored, stalls)
-        await _report(decided, line, board)
-        if decided or taken.refused:
+        if outcomes or taken.refused:
             beat.set()
         if line.waiting:  # a round is bounded; what is left has the next one
             inbox.wake_event.set()
-        with suppress(RenseiError):  # the board and the log have it
-            await reload(configuration, board)
 
 
 async def _round(
-    inbox: MutationInbox, applier: Applier, journal: Journal, *, restore_pool: bool
-) -> tuple[list[Decided], MutationsHealth, StorageError | None]:
-    """Apply what is undecided; return outcomes, figures, and why deliveries still wait.
+    inbox: MutationInbox,
+    applier: Applier,
+    journal: Journal,
+    configuration: Configuration,
+    board: Board,
+    stalls: FailureReporter,
+    *,
+    restore_pool: bool,
+) -> tuple[list[Outcome], MutationsHealth, StorageError | None]:
+    """Apply what is undecided, report it, and put the new text in force.
 
-    The journal may have no room for them until what it holds has its outcome, so the
-    round goes on without.
+    Return the outcomes, the journal's figures, and why deliveries still wait: the journal
+    may have no room for them until what it holds has its outcome, so the round goes on.
     """
     not_stored = await inbox.retry()
-    apply = partial(_apply, applier, journal, restore_pool=restore_pool)
-    return *await anyio.to_thread.run_sync(apply), not_stored
-
-
-def _apply(
-    applier: Applier, journal: Journal, *, restore_pool: bool
-) -> tuple[list[Decided], MutationsHealth]:
-    """Return the outcomes and the journal's figures; blocks."""
-    decided = applier.apply(restore_pool=restore_pool)
-    return decided, mutations_line(journal)
+    async with configuration.turn:
+        apply = partial(applier.apply, restore_pool=restore_pool)
+        outcomes, today = await anyio.to_thread.run_sync(apply)
+        line = await anyio.to_thread.run_sync(mutations_line, journal)
+        _report_round(not_stored, stalls)
+        await _report(outcomes, line, board)
+        configuration.adopt(today, board)
+    return outcomes, line, not_stored
 
 
 def _report_round(not_stored: StorageError | None, stalls: FailureReporter) -> None:
@@ -135,14 +141,15 @@ def _report_round(not_stored: StorageError | None, stalls: FailureReporter) -> N
         stalls.report_error("mutations.stalled", not_stored, level="error")
 
 
-async def _report(decided: Sequence[Decided], line: MutationsHealth, board: Board) -> None:
+async def _report(outcomes: Sequence[Outcome], line: MutationsHealth, board: Board) -> None:
     board.post(line)
-    async for outcome in _in_turns(decided):
-        log = _log.bind(mutation_id=outcome.id, op=outcome.op)
+    async for outcome in _in_turns(outcomes):
+        log = _log.bind(mutation_id=outcome.id, op=outcome.cause)
         if outcome.error:
             log.warning("mutation.failed", error=outcome.error)
         else:
-            log.info("mutation.applied", changed=outcome.changed, ignored=outcome.ignored)
+            changed = bool(outcome.edits)
+            log.info("mutation.applied", changed=changed, ignored=outcome.ignored)
 
 
 async def _in_turns(items: Sequence[_T]) -> AsyncIterator[_T]:
@@ -172,9 +179,10 @@ async def _report_taken(taken: InboxBatch, conflicting: Conflicts, board: Board)
         )
 
 
-def _report_stall(
+async def _report_stall(
     error: RenseiError,
     stalls: FailureReporter,
+    journal: Journal,
     configuration: Configuration,
     board: Board,
 ) -> None:
@@ -183,6 +191,8 @@ def _report_stall(
     stalls.report_error("mutations.stalled", error, level="error", alarm=alarm)
     if not is_storage:
         configuration.refuse(error, board)
+    with suppress(StorageError):  # then the journal is the trouble
+        board.post(await anyio.to_thread.run_sync(mutations_line, journal))
 
 
 def mutations_line(journal: Journal) -> MutationsHealth:

@@ -1,6 +1,5 @@
 """Undoing one change of the file, because an operator on this host asked for it."""
 
-from contextlib import suppress
 from functools import partial
 
 import anyio.to_thread
@@ -8,9 +7,8 @@ import structlog
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.document import Document
-from rensei_daemon.errors import RenseiError
 from rensei_daemon.tasks.applier import Applier
-from rensei_daemon.tasks.configuration import Configuration, reload
+from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 _log = structlog.get_logger()
@@ -32,10 +30,10 @@ async def roll_back(
     `Applier.roll_back` does.
     """
     undo = partial(applier.roll_back, number, requested_by=requested_by, dry_run=dry_run)
-    before, after = await anyio.to_thread.run_sync(undo)
-    if not dry_run:
-        _log.info("config.rolled_back", change=number, requested_by=requested_by)
-        with suppress(RenseiError):  # edited since; the board and the log have it
-            await reload(configuration, board)
-        beat.set()
-    return before, after
+    async with configuration.turn:
+        before, after = await anyio.to_thread.run_sync(undo)
+        if not dry_run:
+            _log.info("config.rolled_back", change=number, requested_by=requested_by)
+            configuration.adopt(after, board)
+            beat.set()
+    return before.document, after.document

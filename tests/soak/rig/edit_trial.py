@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from rensei_daemon.core.document import Document, apply_all, rewritten
+from rensei_daemon.core.document import Document, ValidConfig, apply_all, rewritten
 from rensei_daemon.core.mutation import parse_mutation
 from rig.spelled_file import (
     Line,
@@ -49,8 +49,8 @@ def try_edits(seed: int) -> None:
             _check_meaning(edited, wanted)
             _check_lines(edited, kept, file.newline if file.newline in text else "\n")
             _check_notes(edited, lines, kept + changed)
-            back = rewritten(Document(edited), tomllib.loads(_body(today)), _accept)
-            _check_meaning(back.text, tree)
+            back = rewritten(_valid(edited), tomllib.loads(_body(today)), _accept)
+            _check_meaning(back.document.text, tree)
         except Exception as error:
             told = f"seed {seed}: {op} {params}: {error}\n--- before\n{today}\n--- after\n"
             raise UntrueEditError(told + edited) from error
@@ -73,11 +73,15 @@ def _random_file(chance: random.Random) -> tuple[SpelledFile, str]:
 
 def _apply(text: str, asked: list[tuple[str, Tree]]) -> str:
     mutations = [parse_mutation(op, params) for op, params in asked]
-    document, outcomes = apply_all(mutations, Document(text), _accept, NOW)
+    after, outcomes = apply_all(mutations, _valid(text), _accept, NOW)
     for outcome in outcomes:
         if outcome.error:
             raise UntrueEditError(f"{asked}: {outcome.error}\n{text}")
-    return document.text
+    return after.document.text
+
+
+def _valid(text: str) -> ValidConfig[None]:
+    return ValidConfig(Document(text), None)
 
 
 def _accept(_: Mapping[str, Any]) -> None:
