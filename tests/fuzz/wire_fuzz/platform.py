@@ -29,15 +29,20 @@ STREAM_HEAD = (
 class Asked:
     """One request."""
 
+    method: str
     path: str
     body: Any = None
 
     @property
     def endpoint(self) -> str:
-        """The last word of its path, with the version of the wire it belongs to."""
-        return self.path.partition("?")[0].replace("/api/", "/").rpartition("/")[2] + (
-            " (v1)" if self.path.startswith("/v1/") else ""
-        )
+        """The last word of its path, with the version of the wire it belongs to.
+
+        Of a mutation, what is to be done with it.
+        """
+        path = self.path.partition("?")[0]
+        if path.startswith("/api/daemon/mutations"):
+            return f"mutations ({self.method})"
+        return path.rpartition("/")[2] + (" (v1)" if path.startswith("/v1/") else "")
 
 
 @dataclass
@@ -60,6 +65,8 @@ class FuzzPlatform:
     """Mutations with two outcomes in one beat."""
     recent: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=4000))
     """When each of the last answers went out, and which it was."""
+    last_values: dict[str, set[str]] = field(default_factory=dict)
+    """What each session was told last, since its calm."""
     port: int = 0
     calm_beats: int = 0
 
@@ -103,6 +110,8 @@ class FuzzPlatform:
             return right(b'{"error":"not found"}', status="404 Not Found"), set()
         kind = chance.random()
         if self.is_calm or kind < 0.35:
+            if self.is_calm and endpoint == "snapshot":
+                self.last_values[asked.body["sessionId"]] = set(body["env"].values())
             pending = body.get("pendingMutations", ())
             return right(encode(body)), {mutation["id"] for mutation in pending}
         if chance.random() < 0.85:
@@ -121,6 +130,10 @@ class FuzzPlatform:
             "heartbeat": self._beat,
             "heartbeat (v1)": self._beat,
             "snapshot": self.valid.snapshot,
+            "mutations (GET)": self.valid.asked_for,
+            "mutations (POST)": self.valid.taken_in,
+            "mutations (DELETE)": self.valid.taken_back,
+            "rotate": self.valid.rotated,
         }
         make = makers.get(endpoint)
         return make(chance) if make else None
@@ -169,7 +182,8 @@ async def _read_request(client: SocketStream, inbox: bytearray) -> Asked:
         rest += await client.receive()
     inbox[:] = rest[length:]
     body = rest[:length]
-    return Asked(first.split(" ")[1], json.loads(body) if body else None)
+    method, path, _ = first.split(" ")
+    return Asked(method, path, json.loads(body) if body else None)
 
 
 async def _send(client: SocketStream, wired: Wired) -> None:

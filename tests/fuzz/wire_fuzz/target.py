@@ -1,12 +1,13 @@
 """The daemon under test, in a directory of its own, and what must always hold of it."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,10 @@ class Target:
     port: int
     process: subprocess.Popen[bytes] = field(init=False)
     config: Path = field(init=False)
+    program: Sequence[str] = (sys.executable, "-m", "rensei_daemon")
+    environ: Mapping[str, str] = field(
+        default_factory=lambda: {"PATH": os.environ["PATH"], "RENSEI_API_KEY": KEY}
+    )
     most_state_bytes: int = 0
     most_descriptors: int = 0
 
@@ -88,18 +93,10 @@ class Target:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run the daemon; in the end it must stop when it is asked to."""
-        environ = {"PATH": os.environ["PATH"], "RENSEI_API_KEY": KEY}
-        command = [
-            sys.executable,
-            "-m",
-            "rensei_daemon",
-            "run",
-            "--config",
-            str(self.config),
-        ]
+        command = [*self.program, "run", "--config", str(self.config)]
         with (self.directory / "log/output").open("wb") as output:
             self.process = subprocess.Popen(
-                command, env=environ, stdout=output, stderr=output
+                command, env=self.environ, stdout=output, stderr=output
             )
         try:
             yield
@@ -155,6 +152,15 @@ class Target:
         self.most_state_bytes = max(self.most_state_bytes, size)
         if size > STATE_MIB << 20:
             raise BrokenPromiseError(f"its state takes up {size / 2**20:.1f} MiB: {sizes}")
+
+    def delivered_values(self) -> dict[str, set[str]]:
+        """Return what is in the env file of each session."""
+        found: dict[str, set[str]] = {}
+        for number in range(SESSIONS):
+            with suppress(FileNotFoundError):
+                text = (self.directory / f"run/s{number}.env").read_text()
+                found[f"s{number}"] = set(re.findall(f"{CANARY}[0-9]+", text))
+        return found
 
     def check_config(self) -> None:
         """The file can be read, and every comment of ours still stands in it."""

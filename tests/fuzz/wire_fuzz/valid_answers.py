@@ -107,6 +107,40 @@ class ValidAnswers:
         names = [f"TOKEN_{chance.randint(1, 20)}" for _ in range(chance.randint(1, 8))]
         return {name: self.secret() for name in names}
 
+    def asked_for(self, chance: Random) -> dict[str, Any]:
+        """Answer a person who asks for a host's mutations."""
+        size = chance.choice((0, 1, 3, 100))
+        return {"mutations": [self._remote(chance) for _ in range(size)]}
+
+    def taken_in(self, chance: Random) -> dict[str, Any]:
+        """Answer a person who asks for a mutation."""
+        return {"mutation": self._remote(chance)}
+
+    def taken_back(self, chance: Random) -> dict[str, Any]:
+        """Answer a person who wants none of one any more."""
+        late = {"cancelled": False, "reason": "already_delivered"}
+        return chance.choice(({"cancelled": True}, late))
+
+    def rotated(self, chance: Random) -> dict[str, Any]:
+        """Answer a person who wants new values for a credential."""
+        count = chance.choice((0, 1, 40))
+        return {
+            "ok": True,
+            "kind": "anthropic",
+            "sessionCount": count,
+            "rotatedAt": _when(0),
+        }
+
+    def _remote(self, chance: Random) -> dict[str, Any]:
+        return self.mutation(chance) | {
+            "orgId": "org_fuzz",
+            "workerHostId": "h1",
+            "status": chance.choice(("pending", "delivered", "applied", "failed", "x")),
+            "createdAt": _when(-60),
+            "deliveredAt": chance.choice((None, _when(0))),
+            "cancelledAt": None,
+        }
+
 
 def _project(op: str) -> Callable[[Random], tuple[str, Any]]:
     def make(chance: Random) -> tuple[str, Any]:
