@@ -127,3 +127,7 @@ class LeaseEndedError(ResolveError):
     """The lease cannot be renewed: its values must be resolved again."""
 
     cause = "lease_ended"
+
+
+class ForeignLeaseError(LeaseEndedError):
+    """The lease belongs to a token of another replica, or of an earlier run."""

@@ -11,6 +11,7 @@ from pydantic import SecretStr, field_validator
 from rensei_platform.errors import InvalidRequestError, SettingsError
 from rensei_platform.providers.base import (
     BadAnswerError,
+    ForeignLeaseError,
     Lease,
     LeaseEndedError,
     Location,
@@ -115,7 +116,7 @@ class VaultProvider:
         """
         token = await self.session.token()
         if lease.owner != token.owner:
-            raise LeaseEndedError("the lease belongs to an earlier token")
+            raise ForeignLeaseError("the lease belongs to another token")
         answer, token = await self.session.call(
             "POST", "sys/leases/renew", {"lease_id": lease.id}
         )

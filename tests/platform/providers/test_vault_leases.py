@@ -9,6 +9,7 @@ from openbao import OpenBao, running_openbao
 from postgresql import Cluster, running_postgresql
 
 from rensei_platform.providers.base import (
+    ForeignLeaseError,
     Lease,
     LeaseEndedError,
     Location,
@@ -139,12 +140,12 @@ async def test_lease_of_a_short_token(bao: OpenBao) -> None:
     assert 590 < lease.seconds <= 600
 
 
-async def test_lease_of_an_earlier_token(bao: OpenBao) -> None:
+async def test_lease_of_another_token(bao: OpenBao) -> None:
     """A lease of another token is not prolonged, because it ends with that token."""
     token = bao.token("database")
     found = await _provider(bao, token=token).resolve(_at(**NAMES))
     later = _provider(bao, token=bao.token("database"))
-    with pytest.raises(LeaseEndedError, match="the lease belongs to an earlier token"):
+    with pytest.raises(ForeignLeaseError, match="the lease belongs to another token"):
         await later.renew(_lease(found))
     await later.revoke(_lease(found))
 
