@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from rensei_platform.cli.server import init, migrate_command, serve
 from rensei_platform.errors import PlatformError
 from rensei_platform.version import version
 
@@ -12,6 +13,10 @@ from rensei_platform.version import version
 @click.version_option(version(), prog_name="rensei-platform")
 def commands() -> None:
     """Run and administer the control plane of a fleet of hosts."""
+
+
+for command in (init, serve, migrate_command):
+    commands.add_command(command)
 
 
 def main() -> None:

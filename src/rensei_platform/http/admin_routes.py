@@ -1,0 +1,288 @@
+"""The calls below /api/admin: what owners and admins of an organization do."""
+
+from sqlalchemy import RowMapping
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rensei_platform.errors import InvalidRequestError
+from rensei_platform.http.requests import (
+    address,
+    answer,
+    bearer,
+    limit,
+    platform_of,
+    read_json,
+)
+from rensei_platform.ids import new_id
+from rensei_platform.providers.database import ValueScope
+from rensei_platform.rules.callers import Caller, Role
+from rensei_platform.rules.fields import (
+    Json,
+    check_text,
+    choice,
+    mapping,
+    optional_mapping,
+    optional_text,
+    optional_texts,
+    text,
+)
+from rensei_platform.rules.reports import REPORTED
+from rensei_platform.rules.times import optional_wire_time, wire_time
+from rensei_platform.services import administration, credentials
+from rensei_platform.services.callers import caller_of
+from rensei_platform.store.credentials import StoredBinding
+
+LONGEST_VALUE = 256 * 1024
+
+
+async def _caller(request: Request) -> Caller:
+    return await caller_of(platform_of(request), bearer(request), address(request))
+
+
+# ---- hosts -------------------------------------------------------------------------------
+
+
+async def list_hosts(request: Request) -> Response:
+    """GET /api/admin/hosts?limit=&after=NAME: hosts by name."""
+    caller = await _caller(request)
+    after = request.query_params.get("after", "")
+    rows = await administration.list_hosts(
+        platform_of(request), caller, after=after, limit=limit(request.query_params)
+    )
+    return answer({"hosts": [_host(request, row) for row in rows]})
+
+
+async def get_host(request: Request) -> Response:
+    """GET /api/admin/hosts/{host_id}."""
+    caller = await _caller(request)
+    host_id = request.path_params["host_id"]
+    row = await administration.get_host(platform_of(request), caller, host_id)
+    return answer({"host": _host(request, row)})
+
+
+async def add_host(request: Request) -> Response:
+    """POST /api/admin/hosts {name, id?}: add a host before it registers."""
+    caller = await _caller(request)
+    body = await read_json(request)
+    host_id = await administration.add_host(
+        platform_of(request), caller, text(body, "name"), optional_text(body, "id")
+    )
+    return answer({"id": host_id}, status=201)
+
+
+async def set_host_status(request: Request) -> Response:
+    """PUT /api/admin/hosts/{host_id}/status {hostStatus}: what the host is told."""
+    caller = await _caller(request)
+    status = optional_mapping(await read_json(request), "hostStatus")
+    host_id = request.path_params["host_id"]
+    await administration.set_host_status(platform_of(request), caller, host_id, status)
+    return answer({"ok": True})
+
+
+def _host(request: Request, row: RowMapping) -> Json:
+    seen_at, active = row["last_seen_at"], row["active_count"]
+    if (newer := platform_of(request).presence.get(row["id"])) is not None:
+        seen_at, active = newer
+    return {
+        "id": row["id"],
+        "name": row["hostname"],
+        "machineId": row["machine_id"],
+        "version": row["version"],
+        "region": row["region"],
+        "capacity": row["capacity"],
+        "hostInfo": row["host_info"],
+        "registrations": row["registrations"],
+        "registeredAt": optional_wire_time(row["registered_at"]),
+        "lastSeenAt": optional_wire_time(seen_at),
+        "activeCount": active or 0,
+        "reported": {name: row[column] for name, column in REPORTED.items()},
+        "reportedAt": optional_wire_time(row["reported_at"]),
+        "hostStatus": row["host_status"],
+        "createdAt": wire_time(row["created_at"]),
+    }
+
+
+# ---- organizations and keys --------------------------------------------------------------
+
+
+async def add_org(request: Request) -> Response:
+    """POST /api/admin/orgs {id, name, owner}: for operators of the platform."""
+    caller = await _caller(request)
+    body = await read_json(request)
+    org_id = text(body, "id")
+    made = await administration.add_org(
+        platform_of(request), caller, org_id, text(body, "name"), text(body, "owner")
+    )
+    return answer({"orgId": org_id, "key": made.text, "keyId": made.id}, status=201)
+
+
+async def add_key(request: Request) -> Response:
+    """POST /api/admin/keys {name, forHost?, owner?, role?, projects?, environments?}."""
+    caller = await _caller(request)
+    body = await read_json(request)
+    role = choice(body, "role", tuple(Role)) if "role" in body else None
+    made = await administration.add_key(
+        platform_of(request),
+        caller,
+        name=text(body, "name"),
+        for_host=body.get("forHost") is True,
+        owner=optional_text(body, "owner"),
+        role=Role(role) if role else None,
+        projects=optional_texts(body, "projects"),
+        environments=optional_texts(body, "environments"),
+    )
+    return answer({"id": made.id, "key": made.text}, status=201)
+
+
+async def list_keys(request: Request) -> Response:
+    """GET /api/admin/keys."""
+    rows = await administration.list_keys(platform_of(request), await _caller(request))
+    keys = [
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "kind": row["kind"],
+            "prefix": row["prefix"],
+            "scopes": row["scopes"],
+            "createdAt": wire_time(row["created_at"]),
+            "revokedAt": optional_wire_time(row["revoked_at"]),
+        }
+        for row in rows
+    ]
+    return answer({"keys": keys})
+
+
+async def revoke_key(request: Request) -> Response:
+    """DELETE /api/admin/keys/{key_id}: the key is refused from now on."""
+    caller = await _caller(request)
+    key_id = request.path_params["key_id"]
+    await administration.revoke_key(platform_of(request), caller, key_id)
+    return answer({"ok": True})
+
+
+# ---- credentials -------------------------------------------------------------------------
+
+
+async def set_values(request: Request) -> Response:
+    """PUT /api/admin/credentials/{kind}/values {values, projectId?, envName?}."""
+    caller = await _caller(request)
+    body = await read_json(request)
+    values = {
+        check_text(name, "a name", longest=256): _value(name, value)
+        for name, value in mapping(body, "values").items()
+    }
+    if not values:
+        raise InvalidRequestError("values must hold at least one name")
+    scope = ValueScope(
+        caller.org_id,
+        check_text(request.path_params["kind"], "kind"),
+        optional_text(body, "projectId") or "",
+        optional_text(body, "envName") or "",
+    )
+    await credentials.set_values(platform_of(request), caller, scope, values)
+    return answer({"ok": True, "names": sorted(values)})
+
+
+def _value(name: str, value: object) -> str:
+    return check_text(value, name, longest=LONGEST_VALUE)
+
+
+async def list_credentials(request: Request) -> Response:
+    """GET /api/admin/credentials: kinds and where their values come from; no values."""
+    caller = await _caller(request)
+    found = await credentials.list_bindings(platform_of(request), caller)
+    return answer({"bindings": [_binding(one) for one in found]})
+
+
+async def bind(request: Request) -> Response:
+    """PUT /api/admin/credentials/{kind}/binding {provider, path, names?, ...}."""
+    caller = await _caller(request)
+    body = await read_json(request)
+    names = optional_mapping(body, "names") or {}
+    binding = StoredBinding(
+        id=new_id("bind"),
+        org_id=caller.org_id,
+        kind=check_text(request.path_params["kind"], "kind"),
+        project_id=optional_text(body, "projectId") or "",
+        environment=optional_text(body, "envName") or "",
+        provider=text(body, "provider"),
+        path=text(body, "path"),
+        names={name: check_text(value, f"names.{name}") for name, value in names.items()},
+    )
+    await credentials.bind(platform_of(request), caller, binding)
+    return answer({"binding": _binding(binding)})
+
+
+async def unbind(request: Request) -> Response:
+    """DELETE /api/admin/credentials/{kind}/binding?projectId=&envName=."""
+    caller = await _caller(request)
+    query = request.query_params
+    await credentials.unbind(
+        platform_of(request),
+        caller,
+        request.path_params["kind"],
+        query.get("projectId", ""),
+        query.get("envName", ""),
+    )
+    return answer({"ok": True})
+
+
+def _binding(binding: StoredBinding) -> Json:
+    return {
+        "kind": binding.kind,
+        "projectId": binding.project_id or None,
+        "envName": binding.environment or None,
+        "provider": binding.provider,
+        "path": binding.path,
+        "names": dict(binding.names),
+    }
+
+
+# ---- audit -------------------------------------------------------------------------------
+
+
+async def list_audit(request: Request) -> Response:
+    """GET /api/admin/audit?limit=&before=SEQ: newest first."""
+    caller = await _caller(request)
+    before = request.query_params.get("before", "")
+    if before and not (before.isascii() and before.isdigit() and len(before) <= 18):
+        raise InvalidRequestError("before must be a whole number")
+    rows = await administration.list_audit(
+        platform_of(request),
+        caller,
+        before=int(before) if before else None,
+        limit=limit(request.query_params),
+    )
+    entries = [
+        {
+            "seq": row["seq"],
+            "at": wire_time(row["at"]),
+            "actor": row["actor"],
+            "action": row["action"],
+            "object": row["object"],
+            "outcome": row["outcome"],
+            "count": row["count"],
+            "address": row["address"],
+            "details": row["details"],
+        }
+        for row in rows
+    ]
+    return answer({"entries": entries})
+
+
+ROUTES = (
+    Route("/api/admin/hosts", list_hosts, methods=["GET"]),
+    Route("/api/admin/hosts", add_host, methods=["POST"]),
+    Route("/api/admin/hosts/{host_id}", get_host, methods=["GET"]),
+    Route("/api/admin/hosts/{host_id}/status", set_host_status, methods=["PUT"]),
+    Route("/api/admin/orgs", add_org, methods=["POST"]),
+    Route("/api/admin/keys", list_keys, methods=["GET"]),
+    Route("/api/admin/keys", add_key, methods=["POST"]),
+    Route("/api/admin/keys/{key_id}", revoke_key, methods=["DELETE"]),
+    Route("/api/admin/credentials", list_credentials, methods=["GET"]),
+    Route("/api/admin/credentials/{kind}/values", set_values, methods=["PUT"]),
+    Route("/api/admin/credentials/{kind}/binding", bind, methods=["PUT"]),
+    Route("/api/admin/credentials/{kind}/binding", unbind, methods=["DELETE"]),
+    Route("/api/admin/audit", list_audit, methods=["GET"]),
+)

@@ -1,0 +1,47 @@
+"""The control plane as a web application, and how an error looks on the wire."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rensei_platform.errors import PlatformError
+from rensei_platform.http import admin_routes, daemon_routes, worker_routes
+from rensei_platform.http.requests import answer
+from rensei_platform.services.platform import Platform
+
+
+def build_app(platform: Platform) -> Starlette:
+    """Return the application that serves a platform."""
+    app = Starlette(
+        routes=[*worker_routes.ROUTES, *daemon_routes.ROUTES, *admin_routes.ROUTES],
+        exception_handlers={
+            PlatformError: _refused,
+            HTTPException: _http_error,
+            Exception: _failed,
+        },
+    )
+    # A path with a slash too many is unknown here, not somewhere else.
+    app.router.redirect_slashes = False
+    app.state.platform = platform
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    assert isinstance(error, PlatformError)  # noqa: S101 - registered for nothing else
+    response = answer({"error": str(error)}, status=error.status)
+    retry_after = getattr(error, "retry_after_seconds", None)
+    if retry_after is not None:
+        response.headers["retry-after"] = str(retry_after)
+    return response
+
+
+async def _http_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    response = answer({"error": error.detail}, status=error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    return answer({"error": "Internal server error"}, status=500)

@@ -1,0 +1,114 @@
+"""A server: it listens, serves until it is cancelled, and ends its streams first."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import uvicorn
+from anyio.abc import TaskStatus
+
+from rensei_platform.bus.hub import keep_alive
+from rensei_platform.errors import StartError
+from rensei_platform.http.app import build_app
+from rensei_platform.services.platform import Platform
+
+_GOODBYE_SECONDS = 5.0
+"""For answers that are on their way when the server ends."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket; port 0 takes a free one. Raise StartError if it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol left to the kernel, asyncio leaves TCP_NODELAY off, and every
+    # answer waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            hint="Choose another with --port; ss -ltnp shows who has it.",
+        ) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the address of a server, like `http://127.0.0.1:8080`."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def serving(platform: Platform, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve while the block runs."""
+    server = _Server(platform, listener)
+    settings = platform.settings
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(server.live)
+        tasks.start_soon(keep_alive, platform.hub, settings.keepalive_seconds)
+        tasks.start_soon(
+            platform.presence.write_regularly, platform.store, settings.presence_seconds
+        )
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_GOODBYE_SECONDS):
+        await platform.presence.write(platform.store)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with its life in our hands: it takes over no signal handler."""
+
+    def __init__(self, platform: Platform, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                build_app(platform),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=4096,
+            )
+        )
+        self._platform = platform
+        self._listener = listener
+
+    async def live(self, *, task_status: TaskStatus[None]) -> None:
+        """Serve until cancelled."""
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.startup(sockets=[self._listener])
+        try:
+            await self.on_tick(0)
+            task_status.started()
+            while True:
+                await anyio.sleep(1)
+                await self.on_tick(0)  # the clock of the Date header
+        finally:
+            self._say_goodbye()
+            with anyio.CancelScope(shield=True):
+                with anyio.move_on_after(_GOODBYE_SECONDS):
+                    await self._wait_until_idle()
+                for connection in list(self.server_state.connections):
+                    connection.transport.abort()
+
+    def _say_goodbye(self) -> None:
+        """Take no more connections, end the streams, close what is idle."""
+        for server in self.servers:
+            server.close()
+        self._platform.hub.end_all()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
+    async def _wait_until_idle(self) -> None:
+        # The server has no event for it.
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
+            await anyio.sleep(0.005)

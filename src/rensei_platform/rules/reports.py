@@ -1,0 +1,121 @@
+"""What a host says of itself: at registration, and in every heartbeat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rensei_platform.errors import InvalidRequestError
+from rensei_platform.rules.fields import (
+    Json,
+    count,
+    optional_mapping,
+    optional_text,
+    positive,
+    storable,
+    text,
+)
+from rensei_platform.rules.mutations import Outcomes
+
+STATUSES = ("idle", "busy", "draining")
+LONGEST_ERROR = 64 * 1024
+"""Characters of a mutation's error that are kept."""
+
+REPORTED = {
+    "maxSessions": "max_sessions",
+    "allowlist": "allowlist",
+    "allowlistHash": "allowlist_hash",
+    "enabledProjectIds": "enabled_project_ids",
+    "projectAdmissionMode": "admission_mode",
+}
+"""Fields of a heartbeat that the mirror of a host is made of, and their columns."""
+
+_TYPES: dict[str, type] = {
+    "maxSessions": int,
+    "allowlist": list,
+    "allowlistHash": str,
+    "enabledProjectIds": list,
+    "projectAdmissionMode": str,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What a host says when it registers."""
+
+    hostname: str
+    capacity: int
+    machine_id: str | None
+    version: str | None
+    region: str | None
+    host_info: Json | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What a heartbeat says."""
+
+    active_count: int
+    status: str | None
+    mirror: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of the mirror and their values; what is absent keeps its old value."""
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    uptake: object = None
+
+
+def parse_registration(body: Json, capacity_name: str) -> Registration:
+    """Return the registration. Raise InvalidRequestError if it is none."""
+    return Registration(
+        capacity=positive(body, capacity_name),
+        hostname=text(body, "hostname"),
+        machine_id=optional_text(body, "machineId"),
+        version=optional_text(body, "version"),
+        region=optional_text(body, "region"),
+        host_info=optional_mapping(body, "hostInfo"),
+    )
+
+
+def parse_beat(body: Json, count_name: str) -> Beat:
+    """Return the heartbeat. Raise InvalidRequestError if it is none."""
+    status = optional_text(body, "status")
+    if status is not None and status not in STATUSES:
+        raise InvalidRequestError(f"status must be one of: {', '.join(STATUSES)}")
+    return Beat(
+        active_count=count(body, count_name),
+        status=status,
+        mirror=_mirror(body),
+        outcomes=_outcomes(body),
+        uptake=body.get("uptake"),
+    )
+
+
+def _mirror(body: Json) -> dict[str, Any]:
+    mirror = {}
+    for name, column in REPORTED.items():
+        value = body.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+            raise InvalidRequestError(f"{name} must be a {_TYPES[name].__name__}")
+        mirror[column] = storable(value, LONGEST_ERROR) if isinstance(value, str) else value
+    return mirror
+
+
+def _outcomes(body: Json) -> Outcomes:
+    applied = body.get("appliedMutations") or []
+    failed = body.get("mutationFailures") or []
+    if not isinstance(applied, list) or not all(isinstance(i, str) for i in applied):
+        raise InvalidRequestError("appliedMutations must be a list of ids")
+    if not isinstance(failed, list) or not all(_is_failure(item) for item in failed):
+        raise InvalidRequestError("mutationFailures must be a list of {id, error}")
+    return Outcomes(
+        applied=tuple(applied),
+        failed=tuple(
+            (item["id"], storable(item["error"], LONGEST_ERROR)) for item in failed
+        ),
+    )
+
+
+def _is_failure(item: object) -> bool:
+    return isinstance(item, dict) and all(
+        isinstance(item.get(name), str) for name in ("id", "error")
+    )

@@ -1,0 +1,200 @@
+"""Organizations, users, keys and hosts: what owners and admins do with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rensei_platform.errors import ConflictError, ForbiddenError, NotFoundError
+from rensei_platform.ids import digest, new_id, new_key, shown_prefix
+from rensei_platform.rules.callers import (
+    HOST_KEY_ACCESS,
+    Access,
+    Caller,
+    CallerKind,
+    Role,
+    require_access,
+    require_admin,
+)
+from rensei_platform.services.platform import Platform
+from rensei_platform.store import audit, hosts, orgs
+from rensei_platform.store.engine import Store
+from rensei_platform.store.orgs import NewKey
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A new key. Its text is shown once and stored nowhere."""
+
+    id: str
+    text: str = field(repr=False)
+
+
+async def found_org(
+    store: Store, org_id: str, name: str, owner: str, now: datetime
+) -> MadeKey:
+    """Store an organization with its first owner, and return the owner's first key.
+
+    Raise ConflictError if the id is taken.
+    """
+    try:
+        async with store.write() as db:
+            await orgs.add_org(db, org_id, name, now)
+            user_id = await orgs.put_user(db, new_id("user"), owner.lower(), now)
+            await orgs.put_member(db, org_id, user_id, Role.OWNER, now)
+            return await _add_key(db, org_id, user_id, "first key", now)
+    except IntegrityError:
+        raise ConflictError(f"Organization {org_id} is there already") from None
+
+
+async def add_org(
+    platform: Platform, caller: Caller, org_id: str, name: str, owner: str
+) -> MadeKey:
+    """Add an organization: for those who run the platform. Raise ForbiddenError."""
+    if not caller.is_operator:
+        raise ForbiddenError("Only an operator of the platform adds organizations")
+    return await found_org(platform.store, org_id, name, owner, platform.now())
+
+
+async def add_key(
+    platform: Platform,
+    caller: Caller,
+    *,
+    name: str,
+    for_host: bool,
+    owner: str | None = None,
+    role: Role | None = None,
+    projects: Sequence[str] | None = None,
+    environments: Sequence[str] | None = None,
+) -> MadeKey:
+    """Make a key: a host's, or one with its owner's role.
+
+    `owner` is made a member with `role`, if both are given; else the caller owns the key.
+    """
+    require_admin(caller, Access.ADMIN)
+    now = platform.now()
+    async with platform.store.write() as db:
+        user_id = caller.user_id or ""
+        if owner is not None:
+            user_id = await orgs.put_user(db, new_id("user"), owner.lower(), now)
+            await orgs.put_member(db, caller.org_id, user_id, role or Role.MEMBER, now)
+        made = await _add_key(
+            db,
+            caller.org_id,
+            user_id,
+            name,
+            now,
+            scopes=HOST_KEY_ACCESS if for_host else (Access.ALL,),
+            projects=projects,
+            environments=environments,
+        )
+        await audit.add_entry(db, caller, "key.add", made.id, now, name=name)
+    return made
+
+
+async def _add_key(
+    db: AsyncConnection,
+    org_id: str,
+    user_id: str,
+    name: str,
+    now: datetime,
+    *,
+    scopes: Sequence[str] = (Access.ALL,),
+    projects: Sequence[str] | None = None,
+    environments: Sequence[str] | None = None,
+) -> MadeKey:
+    made = MadeKey(new_id("key"), new_key())
+    await orgs.add_key(
+        db,
+        NewKey(
+            id=made.id,
+            org_id=org_id,
+            user_id=user_id,
+            kind=CallerKind.API_KEY,
+            name=name,
+            prefix=shown_prefix(made.text),
+            digest=digest(made.text),
+            scopes=scopes,
+            projects=projects,
+            environments=environments,
+            created_at=now,
+        ),
+    )
+    return made
+
+
+async def revoke_key(platform: Platform, caller: Caller, key_id: str) -> None:
+    """Revoke a key and end its streams. Raise NotFoundError if there is none."""
+    require_admin(caller, Access.ADMIN)
+    now = platform.now()
+    async with platform.store.write() as db:
+        if not await orgs.revoke_key(db, caller.org_id, key_id, now):
+            raise NotFoundError("Key not found")
+        await audit.add_entry(db, caller, "key.revoke", key_id, now)
+    platform.hub.end_of_key(key_id)
+
+
+async def list_keys(platform: Platform, caller: Caller) -> Sequence[RowMapping]:
+    """Return the keys of the caller's organization, never their texts."""
+    require_access(caller, Access.ADMIN)
+    async with platform.store.read() as db:
+        return await orgs.list_keys(db, caller.org_id)
+
+
+async def add_host(
+    platform: Platform, caller: Caller, hostname: str, host_id: str | None = None
+) -> str:
+    """Add a host before it registers, and return its id. Raise ConflictError."""
+    require_admin(caller, Access.ADMIN)
+    host_id, now = host_id or new_id("host"), platform.now()
+    try:
+        async with platform.store.write() as db:
+            await hosts.add_host(db, host_id, caller.org_id, hostname, now)
+            await audit.add_entry(db, caller, "host.add", host_id, now)
+    except IntegrityError:
+        raise ConflictError(f"Host {host_id} is there already") from None
+    return host_id
+
+
+async def set_host_status(
+    platform: Platform, caller: Caller, host_id: str, status: dict[str, Any] | None
+) -> None:
+    """Set the `hostStatus` that a host is told. Raise NotFoundError."""
+    require_admin(caller, Access.ADMIN)
+    now = platform.now()
+    async with platform.store.write() as db:
+        if not await hosts.set_host_status(db, caller.org_id, host_id, status):
+            raise NotFoundError("Worker host not found")
+        await audit.add_entry(db, caller, "host.status", host_id, now)
+
+
+async def get_host(platform: Platform, caller: Caller, host_id: str) -> RowMapping:
+    """Return a host. Raise NotFoundError."""
+    require_access(caller, Access.READ_MUTATIONS)
+    async with platform.store.read() as db:
+        host = await hosts.get_host(db, caller.org_id, host_id)
+    if host is None:
+        raise NotFoundError("Worker host not found")
+    return host
+
+
+async def list_hosts(
+    platform: Platform, caller: Caller, *, after: str, limit: int
+) -> Sequence[RowMapping]:
+    """Return the next hosts of the caller's organization by name."""
+    require_access(caller, Access.READ_MUTATIONS)
+    async with platform.store.read() as db:
+        return await hosts.list_hosts(db, caller.org_id, after=after, limit=limit)
+
+
+async def list_audit(
+    platform: Platform, caller: Caller, *, before: int | None, limit: int
+) -> Sequence[RowMapping]:
+    """Return the latest audit entries of the caller's organization, newest first."""
+    require_admin(caller, Access.ADMIN)
+    async with platform.store.read() as db:
+        return await audit.latest(db, caller.org_id, before=before, limit=limit)

@@ -1,0 +1,129 @@
+"""Mutations: an operator's side of them."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+from rensei_platform.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+)
+from rensei_platform.ids import new_id
+from rensei_platform.rules.callers import Access, Caller, require_access, require_admin
+from rensei_platform.rules.fields import Json
+from rensei_platform.rules.mutations import (
+    MOST_BYTES_OF_PARAMS,
+    Mutation,
+    Status,
+    check_params,
+    parse_op,
+)
+from rensei_platform.services.platform import Platform
+from rensei_platform.store import audit, hosts, mutations
+
+IDEMPOTENT_FOR = timedelta(hours=24)
+
+
+async def history(
+    platform: Platform, caller: Caller, host_id: str, limit: int
+) -> list[Mutation]:
+    """Return the latest mutations of a host, newest first. Raise NotFoundError."""
+    require_access(caller, Access.READ_MUTATIONS)
+    async with platform.store.read() as db:
+        if await hosts.get_host(db, caller.org_id, host_id) is None:
+            raise NotFoundError("Worker host not found")
+        return await mutations.history(db, host_id, limit)
+
+
+async def enqueue(
+    platform: Platform,
+    caller: Caller,
+    *,
+    host_id: str,
+    op: object,
+    params: Json,
+    idempotency_key: str | None = None,
+) -> Mutation:
+    """Ask a host for a change; it is delivered with the host's next heartbeat.
+
+    The same key and request within a day is the same mutation. Raise InvalidRequestError
+    for nonsense, NotFoundError for an unknown host, ConflictError for a key that was used
+    for another request.
+    """
+    require_admin(caller, Access.WRITE_MUTATIONS)
+    known_op = parse_op(op)
+    check_params(known_op, params)
+    size = len(json.dumps(params, separators=(",", ":")))
+    if size > MOST_BYTES_OF_PARAMS:
+        raise InvalidRequestError("params must have at most 256 KiB as JSON")
+    now = platform.now()
+    request_digest = _digest(host_id, known_op, params)
+    async with platform.store.write() as db:
+        seq = await mutations.next_seq(db, caller.org_id, host_id)
+        if seq is None:
+            raise NotFoundError("Worker host not found")
+        if idempotency_key is not None:
+            since = now - IDEMPOTENT_FOR
+            known = await mutations.find_request(
+                db, caller.org_id, caller.key_id, idempotency_key, since
+            )
+            if known is not None:
+                return await _same(platform, caller, known, request_digest)
+        mutation = Mutation(
+            seq=seq,
+            id=new_id("dmut"),
+            org_id=caller.org_id,
+            host_id=host_id,
+            op=known_op,
+            params=params,
+            status=Status.PENDING,
+            requested_by=caller.name,
+            created_at=now,
+        )
+        await mutations.add_mutation(db, mutation, size=size, key_id=caller.key_id)
+        if idempotency_key is not None:
+            await mutations.note_request(
+                db,
+                org_id=caller.org_id,
+                key_id=caller.key_id,
+                idempotency_key=idempotency_key,
+                request_digest=request_digest,
+                mutation_id=mutation.id,
+                created_at=now,
+            )
+        await audit.add_entry(
+            db, caller, "mutation.enqueue", mutation.id, now, op=known_op, host=host_id
+        )
+    return mutation
+
+
+async def cancel(platform: Platform, caller: Caller, mutation_id: str) -> bool:
+    """Cancel a mutation; False if it is delivered or decided. Raise NotFoundError."""
+    require_admin(caller, Access.WRITE_MUTATIONS)
+    now = platform.now()
+    async with platform.store.write() as db:
+        if await mutations.cancel(db, caller.org_id, mutation_id, now):
+            await audit.add_entry(db, caller, "mutation.cancel", mutation_id, now)
+            return True
+        if await mutations.get_mutation(db, caller.org_id, mutation_id) is None:
+            raise NotFoundError("Mutation not found")
+    return False
+
+
+async def _same(
+    platform: Platform, caller: Caller, known: tuple[str, str], request_digest: str
+) -> Mutation:
+    digest, mutation_id = known
+    if digest != request_digest:
+        raise ConflictError("Idempotency-Key was used for another request")
+    async with platform.store.read() as db:
+        mutation = await mutations.get_mutation(db, caller.org_id, mutation_id)
+    if mutation is None:
+        raise NotFoundError("Mutation not found")
+    return mutation
+
+
+def _digest(host_id: str, op: str, params: Json) -> str:
+    text = json.dumps([host_id, op, params], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,37 @@
+"""What the use cases share: the store, the keys, the providers and the live streams."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from rensei_platform.bus.hub import Hub
+from rensei_platform.providers.registry import Registry
+from rensei_platform.rules.times import whole_milliseconds
+from rensei_platform.sealing import Sealer
+from rensei_platform.services.limits import FailureLimiter
+from rensei_platform.services.presence import Presence
+from rensei_platform.services.values import Values
+from rensei_platform.settings import ServerSettings
+from rensei_platform.store.engine import Store
+from rensei_platform.tokens import Tokens
+
+
+def utc_now() -> datetime:
+    """Return the time in whole milliseconds."""
+    return whole_milliseconds(datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """One server's resources."""
+
+    settings: ServerSettings
+    store: Store
+    sealer: Sealer
+    tokens: Tokens
+    registry: Registry
+    values: Values
+    hub: Hub = field(default_factory=Hub)
+    presence: Presence = field(default_factory=Presence)
+    failures: FailureLimiter = field(default_factory=FailureLimiter)
+    now: Callable[[], datetime] = utc_now

@@ -1,0 +1,138 @@
+"""Workers: how a host registers, and how its heartbeats are answered."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rensei_platform.ids import new_id
+from rensei_platform.rules.callers import Access, Caller, require_access
+from rensei_platform.rules.fields import Json
+from rensei_platform.rules.mutations import Mutation, Status, fitting, for_host
+from rensei_platform.rules.reports import Beat, Registration
+from rensei_platform.rules.times import wire_time
+from rensei_platform.services.platform import Platform
+from rensei_platform.store import hosts, mutations
+from rensei_platform.store.hosts import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a host is told when it has registered, or has a new token."""
+
+    worker_id: str
+    token: str
+    expires_at: datetime
+
+
+async def register(
+    platform: Platform, caller: Caller, registration: Registration
+) -> Registered:
+    """Give a host a new worker id and a token."""
+    require_access(caller, Access.REGISTER)
+    now, worker_id = platform.now(), new_id("wkr")
+    async with platform.store.write() as db:
+        host_id = await hosts.find_host(db, caller.org_id, registration)
+        if host_id is None:
+            host_id = new_id("host")
+            await hosts.add_host(db, host_id, caller.org_id, registration.hostname, now)
+        await hosts.note_registration(db, host_id, registration, now)
+        await hosts.add_worker(
+            db,
+            worker_id,
+            host_id=host_id,
+            org_id=caller.org_id,
+            key_id=caller.key_id,
+            now=now,
+        )
+    return _token(platform, worker_id, caller.org_id, caller.key_id)
+
+
+def renew(platform: Platform, worker: Worker) -> Registered:
+    """Give a worker a new token."""
+    return _token(platform, worker.id, worker.org_id, worker.key_id)
+
+
+def _token(platform: Platform, worker_id: str, org_id: str, key_id: str) -> Registered:
+    token, expires_at = platform.tokens.issue(
+        worker_id, org_id, key_id, new_id("jti"), platform.now()
+    )
+    return Registered(worker_id, token, expires_at)
+
+
+def note_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
+    """Note that a host is there; return what every heartbeat is answered with."""
+    now = platform.now()
+    platform.presence.note(worker.host_id, now, beat.active_count)
+    return {"acknowledged": True, "serverTime": wire_time(now), "pendingWorkCount": 0}
+
+
+async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
+    """Store what a heartbeat says, and return its answer.
+
+    A beat that says nothing new, of a host that is owed nothing new, only reads.
+    """
+    answer = note_beat(platform, worker, beat)
+    if worker.host_status is not None:
+        answer["hostStatus"] = worker.host_status
+    changed = {
+        name: value for name, value in beat.mirror.items() if value != worker.mirror[name]
+    }
+    owed: list[Mutation]
+    if changed or not beat.outcomes.is_empty:
+        async with platform.store.write() as db:
+            await _store_report(db, worker, beat, changed, platform.now())
+            owed = await _deliver(db, platform, worker)
+    else:
+        async with platform.store.read() as db:
+            waiting = _fitting(await mutations.undecided(db, worker.host_id))
+        owed = _redelivered(platform, waiting)
+        if any(mutation.status == Status.PENDING for mutation in waiting):
+            async with platform.store.write() as db:
+                owed = await _deliver(db, platform, worker)
+    answer["pendingMutations"] = [for_host(mutation) for mutation in owed]
+    return answer
+
+
+async def _store_report(
+    db: AsyncConnection,
+    worker: Worker,
+    beat: Beat,
+    changed: dict[str, Any],
+    now: datetime,
+) -> None:
+    if changed:
+        await hosts.update_mirror(db, worker.host_id, changed, now)
+    if not beat.outcomes.is_empty:
+        await mutations.decide(db, worker.host_id, beat.outcomes, now)
+
+
+async def _deliver(
+    db: AsyncConnection, platform: Platform, worker: Worker
+) -> list[Mutation]:
+    """Return what the host is owed, first in first out, with new ones marked delivered.
+
+    One that is cancelled at this moment is either delivered or cancelled, never both.
+    """
+    waiting = _fitting(await mutations.undecided(db, worker.host_id))
+    pending = [m.seq for m in waiting if m.status == Status.PENDING]
+    delivered: set[int] = set()
+    if pending:
+        now = platform.now()
+        delivered = await mutations.mark_delivered(db, worker.host_id, pending, now)
+    return [
+        mutation
+        for mutation in waiting
+        if mutation.seq in delivered
+        or (mutation.status == Status.DELIVERED and not platform.settings.deliver_once)
+    ]
+
+
+def _fitting(waiting: list[tuple[Mutation, int]]) -> list[Mutation]:
+    count = fitting(size for _, size in waiting)
+    return [mutation for mutation, _ in waiting[:count]]
+
+
+def _redelivered(platform: Platform, waiting: list[Mutation]) -> list[Mutation]:
+    return [] if platform.settings.deliver_once else waiting

@@ -1,0 +1,25 @@
+"""How a server behaves; what stands in platform.toml and on the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The settings of one server."""
+
+    heartbeat_interval_ms: int = 30_000
+    poll_interval_ms: int = 5_000
+    token_lifetime: timedelta = timedelta(hours=1)
+    refresh_interval: timedelta = timedelta(minutes=55)
+    """After which a session takes a new snapshot; spread by 10 % either way."""
+    keepalive_seconds: float = 15.0
+    """Between two keepalives of a stream."""
+    presence_seconds: float = 5.0
+    """Between two writes of when hosts were last seen."""
+    deliver_once: bool = False
+    """Deliver each mutation in one answer only, as one public document has it."""
+    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The tables `[providers.NAME]`."""

@@ -1,0 +1,269 @@
+"""Statements about bindings, stored and resolved values, rotations and scopes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rensei_platform.rules.credentials import Scope
+from rensei_platform.store.tables import (
+    bindings,
+    credential_values,
+    orgs,
+    resolved_sets,
+    rotations,
+    session_scopes,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBinding:
+    """Where the values of one kind and scope come from."""
+
+    id: str
+    org_id: str
+    kind: str
+    project_id: str
+    environment: str
+    provider: str
+    path: str
+    names: Mapping[str, str]
+    watch_seconds: int | None = None
+
+
+async def upsert(db: AsyncConnection, table: Any, values: Mapping[str, Any]) -> None:
+    """Store a row; one with the same primary key is replaced."""
+    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(**values)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in values if name not in keys}
+    await db.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+
+
+# ---- stored values of the provider `database` --------------------------------------------
+
+
+async def put_value(db: AsyncConnection, **values: Any) -> None:
+    """Store a sealed value; the one of the same name and scope is replaced."""
+    await upsert(db, credential_values, values)
+
+
+async def sealed_values(
+    db: AsyncConnection, org_id: str, kind: str, project_id: str, environment: str
+) -> dict[str, str]:
+    """Return the sealed values of a kind and scope by name."""
+    found = await db.execute(
+        select(credential_values.c.name, credential_values.c.sealed).where(
+            (credential_values.c.org_id == org_id)
+            & (credential_values.c.kind == kind)
+            & (credential_values.c.project_id == project_id)
+            & (credential_values.c.environment == environment)
+        )
+    )
+    return {row.name: row.sealed for row in found}
+
+
+# ---- bindings ----------------------------------------------------------------------------
+
+
+async def put_binding(db: AsyncConnection, binding: StoredBinding, now: datetime) -> None:
+    """Store a binding; the one of the same kind and scope is replaced, with its values."""
+    await db.execute(
+        delete(bindings).where(
+            (bindings.c.org_id == binding.org_id)
+            & (bindings.c.kind == binding.kind)
+            & (bindings.c.project_id == binding.project_id)
+            & (bindings.c.environment == binding.environment)
+        )
+    )
+    await db.execute(
+        insert(bindings).values(
+            id=binding.id,
+            org_id=binding.org_id,
+            kind=binding.kind,
+            project_id=binding.project_id,
+            environment=binding.environment,
+            provider=binding.provider,
+            path=binding.path,
+            names=dict(binding.names),
+            watch_seconds=binding.watch_seconds,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+
+
+async def find_bindings(
+    db: AsyncConnection, org_id: str, kind: str | None = None
+) -> list[StoredBinding]:
+    """Return the bindings of an organization, of one kind or of all."""
+    query = select(bindings).where(bindings.c.org_id == org_id)
+    if kind is not None:
+        query = query.where(bindings.c.kind == kind)
+    found = await db.execute(
+        query.order_by(bindings.c.kind, bindings.c.project_id, bindings.c.environment)
+    )
+    return [
+        StoredBinding(
+            id=row.id,
+            org_id=row.org_id,
+            kind=row.kind,
+            project_id=row.project_id,
+            environment=row.environment,
+            provider=row.provider,
+            path=row.path,
+            names=row.names,
+            watch_seconds=row.watch_seconds,
+        )
+        for row in found
+    ]
+
+
+async def remove_binding(
+    db: AsyncConnection, org_id: str, kind: str, project_id: str, environment: str
+) -> bool:
+    """Remove a binding and its resolved values; whether there was one."""
+    changed = await db.execute(
+        delete(bindings).where(
+            (bindings.c.org_id == org_id)
+            & (bindings.c.kind == kind)
+            & (bindings.c.project_id == project_id)
+            & (bindings.c.environment == environment)
+        )
+    )
+    return bool(changed.rowcount)
+
+
+# ---- resolved values and rotations -------------------------------------------------------
+
+
+async def values_version(db: AsyncConnection, org_id: str) -> int:
+    """Return the version of an organization's values."""
+    found = await db.execute(select(orgs.c.values_version).where(orgs.c.id == org_id))
+    version: int = found.scalar_one()
+    return version
+
+
+async def next_version(db: AsyncConnection, org_id: str) -> tuple[int, datetime | None]:
+    """Return the next version of an organization's values, and its last rotation.
+
+    It locks the organization's row until the end of the transaction.
+    """
+    found = await db.execute(
+        update(orgs)
+        .where(orgs.c.id == org_id)
+        .values(values_version=orgs.c.values_version + 1)
+        .returning(orgs.c.values_version, orgs.c.last_rotated_at)
+    )
+    row = found.one()
+    return row.values_version, row.last_rotated_at
+
+
+async def put_resolved(db: AsyncConnection, **values: Any) -> None:
+    """Store what a binding resolved to."""
+    await upsert(db, resolved_sets, values)
+
+
+async def resolved(db: AsyncConnection, org_id: str) -> Sequence[RowMapping]:
+    """Return the bindings of an organization with what they resolved to, if anything."""
+    found = await db.execute(
+        select(
+            bindings.c.id,
+            bindings.c.kind,
+            bindings.c.project_id,
+            bindings.c.environment,
+            resolved_sets.c.sealed,
+            resolved_sets.c.version,
+        )
+        .join(resolved_sets, resolved_sets.c.binding_id == bindings.c.id, isouter=True)
+        .where(bindings.c.org_id == org_id)
+    )
+    return found.mappings().all()
+
+
+async def add_rotation(db: AsyncConnection, **values: Any) -> None:
+    """Store a rotation, and its time as the organization's last."""
+    await db.execute(insert(rotations).values(**values))
+    await db.execute(
+        update(orgs)
+        .where(orgs.c.id == values["org_id"])
+        .values(last_rotated_at=values["rotated_at"])
+    )
+
+
+async def note_session_count(
+    db: AsyncConnection, rotation_id: str, count: int, duration_ms: int
+) -> None:
+    """Store how many sessions a rotation notified, and within which time."""
+    await db.execute(
+        update(rotations)
+        .where(rotations.c.id == rotation_id)
+        .values(session_count=count, duration_ms=duration_ms)
+    )
+
+
+async def list_rotations(
+    db: AsyncConnection, org_id: str, limit: int
+) -> Sequence[RowMapping]:
+    """Return the latest rotations of an organization, newest first."""
+    found = await db.execute(
+        select(rotations)
+        .where(rotations.c.org_id == org_id)
+        .order_by(rotations.c.version.desc())
+        .limit(limit)
+    )
+    return found.mappings().all()
+
+
+# ---- scopes ------------------------------------------------------------------------------
+
+
+async def note_scope(
+    db: AsyncConnection,
+    *,
+    org_id: str,
+    key_id: str,
+    session_id: str,
+    scope: Scope,
+    version: int,
+    now: datetime,
+) -> None:
+    """Store that a session has taken a snapshot of this scope."""
+    await upsert(
+        db,
+        session_scopes,
+        {
+            "key_id": key_id,
+            "session_id": session_id,
+            "project_id": scope.project_id,
+            "environment": scope.environment,
+            "org_id": org_id,
+            "snapshot_at": now,
+            "version": version,
+        },
+    )
+
+
+async def scopes_since(
+    db: AsyncConnection, org_id: str, since: datetime
+) -> dict[tuple[str, str], set[Scope]]:
+    """Return (key id, session id) -> scopes of the snapshots taken since a time."""
+    found = await db.execute(
+        select(
+            session_scopes.c.key_id,
+            session_scopes.c.session_id,
+            session_scopes.c.project_id,
+            session_scopes.c.environment,
+        ).where(
+            (session_scopes.c.org_id == org_id) & (session_scopes.c.snapshot_at >= since)
+        )
+    )
+    scopes: dict[tuple[str, str], set[Scope]] = {}
+    for row in found:
+        known = scopes.setdefault((row.key_id, row.session_id), set())
+        known.add(Scope(row.project_id, row.environment))
+    return scopes

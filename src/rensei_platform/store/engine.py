@@ -1,0 +1,153 @@
+"""The database connections: one pool that reads, one that writes.
+
+A reader commits by itself after each statement. A writer is one transaction; with SQLite
+there is one writer at a time, and it takes the write lock when it begins, so that it never
+fails halfway because another was faster.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from rensei_platform.errors import SettingsError, UnavailableError
+
+_POOL_TIMEOUT_SECONDS = 5.0
+_SQLITE_READERS = 4
+_POSTGRESQL_POOL = 10
+_BUSY_SECONDS = 5.0
+_POSTGRESQL_OPTIONS = "-c statement_timeout=10000 -c lock_timeout=5000"
+
+
+def parse_url(text: str) -> URL:
+    """Return a database URL with its driver. Raise SettingsError if it is neither kind."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise SettingsError("the database URL is malformed", hint=_URL_HINT) from None
+    match url.drivername.partition("+")[0]:
+        case "sqlite" if url.database and url.database != ":memory:":
+            return url.set(drivername="sqlite")
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case _:
+            raise SettingsError("the database URL is of neither kind", hint=_URL_HINT)
+
+
+_URL_HINT = (
+    "Use sqlite:////var/lib/rensei-platform/platform.db or postgresql://user@host/name."
+)
+
+
+class Store:
+    """An open database."""
+
+    def __init__(self, url: URL) -> None:
+        self.is_sqlite = url.drivername == "sqlite"
+        if self.is_sqlite:
+            self._readers, self._writers = _sqlite_engines(url)
+        else:
+            self._readers, self._writers = _postgresql_engines(url)
+        self._turn = anyio.Semaphore(1 if self.is_sqlite else _POSTGRESQL_POOL)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection whose statements stand for themselves.
+
+        Raise UnavailableError if the database does not answer.
+        """
+        with _unavailable():
+            async with self._readers.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection with a transaction, committed at the end of the block.
+
+        Raise UnavailableError if the database does not answer.
+        """
+        with _unavailable():
+            async with self._turn, self._writers.begin() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._readers.dispose()
+        await self._writers.dispose()
+
+
+class _unavailable:  # noqa: N801 - used like a function
+    """Turns what a database that is gone, locked or full raises into UnavailableError."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OperationalError | PoolTimeoutError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            raise UnavailableError from error
+
+
+def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    asynchronous = url.set(drivername="sqlite+aiosqlite")
+    readers = create_async_engine(
+        asynchronous,
+        isolation_level="AUTOCOMMIT",
+        pool_size=_SQLITE_READERS,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT_SECONDS,
+        pool_reset_on_return=None,
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
+    writers = create_async_engine(
+        asynchronous,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT_SECONDS,
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
+    event.listen(readers.sync_engine, "connect", _prepare_sqlite_reader)
+    event.listen(writers.sync_engine, "connect", prepare_sqlite)
+    event.listen(writers.sync_engine, "begin", _begin_immediate)
+    return readers, writers
+
+
+def prepare_sqlite(connection: Any, _record: object) -> None:
+    """Set up a connection that writes: durable at commit, no transaction but ours."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _execute(connection, f"PRAGMA {pragma}")
+
+
+def _prepare_sqlite_reader(connection: Any, _record: object) -> None:
+    _execute(connection, "PRAGMA query_only=ON")
+
+
+def _execute(connection: Any, statement: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
+
+
+def _begin_immediate(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    options: dict[str, Any] = {
+        "pool_size": _POSTGRESQL_POOL,
+        "max_overflow": 0,
+        "pool_timeout": _POOL_TIMEOUT_SECONDS,
+        "pool_pre_ping": False,
+        "connect_args": {"connect_timeout": 5, "options": _POSTGRESQL_OPTIONS},
+    }
+    readers = create_async_engine(
+        url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
+    )
+    return readers, create_async_engine(url, **options)

@@ -1,0 +1,38 @@
+"""The lock of an embedded database: one server, or one migration, at a time."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from rensei_platform.errors import StartError
+
+
+@contextmanager
+def exclusive(url: URL) -> Iterator[None]:
+    """Hold the database for this process; PostgreSQL needs no such lock.
+
+    Raise StartError if another process holds it.
+    """
+    if url.drivername != "sqlite" or url.database is None:
+        yield
+        return
+    path = Path(f"{url.database}.lock")
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise StartError(
+            f"{path}: cannot open the lock: {error.strerror}",
+            hint="The directory of the database must be there, and writable.",
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartError(
+                f"{url.database}: another process holds the database",
+                hint="Stop it first, or ask it over HTTP with a key.",
+            ) from None
+        yield

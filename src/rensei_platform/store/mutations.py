@@ -1,0 +1,197 @@
+"""Statements about mutations: each change of state is one conditional UPDATE."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rensei_platform.rules.mutations import MOST_DELIVERED, Mutation, Outcomes, Status
+from rensei_platform.store.tables import UNDECIDED, hosts, idempotency_keys, mutations
+
+_COLUMNS = (
+    mutations.c.seq,
+    mutations.c.id,
+    mutations.c.org_id,
+    mutations.c.host_id,
+    mutations.c.op,
+    mutations.c.params,
+    mutations.c.status,
+    mutations.c.requested_by,
+    mutations.c.created_at,
+    mutations.c.delivered_at,
+    mutations.c.decided_at,
+    mutations.c.cancelled_at,
+    mutations.c.error,
+)
+
+
+async def next_seq(db: AsyncConnection, org_id: str, host_id: str) -> int | None:
+    """Return the next place in a host's history. None if the org has no such host.
+
+    It locks the host's row, so that the order of commits is the order of places.
+    """
+    found = await db.execute(
+        update(hosts)
+        .where((hosts.c.id == host_id) & (hosts.c.org_id == org_id))
+        .values(last_seq=hosts.c.last_seq + 1)
+        .returning(hosts.c.last_seq)
+    )
+    seq: int | None = found.scalar_one_or_none()
+    return seq
+
+
+async def add_mutation(
+    db: AsyncConnection, mutation: Mutation, *, size: int, key_id: str
+) -> None:
+    """Store a pending mutation."""
+    await db.execute(
+        insert(mutations).values(
+            host_id=mutation.host_id,
+            seq=mutation.seq,
+            id=mutation.id,
+            org_id=mutation.org_id,
+            op=mutation.op,
+            params=mutation.params,
+            size=size,
+            status=Status.PENDING,
+            requested_by=mutation.requested_by,
+            key_id=key_id,
+            created_at=mutation.created_at,
+        )
+    )
+
+
+def undecided_statement(host_id: str) -> Select[Any]:
+    """Return the query of what a host is owed: an index holds nothing else."""
+    return (
+        select(*_COLUMNS, mutations.c.size)
+        .where((mutations.c.host_id == host_id) & text(UNDECIDED))
+        .order_by(mutations.c.seq)
+        .limit(MOST_DELIVERED)
+    )
+
+
+async def undecided(db: AsyncConnection, host_id: str) -> list[tuple[Mutation, int]]:
+    """Return the oldest mutations that wait for the host, with the size of their params."""
+    found = await db.execute(undecided_statement(host_id))
+    return [(_mutation(row), row["size"]) for row in found.mappings()]
+
+
+async def mark_delivered(
+    db: AsyncConnection, host_id: str, seqs: Sequence[int], now: datetime
+) -> set[int]:
+    """Close the cancel window of these; return those that were still pending."""
+    found = await db.execute(
+        update(mutations)
+        .where((mutations.c.host_id == host_id) & mutations.c.seq.in_(seqs))
+        .where(mutations.c.status == Status.PENDING)
+        .values(status=Status.DELIVERED, delivered_at=now)
+        .returning(mutations.c.seq)
+    )
+    return set(found.scalars())
+
+
+async def decide(
+    db: AsyncConnection, host_id: str, outcomes: Outcomes, now: datetime
+) -> int:
+    """Store the outcomes of delivered mutations; return how many counted.
+
+    The first outcome of a mutation counts; of foreign and undelivered ids none does.
+    """
+    decided = 0
+    if outcomes.applied:
+        changed = await db.execute(
+            _decision(host_id, list(outcomes.applied)).values(
+                status=Status.APPLIED, decided_at=now
+            )
+        )
+        decided += changed.rowcount
+    for mutation_id, error in outcomes.failed:
+        changed = await db.execute(
+            _decision(host_id, [mutation_id]).values(
+                status=Status.FAILED, decided_at=now, error=error
+            )
+        )
+        decided += changed.rowcount
+    return decided
+
+
+def _decision(host_id: str, ids: Sequence[str]) -> Any:
+    return (
+        update(mutations)
+        .where(mutations.c.id.in_(ids) & (mutations.c.host_id == host_id))
+        .where(mutations.c.status == Status.DELIVERED)
+    )
+
+
+async def cancel(db: AsyncConnection, org_id: str, mutation_id: str, now: datetime) -> bool:
+    """Cancel a mutation; whether it was still pending."""
+    changed = await db.execute(
+        update(mutations)
+        .where((mutations.c.id == mutation_id) & (mutations.c.org_id == org_id))
+        .where(mutations.c.status == Status.PENDING)
+        .values(status=Status.CANCELLED, cancelled_at=now)
+    )
+    return bool(changed.rowcount)
+
+
+async def get_mutation(
+    db: AsyncConnection, org_id: str, mutation_id: str
+) -> Mutation | None:
+    """Return a mutation of an organization. None if it has no such one."""
+    found = await db.execute(
+        select(*_COLUMNS).where(
+            (mutations.c.id == mutation_id) & (mutations.c.org_id == org_id)
+        )
+    )
+    row = found.mappings().one_or_none()
+    return None if row is None else _mutation(row)
+
+
+def history_statement(host_id: str, limit: int) -> Select[Any]:
+    """Return the query of a host's latest mutations: one walk down the primary key."""
+    return (
+        select(*_COLUMNS)
+        .where(mutations.c.host_id == host_id)
+        .order_by(mutations.c.seq.desc())
+        .limit(limit)
+    )
+
+
+async def history(db: AsyncConnection, host_id: str, limit: int) -> list[Mutation]:
+    """Return the latest mutations of a host, newest first."""
+    found = await db.execute(history_statement(host_id, limit))
+    return [_mutation(row) for row in found.mappings()]
+
+
+async def find_request(
+    db: AsyncConnection, org_id: str, key_id: str, idempotency_key: str, since: datetime
+) -> tuple[str, str] | None:
+    """Return (digest, mutation id) of the same request since a time. None if none."""
+    found = await db.execute(
+        select(idempotency_keys.c.request_digest, idempotency_keys.c.mutation_id).where(
+            (idempotency_keys.c.org_id == org_id)
+            & (idempotency_keys.c.key_id == key_id)
+            & (idempotency_keys.c.idempotency_key == idempotency_key)
+            & (idempotency_keys.c.created_at >= since)
+        )
+    )
+    row = found.one_or_none()
+    return None if row is None else (row.request_digest, row.mutation_id)
+
+
+async def note_request(db: AsyncConnection, **values: Any) -> None:
+    """Store an idempotency key; one that has expired is replaced."""
+    same = (
+        (idempotency_keys.c.org_id == values["org_id"])
+        & (idempotency_keys.c.key_id == values["key_id"])
+        & (idempotency_keys.c.idempotency_key == values["idempotency_key"])
+    )
+    await db.execute(idempotency_keys.delete().where(same))
+    await db.execute(insert(idempotency_keys).values(**values))
+
+
+def _mutation(row: RowMapping) -> Mutation:
+    return Mutation(**{column.name: row[column.name] for column in _COLUMNS})

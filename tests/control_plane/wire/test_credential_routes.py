@@ -1,0 +1,134 @@
+"""Credentials over the wire: stored, snapshot, rotated, and told to streams."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from platform_server import ORG, Server
+
+SNAPSHOT = "/api/daemon/credentials/snapshot"
+ROTATE = "/api/daemon/credentials/rotate"
+STREAM = "/api/daemon/credentials/rotate-stream"
+
+
+async def put(server: Server, kind: str, values: dict[str, str], **scope: str) -> None:
+    """Store values."""
+    path = f"/api/admin/credentials/{kind}/values"
+    await server.ok("PUT", path, {"values": values, **scope})
+
+
+async def snapshot(server: Server, session: str = "s", **more: str) -> Any:
+    """Take a snapshot."""
+    return await server.ok("POST", SNAPSHOT, {"orgId": ORG, "sessionId": session, **more})
+
+
+async def rotate(server: Server, kind: str = "github") -> Any:
+    """Rotate a kind."""
+    return await server.ok("POST", ROTATE, {"orgId": ORG, "kind": kind})
+
+
+@asynccontextmanager
+async def listening(server: Server, session: str = "s") -> AsyncIterator[Any]:
+    """Open a stream, and lend what waits for its next event."""
+    headers = {"Authorization": f"Bearer {server.key}"}
+    async with server.http.stream(
+        "GET", STREAM, params={"sessionId": session}, headers=headers
+    ) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.aiter_lines()
+        assert await anext(lines) == ": hello"
+
+        async def event() -> Any:
+            async for line in lines:
+                if line.startswith("data: "):
+                    return json.loads(line.removeprefix("data: "))
+            return None
+
+        yield event
+
+
+async def test_a_rotation_tells_what_is_stored_now(server: Server) -> None:
+    """Not what was stored before it, and nothing is made up."""
+    await put(server, "github", {"TOKEN": "one"})
+    assert (await snapshot(server))["env"] == {"TOKEN": "one"}
+    async with listening(server) as event:
+        await put(server, "github", {"TOKEN": "two"})
+        done = await rotate(server)
+        told = await event()
+        again = await rotate(server)
+        assert (await event())["delta"] == {"TOKEN": "two"}
+    assert (done["ok"], done["kind"], done["sessionCount"]) == (True, "github", 1)
+    assert (told["type"], told["delta"]) == ("UPDATE", {"TOKEN": "two"})
+    assert told["rotatedAt"] == done["rotatedAt"] < again["rotatedAt"]
+    assert (await snapshot(server))["env"] == {"TOKEN": "two"}
+
+
+async def test_a_session_is_told_what_it_could_have_snapshotted(server: Server) -> None:
+    """By the scope of its last snapshot; without one it is told that, and no value."""
+    await put(server, "github", {"TOKEN": "all", "OTHER": "o"})
+    await put(server, "github", {"TOKEN": "of p"}, projectId="p")
+    await put(server, "npm", {"NPM": "n"}, projectId="p")
+    await snapshot(server, "in-p", projectId="p")
+    await snapshot(server, "outside")
+    async with (
+        listening(server, "in-p") as in_p,
+        listening(server, "outside") as outside,
+        listening(server, "new") as new,
+    ):
+        assert (await rotate(server))["sessionCount"] == 3
+        assert (await in_p())["delta"] == {"TOKEN": "of p", "OTHER": "o"}
+        assert (await outside())["delta"] == {"TOKEN": "all", "OTHER": "o"}
+        assert (await new())["delta"] == {}
+        assert (await rotate(server, "npm"))["sessionCount"] == 2
+        assert (await in_p())["delta"] == {"NPM": "n"}
+        assert (await new())["delta"] == {}
+
+
+async def test_one_id_in_two_scopes_is_told_no_value(server: Server) -> None:
+    """Two hosts may share a key and a session id: which one listens cannot be told."""
+    await put(server, "github", {"TOKEN": "t"}, projectId="p")
+    await snapshot(server, projectId="p")
+    await snapshot(server, projectId="q")
+    async with listening(server) as event:
+        await rotate(server)
+        assert (await event())["delta"] == {}
+
+
+async def test_rotation_is_refused_before_anything_is_resolved(server: Server) -> None:
+    """Another organization, no such kind, no body."""
+    await put(server, "github", {"TOKEN": "t"})
+    for body, status in (
+        ({"orgId": "org_b", "kind": "github"}, 403),
+        ({"orgId": ORG, "kind": "none"}, 404),
+        ({"orgId": ORG}, 400),
+        ([], 400),
+    ):
+        refused = await server.call("POST", ROTATE, body)
+        assert (refused.status_code, list(refused.json())) == (status, ["error"])
+
+
+async def test_a_revoked_key_ends_its_streams(server: Server) -> None:
+    """And is refused from then on."""
+    made = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    async with server.http.stream(
+        "GET", STREAM, params={"sessionId": "s"}, headers=headers
+    ) as response:
+        await server.ok("DELETE", f"/api/admin/keys/{made['id']}")
+        with anyio.fail_after(5):
+            assert b"".join([chunk async for chunk in response.aiter_raw()])
+    refused = await server.call("GET", STREAM, params={"sessionId": "s"}, key=made["key"])
+    assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
+
+
+async def test_values_are_in_no_row_and_no_audit(server: Server) -> None:
+    """They are stored encrypted, and named only."""
+    await put(server, "github", {"TOKEN": "canary-71c0"})
+    await snapshot(server)
+    await rotate(server)
+    assert "canary-71c0" not in json.dumps(await server.ok("GET", "/api/admin/audit"))
+    await server.platform.presence.write(server.platform.store)
+    for file in server.database.parent.iterdir():
+        assert b"canary-71c0" not in file.read_bytes(), file.name

@@ -1,0 +1,150 @@
+"""Mutations over the wire: enqueued, delivered, decided, cancelled, listed."""
+
+import anyio
+import pytest
+from platform_server import Server
+
+
+async def test_a_mutation_is_delivered_until_it_is_decided(server: Server) -> None:
+    """In order, with every beat; the first outcome counts."""
+    host = await server.register()
+    first = await host.enqueue("project.add", id="p", repository="https://git.test/p")
+    second = await host.enqueue()
+    assert await host.pending() == [first, second]
+    assert await host.pending() == [first, second]
+    assert await host.pending(appliedMutations=[first]) == [second]
+    failed = [{"id": second, "error": "no such project"}, {"id": first, "error": "late"}]
+    assert await host.pending(mutationFailures=failed) == []
+    assert await host.pending(appliedMutations=[second, "dmut_none"]) == []
+    history = await host.history()
+    assert list(history) == [second, first]
+    assert (history[first]["status"], history[first]["error"]) == ("applied", None)
+    assert history[second]["status"] == "failed"
+    assert history[second]["error"] == "no such project"
+    assert history[second]["deliveredAt"] <= history[second]["decidedAt"]
+
+
+async def test_a_mutation_can_be_cancelled_until_it_is_delivered(server: Server) -> None:
+    """Delivered, cancelled or decided: each is a conflict; another's is not there."""
+    host = await server.register()
+    one, other = await host.enqueue(), await host.enqueue()
+    gone = await server.call("DELETE", f"/api/daemon/mutations/{one}")
+    assert (gone.status_code, gone.json()) == (200, {"cancelled": True})
+    again = await server.call("DELETE", f"/api/daemon/mutations/{one}")
+    late = {"cancelled": False, "reason": "already_delivered"}
+    assert (again.status_code, again.json()) == (409, late)
+    assert await host.pending() == [other]
+    for _ in range(2):
+        refused = await server.call("DELETE", f"/api/daemon/mutations/{other}")
+        assert (refused.status_code, refused.json()) == (409, late)
+        await host.beat(appliedMutations=[other])
+    none = await server.call("DELETE", "/api/daemon/mutations/dmut_none")
+    assert none.status_code == 404
+    assert (await host.history())[one]["status"] == "cancelled"
+
+
+async def test_cancel_and_delivery_exclude_each_other(server: Server) -> None:
+    """At the same moment exactly one of them wins."""
+    host = await server.register()
+    ids = [await host.enqueue() for _ in range(10)]
+    cancelled: set[str] = set()
+    delivered: set[str] = set()
+
+    async def cancel(id_: str) -> None:
+        if (await server.call("DELETE", f"/api/daemon/mutations/{id_}")).is_success:
+            cancelled.add(id_)
+
+    async def beat() -> None:
+        delivered.update(await host.pending())
+
+    async with anyio.create_task_group() as tasks:
+        for id_ in ids:
+            tasks.start_soon(cancel, id_)
+        tasks.start_soon(beat)
+    delivered.update(await host.pending())
+    assert cancelled | delivered == set(ids)
+    assert not cancelled & delivered
+
+
+async def test_a_quiet_beat_writes_nothing(server: Server) -> None:
+    """Neither rows nor a transaction: what it says is kept in memory."""
+    host = await server.register()
+    await host.enqueue()
+    report = {"maxSessions": 4, "allowlistHash": "h", "enabledProjectIds": []}
+    await host.beat(**report)
+    writes = []
+    write = server.platform.store.write
+
+    def counted() -> object:
+        writes.append(1)
+        return write()
+
+    server.platform.store.write = counted  # type: ignore[method-assign,assignment]
+    await host.beat(**report)
+    assert writes == []
+    await host.beat(**report | {"maxSessions": 5})
+    assert writes == [1]
+
+
+async def test_a_request_with_the_same_key_is_the_same_mutation(server: Server) -> None:
+    """Another request with it is a conflict, and stores nothing."""
+    host = await server.register()
+    body = {"workerHostId": host.host_id, "op": "project.enable", "params": {"id": "p"}}
+    headers = {"Idempotency-Key": "k1"}
+    path = "/api/daemon/mutations"
+    first = await server.ok("POST", path, body, headers=headers)
+    assert await server.ok("POST", path, body, headers=headers) == first
+    other = body | {"params": {"id": "q"}}
+    refused = await server.call("POST", path, other, headers=headers)
+    assert refused.status_code == 409
+    assert len(await host.history()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "named"),
+    [
+        ({"workerHostId": None}, 400, "workerHostId"),
+        ({"workerHostId": "host_none"}, 404, "host"),
+        ({"op": "project.explode"}, 400, "op"),
+        ({"op": 7}, 400, "op"),
+        ({"params": None}, 400, "params"),
+        ({"params": {}}, 400, "params.id"),
+        ({"params": {"id": "p" * 300_000}}, 400, "params"),
+    ],
+)
+async def test_nonsense_is_refused_where_it_is_typed(
+    server: Server, change: dict[str, object], status: int, named: str
+) -> None:
+    """With the name of what is wrong; nothing is stored."""
+    host = await server.register()
+    body = {"workerHostId": host.host_id, "op": "project.enable", "params": {"id": "p"}}
+    refused = await server.call("POST", "/api/daemon/mutations", body | change)
+    assert (refused.status_code, list(refused.json())) == (status, ["error"])
+    assert named in refused.json()["error"]
+    assert await host.history() == {}
+
+
+@pytest.mark.parametrize("limit", ["0", "501", "x", "-1", "1.0", "", "٣", "9" * 5000])
+async def test_a_limit_is_a_whole_number_up_to_500(server: Server, limit: str) -> None:
+    """Anything else is refused."""
+    host = await server.register()
+    params = {"workerHostId": host.host_id, "limit": limit}
+    refused = await server.call("GET", "/api/daemon/mutations", params=params)
+    assert refused.status_code == 400
+
+
+async def test_the_mirror_keeps_what_is_omitted(server: Server) -> None:
+    """An empty list clears; a missing key leaves the old value."""
+    host = await server.register()
+    await host.beat(
+        enabledProjectIds=["p"], maxSessions=3, projectAdmissionMode="enumerated"
+    )
+    await host.beat(enabledProjectIds=[])
+    shown = await server.ok("GET", f"/api/admin/hosts/{host.host_id}")
+    assert shown["host"]["reported"] == {
+        "maxSessions": 3,
+        "allowlist": None,
+        "allowlistHash": None,
+        "enabledProjectIds": [],
+        "projectAdmissionMode": "enumerated",
+    }

@@ -1,0 +1,124 @@
+"""A real server for a test: on loopback, on a fresh database, with an organization."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import URL
+
+from rensei_platform.http.server import listen, serving, url_of
+from rensei_platform.services.administration import found_org
+from rensei_platform.services.opening import ensure_master_key, master_key_path, opened
+from rensei_platform.services.platform import Platform, utc_now
+from rensei_platform.settings import ServerSettings
+from rensei_platform.store.engine import Store
+from rensei_platform.store.schema import migrate
+
+ORG = "org_acme"
+OWNER = "ada@acme.test"
+
+
+@dataclass
+class Server:
+    """A running server, and its owner's key."""
+
+    platform: Platform
+    url: str
+    key: str = field(repr=False)
+    http: httpx.AsyncClient
+    database: Path
+    """The file of an embedded database."""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """Ask the server, by default as the owner."""
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
+        headers |= more.pop("headers", {})
+        return await self.http.request(method, path, json=body, headers=headers, **more)
+
+    async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """Ask the server, and return its answer's JSON; it must be a success."""
+        response = await self.call(method, path, body, **more)
+        assert response.is_success, (response.status_code, response.text)
+        return response.json()
+
+    async def register(self, name: str = "build-07", **more: Any) -> "Worker":
+        """Register a host."""
+        body = {"hostname": name, "machineId": f"mid_{name}", "capacity": 4}
+        answer = await self.ok("POST", "/api/workers/register", body | more)
+        hosts = (await self.ok("GET", "/api/admin/hosts"))["hosts"]
+        (host_id,) = [host["id"] for host in hosts if host["name"] == name]
+        return Worker(self, answer["workerId"], answer["runtimeToken"], host_id)
+
+
+@dataclass
+class Worker:
+    """A registered host."""
+
+    server: Server
+    id: str
+    token: str = field(repr=False)
+    host_id: str
+
+    async def beat(self, **body: Any) -> Any:
+        """Send a heartbeat, and return its answer."""
+        path = f"/api/workers/{self.id}/heartbeat"
+        return await self.server.ok(
+            "POST", path, {"activeCount": 0, **body}, key=self.token
+        )
+
+    async def pending(self, **body: Any) -> list[str]:
+        """Send a heartbeat, and return the ids of the mutations it brought."""
+        return [found["id"] for found in (await self.beat(**body))["pendingMutations"]]
+
+    async def enqueue(self, op: str = "project.enable", **params: Any) -> str:
+        """Ask the host for a change, and return its id."""
+        body = {"workerHostId": self.host_id, "op": op, "params": params or {"id": "p"}}
+        answer = await self.server.ok("POST", "/api/daemon/mutations", body)
+        return str(answer["mutation"]["id"])
+
+    async def history(self) -> dict[str, Any]:
+        """Return the host's mutations by id."""
+        params = {"workerHostId": self.host_id}
+        answer = await self.server.ok("GET", "/api/daemon/mutations", params=params)
+        return {found["id"]: found for found in answer["mutations"]}
+
+
+@asynccontextmanager
+async def running(
+    url: URL, key_file: Path, settings: ServerSettings | None = None
+) -> AsyncIterator[Server]:
+    """Serve a new database while the block runs."""
+    ensure_master_key(key_file)
+    migrate(url)
+    store = Store(url)
+    made = await found_org(store, ORG, "Acme", OWNER, utc_now())
+    await store.close()
+    async with opened(url, settings or ServerSettings(), key_file) as platform:
+        with listen("127.0.0.1", 0) as listener:
+            async with (
+                serving(platform, listener),
+                httpx.AsyncClient(base_url=url_of(listener), trust_env=False) as http,
+            ):
+                database = Path(url.database or "")
+                yield Server(platform, url_of(listener), made.text, http, database)
+
+
+def sqlite_url(directory: Path) -> URL:
+    """Return the URL of an embedded database in a directory."""
+    return URL.create("sqlite", database=str(directory / "platform.db"))
+
+
+def key_beside(url: URL) -> Path:
+    """Return where an embedded database has its master key."""
+    return master_key_path(url, None)
