@@ -1,1 +1,1 @@
-"""The pure part: values in, values out. No clock, no file, no socket, no log."""
+"""Pure functions and values: no clock, no file, no socket, no log."""

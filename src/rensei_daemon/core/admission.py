@@ -18,7 +18,7 @@ class AllowlistEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionReport:
-    """What this host admits: sent whole when it changed, named by its hash otherwise."""
+    """The projects this host admits: sent in full after a change, else by its hash."""
 
     mode: str
     """`enumerated` or `all-routed`."""
@@ -29,11 +29,11 @@ class AdmissionReport:
 
     @property
     def hash(self) -> str:
-        r"""Name the report by the platform's newest algorithm.
+        r"""The report's hash by the platform's newest algorithm.
 
-        Hex SHA-256 of `mode\0M\0\0`, then `enabled\0`, each id and `\0`, `\0\0`, then
-        `entries\0`, each id, `\0`, repository and `\0\0`. Empty when an enumerating
-        host has nothing to report.
+        Hex SHA-256 of `mode\0M\0\0`, then `enabled\0`, each id and `\0`, `\0\0`,
+        then `entries\0`, each id, `\0`, repository and `\0\0`. Empty if an
+        enumerating host has nothing to report.
         """
         if self.mode == "enumerated" and not self.enabled_ids and not self.entries:
             return ""
@@ -46,7 +46,7 @@ class AdmissionReport:
 def report_from(
     *, mode: str, enabled_ids: Iterable[str], entries: Iterable[tuple[str, str]]
 ) -> AdmissionReport:
-    """Put a report in the platform's normal form: trimmed, unique, sorted, no blanks."""
+    """Return a report in the platform's normal form: trimmed, unique, sorted, no blanks."""
     ids = {project.strip() for project in enabled_ids}
     return AdmissionReport(
         mode=mode.strip() or "enumerated",
@@ -62,7 +62,7 @@ def report_from(
 def report(projects: Mapping[str, Any], *, mode: str) -> AdmissionReport:
     """Report the file's `[projects]`: `{id: {repositories: [...], enabled?}}`.
 
-    A password that a person wrote into a repository's URL is their own, and stays here.
+    Passwords that an operator wrote into a repository's URL are removed.
     """
     return report_from(
         mode=mode,

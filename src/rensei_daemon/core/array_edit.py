@@ -1,13 +1,13 @@
-"""An array edited where it stands: what stays keeps its spelling and its comments.
+"""Edit an array in place: unchanged elements keep their spelling and comments.
 
-Rules of this file:
+Rules of this module:
 
-1. An element is what leads to its value (a line end, comments, indentation), the value,
-   and what stands behind it on its line. Leads and tails hold no value, so they can be
-   moved and left out.
-2. An element of the old array that the new one has as well is moved there whole. A new
-   one is spelled like its neighbours: on a line of its own where they have one.
-3. A comment above a value goes with it, unless a blank line parts them.
+1. An element consists of the text before its value (line end, comments, indentation), the
+   value, and the rest of its line. The texts before and after contain no value, so they
+   can be moved and removed.
+2. An element that the new array has as well is moved as a whole. A new one is spelled like
+   its neighbours: on its own line if they have one.
+3. A comment above a value belongs to it, unless a blank line separates them.
 """
 
 from collections import defaultdict, deque
@@ -28,15 +28,15 @@ class _Element:
 @dataclass(frozen=True, slots=True)
 class _Array:
     head: str
-    """What stands behind the opening bracket, on its line."""
+    """The rest of the line after the opening bracket."""
     elements: list[_Element]
     closing: str
-    """What stands before the closing bracket, from the line after the last value on."""
+    """The text before the closing bracket, from the line after the last value."""
     has_last_comma: bool
 
     @property
     def newline(self) -> str:
-        """The line end between elements; empty where they share a line."""
+        """The line end between elements; empty if they share a line."""
         leads = [element.lead for element in self.elements] or [self.closing]
         ends = [end for lead in leads for end in ("\r\n", "\n") if end in lead]
         return ends[0] if ends else ""
@@ -48,9 +48,9 @@ class _Array:
 
 
 def edit_array(text: str, before: Sequence[Any], after: Sequence[tuple[Any, str]]) -> str:
-    """Return the text of an array with other values; `after` has each with its spelling.
+    """Return the array's text with other values; `after` has each with its spelling.
 
-    `before` is what the text means.
+    `before` is the array that the text means.
     """
     array = _parsed(text)
     if len(array.elements) != len(before):
@@ -69,7 +69,7 @@ def edit_array(text: str, before: Sequence[Any], after: Sequence[tuple[Any, str]
 
 
 def _kept(array: _Array, indices: set[int]) -> tuple[dict[int, _Element], str]:
-    """Return the elements that stay, and the closing, with the comments of nobody."""
+    """Return the elements that stay, and the closing with the comments of removed ones."""
     kept: dict[int, _Element] = {}
     loose = ""
     for index, element in enumerate(array.elements):
@@ -82,7 +82,7 @@ def _kept(array: _Array, indices: set[int]) -> tuple[dict[int, _Element], str]:
 
 
 def _loose(lead: str) -> str:
-    """Return the comments in a lead that a blank line parts from the value."""
+    """Return the comments that a blank line separates from the value."""
     lines = lead.split("\n")
     blanks = [i for i in range(1, len(lines) - 1) if not lines[i].strip()]
     loose = "\n".join(lines[: blanks[-1] + 1]).removesuffix("\r") if blanks else ""
@@ -127,7 +127,7 @@ def _parsed(text: str) -> _Array:
 
 
 def _gaps_and_values(text: str) -> tuple[list[str], list[str]]:
-    """Return what stands between the values (one more than these), and the values."""
+    """Return the texts between the values (one more than the values), and the values."""
     gaps, values = [""], list[str]()
     depth, is_within = 0, False
     for token in tokens(text[1:-1], 0):
@@ -135,7 +135,7 @@ def _gaps_and_values(text: str) -> tuple[list[str], list[str]]:
         if depth == 0 and sort in ("space", "newline", "comment", "comma"):
             gaps[-1] += token[0]
             is_within = is_within and sort != "comma"
-        elif is_within:  # a date and a time have a space between them
+        elif is_within:  # a date and a time are separated by a space
             values[-1] += gaps[-1] + token[0]
             gaps[-1] = ""
         else:
@@ -147,7 +147,7 @@ def _gaps_and_values(text: str) -> tuple[list[str], list[str]]:
 
 
 def _at_comma(gap: str) -> tuple[str, bool, str]:
-    """Part what stands between two values at the comma, if there is one."""
+    """Split the text between two values at its comma, if any."""
     for token in tokens(gap, 0):
         if token.lastgroup == "comma":
             return gap[: token.start()], True, gap[token.end() :]
@@ -155,7 +155,7 @@ def _at_comma(gap: str) -> tuple[str, bool, str]:
 
 
 def _at_line_end(text: str) -> tuple[str, str]:
-    """Part a text before its first line end; without one, nothing is on the line."""
+    """Split a text before its first line end; without one, the first part is empty."""
     at = text.find("\n")
     if at > 0 and text[at - 1] == "\r":
         at -= 1

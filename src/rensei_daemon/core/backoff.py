@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 Draw = Callable[[float, float], float]
-"""Draws a number between two; uniformly, but in a test."""
+"""Draw a number between two, uniformly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """A retry policy that never changes: each step returns the delay and the next policy.
+    """An immutable retry policy: each step returns the delay and the next policy.
 
-    The ceiling doubles from `base_seconds` up to `cap_seconds`; the delay is drawn
-    uniformly below the ceiling, after capping, so that hosts that failed together spread
-    out also when they have all reached the cap.
+    The ceiling doubles from `base_seconds` to `cap_seconds`. The delay is drawn
+    uniformly below the capped ceiling, so hosts that failed together spread out even at
+    the cap.
     """
 
     base_seconds: float = 1.0
@@ -22,16 +22,16 @@ class Backoff:
 
     @property
     def ceiling_seconds(self) -> float:
-        """The longest the next delay can be."""
-        doublings = min(self.attempts, 32)  # beyond it any sane cap has been reached
+        """The longest possible next delay."""
+        doublings = min(self.attempts, 32)  # every sane cap is below it
         return min(self.cap_seconds, self.base_seconds * 2.0**doublings)
 
     def next(self, draw: Draw, *, at_least: float = 0.0) -> tuple[float, "Backoff"]:
         """Return (seconds to wait, the policy after that wait).
 
-        `draw(low, high)` gives a uniform number. `at_least` is a wait the platform asked
-        for: it is kept, and up to a fifth is added so that not every host comes back on
-        the same second.
+        `draw(low, high)` returns a uniform number. `at_least` is a wait the
+        platform asked for; up to a fifth is added, so that not every host returns
+        in the same second.
         """
         delay = draw(0.0, self.ceiling_seconds)
         if at_least > 0:

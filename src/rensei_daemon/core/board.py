@@ -1,11 +1,12 @@
-"""The board: the single truth about the daemon's health.
+"""The board: the single source of the daemon's health.
 
-Each task posts its own line and raises its own alarms; the control API, `STATUS=`,
-`status.json` and the heartbeat read. Nobody else decides what is well and what is not.
+Each task posts its own health record and raises its own alarms; the control API, `STATUS=`,
+`status.json` and the heartbeat read the board. Nothing else decides whether the daemon is
+healthy.
 
-The board holds no clock. What time alone makes true (a beat grown old, a stream long
-down) shows when a report is made for that `now`; `on_change` tells only of what was
-posted, raised or cleared, and never twice for the same.
+The board has no clock. What only time makes true (a heartbeat too old, a stream long down)
+appears when a report is made for a given `now`; `on_change` reports only what was posted,
+raised or cleared, and never the same twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -37,13 +38,13 @@ OnlyLine = (
     | PoolHealth
     | LogHealth
 )
-"""A line of which there is one."""
+"""A health record of which there is exactly one."""
 
 Line = OnlyLine | SessionHealth
 
 
 class Board:
-    """Everything the tasks last said; read it freely, change it by its methods."""
+    """The latest records of all tasks; read attributes freely, change them by methods."""
 
     def __init__(
         self,
@@ -69,16 +70,16 @@ class Board:
         self.sessions: dict[str, SessionHealth] = {}
         self.alarms: dict[tuple[Code, str], Alarm] = {}
         self.address = DaemonAddress()
-        """How commands reach this daemon; every hint is said in these words."""
+        """How commands reach this daemon; hints are adapted to it."""
         self.is_stopping = False
         self.on_change = on_change
 
     def post(self, line: Line) -> None:
-        """Put a line in the place its type says, over the one that was there."""
+        """Replace the record of the same type."""
         before: Line | None
         if isinstance(line, SessionHealth):
             if self.is_stopping:
-                return  # its readers leave because we do; who they were stays on record
+                return  # readers leave because we do; who they were stays on record
             before = self.sessions.get(line.id)
             self.sessions[line.id] = line
         else:
@@ -108,9 +109,10 @@ class Board:
         return before
 
     def drop_session(self, session: str) -> None:
-        """Forget a session the configuration no longer has, and every alarm about it."""
+        """Remove a session that is no longer configured, and its alarms."""
         line = self.sessions.pop(session, None)
-        # A session may be called what another alarm's subject is: `config`, `heartbeat`.
+        # A session may have the name of another alarm's subject: `config`,
+        # `heartbeat`.
         about_it = [
             (code, subject)
             for code, subject in self.alarms
@@ -125,10 +127,11 @@ class Board:
     def raise_alarm(
         self, code: Code, message: str, *, hint: str, now: datetime, subject: str = ""
     ) -> None:
-        """Raise an alarm, or renew the words of one that is up: it keeps its `since`.
+        """Raise an alarm, or change the text of an active one, which keeps its `since`.
 
-        `subject` tells alarms of one code apart: a session's id, `SESSION:CONSUMER`, a
-        mutation's id. No message or hint may hold a secret.
+        `subject` distinguishes alarms of one code: a session's id,
+        `SESSION:CONSUMER`, a mutation's id. No message or hint may contain a
+        secret.
         """
         before = self.alarms.get((code, subject))
         since = before.since if before else now
@@ -138,27 +141,29 @@ class Board:
             self.on_change()
 
     def clear(self, code: Code, subject: str = "") -> None:
-        """Take an alarm down; one that is not up may be cleared all the same."""
+        """Clear an alarm; one that is not active may be cleared too."""
         if self.alarms.pop((code, subject), None):
             self.on_change()
 
     def stop(self) -> None:
-        """Say that the daemon is on its way out, which outweighs all else."""
+        """Report the daemon as stopping, whatever else is true."""
         self.is_stopping = True
         self.on_change()
 
 
 def report(board: Board, now: datetime, ahead: timedelta = timedelta(0)) -> Status:
-    """Say what state the daemon is in at `now`, and why.
+    """Return the daemon's state at `now`, and its reasons.
 
-    Everything on the board, and `now`, is of a clock that nobody sets; `ahead` is how far
-    the wall clock, by which people read, has been set ahead of it.
+    All times on the board and `now` are of a clock that nobody sets; `ahead` is how far
+    the wall clock, which people read, is ahead of it.
     """
     status = _report(board, now)
     if not ahead:
         return status
     shown: Status = shift_times(status, ahead)
-    return replace(shown, mutations=status.mutations)  # the journal's times, by the wall
+    return replace(
+        shown, mutations=status.mutations
+    )  # the journal's times are of the wall clock
 
 
 def _report(board: Board, now: datetime) -> Status:

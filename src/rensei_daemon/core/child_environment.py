@@ -1,4 +1,4 @@
-"""The environment of a worker process, put together from its parts."""
+"""Build the environment of a worker process."""
 
 from collections.abc import Mapping
 
@@ -6,14 +6,14 @@ from rensei_daemon.core.credential import BLOCKED_NAMES
 
 OWN_SECRETS = frozenset({"RENSEI_API_KEY", "RENSEI_RSK_TOKEN", "RENSEI_API_TOKEN"})
 OWN_PREFIXES = ("RENSEI_DAEMON_", "RENSEI_CREDENTIAL_", "DONMAI_CREDENTIAL_")
-"""Ours to set or to keep to ourselves, whatever the caller has."""
+"""Set by the daemon or kept from workers, whatever the caller has."""
 
 BRANDS = ("RENSEI", "DONMAI")
-"""Both spellings are read out there; the public client reads the second."""
+"""Both prefixes are in use; the public client reads the second."""
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a worker may inherit of its caller's environment."""
+    """Return what a worker inherits of its caller's environment."""
     return {
         name: value
         for name, value in environ.items()
@@ -30,7 +30,7 @@ def child_environment(
     socket: str,
     session_id: str | None,
 ) -> dict[str, str]:
-    """Return what a worker is started with; `values` is None when they cannot be had."""
+    """Return a worker's environment; `values` is None if there are none."""
     env = {**inherited(environ), **(values or {})}
     for brand in BRANDS:
         env[f"{brand}_CREDENTIAL_SOCKET"] = socket

@@ -1,8 +1,8 @@
-"""What a mutation can write, and the tables that only hold it.
+"""The entries that mutations write, and the tables that only contain them.
 
-A mutation writes entries: a project, the pool, a policy. The tables above them say
-nothing by themselves: empty or absent, they mean the same. So an empty one is never
-written, and one that a person wrote is never taken away.
+A mutation writes entries: a project, the pool, a policy. The tables above them mean the
+same whether empty or absent. So an empty one is never written, and one that an operator
+wrote is never removed.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 def editable_entries(tree: Mapping[str, Any]) -> dict[Path, Any]:
-    """Return what a mutation can write, entry by entry: projects, the pool, policies."""
+    """Return the entries that mutations can write: projects, the pool, policies."""
     found: dict[Path, Any] = {}
     for project, entry in _table(tree, "projects").items():
         found["projects", project] = entry
@@ -36,7 +36,7 @@ def editable_entries(tree: Mapping[str, Any]) -> dict[Path, Any]:
 def without_empty_containers(
     tree: Mapping[str, Any], *, but: Mapping[str, Any] = _NOTHING, at: Path = ()
 ) -> dict[str, Any]:
-    """Return the values without the containers that hold nothing, `but` for these."""
+    """Return the values without empty containers, except `but`."""
     kept: dict[str, Any] = {}
     for key, value in tree.items():
         if (*at, key) not in CONTAINERS or not isinstance(value, Mapping):

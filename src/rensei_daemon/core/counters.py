@@ -1,7 +1,7 @@
-"""What is counted and timed while the daemon runs, since its start.
+"""Counts and durations of events since the daemon's start.
 
-The board says how things are; these say how often they happened, and how long they took.
-Each belongs to whoever makes it happen. Nothing here holds a secret.
+The board shows the current state; these show how often events happened and how long they
+took. Each belongs to the task that counts. Nothing here contains a secret.
 """
 
 from bisect import bisect_left
@@ -16,40 +16,40 @@ BUCKET_SECONDS = (
 
 
 class EventCounter:
-    """How often each sort of thing has happened; one or more words tell sorts apart."""
+    """Counts events by kind; a kind is one or more words."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, ...], int] = {}
 
     def increment(self, *sort: str) -> None:
-        """Count one more."""
+        """Count one event."""
         self._counts[sort] = self._counts.get(sort, 0) + 1
 
     def __iter__(self) -> Iterator[tuple[tuple[str, ...], int]]:
-        """Iterate over (sort, count), in the order of the words."""
+        """Iterate over (kind, count), sorted by kind."""
         return iter(sorted(self._counts.items()))
 
 
 class Histogram:
-    """How long something took, each time: a histogram, in seconds."""
+    """A histogram of durations in seconds."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(BUCKET_SECONDS) + 1)
         self.total_seconds = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one more."""
+        """Count one duration."""
         self._counts[bisect_left(BUCKET_SECONDS, seconds)] += 1
         self.total_seconds += seconds
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """The number of durations."""
         return sum(self._counts)
 
     @property
     def cumulative_buckets(self) -> Iterator[tuple[float, int]]:
-        """Iterate over (bucket, how many took at most so long)."""
+        """Iterate over (bucket, number of durations up to it)."""
         count = 0
         for bucket, more in zip(BUCKET_SECONDS, self._counts, strict=False):
             count += more
@@ -58,36 +58,36 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatCounters:
-    """What the heartbeat has been through."""
+    """Counts and durations of heartbeats."""
 
     outcomes: EventCounter = field(default_factory=EventCounter)
     """By `ok` or the failure's name."""
     durations: Histogram = field(default_factory=Histogram)
-    """Of the beats that were answered well, refreshing a token included."""
+    """Of successful heartbeats, including a token refresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCounters:
-    """What the sessions have been through."""
+    """Counts and durations of snapshots, streams and deliveries."""
 
     snapshots: EventCounter = field(default_factory=EventCounter)
-    """By session, why it was taken, and `ok` or the failure's name."""
+    """By session, reason, and `ok` or the failure's name."""
     streams: EventCounter = field(default_factory=EventCounter)
-    """Ends of streams and of tries at one, by session and why."""
+    """Ends of streams and of attempts, by session and reason."""
     deliveries: EventCounter = field(default_factory=EventCounter)
     """By session, kind of delivery, and `ok` or `failed`."""
     durations: dict[str, Histogram] = field(default_factory=dict)
     """From the arrival of new values to their delivery, by kind of delivery."""
 
     def observe_delivery(self, session: str, kind: str, seconds: float) -> None:
-        """Count a delivery that took so long since the values had come."""
+        """Count a delivery that took `seconds` since the values arrived."""
         self.deliveries.increment(session, kind, "ok")
         self.durations.setdefault(kind, Histogram()).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStats:
-    """This process as its host sees it; None is what cannot be read."""
+    """The kernel's statistics of this process; None for what cannot be read."""
 
     cpu_seconds: float
     resident_bytes: int | None = None
@@ -100,11 +100,11 @@ class ProcessStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """All of them, at one moment."""
+    """All counters at one moment."""
 
     beats: HeartbeatCounters
     sessions: SessionCounters
     loop_lag: Histogram
-    """How late the event loop was when it was to do something."""
+    """How late the event loop ran its callbacks."""
     log_lines_dropped: int
     process: ProcessStats

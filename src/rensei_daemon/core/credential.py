@@ -1,7 +1,6 @@
-"""A session's credentials: compared, versioned, and never printed.
+"""A session's credentials: compared, versioned and never printed.
 
-The values live in memory and in the deliveries, nowhere else. Nothing here has a repr
-that shows one.
+The values are in memory and in the deliveries, nowhere else. No repr shows one.
 """
 
 import re
@@ -17,7 +16,7 @@ BLOCKED_NAMES = frozenset({
     "WORKOS_API_KEY", "WORKOS_COOKIE_PASSWORD", "WORKER_API_KEY",
     "CODE_INTEL_HOST_JWT_SECRET",
 })  # fmt: skip
-"""Names that belong to the platform and its daemons, in every brand it has had."""
+"""Names reserved for the platform and its daemons, under all its brands."""
 
 HIJACKING_NAMES = frozenset({
     "PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS4",
@@ -26,7 +25,7 @@ HIJACKING_NAMES = frozenset({
     "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS",
     "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GCONV_PATH", "GLIBC_TUNABLES",
 })  # fmt: skip
-"""Names that would let a credential change what a worker runs."""
+"""Names that would let a credential change which code a worker runs."""
 
 HIJACKING_PREFIXES = (
     "LD_", "DYLD_", "BASH_FUNC_", "GIT_CONFIG",
@@ -35,10 +34,10 @@ HIJACKING_PREFIXES = (
 
 MOST_BYTES = 1024 * 1024
 MOST_NAMES = 5000
-"""What one session may hold."""
+"""Limits of one session."""
 
 MOST_SHOWN = 128
-"""Characters that are shown of a name that was dropped; it may be any text."""
+"""Characters shown of a dropped name, which may be any text."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -59,14 +58,14 @@ def _is_storable(value: str) -> bool:
 
 
 def shown_name(name: str) -> str:
-    """Return a name as status may show it: not too long, and text that UTF-8 can hold."""
+    """Return a name as status may show it: shortened, and encodable in UTF-8."""
     cut = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…"
     return cut.encode(errors="replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a set of values is."""
+    """The size of a set of values."""
 
     names: int = 0
     octets: int = 0
@@ -74,11 +73,11 @@ class Size:
 
     @property
     def is_allowed(self) -> bool:
-        """Whether one session may hold so much."""
+        """Whether one session may hold that much."""
         return self.names <= MOST_NAMES and self.octets <= MOST_BYTES
 
     def changed(self, env: Mapping[str, str], delta: Mapping[str, str]) -> "Size":
-        """Return the size of `env`, whose size this is, once `delta` is applied to it."""
+        """Return the size of `env`, which has this size, after `delta` is applied."""
         replaced = {name: env[name] for name in delta.keys() & env.keys()}
         old, new = size_of(replaced), size_of(delta)
         return Size(
@@ -87,7 +86,7 @@ class Size:
 
 
 def size_of(env: Mapping[str, str]) -> Size:
-    """Measure a set of values."""
+    """Return the size of a set of values."""
     return Size(len(env), sum(_octets(n) + _octets(v) for n, v in env.items()))
 
 
@@ -97,7 +96,7 @@ def _octets(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FilteredValues:
-    """Values that may be handed on, and the names of those that were dropped."""
+    """Values that may be delivered, and the names of those that were dropped."""
 
     env: Mapping[str, str] = field(repr=False)
     dropped: tuple[str, ...]
@@ -105,7 +104,7 @@ class FilteredValues:
 
 
 def filter_values(env: Mapping[str, str]) -> FilteredValues:
-    """Part what may reach a process from what may not."""
+    """Split values into accepted and dropped."""
     kept = {
         name: value
         for name, value in env.items()
@@ -116,46 +115,46 @@ def filter_values(env: Mapping[str, str]) -> FilteredValues:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed between two sets of values."""
+    """The difference between two sets of values."""
 
     changed: Mapping[str, str] = field(repr=False)
     """New and changed names, with their new values."""
     removed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything changed at all."""
+        """Whether anything changed."""
         return bool(self.changed or self.removed)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that changed, sorted."""
+        """The names that changed, sorted."""
         return tuple(sorted((*self.changed, *self.removed)))
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One generation of a session's values, swapped whole."""
+    """One generation of a session's values, replaced as a whole."""
 
     generation: int = 0
-    """Rises by one with every change; 0 is the empty set before the first snapshot."""
+    """Increases by one with every change; 0 is the empty set before the first snapshot."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def replaced(self, env: Mapping[str, str]) -> "Credentials":
-        """Return the next generation with exactly these values, or itself if equal.
+        """Return the next generation with exactly these values, or self if equal.
 
-        The first set is a generation also when it is empty: consumers wait for it.
+        The first set is a generation even if it is empty: consumers wait for it.
         """
         if self.generation and dict(env) == dict(self.env):
             return self
         return Credentials(self.generation + 1, dict(env))
 
     def updated(self, delta: Mapping[str, str]) -> "Credentials":
-        """Return the next generation with these values changed, or itself if equal."""
+        """Return the next generation with these values changed, or self if equal."""
         return self.replaced({**self.env, **delta})
 
 
 def difference(before: Credentials, after: Credentials) -> Difference:
-    """Compare two generations by their values."""
+    """Return the difference of two generations' values."""
     return Difference(
         changed={n: v for n, v in after.env.items() if before.env.get(n) != v},
         removed=tuple(sorted(before.env.keys() - after.env.keys())),

@@ -1,18 +1,18 @@
-"""What is said over the credential socket: lines of JSON, one frame each.
+"""The protocol of the credential socket: lines of JSON, one frame each.
 
 ::
 
     worker ─▶ {"type":"HELLO","sessionId":"…"}           once, first
-    daemon ─▶ {"type":"INITIAL","env":{…}}               everything; again when a name went
-    daemon ─▶ {"type":"UPDATE","delta":{…},"rotatedAt":"…"}    what changed, no more
-    either ─▶ {"type":"BYE","reason":"…"}                the last word
+    daemon ─▶ {"type":"INITIAL","env":{…}}               all values; again if a name is gone
+    daemon ─▶ {"type":"UPDATE","delta":{…},"rotatedAt":"…"}    the changed values
+    either ─▶ {"type":"BYE","reason":"…"}                the end
 
-The platform's public client speaks this, so nothing here is ours to change. What it does
-not know is passed over by whoever reads, on both sides.
+The platform's public client uses this protocol, so it cannot be changed here. Both sides
+ignore frames and fields they do not know.
 
-Our own commands may ask a question instead, which has one answer and ends the connection::
+Our own commands may send a query instead; its answer ends the connection::
 
-    command ─▶ {"type":"SESSIONS"}                       or, of one: "sessionId":"…"
+    command ─▶ {"type":"SESSIONS"}                       for one session: "sessionId":"…"
     daemon  ─▶ {"type":"SESSIONS","sessions":[{"id":"…","missing":"…"}],"refused":["…"]}
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 
 MAX_HELLO_BYTES = 4096
 MAX_MISSING_CHARACTERS = 500
-"""Of the reason why a session has nothing yet: it may come from the platform."""
+"""Limit of the reason why a session has no values, which may come from the platform."""
 
 HELLO_LATE = "no HELLO arrived in time"
 HELLO_UNREADABLE = "the first line was not a HELLO"
@@ -39,64 +39,64 @@ SHUTDOWN = "shutdown"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of the daemon's, as a worker reads it."""
+    """A line from the daemon, as a worker reads it."""
 
     type: str
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Everything of an INITIAL, what changed of an UPDATE."""
+    """All values of an INITIAL, the changed values of an UPDATE."""
     reason: str = ""
     """Of a BYE."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A session that the asking process may have."""
+    """A session that the calling process may have."""
 
     id: str
     missing: str
-    """What a worker would read at its start and is not there yet; empty: all is there."""
+    """What a worker would read at its start and is missing; empty if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionList:
-    """The answer to the question which sessions there are."""
+    """The answer to a session query."""
 
     sessions: Sequence[SessionState]
-    """Those the asking process may have, by id."""
+    """Those the calling process may have, by id."""
     refused: Sequence[str]
     """The ids of the others."""
 
 
 def hello(session_id: str) -> bytes:
-    """Spell the frame that asks for a session's values."""
+    """Return the frame that asks for a session's values."""
     return _line({"type": "HELLO", "sessionId": session_id})
 
 
 def initial(env: Mapping[str, str]) -> bytes:
-    """Spell all of a session's values."""
+    """Return the frame with all values of a session."""
     return _line({"type": "INITIAL", "env": dict(env)})
 
 
 def update(delta: Mapping[str, str], rotated_at: datetime) -> bytes:
-    """Spell the values that changed."""
+    """Return the frame with the changed values."""
     at = rotated_at.astimezone(UTC).isoformat(timespec="milliseconds")
     zulu = at.replace("+00:00", "Z")
     return _line({"type": "UPDATE", "delta": dict(delta), "rotatedAt": zulu})
 
 
 def bye(reason: str) -> bytes:
-    """Spell the last word."""
+    """Return the last frame of a connection."""
     return _line({"type": "BYE", "reason": reason})
 
 
 def session_query(session_id: str | None = None) -> bytes:
-    """Spell the question which sessions the asking process may have, or whether this."""
+    """Return the frame that asks which sessions the calling process may have."""
     named = {} if session_id is None else {"sessionId": session_id}
     return _line({"type": "SESSIONS", **named})
 
 
 def session_list(answer: SessionList) -> bytes:
-    """Spell the answer to that question."""
+    """Return the frame that answers a session query."""
     sessions = [
         {"id": one.id, "missing": one.missing[:MAX_MISSING_CHARACTERS]}
         for one in answer.sessions
@@ -106,12 +106,12 @@ def session_list(answer: SessionList) -> bytes:
 
 
 def _line(frame: Mapping[str, Any]) -> bytes:
-    # ASCII alone: a reader may decode a chunk that ends in the middle of a character.
+    # ASCII only: a reader may decode a chunk that ends within a character.
     return json.dumps(frame, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def read_hello(line: bytes) -> str | None:
-    """Return the session a worker asks for; None when the line is no HELLO."""
+    """Return the session a worker asks for; None if the line is not a HELLO."""
     frame = _object(line)
     session_id = frame.get("sessionId")
     if frame.get("type") != "HELLO" or not isinstance(session_id, str):
@@ -120,18 +120,18 @@ def read_hello(line: bytes) -> str | None:
 
 
 def is_session_query(line: bytes) -> bool:
-    """Whether a command asks which sessions there are."""
+    """Whether the line is a session query."""
     return _object(line).get("type") == "SESSIONS"
 
 
 def read_session_query(line: bytes) -> str | None:
-    """Return the one session that a question is about; None: it is about all."""
+    """Return the session that a query is about; None for all sessions."""
     session_id = _object(line).get("sessionId")
     return session_id if isinstance(session_id, str) else None
 
 
 def read_session_list(line: bytes) -> SessionList | None:
-    """Read the answer to our question; None when the line is none."""
+    """Return the answer to a session query; None if the line is not one."""
     frame = _object(line)
     found, refused = frame.get("sessions"), _texts(frame.get("refused"))
     if frame.get("type") != "SESSIONS" or not isinstance(found, list) or refused is None:
@@ -150,7 +150,7 @@ def _session_state(found: object) -> SessionState | None:
 
 
 def read_frame(line: bytes) -> Frame | None:
-    """Read a line of the daemon's; None for one a worker must pass over."""
+    """Return a frame from the daemon; None for one that a worker must ignore."""
     frame = _object(line)
     match frame.get("type"):
         case "INITIAL":

@@ -24,7 +24,7 @@ from rensei_daemon.core.health import (
 )
 
 STARTING_AT_MOST_SECONDS = 60.0
-"""By then the first beat and every first snapshot should have come."""
+"""By then the first heartbeat and every first snapshot should have come."""
 
 BEAT_WARNING_INTERVALS = 3
 BEAT_WARNING_AT_LEAST_SECONDS = 3.0
@@ -32,7 +32,7 @@ BEAT_ERROR_SECONDS = 300.0
 
 
 def alarm_conditions(alarms: Iterable[Alarm], now: datetime) -> Iterator[Condition]:
-    """Show the alarms that have lasted as long as their rule asks."""
+    """Yield the alarms that are older than their rule demands."""
     for alarm in alarms:
         if _age(alarm.since, now) >= shown_after_seconds(alarm.code):
             yield condition(
@@ -45,7 +45,7 @@ def alarm_conditions(alarms: Iterable[Alarm], now: datetime) -> Iterator[Conditi
 
 
 def config_conditions(line: ConfigHealth, started_at: datetime) -> Iterator[Condition]:
-    """Say that the file cannot be used, and that the last good one is."""
+    """Yield a condition if the file cannot be used and an older text is in force."""
     if not line.valid:
         yield condition(
             Code.CONFIG_INVALID,
@@ -58,18 +58,18 @@ def config_conditions(line: ConfigHealth, started_at: datetime) -> Iterator[Cond
 def heartbeat_conditions(
     line: HeartbeatHealth, started_at: datetime, now: datetime
 ) -> Iterator[Condition]:
-    """Say that no beat has got through for too long, whatever the retries do.
+    """Yield a condition if no heartbeat has succeeded for too long.
 
-    Five minutes make it an error, but never before the warning: with the slowest
-    interval, 300 s, a healthy beat is older than that.
+    After five minutes it is an error, but never before the warning: with the longest
+    interval, 300 s, a healthy heartbeat is older than that.
     """
     warning_after = max(
         BEAT_WARNING_AT_LEAST_SECONDS, BEAT_WARNING_INTERVALS * line.interval_seconds
     )
     error_after = max(BEAT_ERROR_SECONDS, warning_after)
     if line.last_ok_at is None:
-        # Nothing but silence since the start must not look well once it may not be
-        # called starting any more.
+        # Failure since the start must be reported once the daemon no longer
+        # counts as starting.
         warning_after = min(warning_after, STARTING_AT_MOST_SECONDS)
     since = line.last_ok_at or started_at
     age = _age(since, now)
@@ -85,7 +85,7 @@ def heartbeat_conditions(
 
 
 def pool_conditions(line: PoolHealth, started_at: datetime) -> Iterator[Condition]:
-    """Say what the platform has done to the pool this host is bound to."""
+    """Yield a condition if the platform changed the pool this host is bound to."""
     if not line.is_ok:
         which = f" {line.id}" if line.id else ""
         why = f": {line.reason}" if line.reason else ""
@@ -102,7 +102,7 @@ def pool_conditions(line: PoolHealth, started_at: datetime) -> Iterator[Conditio
 
 
 def log_conditions(line: LogHealth, started_at: datetime) -> Iterator[Condition]:
-    """Say, for information, that the log is not whole, or not as the file wants it."""
+    """Yield an informational condition if log lines were lost or the level was changed."""
     if line.dropped:
         yield condition(
             Code.LOG_DROPPED,

@@ -1,15 +1,14 @@
-"""The edit: a few places of a person's file changed, every other byte left alone.
+"""Edit a few values of an operator's file and keep every other byte.
 
-Rules of this file:
+Rules of this module:
 
-1. A `Document` is text. What it means is read from the text, never kept beside it.
-2. An edit splices whole lines, or the value of one line. The spelling found is kept: a
-   table written as sub-tables, dotted keys or inline goes on that way.
-3. Nothing is believed: the new text is parsed again and must mean the old values with
-   exactly the edits made, every line outside the edited entries must stand in it byte for
-   byte, and the settings model must accept it. Otherwise the mutation fails and the text
-   stays as it was.
-4. A batch is parsed once and rendered once. One mutation that cannot be made fails alone.
+1. A `Document` is text. Its meaning is parsed from the text, never stored beside it.
+2. An edit replaces whole lines, or the value in a line. The spelling found is kept: a
+   table written as sub-tables, dotted keys or inline stays so.
+3. The result is verified: the new text is parsed again and must mean the old values with
+   exactly these edits, every line outside the edited entries must be unchanged, and the
+   settings model must accept it. Otherwise the mutation fails and the text is unchanged.
+4. A batch is parsed once and rendered once. A mutation that cannot be made fails alone.
 """
 
 import hashlib
@@ -40,27 +39,27 @@ Validate = Callable[[Mapping[str, Any]], SettingsT]
 
 @dataclass(frozen=True)
 class Document:
-    """One exact text of the configuration file."""
+    """An exact text of the configuration file."""
 
     text: str
 
     @property
     def body(self) -> str:
-        """The text without a byte order mark, which no reader of TOML takes."""
+        """The text without a byte order mark, which TOML parsers reject."""
         return self.text.removeprefix(BYTE_ORDER_MARK)
 
     def with_body(self, body: str) -> "Document":
-        """Return another text, behind the mark of this one."""
+        """Return another text with this one's byte order mark."""
         return Document(self.text[: len(self.text) - len(self.body)] + body)
 
     @cached_property
     def tree(self) -> dict[str, Any]:
-        """What the text means; raises `tomllib.TOMLDecodeError` for nonsense."""
+        """The parsed text; raises `tomllib.TOMLDecodeError` if it is not TOML."""
         return tomllib.loads(self.body)
 
     @cached_property
     def digest(self) -> str:
-        """Name this text: hex SHA-256."""
+        """Hex SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
@@ -149,12 +148,12 @@ def rewritten(
 def _respelled(
     document: Document, edits: Sequence[Edit], wanted: Mapping[str, Any]
 ) -> Document:
-    """Return the document with these edits made, and nothing else; or ValueError."""
+    """Return the document with exactly these edits; raises ValueError."""
     layout = Layout(document.body)
     result = document.with_body(_spliced(layout, edits))
     missing = _missing(result, wanted)
     if missing and all(_is_empty_table(edit) for edit in missing):
-        # What was taken out was all that spelled a table which has to stay.
+        # A removed key was the only text of a table that has to stay.
         result = document.with_body(_spliced(Layout(result.body), missing))
         missing = _missing(result, wanted)
     if missing:
@@ -166,7 +165,7 @@ def _respelled(
 
 
 def _missing(document: Document, wanted: Mapping[str, Any]) -> list[Edit]:
-    """Return what parts a document from the values it is to mean."""
+    """Return the edits that a document still lacks."""
     wanted = without_empty_containers(wanted, but=document.tree)
     return list(differences(document.tree, wanted))
 

@@ -1,4 +1,4 @@
-"""How long, in words."""
+"""Format a duration for people."""
 
 import itertools
 
@@ -6,7 +6,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def format_duration(seconds: float) -> str:
-    """Say how long, in at most two units: `4 s`, `3 min`, `2 h 5 min`, `3 d 4 h`."""
+    """Return a duration in at most two units: `4 s`, `3 min`, `2 h 5 min`, `3 d 4 h`."""
     left = max(0, int(seconds))
     for (unit, size), (smaller, small) in itertools.pairwise(_UNITS):
         if left >= size:

@@ -1,8 +1,8 @@
-"""What a change means, apart from how a file spells it.
+"""What a change means, apart from its spelling in a file.
 
-A change is a few edits, each of one place in the tree of values. Trees are plain dicts
-as `tomllib` gives them; an edit knows what it found and what it leaves, so it can be
-checked, told to a person, and reversed.
+A change consists of edits, each of one path in the tree of values. Trees are plain dicts
+from `tomllib`; an edit has the values before and after, so it can be checked, shown and
+reversed.
 """
 
 import json
@@ -22,12 +22,12 @@ class _Absent(Enum):
 
 
 ABSENT: Final = _Absent.ABSENT
-"""Nothing stands at the path; TOML has no null that could be mistaken for it."""
+"""No value at the path; TOML has no null."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One place, before and after; either may be `ABSENT`."""
+    """A path with its values before and after; either may be `ABSENT`."""
 
     path: Path
     before: Any
@@ -42,7 +42,8 @@ class Edit:
 def look_up(tree: Mapping[str, Any], path: Path) -> Any:
     """Return the value at the path, or `ABSENT`.
 
-    Raises `ConflictingMutationError` when what should be a table on the way is none.
+    Raises `ConflictingMutationError` if the path leads through a value that is not a
+    table.
     """
     value: Any = tree
     for key in path:
@@ -58,7 +59,7 @@ def look_up(tree: Mapping[str, Any], path: Path) -> Any:
 
 
 def look_up_table(tree: Mapping[str, Any], path: Path) -> Mapping[str, Any] | None:
-    """Return the table at the path, or None; a value that is no table is a conflict."""
+    """Return the table at the path, or None; raises if the value is not a table."""
     value = look_up(tree, path)
     if value is not ABSENT and not isinstance(value, Mapping):
         raise ConflictingMutationError(f"{'.'.join(path)} is not a table")
@@ -66,10 +67,10 @@ def look_up_table(tree: Mapping[str, Any], path: Path) -> Mapping[str, Any] | No
 
 
 def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Edit]:
-    """Yield the smallest edits that lead from one value to the other.
+    """Yield the smallest edits that turn one value into the other.
 
-    Tables are compared key by key, everything else (lists too) as a whole. Types count:
-    `1` is not `true`, nor `1.0`.
+    Tables are compared key by key, everything else (including lists) as a whole. Types
+    count: `1` equals neither `true` nor `1.0`.
     """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in before:
@@ -82,18 +83,20 @@ def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Edit]:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are equal, types included, at every depth."""
+    """Whether two values are equal, including their types, at every depth."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
     if type(left) is not type(right):
         return False
-    return bool(left == right) or (left != left and right != right)  # NaN is not itself
+    return bool(left == right) or (
+        left != left and right != right
+    )  # NaN does not equal itself
 
 
 def apply_edits(tree: MutableMapping[str, Any], edits: Sequence[Edit]) -> None:
-    """Make the edits in a tree, in order; the tables on the way are made as needed.
+    """Apply the edits to a tree, in order; missing tables are created.
 
     A table that an edit empties stays, empty.
     """
@@ -108,14 +111,14 @@ def apply_edits(tree: MutableMapping[str, Any], edits: Sequence[Edit]) -> None:
 
 
 def edited_copy(tree: Mapping[str, Any], edits: Sequence[Edit]) -> dict[str, Any]:
-    """Return the values with the edits made; the tree stays as it is."""
+    """Return the values after the edits; the tree is unchanged."""
     copy = dict(copy_tables(tree))
     apply_edits(copy, edits)
     return copy
 
 
 def copy_tables(value: Any) -> Any:
-    """Copy the tables of a value; lists are shared, since an edit never grows one."""
+    """Copy the tables of a value; lists are shared, since no edit changes one."""
     return (
         {k: copy_tables(v) for k, v in value.items()}
         if isinstance(value, Mapping)
@@ -124,7 +127,7 @@ def copy_tables(value: Any) -> Any:
 
 
 def dump_edits(edits: Sequence[Edit]) -> str:
-    """Spell edits as JSON; what JSON has no word for is an object with one `$` key."""
+    """Return edits as JSON; a type that JSON lacks becomes an object with one `$` key."""
     return json.dumps(
         [[list(e.path), _to_json(e.before), _to_json(e.after)] for e in edits]
     )
@@ -134,7 +137,7 @@ def _to_json(value: Any) -> Any:
     match value:
         case _Absent():
             return {"$absent": True}
-        case datetime():  # before date, which it is too
+        case datetime():  # before date, because a datetime is a date
             return {"$time": value.isoformat()}
         case date():
             return {"$date": value.isoformat()}
@@ -142,7 +145,8 @@ def _to_json(value: Any) -> Any:
             return {"$clock": value.isoformat()}
         case dict():
             plain = {key: _to_json(item) for key, item in value.items()}
-            # A table of somebody's that looks like one of ours must not be taken for it.
+            # A table of the file that looks like our encoding must not be
+            # decoded as one.
             return {"$table": plain} if any(key[:1] == "$" for key in value) else plain
         case list():
             return [_to_json(item) for item in value]
@@ -151,7 +155,7 @@ def _to_json(value: Any) -> Any:
 
 
 def load_edits(text: str) -> list[Edit]:
-    """Read what `dump_edits` wrote."""
+    """Return the edits in the text from `dump_edits`."""
     return [
         Edit(tuple(path), _from_json(before), _from_json(after))
         for path, before, after in json.loads(text)

@@ -1,10 +1,10 @@
 r"""A session's values as the text of an env file.
 
-systemd's `EnvironmentFile=` and the POSIX shell's `.` read the same double-quoted
-string the same way: a backslash protects `"`, `\`, `$` and a backquote, and everything
-else, line breaks included, stands for itself. systemd alone has its limits: before 248 it
-leaves a variable out that holds a control character other than tab and line break, and a
-Unicode noncharacter (U+FFFE, U+FDD0, …) anywhere makes it refuse the whole file.
+systemd's `EnvironmentFile=` and the POSIX shell's `.` read a double-quoted string the same
+way: a backslash protects `"`, `\`, `$` and a backquote; everything else, including line
+breaks, is literal. systemd has limits of its own: before 248 it omits a variable with a
+control character other than tab and line break, and a Unicode noncharacter (U+FFFE, U+FDD0,
+…) anywhere makes it refuse the whole file.
 """
 
 import re
@@ -18,17 +18,17 @@ _ENTRY = re.compile(
 
 
 def render_env_file(env: Mapping[str, str]) -> str:
-    """Spell `NAME="value"` lines, sorted by name."""
+    """Return lines `NAME="value"`, sorted by name."""
     return "".join(f'{name}="{escape(value)}"\n' for name, value in sorted(env.items()))
 
 
 def read_env_file(text: str) -> dict[str, str]:
-    """Read back what `render_env_file` spelled; other lines are passed over."""
+    """Return the values in a text from `render_env_file`; other lines are ignored."""
     return {name: _ESCAPED.sub(r"\1", inside) for name, inside in _ENTRY.findall(text)}
 
 
 def escape(value: str) -> str:
-    """Spell a value as it stands between the quotes."""
+    """Escape a value for the place between the quotes."""
     return _SPECIAL.sub(_escaped, value)
 
 

@@ -1,12 +1,12 @@
-"""When a failure that repeats is told again.
+"""When to log a failure that repeats.
 
-At once the first time; then the 10th and the 100th time, and from there every five
-minutes, always with the count. A caller keeps one `FailureStreak` per operation and asks
-it; the other failures are for the debug level. Times are monotonic seconds and arrive.
+The first, the 10th and the 100th failure are logged, then one every five minutes, always
+with the count. A caller keeps one `FailureStreak` per operation and asks it; the other
+failures are logged at debug level. Times are arguments, in monotonic seconds.
 
-What failed may say something else each time: a new cause, which is news, or the old one
-with another number in it, which is not. Nobody can tell the two apart for sure, so a
-few new texts in a streak are told at once, and after them only the count decides.
+The text of a failure may differ each time: because the cause is new, or because it contains
+a number. Nothing can distinguish the two reliably, so a few new texts of a streak are
+logged at once; after them only the count decides.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from math import inf
 MILESTONES = (1, 10, 100)
 EVERY_SECONDS = 300.0
 MOST_TEXTS = 5
-"""How many texts in one streak are news; what varies without end is soon as good as one."""
+"""How many texts of a streak are logged as new; a text may vary without end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What is over."""
+    """A streak that has ended."""
 
     count: int
-    """How often it failed."""
+    """The number of failures."""
     seconds: float
     """From the first failure until now."""
 
@@ -36,12 +36,13 @@ def is_milestone(count: int, now: float, logged_at: float) -> bool:
 
 
 class FailureStreak:
-    """One thing that fails, and fails again, until it works."""
+    """Consecutive failures of one operation."""
 
     def __init__(self, *, calm_seconds: float = 0.0, most_texts: int = MOST_TEXTS) -> None:
-        """Have a streak end only when it has worked for `calm_seconds`.
+        """End a streak only when the operation has worked for `calm_seconds`.
 
-        Something that comes and goes is one long trouble, not a new one each time.
+        An operation that fails now and then is one long streak, not a new one each
+        time.
         """
         self._calm_seconds = calm_seconds
         self._most_texts = most_texts
@@ -50,22 +51,22 @@ class FailureStreak:
         self._worked_at = -inf
         self._is_failing = False
         self.owes_recovery = False
-        """Whether a failure was told, and its end was not."""
+        """Whether a failure was logged and its end was not."""
         self._texts: set[int] = set()
-        """Hashes: a text may be long, and there may be many streaks."""
+        """Hashes, because texts may be long and streaks many."""
 
     @property
     def is_failing(self) -> bool:
-        """Whether it failed when last tried."""
+        """Whether the last try failed."""
         return self._is_failing
 
     @property
     def count(self) -> int:
-        """How often it has failed in this streak."""
+        """The number of failures in this streak."""
         return self._count
 
     def fail(self, now: float, text: str = "") -> bool:
-        """Count a failure; whether to tell of it."""
+        """Count a failure; return whether to log it."""
         if not self._is_failing and now - self._worked_at >= self._calm_seconds:
             self._count, self._began_at = 0, now
             self._texts.clear()
@@ -79,7 +80,7 @@ class FailureStreak:
         return should_log
 
     def happen(self, now: float, text: str = "") -> bool:
-        """Count what happens without anything that works in between; whether to tell."""
+        """Count an event that has no success in between; return whether to log it."""
         should_log = self.fail(now, text)
         self.recover(now)
         return should_log
@@ -92,7 +93,7 @@ class FailureStreak:
         return True
 
     def recover(self, now: float) -> Recovered | None:
-        """Note that it works; what to tell, when a failure was told and it is over."""
+        """Record a success; return what to log if a logged failure is over."""
         if not self._is_failing:
             return None
         self._is_failing, self._worked_at = False, now

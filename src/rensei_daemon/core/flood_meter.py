@@ -1,21 +1,21 @@
-"""Whether a platform sends more mutations than a host could ever have use for."""
+"""Detect that a platform sends more mutations than a host can use."""
 
 from collections import deque
 
 FLOOD = 20_000
-"""New mutations within the hour; ten thousand projects have not that many."""
+"""New mutations within an hour; ten thousand projects cause fewer."""
 HOUR = 3600.0
 
 
 class FloodMeter:
-    """Counts what is new; times are monotonic seconds."""
+    """Count new mutations; times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._received: deque[tuple[float, int]] = deque()
         self._had_to_forget_at = -HOUR
 
     def note(self, new: int, *, had_to_forget: bool, now: float) -> None:
-        """Note an answer's new mutations, and whether older ones had to make room."""
+        """Record an answer's new mutations, and whether old ones were deleted for them."""
         if new:
             self._received.append((now, new))
         if had_to_forget:
@@ -28,5 +28,5 @@ class FloodMeter:
         return sum(new for _, new in self._received)
 
     def is_flooded(self, now: float) -> bool:
-        """Whether it is too much: by their number, or by the room they took."""
+        """Whether they are too many, by number or by size."""
         return self.count(now) > FLOOD or now - self._had_to_forget_at < HOUR

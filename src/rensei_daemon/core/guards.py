@@ -1,4 +1,4 @@
-"""What this host does not let the platform change, whoever asks for it there."""
+"""What this host does not let the platform change, whoever asks for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Guards:
     protected_projects: Sequence[str] = ()
 
     def check(self, op: str, mutation: Mutation) -> None:
-        """Let the mutation pass, or raise `ForbiddenMutationError` naming the guard."""
+        """Raise `ForbiddenMutationError`, naming the guard, if a guard forbids it."""
         if not any(fnmatchcase(op, pattern) for pattern in self.allow):
             raise ForbiddenMutationError(
                 f"this host does not allow {op} (mutations.allow in its config.toml)"
@@ -41,9 +41,9 @@ class Guards:
 
 
 def _taken_project(mutation: Mutation) -> str | None:
-    """Return the project the mutation would remove or disable.
+    """Return the project that the mutation would remove or disable.
 
-    Every operation is named, so that the type checker asks about a new one.
+    Every operation is listed, so that the type checker reports a new one.
     """
     match mutation:
         case ProjectRemove() | ProjectDisable():
