@@ -1,15 +1,15 @@
-r"""Which characters a person can see, and how the others are written.
+r"""Which characters are visible, and how to escape the others.
 
-Text from the platform, or from a file, can hold characters that steer a terminal (C0,
-C1), reverse the reading direction, take no width, or end a line. Everything that shows
-such text passes it through here.
+Text from the platform, or from a file, can contain characters that control a terminal (C0,
+C1), reverse the reading direction, have no width, or end a line. Everything that shows
+such text escapes it with this module.
 
 ::
 
     escape_line   \x9b \u202e   one line of a screen or a log
     escape_lines  \x9b \u202e   several lines: a diff, an error, a traceback
     toml_string   \u009B \u202E a text as TOML, quoted
-    escape_toml   \u009B \u202E TOML of tomlkit's, whose texts mean what they meant
+    escape_toml   \u009B \u202E TOML from tomlkit; its strings keep their meaning
 
 JSON needs none of them: `json.dumps` writes ASCII.
 """
@@ -18,25 +18,25 @@ import re
 from collections.abc import Callable
 
 LONGEST_LINE = 1000
-"""Characters shown of one text on a terminal; a pipe and `--json` get all of it."""
+"""Characters shown of a text on a terminal; a pipe and `--json` get the whole text."""
 
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U000e0100-\U000e01ef]"
 )
-"""What `str.isprintable` lets pass though it shows nothing: fillers, selectors, blanks."""
+"""Printable for `str.isprintable` but invisible: fillers, selectors, blanks."""
 
 _SHORT = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
-"""The escapes of TOML with a letter of their own."""
+"""The escapes of TOML that have a letter."""
 
 
 def is_visible(text: str) -> bool:
-    """Whether every character shows as itself; of the blanks only the space does."""
+    """Whether every character is visible; of the blanks only the space is."""
     return text.isprintable() and not _INVISIBLE.search(text)
 
 
 def escape_line(text: str, *, longest: int | None = None) -> str:
-    """Return text as one line of visible characters, cut to `longest` before escaping."""
+    """Return a text as one line of visible characters, cut to `longest` first."""
     return _escaped(_cut(text, longest), _python_escape)
 
 

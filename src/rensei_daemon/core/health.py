@@ -1,7 +1,7 @@
-"""The lines of the board: what each task reports of its own work.
+"""Health records: what each task reports of its own work.
 
-Every time is an aware UTC datetime by this host's clock; an optional one is None when
-the thing has not happened yet. Nothing here holds a secret.
+Every time is an aware UTC datetime by this host's clock; an optional one is None if it has
+not happened yet. Nothing here contains a secret.
 """
 
 from dataclasses import dataclass, replace
@@ -12,37 +12,37 @@ from rensei_daemon.errors import Failure
 
 
 class StreamState(StrEnum):
-    """A session's rotate stream."""
+    """The state of a session's rotate stream."""
 
     CONNECTING = "connecting"
-    """Not live yet for the first time."""
+    """Not live yet, for the first time."""
     SILENT = "silent"
-    """Connected, and no byte has come; a proxy may hold them back."""
+    """Connected, but no byte has arrived; a proxy may hold them back."""
     LIVE = "live"
     INTERRUPTED = "interrupted"
-    """Was live and is not, however often it is being tried meanwhile."""
+    """Was live and is not, whether or not it is being reopened."""
 
 
 MOST_ENDS = 6
-"""How many ends of streams are remembered: enough to tell that they keep ending."""
+"""How many ends of streams are remembered: enough to see that they keep ending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamHealth:
-    """How a session's stream is; every step returns the next line."""
+    """The health of a session's stream; every method returns the next record."""
 
     state: StreamState = StreamState.CONNECTING
     since: datetime
-    """When it went live, or when it last was or could have been."""
+    """When it went live; while it is not live, when it last was or could have been."""
     was_live: bool = False
     failure: Failure | None = None
     ended_at: tuple[datetime, ...] = ()
-    """The newest ends of streams that had been opened."""
+    """The latest ends of streams that had been opened."""
     lived_seconds: float | None = None
-    """How long the last one lived."""
+    """The lifetime of the last stream."""
 
     def became(self, state: StreamState, now: datetime) -> "StreamHealth":
-        """Return the line of a stream that is open, and became this."""
+        """Return the record of an open stream in this state."""
         is_live = state is StreamState.LIVE
         is_turn = is_live is not (self.state is StreamState.LIVE)
         return replace(
@@ -54,7 +54,7 @@ class StreamHealth:
         )
 
     def ended(self, now: datetime, lived_seconds: float) -> "StreamHealth":
-        """Return the line once a stream that was open has ended."""
+        """Return the record after an open stream has ended."""
         lost = StreamState.INTERRUPTED if self.was_live else StreamState.CONNECTING
         return replace(
             self.became(lost, now),
@@ -63,53 +63,53 @@ class StreamHealth:
         )
 
     def failed(self, failure: Failure | None) -> "StreamHealth":
-        """Return the line of a stream that is not open, and why; None: it grew too old."""
+        """Return the record of a closed stream; None: it reached its age limit."""
         return replace(self, failure=failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigHealth:
-    """The operator's file, as it was last read."""
+    """The configuration file, as last read."""
 
     path: str
     digest: str
-    """Of the text in force, which is the last good one when the file is not valid."""
+    """The digest of the text in force; if the file is invalid, the last valid text."""
     valid: bool = True
     error: str | None = None
-    """With file:line:column, when the file is not valid."""
+    """The error with file:line:column, if the file is invalid."""
     hint: str = ""
-    """What fixes it."""
+    """How to fix the error."""
     since: datetime | None = None
-    """When the file was found to be as it is."""
+    """When the file became valid or invalid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHealth:
-    """Who this host is to the platform."""
+    """This host's identity at the platform."""
 
     platform_url: str
     worker_id: str | None = None
     """None until the first registration."""
     worker_host_id: str | None = None
-    """The platform's row of this host; None: it has not said."""
+    """The platform's id of this host; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatHealth:
-    """The beats, good and bad."""
+    """Successful and failed heartbeats."""
 
     interval_seconds: float
     last_ok_at: datetime | None = None
     consecutive_failures: int = 0
     last_error: str | None = None
-    """None after a good beat."""
+    """None after a successful heartbeat."""
     last_failure: Failure | None = None
-    """What sort of error that is."""
+    """The kind of the last error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastMutation:
-    """The newest recorded outcome."""
+    """The latest recorded outcome."""
 
     id: str
     op: str
@@ -121,70 +121,72 @@ class LastMutation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MutationsHealth:
-    """The mutations this host has on record."""
+    """The mutations on record."""
 
     applied: int = 0
     failed: int = 0
     unacknowledged: int = 0
-    """Outcomes the platform has not confirmed yet."""
+    """Outcomes that the platform has not confirmed."""
     waiting: int = 0
-    """Delivered, and without an outcome: the file or the disk does not allow one."""
+    """Delivered without an outcome: the file or the disk does not allow one."""
     last: LastMutation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerHealth:
-    """One process or file that gets a session's credentials."""
+    """A process or file that receives a session's credentials."""
 
     kind: str
     """`socket`, `env_file`, `hook` or `child`."""
     name: str
     generation: int | None = None
-    """The newest one it has been given."""
+    """The latest generation it has received."""
     pid: int | None = None
-    """Of the process behind the socket."""
+    """The pid of the process at the socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionHealth:
-    """One session's credentials and the stream that keeps them fresh."""
+    """A session's credentials and its stream."""
 
     id: str
     stream: StreamState = StreamState.CONNECTING
     since: datetime
-    """When the stream went live; while it is not, when it last was or could have been."""
+    """When the stream went live; while it is not live, when it last was or could have been.
+    """
     added_at: datetime
-    """When the daemon took the session on; never moves."""
+    """When the daemon started the session; never changes."""
     generation: int = 0
     refreshed_at: datetime | None = None
-    """When a snapshot was last applied; equal data counts. An event says nothing about
-    the values it does not name."""
+    """When a snapshot was last applied; equal data counts. An event says nothing about the
+    values it does not name."""
     refresh_until: datetime | None = None
-    """When the data should have been refreshed; None until the first snapshot."""
+    """When the data should be refreshed; None until the first snapshot."""
     names: tuple[str, ...] = ()
-    """Of the variables it holds, never their values."""
+    """The names of its variables, never their values."""
     dropped_names: tuple[str, ...] = ()
-    """Of variables that may not reach a process."""
+    """The names of variables that may not reach a process."""
     consumers: tuple[ConsumerHealth, ...] = ()
     snapshot_failure: Failure | None = None
-    """What the last snapshot failed with; None after a good one."""
+    """Why the last snapshot failed; None after a successful one."""
     stream_failure: Failure | None = None
-    """What the stream last failed with; None while it is open, or grew too old."""
+    """Why the stream last failed; None while it is open, or after it reached its maximum
+    age."""
     stream_ended_at: tuple[datetime, ...] = ()
-    """The newest ends of streams that had been opened, six at most."""
+    """The latest ends of streams that had been opened, at most six."""
     stream_lived_seconds: float | None = None
-    """How long the last one lived."""
+    """The lifetime of the last stream."""
     wanted_for: str | None = None
-    """Why a snapshot is wanted that has not been had; None when none is."""
+    """Why a snapshot is wanted but missing; None if none is."""
     wanted_since: datetime | None = None
     lost_names: int = 0
-    """How many names the last snapshot took away, when it took more than half."""
+    """How many names the last snapshot removed, if more than half of them."""
     lost_names_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectsHealth:
-    """How many projects the file lists."""
+    """How many projects the file has."""
 
     enabled: int = 0
     disabled: int = 0
@@ -195,31 +197,32 @@ class PoolHealth:
     """The capacity pool this host is bound to."""
 
     status: str = "ok"
-    """`ok`, or a platform's `pool_…` word without that prefix: `deleted`, `draining`."""
+    """`ok`, or a `pool_…` status of the platform without the prefix: `deleted`, `draining`.
+    """
     id: str | None = None
     reason: str | None = None
     candidates: tuple[str, ...] = ()
-    """Pools an operator could bind this host to."""
+    """Pools that an operator could bind this host to."""
     action: str | None = None
     """What the platform recommends."""
     since: datetime | None = None
 
     @property
     def is_ok(self) -> bool:
-        """Whether there is nothing to say about it."""
+        """Whether the pool has no problem."""
         return self.status == "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogHealth:
-    """How much the daemon says, and what of it was lost."""
+    """The log level, and lost log lines."""
 
     level: str = "info"
-    """In force."""
+    """The level in force."""
     configured_level: str = "info"
-    """The file's; another one is in force when an operator asked for it."""
+    """The level of the file; an operator may have set another one."""
     since: datetime | None = None
-    """When another one was asked for."""
+    """When an operator set another level."""
     dropped: int = 0
-    """Lines lost since the start: nobody read the output, or the disk was full."""
+    """Lines lost since the start: the output was not read, or the disk was full."""
     dropped_since: datetime | None = None

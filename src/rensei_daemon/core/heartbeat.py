@@ -1,4 +1,4 @@
-"""One beat and its answer, as values."""
+"""A heartbeat and its answer, as values."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from rensei_daemon.core.pending_mutation import PendingMutation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How busy this host is."""
+    """The load of this host."""
 
     cpu_percent: float
     memory_percent: float
@@ -18,7 +18,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acks:
-    """Outcomes the platform has not confirmed yet."""
+    """Outcomes that the platform has not confirmed."""
 
     applied: tuple[str, ...] = ()
     """Mutation ids."""
@@ -27,13 +27,13 @@ class Acks:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Every mutation these acks speak of."""
+        """The ids of all mutations in these acks."""
         return (*self.applied, *(mutation for mutation, _ in self.failures))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """What this host tells the platform."""
+    """What this host sends to the platform."""
 
     status: str
     """`idle`, `busy` or `draining`."""
@@ -41,28 +41,29 @@ class Beat:
     max_sessions: int
     load: Load | None
     load_average: tuple[float, float, float] | None
-    """Over one, five and fifteen minutes."""
+    """Averages over one, five and fifteen minutes."""
     report: AdmissionReport
     report_in_full: bool
-    """Whether the platform has not seen this report yet."""
+    """Whether the platform has not received this report yet."""
     acks: Acks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeatAnswer:
-    """What the platform answers."""
+    """The platform's answer."""
 
     is_acknowledged: bool = True
-    """False: it says that it did not take the beat; the acks are owed as before."""
+    """False: the platform did not accept the heartbeat; the acks remain unconfirmed."""
     host_status: HostStatus | None = None
-    """None: not said, the last one stands."""
+    """None: not in the answer; the last status stands."""
     pending: tuple[PendingMutation, ...] = ()
-    """In the order they are to be applied."""
+    """In the order in which to apply them."""
     skipped: int = 0
-    """Items that carried no usable id, so that they can be neither applied nor answered."""
+    """Items without a usable id, which can be neither applied nor answered."""
     carried_acks: bool = True
-    """Whether the beat could carry the acks; the platform's older endpoint has no room."""
+    """Whether the request could carry acks; the platform's older endpoint cannot."""
     answered_at: datetime | None = None
-    """By the platform's clock, where it told."""
+    """By the platform's clock, if known."""
     worker_id: str = ""
-    """Who the platform took the beat from: another worker has to report in full again."""
+    """The worker the platform accepted the heartbeat from; a new worker must report in
+    full."""

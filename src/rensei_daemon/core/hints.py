@@ -1,8 +1,8 @@
-"""Hints, said for the one daemon that they are about.
+"""Adapt hints to the daemon that they are about.
 
-A hint is written for the usual host: `rensei-daemon status`, `systemctl restart
-rensei-daemon`. A daemon with a file of its own is reached with `--config`, and one that
-no unit runs cannot be restarted by systemctl; that is put right here, in one place.
+Hints are written for the usual host: `rensei-daemon status`, `systemctl restart
+rensei-daemon`. A daemon with a configuration file of its own is reached with `--config`,
+and one without a unit cannot be restarted by systemctl; this module adapts the commands.
 """
 
 import re
@@ -22,16 +22,16 @@ _SYSTEMCTL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DaemonAddress:
-    """How the daemon that a hint is about is reached."""
+    """How commands reach a daemon."""
 
     config: str | None = None
-    """Its file, where commands do not find it by themselves."""
+    """Its configuration file, if commands do not find it by themselves."""
     systemctl: str | None = "systemctl rensei-daemon"
-    """`systemctl [--user]` and the unit that runs it; None when no unit does."""
+    """`systemctl [--user]` and its unit; None if no unit runs it."""
     pid: int | None = None
 
     def hint(self, text: str) -> str:
-        """Return a hint in the words that work for this daemon; those that do stay."""
+        """Return a hint with the commands that work for this daemon."""
         return _COMMAND.sub(self._command, _SYSTEMCTL.sub(self._service, text))
 
     def _command(self, found: re.Match[str]) -> str:

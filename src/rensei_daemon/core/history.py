@@ -1,8 +1,8 @@
-"""The record of what became of the file, and what can be told and undone from it.
+"""The record of changes to the file: what it shows, and how to undo a change.
 
-A change is what one mutation (or one rollback, or the daemon itself) did to the file.
-This file knows what a record says, whose an entry is, and which edits undo a change; it
-does not know where records are kept.
+A change is what one mutation, one rollback or the daemon itself did to the file. This
+module knows what a record means, who wrote an entry and which edits undo a change; it does
+not know where records are stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,17 +25,17 @@ from rensei_daemon.errors import ConflictingMutationError, UsageError
 
 
 class EditRecord(TypedDict):
-    """One place of the file."""
+    """A path of the file with its values before and after."""
 
     path: str
-    """As TOML spells a dotted key."""
+    """A dotted key as TOML spells it."""
     before: Any
-    """None: nothing stood there."""
+    """None: there was no value."""
     after: Any
 
 
 class ChangeRecord(TypedDict):
-    """One change of the file, as `config history` shows it."""
+    """A change of the file, as `config history` shows it."""
 
     number: int
     at: str
@@ -45,11 +45,11 @@ class ChangeRecord(TypedDict):
     requested_by: str
     edits: list[EditRecord]
     text_kept: bool
-    """Whether the texts before and after are still at hand."""
+    """Whether the texts before and after are still stored."""
 
 
 class ChangeDetail(ChangeRecord):
-    """One change with the texts it stands between."""
+    """A change with the texts before and after."""
 
     together_with: list[int]
     """The changes made by the same replacement of the file."""
@@ -58,12 +58,12 @@ class ChangeDetail(ChangeRecord):
 
 
 class MutationRecord(TypedDict):
-    """The life of one mutation; what has not happened is None."""
+    """All steps of one mutation; None for what has not happened."""
 
     id: str
     op: str
     params: Any
-    """None once forgotten, which is a month after the outcome was acknowledged."""
+    """None once deleted, a month after the outcome was confirmed."""
     state: str
     outcome: str | None
     """`applied` or `failed`."""
@@ -76,20 +76,20 @@ class MutationRecord(TypedDict):
     acked_at: str | None
     came_again_changed: bool
     change: int | None
-    """The change it made; None when everything it asked for already held."""
+    """The change it made; None if nothing had to change."""
 
 
 class MutationDetail(TypedDict):
-    """One mutation and what it did to the file."""
+    """A mutation and its change of the file."""
 
     mutation: MutationRecord
     ignored: list[str]
-    """Dotted names of what it carried and was left out; empty once params are dropped."""
+    """Dotted names of params that were ignored; empty once the params are deleted."""
     change: ChangeDetail | None
 
 
 class BlameRecord(TypedDict):
-    """Who last wrote one entry; all but the path are None when it was a person."""
+    """Who last wrote an entry; all but the path are None if it was edited by hand."""
 
     path: str
     change: int | None
@@ -100,15 +100,15 @@ class BlameRecord(TypedDict):
 
 
 class Made(TypedDict):
-    """A change as far as blame needs it."""
+    """A change, as far as blame needs it."""
 
     record: ChangeRecord
     left: list[Edit]
-    """The entries it wrote, whole, as it left them (`after`)."""
+    """The complete entries it wrote, as it left them (`after`)."""
 
 
 def left_by(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
-    """Return the entries that these edits wrote, as they stand in the tree after them."""
+    """Return the entries these edits wrote, with their values after the edits."""
     written: dict[Path, None] = {}
     for edit in edits:
         for value in (edit.before, edit.after):
@@ -119,9 +119,10 @@ def left_by(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
 
 
 def blame(tree: Mapping[str, Any], newest_first: Iterable[Made]) -> list[BlameRecord]:
-    """Say of every entry of today's file which change last wrote it.
+    """Return for every entry of the current file which change last wrote it.
 
-    By hand is what no change wrote, and what no longer is as the last change left it.
+    An entry that no change wrote, or that differs from what the last change left, was
+    edited by hand.
     """
     found = editable_entries(tree)
     writers: dict[Path, ChangeRecord | None] = {}
@@ -147,10 +148,10 @@ def _blamed(path: Path, writer: ChangeRecord | None) -> BlameRecord:
 
 
 def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> list[Edit]:
-    """Return the edits that undo a change in today's values.
+    """Return the edits that undo a change of the current values.
 
-    Raises `ConflictingMutationError`, with the difference, where today's values are no
-    longer what the change wrote.
+    Raises `ConflictingMutationError`, with the difference, if the current values are no
+    longer those the change wrote.
     """
     today = copy_tables(tree)
     undone: list[Edit] = []
@@ -179,7 +180,7 @@ def _told(value: Any) -> str:
 
 
 def edit_records(edits: Sequence[Edit]) -> list[EditRecord]:
-    """Spell edits for people and scripts."""
+    """Return edits for people and scripts."""
     return [
         EditRecord(
             path=render_key(edit.path), before=_json(edit.before), after=_json(edit.after)
@@ -201,8 +202,8 @@ def _json(value: Any) -> Any:
 
 
 def unified(before: str, after: str, *, name: str) -> str:
-    """Return the unified diff of two texts of the file; empty when they are equal."""
-    # Only the command line shows one; a daemon is smaller without.
+    """Return the unified diff of two texts of the file; empty if they are equal."""
+    # Imported here: only the command line needs it, and the daemon stays smaller.
     from difflib import unified_diff
 
     lines = unified_diff(
@@ -218,7 +219,7 @@ def unified(before: str, after: str, *, name: str) -> str:
 
 
 def no_change(number: int | None) -> UsageError:
-    """Say that a change is not on record."""
+    """Return the error that a change is not on record."""
     if number is None:
         return UsageError("no change is on record yet")
     hint = "see which there are: rensei-daemon config history"
@@ -226,7 +227,7 @@ def no_change(number: int | None) -> UsageError:
 
 
 def no_mutation(mutation_id: str) -> UsageError:
-    """Say that a mutation is not on record."""
+    """Return the error that a mutation is not on record."""
     return UsageError(
         f"there is no mutation {mutation_id} on record here",
         hint="see which there are: rensei-daemon mutations list",

@@ -1,11 +1,11 @@
-"""What the platform says about this host as a whole."""
+"""The platform's status of this host."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
-    """The platform's standing verdict on this host, carried by heartbeat answers."""
+    """The status of this host in the platform's last heartbeat answer."""
 
     status: str
     recommended_action: str = ""
@@ -13,20 +13,20 @@ class HostStatus:
 
     @property
     def name(self) -> str:
-        """The status as it is compared: trimmed, lower case."""
+        """The status for comparison: trimmed, in lower case."""
         return self.status.strip().lower()
 
     @property
     def is_ok(self) -> bool:
-        """Whether the platform has nothing to object to."""
+        """Whether the platform reports no problem."""
         return self.name == "ok"
 
     @property
     def is_objection(self) -> bool:
-        """Whether it says, of the host and not of its pool, that something is wrong."""
+        """Whether the platform reports a problem with the host itself, not its pool."""
         return self.name not in ("", "ok") and not self.suspends_claiming
 
     @property
     def suspends_claiming(self) -> bool:
-        """Whether work may not be claimed: any `pool_…` status, known or not."""
+        """Whether no work may be claimed: any `pool_…` status, known or unknown."""
         return self.name.startswith("pool_")

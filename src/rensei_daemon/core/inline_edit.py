@@ -1,7 +1,7 @@
-"""A value edited where it stands.
+"""Edit a value in place.
 
-An inline table is edited member by member and an array element by element, so that
-spacing, quoting and comments survive.
+An inline table is edited member by member and an array element by element, so that spacing,
+quoting and comments are kept.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from rensei_daemon.core.toml_scanner import read_key, tokens
 
 
 def edit_inline(text: str, edit: Edit) -> str:
-    """Return the inline table with one place in it changed; `edit.path` starts inside."""
+    """Return the inline table with one value changed; `edit.path` is relative to it."""
     for member in _members(text):
         if member.path == edit.path and edit.after is ABSENT:
             return _without(text, member)
@@ -27,7 +27,7 @@ def edit_inline(text: str, edit: Edit) -> str:
                 text, member.value, member.end, edit_inline(member.value_of(text), inner)
             )
     if edit.after is ABSENT:
-        # Spelled by dotted members, all of which go.
+        # Spelled as dotted members, which are all removed.
         for member in reversed(list(_members(text))):
             if member.path[: len(edit.path)] == edit.path:
                 text = _without(text, member)
@@ -36,7 +36,7 @@ def edit_inline(text: str, edit: Edit) -> str:
 
 
 def replace_value(text: str, edit: Edit) -> str:
-    """Return the text of a value that becomes another; an array is edited in place."""
+    """Return the text of a value replaced by another; an array is edited in place."""
     if isinstance(edit.before, list) and isinstance(edit.after, list):
         return edit_array(text, edit.before, [(item, render(item)) for item in edit.after])
     return render(edit.after)
@@ -44,7 +44,7 @@ def replace_value(text: str, edit: Edit) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """One `key = value` of an inline table, by offsets."""
+    """A `key = value` of an inline table, by offsets."""
 
     path: Path
     start: int
@@ -56,7 +56,7 @@ class _Member:
 
 
 def _members(text: str) -> Iterator[_Member]:
-    at = 1  # behind the brace
+    at = 1  # after the brace
     while True:
         at = _skip_spaces(text, at)
         if text[at] == "}":
@@ -77,7 +77,7 @@ def _skip_spaces(text: str, at: int) -> int:
 
 
 def _member_ends(text: str, at: int) -> tuple[int, int]:
-    """Return where the value ends, and where the comma or brace behind it stands."""
+    """Return the end of the value, and the position of the comma or brace after it."""
     depth, end = 0, at
     for token in tokens(text, at):
         sort = token.lastgroup

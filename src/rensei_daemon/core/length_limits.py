@@ -1,11 +1,11 @@
-"""How much of a foreign text is looked at: every length that the wire and the file have.
+"""The limits of foreign texts: every length limit of the wire and the file.
 
-A text is measured before anything else is done with it. What is longer is refused, in
-words; nothing is cut and then taken for whole.
+A text is measured before anything else is done with it. A longer one is refused with a
+message; nothing is shortened and then used as if complete.
 """
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
-"""Of `config.toml`, when it is read and when it is edited."""
+"""Of `config.toml`, for reading and editing."""
 
 MAX_ID = 256
 """Characters of an id: a mutation's, a project's, a pool's."""

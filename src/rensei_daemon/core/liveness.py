@@ -1,24 +1,24 @@
-"""Whether every loop still turns.
+"""Detect loops that no longer run.
 
-A loop promises to be back within so many seconds, each time around. Promises are about
-turning, never about reaching anybody: a platform that is down breaks none.
+A loop sets a deadline for its next iteration, each time. Deadlines are about iterations,
+never about reaching anything: a platform that is down causes no missed deadline.
 """
 
 
 class Deadlines:
-    """The promises of all loops, by the loop's name; times are monotonic seconds."""
+    """The deadlines of all loops by name; times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
 
     def set(self, loop: str, until: float) -> None:
-        """Promise that the loop comes round again before then."""
+        """Set the deadline of the loop's next iteration."""
         self._due[loop] = until
 
     def remove(self, loop: str) -> None:
-        """Forget a loop that has ended as it should."""
+        """Remove a loop that has ended normally."""
         self._due.pop(loop, None)
 
     def overdue(self, now: float) -> tuple[str, ...]:
-        """Return the loops whose promise is broken."""
+        """Return the loops that missed their deadline."""
         return tuple(sorted(loop for loop, due in self._due.items() if due < now))

@@ -26,7 +26,7 @@ from rensei_daemon.core.status import DaemonState, Status
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """What the samples are computed from."""
+    """The values that samples are computed from."""
 
     status: Status
     counters: Counters
@@ -45,7 +45,7 @@ def metrics(status: Status, counters: Counters) -> list[Metric]:
 
 
 def _value(value: Callable[[_Now], float | None]) -> _Samples:
-    """Return the one sample; none while the value is unknown."""
+    """Return one sample; none if the value is unknown."""
     return lambda now: one(value(now))
 
 
@@ -54,12 +54,12 @@ def _time(time: Callable[[_Now], datetime | None]) -> _Samples:
 
 
 def _words(label: str, values: Callable[[_Now], dict[str, float]]) -> _Samples:
-    """Return one sample for each value of the label."""
+    """Return one sample per value of the label."""
     return lambda now: (Sample(n, {label: word}) for word, n in values(now).items())
 
 
 def _session(value: Callable[[SessionHealth], float | None]) -> _Samples:
-    """Return one sample for each session of which the value is known."""
+    """Return one sample per session whose value is known."""
     return lambda now: (
         sample
         for session in now.status.sessions
@@ -68,7 +68,7 @@ def _session(value: Callable[[SessionHealth], float | None]) -> _Samples:
 
 
 def _events(counter: Callable[[Counters], EventCounter], *labels: str) -> _Samples:
-    """Return how often each kind of event happened, without those of removed sessions."""
+    """Return how often each kind of event happened, without removed sessions."""
 
     def samples(now: _Now) -> Iterator[Sample]:
         present = {session.id for session in now.status.sessions}

@@ -1,8 +1,8 @@
-"""Which models, and paid by whom, a workload may use on this host.
+"""Which models a workload may use on this host, and who pays for them.
 
-A policy narrows, never widens: it can take a mode away from the ceiling the platform
-allows, and pin a host or a model for one; it can add nothing. `decide` gives the same
-answers as the platform's own resolver (both are held to one set of shared vectors).
+A policy restricts and never extends: it can remove a mode from the ceiling that the
+platform allows, and pin a host or a model for a mode. `decide` gives the same answers as
+the platform's own resolver; both are tested with one set of shared vectors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from rensei_daemon.core.mutation_params import (
 
 
 class AuthMode(StrEnum):
-    """Who pays for a call, and with what; in the order of the default ladder."""
+    """Who pays for a call, and how; in the order of the default preference."""
 
     BYOK = "byok"
     METERED = "metered"
@@ -39,42 +39,42 @@ class AccessRequest:
     company: str
     model: str
     requested: str
-    """The auth mode it would like."""
+    """The preferred auth mode."""
     platform_allowed: tuple[str, ...]
-    """The ceiling: the modes the platform leaves open, in its order."""
+    """The ceiling: the modes the platform allows, in its order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessDecision:
-    """What it gets."""
+    """The decision about a request."""
 
     auth_mode: str | None
     """None: denied."""
     host: str | None
     model: str | None
     effective_set: tuple[str, ...]
-    """The modes that survived, in the ceiling's order."""
+    """The allowed modes, in the ceiling's order."""
     dropped: tuple[str, ...]
-    """`row.mode` of each cell that grants a mode outside the ceiling, and was ignored."""
+    """`row.mode` of each cell that grants a mode outside the ceiling and was ignored."""
     scope: str
-    """`machine` or `machine-workload`: whose policy decided."""
+    """`machine` or `machine-workload`: the policy that decided."""
     deciding: tuple[tuple[str, str], ...]
-    """(row, mode) of the cell that let the chosen mode through, and of the one that took
-    the requested mode away; of a denial, of each that took one away. Empty where no cell
-    speaks."""
+    """(row, mode) of the cell that allowed the chosen mode and of the one that removed the
+    requested mode; of a denial, of each cell that removed a mode. Empty if no cell
+    applies."""
 
     @property
     def is_allowed(self) -> bool:
-        """Whether a mode is left to use."""
+        """Whether a mode is allowed."""
         return self.auth_mode is not None
 
 
 def decide(block: Mapping[str, Any], request: AccessRequest) -> AccessDecision:
-    """Narrow the ceiling by this host's policy, and choose.
+    """Restrict the ceiling by this host's policy, and choose a mode.
 
-    `block` is the file's `[model_access]` as plain values; an empty one narrows nothing.
-    A workload's policy replaces the default whole; they are never merged. For each mode
-    the row of the model, then of the company, then `*` speaks: the first that has it.
+    `block` is the file's `[model_access]` as plain values; an empty one restricts
+    nothing. A workload's policy replaces the default as a whole; they are never merged.
+    For each mode the row of the model applies, else that of the company, else `*`.
     """
     workloads = block.get("workloads", {})
     is_override = request.workload in workloads
@@ -92,7 +92,7 @@ def decide(block: Mapping[str, Any], request: AccessRequest) -> AccessDecision:
     cell = pin[1] if pin else {}
     return AccessDecision(
         auth_mode=chosen,
-        # An empty pin is no pin.
+        # An empty pin means none.
         host=None if chosen is None else cell.get("host", ""),
         model=None if chosen is None else cell.get("model") or request.model,
         effective_set=effective,
@@ -112,7 +112,7 @@ def decide(block: Mapping[str, Any], request: AccessRequest) -> AccessDecision:
 
 
 def denial(request: AccessRequest, scope: str) -> str:
-    """Say that nothing was left, in the wire's words."""
+    """Return the message, in the wire's words, that no mode was left."""
     return (
         f"access denied: {scope} policy denies (company={request.company} × "
         f"model={request.model} × authMode={request.requested}, "
@@ -121,7 +121,7 @@ def denial(request: AccessRequest, scope: str) -> str:
 
 
 def _rows(request: AccessRequest) -> list[str]:
-    """Return the rows that speak, in their order; a row without a name never does."""
+    """Return the rows that apply, in order; a row without a name never does."""
     named = (request.model, request.company, ANY_ROW)
     return [row for row in dict.fromkeys(named) if row]
 
@@ -141,22 +141,22 @@ def _choose(
 
 @dataclass(frozen=True, slots=True)
 class ParsedPolicy:
-    """A policy as the file spells it, and what of it a file of ours cannot say."""
+    """A policy as the file spells it, and what the file cannot contain."""
 
     policy: Mapping[str, Any]
-    """`auth_order` and `matrix`, as they stand in the file."""
+    """`auth_order` and `matrix`, as in the file."""
     ignored: tuple[str, ...] = ()
-    """Dotted names of the keys and auth modes that were left out, in order."""
+    """Dotted names of the ignored keys and auth modes, in order."""
 
 
 def parse_policy(raw: object) -> ParsedPolicy:
-    """Check a policy from the platform and spell it as the file does.
+    """Check a policy from the platform and return it as the file spells it.
 
-    Shape in: `{matrix: {row: {mode: {allowed, host?, model?, enforce?}}}, authOrder?}`;
-    null and an empty pin mean absent, a missing `allowed` is false, and a row or matrix
-    that says nothing is left out. A policy only narrows, so keys and modes of a newer
-    platform cost nothing but themselves: they are left out, and named. Raises
-    `InvalidMutationError` for a policy that is missing or of a wrong type.
+    Input: `{matrix: {row: {mode: {allowed, host?, model?, enforce?}}}, authOrder?}`.
+    Null and an empty pin mean absent, a missing `allowed` is false, and an empty row or
+    matrix is omitted. A policy only restricts, so unknown keys and modes of a newer
+    platform are harmless: they are ignored and listed. Raises `InvalidMutationError`
+    for a policy that is missing or of a wrong type.
     """
     reader = _PolicyReader()
     policy = reader.policy(raw)
@@ -164,7 +164,7 @@ def parse_policy(raw: object) -> ParsedPolicy:
 
 
 class _PolicyReader:
-    """Reads one policy, and collects the names of what it leaves out."""
+    """Read one policy, and collect the names of what is ignored."""
 
     def __init__(self) -> None:
         self.ignored: list[str] = []

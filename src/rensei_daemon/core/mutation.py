@@ -1,9 +1,9 @@
 """The operations the platform may ask of this host, as frozen values.
 
-Every wire name of an operation stands here, once. `parse_mutation` is the only way from
-the platform's JSON to a value; what it returns is complete and well-typed, so that what
-follows (`core.document`) never looks at JSON again. Texts of refusals are the wire's own:
-the platform shows them to whoever asked for the change.
+Every wire name of an operation is defined here, once. `parse_mutation` is the only way from
+the platform's JSON to a value; its result is complete and well-typed, so that later code
+(`core.document`) never handles JSON. Messages of refusals are the wire's own: the platform
+shows them to whoever requested the change.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from rensei_daemon.errors import (
 
 
 class Op(StrEnum):
-    """What a mutation does; the values are the wire's names."""
+    """The kinds of mutations; the values are the wire's names."""
 
     PROJECT_ADD = "project.add"
     PROJECT_REMOVE = "project.remove"
@@ -49,10 +49,10 @@ WORKLOADS = (
     "coordination", "inflight-coordination", "code-survival-scan", "kg-extraction",
     "interview",
 )  # fmt: skip
-"""The closed vocabulary of workloads that `modelAccess.set` may name."""
+"""The closed list of workloads that `modelAccess.set` may name."""
 
 MOST_QUOTED = 200
-"""Characters of what was sent that a refusal repeats; it travels with every beat."""
+"""Characters of an input that a refusal quotes; every heartbeat carries the refusal."""
 
 DEFAULT_POOL_DELETED_REASON = (
     "This pool was deleted. Re-bind this host to another pool to resume claiming work."
@@ -61,7 +61,7 @@ DEFAULT_POOL_DELETED_REASON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectAdd:
-    """Allow the project on this host, and name one of its repositories."""
+    """Allow the project on this host, and add one repository of it."""
 
     id: str
     repository: str
@@ -69,28 +69,28 @@ class ProjectAdd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectRemove:
-    """Forget the project and all its repositories."""
+    """Remove the project and all its repositories."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectEnable:
-    """Let the project run here again."""
+    """Allow the project on this host again."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectDisable:
-    """Stop the project here, keeping its repositories."""
+    """Disallow the project on this host, and keep its repositories."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolDeleted:
-    """The capacity pool this host is bound to is gone."""
+    """The capacity pool of this host was deleted."""
 
     pool_id: str
     candidate_pool_ids: tuple[str, ...]
@@ -99,19 +99,19 @@ class PoolDeleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAccessSet:
-    """Replace a model-access policy: the default, or one workload's."""
+    """Replace the default model-access policy, or that of one workload."""
 
     workload: str
     """Empty: the default policy."""
     policy: Mapping[str, Any]
-    """The policy as it stands in the file: `auth_order`, `matrix`."""
+    """The policy as in the file: `auth_order`, `matrix`."""
     ignored: tuple[str, ...] = ()
-    """Dotted names of what the platform sent beyond that, and no file of ours can say."""
+    """Dotted names of the rest, which the file cannot contain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAccessClear:
-    """Drop one workload's policy, or the whole block."""
+    """Remove one workload's policy, or the whole block."""
 
     workload: str
     """Empty: the whole block."""
@@ -119,7 +119,7 @@ class ModelAccessClear:
 
 @dataclass(frozen=True, slots=True)
 class PoolRestored:
-    """The platform calls this host's status ok again; ours, never sent as a mutation."""
+    """The platform reports status ok again; created here, never sent as a mutation."""
 
 
 Mutation = (
@@ -134,10 +134,10 @@ Mutation = (
 
 
 def parse_mutation(op: str, params: object) -> Mutation:
-    """Understand one mutation.
+    """Parse one mutation.
 
-    Raises `UnknownOperationError` for an op that is not ours, `InvalidMutationError`
-    for params that are missing, mistyped or out of vocabulary.
+    Raises `UnknownOperationError` for an unknown op, `InvalidMutationError` for params
+    that are missing, of a wrong type or not in the vocabulary.
     """
     try:
         known = Op(op)
@@ -218,13 +218,13 @@ def _model_access_clear(params: Mapping[str, object]) -> ModelAccessClear:
 
 
 def _workload(params: Mapping[str, object]) -> str:
-    """Return the workload as sent: blanks name none, and are not the default either."""
+    """Return the workload as sent; blank text is neither a workload nor the default."""
     value = params.get("workload")
     return "" if value is None else text(value, "workload")
 
 
 def ignored_names(op: str, params: object) -> tuple[str, ...]:
-    """Return the dotted names of what a mutation carried beyond what we can apply."""
+    """Return the dotted names of params that are ignored."""
     try:
         mutation = parse_mutation(op, params)
     except MutationError:

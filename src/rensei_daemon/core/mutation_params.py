@@ -1,4 +1,4 @@
-"""Reading a mutation's params: JSON of any shape in, checked values or a refusal out."""
+"""Read a mutation's params: check any JSON and return typed values, or refuse it."""
 
 import math
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from rensei_daemon.core.length_limits import MAX_ID, MAX_TEXT
 from rensei_daemon.errors import InvalidMutationError
 
 MAX_DEPTH = 16
-"""Deepest nesting of a value that is kept as given; the vocabulary itself needs five."""
+"""Limit of nesting for a value that is stored as given; known values need five."""
 
 
 def decode_error(what: str, *, where: str = "") -> InvalidMutationError:
-    """Say what is wrong with the params, in the wire's words."""
+    """Return the error about the params, in the wire's words."""
     return InvalidMutationError(f"{where}decode params: {what}")
 
 
 def params_object(params: object) -> Mapping[str, object]:
-    """Return the params as an object; none at all is an empty one."""
+    """Return the params as an object; missing params are an empty object."""
     return {} if params is None else json_object(params, "params")
 
 
 def json_object(value: object, name: str) -> Mapping[str, object]:
-    """Return the value as an object whose keys can stand in a file."""
+    """Return the value as an object whose keys a file can contain."""
     if not isinstance(value, Mapping):
         raise decode_error(f"{name} must be an object, not {_kind(value)}")
     for key in value:
@@ -31,7 +31,7 @@ def json_object(value: object, name: str) -> Mapping[str, object]:
 
 
 def text(value: object, name: str, *, where: str = "", most: int = MAX_TEXT) -> str:
-    """Return the value as text that UTF-8 can hold, of at most so many characters."""
+    """Return the value as text that UTF-8 can encode, within the limit."""
     if not isinstance(value, str):
         raise decode_error(f"{name} must be a string, not {_kind(value)}", where=where)
     if len(value) > most:
@@ -47,7 +47,7 @@ def text(value: object, name: str, *, where: str = "", most: int = MAX_TEXT) -> 
 def optional_text(
     params: Mapping[str, object], key: str, *, where: str = "", most: int = MAX_TEXT
 ) -> str:
-    """Return a trimmed text; absent, null and blank are all empty."""
+    """Return a trimmed text; absent, null and blank are empty."""
     value = params.get(key)
     return "" if value is None else text(value, key, where=where, most=most).strip()
 
@@ -60,7 +60,7 @@ def required_text(
     where: str = "",
     most: int = MAX_TEXT,
 ) -> str:
-    """Return a trimmed text that is not empty, or refuse with the complaint."""
+    """Return a trimmed text that is not empty; else raise the complaint."""
     value = optional_text(params, key, where=where, most=most)
     if not value:
         raise InvalidMutationError(complaint)
@@ -70,7 +70,7 @@ def required_text(
 def required_id(
     params: Mapping[str, object], key: str, complaint: str, *, where: str = ""
 ) -> str:
-    """Return a trimmed id that a person can read, or refuse."""
+    """Return a trimmed id with visible characters only; else raise."""
     value = required_text(params, key, complaint, where=where, most=MAX_ID)
     if not is_visible(value):
         raise decode_error(f"{key} holds characters that cannot be shown", where=where)
@@ -89,7 +89,7 @@ def texts(params: Mapping[str, object], key: str, *, where: str = "") -> tuple[s
 
 
 def storable(value: object, name: str, depth: int = MAX_DEPTH) -> object:
-    """Return the value if TOML can hold it: no null, no NaN, 64 bits, not too deep."""
+    """Return the value if TOML can store it: no null, no NaN, 64 bits, limited depth."""
     if depth == 0:
         raise decode_error(f"{name} is nested too deeply")
     match value:

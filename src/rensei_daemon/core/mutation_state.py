@@ -1,7 +1,7 @@
-"""The life of one mutation, and what to do about one that a crash cut short.
+"""The states of one mutation, and what to do about one that a crash interrupted.
 
-All moves between states live in one table; a move that is not in it is refused before
-anything changes. This file does not know where the states are kept.
+All transitions are in one table; one that is not in it is refused before anything
+changes. This module does not know where the states are stored.
 
 ::
 
@@ -12,7 +12,7 @@ anything changes. This file does not know where the states are kept.
                                                    ▲                      │
                                                    └──────redeliver───────┘
 
-A state names its outcome for ever: from APPLIED no way leads to REJECTED, nor back.
+An outcome is final: no transition leads from APPLIED to REJECTED, nor back.
 """
 
 from dataclasses import dataclass
@@ -22,32 +22,32 @@ from rensei_daemon.errors import StorageError
 
 
 class MutationState(StrEnum):
-    """Where a mutation stands."""
+    """The state of a mutation."""
 
     RECEIVED = "received"
-    """Delivered; nothing decided."""
+    """Delivered; nothing is decided."""
     INTENDED = "intended"
-    """The new text is known, and may or may not be on disk."""
+    """The new text is known; it may or may not be on disk."""
     APPLIED = "applied"
-    """Its outcome is recorded, and owed to the platform."""
+    """The outcome is recorded, and not confirmed by the platform."""
     REJECTED = "rejected"
-    """Its failure is recorded, and owed to the platform."""
+    """The failure is recorded, and not confirmed by the platform."""
     APPLIED_ACKED = "applied-acked"
     REJECTED_ACKED = "rejected-acked"
 
 
 class Transition(StrEnum):
-    """What moves it."""
+    """A change of the state."""
 
     INTEND = "intend"
     APPLY = "apply"
     ABANDON = "abandon"
-    """The intent came to nothing; another will be made."""
+    """The intent was not carried out; another one will be made."""
     REJECT = "reject"
     CONFIRM = "confirm"
-    """The platform has answered a beat that carried the outcome."""
+    """The platform has answered a heartbeat that carried the outcome."""
     REDELIVER = "redeliver"
-    """The platform sent it again, so it has not heard the outcome."""
+    """The platform sent it again, so it has not received the outcome."""
 
 
 _MOVES: dict[MutationState, dict[Transition, MutationState]] = {
@@ -70,7 +70,7 @@ UNDECIDED = (MutationState.RECEIVED, MutationState.INTENDED)
 OWED = (MutationState.APPLIED, MutationState.REJECTED)
 
 MAX_DEATHS = 3
-"""Deaths of the daemon on one boot, alone in flight, after which a mutation fails."""
+"""How often the daemon may die in one boot while applying a mutation alone."""
 
 POISON = (
     f"gave up: the daemon died {MAX_DEATHS} times while it applied this mutation alone; "
@@ -79,11 +79,11 @@ POISON = (
 
 
 class CorruptJournalError(StorageError):
-    """The journal holds a state that no step leads to."""
+    """The journal contains a state that no transition leads to."""
 
 
 def advance(state: MutationState, step: Transition) -> MutationState:
-    """Return the state after a step; `CorruptJournalError` for one not in the table."""
+    """Return the state after a transition; `CorruptJournalError` if not in the table."""
     try:
         return _MOVES[state][step]
     except KeyError:
@@ -92,35 +92,35 @@ def advance(state: MutationState, step: Transition) -> MutationState:
 
 
 class RecoveryAction(StrEnum):
-    """What a batch needs that a crash cut short after its intent."""
+    """What to do about a batch whose intent was recorded before a crash."""
 
     RECORD = "record"
-    """The new text is on disk: only the outcome is missing."""
+    """The new text is on disk: record the outcome."""
     APPLY_AFRESH = "apply-afresh"
-    """It is not, or a person has edited since: apply to today's text."""
+    """It is not, or somebody has edited since: apply to the current text."""
 
 
 def recovery(*, after: str, today: str) -> RecoveryAction:
-    """Compare today's digest with the one the intent would leave."""
+    """Compare the current digest with the one the intent would leave."""
     return RecoveryAction.RECORD if today == after else RecoveryAction.APPLY_AFRESH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What the journal remembers of an attempt that may have killed the daemon."""
+    """What the journal stores of an attempt that may have crashed the daemon."""
 
     size: int
-    """How many mutations were in flight together; 0: this one was not."""
+    """How many mutations were applied together; 0: none is being applied."""
     crashes: int
     boot_id: str
-    """The boot on which the deaths were counted."""
+    """The boot in which the crashes were counted."""
 
 
 def after_crash(attempt: Attempt, boot_id: str) -> Attempt:
-    """Return what an attempt that was under way when the daemon died leaves behind.
+    """Return the record after a crash during this attempt.
 
-    Only a mutation that was alone can be blamed. Counting starts anew on each boot: a
-    host that loses power is not a mutation's doing.
+    Only a mutation that was alone can be the cause. Counting starts again on each boot,
+    because no mutation makes a host lose power.
     """
     earlier = attempt.crashes if attempt.boot_id == boot_id else 0
     return Attempt(size=0, crashes=earlier + (attempt.size == 1), boot_id=boot_id)
@@ -128,10 +128,10 @@ def after_crash(attempt: Attempt, boot_id: str) -> Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MutationCounts:
-    """How many mutations stand where."""
+    """The number of mutations in each state."""
 
     applied: int = 0
     failed: int = 0
     unacknowledged: int = 0
     waiting: int = 0
-    """Delivered, and without an outcome."""
+    """Delivered, without an outcome."""

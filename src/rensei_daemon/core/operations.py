@@ -1,7 +1,7 @@
-"""What each operation changes: a mutation and today's values in, edits out.
+"""What each operation changes: from a mutation and the current values to edits.
 
-Nothing here knows how a file spells the values. No edits means that everything the
-mutation asks for already holds, which is a success.
+Nothing here knows how a file spells the values. No edits means that the values are already
+as the mutation asks, which is a success.
 """
 
 from collections.abc import Mapping
@@ -36,9 +36,9 @@ Tree = Mapping[str, Any]
 def edits_for(  # noqa: C901 - one arm an operation, and mypy knows that none is missing
     mutation: Mutation | PoolRestored, tree: Tree, now: datetime
 ) -> list[Edit]:
-    """Return what the mutation changes in these values.
+    """Return the mutation's changes of these values.
 
-    `now` is the time to write down where the file keeps one (`pool.since`).
+    `now` is used where the file stores a time (`pool.since`).
     """
     match mutation:
         case ProjectAdd():
@@ -62,7 +62,7 @@ def edits_for(  # noqa: C901 - one arm an operation, and mypy knows that none is
 
 
 def normal_form(repository: str) -> str:
-    """Spell a repository to compare it: trimmed, lower case, no final `/` or `.git`."""
+    """Return a repository for comparison: trimmed, lower case, no final `/` or `.git`."""
     return repository.strip().lower().rstrip("/").removesuffix(".git").rstrip("/")
 
 
@@ -114,7 +114,7 @@ def _delete_pool(mutation: PoolDeleted, tree: Tree, now: datetime) -> list[Edit]
     before = look_up_table(tree, ("pool",))
     if before is None:
         return _set(tree, ("pool",), {**told, "since": now.replace(microsecond=0)})
-    # Told again, it is still the same deletion: `since` says when we first heard.
+    # A repeated delivery is the same deletion: `since` is when it arrived first.
     is_known = before.get("id") == mutation.pool_id and "since" in before
     since = before["since"] if is_known else now.replace(microsecond=0)
     return list(differences(before, {**told, "since": since}, ("pool",)))

@@ -1,7 +1,7 @@
-"""A mutation as the platform delivered it: measured, named, and not yet understood.
+"""A mutation as the platform delivered it: measured, identified and not yet parsed.
 
-What is too long, or has an id that nobody can read, is answered as failed on receipt: it
-is measured here, before anything looks at it, and only its digest is kept.
+One that is too long, or whose id contains invisible characters, fails on receipt: it is
+measured before anything else looks at it, and only its digest is kept.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from rensei_daemon.core.length_limits import (
 )
 
 _ROW_BYTES = 1024
-"""Of a mutation on record, with its outcome, beside texts that may be long."""
+"""Size of a mutation's row with its outcome, without its long texts."""
 
 _PAGE_BYTES = 4096
 
@@ -29,41 +29,39 @@ _SHOWN = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingMutation:
-    """One mutation as the platform delivered it."""
+    """A mutation as the platform delivered it."""
 
     id: str
     op: str
     params: Any
-    """Whatever JSON the platform sent; None when it is refused."""
+    """Any JSON from the platform; None if it is refused."""
     requested_at: str = ""
     requested_by: str = ""
     refusal: str = ""
-    """Not empty: it fails as it is, and this is why."""
+    """Why it fails on receipt; empty if it does not."""
     digest: str = ""
-    """Names the content (op and params), so that a changed redelivery is noticed.
-
-    Hex SHA-256 of the canonical JSON: sorted keys, no spaces, ASCII.
-    """
+    """Digest of op and params, to detect a redelivery with other content. Hex SHA-256 of
+    the canonical JSON: sorted keys, no spaces, ASCII."""
 
     size: int = 0
-    """Characters of the params as canonical JSON; 0 when they are not kept."""
+    """Characters of the params as canonical JSON; 0 if they are not kept."""
 
     def __post_init__(self) -> None:
-        """Name the content, where the caller has not done so already."""
+        """Compute the digest if the caller has not."""
         if not self.digest:
             digest = _digest(self.op, _canonical(self.params))
             object.__setattr__(self, "digest", digest)
 
     @property
     def room(self) -> int:
-        """Bytes it takes up on record at most; of what is large, the last page is empty."""
+        """The most bytes it occupies on record, including partly empty pages."""
         texts = 2 * len(self.id.encode()) + len(self.op.encode())
         texts += len(self.requested_at.encode()) + len(self.requested_by.encode())
         return _ROW_BYTES + sum(n + min(n, _PAGE_BYTES) for n in (texts, self.size))
 
 
 def can_be_answered(id_: str) -> bool:
-    """Whether an outcome can name this id: kept on record, and sent back to the letter."""
+    """Whether an outcome can name this id: it can be stored and sent back unchanged."""
     try:
         return 0 < len(id_.encode()) <= MAX_TEXT
     except UnicodeEncodeError:
@@ -81,7 +79,7 @@ def _digest(op: str, params: str) -> str:
 def delivered(
     *, id: str, op: str, params: Any, requested_at: str = "", requested_by: str = ""
 ) -> PendingMutation:
-    """Measure what the platform sent; over a limit, keep its digest and the reason."""
+    """Measure a delivered mutation; above a limit, keep its digest and the reason."""
     content = _canonical(params)
     digest = _digest(op, content)
     refusal = _refusal(id, op, requested_at, requested_by, len(content))

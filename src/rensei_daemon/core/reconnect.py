@@ -1,8 +1,8 @@
-"""When a session's stream is opened again after it ended.
+"""When to reopen a session's stream after it ended.
 
-The first wait is short, and each further one may be twice as long. A stream that was good
-(it delivered something and outlived the wait before it) begins anew, so that a gateway
-that ends every stream after 20 s costs half a second each time, not a minute.
+The first wait is short, and each further one may be twice as long. After a stream that
+delivered something and outlived the wait before it, the waits start again, so that a
+gateway that ends every stream after 20 s costs half a second each time, not a minute.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,28 +11,28 @@ from rensei_daemon.core.backoff import Backoff, Draw
 
 CAP_SECONDS = 60.0
 REFUSED_CAP_SECONDS = 300.0
-"""While the platform answers that it does not want us."""
+"""While the platform refuses."""
 SHORT_SECONDS = 1.0
-"""A stream that lived for less bounds no wait: it would be opened again without end."""
+"""A stream that lived shorter is ignored: otherwise it would be reopened without end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamEnd:
-    """How a stream, or a try at one, came to its end."""
+    """How a stream, or an attempt to open one, ended."""
 
     lived_seconds: float = 0.0
-    """Since it was connected; zero when it never was."""
+    """Since it was connected; zero if it never was."""
     has_delivered: bool = False
-    """Whether a byte of it came."""
+    """Whether it delivered a byte."""
     is_refused: bool = False
-    """Whether the platform answered, and said no."""
+    """Whether the platform answered with a refusal."""
     asked_seconds: float = 0.0
-    """The least wait that the platform asked for."""
+    """The minimum wait that the platform asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectPolicy:
-    """A policy that never changes: each end returns the wait and the next policy."""
+    """An immutable policy: each end returns the wait and the next policy."""
 
     backoff: Backoff = field(default_factory=Backoff)
     last_wait_seconds: float = 0.0

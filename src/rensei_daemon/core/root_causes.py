@@ -1,18 +1,19 @@
-"""Which condition follows from which: fix the one, and the other goes by itself.
+"""Which condition causes which: fixing the cause clears the others.
 
-A condition says what time has shown (no good beat for long, old data, no stream); why, is
-what the lane behind it last failed with, and nothing else counts as evidence:
+A condition says what time has shown: no heartbeat for too long, old data, no stream. The
+only evidence of its cause is the last failure of the heartbeat, snapshot or stream behind
+it:
 
-- a lane that was refused, or that a disk of ours stopped, has an alarm up that says so:
-  what its silence led to follows from that alarm;
-- a session's lane that finds no connection, while the beats find none either, is not its
-  own trouble: there is one way to the platform, and `heartbeat.stale` tells of it;
-- a certificate that is not valid today follows from a clock that says another day;
-- every lane asks with one API key: where it is refused in the same words, one lane says so.
+- if it was refused, or stopped by a local disk, there is an alarm about that, and the
+  condition follows from the alarm;
+- if a session finds no connection while the heartbeats find none either, there is one
+  cause, and `heartbeat.stale` reports it;
+- a certificate that is not valid today follows from a clock that is wrong;
+- all requests use one API key: if it is refused in the same words, one condition says so.
 
-What only happens at the same time stays side by side: a stream that a proxy cuts off is
-not explained by beats that come back with a 503. Nothing is left out, here or in the
-JSON, and each condition keeps its own severity and counts towards the state.
+Conditions that only coincide stay separate: a stream that a proxy closes is not explained
+by heartbeats that get a 503. No condition is omitted, here or in the JSON, and each keeps
+its own severity and counts towards the state.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,11 +32,10 @@ def link_causes(
     heartbeat: HeartbeatHealth,
     sessions: Mapping[str, SessionHealth],
 ) -> tuple[Condition, ...]:
-    """Say of each condition what it follows from, and put what to fix first on top.
+    """Add the cause to each condition, and put what to fix first on top.
 
-    The gravest first, then the oldest; a condition is as grave as the gravest of those
-    that follow from it, and they come right behind it. What says the same in the same
-    words is said once.
+    Sorted by severity, then by age; a condition ranks with the most severe of those it
+    causes, which follow it directly. Conditions with the same text are reported once.
     """
     ordered = sorted(
         conditions, key=lambda c: (_GRAVITY[c.severity], c.since, c.code, c.subject)
@@ -55,7 +55,7 @@ def link_causes(
 
 
 def _led(root: Cause, group: Iterable[Condition]) -> list[Condition]:
-    """Put the root before the others, which are marked as its own."""
+    """Put the root cause first, and mark the others as caused by it."""
     marked = [c if _cause(c) == root else replace(c, because_of=root) for c in group]
     return sorted(marked, key=lambda c: c.because_of is not None)
 
@@ -67,7 +67,7 @@ def _blamed(
     *,
     is_skewed: bool,
 ) -> Cause:
-    """Return the condition that explains this one, if it is there; else, this one."""
+    """Return the condition that causes this one, if there is one; else this one."""
     match condition.code:
         case Code.HEARTBEAT_STALE:
             lane, failure = "heartbeat", heartbeat.last_failure
@@ -81,7 +81,7 @@ def _blamed(
             return _cause(condition)
     if failure is None:
         return _cause(condition)
-    if failure is Failure.TLS_REFUSED:  # every lane shows the same certificate
+    if failure is Failure.TLS_REFUSED:  # every request uses the same certificate
         return Cause(code=failure, subject="heartbeat")
     if failure is Failure.CERTIFICATE_DATES and is_skewed:
         return Cause(code=Code.CLOCK_SKEWED, subject="")
@@ -95,6 +95,6 @@ def _cause(condition: Condition) -> Cause:
 
 
 def _words(condition: Condition) -> str:
-    """Return what the platform said, whichever lane it said it to."""
+    """Return the platform's message, whichever request it answered."""
     session = condition.subject.rpartition(":")[0]
     return condition.message.removeprefix(f"session {session}: ")

@@ -1,17 +1,18 @@
-"""Which of two values of a session is the newer one, by the platform's own stamps.
+"""Which of two values of a session is newer, by the platform's timestamps.
 
-A snapshot is stamped with its answer's `Date`, an UPDATE with its `rotatedAt`. Proxies
-swap events, hold one back, or send one twice; the stamps tell. An UPDATE that is not
-newer than what is there changes nothing, and a snapshot is asked for in its place.
+A snapshot is stamped with the `Date` of its answer, an UPDATE with its `rotatedAt`. Proxies
+swap events, delay one or send one twice; the stamps show it. An UPDATE that is not newer
+changes nothing, and a snapshot is taken instead.
 
-- A snapshot sets the newest stamp, also backwards: the platform's clock may be set.
+- A snapshot sets the newest stamp, also backwards, because the platform's clock may be
+  set.
 - An UPDATE more than `TOLERANCE_SECONDS` older than the newest stamp is late. `Date` has
-  whole seconds, so that much is no sign of age.
-- An UPDATE not newer than the newest UPDATE applied is late, or came twice.
-- A stamp that is missing, or too far ahead of the platform's clock, says nothing: such an
+  whole seconds, so a smaller difference means nothing.
+- An UPDATE not newer than the newest applied UPDATE is late or repeated.
+- A stamp that is missing, or too far ahead of the platform's clock, is ignored: such an
   UPDATE applies in the order of arrival.
 
-Stamps are compared by differences alone, so that none in the year 9999 overflows.
+Stamps are compared by differences only, so that none in the year 9999 overflows.
 """
 
 from dataclasses import dataclass, replace
@@ -19,24 +20,24 @@ from datetime import datetime
 
 TOLERANCE_SECONDS = 1.0
 MOST_AHEAD_SECONDS = 60.0
-"""A stamp further ahead of the platform's clock is not believed."""
+"""A stamp further ahead of the platform's clock is ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationOrder:
-    """The newest stamps of a session; every step returns the next value."""
+    """The newest stamps of a session; every method returns the next value."""
 
     newest: datetime | None = None
     """None before the first snapshot."""
     newest_update: datetime | None = None
-    """Of the UPDATEs applied."""
+    """Of the applied UPDATEs."""
     answered_at: datetime | None = None
-    """The platform's clock when the last snapshot came …"""
+    """The platform's clock when the last snapshot arrived."""
     came_at: float = 0.0
-    """… and our own, in monotonic seconds."""
+    """Our own clock at that moment, in monotonic seconds."""
 
     def after_snapshot(self, answered_at: datetime, now: float) -> "RotationOrder":
-        """Return the order once a snapshot was applied that was answered then."""
+        """Return the order after a snapshot that was answered at that time."""
         order = replace(self, newest=answered_at, answered_at=answered_at, came_at=now)
         # The platform's clock was set back: its next stamps would all look late.
         is_credible = order._usable(self.newest_update, now) is not None
@@ -51,12 +52,12 @@ class RotationOrder:
         return is_first and not self._is_late(usable)
 
     def outlives_snapshot(self, stamp: datetime | None, now: float) -> bool:
-        """Whether an UPDATE that came during the last snapshot stands over it."""
+        """Whether an UPDATE that arrived during the last snapshot is newer than it."""
         usable = self._usable(stamp, now)
         return usable is None or not self._is_late(usable)
 
     def after_update(self, stamp: datetime | None, now: float) -> "RotationOrder":
-        """Return the order once an UPDATE with this stamp was applied."""
+        """Return the order after an UPDATE with this stamp was applied."""
         usable = self._usable(stamp, now)
         if usable is None:
             return self

@@ -1,13 +1,13 @@
-"""Foreign text without our secrets: known values, and the forms they travel in, go.
+"""Redact secrets in foreign text: known values, in the encodings they appear in.
 
-Our own events and errors never hold a value, and nothing here is needed for them. This
-is for what others wrote: a hook's output, a library's log line, a traceback. A value of
-fewer than eight characters is not looked for: it would be found everywhere.
+Our own events and errors never contain a value, and nothing here is needed for them. This
+is for text of others: a hook's output, a library's log line, a traceback. A value of fewer
+than eight characters is not searched for: it would match everywhere.
 
-What it costs is bounded whatever the text and the values are, crafted ones included. Of
-each form the first eight bytes are known, and a text is looked through once for those,
-in windows of eight bytes. A form is spelled and compared only where it begins; when that
-has been done too often, the rest of the text is left out.
+The cost is bounded for any text and values, including crafted ones. The first eight bytes
+of each form are indexed, and a text is searched once for those. A form is computed and
+compared only where its beginning matches; after too many comparisons, the rest of the text
+is left out.
 """
 
 import hashlib
@@ -29,38 +29,39 @@ from rensei_daemon.core.secret_encodings import (
 )
 
 MOST_TEXT_BYTES = 64 * 1024
-"""Of a foreign text; what is longer is cut."""
+"""Of a foreign text; a longer one is cut."""
 FORMER_BYTES = 1024 * 1024
-"""Of values that are no longer in force, and may still be quoted for a while."""
+"""Of values no longer in force, which may still be quoted for a while."""
 MOST_STEPS = 16_000
-"""Comparisons in one text."""
+"""Comparisons per text."""
 FEW = 64
-"""Places are searched for one beginning at a time, up to so many."""
+"""Up to this many positions are searched for one beginning at a time."""
 MARK = "[redacted]"
 CUT = "[redacted: too much of the rest may be secret]"
 
 
 class Scrubber:
-    """What to look for; call it with a text."""
+    """The values to redact; call it with a text."""
 
     def __init__(self, former_bytes: int = FORMER_BYTES) -> None:
         self._owned: dict[str, frozenset[str]] = {}
         self._owners: dict[str, int] = {}
-        """How many owners a value has."""
+        """The number of owners of each value."""
         self._former: OrderedDict[str, None] = OrderedDict()
         self._former_left = former_bytes
-        # What begins with these bytes: a piece, or several and how often each. Threads log
-        # too: nothing here is walked while another may add to it.
+        # The pieces that begin with these bytes, and how often. Other threads log
+        # too: nothing here is iterated over while another thread may add to it.
         self._begins: dict[int, str | dict[str, int]] = {}
 
     def __repr__(self) -> str:
-        """Show nothing of the values."""
+        """Show no value."""
         return f"Scrubber({len(self._owners) + len(self._former)} values)"
 
     def register(self, owner: str, values: Iterable[str]) -> None:
-        """Look for these values from now on, in the place of the owner's former ones.
+        """Redact these values from now on, instead of the owner's former ones.
 
-        Those are looked for a while longer; the oldest are forgotten first.
+        The former ones are redacted for a while longer; the oldest are forgotten
+        first.
         """
         new = frozenset(value for value in values if len(value) >= SHORTEST)
         old = self._owned.get(owner, frozenset())
@@ -118,10 +119,10 @@ class Scrubber:
             self._begins[anchor] = counts
 
     def __call__(self, text: str, *, is_cut: bool = False) -> str:
-        """Return the text with a mark in the place of every known value.
+        """Return the text with a mark in place of every known value.
 
-        `is_cut`: it may end within one, of which the beginning is known too. A text that
-        is too long is cut here.
+        `is_cut`: the text may end within a value, whose beginning is redacted too.
+        A text that is too long is cut here.
         """
         if is_cut:
             text = text.rstrip("\ufffd")  # half a character
@@ -137,7 +138,7 @@ class Scrubber:
         if search.stopped_at is not None:
             pieces += data[start : search.stopped_at], CUT.encode()
         elif is_cut:
-            # What is too little of a form to be told by.
+            # Too little of a form to recognise it.
             pieces += data[start : len(data) - ANCHOR_BYTES + 1], " …".encode()
         else:
             pieces.append(data[start:])
@@ -145,7 +146,7 @@ class Scrubber:
 
 
 class _Search:
-    """One text, looked through once."""
+    """The search of one text."""
 
     def __init__(
         self, begins: dict[int, str | dict[str, int]], data: bytes, *, is_cut: bool
@@ -157,10 +158,10 @@ class _Search:
         self._begun: dict[tuple[str, bytes], Collection[bytes]] = {}
         self._spelled: dict[tuple[str, bytes], Collection[bytes]] = {}
         self.stopped_at: int | None = None
-        """Where the text was left unread, because it took too long."""
+        """Where the search stopped, because it took too long."""
 
     def spans(self) -> Iterator[tuple[int, int]]:
-        """Iterate over (begin, end) of what is to go; they neither touch nor overlap."""
+        """Iterate over (begin, end) of what to redact; they neither touch nor overlap."""
         begin = end = 0
         for at in self._hits():
             length = self._length(at)
@@ -177,7 +178,7 @@ class _Search:
             yield begin, end
 
     def _hits(self) -> Iterable[int]:
-        """Return the places where a known form may begin, in order."""
+        """Return the positions where a known form may begin, in order."""
         data, windows = self._data, len(self._data) - ANCHOR_BYTES + 1
         if windows <= 0:
             return ()
@@ -185,7 +186,7 @@ class _Search:
             memoryview(data)[shift : shift + (len(data) - shift) // 8 * 8].cast("Q")
             for shift in range(min(8, windows))
         ]
-        # By far the most texts hold no form, which is told without a step of ours.
+        # Most texts contain no form; this shows it without a loop in Python.
         found = set[int]().union(*(self._begins.keys() & view for view in words))
         if len(found) <= FEW:
             return merge(*map(self._places, found))
@@ -204,7 +205,7 @@ class _Search:
             at = self._data.find(anchor, at + 1)
 
     def _length(self, at: int) -> int:
-        """Return how long the longest known form is that stands here; 0: none does."""
+        """Return the length of the longest known form at this position; 0 if none."""
         anchor = self._data[at : at + ANCHOR_BYTES]
         found = self._begins.get(int.from_bytes(anchor, byteorder), ())
         pieces = (found,) if isinstance(found, str) else tuple(found)
@@ -226,13 +227,13 @@ class _Search:
         return self._is_cut and left < len(form) and form.startswith(self._data[at:])
 
     def _may_stand(self, piece: str, anchor: bytes, at: int) -> bool:
-        """Tell at little cost that no form of the piece stands here."""
+        """Return False if certainly no form of the piece is here; cheap."""
         if (piece, anchor) in self._spelled:
             return True
         return any(self._stands(head, at) for head in self._heads(piece, anchor))
 
     def _heads(self, piece: str, anchor: bytes) -> Collection[bytes]:
-        """Return a little more of how a piece's forms begin that begin like this."""
+        """Return slightly longer beginnings of the piece's forms that begin so."""
         found = self._begun.get((piece, anchor))
         if found is None:
             self._steps += 30
@@ -242,7 +243,7 @@ class _Search:
         return found
 
     def _forms(self, piece: str, anchor: bytes) -> Collection[bytes]:
-        """Spell a piece, in the forms that begin like this."""
+        """Return the piece's forms that begin so."""
         found = self._spelled.get((piece, anchor))
         if found is None:
             raw = piece.encode(errors="surrogatepass")
@@ -258,10 +259,10 @@ class _Search:
 
 
 class Fingerprints:
-    """Values told apart without being shown: twelve hex digits that fit one key only."""
+    """Twelve hex digits that identify a value without showing it, for one key only."""
 
     def __init__(self, key: bytes) -> None:
-        """`key` is random and this process's own, so that nobody can try values out."""
+        """`key` is random and of this process, so that nobody can test guesses."""
         self._key = key
 
     def of(self, value: str) -> str:

@@ -1,7 +1,7 @@
-"""The forms in which a secret stands in foreign text, and how each of them begins.
+"""The encodings in which a secret appears in foreign text, and how each begins.
 
-A long value is looked for in pieces, so that no form is longer than a few KiB, and a value
-of many lines also line by line.
+A long value is searched for in pieces, so that no form is longer than a few KiB, and a
+value of many lines also line by line.
 """
 
 import base64
@@ -14,11 +14,11 @@ from urllib.parse import quote
 from rensei_daemon.core.env_file import escape
 
 SHORTEST = 8
-"""Fewer characters than this would be found everywhere."""
+"""A shorter value would match everywhere."""
 ANCHOR_BYTES = 8
-"""So many bytes of a form's beginning are what it is looked up by."""
+"""The number of bytes of a form's beginning that are indexed."""
 MOST_LINES = 256
-"""Of one value that are looked for by themselves; a key has some fifty."""
+"""Lines of one value that are searched for separately; a private key has about fifty."""
 
 _PIECE = 4096
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
@@ -26,7 +26,7 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def pieces_of(value: str) -> Iterator[tuple[str, bool]]:
-    """Iterate over (what is to be looked for, whether as a line only)."""
+    """Iterate over (text to search for, whether it is only a line of the value)."""
     last = max(len(value) - SHORTEST, 0)
     for start in range(0, last + 1, _PIECE):
         end = start + _PIECE
@@ -38,36 +38,37 @@ def pieces_of(value: str) -> Iterator[tuple[str, bool]]:
 
 
 def anchors_of(piece: str, *, is_line: bool = False) -> set[bytes]:
-    """Return how the forms of a piece begin; of a line, how it begins as it is."""
+    """Return the beginnings of a piece's forms; of a line, only its own beginning."""
     if is_line:
         return {_raw(piece[:ANCHOR_BYTES])[:ANCHOR_BYTES]}
     return beginnings_of(piece, ANCHOR_BYTES)
 
 
 def beginnings_of(piece: str, count: int) -> set[bytes]:
-    """Return the first bytes of every form, so many or a few less, at little cost."""
-    head = piece[: count + 4]  # decides them: the digits of base64 take the longest
+    """Return the first bytes, about `count`, of every form; cheap."""
+    head = piece[: count + 4]  # decides them: base64 needs the most
     if is_plain(head):
         forms = {head, *_encoded(head.encode())}
     else:
-        # Which quotes `repr` takes, and so which it escapes, depends on the whole value.
+        # Which quotes `repr` uses, and so which it escapes, depends on the whole
+        # value.
         forms = {*spell(head), *_reprs(f"{head}'\"")}
     return {_raw(form)[:count] for form in forms}
 
 
 def is_plain(piece: str) -> bool:
-    """Whether every form but hex and base64 is the piece itself."""
+    """Whether every form except hex and base64 equals the piece."""
     return _PLAIN.fullmatch(piece) is not None
 
 
 def forms_of(value: str) -> Iterator[str]:
-    """Spell a value as it is found in the wild: as it is, quoted, encoded, line by line."""
+    """Return the forms of a value: plain, quoted, encoded, line by line."""
     yield from value.splitlines()
     yield from spell(value)
 
 
 def spell(value: str) -> Iterator[str]:
-    """Spell a value whole: as it is, quoted, and encoded."""
+    """Return the forms of a whole value: plain, quoted and encoded."""
     yield value
     for in_json in (encode_basestring_ascii, encode_basestring):
         inside = in_json(value)[1:-1]
@@ -95,10 +96,11 @@ def _encoded(raw: bytes) -> Iterator[str]:
 
 
 def _base64_inside(raw: bytes, offset: int) -> str:
-    """Return the base64 digits that stand for these bytes alone.
+    """Return the base64 digits that depend on these bytes only.
 
-    Where in a longer text a value begins (`user:VALUE`) makes three different codes of
-    it; the digits at its ends also hold bits of its neighbours and are left out.
+    The position of a value in a longer text (`user:VALUE`) gives three different
+    encodings; the digits at its ends also depend on the neighbouring bytes and are left
+    out.
     """
     code = base64.b64encode(b"\0" * offset + raw).decode()
     bits = 8 * (offset + len(raw))

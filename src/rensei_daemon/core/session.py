@@ -1,14 +1,14 @@
-"""A session of this host, as the platform is asked for its credentials."""
+"""A session of this host, as the platform identifies it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Whose credentials, and of which project and environment."""
+    """The session, project and environment of the credentials."""
 
     id: str
     project_id: str
     env_name: str = "production"
     org_id: str = ""
-    """Empty: the organisation this host is registered with."""
+    """Empty: the organisation of this host's registration."""

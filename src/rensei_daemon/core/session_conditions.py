@@ -1,4 +1,4 @@
-"""When a session's line amounts to a condition: old data, and streams that are not live."""
+"""When a session's health record is a condition: old data, or no live stream."""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
@@ -8,21 +8,21 @@ from rensei_daemon.core.duration import format_duration
 from rensei_daemon.core.health import MOST_ENDS, SessionHealth, StreamState
 
 SESSION_GRACE_SECONDS = 60.0
-"""After `refresh_until`, or after the start when there was never any data."""
+"""After `refresh_until`, or after the start if there was never any data."""
 REFRESH_AT_LEAST_SECONDS = 30.0
-"""No refresh is due sooner than this after the last one, whatever the platform says."""
+"""No refresh is due sooner after the last one, whatever the platform says."""
 REFRESH_UNKNOWN_SECONDS = 900.0
-"""When a refresh is due if the platform did not say."""
+"""When a refresh is due if the platform does not say."""
 
 STREAM_WARNING_SECONDS = 60.0
 FLAPPING_SECONDS = 600.0
-"""So many ends of streams as are remembered, within this time, are too many."""
+"""As many ends of streams as are remembered, within this time, are too many."""
 UNCONFIRMED_SECONDS = 60.0
-"""How long a snapshot may be wanted before anybody is told."""
+"""How long a snapshot may be wanted before it is a condition."""
 
 
 def session_conditions(line: SessionHealth, now: datetime) -> Iterator[Condition]:
-    """Say that a session's data are old, or that its stream is not live."""
+    """Yield conditions if a session's data is old or its stream is not live."""
     since = _stale_since(line, now)
     if since is not None:
         what = "are out of date" if line.refreshed_at else "have never arrived"
@@ -67,7 +67,7 @@ def _of_stream(line: SessionHealth, now: datetime) -> Iterator[Condition]:
 
 
 def _unconfirmed(line: SessionHealth, now: datetime) -> Iterator[Condition]:
-    """Say that the values may not be what the platform has, and why."""
+    """Yield a condition if the values may differ from the platform's, and why."""
     hint = f"rensei-daemon sync, then: rensei-daemon logs --session {line.id}"
     if line.lost_names_at is not None:
         yield condition(
@@ -79,7 +79,7 @@ def _unconfirmed(line: SessionHealth, now: datetime) -> Iterator[Condition]:
             subject=line.id,
         )
     elif (
-        line.refreshed_at is not None  # else it is stale, which says more
+        line.refreshed_at is not None  # else it is stale, which is worse
         and line.wanted_since is not None
         and _age(line.wanted_since, now) >= UNCONFIRMED_SECONDS
     ):
@@ -94,7 +94,7 @@ def _unconfirmed(line: SessionHealth, now: datetime) -> Iterator[Condition]:
 
 
 def _stale_since(line: SessionHealth, now: datetime) -> datetime | None:
-    # Ages are compared, not times added up: a refresh_until in the year 9999 must not
+    # Compare ages instead of adding times: a refresh_until in the year 9999 must not
     # overflow.
     if line.refreshed_at is None:
         overdue, since = _age(line.added_at, now), line.added_at
@@ -112,7 +112,7 @@ def _stale_since(line: SessionHealth, now: datetime) -> datetime | None:
 def no_sessions_condition(
     sessions: Collection[str], started_at: datetime
 ) -> Iterator[Condition]:
-    """Say, for information, that nobody gets credentials here."""
+    """Yield an informational condition: no session is configured."""
     if not sessions:
         yield condition(
             Code.SESSIONS_NONE,

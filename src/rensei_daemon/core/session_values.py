@@ -1,12 +1,12 @@
-"""What a snapshot and an event do to a session's values: every rule of it, and no I/O.
+"""How snapshots and events change a session's values: all rules, and no I/O.
 
 ::
 
-    snapshot_asked ─▶ (updates meanwhile) ─▶ take_snapshot  the truth, but for newer updates
-    take_update ─────────────────────────▶ applied, or refused and a snapshot wanted
+    snapshot_requested ─▶ (updates meanwhile) ─▶ take_snapshot  all values, or newer updates
+    take_update ─▶ applied, or refused and a snapshot wanted
 
-Values are swapped whole: `credentials` is another object when something changed, and the
-very same when not. What may not reach a process is left out, and kept by name.
+Values are replaced as a whole: `credentials` is another object if something changed, else
+the same one. Variables that may not reach a process are dropped, and their names kept.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,12 +27,12 @@ from rensei_daemon.core.snapshot_schedule import SnapshotReason
 
 @dataclass(frozen=True, slots=True)
 class IncomingValues:
-    """An UPDATE as it came."""
+    """An UPDATE as it arrived."""
 
     delta: Mapping[str, str] = field(repr=False)
     rotated_at: datetime | None = None
     is_whole: bool = True
-    """False: it spoke of more names, whose values were no text."""
+    """False: it named more variables, whose values were not text."""
 
 
 class SessionValues:
@@ -41,20 +41,20 @@ class SessionValues:
     def __init__(self) -> None:
         self.credentials = Credentials()
         self.dropped_names: tuple[str, ...] = ()
-        """Sorted; of variables that may not reach a process."""
+        """Sorted names of variables that may not reach a process."""
         self.lost_names = 0
-        """How many names the last snapshot took, when it took more than half."""
+        """How many names the last snapshot removed, if more than half of them."""
         self._order = RotationOrder()
         self._size = Size()
         self._meanwhile: list[IncomingValues] | None = None
-        """The updates that came while a snapshot is under way; None: none is."""
+        """The updates that arrived during a snapshot; None if none is under way."""
 
     def snapshot_requested(self) -> None:
-        """Note that a snapshot is under way."""
+        """Note that a snapshot was requested."""
         self._meanwhile = []
 
     def snapshot_failed(self) -> None:
-        """Note that it did not come."""
+        """Note that the snapshot failed."""
         self._meanwhile = None
 
     def take_snapshot(
@@ -67,9 +67,9 @@ class SessionValues:
     ) -> SnapshotReason | None:
         """Apply a snapshot; return why another one is wanted.
 
-        `dropped` are names that came with a value that is no text. An update that came
-        meanwhile stands over it unless its stamp says that it is older; another
-        snapshot tells which was newer.
+        `dropped` are names whose value was not text. An update that arrived during
+        the snapshot overrides it unless its stamp is older; another snapshot then
+        shows which was newer.
         """
         before, meanwhile = self.credentials, self._meanwhile or ()
         self._meanwhile = None
@@ -90,7 +90,7 @@ class SessionValues:
         return SnapshotReason.LOST_NAMES if self.lost_names else None
 
     def take_update(self, update: IncomingValues, now: float) -> SnapshotReason | None:
-        """Apply an update if it may be; return why a snapshot is wanted."""
+        """Apply an update if allowed; return why a snapshot is wanted."""
         if not self._order.admits(update.rotated_at, now):
             return SnapshotReason.ORDER
         accepted = filter_values(update.delta)
@@ -101,19 +101,20 @@ class SessionValues:
         if self._meanwhile is not None:
             self._meanwhile.append(update)
         if self.credentials.generation == 0:
-            # A delta alone is not the session's values; the snapshot under way is.
+            # A delta alone is not all of the session's values; the snapshot
+            # under way is.
             return SnapshotReason.EVENT
         is_spoilt = not self.credentials.env.keys().isdisjoint(accepted.dropped)
         if accepted.dropped:
             self.dropped_names = _sorted_names((*self.dropped_names, *accepted.dropped))
         self.credentials = self.credentials.updated(accepted.env)
         self._size = grown
-        # What it meant to replace must not just stay.
+        # The value it was meant to replace must not stay in use.
         return SnapshotReason.EVENT if is_spoilt or not update.is_whole else None
 
 
 def _lost(before: Credentials, after: Credentials) -> int:
-    """Return how many names went, if that is more than half of them."""
+    """Return how many names are gone, if more than half of them."""
     lost = len(before.env.keys() - after.env.keys())
     return lost if 2 * lost > len(before.env) else 0
 

@@ -1,13 +1,13 @@
 """When a session's next snapshot is due, and why.
 
-It is told what happened and says how long to wait; it waits for nothing itself, and
-knows neither the platform nor the values. `now` is in monotonic seconds and arrives.
+Callers report what happened and ask how long to wait; this module itself never waits, and
+knows neither the platform nor the values. `now` is an argument, in monotonic seconds.
 
-- Events ask for snapshots at a pace: one second apart, twice as far while they bring
-  nothing new, 30 s at most. So a noisy stream costs little, and a snapshot that is
-  overtaken by events does not feed the next one without end.
-- What follows a connect, a loss, or the age of the last snapshot has its own time.
-- After a failure everything waits for the retry, but an operator who asks.
+- Events request snapshots at a limited rate: one second apart, doubled while they bring
+  nothing new, at most 30 s. So a noisy stream costs little, and a snapshot that events
+  overtake does not cause the next one without end.
+- Snapshots after a connect, a loss, or at the maximum age have their own times.
+- After a failure everything waits for the retry, except an operator's request.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from rensei_daemon.core.backoff import Draw
 EVENT_SECONDS = 1.0
 MOST_EVENT_SECONDS = 30.0
 AFTER_FAILURE_SECONDS = 1.0
-"""How soon after a failed snapshot one that is wanted may be tried."""
+"""How soon after a failed snapshot a requested one may be taken."""
 LOSS_SECONDS = (0.5, 0.9)
-"""How soon after a loss: late enough for the next stream's own snapshot to stand in."""
+"""How soon after a loss: late enough for the snapshot of the next stream to replace it."""
 
 
 class SnapshotReason(StrEnum):
-    """What a snapshot is taken for."""
+    """Why a snapshot is taken."""
 
     START = "start"
     CONNECT = "connect"
@@ -58,15 +58,15 @@ WHY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotIntervals:
-    """How often a session is looked after when nobody says that it needs to be."""
+    """How often snapshots are taken without a request."""
 
     poll_seconds: float = 60.0
-    """How often a snapshot is taken while the stream is not live."""
+    """How often while the stream is not live."""
     slow_poll_seconds: float = 300.0
-    """How often once it has been down for long, or the platform has no stream for us."""
+    """How often once the stream has been down for long, or the platform has none for us."""
     long_down_seconds: float = 600.0
     steady_seconds: float = 60.0
-    """A stream that was up this long has recovered; the log begins a new tale."""
+    """A stream that lived this long counts as recovered."""
 
 
 PACE = SnapshotIntervals()
@@ -74,14 +74,14 @@ PACE = SnapshotIntervals()
 
 @dataclass(frozen=True, slots=True)
 class WantedSnapshot:
-    """A snapshot that somebody waits for."""
+    """A snapshot that was requested and not taken yet."""
 
     reason: SnapshotReason
     since: float
 
 
 class SnapshotSchedule:
-    """The reasons for a snapshot, and the earliest of their times."""
+    """The requested snapshots and the earliest time of each."""
 
     def __init__(self, pace: SnapshotIntervals, draw: Draw, now: float) -> None:
         self._pace = pace
@@ -90,11 +90,11 @@ class SnapshotSchedule:
         self._newly_wanted: WantedSnapshot | None = WantedSnapshot(
             SnapshotReason.START, now
         )
-        """Since the last one began."""
+        """Requested since the last snapshot began."""
         self._owed: WantedSnapshot | None = None
-        """What the last one was to bring, while it is under way or has failed."""
+        """What the snapshot under way, or the failed one, was requested for."""
         self._is_paced = False
-        """Whether an event asked for the one under way."""
+        """Whether an event requested the snapshot under way."""
         self._event_gap = EVENT_SECONDS
         self._next_event = now
         self._is_retry = False
@@ -105,11 +105,11 @@ class SnapshotSchedule:
 
     @property
     def wanted(self) -> WantedSnapshot | None:
-        """What is wanted and has not been had, for the longest time."""
+        """The oldest request without a successful snapshot."""
         return self._owed or self._newly_wanted
 
     def wait_seconds(self, now: float) -> float:
-        """Return how long until a snapshot is due; not positive when one is."""
+        """Return the seconds until a snapshot is due; zero or negative if one is."""
         due = self._next_refresh
         if not self._is_live:
             due = min(due, self._next_poll)
@@ -118,7 +118,7 @@ class SnapshotSchedule:
         return due - now
 
     def want(self, reason: SnapshotReason, now: float) -> None:
-        """Have one taken: at once, or when the pace of this reason or a failure allows."""
+        """Request a snapshot, now or as soon as the rate limit or a failure allows."""
         due = now
         if reason in PACED:
             if now >= self._next_event + MOST_EVENT_SECONDS:
@@ -135,12 +135,12 @@ class SnapshotSchedule:
             self._newly_wanted = WantedSnapshot(reason, now)
 
     def begin(self, now: float) -> SnapshotReason:
-        """Note that one is being taken, for all that it was wanted for; return why."""
+        """Note that a snapshot begins, for all requests so far; return its reason."""
         reason = self._reason()
         self._is_paced = not PACED.isdisjoint(self._due)
         if self._is_paced:
             self._next_event = now + self._event_gap
-        # What is owed since the last failure is still owed.
+        # Requests before the last failure are still open.
         self._owed = self.wanted or WantedSnapshot(reason, now)
         self._newly_wanted = None
         self._due.clear()
@@ -155,7 +155,7 @@ class SnapshotSchedule:
         return SnapshotReason.POLL if is_poll else SnapshotReason.REFRESH
 
     def succeed(self, now: float, refresh_in_seconds: float, *, is_news: bool) -> None:
-        """Note that it came, how long it is good for, and whether it changed anything."""
+        """Note a success, how long it is valid, and whether it changed anything."""
         if self._is_paced and is_news:
             self._event_gap = EVENT_SECONDS
             self._next_event = min(self._next_event, now + EVENT_SECONDS)
@@ -167,23 +167,23 @@ class SnapshotSchedule:
         self._plan_poll(now)
 
     def fail(self, now: float, delay_seconds: float, *, asked_seconds: float) -> None:
-        """Note that it did not; `asked_seconds` is a wait the platform asked for."""
+        """Note a failure; `asked_seconds` is a wait the platform asked for."""
         self._is_retry = True
-        # Both, or a poll that is due would ask a platform that is down without end.
+        # Both, or polling would ask a platform that is down without end.
         self._next_refresh = self._next_poll = now + max(delay_seconds, 0.5)
         self._not_before = now + max(asked_seconds, AFTER_FAILURE_SECONDS)
 
     def stream_connected(self, now: float) -> None:
-        """Note that a stream was opened; nothing has come over it yet."""
+        """Note that a stream was opened; it has delivered nothing yet."""
         self._is_refused = False
         self.want(SnapshotReason.CONNECT, now)
 
     def stream_is_live(self) -> None:
-        """Note that bytes come over the stream: there is no need to poll."""
+        """Note that the stream delivers: polling is not needed."""
         self._is_live = True
 
     def stream_lost(self, now: float) -> None:
-        """Note that a stream that was opened has ended."""
+        """Note that an open stream has ended."""
         if self._is_live:
             self._is_live, self._down_since = False, now
             self._plan_poll(now)

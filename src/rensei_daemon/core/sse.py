@@ -1,15 +1,15 @@
-"""Server-sent events, from bytes to events: the one parser of the rotate stream.
+"""Parse server-sent events of the rotate stream from bytes.
 
-It follows the event stream format of the HTML standard (section 9.2.6), with three
-differences that a stream of credentials needs:
+Follows the event stream format of the HTML standard (section 9.2.6), with three differences
+that a stream of credentials needs:
 
-- Bytes are decoded strictly. The standard replaces what is not UTF-8; here such an event
-  is handed out as unreadable, because a damaged value must never reach a process.
-- A named event without data is handed out too. The standard drops it; here it may say
-  that something changed.
+- Bytes are decoded strictly. The standard replaces invalid UTF-8; here such an event is
+  returned as unreadable, because a damaged value must never reach a process.
+- A named event without data is returned too. The standard drops it; here it may say that
+  something changed.
 - Ids are ignored: nothing is replayed, so nothing is resumed.
 
-An event is handed out with the byte that ends it, also where lines end in CR alone.
+An event is returned with the byte that ends it, even where lines end in CR alone.
 """
 
 from dataclasses import dataclass, field
@@ -22,18 +22,18 @@ class ServerEvent:
     """One event of a stream."""
 
     name: str
-    """`message` when the event has none."""
+    """`message` if the event has no name."""
     data: str | None = field(repr=False)
-    """None when the event has no data."""
+    """None if the event has no data."""
     is_readable: bool = True
-    """Whether all of it was UTF-8; if not, name and data are left out."""
+    """Whether it was valid UTF-8; if not, name and data are omitted."""
 
 
 class EventParser:
-    """Follows the bytes of one stream; it must be fed all of them, in order.
+    """The parser of one stream; feed it all bytes, in order.
 
     An event is open from the first byte of a field line to the blank line that ends it.
-    Comment lines (those that begin with a colon, the usual keepalives) open none.
+    Comment lines (a colon first, the usual keepalives) open none.
     """
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class EventParser:
         self.held_bytes = 0
         """Bytes of the open event and of the line in progress."""
         self.comments = 0
-        """Comment lines completed so far."""
+        """Complete comment lines so far."""
         self.retry_milliseconds: int | None = None
-        """The reconnection time the stream last asked for."""
+        """The reconnection time that the stream last asked for."""
         self._head: bytes | None = b""
         self._after_cr = False
         self._line = bytearray()
@@ -53,7 +53,7 @@ class EventParser:
         self._is_damaged = False
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
-        """Take the next bytes; return the events that end in them."""
+        """Parse the next bytes; return the events that end in them."""
         chunk = self._without_bom(chunk)
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]  # the second half of a CR LF
@@ -75,7 +75,7 @@ class EventParser:
         return events
 
     def _without_bom(self, chunk: bytes) -> bytes:
-        """Drop one byte order mark at the very start of the stream."""
+        """Remove a byte order mark at the very start of the stream."""
         if self._head is None:
             return chunk
         head = self._head + chunk

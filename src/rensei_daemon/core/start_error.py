@@ -1,4 +1,4 @@
-"""Why the system did not start a program, in words that say what to fix."""
+"""Why the system could not start a program, and how to fix it."""
 
 import errno
 
@@ -10,7 +10,7 @@ _REASONS = {
 
 
 def explain_start_error(error: Exception) -> str:
-    """Return the reason; `error` is what starting the program raised."""
+    """Return the reason; `error` was raised when starting the program."""
     code = getattr(error, "errno", None)
     why = getattr(error, "strerror", None) or type(error).__name__
     return _REASONS.get(code, why) if isinstance(code, int) else why

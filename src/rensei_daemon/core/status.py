@@ -1,8 +1,8 @@
-"""The daemon at one moment: its lines, its conditions, and the state they add up to.
+"""The status of the daemon: its health records, its conditions and its state.
 
-These are values and their two spellings, JSON and one line of text; what makes a
-condition, and a state, is decided elsewhere. Field names are the keys of the JSON, in
-its order, so a rename here or in the lines breaks other people's scripts.
+Values and their two formats, JSON and one line of text; conditions and the state are
+decided elsewhere. Field names are the keys of the JSON, in its order, so a rename here or
+in the health records breaks the scripts of operators.
 """
 
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -24,7 +24,7 @@ from rensei_daemon.core.health import (
 
 
 class DaemonState(StrEnum):
-    """The whole daemon in one word."""
+    """The state of the whole daemon, in one word."""
 
     STARTING = "starting"
     OK = "ok"
@@ -35,11 +35,11 @@ class DaemonState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The daemon at one moment."""
+    """The status of the daemon at one moment."""
 
     state: DaemonState
     reported_at: datetime
-    """What every age is counted from."""
+    """The time that ages are relative to."""
     version: str
     pid: int
     uptime_seconds: int
@@ -52,20 +52,20 @@ class Status:
     sessions: tuple[SessionHealth, ...]
     projects: ProjectsHealth
     pool: PoolHealth | None
-    """None while there is nothing to say about it."""
+    """None if the pool has no problem."""
     log: LogHealth
     conditions: tuple[Condition, ...]
-    """The gravest first, then the oldest; what follows from one, right behind it."""
+    """Sorted by severity, then by age; caused conditions follow their cause."""
 
 
 def to_json(status: Status) -> dict[str, Any]:
-    """Spell a status in JSON's types: times in ISO 8601 with Z, absent things null."""
+    """Return a status in JSON types: times in ISO 8601 with Z, null for absent values."""
     spelled: dict[str, Any] = plain(status)
     return spelled
 
 
 def plain(value: Any) -> Any:
-    """Spell any value of ours, dataclasses in it included, in JSON's types."""
+    """Return any value, including nested dataclasses, in JSON types."""
     if isinstance(value, datetime):
         zulu = value.astimezone(UTC).isoformat(timespec="milliseconds")
         return zulu.replace("+00:00", "Z")
@@ -77,7 +77,7 @@ def plain(value: Any) -> Any:
 
 
 def shift_times(value: Any, by: timedelta) -> Any:
-    """Return a value of ours with every time in it moved by so much."""
+    """Return a value with every time in it moved by `by`."""
     if isinstance(value, datetime):
         return value + by
     if isinstance(value, tuple):
@@ -91,7 +91,7 @@ def shift_times(value: Any, by: timedelta) -> Any:
 
 
 def summary(status: Status) -> str:
-    """Put a status in one line, for `systemctl status`."""
+    """Return a status in one line, for `systemctl status`."""
     grave = [c for c in status.conditions if c.severity is not Severity.INFO]
     worst = [c for c in grave if c.because_of is None]
     if not worst:

@@ -1,11 +1,10 @@
-"""The splice: edits of values turned into edits of lines.
+"""Turn edits of values into edits of lines.
 
-Where a new line goes and how it is spelled follows what stands beside it: the last
-sibling's spelling, its indentation, the file's line ends. Where nothing stands yet, a
-project and a model-access cell take one line, every other table a header.
-
-A line is put behind a statement of a section it belongs to, a section where another
-ends (`Layout.section_end`): what stood in a section still does, whatever is put in.
+The place and the spelling of a new line follow its neighbours: the last sibling's spelling,
+its indentation, the file's line ends. Without siblings, a project and a model-access cell
+take one line, every other table a header. A line is inserted after a statement of its own
+section, a section where another ends (`Layout.section_end`), so that no existing line
+changes its section.
 """
 
 import re
@@ -31,17 +30,17 @@ _INDENT = re.compile(r"[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Some lines of the new text."""
+    """Lines of the new text."""
 
     kind: Kind
-    """Of the first line."""
+    """The kind of the first line."""
     lines: str
     item: int | None = None
-    """Which item of the old text it is, None for a new one."""
+    """The item of the old text; None for a new one."""
 
 
 class TomlEditor:
-    """The edits of one text, noted by item until they are written out together."""
+    """The edits of one text, collected by item and applied together."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -49,12 +48,12 @@ class TomlEditor:
         self._removed: set[int] = set()
         self._values: dict[int, str] = {}
         self._lines: dict[int, list[str]] = defaultdict(list)
-        """New lines behind an item, in its section."""
+        """New lines after an item, in its section."""
         self._sections: dict[int, list[str]] = defaultdict(list)
-        """New sections behind an item that ends one; -1: at the top."""
+        """New sections after an item that ends one; -1: at the top."""
 
     def make(self, edit: Edit) -> None:
-        """Note one edit."""
+        """Record one edit."""
         holder = self._layout.holder(edit.path)
         node = self._layout.find(edit.path)
         if holder is not None:
@@ -78,7 +77,7 @@ class TomlEditor:
     # -- writing out --
 
     def text(self) -> str:
-        """Write the text out."""
+        """Return the new text."""
         parts: list[str] = []
         before = _Piece(Kind.BLANK, "")
         for piece in self._pieces():
@@ -119,7 +118,7 @@ class TomlEditor:
                 self._remove_blank_above(min(extent), max(extent))
 
     def _remove_blank_above(self, first: int, last: int) -> None:
-        """Take one of two blanks out that would stand together without a section."""
+        """Remove one of two blank lines that would be adjacent after a removal."""
         is_blank_above = first > 0 and self._items[first - 1].kind is Kind.BLANK
         is_blank_below = (
             last + 1 == len(self._items) or self._items[last + 1].kind is Kind.BLANK
@@ -142,7 +141,7 @@ class TomlEditor:
             self._insert_value(parent, path, value)
 
     def _insert_table(self, parent: Node, path: Path, value: Mapping[str, Any]) -> None:
-        """Write a table as its last sibling is written, else as its parent is."""
+        """Insert a table in the spelling of its last sibling, else of its parent."""
         header = self._layout.header(parent)
         sibling = self._last_table(parent, path)
         last = (sibling or parent).under[-1]
@@ -158,7 +157,7 @@ class TomlEditor:
             self._insert_section(self._layout.section_end(last), path, value)
 
     def _last_table(self, parent: Node, path: Path) -> Node | None:
-        """Return the table beside this path that the text speaks of last."""
+        """Return the last table beside this path in the text."""
         for index in reversed(parent.under):
             item = self._items[index]
             if len(item.path) >= len(path):
@@ -174,7 +173,7 @@ class TomlEditor:
         )
 
     def _is_key_within(self, index: int, path: Path) -> bool:
-        """Whether the item is a key in a section that a line for this path could be in."""
+        """Whether the item is a key of a section that may contain this path."""
         item = self._items[index]
         return item.kind is Kind.KEY and len(item.table) < len(path)
 
@@ -192,7 +191,7 @@ class TomlEditor:
     def _insert_lines(
         self, anchor: int, lines: Iterable[tuple[Path, Any]], table: Path
     ) -> None:
-        """Write lines behind the anchor, which stands in the section of the table."""
+        """Insert lines after the anchor, which is in the table's section."""
         item = self._items[anchor]
         indent = _INDENT.match(self._layout.text, item.start)
         margin = indent[0] if indent and item.kind is Kind.KEY else ""
@@ -201,7 +200,7 @@ class TomlEditor:
             self._lines[anchor].append(self._joined([line]))
 
     def _insert_section(self, place: int, path: Path, table: Mapping[str, Any]) -> None:
-        """Write a table with headers behind an item where a section ends."""
+        """Insert a table with headers after an item that ends a section."""
         self._sections[place].append(self._joined(section(path, table)))
 
     def _joined(self, lines: Iterable[str]) -> str:
@@ -209,10 +208,10 @@ class TomlEditor:
 
 
 def _need_a_blank(above: _Piece, below: _Piece) -> bool:
-    """Whether a blank line has to part two pieces.
+    """Whether two pieces need a blank line between them.
 
-    A new section stands apart, and no comment comes to stand directly under a header or a
-    comment that it did not stand under: it would become the table's.
+    A new section is separated, and no comment may follow a header or comment directly
+    that it did not follow before: it would become the table's.
     """
     is_new_section = below.kind is Kind.HEADER and below.item is None
     if is_new_section or (above.kind is Kind.HEADER and above.item is None):

@@ -1,13 +1,13 @@
-"""Where each statement of a TOML text stands, and which comments are its own.
+"""The lines of each statement of a TOML text, and the comments that belong to it.
 
-`tomllib` says what a text means; this file says where it says so, so that an edit can
-splice whole lines and leave every other byte alone. Rules:
+`tomllib` says what a text means; this module says which lines say it, so that an edit can
+replace whole lines and keep every other byte. Rules:
 
-1. A section is a header and what stands below it, up to the next header; what stands
-   before the first header is the root's. A new line stands behind a statement of its own
-   section, a new section only where another ends, so that neither captures a line.
-2. A statement (header or key) owns the comments glued above it. A comment followed by a
-   blank line is nobody's, and the one directly under a header is the table's.
+1. A section is a header and the lines up to the next header; lines before the first header
+   belong to the root. A new line follows a statement of its own section, a new section
+   only the end of another, so that neither captures a line.
+2. A statement (header or key) owns the comments directly above it. A comment followed by a
+   blank line belongs to nothing, and one directly under a header to the table.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from rensei_daemon.core.toml_scanner import Item, Kind, read_items
 
 @dataclass(slots=True)
 class Node:
-    """One key of the tree, and the statements that speak of it."""
+    """A key of the tree, and its statements."""
 
     children: dict[str, "Node"] = field(default_factory=dict)
     own: list[int] = field(default_factory=list)
@@ -33,16 +33,16 @@ _HEADERS = (Kind.HEADER, Kind.ARRAY_HEADER)
 
 
 class Layout:
-    """The items of one text, and an index of them by path."""
+    """The items of one text, indexed by path."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.items = list(read_items(text))
         self.root = Node()
         self._sections: list[int] = []
-        """Of each item: the number of its section; the root's is 0."""
+        """The section number of each item; the root's is 0."""
         self._last_of_section = [-1]
-        """Of each section: its last statement; -1 where the root has none."""
+        """The last statement of each section; -1 if the root has none."""
         for index, item in enumerate(self.items):
             if item.kind in _HEADERS:
                 self._last_of_section.append(index)
@@ -62,7 +62,7 @@ class Layout:
     # -- finding --
 
     def find(self, path: Path) -> Node | None:
-        """Return the node at the path, if any statement speaks of it."""
+        """Return the node at the path, if there is a statement for it."""
         node = self.root
         for key in path:
             if key not in node.children:
@@ -71,7 +71,7 @@ class Layout:
         return node
 
     def holder(self, path: Path) -> int | None:
-        """Return the key whose inline value holds the path, if one does."""
+        """Return the key whose inline value contains the path, if any."""
         node = self.root
         for key in path[:-1]:
             if key not in node.children:
@@ -83,24 +83,24 @@ class Layout:
         return None
 
     def header(self, node: Node) -> int | None:
-        """Return the `[header]` that opens exactly this table, if there is one."""
+        """Return the `[header]` of exactly this table, if any."""
         headers = (i for i in node.own if self.items[i].kind is Kind.HEADER)
         return next(headers, None)
 
     def key(self, node: Node) -> int | None:
-        """Return the `key = value` whose value is exactly this node, if there is one."""
+        """Return the `key = value` whose value is exactly this node, if any."""
         is_key = bool(node.own) and self.items[node.own[0]].kind is Kind.KEY
         return node.own[0] if is_key else None
 
     # -- places for something new --
 
     def line_end(self, header: int) -> int:
-        """Return the item behind which a new key under the header belongs."""
+        """Return the item that a new key under the header follows."""
         last = self._last_statement(header)
         return last if last != header else self._own_comments(header)
 
     def section_end(self, index: int) -> int:
-        """Return the item behind which a section may follow the one of this statement."""
+        """Return the item that a section after this statement's section follows."""
         last = self._last_statement(index)
         if self.items[last].kind in _HEADERS:
             last = self._own_comments(last)
@@ -110,14 +110,14 @@ class Layout:
         return self._last_of_section[self._sections[index]]
 
     def _own_comments(self, header: int) -> int:
-        """Return the last of the comments directly under a header, or the header."""
+        """Return the last comment directly under a header, or the header."""
         last = header
         while last + 1 < len(self.items) and self.items[last + 1].kind is Kind.COMMENT:
             last += 1
         return last
 
     def _glued_below(self, index: int) -> int:
-        """Return the last comment glued below an item, unless it leads into a statement."""
+        """Return the last comment directly below an item, unless a statement follows it."""
         last = self._own_comments(index)
         if last + 1 < len(self.items) and self.items[last + 1].is_statement:
             return index
@@ -126,7 +126,7 @@ class Layout:
     # -- what is whose --
 
     def first_owned(self, index: int) -> int:
-        """Return the first comment glued above a statement, or the statement itself."""
+        """Return the first comment directly above a statement, or the statement itself."""
         first = index
         while first > 0 and self.items[first - 1].kind is Kind.COMMENT:
             first -= 1
@@ -134,16 +134,17 @@ class Layout:
         return index if is_under_a_header else first
 
     def extent(self, index: int) -> set[int]:
-        """Return the items that go when a statement does; a header takes its section."""
+        """Return the items to remove with a statement; a header includes its section."""
         first, last = self.first_owned(index), index
         if self.items[index].kind in _HEADERS:
             last = self.line_end(index)
         return set(range(first, last + 1)) - self._loose(index + 1, last)
 
     def lines_outside(self, edits: Iterable[Edit]) -> Iterator[str]:
-        """Yield the lines that these edits have no part in, each without its line feed.
+        """Yield the lines outside these edits, each without its line feed.
 
-        Blank lines are left out: a section is parted from its neighbours by one.
+        Blank lines are left out, because a section is separated from its neighbours
+        by one.
         """
         edited: set[int] = set()
         for edit in edits:
@@ -161,17 +162,17 @@ class Layout:
                 yield from self.ended(self.text[item.start : item.end]).split("\n")[:-1]
 
     def ended(self, lines: str) -> str:
-        """Return lines with a line end behind the last, as the text's own are ended."""
+        """Return lines with a final line end like those of the text."""
         return lines if lines.endswith("\n") else lines + self.newline
 
     @cached_property
     def newline(self) -> str:
-        """The end of the first line."""
+        """The line end of the first line."""
         first = self.text.find("\n")
         return "\r\n" if first > 0 and self.text[first - 1] == "\r" else "\n"
 
     def _loose(self, first: int, last: int) -> set[int]:
-        """Return the comments in between that are followed by a blank, and that blank."""
+        """Return the comments between two items before a blank line, with that line."""
         loose: set[int] = set()
         run: set[int] = set()
         for index in range(first, min(last + 2, len(self.items))):

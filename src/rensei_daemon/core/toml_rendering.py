@@ -1,7 +1,7 @@
-"""New values as TOML text: on a line, as lines of dotted keys, as sections with headers.
+"""Render new values as TOML: on one line, as dotted keys, as sections with headers.
 
-tomlkit spells numbers and dates. It is not used for texts: it leaves most invisible
-characters as they are, and needs 0.4 s for 60,000 characters with a quote among them.
+tomlkit renders numbers and dates. It is not used for strings: it leaves most invisible
+characters as they are, and needs 0.4 s for 60,000 characters with a quote.
 """
 
 import importlib
@@ -17,12 +17,12 @@ _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
 def render_key(path: Path) -> str:
-    """Spell a key, dotted when it has parts, each quoted only if it must be."""
+    """Return a key, dotted if it has several parts, quoted only where needed."""
     return ".".join(part if _BARE.fullmatch(part) else toml_string(part) for part in path)
 
 
 def render(value: Any) -> str:
-    """Spell a value on one line."""
+    """Return a value on one line."""
     if isinstance(value, Mapping):
         members = [f"{render_key((key,))} = {render(item)}" for key, item in value.items()]
         return f"{{ {', '.join(members)} }}" if members else "{}"
@@ -34,7 +34,7 @@ def render(value: Any) -> str:
 
 
 def _tomlkit() -> ModuleType:
-    """Import tomlkit when an edit is made: without it an idle daemon is 1 MB smaller."""
+    """Import tomlkit on the first edit: an idle daemon is 1 MB smaller without it."""
     return importlib.import_module("tomlkit")
 
 
@@ -46,7 +46,7 @@ def is_inline(path: Path) -> bool:
 
 
 def dotted_lines(path: Path, value: Any, *, depth: int = 0) -> Iterator[tuple[Path, Any]]:
-    """Spell a value by dotted keys; tables down to `depth` are never inline."""
+    """Return a value as dotted keys; tables down to `depth` are never inline."""
     is_leaf = is_inline(path) and depth <= 0
     if isinstance(value, Mapping) and value and not is_leaf:
         for key, item in value.items():
@@ -56,7 +56,7 @@ def dotted_lines(path: Path, value: Any, *, depth: int = 0) -> Iterator[tuple[Pa
 
 
 def section(path: Path, table: Mapping[str, Any]) -> list[str]:
-    """Spell a table with headers: its own keys, then a section for each table in it."""
+    """Return a table with headers: its own keys, then a section per sub-table."""
     keys = [
         f"{render_key((key,))} = {render(value)}"
         for key, value in table.items()

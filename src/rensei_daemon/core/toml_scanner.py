@@ -1,10 +1,10 @@
-"""A TOML text as runs of whole lines, and as tokens.
+"""Split a TOML text into runs of whole lines, and values into tokens.
 
-Rules of this file:
+Rules of this module:
 
-1. The text is valid TOML: `tomllib` has read it before anybody asks for its lines.
+1. The text is valid TOML: `tomllib` has parsed it before.
 2. An item is a run of whole lines: a blank, a comment, a `[header]`, a `key = value`.
-   Items follow one another without a gap: joined, they are the text.
+   Items follow one another without gaps: joined, they are the text.
 """
 
 import re
@@ -16,17 +16,17 @@ from enum import Enum, auto
 from rensei_daemon.core.edit import Path
 
 BYTE_ORDER_MARK = "\ufeff"
-"""What some editors put before a text of UTF-8; no reader of TOML takes it."""
+"""What some editors put before a UTF-8 text; TOML parsers reject it."""
 
 
 class Kind(Enum):
-    """What a run of lines is."""
+    """The kind of an item."""
 
     BLANK = auto()
     COMMENT = auto()
     HEADER = auto()
     ARRAY_HEADER = auto()
-    """`[[a.b]]`: never edited, and nothing below it is."""
+    """`[[a.b]]`: neither it nor anything below it is ever edited."""
     KEY = auto()
 
 
@@ -37,17 +37,17 @@ class Item:
     kind: Kind
     start: int
     end: int
-    """One past the newline, or the end of the text."""
+    """After the newline, or the end of the text."""
     path: Path = ()
-    """Of a statement: the whole path from the root."""
+    """Of a statement: the complete path from the root."""
     table: Path = ()
-    """Of a key: the path of the header it stands under."""
+    """Of a key: the path of its header."""
     value: tuple[int, int] = (0, 0)
-    """Of a key: where its value stands."""
+    """Of a key: the offsets of its value."""
 
     @property
     def is_statement(self) -> bool:
-        """Whether it says something."""
+        """Whether it is a statement, not a comment or blank."""
         return self.kind not in (Kind.BLANK, Kind.COMMENT)
 
 
@@ -71,7 +71,7 @@ _TOKEN = re.compile(
 
 
 def read_items(text: str) -> Iterator[Item]:
-    """Yield the items of a text, in its order."""
+    """Yield the items of a text, in order."""
     at = 0
     table: Path = ()
     while at < len(text):
@@ -123,7 +123,7 @@ def _unquote(basic: str) -> str:
 
 
 def tokens(text: str, at: int) -> Iterator[re.Match[str]]:
-    """Yield the tokens of a value; `lastgroup` names each one's sort."""
+    """Yield the tokens of a value; `lastgroup` is the kind of each."""
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
@@ -133,7 +133,7 @@ def tokens(text: str, at: int) -> Iterator[re.Match[str]]:
 
 
 def _value_ends(text: str, at: int) -> tuple[int, int]:
-    """Return where the value that starts here ends, and where its last line does."""
+    """Return the end of the value that starts here, and the end of its last line."""
     depth, end = 0, at
     for token in tokens(text, at):
         sort = token.lastgroup

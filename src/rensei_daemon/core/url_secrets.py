@@ -1,12 +1,12 @@
-"""Passwords and tokens in URLs: found in every spelling, and cut out.
+"""Find and remove passwords and tokens in URLs, in every spelling.
 
-Rules of this file:
+Rules of this module:
 
-1. A repository may hold one `@`, in `ssh://name@host/…` or `name@host:path`, where the
-   name is no secret. Any other `@` may end user info: a password can hold a slash, and a
-   scheme can be missing or misspelled.
-2. What was cut is still refused: `without_user_info` puts a mark where rule 1 allows only
-   a name, so that what is on record is judged like what arrived.
+1. A repository may contain one `@`, in `ssh://name@host/…` or `name@host:path`, where the
+   name is no secret. Any other `@` may end user info: a password can contain a slash, and
+   a scheme can be missing or misspelled.
+2. A redacted text is still refused: `without_user_info` puts a mark where rule 1 allows
+   only a name, so that a recorded text is judged like the original.
 3. Every step is linear in the length of the text.
 """
 
@@ -33,7 +33,7 @@ _SECRET_PARTS = ("token", "secret", "passw", "auth", "apikey", "signature", "cre
 
 
 def holds_secret(repository: str) -> bool:
-    """Whether a repository may carry a password or a token."""
+    """Whether a repository may contain a password or a token."""
     _, *query = _QUERY.split(repository, maxsplit=1)
     parameters = _PARAMETERS.split("".join(query))[2::2]
     return _holds_user_info(repository) or any(map(_is_secret, parameters))
@@ -46,7 +46,7 @@ def _holds_user_info(repository: str) -> bool:
 
 
 def _is_secret(parameter: str) -> bool:
-    """Whether a query's parameter is named like a secret, or has no name to tell by."""
+    """Whether a query parameter has a secret's name, or no name."""
     name, equals, _ = parameter.lower().partition("=")
     if not equals:
         return bool(name)
@@ -55,7 +55,7 @@ def _is_secret(parameter: str) -> bool:
 
 
 def without_secret(repository: str) -> str:
-    """Return a repository as it may be kept; one that `holds_secret` still does."""
+    """Return a repository without its secrets; `holds_secret` is still true for it."""
     if not _SUSPECT.search(repository):
         return repository
     if _holds_user_info(repository):
@@ -73,17 +73,17 @@ def _without_value(parameter: str) -> str:
 
 
 def _cut(word: str) -> str:
-    """Put the mark between the slashes, where there are some, and the last `@`."""
+    """Replace the text between the slashes, if any, and the last `@` by the mark."""
     start = word.replace("\\", "/").find("//") + 2
     at = word.rfind("@")
     return (word[:start] if 2 <= start <= at else "") + MARK + word[at:]
 
 
 def without_user_info(value: Any, key: str = "") -> Any:
-    """Return params as they may be kept: without a URL's password or token.
+    """Return params without passwords and tokens of URLs.
 
-    A mutation that is refused for one is on record all the same. What a key calls a
-    repository or a URL is judged whole; in other texts each word that holds `//`.
+    A mutation that is refused for one is recorded all the same. A value whose key means
+    a repository or a URL is judged as a whole; in other texts, each word with `//`.
     """
     if isinstance(value, str):
         if "repo" in key.lower() or "url" in key.lower():

@@ -1,4 +1,4 @@
-"""What a URL says about where it leads; nothing here opens a connection."""
+"""Where a URL leads, by its text; nothing here opens a connection."""
 
 import ipaddress
 import re
@@ -12,10 +12,10 @@ _PART = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this very host, by its text alone.
+    """Whether a URL leads to this host, by its text alone.
 
-    A name that only resolves to a loopback address does not: names can change their mind.
-    A URL that cannot be read is not loopback.
+    A name that only resolves to a loopback address does not count: names can change. A
+    URL that cannot be parsed is not loopback.
     """
     try:
         host = urlsplit(url).hostname or ""
@@ -25,9 +25,9 @@ def is_loopback(url: str) -> bool:
 
 
 def host_in(url: str) -> str:
-    """Return the host and port a URL of foreign text names; empty if it names none.
+    """Return the host and port of a URL; empty if it has none.
 
-    What comes back holds only characters that a host can have, and no user or password.
+    The result contains only characters that a host can have, and no user or password.
     """
     try:
         named = urlsplit(url).netloc.rpartition("@")[2]
@@ -37,7 +37,7 @@ def host_in(url: str) -> str:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether this names or addresses the very host it is used on.
+    """Whether this is a name or address of the host it is used on.
 
     `localhost` and names below it count, as do `127.0.0.0/8` and `::1` in any spelling.
     """
@@ -49,11 +49,11 @@ def is_loopback_host(host: str) -> bool:
 
 
 def address_of(host: str) -> Address | None:
-    """Return the IP address that a host spells; None for a name.
+    """Return the IP address in a host; None for a name.
 
-    Every spelling counts that a connection would take: IPv6 in brackets or with a zone,
-    IPv4 that is short, hexadecimal or octal (`127.1`), and IPv4 mapped into IPv6, which
-    is the IPv4 address.
+    Every spelling that a connection would accept counts: IPv6 in brackets or with a
+    zone, IPv4 that is short, hexadecimal or octal (`127.1`), and IPv4 mapped into IPv6,
+    which gives the IPv4 address.
     """
     text = host.removeprefix("[").removesuffix("]").partition("%")[0]
     try:
@@ -66,7 +66,7 @@ def address_of(host: str) -> Address | None:
 
 
 def _by_inet_aton(text: str) -> ipaddress.IPv4Address | None:
-    """Read `a.b.c.d`, `a.b.c`, `a.b` or `a`; the last number fills what is left."""
+    """Parse `a.b.c.d`, `a.b.c`, `a.b` or `a`; the last number fills the rest."""
     parts = text.split(".", 4)
     if len(parts) > 4 or not all(map(_PART.fullmatch, parts)):
         return None
@@ -84,7 +84,7 @@ def _number(text: str) -> int:
 
 
 def is_address(host: str) -> bool:
-    """Tell whether this is an IP address in its regular spelling."""
+    """Whether this is an IP address in its regular spelling."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""This host as the platform knows it: what it registers with, and what it gets for it."""
+"""This host at the platform: what it registers with, and what it is given."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ from rensei_daemon.core.admission import AdmissionReport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostInfo:
-    """The machine, as far as it could be looked at; what is None is not sent."""
+    """The machine; None values could not be read and are not sent."""
 
     ip: str | None = None
     os: str | None = None
@@ -31,12 +31,12 @@ class HostInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """What this host says when it registers."""
+    """What this host sends when it registers."""
 
     machine_id: str
     hostname: str
     capacity: int
-    """Sessions at most; the platform refuses less than 1."""
+    """The maximum of sessions; the platform refuses less than 1."""
     version: str
     report: AdmissionReport
     region: str = ""
@@ -46,36 +46,36 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """What the platform made of this host; kept across restarts."""
+    """This host's identity from the platform; kept across restarts."""
 
     id: str
     machine_id: str
-    """The machine that registered: on any other the worker is not ours to use."""
+    """The machine that registered; on any other the worker may not be used."""
     token: str = field(default="", repr=False)
-    """The runtime token; empty when none is at hand (a reboot, or an old kind of key)."""
+    """The runtime token; empty if unknown (after a reboot, or with an old kind of key)."""
     token_expires_at: datetime | None = None
-    """Aware; None: the platform did not say."""
+    """Aware; None if the platform did not say."""
     heartbeat_seconds: float | None = None
-    """How often the platform wants to hear from us, if it said."""
+    """The interval the platform asked for, if any."""
     host_id: str = ""
-    """The platform's row of this host, which mutations name; empty: it did not say."""
+    """The platform's id of this host, which mutations name; empty if unknown."""
     registered_report: str | None = None
-    """The hash of the report it was registered with; None: not on record."""
+    """The hash of the report it was registered with; None if unknown."""
     org_id: str = ""
-    """The organisation its last token spoke for; empty before the first token."""
+    """The organisation of its last token; empty before the first token."""
 
 
 def organisation(token: str) -> str:
-    """Return the organisation a runtime token speaks for; empty if it names none."""
+    """Return the organisation of a runtime token; empty if it names none."""
     found = claims(token).get("org")
     return found if isinstance(found, str) else ""
 
 
 def claims(token: str) -> Mapping[str, Any]:
-    """Return what a JWT says of itself, unverified; nothing when it is not one.
+    """Return the unverified claims of a JWT; empty if it is not one.
 
-    Only the platform can verify it, and only the platform acts on it: here it tells
-    which organisation and which expiry the platform had in mind.
+    Only the platform can verify a token and acts on it; here it only shows which
+    organisation and expiry the platform meant.
     """
     parts = token.split(".")
     if len(parts) != 3:
