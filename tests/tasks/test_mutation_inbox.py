@@ -165,7 +165,7 @@ async def test_what_has_no_room_waits_until_what_is_stored_has_its_outcome(
 async def test_no_more_is_held_than_memory_has_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
 ) -> None:
-    """By number and by bytes; the condition counts what was left out of the last answer."""
+    """By number and by bytes; the condition counts what was left out."""
     monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD", most)
     monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD_BYTES", most_bytes)
     board = Board(
@@ -184,9 +184,20 @@ async def test_no_more_is_held_than_memory_has_room_for(
         found = report(board, CLOCK.now()).conditions
         (alarm,) = (condition for condition in found if condition.code == "storage")
         assert alarm.message.startswith(
-            "3 delivered mutations are held in memory and 2 of the last answer were not "
-            "taken up, because the journal cannot be written: "
+            "3 delivered mutations are held in memory and 2 more were not taken up, "
+            "because the journal cannot be written: "
         )
+
+
+async def test_an_answer_may_be_larger_than_what_is_held(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is for what the journal does not take; what it takes is all of it."""
+    monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD", 3)
+    async with home.daemon() as daemon:
+        many = [PendingMutation(id=f"m{n}", op="x", params=None) for n in range(10)]
+        await daemon.heartbeat.inbox.put(many)
+        assert len(daemon.journal.records.mutations(100)) == 10
 
 
 async def test_a_budget_that_is_used_up_takes_nothing_more(

@@ -10,11 +10,10 @@ full disk, a lock) is held in memory and stored as soon as the journal can be wr
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate
 
 import anyio
 import anyio.to_thread
@@ -70,7 +69,7 @@ class MutationInbox:
         self._held: dict[tuple[str, str], PendingMutation] = {}
         """Delivered and not yet durable, by id and content, in the order of delivery."""
         self._left_out = 0
-        """Of the last answer's, how many were one too many to be held."""
+        """How many were too many to be held when that was so last."""
         self._taken = InboxBatch()
         self._storing = anyio.Lock()
 
@@ -82,51 +81,34 @@ class MutationInbox:
         `pool_is_ok`: the answer calls a deleted pool well again. Runs to its end even
         when the caller is cancelled: the platform may not deliver a second time.
         """
-        self._hold(delivered)
+        for mutation in delivered:
+            self._held.setdefault((mutation.id, mutation.digest), mutation)
         self._taken = replace(self._taken, pool_is_ok=pool_is_ok)
         with anyio.CancelScope(shield=True):
-            with suppress(StorageError):  # on the board; the applier's next round retries
-                await self.store()
+            await self.store()  # the applier's next round retries
         if delivered or pool_is_ok:
             self.wake_event.set()
 
-    def _hold(self, delivered: Sequence[PendingMutation]) -> None:
-        new = {(m.id, m.digest): m for m in delivered}
-        new = {key: mutation for key, mutation in new.items() if key not in self._held}
-        room = sum(mutation.room for mutation in self._held.values())
-        totals = accumulate((m.room for m in new.values()), initial=room)
-        fitting = sum(total <= MOST_HELD_BYTES for total in totals) - 1
-        fitting = max(0, min(fitting, MOST_HELD - len(self._held)))
-        self._held.update(islice(new.items(), fitting))
-        if delivered:
-            self._left_out = len(new) - fitting
-
-    async def retry(self) -> StorageError | None:
-        """Store what the journal did not take; return the error when it still does not."""
-        try:
-            await self.store()
-        except StorageError as error:
-            return error
-        return None
-
-    async def store(self) -> None:
-        """Move what is held into the journal; raises `StorageError` and keeps the rest."""
+    async def store(self) -> StorageError | None:
+        """Move what is held into the journal; return why the rest of it stays held."""
         async with self._storing:
-            for part in _parts(list(self._held.values())):
-                await self._store(part)
+            try:
+                for part in _parts(list(self._held.values())):
+                    await self._store(part)
+            except StorageError as error:
+                self._leave_out()
+                self._post_held(error)
+                return error
             if not self._held:
                 self._left_out = 0
                 self._board.clear(Code.STORAGE, "deliveries")
             self._post_flood()
+        return None
 
     async def _store(self, part: Sequence[PendingMutation]) -> None:
-        try:
-            had_to_forget, received = await anyio.to_thread.run_sync(
-                partial(_receive, self._journal, part, self._state_bytes())
-            )
-        except StorageError as error:
-            self._post_held(error)
-            raise
+        had_to_forget, received = await anyio.to_thread.run_sync(
+            partial(_receive, self._journal, part, self._state_bytes())
+        )
         for mutation in part:
             del self._held[mutation.id, mutation.digest]
         now = anyio.current_time()
@@ -137,10 +119,19 @@ class MutationInbox:
             refused=self._taken.refused + received.refused,
         )
 
+    def _leave_out(self) -> None:
+        """Let go of what came last, beyond what memory has room for."""
+        totals = accumulate(mutation.room for mutation in self._held.values())
+        fitting = min(sum(total <= MOST_HELD_BYTES for total in totals), MOST_HELD)
+        if beyond := list(self._held)[fitting:]:
+            self._left_out = len(beyond)
+            for key in beyond:
+                del self._held[key]
+
     def _post_held(self, error: StorageError) -> None:
         beyond = ""
         if self._left_out:
-            beyond = f" and {self._left_out} of the last answer were not taken up"
+            beyond = f" and {self._left_out} more were not taken up"
         self._board.raise_alarm(
             Code.STORAGE,
             f"{len(self._held)} delivered mutations are held in memory"

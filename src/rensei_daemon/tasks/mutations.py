@@ -122,7 +122,7 @@ async def _round(
     Return the outcomes, the journal's figures, and why deliveries still wait: the journal
     may have no room for them until what it holds has its outcome, so the round goes on.
     """
-    not_stored = await inbox.retry()
+    not_stored = await inbox.store()
     async with configuration.turn:
         apply = partial(applier.apply, restore_pool=restore_pool)
         outcomes, today = await anyio.to_thread.run_sync(apply)
