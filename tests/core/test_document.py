@@ -25,7 +25,7 @@ from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_scanner import Kind
-from rensei_daemon.errors import MutationError, SettingsError
+from rensei_daemon.errors import MutationError, SettingsError, UnknownOperationError
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
@@ -130,6 +130,22 @@ def test_what_would_mean_something_else_is_not_done(
     text, (outcome,) = _apply("", parse_mutation("project.enable", {"id": "a"}))
     assert text == ""
     assert str(outcome.error).startswith("cannot edit projects as it is spelled")
+
+
+def test_a_mutation_that_could_not_be_parsed_fails_alone() -> None:
+    """Its error is its outcome; the mutation beside it is applied."""
+    text, outcomes = _apply(
+        "[projects]\n",
+        UnknownOperationError("unsupported"),
+        ProjectEnable(id="a"),
+        parse_mutation("modelAccess.set", {"policy": {"version": 7}}),
+    )
+    assert tomllib.loads(text)["projects"] == {"a": {"repositories": []}}
+    assert [(outcome.error, outcome.ignored) for outcome in outcomes] == [
+        ("unsupported", ()),
+        ("", ()),
+        ("", ("policy.version",)),
+    ]
 
 
 def test_one_bad_mutation_fails_alone() -> None:
