@@ -32,11 +32,12 @@ from rensei_daemon.core.history import (
     no_change,
     no_mutation,
 )
+from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import UsageError
 from rensei_daemon.settings.loading import parse
-from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rollback import roll_back
 from rensei_daemon.tasks.wake_event import WakeEvent
@@ -48,7 +49,7 @@ DEFAULT_LIMIT, MOST = 20, 5000
 class RecordRoutes:
     """The verbs about changes and mutations."""
 
-    applier: Applier
+    applier: Applier[Settings]
     records: JournalRecords
     configuration: Configuration
     board: Board

@@ -16,6 +16,7 @@ from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.counters import Histogram
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
+from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.host_info import LoadMeter
 from rensei_daemon.disk.identity_file import IdentityFile, boot_id
 from rensei_daemon.disk.last_status import read_last_status
@@ -27,8 +28,8 @@ from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.record_routes import RecordRoutes
 from rensei_daemon.resources import Resources
 from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
-from rensei_daemon.tasks.applier import Applier
 from rensei_daemon.tasks.clock_watch import ClockWatch
 from rensei_daemon.tasks.configuration import watch
 from rensei_daemon.tasks.former_readers import await_readers, former_readers
@@ -148,7 +149,7 @@ class Daemon:
         return MutationInbox(self.journal, self.board, state_bytes=state_bytes)
 
     @cached_property
-    def applier(self) -> Applier:
+    def applier(self) -> Applier[Settings]:
         """Applies them to the configuration file."""
         return Applier(
             self.configuration.file,

@@ -27,13 +27,13 @@ from rensei_daemon.core.document import ValidConfig
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import open_database
 from rensei_daemon.settings.loading import check_settings, load
 from rensei_daemon.settings.model import Settings
-from rensei_daemon.tasks.applier import Applier
 
 HEAD = '[platform]\nurl = "http://127.0.0.1:9"\n[projects]\n'
 T = TypeVar("T")

@@ -1,4 +1,6 @@
-"""What a reload cannot take up."""
+"""What a reload changes, and what waits for a restart."""
+
+from typing import Any
 
 from rensei_daemon.settings.model import Settings
 
@@ -31,3 +33,23 @@ def needs_restart(running: Settings, wanted: Settings) -> tuple[str, ...]:
 def _value(settings: Settings, name: str) -> object:
     section, key = name.split(".")
     return getattr(getattr(settings, section), key)
+
+
+def changed_keys(before: Settings, after: Settings) -> list[str]:
+    """Name the keys, `section.key`, that differ."""
+    return [
+        f"{section}.{key}"
+        for section in type(before).model_fields
+        for key in _keys(getattr(before, section), getattr(after, section))
+    ]
+
+
+def _keys(before: Any, after: Any) -> list[str]:
+    if before == after:
+        return []
+    was, is_now = (_members(value) for value in (before, after))
+    return [key for key in was | is_now if was.get(key) != is_now.get(key)]
+
+
+def _members(section: Any) -> dict[str, Any]:
+    return section if isinstance(section, dict) else dict(section or ())

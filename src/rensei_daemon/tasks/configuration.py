@@ -30,7 +30,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.host_checks import host_problems
 from rensei_daemon.settings.loading import refuse_blank
 from rensei_daemon.settings.model import Settings
-from rensei_daemon.settings.restart_required import needs_restart
+from rensei_daemon.settings.restart_required import changed_keys, needs_restart
 
 WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25
@@ -271,23 +271,3 @@ async def watch(configuration: Configuration, board: Board) -> None:
             except RenseiError:
                 continue  # the board and the log have it
         await anyio.sleep(WATCH_SECONDS)
-
-
-def changed_keys(before: Settings, after: Settings) -> list[str]:
-    """Name the keys, `section.key`, that differ."""
-    return [
-        f"{section}.{key}"
-        for section in type(before).model_fields
-        for key in _keys(getattr(before, section), getattr(after, section))
-    ]
-
-
-def _keys(before: Any, after: Any) -> list[str]:
-    if before == after:
-        return []
-    was, is_now = (_members(value) for value in (before, after))
-    return [key for key in was | is_now if was.get(key) != is_now.get(key)]
-
-
-def _members(section: Any) -> dict[str, Any]:
-    return section if isinstance(section, dict) else dict(section or ())

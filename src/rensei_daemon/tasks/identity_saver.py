@@ -8,11 +8,11 @@ import anyio.to_thread
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.retry_policy import RETRY
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.tasks.retry_policy import RETRY
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 

@@ -5,12 +5,12 @@ import anyio.to_thread
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.document import Document
+from rensei_daemon.core.retry_policy import RETRY
 from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.retry_policy import RETRY
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 AT_LEAST_SECONDS = 0.25

@@ -31,10 +31,11 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.health import LastMutation, MutationsHealth
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.tasks.wake_event import WakeEvent
@@ -60,7 +61,7 @@ _log = structlog.get_logger()
 
 async def apply_mutations(
     inbox: MutationInbox,
-    applier: Applier,
+    applier: Applier[Settings],
     journal: Journal,
     configuration: Configuration,
     board: Board,
@@ -109,7 +110,7 @@ async def apply_mutations(
 
 async def _round(
     inbox: MutationInbox,
-    applier: Applier,
+    applier: Applier[Settings],
     journal: Journal,
     configuration: Configuration,
     board: Board,

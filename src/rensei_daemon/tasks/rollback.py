@@ -7,7 +7,8 @@ import structlog
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.document import Document
-from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.disk.applier import Applier
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.wake_event import WakeEvent
 
@@ -16,7 +17,7 @@ _log = structlog.get_logger()
 
 async def roll_back(
     number: int,
-    applier: Applier,
+    applier: Applier[Settings],
     configuration: Configuration,
     board: Board,
     *,

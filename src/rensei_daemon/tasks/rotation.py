@@ -27,6 +27,7 @@ from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.health import SessionHealth, StreamHealth
 from rensei_daemon.core.liveness import Deadlines
+from rensei_daemon.core.retry_policy import EARLY_SECONDS, requested_wait
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.session_values import IncomingValues, SessionValues
 from rensei_daemon.core.snapshot_schedule import (
@@ -42,7 +43,6 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import StreamUpdate, UnusableEvent
 from rensei_daemon.platform_api.wire import Snapshot
 from rensei_daemon.tasks.deferred import DeferredWork
-from rensei_daemon.tasks.retry_policy import EARLY_SECONDS, requested_wait
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop

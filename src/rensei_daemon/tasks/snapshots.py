@@ -7,6 +7,12 @@ import anyio
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.counters import EventCounter
 from rensei_daemon.core.liveness import Deadlines
+from rensei_daemon.core.retry_policy import (
+    RETRY,
+    SNAPSHOT_SECONDS,
+    capped_retry,
+    requested_wait,
+)
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.snapshot_schedule import (
     SnapshotIntervals,
@@ -16,12 +22,6 @@ from rensei_daemon.core.snapshot_schedule import (
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.retry_policy import (
-    RETRY,
-    SNAPSHOT_SECONDS,
-    capped_retry,
-    requested_wait,
-)
 from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 

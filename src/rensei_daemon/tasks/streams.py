@@ -9,6 +9,7 @@ from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.counters import EventCounter
 from rensei_daemon.core.health import StreamHealth, StreamState
 from rensei_daemon.core.reconnect import ReconnectPolicy, StreamEnd
+from rensei_daemon.core.retry_policy import is_not_found, requested_wait
 from rensei_daemon.core.snapshot_schedule import SnapshotIntervals
 from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.client import PlatformClient
@@ -18,7 +19,6 @@ from rensei_daemon.platform_api.stream import (
     StreamUpdate,
     UnusableEvent,
 )
-from rensei_daemon.tasks.retry_policy import is_not_found, requested_wait
 from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop
 from rensei_daemon.tasks.wake_event import WakeEvent

@@ -17,12 +17,12 @@ from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation, delivered
+from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.settings.loading import check_settings
 from rensei_daemon.settings.model import Settings
-from rensei_daemon.tasks.applier import Applier
 
 CASES = Path(__file__).parents[1] / "core" / "cases"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -65,7 +65,7 @@ def _applier(
     *,
     guards: Guards | None = None,
     read: Callable[[], ValidConfig[Settings]] | None = None,
-) -> Applier:
+) -> Applier[Settings]:
     return Applier(
         file,
         journal,

@@ -25,12 +25,13 @@ from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.mutation_state import POISON
 from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import Database, Run, open_database
 from rensei_daemon.errors import StorageError
 from rensei_daemon.settings.loading import check_settings
-from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.settings.model import Settings
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -169,7 +170,9 @@ class Host:
         self.config.write_text(TEXT)
 
     @contextmanager
-    def daemon(self, fuse: Fuse | None = None) -> Iterator[tuple[Applier, Journal]]:
+    def daemon(
+        self, fuse: Fuse | None = None
+    ) -> Iterator[tuple[Applier[Settings], Journal]]:
         """Start the daemon; it dies when the fuse says so."""
         fuse = fuse or Fuse()
         database, _ = open_database(self.place / "journal.db", now=NOW)
@@ -218,7 +221,7 @@ class Host:
 
 
 def _deliver(
-    applier: Applier, journal: Journal, mutations: Sequence[PendingMutation]
+    applier: Applier[Settings], journal: Journal, mutations: Sequence[PendingMutation]
 ) -> None:
     """Have a heartbeat bring these, and the applier do its round."""
     journal.receive(mutations, NOW)

@@ -1,27 +1,34 @@
-"""Bringing mutations to their outcome: journal, plan, file, journal. It blocks.
+"""The applier: it brings mutations to their outcome, through journal and file. It blocks.
 
-Each step is durable when it returns, and a crash between any two of them is settled at
-the next start, by what the file then is:
+Each step is durable when it returns. After a crash between two steps, the content of the
+file decides at the next start:
 
-=====================  ==========================  ================================
+=====================  ==========================  =================================
 the daemon died        the file is                 then
-=====================  ==========================  ================================
-before the intent      what it was                 it is planned as if delivered now
+=====================  ==========================  =================================
+before the intent      what it was                 the mutation is planned anew
 after the intent       what it was                 the same; the old intent is dropped
 after the replace      what the intent says        only the outcome is recorded
 any of these           edited by a person since    it is planned on today's text
 after the outcome      anything                    the outcome is sent
-=====================  ==========================  ================================
+=====================  ==========================  =================================
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Generic
 
 from rensei_daemon.core.config_entries import without_empty_containers
-from rensei_daemon.core.document import Document, ValidConfig, apply_all, rewritten
+from rensei_daemon.core.document import (
+    Document,
+    SettingsT,
+    Validate,
+    ValidConfig,
+    apply_all,
+    rewritten,
+)
 from rensei_daemon.core.edit import Edit, edited_copy, same
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.history import ChangeDetail, no_change, reversal
@@ -32,23 +39,23 @@ from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import MutationError, RenseiError, StorageError
-from rensei_daemon.settings.model import Settings
 
 TRIES_PER_EDIT = 3
-"""How often a person may save at the very moment we do before we come back later."""
+"""How often an edit is tried while a person saves at the same moment."""
 
 PRUNE_AFTER = timedelta(days=1)
 
-ValidText = ValidConfig[Settings]
-Plan = Callable[[ValidText, datetime], tuple[ValidText, list[Outcome]]]
-"""Work out, from today's text, the new one and the outcomes. It writes nothing."""
+Planned = tuple[ValidConfig[SettingsT], list[Outcome]]
+Plan = Callable[[ValidConfig[SettingsT], datetime], Planned[SettingsT]]
+"""Return the new text and the outcomes for today's text and a time; write nothing."""
 
 
-class Applier:
-    """Applies mutations to the file on disk. Every method blocks; one runs at a time.
+class Applier(Generic[SettingsT]):
+    """Applies mutations to the file on disk.
 
-    `read` returns today's text, validated; it raises `SettingsError` for one that cannot be
-    used, and so not be edited. `accept` returns the settings of an edited one.
+    Every method blocks. The caller runs one at a time, and puts the text that it returns
+    in force before the next one. `read` returns today's text, validated; it raises
+    `SettingsError` if the text cannot be used. `accept` validates an edited text.
     """
 
     def __init__(
@@ -56,8 +63,8 @@ class Applier:
         file: ConfigFile,
         journal: Journal,
         *,
-        read: Callable[[], ValidText],
-        accept: Callable[[Mapping[str, Any]], Settings],
+        read: Callable[[], ValidConfig[SettingsT]],
+        accept: Validate[SettingsT],
         guards: Callable[[], Guards],
         boot_id: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -74,15 +81,15 @@ class Applier:
 
     def apply(
         self, *, restore_pool: bool = False
-    ) -> tuple[list[Outcome], ValidText | None]:
+    ) -> tuple[list[Outcome], ValidConfig[SettingsT] | None]:
         """Bring everything undecided in the journal to its outcome.
 
-        Return the outcomes, and the text that the file holds then; None if it was not
-        read. Raises `SettingsError` when today's file cannot be edited, and
-        `StorageError`; what had no outcome then still has none.
+        Return the outcomes and the text in the file; None if the file was not read. Raise
+        `SettingsError` if today's file cannot be used, or `StorageError`: mutations without
+        an outcome then keep waiting.
         """
         outcomes: list[Outcome] = []
-        today: ValidText | None = None
+        today: ValidConfig[SettingsT] | None = None
         try:
             self._finish_interrupted()
             self._prune_daily()
@@ -91,18 +98,18 @@ class Applier:
                     outcomes.append(self._give_up(batch[0]))
                     continue
                 self._journal.attempts.begin([mutation.id for mutation in batch])
-                decided, today = self._change(self._plan_of(batch))
+                today, decided = self._change(self._plan_of(batch))
                 outcomes += decided
-            # One that was deleted since the platform called it well must be heard of first.
+            # If a deletion is not acknowledged yet, the platform's "ok" is older than it.
             if restore_pool and not self._journal.owes(Op.POOL_DELETED):
-                _, today = self._change(self._restore_pool)
+                today, _ = self._change(self._restore_pool)
         except RenseiError:
-            with suppress(StorageError):  # the one on its way out says more
+            with suppress(StorageError):  # the first error says more
                 self._journal.attempts.end()
             raise
         return outcomes, today
 
-    def _change(self, plan: Plan) -> tuple[list[Outcome], ValidText]:
+    def _change(self, plan: Plan[SettingsT]) -> Planned[SettingsT]:
         """Change the file once; each step is durable before the next one begins."""
         tries = 0
         while True:
@@ -122,12 +129,12 @@ class Applier:
                 continue
             # 4. Record the outcomes. From here on they are owed to the platform as acks.
             self._journal.record_applied(self._now())
-            return outcomes, after
+            return after, outcomes
 
-    def _plan_of(self, batch: Sequence[PendingMutation]) -> Plan:
+    def _plan_of(self, batch: Sequence[PendingMutation]) -> Plan[SettingsT]:
         mutations = [self._parsed(pending) for pending in batch]
 
-        def plan(before: ValidText, now: datetime) -> tuple[ValidText, list[Outcome]]:
+        def plan(before: ValidConfig[SettingsT], now: datetime) -> Planned[SettingsT]:
             after, outcomes = apply_all(mutations, before, self._accept, now)
             return after, [
                 replace(outcome, id=pending.id, cause=pending.op)
@@ -145,8 +152,8 @@ class Applier:
         return mutation
 
     def _restore_pool(
-        self, before: ValidText, now: datetime
-    ) -> tuple[ValidText, list[Outcome]]:
+        self, before: ValidConfig[SettingsT], now: datetime
+    ) -> Planned[SettingsT]:
         after, [outcome] = apply_all([PoolRestored()], before, self._accept, now)
         return after, [replace(outcome, cause="pool restored")]
 
@@ -159,13 +166,12 @@ class Applier:
 
     def roll_back(
         self, number: int, *, requested_by: str, dry_run: bool = False
-    ) -> tuple[ValidText, ValidText]:
+    ) -> tuple[ValidConfig[SettingsT], ValidConfig[SettingsT]]:
         """Undo one change on today's text; return the text before and after.
 
-        It is a change of its own, on record like any other. With `dry_run` it is only
-        worked out. Raises `UsageError` when there is no such change,
-        `ConflictingMutationError` when today's values are no longer what it wrote, and
-        what `apply` raises.
+        The rollback is recorded as a change of its own; with `dry_run` it is only planned.
+        Raise `UsageError` if there is no such change, `ConflictingMutationError` if today's
+        values are no longer those that it wrote, and what `apply` raises.
         """
         records = self._journal.records
         change = records.change(number)
@@ -173,9 +179,9 @@ class Applier:
             raise no_change(number)
         edits = records.edits(number)
         others = [e for n in sorted(change["together_with"]) for e in records.edits(n)]
-        texts: list[ValidText] = []
+        texts: list[ValidConfig[SettingsT]] = []
 
-        def plan(before: ValidText, _: datetime) -> tuple[ValidText, list[Outcome]]:
+        def plan(before: ValidConfig[SettingsT], _: datetime) -> Planned[SettingsT]:
             undone = tuple(reversal(number, edits, before.document.tree))
             after = self._undone(before, undone, change, others)
             texts[:] = before, after
@@ -191,20 +197,20 @@ class Applier:
 
     def _undone(
         self,
-        before: ValidText,
+        before: ValidConfig[SettingsT],
         edits: Sequence[Edit],
         change: ChangeDetail,
         others: Sequence[Edit],
-    ) -> ValidText:
+    ) -> ValidConfig[SettingsT]:
         """Return the text with a change undone.
 
-        Where nothing has happened since, that is the text it was made on with what was
-        made together with it: the very bytes, with the comments that the change took along.
+        If it was the last change, start from the text before it, and apply the other
+        changes of its batch: this brings back the bytes and comments that it removed.
         """
         values = edited_copy(before.document.tree, edits)
         if change["before"] is not None and before.document.text == change["after"]:
             original = Document(change["before"])
-            with suppress(RenseiError):  # then it is worked out on today's text
+            with suppress(RenseiError):  # start from today's text instead
                 valid = ValidConfig(original, self._accept(original.tree))
                 again = rewritten(valid, edited_copy(original.tree, others), self._accept)
                 if same(*map(without_empty_containers, (again.document.tree, values))):
@@ -212,7 +218,7 @@ class Applier:
         return rewritten(before, values, self._accept)
 
     def settle(self) -> None:
-        """Finish what a crash cut short; once, before anything is applied."""
+        """Finish what a crash interrupted; called once, before anything is applied."""
         self._journal.attempts.count_crashes(self._boot_id)
         if self._journal.has_intents():
             before, after = self._journal.intended_digests()
@@ -228,9 +234,9 @@ class Applier:
             self.settle()
 
     def _resume(self) -> None:
-        """Record the outcome of an intent that is on disk already.
+        """Record the outcome of an intent whose text is in the file already.
 
-        A crash leaves one, and so does a disk that took the file and not the record.
+        A crash leaves such an intent, and so does a disk that is full after the replace.
         """
         if self._journal.has_intents():
             _, after = self._journal.intended_digests()

@@ -11,11 +11,12 @@ from valid_texts import read_valid
 
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import ConflictingMutationError
 from rensei_daemon.settings.loading import check_settings
-from rensei_daemon.tasks.applier import Applier
+from rensei_daemon.settings.model import Settings
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HEAD = "# ours\n[log]\nlevel = 'debug' # OPS-7"
@@ -39,7 +40,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def applier(config: Path, journal: Journal) -> Applier:
+def applier(config: Path, journal: Journal) -> Applier[Settings]:
     """Applies to that file."""
     file = ConfigFile(config)
     return Applier(
@@ -54,7 +55,7 @@ def applier(config: Path, journal: Journal) -> Applier:
 
 
 @pytest.fixture
-def apply(config: Path, journal: Journal, applier: Applier) -> Apply:
+def apply(config: Path, journal: Journal, applier: Applier[Settings]) -> Apply:
     """Apply mutations together; return the text after them."""
     numbers = iter(range(1000))
 
@@ -77,7 +78,7 @@ def _rows(workload: str, **rows: str) -> tuple[str, dict[str, Any]]:
 
 
 def test_rows_come_back_to_the_very_bytes(
-    config: Path, applier: Applier, apply: Apply
+    config: Path, applier: Applier[Settings], apply: Apply
 ) -> None:
     """Three rows replaced by one, and back; then the three, and back to nothing."""
     three = apply(_rows("qa", a="byok", b="byok", c="byok"))
@@ -89,7 +90,7 @@ def test_rows_come_back_to_the_very_bytes(
 
 
 def test_rows_come_back_when_no_text_is_kept(
-    config: Path, journal: Journal, applier: Applier, apply: Apply
+    config: Path, journal: Journal, applier: Applier[Settings], apply: Apply
 ) -> None:
     """Lines come before sections where both are put in at one place."""
     apply(_rows("qa", a="byok", b="byok", c="byok"))
@@ -105,7 +106,7 @@ def test_rows_come_back_when_no_text_is_kept(
 
 
 def test_the_newest_of_a_batch_goes_as_if_it_had_never_come(
-    config: Path, applier: Applier, apply: Apply
+    config: Path, applier: Applier[Settings], apply: Apply
 ) -> None:
     """What was made together with it stands as it would without it, comments too."""
     config.write_text("[projects]\n# ours\na = { enabled = false } # asked for\n\n# end\n")
@@ -119,7 +120,7 @@ def test_the_newest_of_a_batch_goes_as_if_it_had_never_come(
 
 
 def test_what_a_person_changed_since_is_not_rolled_over(
-    config: Path, applier: Applier, apply: Apply
+    config: Path, applier: Applier[Settings], apply: Apply
 ) -> None:
     """The refusal says how today's entry differs; the file stays as it is."""
     apply(("project.enable", {"id": "a"}))
