@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from rensei_platform.http.server import listen, serving, url_of
 from rensei_platform.services.administration import found_org
-from rensei_platform.services.opening import ensure_master_key, master_key_path, opened
+from rensei_platform.services.opening import ensure_master_key, opened
 from rensei_platform.services.platform import Platform, utc_now
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store.engine import Store
@@ -29,8 +29,7 @@ class Server:
     url: str
     key: str = field(repr=False)
     http: httpx.AsyncClient
-    database: Path
-    """The file of an embedded database."""
+    database: URL
 
     async def call(
         self,
@@ -110,15 +109,9 @@ async def running(
                 serving(platform, listener),
                 httpx.AsyncClient(base_url=url_of(listener), trust_env=False) as http,
             ):
-                database = Path(url.database or "")
-                yield Server(platform, url_of(listener), made.text, http, database)
+                yield Server(platform, url_of(listener), made.text, http, url)
 
 
 def sqlite_url(directory: Path) -> URL:
     """Return the URL of an embedded database in a directory."""
     return URL.create("sqlite", database=str(directory / "platform.db"))
-
-
-def key_beside(url: URL) -> Path:
-    """Return where an embedded database has its master key."""
-    return master_key_path(url, None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, Select, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -141,10 +141,14 @@ async def remove_binding(
 # ---- resolved values and rotations -------------------------------------------------------
 
 
+def version_statement(org_id: str) -> Select[Any]:
+    """Return the query of the version of an organization's values."""
+    return select(orgs.c.values_version).where(orgs.c.id == org_id)
+
+
 async def values_version(db: AsyncConnection, org_id: str) -> int:
     """Return the version of an organization's values."""
-    found = await db.execute(select(orgs.c.values_version).where(orgs.c.id == org_id))
-    version: int = found.scalar_one()
+    version: int = (await db.execute(version_statement(org_id))).scalar_one()
     return version
 
 
@@ -248,20 +252,21 @@ async def note_scope(
     )
 
 
+def scopes_statement(org_id: str, since: datetime) -> Select[Any]:
+    """Return the query of the scopes of an organization's recent snapshots."""
+    return select(
+        session_scopes.c.key_id,
+        session_scopes.c.session_id,
+        session_scopes.c.project_id,
+        session_scopes.c.environment,
+    ).where((session_scopes.c.org_id == org_id) & (session_scopes.c.snapshot_at >= since))
+
+
 async def scopes_since(
     db: AsyncConnection, org_id: str, since: datetime
 ) -> dict[tuple[str, str], set[Scope]]:
     """Return (key id, session id) -> scopes of the snapshots taken since a time."""
-    found = await db.execute(
-        select(
-            session_scopes.c.key_id,
-            session_scopes.c.session_id,
-            session_scopes.c.project_id,
-            session_scopes.c.environment,
-        ).where(
-            (session_scopes.c.org_id == org_id) & (session_scopes.c.snapshot_at >= since)
-        )
-    )
+    found = await db.execute(scopes_statement(org_id, since))
     scopes: dict[tuple[str, str], set[Scope]] = {}
     for row in found:
         known = scopes.setdefault((row.key_id, row.session_id), set())

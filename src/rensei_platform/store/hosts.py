@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, Select, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -98,14 +98,19 @@ async def add_worker(
     )
 
 
-async def find_worker(db: AsyncConnection, worker_id: str) -> Worker | None:
-    """Return a worker. None if there is none, or it was forgotten."""
+def worker_statement(worker_id: str) -> Select[Any]:
+    """Return the query of a worker with its host."""
     columns = [hosts.c[name] for name in (*MIRROR, "host_status")]
-    found = await db.execute(
+    return (
         select(workers.c.org_id, workers.c.host_id, workers.c.key_id, *columns)
         .join(hosts, hosts.c.id == workers.c.host_id)
         .where((workers.c.id == worker_id) & workers.c.forgotten_at.is_(None))
     )
+
+
+async def find_worker(db: AsyncConnection, worker_id: str) -> Worker | None:
+    """Return a worker. None if there is none, or it was forgotten."""
+    found = await db.execute(worker_statement(worker_id))
     row = found.one_or_none()
     if row is None:
         return None

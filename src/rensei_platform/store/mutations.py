@@ -137,15 +137,18 @@ async def cancel(db: AsyncConnection, org_id: str, mutation_id: str, now: dateti
     return bool(changed.rowcount)
 
 
+def mutation_statement(org_id: str, mutation_id: str) -> Select[Any]:
+    """Return the query of one mutation."""
+    return select(*_COLUMNS).where(
+        (mutations.c.id == mutation_id) & (mutations.c.org_id == org_id)
+    )
+
+
 async def get_mutation(
     db: AsyncConnection, org_id: str, mutation_id: str
 ) -> Mutation | None:
     """Return a mutation of an organization. None if it has no such one."""
-    found = await db.execute(
-        select(*_COLUMNS).where(
-            (mutations.c.id == mutation_id) & (mutations.c.org_id == org_id)
-        )
-    )
+    found = await db.execute(mutation_statement(org_id, mutation_id))
     row = found.mappings().one_or_none()
     return None if row is None else _mutation(row)
 

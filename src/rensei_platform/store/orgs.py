@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.callers import Caller, CallerKind, Role
@@ -99,9 +100,9 @@ async def add_key(db: AsyncConnection, key: NewKey) -> None:
     )
 
 
-async def caller_of_key(db: AsyncConnection, digest: str, now: datetime) -> Caller | None:
-    """Return who a key speaks for. None if there is none, or it is no longer valid."""
-    found = await db.execute(
+def key_statement(digest: str) -> Select[Any]:
+    """Return the query of a key that is not revoked, with its user and role."""
+    return (
         select(keys, users.c.email, users.c.is_operator, members.c.role)
         .join(users, users.c.id == keys.c.user_id)
         .join(
@@ -111,6 +112,11 @@ async def caller_of_key(db: AsyncConnection, digest: str, now: datetime) -> Call
         .where(keys.c.digest == digest)
         .where(keys.c.revoked_at.is_(None) & users.c.disabled_at.is_(None))
     )
+
+
+async def caller_of_key(db: AsyncConnection, digest: str, now: datetime) -> Caller | None:
+    """Return who a key speaks for. None if there is none, or it is no longer valid."""
+    found = await db.execute(key_statement(digest))
     row = found.one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None

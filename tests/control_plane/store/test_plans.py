@@ -1,0 +1,61 @@
+"""The queries that every heartbeat and every request make: by index, never by scan."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, ClauseElement, Select, select, text
+
+from rensei_platform.store import credentials, hosts, mutations, orgs
+from rensei_platform.store.engine import Store
+from rensei_platform.store.schema import migrate
+from rensei_platform.store.tables import hosts as hosts_table
+
+WHEN = datetime(2026, 11, 28, tzinfo=UTC)
+
+HOT: dict[str, Select[Any]] = {
+    "the key of a request": orgs.key_statement("d"),
+    "the worker of a heartbeat": hosts.worker_statement("w"),
+    "what a host is owed": mutations.undecided_statement("h"),
+    "the history of a host": mutations.history_statement("h", 100),
+    "a mutation to cancel": mutations.mutation_statement("o", "m"),
+    "the version of the values": credentials.version_statement("o"),
+    "the scopes of the sessions": credentials.scopes_statement("o", WHEN),
+}
+
+
+@pytest.fixture
+async def store(database: URL) -> AsyncIterator[Store]:
+    """An open, empty database."""
+    migrate(database)
+    store = Store(database)
+    yield store
+    await store.close()
+
+
+async def plan(store: Store, query: ClauseElement) -> str:
+    """Return how the database would answer a query."""
+    async with store.write() as db:
+        if not store.is_sqlite:
+            # An empty table is scanned for good reason; this tells whether it must be.
+            await db.execute(text("SET LOCAL enable_seqscan = off"))
+        compiled = query.compile(dialect=db.dialect, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN QUERY PLAN" if store.is_sqlite else "EXPLAIN"
+        rows = await db.exec_driver_sql(f"{explain} {compiled}".replace("%", "%%"))
+        return "\n".join(str(row[-1]) for row in rows)
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_a_hot_query_scans_no_table(store: Store, name: str) -> None:
+    """Every table of it is entered by an index, and nothing is sorted."""
+    found = await plan(store, HOT[name])
+    for sign in ("SCAN", "Seq Scan", "TEMP B-TREE", "Sort"):
+        assert sign not in found, found
+    assert "INDEX" in found.upper(), found
+
+
+async def test_a_scan_would_be_seen(store: Store) -> None:
+    """What the other test looks for is what a plan says of a scan."""
+    found = await plan(store, select(hosts_table.c.id).where(hosts_table.c.region == "r"))
+    assert "SCAN" in found.upper()
