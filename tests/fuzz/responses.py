@@ -142,8 +142,12 @@ async def _until_delivered(platform: FuzzPlatform, target: Target) -> None:
             if platform.last_values == target.delivered_values():
                 return
             await anyio.sleep(0.1)
-    told = {session: sorted(values) for session, values in platform.last_values.items()}
-    raise BrokenPromiseError(f"told {told}, delivered {target.delivered_values()}")
+    delivered = target.delivered_values()
+    for session, told in platform.last_values.items():
+        if (found := delivered.pop(session, set())) != told:
+            missing, stale = sorted(told - found)[:9], sorted(found - told)[:9]
+            raise BrokenPromiseError(f"{session} lacks {missing} and has {stale}")
+    raise BrokenPromiseError(f"no values were asked for: {sorted(delivered)}")
 
 
 async def _until_all_told(platform: FuzzPlatform, target: Target) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 
 MIB = 1024 * 1024
+SILENCE_SECONDS = 15.0
+"""Longer than any single answer is waited for."""
 STATUSES = (
     "200 OK", "201 Created", "202 Accepted", "204 No Content", "206 Partial", "226 IM Used",
     "101 Switching", "199 x", "300 x", "301 Moved", "302 Found", "304 Not Modified",
@@ -67,7 +69,11 @@ def wrong(chance: Random, body: bytes, *, may_be_gone: bool) -> Wired:
         return Wired(
             [(before + head + b"".join(map(_bytes, pieces)))[: chance.randint(0, 200)]]
         )
-    return Wired([before, *_slowly(chance, head), *pieces])
+    steps = [before, *_slowly(chance, head), *pieces]
+    if chance.random() < 0.01:
+        # It falls silent somewhere within.
+        steps = [*steps[: chance.randint(0, len(steps))], Pause(SILENCE_SECONDS)]
+    return Wired(steps)
 
 
 def _bytes(piece: bytes | Pause) -> bytes:

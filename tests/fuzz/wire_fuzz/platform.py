@@ -17,7 +17,7 @@ from wire_fuzz.http_answers import Pause, Wired, right, wrong
 from wire_fuzz.json_text import encode
 from wire_fuzz.mangling import mangled
 from wire_fuzz.stream_events import event
-from wire_fuzz.valid_answers import ValidAnswers
+from wire_fuzz.valid_answers import ValidAnswers, secrets_in
 
 GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
 STREAM_HEAD = (
@@ -111,7 +111,9 @@ class FuzzPlatform:
         kind = chance.random()
         if self.is_calm or kind < 0.35:
             if self.is_calm and endpoint == "snapshot":
-                self.last_values[asked.body["sessionId"]] = set(body["env"].values())
+                self.last_values[asked.body["sessionId"]] = secrets_in(
+                    "\n".join(body["env"].values())
+                )
             pending = body.get("pendingMutations", ())
             return right(encode(body)), {mutation["id"] for mutation in pending}
         if chance.random() < 0.85:

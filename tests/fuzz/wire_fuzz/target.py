@@ -1,7 +1,6 @@
 """The daemon under test, in a directory of its own, and what must always hold of it."""
 
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from rensei_daemon.control_api.client import request
 from rensei_daemon.control_api.schema import STATUS, SYNC
 from rensei_daemon.errors import ControlError
-from wire_fuzz.valid_answers import CANARY
+from wire_fuzz.valid_answers import CANARY, secrets_in
 
 KEY = "rsk_live_" + "c0ffee5a" * 8
 STATE_MIB = 48
@@ -159,7 +158,7 @@ class Target:
         for number in range(SESSIONS):
             with suppress(FileNotFoundError):
                 text = (self.directory / f"run/s{number}.env").read_text()
-                found[f"s{number}"] = set(re.findall(f"{CANARY}[0-9]+", text))
+                found[f"s{number}"] = secrets_in(text)
         return found
 
     def check_config(self) -> None:

@@ -1,5 +1,6 @@
 """What a platform in good order answers, endpoint by endpoint; secrets are canaries."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,18 @@ CANARY = "canary-b7e1-"
 """Begins every value and every token: it may stand in no log and in no state."""
 RARE = 0.005
 """Of the beats, how many bring 15 MiB."""
+RARE_SNAPSHOT = 0.02
+"""Of the snapshots, how many bring many values, or large ones."""
 WORKLOADS = ("research", "qa", "kg-extraction", "merge", "no-such-workload", "")
 PROJECTS = ("proj_a", "proj_b", "proj_c", "proj.d", "a b", "é", "keeper", "")
 MODES = ("byok", "metered", "shared", "host-session", "local", "sixth")
+_SECRET = re.compile(CANARY + "[0-9]{8}")
 HOST_STATUSES = ("ok", "pool_deleted", "pool_draining", "unauthorized", "something_new")
+
+
+def secrets_in(text: str) -> set[str]:
+    """Return the canaries in a text, without what some values have behind them."""
+    return set(_SECRET.findall(text))
 
 
 def _when(seconds: float) -> str:
@@ -92,7 +101,13 @@ class ValidAnswers:
 
     def snapshot(self, chance: Random) -> dict[str, Any]:
         """Answer the question for all of a session's values."""
-        return {"env": self.values(chance), "refreshUntil": _when(chance.choice((31, 600)))}
+        values = self.values(chance)
+        answer = {"env": values, "refreshUntil": _when(chance.choice((31, 600)))}
+        if chance.random() < RARE_SNAPSHOT:
+            size = chance.choice((100, 1000, 60_000))
+            many = range(min(4000, 8_000_000 // size))
+            values |= {f"MANY_{n}": self.secret() + "v" * size for n in many}
+        return answer
 
     def update(self, chance: Random) -> dict[str, Any]:
         """Return what an event of the stream says."""
