@@ -1,9 +1,9 @@
 """The time of this host, by a clock that nobody sets.
 
-The wall clock is corrected, by hours or, after a boot in 1970, by decades; the loop's own
-clock stands still while the machine is suspended. Whatever may have an age is stamped by
-this one: the wall clock as it was at the start, and the boot time that has passed since.
-Only what is shown is moved to the wall clock of that moment.
+The wall clock is corrected, by hours or, after a boot in 1970, by decades; the event loop's
+clock stops while the machine is suspended. Every time whose age matters is taken from this
+clock: the wall time of the start plus the boot time since then. Times are moved to the
+current wall clock only when they are shown.
 """
 
 import time
@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 
 
 def boot_seconds() -> float:
-    """Return the seconds since boot, those of a suspended machine included."""
+    """Return the seconds since boot, including suspended time."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def wall_time() -> datetime:
-    """Return what the wall clock says now."""
+    """Return the time of the wall clock."""
     return datetime.now(UTC)
 
 
 class Clock:
-    """One clock, begun at the wall time of its making."""
+    """A clock that starts at the wall time of its creation."""
 
     def __init__(
         self,
@@ -34,25 +34,25 @@ class Clock:
         self._begun, self._begun_at = boot(), wall()
 
     def now(self) -> datetime:
-        """Return a time to count ages from; it is never set."""
+        """Return a time for computing ages; this clock is never set."""
         return self._begun_at + timedelta(seconds=self._boot() - self._begun)
 
     def ahead(self) -> timedelta:
-        """Return how far the wall clock has been set ahead of `now`, in whole seconds.
+        """Return how far the wall clock is ahead of `now`, in whole seconds.
 
-        Whole, and none below one: what is shown must not move with every reading.
+        Whole, and zero below one: shown times must not change with every reading.
         """
         seconds = (self._wall() - self.now()).total_seconds()
         return timedelta(seconds=int(seconds))
 
     def read(self) -> tuple[datetime, timedelta]:
-        """Return both: what a report is made of."""
+        """Return (now, ahead), which a report is made of."""
         return self.now(), self.ahead()
 
     def steady(self, wall: datetime) -> datetime:
-        """Return the time of this clock at a moment that the wall clock once told."""
+        """Return the time of this clock at an earlier time of the wall clock."""
         return wall - self.ahead()
 
 
 CLOCK = Clock()
-"""This process's."""
+"""The clock of this process."""

@@ -1,7 +1,7 @@
-"""An end by a deadline, for a process whose threads wait for what may never come.
+"""Exit at a deadline, for a process whose threads may wait forever.
 
-A lookup of a name cannot be called back: its thread, and with it the interpreter, waits as
-long as the name server is silent. Neither can a write to a disk that hangs.
+A name lookup cannot be cancelled: its thread, and with it the interpreter, waits as long as
+the name server is silent. The same is true of a write to a disk that hangs.
 """
 
 import os
@@ -15,7 +15,7 @@ _STUCK = b"rensei-daemon: ended by force: a disk, or a hook, held it up for too 
 
 
 class ExitDeadline:
-    """Ends the process some seconds after `start`, and soon after `finish`."""
+    """Exit some seconds after `start`, and soon after `finish`."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class ExitDeadline:
         grace_seconds: float = GRACE_SECONDS,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
-        """`leave` ends the process with a code: 0 once finished, otherwise 1."""
+        """`leave` exits with a code: 0 once finished, otherwise 1."""
         self._seconds = seconds
         self._grace_seconds = grace_seconds
         self._leave = leave
@@ -32,17 +32,18 @@ class ExitDeadline:
         self._is_stuck = threading.Event()
 
     def start(self) -> None:
-        """Begin to count; call it when the process is told to stop."""
-        # Both now: Python 3.12 starts no thread once the interpreter is on its way out.
+        """Start the timer; call this when the process is asked to stop."""
+        # Both threads now: Python 3.12 starts none once the interpreter is
+        # shutting down.
         for work in (self._wait, self._say_stuck):
             threading.Thread(target=work, name="exit deadline", daemon=True).start()
 
     def finish(self) -> None:
-        """Say that everything durable is done: what still waits may be left behind."""
+        """Note that all durable work is done: waiting threads may be abandoned."""
         self._is_finished.set()
 
     def _say_stuck(self) -> None:
-        """Say it from a thread of its own: the reader of it may be what hangs."""
+        """Log from a separate thread: the output may be what hangs."""
         self._is_stuck.wait()
         os.write(2, _STUCK)
 

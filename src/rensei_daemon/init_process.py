@@ -1,12 +1,10 @@
-"""What a daemon does that is started as PID 1, as in a container without an init.
+"""Run as PID 1, as in a container without an init.
 
-The kernel gives PID 1 every orphan of its namespace, the leftovers of hooks for one, and
-each stays a zombie until PID 1 has waited for it. A daemon that waited for any child would
-take the exit status of its own programs away from whoever waits for those. So PID 1 stays
-a small process that only waits and passes signals on, and the daemon runs as its child.
-
-A container has one log, so stderr joins stdout: collectors take what is on stderr for
-errors.
+The kernel gives PID 1 every orphan of its namespace, for example processes left by hooks,
+and each stays a zombie until PID 1 has waited for it. A daemon that waited for any child
+would take the exit status of its own programs from the code that waits for those. So PID 1
+stays a small process that only waits and forwards signals, and the daemon runs as its
+child. A container has one log, so stderr joins stdout: collectors treat stderr as errors.
 """
 
 import os
@@ -28,16 +26,17 @@ PASSED_ON = frozenset(
 
 
 def fork_under_init(pid: int) -> None:
-    """Return in a child where `pid`, this process's, is 1; elsewhere at once.
+    """Return in a child if `pid`, this process's, is 1; otherwise return at once.
 
-    PID 1 itself never returns: it ends with the child's exit code, as a shell has it.
+    PID 1 itself never returns: it exits with the child's exit code, as a shell reports
+    it.
     """
     if pid != INIT_PID:
         return
-    with suppress(OSError):  # without a stdout, stderr stays where it leads
+    with suppress(OSError):  # without a stdout, stderr is unchanged
         os.dup2(1, 2)
     signals = {*PASSED_ON, signal.SIGCHLD}
-    # Blocked before there is a child, so that none of its ends is missed.
+    # Blocked before there is a child, so that none of its exits is missed.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     child = os.fork()
     if child:
@@ -55,7 +54,7 @@ def _be_init(child: int, signals: set[signal.Signals]) -> NoReturn:
 
 
 def _reap(child: int) -> int | None:
-    """Wait for whatever has ended; return the exit code of `child` if that has."""
+    """Wait for every ended process; return the exit code of `child` if it has ended."""
     code: int | None = None
     while True:
         try:

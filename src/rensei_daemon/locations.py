@@ -1,9 +1,9 @@
-"""Where the daemon's files are, found the same way by every command.
+"""The paths of the daemon's files, found the same way by every command.
 
-This module reads `[paths]` of the config file and nothing else of it, so that `status`,
-`logs` and `doctor` find the daemon while the rest of the file is broken, huge or not
-theirs to read. It knows no settings and imports nothing slow. `$STATE_DIRECTORY` and
-`$RUNTIME_DIRECTORY` are never read: they belong to whatever unit a command runs in.
+This module reads `[paths]` of the configuration file and nothing else of it, so that
+`status`, `logs` and `doctor` find the daemon while the rest of the file is broken, huge or
+unreadable to them. It knows no settings and imports nothing slow. `$STATE_DIRECTORY` and
+`$RUNTIME_DIRECTORY` are never read: they belong to the unit in which a command runs.
 """
 
 import os
@@ -19,7 +19,7 @@ STATE_VARIABLE = "RENSEI_DAEMON_PATHS__STATE"
 RUNTIME_VARIABLE = "RENSEI_DAEMON_PATHS__RUNTIME"
 
 _WHOLE_PARSE_CHARACTERS = 32 * 1024
-"""Up to here a full parse takes milliseconds; above, `[paths]` is sought by text."""
+"""Up to this size a full parse takes milliseconds; above, only `[paths]` is searched."""
 
 _NAME = "rensei-daemon"
 _HEADER = re.compile(r"\s*\[")
@@ -29,38 +29,38 @@ _PATHS_KEY = re.compile(r"""\s*(paths|"paths"|'paths')\s*[.=]""")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locations:
-    """The config file, the two directories, and every file in them by name."""
+    """The configuration file, the two directories, and every file in them by name."""
 
     config: Path
     state: Path
-    """What survives a reboot; holds no secret."""
+    """Survives a reboot; contains no secret."""
     runtime: Path
-    """What does not; meant to be a tmpfs, and may hold secrets."""
+    """Does not survive a reboot; should be a tmpfs, and may contain secrets."""
     unit_scope: str | None = None
-    """`system` or `user`: whose systemd unit this config belongs to by its place."""
+    """`system` or `user`: the systemd unit that uses a configuration at this path."""
 
     @property
     def systemctl(self) -> str:
-        """The words that reach the service manager of this daemon."""
+        """The systemctl command for this daemon's service manager."""
         return "systemctl --user" if self.unit_scope == "user" else "systemctl"
 
     @property
     def start_command(self) -> str:
-        """What starts this very daemon, by its unit or by hand."""
+        """The command that starts this daemon, by its unit or by hand."""
         if self.unit_scope is None:
             return f"rensei-daemon run --config {self.config}"
         return f"{self.systemctl} start rensei-daemon"
 
     @property
     def restart_command(self) -> str:
-        """What has the program on disk run instead of the one that runs."""
+        """The command that restarts the daemon with the installed program."""
         if self.unit_scope is None:
             return f"end it, then: {self.start_command}"
         return f"{self.systemctl} restart rensei-daemon"
 
     @property
     def control_socket(self) -> Path:
-        """Where the daemon answers `status` and takes orders."""
+        """Where the daemon answers `status` and receives commands."""
         return self.runtime / "control.sock"
 
     @property
@@ -90,22 +90,22 @@ class Locations:
 
     @property
     def status(self) -> Path:
-        """The daemon's last state, for when it is down."""
+        """The daemon's last status, for when it is down."""
         return self.state / "status.json"
 
     @property
     def log(self) -> Path:
-        """The log, where no terminal and no journal takes it."""
+        """The log, if it goes neither to a terminal nor to the journal."""
         return self.state / "log.jsonl"
 
     @property
     def last_good(self) -> Path:
-        """The text of the config that was last in force."""
+        """The last configuration text in force."""
         return self.state / "config.last-good.toml"
 
     @property
     def last_good_fingerprint(self) -> Path:
-        """Of that text and the API key it ran with."""
+        """The fingerprint of that text and the API key it ran with."""
         return self.state / "config.last-good.fingerprint"
 
     @property
@@ -115,7 +115,7 @@ class Locations:
 
     @property
     def config_lock(self) -> Path:
-        """Held by whoever edits the config."""
+        """Held while the configuration is edited."""
         return self.config.with_name(self.config.name + ".lock")
 
 
@@ -126,11 +126,11 @@ def locate(
     config: Path | None = None,
     root: Path = Path("/"),
 ) -> Locations:
-    """Find the config file and the state and runtime directories.
+    """Find the configuration file and the state and runtime directories.
 
-    `config` is the caller's `--config`; `root` is where the system directories hang.
-    Relative paths in the file or the environment start at the config's own directory.
-    No file needs to exist, and none that cannot be read is an error.
+    `config` is the caller's `--config`; `root` is prepended to the system directories.
+    Relative paths in the file or the environment start at the configuration's
+    directory. No file needs to exist, and an unreadable one is no error.
     """
     system_config = root / "etc" / _NAME / "config.toml"
     user_config = user_config_home(environ) / _NAME / "config.toml"
@@ -153,10 +153,10 @@ def locate(
 
 
 def in_force(found: Locations) -> Locations:
-    """Return where the daemon that runs keeps its files, if not where the config says.
+    """Return the paths of the running daemon, if they differ from the configuration's.
 
-    It has written that into the lock beside the config: the file may be gone, or name
-    other directories since.
+    The daemon writes them into the lock beside the configuration: the file may be gone,
+    or name other directories since.
     """
     if may_exist(found.control_socket):
         return found
@@ -170,17 +170,17 @@ def in_force(found: Locations) -> Locations:
 
 
 def user_config_home(environ: Mapping[str, str]) -> Path:
-    """Return the directory that a user's own configuration is in."""
+    """Return the directory of a user's own configuration."""
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")
 
 
 def user_state_home(environ: Mapping[str, str]) -> Path:
-    """Return the directory that a user's programs keep their records in."""
+    """Return the directory where a user's programs keep their state."""
     return _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
 def user_data_home(environ: Mapping[str, str]) -> Path:
-    """Return the directory in which programs find what a user has added to them."""
+    """Return the directory where programs find what a user has installed."""
     return _xdg(environ, "XDG_DATA_HOME", ".local/share")
 
 
@@ -201,7 +201,7 @@ def _choose_config(
 
 
 def may_exist(path: Path) -> bool:
-    """Tell whether a file is there, or hidden behind a directory we may not enter."""
+    """Whether a file exists, or may be hidden in a directory we cannot enter."""
     try:
         path.stat()
     except PermissionError:
@@ -213,7 +213,7 @@ def may_exist(path: Path) -> bool:
 
 def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
     named = Path(environ.get(variable, ""))
-    # The XDG specification has relative values ignored.
+    # The XDG specification requires relative values to be ignored.
     return named if named.is_absolute() else Path(environ.get("HOME", "/")) / below_home
 
 
@@ -236,7 +236,8 @@ def _pick(variable: str | None, key: object, config: Path) -> Path | None:
 
 def _read_paths(config: Path) -> Mapping[str, object]:
     try:
-        # Without O_NONBLOCK a FIFO in the config's place would hold every command.
+        # Without O_NONBLOCK, a FIFO in the file's place would block every
+        # command.
         descriptor = os.open(config, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             text = file.read(MAX_CONFIG_BYTES).decode("utf-8-sig", errors="replace")
@@ -246,7 +247,7 @@ def _read_paths(config: Path) -> Mapping[str, object]:
 
 
 def find_paths(text: str) -> Mapping[str, object]:
-    """Return the `[paths]` table of a config text, whatever else the text holds."""
+    """Return the `[paths]` table of a configuration text, whatever else is in it."""
     if "paths" not in text:
         return {}
     if len(text) <= _WHOLE_PARSE_CHARACTERS:
@@ -268,7 +269,7 @@ def _find_by_text(text: str) -> Mapping[str, object]:
 
 
 def _parse(text: str) -> Mapping[str, object] | None:
-    import tomllib  # 3 ms that the many configs without [paths] need not spend
+    import tomllib  # 3 ms saved for the many files without [paths]
 
     try:
         return tomllib.loads(text)

@@ -1,4 +1,4 @@
-"""This process as its host sees it: small, closed to other eyes, with room for readers."""
+"""Settings of this process: its memory, its protection, its limit of open files."""
 
 import ctypes
 import os
@@ -16,17 +16,17 @@ _M_ARENA_MAX = -8
 _LEFT_BEHIND = (
     "bz2",  # shutil and zipfile look for these two, for archives
     "lzma",
-    "_uuid",  # uuid looks for it, for numbers made of the time
+    "_uuid",  # uuid looks for it, for ids made from the time
     "rich",  # structlog looks for it, to draw tracebacks on a developer's terminal
 )
-"""What libraries make use of where it is installed, and do without where it is not."""
+"""Optional modules that libraries use if they are installed."""
 
 DESCRIPTORS = 16384
-"""What the unit asks for; every reader of the credential socket takes one."""
+"""The unit's limit; every reader of the credential socket needs one."""
 
 
 def harden() -> None:
-    """Keep what is in our memory from files and from other processes of our user.
+    """Protect this process's memory from core files and from other processes of its user.
 
     Best effort: a kernel that refuses costs a protection, not the daemon.
     """
@@ -36,30 +36,31 @@ def harden() -> None:
 
 
 def trim_imports() -> None:
-    """Have the libraries that are imported from here on leave out what no daemon needs.
+    """Keep libraries from importing optional modules that no daemon needs.
 
-    It makes a daemon half a megabyte smaller for its whole life, and three more where
-    `rich` is installed. A name of the list that is in memory already stays there.
+    This saves half a megabyte of memory, and three more where `rich` is installed. A
+    module that is imported already stays.
     """
     for name in _LEFT_BEHIND:
-        # None in a module's place forbids its import, as Python documents.
+        # None in sys.modules forbids the import, as Python documents.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    # Where time zones are, as Python takes it from its own makefile otherwise: a large
-    # module, for the sake of names that nobody asks for. All our times are UTC.
+    # The directory of time zones; Python otherwise imports its makefile, a large
+    # module, to find it. All our times are UTC.
     os.environ.setdefault("PYTHONTZPATH", "/usr/share/zoneinfo")
 
 
 def share_one_heap() -> None:
-    """Let all threads share one heap: theirs would be half a megabyte that nobody uses.
+    """Let all threads share one heap; their own would waste half a megabyte.
 
-    Must come before the first thread. A C library without the knob is left as it is.
+    Must be called before the first thread. Does nothing if the C library has no such
+    option.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def raise_nofile_limit() -> None:
-    """Let this process open as many files as it may, up to what a busy host needs."""
+    """Raise the limit of open files to what a busy host needs, as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -67,7 +68,7 @@ def raise_nofile_limit() -> None:
 
 
 def process_stats(proc: Path = Path("/proc")) -> ProcessStats:
-    """Return what the kernel counts of this process; what it does not tell is None."""
+    """Return the kernel's statistics of this process; None for what it does not provide."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     virtual, resident = _memory(proc)
     return ProcessStats(
@@ -90,14 +91,15 @@ def _memory(proc: Path) -> tuple[int | None, int | None]:
 
 def _open_files(proc: Path) -> int | None:
     with suppress(OSError):
-        # One is the listing's own. Thousands of readers of a socket need no Path each.
+        # One is the listing's own. Thousands of descriptors need no Path each.
         return len(os.listdir(proc / "self/fd")) - 1  # noqa: PTH208
     return None
 
 
 def _started_at(proc: Path) -> float | None:
     with suppress(OSError, ValueError, IndexError):
-        # The second field, a name, may hold anything but is the only one in brackets.
+        # The second field is a name; it may contain anything but is the only one
+        # in brackets.
         fields = (proc / "self/stat").read_text().rpartition(")")[2].split()
         lines = (proc / "stat").read_text().splitlines()
         boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))

@@ -1,8 +1,8 @@
-"""What the daemon tells its service manager, and how often it must.
+"""Messages to the service manager, and their interval.
 
-One datagram a message, to the socket systemd names in `$NOTIFY_SOCKET` (sd_notify(3)).
-Not being under systemd, or a manager that does not listen, is never an error here: the
-daemon's work does not depend on being heard.
+Each message is a datagram to the socket that systemd names in `$NOTIFY_SOCKET`
+(sd_notify(3)). A missing or deaf service manager is never an error: the daemon's work does
+not depend on it.
 """
 
 import contextlib
@@ -15,35 +15,36 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """The line to the service manager; silent when there is none."""
+    """The socket of the service manager; does nothing without one."""
 
     address: str | None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Notifier":
-        """Return the notifier for the manager that started this process, if any."""
+        """Return the notifier for the service manager that started this process, if any."""
         return cls(environ.get("NOTIFY_SOCKET") or None)
 
     def ready(self, status: str = "") -> None:
-        """Say that start-up, or a reload, is over."""
+        """Report the end of a start or a reload."""
         self._send("READY=1", *([_status_line(status)] if status else []))
 
     def status(self, text: str) -> None:
-        """Set the line `systemctl status` shows."""
+        """Set the line that `systemctl status` shows."""
         self._send(_status_line(text))
 
     def watchdog(self) -> None:
-        """Say that the daemon lives."""
+        """Report that the daemon is alive."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Say that shutdown has begun."""
+        """Report that shutdown has begun."""
         self._send("STOPPING=1")
 
     def reloading(self) -> None:
-        """Say that a reload has begun; `ready` must follow.
+        """Report that a reload has begun; `ready` must follow.
 
-        systemd 253 and newer want the time in the same datagram, older ones ignore it.
+        systemd 253 and newer need the time in the same datagram; older versions
+        ignore it.
         """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
@@ -55,7 +56,7 @@ class Notifier:
         if address.startswith("@"):
             address = "\0" + address[1:]
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        # A full queue or a vanished manager costs us one message, never a wait.
+        # A full queue or a missing manager costs one message, never a wait.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, kind) as line,
@@ -71,10 +72,10 @@ def _status_line(text: str) -> str:
 def watchdog_interval_seconds(
     environ: Mapping[str, str], pid: int | None = None
 ) -> float | None:
-    """Return how often to call `watchdog`, or None when nobody waits for it.
+    """Return how often to call `watchdog`; None if no watchdog is configured.
 
-    A third of what the unit allows, so that one late call is forgiven. `$WATCHDOG_PID`
-    says whom systemd means; a child that inherited the variables is not meant.
+    A third of the unit's limit, so that one late call does no harm. `$WATCHDOG_PID` is
+    the process systemd means; a child that inherited the variables is not meant.
     """
     meant = environ.get("WATCHDOG_PID")
     if meant and meant != str(os.getpid() if pid is None else pid):

@@ -1,7 +1,7 @@
-"""Which build of the program this is: the release, and outside of a release its commit.
+"""The version of this program: the release, or outside a release its commit.
 
-A wheel carries its version in the file `BUILD`, written by `hatch_build.py`. In a checkout
-the commit is read from `.git` directly: every command imports this module, and running git
+A wheel has its version in the file `BUILD`, written by `hatch_build.py`. In a checkout the
+commit is read from `.git` directly: every command imports this module, and running git
 would cost each of them some milliseconds.
 """
 
@@ -12,7 +12,7 @@ BUILD = "BUILD"
 
 _PACKAGE = Path(__file__).parent
 _SHORT = 7
-"""Characters of a commit, as git itself shows it."""
+"""Characters of a commit, as git shows it."""
 
 
 def version(package: Path = _PACKAGE) -> str:
@@ -25,7 +25,7 @@ def version(package: Path = _PACKAGE) -> str:
 
 
 def difference(running: object) -> str | None:
-    """Say which version runs and which is installed; None if equal or unknown."""
+    """Return which version runs and which is installed; None if equal or unknown."""
     installed = version()
     if running in (installed, None):
         return None
@@ -33,7 +33,7 @@ def difference(running: object) -> str | None:
 
 
 def _commit(checkout: Path) -> str | None:
-    """Return the commit that a checkout is at; None without git, or before the first."""
+    """Return the commit of a checkout; None without git, or before the first commit."""
     try:
         git = _git_directory(checkout / ".git")
         head = _line(git / "HEAD")
@@ -45,14 +45,14 @@ def _commit(checkout: Path) -> str | None:
 
 
 def _git_directory(entry: Path) -> Path:
-    """Return git's directory; in a worktree or a submodule `.git` is a file naming it."""
+    """Return git's directory; in a worktree or submodule, the file `.git` names it."""
     if entry.is_dir():
         return entry
     return entry.parent / _line(entry).removeprefix("gitdir: ")
 
 
 def _resolve(git: Path, ref: str) -> str | None:
-    """Return the commit of a branch, which has a file of its own or a line with others."""
+    """Return the commit of a branch, from its own file or from the packed refs."""
     common = git / "commondir"
     shared = git / _line(common) if common.exists() else git
     if (shared / ref).exists():
