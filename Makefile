@@ -29,7 +29,15 @@ help: ## what there is
 demo: .venv/ready ## the main job before your eyes, under 30 s (KEEP=1 stays up)
 	@.venv/bin/rensei-daemon demo $(if $(KEEP),--keep)
 
-test: .venv/ready lint types imports core unit ## lint, types, import contracts, tests
+# Two things at a time: the tests of the core and the type checker work while others wait.
+# What they say is shown when each is done, and the progress of the others as it comes.
+test: .venv/ready lint ## lint, types, import contracts, tests
+	@$(MAKE) --no-print-directory -j2 -Otarget unit-aloud types imports core
+
+.PHONY: unit-aloud
+unit-aloud:
+	@$(MAKE) --no-print-directory -Onone unit
+
 
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
