@@ -1,4 +1,4 @@
-"""What bounds the waits of tests: one constant, never a number of their own."""
+"""How tests wait: for what happens, and bounded by one constant, never for some time."""
 
 import ast
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
+POLLS = ("support/polling.py", "support/leftovers.py", "support/test_leftovers.py")
 MEASURING = ("soak", "bench", "fuzz", "bare")
 """Scripts that take and measure their time; `make test` runs none of them."""
 
@@ -32,3 +33,16 @@ def test_every_bound_of_a_hang_is_the_same(name: str) -> None:
         if called == name and isinstance(call.args[0], ast.Constant)
     ]
     assert own == [], "use HANG_SECONDS of tests/support/deadlines.py"
+
+
+def test_no_test_sleeps_until_something_has_happened() -> None:
+    """It waits for it; a sleep that stands for time itself is marked `# passes time`."""
+    asleep = [
+        f"{file.relative_to(TESTS)}:{call.lineno}"
+        for file in _files()
+        if str(file.relative_to(TESTS)) not in POLLS
+        for called, call in _calls(file)
+        if called == "sleep" and isinstance(call.args[0], ast.Constant)
+        if "passes time" not in file.read_text().splitlines()[call.lineno - 1]
+    ]
+    assert asleep == [], "wait for an event, or use tests/support/polling.py"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from deadlines import HANG_SECONDS
+from polling import until
 
 from cli.conftest import PROGRAM
 
@@ -117,8 +118,7 @@ async def _until_stopped(pid: int) -> None:
     The shell is told of `exec` alone. A worker that is still on its way to a stop would
     read what is typed to the shell.
     """
-    while not _are_stopped(pid):  # noqa: ASYNC110 - no event tells
-        await anyio.sleep(0.005)
+    await until(lambda: _are_stopped(pid))
 
 
 def _are_stopped(pid: int) -> bool:

@@ -17,6 +17,7 @@ import anyio.to_thread
 import pytest
 from anyio.abc import Process
 from deadlines import HANG_SECONDS
+from polling import until
 
 from rensei_daemon.local_platform.records import Host, Mutation
 from rensei_daemon.local_platform.running import RunningPlatform, running
@@ -135,10 +136,8 @@ class Lab:
             await self.platform.until(lambda _: bool(condition()))
 
     async def becomes(self, path: Path, text: str) -> None:
-        """Wait until a file says so; another process writes it, so it is looked at."""
-        with anyio.fail_after(HANG_SECONDS):
-            while _text(path) != text:  # noqa: ASYNC110 - there is no event to wait for
-                await anyio.sleep(0.01)
+        """Wait until a file says so."""
+        await until(lambda: _text(path) == text)
 
     def enqueue(self, op: str, **params: Any) -> Mutation:
         """Ask the host for a change."""

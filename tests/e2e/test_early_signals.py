@@ -4,17 +4,16 @@ import signal
 from pathlib import Path
 
 import anyio
+from polling import until
 from rig.host import open_host
 
 
 async def test_a_reload_at_start_does_not_end_the_daemon(tmp_path: Path) -> None:
     """SIGHUP from the moment the state is locked is a reload, never the end."""
     async with open_host(tmp_path) as host, anyio.create_task_group() as tasks:
-        lock = anyio.Path(host.state / "lock")
 
         async def hang_up() -> None:
-            while not await lock.exists():  # noqa: ASYNC110 - a file has no event
-                await anyio.sleep(0.001)
+            await until((host.state / "lock").exists)
             assert host.process is not None
             host.process.send_signal(signal.SIGHUP)
 

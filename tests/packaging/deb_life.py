@@ -24,6 +24,8 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 sys.path[:0] = [str(CHECKOUT / "tests"), str(CHECKOUT / "tests/support")]
 
+from polling import wait_until  # noqa: E402 - as above
+
 from e2e.systemd.conftest import (  # noqa: E402 - found where the line above says
     CONFIG,
     GOOD_CONFIG,
@@ -34,7 +36,6 @@ from e2e.systemd.conftest import (  # noqa: E402 - found where the line above sa
     booted,
     cgroup,
     furnish,
-    until,
 )
 
 OLD = "0.0.9"
@@ -119,8 +120,8 @@ def the_key_is_placed_and_the_daemon_is_ready(debian: Debian) -> None:
     host.write(CONFIG, GOOD_CONFIG)
     debian.run("systemctl", "enable", "--now", UNIT)
     assert host.shown("ActiveState")["ActiveState"] == "active"
-    until(lambda: debian.status().get("state") == "ok")
-    until(host.path("/run/rensei-daemon/build.env").exists)
+    wait_until(lambda: debian.status().get("state") == "ok")
+    wait_until(host.path("/run/rensei-daemon/build.env").exists)
 
 
 @step
@@ -143,7 +144,7 @@ def an_upgrade_keeps_the_config_and_restarts_the_daemon(debian: Debian) -> None:
     host.write(CONFIG, edited)
     before, pid = debian.status(), host.shown("MainPID")
     debian.run("dpkg", "--configure", "rensei-daemon")
-    until(lambda: debian.status().get("state") == "ok")
+    wait_until(lambda: debian.status().get("state") == "ok")
     after = debian.status()
     assert host.shown("MainPID") != pid
     assert after["version"] == debian.version, after
@@ -190,7 +191,7 @@ def installed_again_it_goes_on_where_it_was(debian: Debian) -> None:
     debian.run("dpkg", "--install", debian.new)
     assert debian.host.path(CONFIG).read_text() == text
     debian.run("systemctl", "start", UNIT)
-    until(lambda: debian.status().get("state") == "ok")
+    wait_until(lambda: debian.status().get("state") == "ok")
 
 
 @step
@@ -243,7 +244,7 @@ def _serve_platform(host: Host) -> None:
     path = "--setenv=PYTHONPATH=/opt/platform"
     unit = ["systemd-run", "--quiet", "--unit=local-platform", path]
     host.run(*unit, "/usr/bin/python3", *words)
-    until(host.path("/run/platform").exists, 30)
+    wait_until(host.path("/run/platform").exists)
 
 
 def passes_lintian(package: Path) -> bool:

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import structlog
 from deadlines import HANG_SECONDS
+from polling import until
 
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.errors import (
@@ -332,8 +333,7 @@ async def test_forty_cancelled_calls_leave_the_pool_whole(server: "FaultServer")
         async with anyio.create_task_group() as tasks:
             for _ in range(40):
                 tasks.start_soon(http.call, "GET", "/stuck")
-            while len(server.received) < 8:  # noqa: ASYNC110 - the server tells of none
-                await anyio.sleep(0.01)
+            await until(lambda: len(server.received) == 8)
             tasks.cancel_scope.cancel()
         release.set()
         assert [(await http.call("GET", "/")).body for _ in range(20)] == [{"a": 42}] * 20

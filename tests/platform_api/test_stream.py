@@ -322,9 +322,9 @@ async def test_a_keepalive_is_heard() -> None:
     """Bytes that carry no event move `last_heard` all the same."""
 
     async def source() -> AsyncIterator[bytes]:
-        await anyio.sleep(0.01)
+        await anyio.lowlevel.checkpoint()
         yield b": ping\n"
-        await anyio.sleep(0.01)
+        await anyio.lowlevel.checkpoint()
         yield b"\n"
 
     reader = EventReader(source(), StreamLimits(), max_age_seconds=5)
@@ -361,7 +361,7 @@ async def test_a_trickling_event_runs_out_of_time() -> None:
     async def source() -> AsyncIterator[bytes]:
         yield b"data: "
         while True:
-            await anyio.sleep(0.02)
+            await anyio.sleep(0.02)  # passes time
             yield b"x"
 
     limits = StreamLimits(event_seconds=0.1)
@@ -388,7 +388,7 @@ async def test_a_slow_reader_is_not_the_platforms_fault() -> None:
     limits = StreamLimits(event_seconds=0.05)
     reader = EventReader(source(), limits, max_age_seconds=5)
     await reader.read()
-    await anyio.sleep(0.1)
+    await anyio.sleep(0.1)  # passes time
     await _to_the_end_of_source(reader)
     assert await reader.next_read() is not None
 

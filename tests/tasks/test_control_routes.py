@@ -90,7 +90,7 @@ async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") ->
 
 
 async def _release_when_blocked(hold: Hold) -> None:
-    await anyio.sleep(0.05)
+    await anyio.wait_all_tasks_blocked()
     hold.release()
 
 

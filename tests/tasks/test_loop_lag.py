@@ -15,7 +15,7 @@ async def test_a_loop_that_was_held_up_is_late_by_that_much() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(measure_lag, lag, 0.01)
         await anyio.wait_all_tasks_blocked()
-        time.sleep(0.3)  # noqa: ASYNC251 - the point
+        time.sleep(0.3)  # noqa: ASYNC251 - passes time
         with anyio.fail_after(HANG_SECONDS):
             while not lag.count:
                 await anyio.lowlevel.checkpoint()

@@ -103,7 +103,7 @@ class FaultProxy:
             case "throttle":
                 for at in range(0, len(data), 100):
                     await client.send(data[at : at + 100])
-                    await anyio.sleep(0.01)
+                    await anyio.sleep(0.01)  # passes time
             case _:
                 await client.send(data)
         return True

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from deadlines import HANG_SECONDS
+from polling import until
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.liveness import Deadlines
@@ -82,13 +83,24 @@ async def test_a_change_of_state_is_told_at_once(home: "Home", manager: Manager)
             tasks.cancel_scope.cancel()
 
 
+class WatchedDeadlines(Deadlines):
+    """Deadlines that count how often they are looked at."""
+
+    looks = 0
+
+    def overdue(self, now: float) -> tuple[str, ...]:
+        """Return what is overdue, and count."""
+        self.looks += 1
+        return super().overdue(now)
+
+
 async def test_the_watchdog_is_fed_only_while_every_loop_turns(manager: Manager) -> None:
     """A loop that is late by more than a grace starves it, until it turns again."""
-    deadlines = Deadlines()
+    deadlines = WatchedDeadlines()
     async with anyio.create_task_group() as tasks:
         deadlines.set("beats", anyio.current_time() - 60)
         tasks.start_soon(feed_watchdog, deadlines, manager.notifier, 0.01)
-        await anyio.sleep(0.05)
+        await until(lambda: deadlines.looks >= 3)
         assert manager.has_heard_nothing
         deadlines.set("beats", anyio.current_time() + 60)
         assert await manager.hear() == "WATCHDOG=1"

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from deadlines import HANG_SECONDS
+from polling import until
 
 from rensei_platform.errors import SettingsError
 from rensei_platform.providers.base import (
@@ -46,9 +47,7 @@ def _is_running(pid: int) -> bool:
 
 
 async def _ended(pid: int) -> None:
-    with anyio.fail_after(HANG_SECONDS):
-        while _is_running(pid):  # noqa: ASYNC110 - no event tells of another's child
-            await anyio.sleep(0.005)
+    await until(lambda: not _is_running(pid))
 
 
 async def test_fields() -> None:

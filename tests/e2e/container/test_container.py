@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import pytest
 from anyio.abc import Process
 from deadlines import HANG_SECONDS
 from needs import need
+from polling import LOOK_SECONDS, until
 from rig.tcp import free_port, get
 
 from e2e.systemd.conftest import staged
@@ -139,19 +140,13 @@ def volumes(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what another process does, so it is looked at."""
-    while not condition():  # noqa: ASYNC110 - there is no event to wait for
-        await anyio.sleep(0.01)
-
-
 async def until_ready(port: int) -> None:
     """Ask for readiness until it is there."""
     status = 0
     while status != 200:
         with suppress(OSError):
             status, _ = await get(port, "/readyz")
-        await anyio.sleep(0.01)
+        await anyio.sleep(LOOK_SECONDS)
 
 
 async def test_a_daemon_lives_in_a_container(

@@ -13,18 +13,18 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from deadlines import HANG_SECONDS
 from needs import lack, need
+from polling import wait_until
 
 CHECKOUT = Path(__file__).parents[3]
 PROGRAM = "/opt/rensei-daemon/bin/rensei-daemon"
@@ -49,17 +49,6 @@ env_file = "build.env"
 # kept by hand
 """
 
-_T = TypeVar("_T")
-
-
-def until(question: Callable[[], _T], within: float = HANG_SECONDS) -> _T:
-    """Ask again and again until the answer is truthy, and return it."""
-    deadline = time.monotonic() + within
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {within} s"
-        time.sleep(0.02)
-    return answer
-
 
 class Host:
     """A booted host, by the process that is its PID 1."""
@@ -76,14 +65,14 @@ class Host:
         self.key = ""
         """The API key of the host's org."""
 
-    until = staticmethod(until)
+    until = staticmethod(wait_until)
 
     def start(self) -> None:
         """Have the daemon run by the good config, and be well."""
         self.write(CONFIG, GOOD_CONFIG)
         self.run("systemctl", "start", UNIT)
         self.run("systemctl", "reload", UNIT)
-        until(lambda: self.shown("StatusText")["StatusText"].startswith("ok"))
+        wait_until(lambda: self.shown("StatusText")["StatusText"].startswith("ok"))
 
     def put_key(self) -> None:
         """Put the API key where the unit looks for it."""
@@ -170,7 +159,7 @@ def cgroup() -> Iterator[Path]:
         yield ours
     finally:
         for directory, _, _ in os.walk(ours, topdown=False):
-            until(partial(_removed, Path(directory)))
+            wait_until(partial(_removed, Path(directory)))
 
 
 def _removed(directory: Path) -> bool:
@@ -209,9 +198,9 @@ def booted(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
             return False
 
         try:
-            leader = until(lambda: has_ended() or _child(outer.pid))
+            leader = wait_until(lambda: has_ended() or _child(outer.pid))
             host = Host(int(leader))
-            until(lambda: has_ended() or host.path("/run/systemd/private").exists())
+            wait_until(lambda: has_ended() or host.path("/run/systemd/private").exists())
             host.run("systemctl", "is-system-running", "--wait", check=False)
             yield host
         finally:
@@ -263,7 +252,7 @@ def _installed(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
         serve = [PROGRAM, "platform", "serve", f"--port={PORT}"]
         serve += ["--heartbeat-interval-ms=300", "--ready-file=/run/platform"]
         host.run("systemd-run", "--quiet", "--unit=local-platform", *serve)
-        until(host.path("/run/platform").exists)
+        wait_until(host.path("/run/platform").exists)
         furnish(host)
         yield host
 

@@ -1,0 +1,29 @@
+"""Waiting for what another process or thread does, where no event tells of it."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+from deadlines import HANG_SECONDS
+
+LOOK_SECONDS = 0.005
+
+_T = TypeVar("_T")
+
+
+def wait_until(question: Callable[[], _T]) -> _T:
+    """Ask again and again until the answer is truthy, and return it."""
+    deadline = time.monotonic() + HANG_SECONDS
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {HANG_SECONDS} s"
+        time.sleep(LOOK_SECONDS)
+    return answer
+
+
+async def until(question: Callable[[], _T]) -> _T:
+    """Do the same, and let the other tasks run meanwhile."""
+    with anyio.fail_after(HANG_SECONDS):
+        while not (answer := question()):  # noqa: ASYNC110 - there is none
+            await anyio.sleep(LOOK_SECONDS)
+        return answer
