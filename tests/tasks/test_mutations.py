@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.document import Document
@@ -142,7 +143,7 @@ async def test_an_edit_by_hand_is_not_overtaken_by_an_earlier_text(
 
             monkeypatch.setattr(configuration.file, "replace", replace_and_edit)
             home.enqueue("project.disable", id="proj_a")
-            with anyio.fail_after(5):
+            with anyio.fail_after(HANG_SECONDS):
                 await is_reloaded.wait()
         await daemon.until(lambda: daemon.board.mutations.applied)
         assert configuration.document.text == by_hand

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from deadlines import HANG_SECONDS
 from platform_server import ORG, Server
 
 from rensei_platform.store.tables import metadata
@@ -119,7 +120,7 @@ async def test_a_revoked_key_ends_its_streams(server: Server) -> None:
         "GET", STREAM, params={"sessionId": "s"}, headers=headers
     ) as response:
         await server.ok("DELETE", f"/api/admin/keys/{made['id']}")
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             assert b"".join([chunk async for chunk in response.aiter_raw()])
     refused = await server.call("GET", STREAM, params={"sessionId": "s"}, key=made["key"])
     assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
