@@ -4,6 +4,10 @@ import sys
 
 import click
 
+from rensei_platform.cli.access import audit, key, org
+from rensei_platform.cli.credential import credential
+from rensei_platform.cli.host import host
+from rensei_platform.cli.mutations import mutations
 from rensei_platform.cli.server import init, migrate_command, serve
 from rensei_platform.errors import PlatformError
 from rensei_platform.version import version
@@ -15,7 +19,17 @@ def commands() -> None:
     """Run and administer the control plane of a fleet of hosts."""
 
 
-for command in (init, serve, migrate_command):
+for command in (
+    init,
+    serve,
+    migrate_command,
+    credential,
+    host,
+    key,
+    org,
+    mutations,
+    audit,
+):
     commands.add_command(command)
 
 

@@ -1,0 +1,121 @@
+"""`key`, `org` and `audit`: who may do what, and who did."""
+
+import click
+
+from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.output import print_json, print_table
+
+_KEYS = ("api", "admin", "keys")
+
+
+@click.group("key")
+def key() -> None:
+    """Add, list and revoke API keys."""
+
+
+@key.command("add")
+@uses_client
+@click.option("--for-host", is_flag=True, help="May register, beat and read credentials.")
+@click.option("--project", "projects", multiple=True, metavar="ID", help="Only these.")
+@click.option("--env", "environments", multiple=True, metavar="NAME", help="Only these.")
+@click.argument("name")
+def add_key(
+    client: Client,
+    as_json: bool,
+    for_host: bool,
+    projects: tuple[str, ...],
+    environments: tuple[str, ...],
+    name: str,
+) -> None:
+    """Make a key and print it once.
+
+    Example: rensei-platform key add --for-host --project proj_a build-hosts
+    """
+    body: dict[str, object] = {"name": name, "forHost": for_host}
+    if projects:
+        body["projects"] = projects
+    if environments:
+        body["environments"] = environments
+    answer = client.call("POST", path(*_KEYS), body)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{answer['id']}, shown once: {answer['key']}")
+
+
+@key.command("list")
+@uses_client
+def list_keys(client: Client, as_json: bool) -> None:
+    """List keys, revoked ones too.
+
+    Example: rensei-platform key list
+    """
+    answer = client.call("GET", path(*_KEYS))
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("id", "name", "prefix", "createdAt", "revokedAt")
+    print_table(
+        ("ID", "NAME", "BEGINS WITH", "CREATED", "REVOKED", "SCOPES"),
+        ([*(k[c] for c in columns), ", ".join(k["scopes"])] for k in answer["keys"]),
+    )
+
+
+@key.command("revoke")
+@uses_client
+@click.argument("key_id", metavar="ID")
+def revoke_key(client: Client, as_json: bool, key_id: str) -> None:
+    """Refuse a key from now on, and end its streams.
+
+    Example: rensei-platform key revoke key_5f0c2b6a91d3e874a0b1c2d3
+    """
+    answer = client.call("DELETE", path(*_KEYS, key_id))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{key_id} is revoked")
+
+
+@click.group("org")
+def org() -> None:
+    """Add organizations."""
+
+
+@org.command("add")
+@uses_client
+@click.option("--name", required=True, help="Name of the organization.")
+@click.option("--owner", required=True, metavar="EMAIL", help="Its first owner.")
+@click.argument("org_id", metavar="ID")
+def add_org(client: Client, as_json: bool, name: str, owner: str, org_id: str) -> None:
+    """Add an organization and print its owner's key once.
+
+    Example: rensei-platform org add --name Beta --owner bob@beta.test org_beta
+    """
+    body = {"id": org_id, "name": name, "owner": owner}
+    answer = client.call("POST", path("api", "admin", "orgs"), body)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{answer['orgId']}; key of {owner}, shown once: {answer['key']}")
+
+
+@click.command("audit")
+@uses_client
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
+@click.option("--before", metavar="SEQ", type=int, help="Begin before this entry.")
+def audit(client: Client, as_json: bool, limit: int, before: int | None) -> None:
+    """List what was done by whom, newest first.
+
+    Example: rensei-platform audit --limit 20
+    """
+    answer = client.call(
+        "GET", path("api", "admin", "audit"), query={"limit": limit, "before": before}
+    )
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("seq", "at", "actor", "action", "object", "outcome", "address")
+    print_table(
+        [column.upper() for column in columns],
+        ([entry[column] for column in columns] for entry in answer["entries"]),
+    )

@@ -1,0 +1,191 @@
+"""`credential`: what sessions are given, and where it comes from."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.output import print_json, print_table
+from rensei_platform.errors import SettingsError
+
+_LONGEST_VALUE = 256 * 1024
+_CREDENTIALS = ("api", "admin", "credentials")
+
+
+@click.group("credential")
+def credential() -> None:
+    """Store, bind and list what sessions are given."""
+
+
+def _uses_scope(command: Callable[..., None]) -> Callable[..., None]:
+    kind = click.option("--kind", required=True, help="Kind of the credential.")
+    project = click.option("--project", metavar="ID", help="Of this project only.")
+    environment = click.option("--env", metavar="NAME", help="Of this environment only.")
+    return kind(project(environment(command)))
+
+
+def _scope(project: str | None, env: str | None) -> dict[str, str]:
+    scope = {"projectId": project, "envName": env}
+    return {name: value for name, value in scope.items() if value}
+
+
+@credential.command("set")
+@uses_client
+@_uses_scope
+@click.argument("values", nargs=-1, required=True, metavar="NAME=@FILE...")
+def set_values(
+    client: Client,
+    as_json: bool,
+    kind: str,
+    project: str | None,
+    env: str | None,
+    values: tuple[str, ...],
+) -> None:
+    """Store values, encrypted, in the control plane's own database; tell no session.
+
+    One line end at the end of a file is not part of the value.
+
+    Example: rensei-platform credential set --kind github GITHUB_TOKEN=@token.txt
+    """
+    read = dict(_read_value(value) for value in values)
+    body = {"values": read, **_scope(project, env)}
+    answer = client.call("PUT", path(*_CREDENTIALS, kind, "values"), body)
+    _print_stored(answer, as_json)
+
+
+def _print_stored(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(
+            f"stored: {', '.join(answer['names'])}; no session is told until you rotate"
+        )
+
+
+def _read_value(argument: str) -> tuple[str, str]:
+    name, _, source = argument.partition("=")
+    if not name or not source.startswith("@") or source == "@":
+        raise click.UsageError(
+            f"{name or 'a value'} must be given as NAME=@FILE: arguments are seen by others"
+        )
+    file = Path(source[1:])
+    try:
+        with file.open("rb") as opened:
+            value = opened.read(_LONGEST_VALUE + 2).decode()
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8 text") from None
+    return name, value.removesuffix("\n").removesuffix("\r")
+
+
+@credential.command("generate")
+@uses_client
+@_uses_scope
+@click.option(
+    "--bytes",
+    "count",
+    type=click.IntRange(16, 1024),
+    default=32,
+    show_default=True,
+    help="Random bytes in the value.",
+)
+@click.argument("name")
+def generate(
+    client: Client,
+    as_json: bool,
+    kind: str,
+    project: str | None,
+    env: str | None,
+    count: int,
+    name: str,
+) -> None:
+    """Store a random value; it is not printed.
+
+    Example: rensei-platform credential generate --kind signing SIGNING_SECRET
+    """
+    body = {"values": {name: secrets.token_urlsafe(count)}, **_scope(project, env)}
+    answer = client.call("PUT", path(*_CREDENTIALS, kind, "values"), body)
+    _print_stored(answer, as_json)
+
+
+@credential.command("bind")
+@uses_client
+@_uses_scope
+@click.option("--provider", required=True, metavar="NAME", help="A [providers.NAME].")
+@click.option("--path", "at", required=True, metavar="PATH", help="Where it keeps them.")
+@click.option(
+    "--map",
+    "names",
+    multiple=True,
+    metavar="NAME=FIELD",
+    help="Give NAME the value of FIELD; repeatable. Default: every field, by its name.",
+)
+def bind(
+    client: Client,
+    as_json: bool,
+    kind: str,
+    project: str | None,
+    env: str | None,
+    provider: str,
+    at: str,
+    names: tuple[str, ...],
+) -> None:
+    """Take the values of a kind from a provider.
+
+    Example: rensei-platform credential bind --kind github --provider vault
+    --path ci/github --map GITHUB_TOKEN=token
+    """
+    mapped = dict(_split_mapping(name) for name in names)
+    body = {"provider": provider, "path": at, "names": mapped, **_scope(project, env)}
+    answer = client.call("PUT", path(*_CREDENTIALS, kind, "binding"), body)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{kind} comes from {provider}")
+
+
+def _split_mapping(argument: str) -> tuple[str, str]:
+    name, _, source = argument.partition("=")
+    if not name or not source:
+        raise click.UsageError("--map takes NAME=FIELD")
+    return name, source
+
+
+@credential.command("unbind")
+@uses_client
+@_uses_scope
+def unbind(
+    client: Client, as_json: bool, kind: str, project: str | None, env: str | None
+) -> None:
+    """Give sessions the values of a kind no longer.
+
+    Example: rensei-platform credential unbind --kind github --project proj_a
+    """
+    query = _scope(project, env)
+    answer = client.call("DELETE", path(*_CREDENTIALS, kind, "binding"), query=query)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{kind} is bound no longer")
+
+
+@credential.command("list")
+@uses_client
+def list_bindings(client: Client, as_json: bool) -> None:
+    """List kinds and where their values come from; never a value.
+
+    Example: rensei-platform credential list --json
+    """
+    answer = client.call("GET", path(*_CREDENTIALS))
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("kind", "projectId", "envName", "provider", "path", "names")
+    print_table(
+        ("KIND", "PROJECT", "ENVIRONMENT", "PROVIDER", "PATH", "NAMES"),
+        ([*(b[c] for c in columns[:5]), ", ".join(b["names"])] for b in answer["bindings"]),
+    )

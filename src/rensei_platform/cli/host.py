@@ -1,0 +1,65 @@
+"""`host`: the hosts of an organization, and what they report."""
+
+import click
+
+from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.output import print_fields, print_json, print_table
+
+
+@click.group("host")
+def host() -> None:
+    """List hosts, and show what they report."""
+
+
+@host.command("list")
+@uses_client
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
+@click.option("--after", metavar="NAME", help="Begin behind this name.")
+def list_hosts(client: Client, as_json: bool, limit: int, after: str | None) -> None:
+    """List hosts by name.
+
+    Example: rensei-platform host list --json
+    """
+    answer = client.call(
+        "GET", path("api", "admin", "hosts"), query={"limit": limit, "after": after}
+    )
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("id", "name", "version", "lastSeenAt", "activeCount")
+    print_table(
+        ("ID", "NAME", "VERSION", "LAST SEEN", "ACTIVE"),
+        ([row[column] for column in columns] for row in answer["hosts"]),
+    )
+
+
+@host.command("show")
+@uses_client
+@click.argument("host_id", metavar="ID")
+def show(client: Client, as_json: bool, host_id: str) -> None:
+    """Show a host and what it reports.
+
+    Example: rensei-platform host show host_5f0c2b6a91d3e874a0b1c2d3
+    """
+    answer = client.call("GET", path("api", "admin", "hosts", host_id))
+    if as_json:
+        print_json(answer)
+        return
+    shown = dict(answer["host"])
+    reported = shown.pop("reported")
+    print_fields(shown | {f"reported {name}": value for name, value in reported.items()})
+
+
+@host.command("add")
+@uses_client
+@click.argument("name")
+def add(client: Client, as_json: bool, name: str) -> None:
+    """Add a host before it registers, so that it can be asked for changes.
+
+    Example: rensei-platform host add build-07
+    """
+    answer = client.call("POST", path("api", "admin", "hosts"), {"name": name})
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(answer["id"])

@@ -1,0 +1,77 @@
+"""`mutations`: what hosts are asked for, and what became of it."""
+
+import json
+from typing import Any
+
+import click
+
+from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.output import print_json, print_table
+
+_MUTATIONS = path("api", "daemon", "mutations")
+
+
+@click.group("mutations")
+def mutations() -> None:
+    """Ask hosts for changes, and list or cancel them."""
+
+
+@mutations.command("list")
+@uses_client
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
+@click.argument("host_id", metavar="HOST")
+def list_mutations(client: Client, as_json: bool, limit: int, host_id: str) -> None:
+    """List a host's mutations, newest first.
+
+    Example: rensei-platform mutations list host_5f0c2b6a91d3e874a0b1c2d3
+    """
+    answer = client.call("GET", _MUTATIONS, query={"workerHostId": host_id, "limit": limit})
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("id", "op", "status", "requestedBy", "createdAt", "error")
+    print_table(
+        ("ID", "OP", "STATUS", "REQUESTED BY", "CREATED", "ERROR"),
+        ([row[column] for column in columns] for row in answer["mutations"]),
+    )
+
+
+@mutations.command("enqueue")
+@uses_client
+@click.option("--params", default="{}", metavar="JSON", help="The op's params.")
+@click.argument("host_id", metavar="HOST")
+@click.argument("op")
+def enqueue(client: Client, as_json: bool, params: str, host_id: str, op: str) -> None:
+    """Ask a host for a change.
+
+    Example: rensei-platform mutations enqueue host_5f0c2b6a91d3e874a0b1c2d3
+    project.remove --params '{"id": "proj_a"}'
+    """
+    body = {"workerHostId": host_id, "op": op, "params": _parse(params)}
+    answer = client.call("POST", _MUTATIONS, body)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(answer["mutation"]["id"])
+
+
+def _parse(params: str) -> Any:
+    try:
+        return json.loads(params)
+    except (ValueError, RecursionError):
+        raise click.UsageError("--params must be JSON") from None
+
+
+@mutations.command("cancel")
+@uses_client
+@click.argument("mutation_id", metavar="ID")
+def cancel(client: Client, as_json: bool, mutation_id: str) -> None:
+    """Cancel a mutation that no host has picked up yet.
+
+    Example: rensei-platform mutations cancel dmut_5f0c2b6a91d3e874a0b1c2d3
+    """
+    answer = client.call("DELETE", path("api", "daemon", "mutations", mutation_id))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{mutation_id} is cancelled")

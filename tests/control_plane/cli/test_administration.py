@@ -1,0 +1,188 @@
+"""Tests of the administration commands, each against a real server."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from click.testing import CliRunner, Result
+from platform_server import ORG, Server
+
+from rensei_platform.cli.client import AnswerError, read_key
+from rensei_platform.cli.main import commands
+from rensei_platform.errors import RequestError, SettingsError
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def key_file(server: Server, tmp_path: Path) -> Path:
+    """A file with the owner's key in it."""
+    file = tmp_path / "owner.key"
+    file.write_text(f"{server.key}\n")
+    return file
+
+
+@pytest.fixture
+def run(server: Server, key_file: Path) -> Run:
+    """Run a command as the owner; its exit code must be 0."""
+    access = {"RENSEI_PLATFORM_URL": server.url, "RENSEI_PLATFORM_KEY_FILE": str(key_file)}
+
+    async def run(*arguments: str, fails: bool = False) -> Result:
+        def invoke() -> Result:
+            return CliRunner().invoke(commands, arguments, env=access)
+
+        done = await anyio.to_thread.run_sync(invoke)
+        assert bool(done.exit_code) is fails, (done.output, done.exception)
+        return done
+
+    return run
+
+
+async def snapshot(server: Server, **scope: str) -> dict[str, str]:
+    """Take a snapshot, and return its values."""
+    body = {"orgId": ORG, "sessionId": "s1", **scope}
+    answer = await server.ok("POST", "/api/daemon/credentials/snapshot", body)
+    env: dict[str, str] = answer["env"]
+    return env
+
+
+async def test_stored_value_reaches_sessions(
+    server: Server, run: Run, tmp_path: Path
+) -> None:
+    """A value is read from its file, without one line end, and a session sees it."""
+    (tmp_path / "token").write_text("first\nsecond\n\n")
+    token = f"GITHUB_TOKEN=@{tmp_path / 'token'}"
+    done = await run("credential", "set", "--kind", "github", "--project", "proj_a", token)
+    assert done.output == "stored: GITHUB_TOKEN; no session is told until you rotate\n"
+    assert await snapshot(server, projectId="proj_a") == {"GITHUB_TOKEN": "first\nsecond\n"}
+    assert await snapshot(server, projectId="proj_b") == {}
+
+
+@pytest.mark.parametrize(
+    "argument", ["GITHUB_TOKEN=secret", "GITHUB_TOKEN", "=@file", "A=@"]
+)
+async def test_value_in_the_arguments_is_refused(run: Run, argument: str) -> None:
+    """A value on the command line would be seen by every user of the machine."""
+    done = await run("credential", "set", "--kind", "github", argument, fails=True)
+    assert done.exit_code == 2
+    assert "NAME=@FILE: arguments are seen by others" in done.output
+    assert "secret" not in done.output
+
+
+async def test_unreadable_value_is_an_error(run: Run, tmp_path: Path) -> None:
+    """A file that is not there, or not text, is named."""
+    done = await run("credential", "set", "--kind", "k", f"A=@{tmp_path}/no", fails=True)
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception) == f"cannot read {tmp_path}/no: No such file or directory"
+    (tmp_path / "binary").write_bytes(b"\xff")
+    done = await run(
+        "credential", "set", "--kind", "k", f"A=@{tmp_path}/binary", fails=True
+    )
+    assert str(done.exception) == f"{tmp_path}/binary is not UTF-8 text"
+
+
+async def test_generated_value_is_random_and_not_printed(server: Server, run: Run) -> None:
+    """`generate` stores another value each time, and shows none."""
+    first = await run("credential", "generate", "--kind", "signing", "SIGNING_SECRET")
+    value = (await snapshot(server))["SIGNING_SECRET"]
+    assert len(value) == 43
+    assert value not in first.output
+    await run("credential", "generate", "--kind", "signing", "SIGNING_SECRET")
+    body = {"orgId": ORG, "kind": "signing"}
+    await server.ok("POST", "/api/daemon/credentials/rotate", body)
+    assert (await snapshot(server))["SIGNING_SECRET"] != value
+
+
+async def test_binding_is_listed_and_removed(server: Server, run: Run) -> None:
+    """What is stored is bound to the provider `database` until it is unbound."""
+    await run("credential", "generate", "--kind", "signing", "--env", "ci", "SECRET")
+    listed = json.loads((await run("credential", "list", "--json")).output)
+    (found,) = listed["bindings"]
+    assert (found["kind"], found["envName"], found["provider"]) == (
+        "signing",
+        "ci",
+        "database",
+    )
+    assert "signing" in (await run("credential", "list")).output
+    await run("credential", "unbind", "--kind", "signing", "--env", "ci")
+    assert json.loads((await run("credential", "list", "--json")).output) == {
+        "bindings": []
+    }
+
+
+async def test_unknown_provider_is_refused(run: Run) -> None:
+    """A kind can only be bound to an instance that platform.toml has."""
+    done = await run(
+        *("credential", "bind", "--kind", "github", "--provider", "vault"),
+        *("--path", "ci/github", "--map", "GITHUB_TOKEN=token"),
+        fails=True,
+    )
+    assert isinstance(done.exception, RequestError)
+    message = "HTTP 400: provider: not one that this organization may use"
+    assert str(done.exception) == message
+
+
+async def test_hosts_are_listed_and_shown(server: Server, run: Run) -> None:
+    """A host is shown with what it reports; invisible characters are escaped."""
+    worker = await server.register("build-\u202e07")
+    await worker.beat(maxSessions=3, enabledProjectIds=["proj_a"])
+    listed = json.loads((await run("host", "list", "--json")).output)
+    assert [host["name"] for host in listed["hosts"]] == ["build-\u202e07"]
+    assert "build-\\u202e07" in (await run("host", "list")).output
+    shown = json.loads((await run("host", "show", worker.host_id, "--json")).output)
+    assert shown["host"]["reported"]["maxSessions"] == 3
+    text = (await run("host", "show", worker.host_id)).output
+    assert 'reported enabledProjectIds     ["proj_a"]' in text
+
+
+async def test_mutation_is_enqueued_listed_and_cancelled(server: Server, run: Run) -> None:
+    """An operator asks for a change, sees it, and takes it back."""
+    host_id = (await run("host", "add", "build-07")).output.strip()
+    params = '{"id": "proj_a"}'
+    asked = await run("mutations", "enqueue", host_id, "project.enable", "--params", params)
+    mutation_id = asked.output.strip()
+    assert (await run("mutations", "cancel", mutation_id)).output == (
+        f"{mutation_id} is cancelled\n"
+    )
+    assert "cancelled" in (await run("mutations", "list", host_id)).output
+    done = await run("mutations", "cancel", mutation_id, fails=True)
+    assert str(done.exception) == "HTTP 409: already_delivered"
+
+
+async def test_key_is_added_and_revoked(server: Server, run: Run) -> None:
+    """A host's key works until it is revoked."""
+    added = await run("key", "add", "--for-host", "--project", "p", "build", "--json")
+    made = json.loads(added.output)
+    body = {"hostname": "build-07", "capacity": 1}
+    await server.ok("POST", "/api/workers/register", body, key=made["key"])
+    assert made["id"] in (await run("key", "list")).output
+    assert (await run("key", "revoke", made["id"])).output == f"{made['id']} is revoked\n"
+    refused = await server.call("POST", "/api/workers/register", body, key=made["key"])
+    assert refused.status_code == 401
+    assert "key.revoke" in (await run("audit", "--limit", "1")).output
+
+
+async def test_unreachable_server_is_an_error(run: Run) -> None:
+    """Where nobody answers, the address is named."""
+    done = await run("host", "list", "--url", "http://127.0.0.1:9", fails=True)
+    assert isinstance(done.exception, AnswerError)
+    assert str(done.exception).startswith(
+        "cannot reach the control plane at http://127.0.0.1:9"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "two keys", "k\nk", "\x1b"])
+def test_key_file_holds_one_key(tmp_path: Path, text: str) -> None:
+    """A file with no key in it, or more than one, is refused."""
+    (tmp_path / "key").write_text(text)
+    with pytest.raises(SettingsError, match="does not hold one key"):
+        read_key(tmp_path / "key")
+
+
+def test_missing_key_file_is_named(tmp_path: Path) -> None:
+    """A key file that is not there is named."""
+    with pytest.raises(SettingsError, match=r"cannot read the key file .*: No such file"):
+        read_key(tmp_path / "key")
