@@ -1,4 +1,4 @@
-"""Whether the wall clock is right, and whether the machine was suspended."""
+"""Watches the wall clock, and notices when the machine was suspended."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ LOOK_SECONDS = 5.0
 SKEW_SECONDS = 30.0
 SUSPENDED_SECONDS = 30.0
 SPREAD_SECONDS = 5.0
-"""Machines that were asleep together must not all ask at once."""
+"""Machines that were suspended together must not all send requests at once."""
 HINT = "timedatectl set-ntp true; timedatectl timesync-status"
 
 _log = structlog.get_logger()
@@ -26,12 +26,12 @@ _log = structlog.get_logger()
 
 @dataclass
 class ClockWatch:
-    """Tells of a wall clock that is wrong, and of a machine that was suspended."""
+    """Reports a wrong wall clock, and wakes the loops after a suspension."""
 
     board: Board
     heartbeat: HeartbeatSender
     on_resume: Callable[[], None]
-    """Called when everything that waits has to look whether it is due."""
+    """Called after a suspension, to retry everything that waits."""
     draw: Draw
     clock: Clock = CLOCK
     boot: Callable[[], float] = boot_seconds
@@ -40,7 +40,7 @@ class ClockWatch:
     _is_skewed: bool = field(default=False, init=False)
 
     async def run(self) -> None:
-        """Look every few seconds; never returns."""
+        """Check every few seconds; never return."""
         asleep = self._asleep_seconds
         while True:
             await self.sleep(LOOK_SECONDS)
@@ -56,9 +56,9 @@ class ClockWatch:
         return self.boot() - self.awake()
 
     def check(self) -> None:
-        """Compare the wall clock with the platform's, as the last good beat told it.
+        """Compare the wall clock with the platform's, known from the last good heartbeat.
 
-        It needs no new answer: a clock that was set meanwhile is compared all the same.
+        No new response is needed to notice that the wall clock was set.
         """
         if self.heartbeat.platform_ahead is None:
             return

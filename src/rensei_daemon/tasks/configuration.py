@@ -1,9 +1,9 @@
 """The configuration in force: the last text of the file that could be used.
 
-Two things bring a new one: a person's edit, found by `watch` or asked for by a reload,
-and the daemon's own (`tasks.mutations`). Either way it passes here, once, and whoever
-lives by it is told. A text that cannot be used changes nothing; the last good one stays
-in force, also across a reboot.
+A new text comes from a person's edit, which `watch` or a reload finds, or from the daemon's
+own edit (`tasks.mutations`). Both are put in force here, and the listeners are called. A
+text that cannot be used changes nothing: the last good one stays in force, also across a
+reboot.
 """
 
 import re
@@ -35,12 +35,12 @@ from rensei_daemon.settings.restart_required import changed_keys, needs_restart
 WATCH_SECONDS = 0.5
 STILL_SECONDS = 0.25
 PATIENCE = 100
-"""How many different mistakes in a row are told at once: a person fixes one by one."""
+"""Different errors in a row that are each logged: a person fixes one after the other."""
 
 Load = Callable[..., Settings]
-"""Text to settings, with the environment and the command line laid over it."""
+"""Returns the settings of a text, overridden by environment and command line."""
 Accept = Callable[[Mapping[str, Any]], Settings]
-"""The same for a parsed text; its errors name no lines."""
+"""Does the same for a parsed text; its errors name no lines."""
 
 ValidText = ValidConfig[Settings]
 
@@ -53,7 +53,7 @@ _log = structlog.get_logger()
 
 
 class Configuration:
-    """Holds the text and settings in force; told of new ones, tells its listeners."""
+    """Holds the text and settings in force, and calls its listeners after a change."""
 
     def __init__(
         self, file: ConfigFile, *, load: Load, accept: Accept, in_force: ValidText
@@ -61,7 +61,7 @@ class Configuration:
         self.file = file
         self.in_force = in_force
         self.turn = anyio.Lock()
-        """Held from reading a text until it is in force, so that none overtakes another."""
+        """Held from reading a text until it is in force, so that no older one follows."""
         self.accept = accept
         """Return the settings of a parsed text; raises `SettingsError`."""
         self._started_with = in_force.settings
@@ -80,7 +80,7 @@ class Configuration:
         return self.in_force.settings
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Have the listener called after each change of what is in force."""
+        """Call the listener after each change of what is in force."""
         self._listeners.append(listener)
 
     @property
@@ -93,15 +93,15 @@ class Configuration:
 
     @property
     def report(self) -> AdmissionReport:
-        """The allowlist as the platform is told it."""
+        """The allowlist as it is reported to the platform."""
         return report(
             self.document.tree.get("projects", {}), mode=self.settings.admission.mode
         )
 
     def read(self) -> ValidText:
-        """Read today's text and validate it, unless it is the one in force; blocks.
+        """Read today's text, and validate it unless it is in force; block.
 
-        Raises `SettingsError`.
+        Raise `SettingsError` if it cannot be used.
         """
         document = self.file.read()
         if document.text == self.document.text:
@@ -109,18 +109,18 @@ class Configuration:
         return validated(document, self.file.path, self._load)
 
     def read_anew(self) -> ValidText:
-        """Do the same, and validate the text in force too: a group may be gone; blocks."""
+        """Do the same, but validate the text in force too: a group may be missing now."""
         today = self.read()
         if today is not self.in_force:
             return today
         return validated(today.document, self.file.path, self._load)
 
     def adopt(self, today: ValidText | None, board: Board) -> None:
-        """Put a valid text in force; None: the file was not read."""
+        """Put a valid text in force; do nothing with None."""
         if today is None:
             return
         is_new = today.document.text != self.document.text
-        # A file that is fixed is news also when it says what was in force all along.
+        # A fixed file is a change even if its text is the one in force.
         is_news = is_new or not board.config.valid
         self.in_force = today
         self.post(board)
@@ -133,7 +133,7 @@ class Configuration:
             _log.info("config.reloaded", path=str(self.file.path), digest=digest)
 
     def post(self, board: Board) -> None:
-        """Say on the board that what is in force is what is on disk."""
+        """Show on the board that the file is in force."""
         projects = self.settings.projects.values()
         enabled = sum(project.enabled for project in projects)
         board.post(ConfigHealth(path=str(self.file.path), digest=self.document.digest))
@@ -150,7 +150,7 @@ class Configuration:
             board.clear(Code.CONFIG_RESTART_NEEDED)
 
     def refuse(self, error: RenseiError, board: Board) -> None:
-        """Say on the board that what is on disk cannot be used."""
+        """Show on the board that the file cannot be used."""
         board.post(
             ConfigHealth(
                 path=str(self.file.path),
@@ -174,14 +174,14 @@ class Configuration:
             return _urls_in(text)
 
     def require_chosen_url(self) -> None:
-        """Raise `SettingsError` unless the file, as it is now, names the url in force.
+        """Raise `SettingsError` unless today's file names the url in force; block.
 
-        For a new API key, which must not go to a platform that the operator has just
-        configured away, be the file half written. It reads the file, and blocks.
+        A new API key must not go to a platform that the operator has just replaced, even if
+        the file is only half written.
         """
         url = self._started_with.platform.url
         if self._urls_named_by("") == {url}:
-            return  # the environment says so, whatever the file does
+            return  # the environment sets it, whatever the file says
         if self._urls_named_by(self.file.read().text) != {url}:
             raise SettingsError(
                 f"{self.file.path} does not name {url}, which is in force, as its "
@@ -190,17 +190,17 @@ class Configuration:
             )
 
     def log_refused(self, error: RenseiError) -> None:
-        """Log that what is on disk cannot be used."""
+        """Log that the file cannot be used."""
         self._refusals.report_error("config.refused", error)
 
     def log_usable(self) -> None:
-        """Log that it can be used again, when it could not."""
+        """Log that the file can be used again, if it could not."""
         self._refusals.report_recovery("config.recovered")
 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What reading the file again brought."""
+    """What a reload changed."""
 
     applied: tuple[str, ...] = ()
     """Keys whose new values are in effect."""
@@ -208,14 +208,14 @@ class Reload:
     """Keys whose new values wait for a restart."""
 
     def with_renewed(self, what: str) -> "Reload":
-        """Return the same, and that this was read again and is another one."""
+        """Return a copy that also names something else that was reloaded and is new."""
         return replace(self, applied=(what, *self.applied))
 
 
 async def reload(
     configuration: Configuration, board: Board, *, anew: bool = True
 ) -> Reload:
-    """Read the file and put it in force; raises `SettingsError` when it cannot be used.
+    """Read the file and put it in force; raise `SettingsError` if it cannot be used.
 
     Unless `anew`, a text that is in force already is not validated again.
     """
@@ -241,12 +241,12 @@ async def _reload(configuration: Configuration, board: Board, *, anew: bool) -> 
 
 
 def _urls_in(text: str) -> set[str]:
-    """Return what a text that cannot be parsed sets `url` to, wherever it stands."""
+    """Return every value of a key `url` in a text that cannot be parsed."""
     return {found["url"].rstrip("/") for found in _URL.finditer(text)}
 
 
 def validated(document: Document, path: Path, load: Load) -> ValidText:
-    """Parse and validate a text; raises `SettingsError` when it cannot be used."""
+    """Parse and validate a text; raise `SettingsError` if it cannot be used."""
     refuse_blank(document.text, path=path)
     tree = None
     with suppress(ValueError, RecursionError):  # `load` says what is wrong, and where
@@ -255,7 +255,7 @@ def validated(document: Document, path: Path, load: Load) -> ValidText:
 
 
 async def watch(configuration: Configuration, board: Board) -> None:
-    """Reload whenever a person has changed the file, once it lies still; never returns."""
+    """Reload whenever the file has changed and nobody writes to it; never return."""
     seen: Stamp | None = None
     while True:
         stamp = configuration.file.stamp()  # one system call; a thread would cost more
@@ -269,5 +269,5 @@ async def watch(configuration: Configuration, board: Board) -> None:
             try:
                 await reload(configuration, board, anew=False)
             except RenseiError:
-                continue  # the board and the log have it
+                continue  # it is on the board and in the log
         await anyio.sleep(WATCH_SECONDS)

@@ -1,8 +1,8 @@
-"""What can wait until everybody has been told: done a moment after a rotation.
+"""Work that is deferred until a rotation has been delivered.
 
-One rotation may reach every session of a host, and the last of them waits for all the
-others. So whatever nobody waits for, which is the board and the log, is put off until the
-values are out.
+One rotation may reach every session of a host, and the last session waits for all the
+others. Nobody waits for the board and the log, so they are updated after the values have
+been delivered.
 """
 
 from collections.abc import Callable
@@ -12,32 +12,32 @@ import anyio
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 MOMENT_SECONDS = 0.05
-"""Long enough for a rotation of fifty sessions, and too short to be seen in a status."""
+"""Long enough for a rotation of 50 sessions, too short to show in a status."""
 
 Work = Callable[[], None]
 
 
 class DeferredWork:
-    """Work that is due, in the order in which it was first asked for."""
+    """Work that is due, in the order in which it was first requested."""
 
     def __init__(self) -> None:
         self._due: dict[Work, None] = {}
-        self._bell = WakeEvent()
+        self._wake_event = WakeEvent()
 
     def run_soon(self, work: Work) -> None:
-        """Have this done a moment later: once, however often it is asked for by then."""
+        """Run `work` shortly; several calls before then run it once."""
         self._due[work] = None
-        self._bell.set()
+        self._wake_event.set()
 
     def cancel(self, work: Work) -> None:
-        """Have this done no more: whoever asked for it is over."""
+        """Do not run `work`; its owner has ended."""
         self._due.pop(work, None)
 
     async def run(self) -> None:
-        """Do what is due, when it is; never returns, and leaves nothing undone."""
+        """Run the work that is due, until cancelled; then run the rest."""
         try:
             while True:
-                await self._bell.wait()
+                await self._wake_event.wait()
                 await anyio.sleep(MOMENT_SECONDS)
                 self._run_all()
         finally:

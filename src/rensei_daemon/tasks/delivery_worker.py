@@ -1,4 +1,4 @@
-"""One delivery under way: what it is offered, what it failed with, and what it left."""
+"""The loop of one delivery: delivers the newest generation and retries failures."""
 
 from datetime import datetime
 
@@ -17,12 +17,12 @@ from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 CALM_SECONDS = 600.0
-"""After so long without, an alteration is told as the first one."""
+"""After this time without an alteration, the next one is logged as the first."""
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 
 
 class DeliveryWorker:
-    """One delivery under way."""
+    """Runs one delivery of a session."""
 
     def __init__(
         self,
@@ -43,15 +43,15 @@ class DeliveryWorker:
         self._newest = self._delivered = Credentials()
         self._behind_since: datetime | None = None
         self._arrived_at: float | None = None
-        """When the oldest values came that have not been delivered."""
+        """When the oldest values that are not delivered yet arrived."""
         self._logged_generation = 0
         self._is_idle = False
-        """Whether nothing is under way, due, or waiting for another try."""
+        """Whether nothing is in progress, due, or waiting for a retry."""
         self._failures = 0
-        """Since the newest generation was offered; decides how long to wait."""
+        """Failures since the newest generation was offered; they set the next wait."""
         self._is_checking = False
         self._cycle = Cycle()
-        """Turns with every try to deliver."""
+        """One iteration is one attempt to deliver."""
         self._retry = RETRY
         self._log = structlog.get_logger().bind(
             session_id=session_id, kind=delivery.kind, to=delivery.name
@@ -60,7 +60,7 @@ class DeliveryWorker:
         self._alterations = FailureReporter(self._log, calm_seconds=CALM_SECONDS)
 
     def offer(self, credentials: Credentials, arrived_at: float) -> None:
-        """Have a generation delivered in place of whatever was to be."""
+        """Deliver a generation instead of any that is still waiting."""
         self._newest = credentials
         if self._arrived_at is None:
             self._arrived_at = arrived_at
@@ -74,7 +74,7 @@ class DeliveryWorker:
         self._offered.set()
 
     async def check(self, until_tried: bool) -> None:
-        """Do so for this delivery, unless it is at work anyway."""
+        """Restore what was removed or altered, unless a delivery is in progress."""
         delivered = self._delivered
         if self._is_checking or not self._is_settled_on(delivered):
             return
@@ -92,7 +92,7 @@ class DeliveryWorker:
                 await self._cycle.wait_next()
 
     def _is_settled_on(self, delivered: Credentials) -> bool:
-        """Whether these values are out there, and nothing is under way."""
+        """Whether these values are delivered, and nothing is in progress."""
         return self._is_idle and self._delivered is delivered and bool(delivered.generation)
 
     def _note_altered(self, what: str) -> None:
@@ -106,14 +106,14 @@ class DeliveryWorker:
         )
 
     def report(self, now: datetime) -> None:
-        """Do so for this delivery."""
+        """Log what was delivered, and show on the board if it lags behind."""
         generation = self._delivered.generation
         if generation != self._logged_generation:
             self._logged_generation = generation
             self._log.debug("credentials.delivered", generation=generation)
         since = self._behind_since
         is_failed = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
-        if since is None or is_failed:  # a failure says more
+        if since is None or is_failed:  # the failure is on the board already
             self._board.clear(Code.CONSUMER_LAGGING, self._subject)
         elif (now - since).total_seconds() >= 1:
             self._board.raise_alarm(
@@ -126,14 +126,14 @@ class DeliveryWorker:
             )
 
     async def withdraw(self) -> None:
-        """Take back what was delivered; where that fails, the log says so."""
+        """Remove what was delivered; log a failure."""
         try:
             await self._delivery.withdraw()
         except DeliveryError as error:
             self._log.error("delivery.not_withdrawn", error=str(error), hint=error.hint)
 
     async def run(self) -> None:
-        """Deliver what is offered, and try again what failed; never returns."""
+        """Deliver what is offered, and retry failures; never return."""
         wait: float | None = None
         while True:
             self._is_idle = not self._failures
@@ -150,11 +150,11 @@ class DeliveryWorker:
                 self._failures += 1
                 wait = self._next_wait()
                 if wait is None:
-                    self._arrived_at = None  # given up: what comes next is another tale
+                    self._arrived_at = None  # given up: the next values are timed anew
                 self._note_failure(error, wait)
             else:
                 self._failures, self._retry, wait = 0, RETRY, None
-                # Nothing has rotated when a file is put right: there is no hook to run.
+                # A restored file is no rotation, so no hook runs.
                 self._note_delivered(newest, is_news and not is_repair)
             self._cycle.end()
 
@@ -173,7 +173,7 @@ class DeliveryWorker:
                 follower.offer(newest, arrived_at)
 
     def _next_wait(self) -> float | None:
-        """Return the seconds until the next try; None when there is to be none."""
+        """Return the seconds until the next attempt; None if there is none."""
         retries = self._delivery.retries
         if retries is None:
             wait, self._retry = self._retry.next(self._draw)
@@ -184,6 +184,6 @@ class DeliveryWorker:
         self._counters.deliveries.increment(self._session_id, self._delivery.kind, "failed")
         self._reporter.report_error("delivery.failed", error, retry_in_seconds=wait)
         if wait is not None and self._delivery.retries is not None:
-            return  # a few more tries before anybody is told
+            return  # an alarm follows when all attempts have failed
         message = f"session {self._session_id}: {error}"
         self._reporter.raise_alarm(Code.DELIVERY_FAILED, message, hint=error.hint)

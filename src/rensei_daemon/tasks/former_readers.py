@@ -1,9 +1,9 @@
 """Readers that were connected when the daemon last ran, and whether they came back.
 
 Their process ids are in the last `status.json`, which holds no secret and is written at
-every change, so nothing more is kept for them. The platform's public client never connects
-again: a worker that uses it lives on with the values it has, and hears of no other. One
-that has ended is not waited for, and after a reboot nobody is.
+every change. The platform's public client never reconnects: a worker that uses it keeps the
+values that it has and receives no others. Processes that have ended are not expected, and
+after a reboot none is.
 """
 
 import os
@@ -21,13 +21,13 @@ from rensei_daemon.delivery.credential_socket import CredentialSocket
 LOOK_SECONDS = 5.0
 
 Readers = dict[int, str]
-"""By process id, as they were shown."""
+"""Names of readers by process id, as the status showed them."""
 
 
 def former_readers(
     last: Mapping[str, Any] | None, *, now: datetime
 ) -> Mapping[str, Readers]:
-    """Return each session's readers in the last status, if it is of this boot."""
+    """Return each session's readers in the last status, if it was written on this boot."""
     booted_at = now - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
     try:
         if last is None or datetime.fromisoformat(last["reported_at"]) < booted_at:
@@ -38,7 +38,7 @@ def former_readers(
             if (readers := _readers(session["consumers"]))
         }
     except (LookupError, TypeError, ValueError):
-        return {}  # another version's, or not what we wrote
+        return {}  # written by another version, or damaged
 
 
 def _readers(consumers: list[Mapping[str, Any]]) -> Readers:
@@ -52,7 +52,7 @@ def _readers(consumers: list[Mapping[str, Any]]) -> Readers:
 async def await_readers(
     former: Mapping[str, Readers], sockets: CredentialSocket, board: Board
 ) -> None:
-    """Say on the board who has not come back, until all have or have ended."""
+    """Show on the board which readers are missing, until all are back or have ended."""
     for session_id, readers in former.items():
         if subscribers := sockets.find(session_id):
             subscribers.awaited = readers.keys() - {
@@ -96,5 +96,5 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # it exists and belongs to another user
     return True

@@ -1,9 +1,8 @@
-"""The heartbeat: tell the platform how this host is, and bring back what it wants.
+"""The heartbeat: reports this host to the platform and receives its mutations.
 
-It takes its pace from the platform, its acks from the journal, and its report from the
-configuration in force; what it brings goes to the mutations' inbox. The first beat goes
-out at once, a beat follows whenever there is an outcome to tell, and none of it ever
-gives up.
+The platform sets the interval, the journal has the acks, and the configuration in force
+has the report. Delivered mutations go to the inbox. The first heartbeat is sent at once,
+another whenever there is an outcome to send, and failures are retried without end.
 """
 
 from collections.abc import Callable
@@ -43,17 +42,17 @@ from rensei_daemon.tasks.mutations import mutations_line
 from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 JITTER = 0.1
-"""Beats are this far from their interval at most, so that hosts spread out."""
+"""The largest random part of an interval, so that hosts spread out."""
 
 BEAT_SECONDS = 180.0
-"""The longest a beat with all its refreshing can take; for the watchdog."""
+"""The longest time that a heartbeat and its token refresh can take; for the watchdog."""
 
 _log = structlog.get_logger()
 
 
 @dataclass
 class HeartbeatSender:
-    """What beats need, and what one remembers of the last."""
+    """What heartbeats need, and what the last one left."""
 
     client: PlatformClient
     identity: Identity
@@ -65,32 +64,35 @@ class HeartbeatSender:
     deadlines: Deadlines
     status: str = "idle"
     reported: tuple[str, str] | None = None
-    """(worker id, hash) of the last report the platform answered; None: none yet."""
+    """(worker id, hash) of the last report that was acknowledged; None before the first."""
     host_status: HostStatus | None = None
     cycle: Cycle = field(default_factory=Cycle)
-    """Turns with every beat, good or bad."""
+    """One iteration is one heartbeat, whether it succeeds or fails."""
     counters: HeartbeatCounters = field(default_factory=HeartbeatCounters)
     failures: FailureReporter = field(init=False)
     without_id: FailureReporter = field(default_factory=FailureReporter)
-    """Of answers with mutations that nobody could ack."""
+    """Responses with mutations that have no id to acknowledge."""
     platform_ahead: timedelta | None = None
-    """How far the platform's clock is ahead of ours, which nobody sets; None: not known."""
+    """How far the platform's clock is ahead of `CLOCK`; None if unknown."""
     on_recovery: Callable[[], None] = lambda: None
-    """Called after the first good beat that follows a failure."""
+    """Called after the first heartbeat that succeeds after a failure."""
 
     def __post_init__(self) -> None:
-        """Report failures on the same board."""
+        """Create the reporter of failed heartbeats."""
         self.failures = FailureReporter(board=self.board, subject="heartbeat")
 
     @property
     def interval_seconds(self) -> float:
-        """The pace in force: the platform's, held to its limits, or the file's."""
+        """The interval in force: the platform's, within its limits, or the file's."""
         worker = self.identity.worker
         named = worker.heartbeat_seconds if worker else None
         return self.configuration.settings.interval_seconds(named)
 
     async def beat(self) -> None:
-        """Send one beat and take in its answer; raises what the platform or disk does."""
+        """Send one heartbeat and handle its response.
+
+        Raise `PlatformError` or `StorageError`.
+        """
         acks, owes_pool = await anyio.to_thread.run_sync(self._owed)
         report = self.configuration.report
         in_full = self.reported != (self.identity.worker_id, report.hash)
@@ -110,16 +112,16 @@ class HeartbeatSender:
         await self._take(answer, pool_may_be_restored=not owes_pool)
         if not answer.is_acknowledged:
             raise TransientError("the platform did not acknowledge the heartbeat")
-        told = self.reported[0] if self.reported else None
-        if in_full or answer.worker_id == self.identity.worker_id == told:
-            # Only now: a report that never got through must be sent in full again, and
-            # a new worker is told everything.
+        known = self.reported[0] if self.reported else None
+        if in_full or answer.worker_id == self.identity.worker_id == known:
+            # Only now: a report that did not arrive must be sent in full again, and so
+            # must the first one of a new worker.
             self.reported = (answer.worker_id, report.hash)
         if answer.carried_acks:
             await self._confirm(acks)
 
     def _owed(self) -> tuple[Acks, bool]:
-        """Return the acks owed, and whether pool.deleted is one; none without a journal."""
+        """Return the acks to send, and whether pool.deleted is one of them."""
         if not self.journal.is_open:
             return Acks(), True
         return self.journal.owed(), self.journal.owes(Op.POOL_DELETED)
@@ -132,7 +134,7 @@ class HeartbeatSender:
             _log.info("outcomes.acked", applied=acks.applied, failed=len(acks.failures))
 
     async def _take(self, answer: BeatAnswer, *, pool_may_be_restored: bool) -> None:
-        """Take in what the answer brought; first what may never be delivered again."""
+        """Handle a response: first the mutations, which may not be delivered again."""
         is_ok = answer.host_status is not None and answer.host_status.is_ok
         has_pool = self.configuration.settings.pool is not None
         await self.inbox.put(
@@ -160,7 +162,7 @@ class HeartbeatSender:
             self.without_id.report_recovery()
 
     def post_pool(self) -> None:
-        """Say what has become of the pool: by the file, else by the platform's word."""
+        """Show the state of the pool: the file's, else the platform's."""
         pool = self.configuration.settings.pool
         host_conditions.post_pool(self.board, pool, self.host_status)
 
@@ -186,7 +188,7 @@ async def send_heartbeats(
             interval = heartbeat.interval_seconds
             if isinstance(error, TransientError) or heartbeat.identity.worker is None:
                 delay = _retry_delay(error, failures, interval, draw)
-            else:  # it answers, and the answer is no
+            else:  # the platform answers and refuses
                 delay = interval * draw(1 - JITTER, 1 + JITTER)
         else:
             heartbeat.counters.outcomes.increment("ok")
@@ -204,7 +206,7 @@ async def send_heartbeats(
 
 
 async def send_last_heartbeat(heartbeat: HeartbeatSender) -> None:
-    """Send the last beat: this host is draining. Whoever calls it bounds it."""
+    """Send the last heartbeat: this host is draining. The caller sets a timeout."""
     heartbeat.status = "draining"
     try:
         await heartbeat.beat()
@@ -243,10 +245,10 @@ def _note_success(heartbeat: HeartbeatSender) -> None:
 def _note_failure(heartbeat: HeartbeatSender, error: PlatformError | StorageError) -> None:
     board, alarm = heartbeat.board, _alarm_for(error)
     if isinstance(error, UnauthorizedError | RefusedError):
-        # It answers, and no longer says what it said.
+        # The platform answers: its earlier refusals are no longer true.
         heartbeat.failures.clear_alarms(*_REFUSALS, but=alarm)
     elif error.failure in (Failure.UNAVAILABLE, Failure.NONSENSE):
-        heartbeat.failures.clear_alarms(Code.TLS_REFUSED)  # it answers, so TLS is well
+        heartbeat.failures.clear_alarms(Code.TLS_REFUSED)  # there is an answer
     heartbeat.failures.report_error("heartbeat.failed", error, alarm=alarm)
     board.post(
         replace(

@@ -1,4 +1,4 @@
-"""What the board says of this host as the platform sees it: pool, objections, clones."""
+"""Conditions of this host as the platform reports them: pool, objection, duplicate."""
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
@@ -11,7 +11,7 @@ _SUBJECT = "heartbeat"
 
 
 def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
-    """Say what has become of the pool: by the file, else by the platform's word."""
+    """Show the state of the pool: the file's, else the platform's."""
     if pool is not None:
         line = PoolHealth(
             status=pool.status or "deleted",
@@ -34,7 +34,7 @@ def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
 
 
 def post_objection(board: Board, said: HostStatus | None) -> None:
-    """Say that the platform objects to this host, in its own word, or no longer does."""
+    """Raise or clear the alarm that the platform objects to this host."""
     if said is None or not said.is_objection:
         board.clear(Code.HOST_STATUS, _SUBJECT)
         return
@@ -48,7 +48,7 @@ def post_objection(board: Board, said: HostStatus | None) -> None:
 
 
 def post_duplicate(board: Board, *, is_contested: bool) -> None:
-    """Say that another host seems to have this one's machine id, or no longer does."""
+    """Raise or clear the alarm that another host seems to have this machine id."""
     if not is_contested:
         board.clear(Code.HOST_DUPLICATE, _SUBJECT)
         return

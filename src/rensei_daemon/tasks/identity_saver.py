@@ -1,4 +1,4 @@
-"""Where this host's identity is kept, and how it gets there in spite of a full disk."""
+"""Saves the identity of this host, and retries while the disk is full."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,10 +17,10 @@ from rensei_daemon.tasks.wake_event import WakeEvent
 
 
 class IdentitySaver:
-    """Saves the worker this host is; what cannot be saved is tried again until it is.
+    """Saves the worker that this host is, and retries until that succeeds.
 
-    A full disk must not cost the host its token: it is used meanwhile, and the board says
-    so. What is never saved is registered a second time by the next daemon.
+    A full disk must not cost the host its token: the token is used meanwhile, and the board
+    shows the failure. If it is never saved, the next daemon registers a second time.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class IdentitySaver:
         *,
         register_secrets: Callable[[Iterable[str]], None],
     ) -> None:
-        """`register_secrets` is told every runtime token, to know them by sight."""
+        """`register_secrets` is called with every runtime token, to redact it in logs."""
         self._file = file
         self._register_secrets = register_secrets
         self._owed: Worker | None = None
@@ -39,20 +39,20 @@ class IdentitySaver:
         self._failures = FailureReporter(board=board, subject="identity")
 
     def read(self) -> Worker | None:
-        """Return the worker this host was."""
+        """Return the worker saved last; None if absent or malformed."""
         saved = self._file.read()
         if saved is not None:
             self._register_secrets([saved.token])
         return saved
 
     async def save(self, worker: Worker) -> None:
-        """Save the worker, now or as soon as it can be."""
+        """Save the worker, now or as soon as possible."""
         self._register_secrets([worker.token])
         self._owed = worker
         await self._try(worker)
 
     async def run(self, draw: Draw) -> None:
-        """Try again what failed; never returns."""
+        """Retry what failed; never return."""
         while True:
             await self._failed.wait()
             retry = RETRY
@@ -63,7 +63,7 @@ class IdentitySaver:
                     await self._try(self._owed)
 
     async def _try(self, worker: Worker) -> None:
-        async with self._turn:  # an older one must not come out on top
+        async with self._turn:  # an older worker must not overwrite a newer one
             if worker is self._owed:
                 await self._save(worker)
 

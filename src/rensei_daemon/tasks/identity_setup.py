@@ -1,4 +1,4 @@
-"""What this host says of itself when it registers, and the key it does so with."""
+"""What this host sends when it registers, and the API key that it uses."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,9 +29,9 @@ def open_identity(
     machine_id_file: Path,
     scrub: Scrubber,
 ) -> Identity:
-    """Return who this host is, starting from what was saved; raises `SettingsError`.
+    """Return the identity of this host, as it was saved; raise `SettingsError`.
 
-    `scrub` is told the API key.
+    `scrub` is given the API key.
     """
     machine = machine_id(environ=environ, fallback=machine_id_file)
 

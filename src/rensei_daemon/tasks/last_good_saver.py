@@ -1,4 +1,4 @@
-"""Keeping what is in force for the next start: the text, and which API key it ran with."""
+"""Saves the text in force, and which API key it ran with, for the next start."""
 
 import anyio
 import anyio.to_thread
@@ -14,16 +14,16 @@ from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 AT_LEAST_SECONDS = 0.25
-"""Between two tries."""
+"""The shortest time between two attempts."""
 
 
 async def keep_last_good(
     configuration: Configuration, key: ActiveApiKey, file: LastGoodConfig, *, draw: Draw
 ) -> None:
-    """Write down text and key whenever either has changed; never returns.
+    """Save text and key whenever either has changed; never return.
 
-    To be started once the daemon is ready. A text whose platform.url waits for a restart
-    was never in force with this key, and is not kept. A full disk is others' to report.
+    Start it once the daemon is ready. A text whose platform.url waits for a restart has not
+    run with this key, and is not saved. No alarm is raised: a full disk raises others.
     """
     changed, failures, retry = WakeEvent(), FailureReporter(), RETRY
     configuration.on_change(changed.set)

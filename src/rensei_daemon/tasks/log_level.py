@@ -1,8 +1,8 @@
-"""Which events are logged: from the file's level on, or from one asked for since.
+"""The lowest level that is logged: the file's, or one that an operator has requested.
 
-What was asked for stands until a restart, or until somebody changes the level in the
-file: that is the newer word. The board shows it meanwhile, because a daemon left at
-`debug` fills a disk, and one left at `error` says nothing when it is needed.
+A requested level is in force until a restart, or until the level in the file changes. The
+board shows it meanwhile, because a daemon left at `debug` fills a disk, and one left at
+`error` logs too little when it matters.
 """
 
 from datetime import datetime
@@ -19,13 +19,13 @@ from rensei_daemon.tasks.configuration import Configuration
 
 CHOICES = ("debug", "info", "warning", "error")
 FROM_CONFIG = "config"
-"""In place of a level: the file's again."""
+"""Requested instead of a level: return to the file's."""
 
 _log = structlog.get_logger()
 
 
 class LogLevel:
-    """The level in force, and the file's."""
+    """The level in force and the level of the file."""
 
     def __init__(
         self, control: LogControl, configuration: Configuration, board: Board
@@ -40,11 +40,11 @@ class LogLevel:
 
     @property
     def dropped(self) -> int:
-        """How many lines were lost since the start."""
+        """Lines lost since the start."""
         return self._control.dropped
 
     def ask(self, wanted: object, *, uid: int, pid: int) -> None:
-        """Log from a level on, or from the file's: `config`; `UsageError` for others."""
+        """Put a level in force, or the file's (`config`); raise `UsageError` for others."""
         if wanted not in (*CHOICES, FROM_CONFIG):
             raise UsageError(
                 f"{wanted!r} is no log level", hint=f"{', '.join(CHOICES)} or {FROM_CONFIG}"
@@ -56,7 +56,7 @@ class LogLevel:
         self.post()
 
     def post(self) -> None:
-        """Say on the board what is logged, and what was lost."""
+        """Show on the board the level in force and the lines lost."""
         level = self._control.level
         if level == self._configured:
             self._since = None
@@ -80,7 +80,7 @@ class LogLevel:
         self.post()
 
     def _begin(self, level: str) -> str:
-        """Return the level until now; let one event through, whatever the two are."""
+        """Return the previous level; let one event through at either level."""
         was = self._control.level
         self._since = CLOCK.now()
         self._control.set_level(min("info", was, level, key=LEVELS.__getitem__))

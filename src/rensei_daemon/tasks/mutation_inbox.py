@@ -1,11 +1,11 @@
-"""What heartbeat answers bring, made durable before anything that can wait.
+"""Stores mutations that heartbeat responses deliver, before anything that can wait.
 
 ::
 
-    answer ─▶ Inbox ─▶ journal.receive ─▶ (bell) ─▶ tasks/mutations
+    response ─▶ MutationInbox ─▶ journal.receive ─▶ (wake event) ─▶ tasks/mutations
 
-A platform may hand a mutation out only once, so it is never replaced by a later answer
-and never waits for the file or for an edit under way. What the journal does not take (a
+A platform may deliver a mutation only once. So a later response never replaces it, and it
+waits neither for the file nor for an edit in progress. What the journal does not take (a
 full disk, a lock) is held in memory and stored as soon as the journal can be written.
 """
 
@@ -30,29 +30,29 @@ from rensei_daemon.tasks.wake_event import WakeEvent
 DEFAULT_STATE_BYTES = 256 * 1024 * 1024
 
 MOST_HELD = 10_000
-"""Mutations held in memory; beyond, a platform that repeats itself has to."""
+"""Mutations held in memory; the platform has to deliver any more of them again."""
 
 MOST_HELD_BYTES = 32 * 1024 * 1024
-"""Of them, as they will be on record: two of the largest answers."""
+"""Their size in the journal: two of the largest responses."""
 
 _STORED_AT_ONCE = 1024 * 1024
-"""Bytes: so much passes through the journal's write-ahead log in a transaction."""
+"""Bytes stored in one transaction, which pass through the write-ahead log together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxBatch:
-    """What the applier has to know of deliveries, beside what the journal holds."""
+    """What was noticed of deliveries, apart from what the journal holds."""
 
     conflicts: tuple[PendingMutation, ...] = ()
-    """They came again with other content."""
+    """Delivered again with other content."""
     refused: tuple[PendingMutation, ...] = ()
-    """They failed on receipt, each for its `refusal`."""
+    """Failed on receipt, each for its `refusal`."""
     pool_is_ok: bool = False
-    """Whether the last answer called a deleted pool well again."""
+    """Whether the last response says that a deleted pool is usable again."""
 
 
 class MutationInbox:
-    """Deliveries on their way into the journal; the heartbeat puts, the applier takes."""
+    """Deliveries on their way into the journal, from the heartbeat to the applier."""
 
     def __init__(
         self,
@@ -61,36 +61,36 @@ class MutationInbox:
         *,
         state_bytes: Callable[[], int] = lambda: DEFAULT_STATE_BYTES,
     ) -> None:
-        """`state_bytes` is what the state directory may take up, as it stands now."""
+        """`state_bytes` returns the current limit of the state directory's size."""
         self.wake_event = WakeEvent()
         self._state_bytes = state_bytes
         self._flood = FloodMeter()
         self._journal, self._board = journal, board
         self._held: dict[tuple[str, str], PendingMutation] = {}
-        """Delivered and not yet durable, by id and content, in the order of delivery."""
+        """Delivered and not yet stored, by id and content, in the order of delivery."""
         self._left_out = 0
-        """How many were too many to be held when that was so last."""
+        """How many mutations were last left out because of the limits."""
         self._taken = InboxBatch()
         self._storing = anyio.Lock()
 
     async def put(
         self, delivered: Sequence[PendingMutation], *, pool_is_ok: bool = False
     ) -> None:
-        """Store an answer's mutations; hold them in memory while the journal refuses.
+        """Store a response's mutations; hold them in memory if the journal refuses.
 
-        `pool_is_ok`: the answer calls a deleted pool well again. Runs to its end even
-        when the caller is cancelled: the platform may not deliver a second time.
+        `pool_is_ok`: the response says that a deleted pool is usable again. A cancelled
+        caller does not stop it: the platform may not deliver a second time.
         """
         for mutation in delivered:
             self._held.setdefault((mutation.id, mutation.digest), mutation)
         self._taken = replace(self._taken, pool_is_ok=pool_is_ok)
         with anyio.CancelScope(shield=True):
-            await self.store()  # the applier's next round retries
+            await self.store()  # the next round retries
         if delivered or pool_is_ok:
             self.wake_event.set()
 
     async def store(self) -> StorageError | None:
-        """Move what is held into the journal; return why the rest of it stays held."""
+        """Move what is held into the journal; return the error if some of it stays held."""
         async with self._storing:
             try:
                 for part in _parts(list(self._held.values())):
@@ -120,7 +120,7 @@ class MutationInbox:
         )
 
     def _leave_out(self) -> None:
-        """Let go of what came last, beyond what memory has room for."""
+        """Drop the newest mutations that exceed the limits."""
         totals = accumulate(mutation.room for mutation in self._held.values())
         fitting = min(sum(total <= MOST_HELD_BYTES for total in totals), MOST_HELD)
         if beyond := list(self._held)[fitting:]:
@@ -156,13 +156,13 @@ class MutationInbox:
         )
 
     def take(self) -> InboxBatch:
-        """Return what has come since the last time."""
+        """Return what was noticed since the last call."""
         taken, self._taken = self._taken, InboxBatch()
         return taken
 
 
 def _parts(held: Sequence[PendingMutation]) -> Iterator[Sequence[PendingMutation]]:
-    """Yield what fits into a transaction each, in order."""
+    """Yield parts that each fit into one transaction, in order."""
     part: list[PendingMutation] = []
     room = 0
     for mutation in held:
@@ -178,7 +178,7 @@ def _parts(held: Sequence[PendingMutation]) -> Iterator[Sequence[PendingMutation
 def _receive(
     journal: Journal, part: Sequence[PendingMutation], state_bytes: int
 ) -> tuple[bool, Received]:
-    """Make room and record what was delivered; blocks."""
+    """Free space and record what was delivered; block."""
     arriving_bytes = sum(mutation.room for mutation in part)
     had_to_forget = journal.budget.enforce(state_bytes, arriving_bytes=arriving_bytes)
     return had_to_forget, journal.receive(part, datetime.now(UTC))

@@ -2,14 +2,14 @@
 
 ::
 
-    answer ─▶ Inbox ─▶ take off ─▶ plan ─▶ intend ─▶ replace ─▶ record ─▶ bell
-             (journal) (journal)  (core)  (journal)  (file)   (journal)   │
-    next beat ◀── acks, until one is answered ◀───────────────────────────┘
+    response ─▶ inbox ─▶ begin ─▶ plan ─▶ intend ─▶ replace ─▶ record ─▶ wake heartbeat
+            (journal) (journal)  (core) (journal)  (file)   (journal)     │
+    next heartbeat ◀── acks, until one is answered ◀──────────────────────┘
 
-The inbox has stored what was delivered before this task hears of it; the steps from
-there to the bell are the `Applier`'s. An outcome is never sent before it is recorded, and
-what is recorded is sent until the platform has answered. While the file or the disk does
-not allow it, nothing is decided, nothing is lost, and the board says why.
+The inbox stores what was delivered before this task sees it. The steps from `begin` to
+`record` are in `disk.applier`. An outcome is never sent before it is recorded, and a
+recorded outcome is sent until the platform has answered. While the file or the disk does
+not allow an edit, mutations wait, and the board says why.
 """
 
 from collections import defaultdict
@@ -41,18 +41,18 @@ from rensei_daemon.tasks.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 LINES_A_TURN = 32
-"""Logged before others have their turn: a line takes a tenth of a millisecond."""
+"""Lines logged before other tasks run: a line takes a tenth of a millisecond."""
 
 ROUND_SECONDS = 300.0
 """The longest a round can take, a slow disk and a slow editor included."""
 
 STORE_AGAIN_SECONDS = 5.0
-"""When the journal took what was to be applied and not what was delivered since."""
+"""The wait before another attempt when the journal did not take what was delivered."""
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 
 Conflicts = defaultdict[str, FailureReporter]
-"""Reporters of mutations that come again with other content, by id."""
+"""Reporters of mutations that were delivered again with other content, by id."""
 
 _T = TypeVar("_T")
 
@@ -70,10 +70,10 @@ async def apply_mutations(
     deadlines: Deadlines,
     draw: Draw,
 ) -> None:
-    """Apply whatever the inbox holds, whenever its bell rings; never returns.
+    """Apply what the inbox holds, whenever its event is set; never return.
 
-    The first round, at start, settles what the last run left. `beat` is rung when there
-    is an outcome to tell.
+    The first round, at start, finishes what the last run left. `beat` is set when there is
+    an outcome to send.
     """
     configuration.on_change(inbox.wake_event.set)
     retry, conflicting = RETRY, Conflicts(FailureReporter)
@@ -81,7 +81,7 @@ async def apply_mutations(
     wait: float | None = None
     inbox.wake_event.set()
     while True:
-        deadlines.remove("mutations")  # it may wait for ever
+        deadlines.remove("mutations")  # it may wait without limit
         await inbox.wake_event.wait(within=wait)
         deadlines.set("mutations", anyio.current_time() + ROUND_SECONDS)
         taken = inbox.take()
@@ -104,7 +104,7 @@ async def apply_mutations(
         wait, retry = STORE_AGAIN_SECONDS if not_stored else None, RETRY
         if outcomes or taken.refused:
             beat.set()
-        if line.waiting:  # a round is bounded; what is left has the next one
+        if line.waiting:  # a round is bounded; the next one takes the rest
             inbox.wake_event.set()
 
 
@@ -154,7 +154,7 @@ async def _report(outcomes: Sequence[Outcome], line: MutationsHealth, board: Boa
 
 
 async def _in_turns(items: Sequence[_T]) -> AsyncIterator[_T]:
-    """Yield items with a pause for others now and then, and all of them in any case."""
+    """Yield all items; let other tasks run after every `LINES_A_TURN` of them."""
     for number, item in enumerate(items):
         if number % LINES_A_TURN == 0:
             await anyio.lowlevel.cancel_shielded_checkpoint()
@@ -192,12 +192,12 @@ async def _report_stall(
     stalls.report_error("mutations.stalled", error, level="error", alarm=alarm)
     if not is_storage:
         configuration.refuse(error, board)
-    with suppress(StorageError):  # then the journal is the trouble
+    with suppress(StorageError):  # then the journal itself has failed
         board.post(await anyio.to_thread.run_sync(mutations_line, journal))
 
 
 def mutations_line(journal: Journal) -> MutationsHealth:
-    """Read the journal's figures for the board; blocks."""
+    """Return the journal's counts for the board; block."""
     counts, latest = journal.records.counts(), journal.records.latest()
     last = None
     if latest is not None:

@@ -1,4 +1,4 @@
-"""A reload: file, API key and client certificate read again, each for itself."""
+"""A reload: reads the file, the API key and the client certificate again."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Reloader:
-    """What an operator, SIGHUP and the service manager ask for."""
+    """Reloads for an operator, SIGHUP and the service manager."""
 
     configuration: Configuration
     board: Board
@@ -29,10 +29,10 @@ class Reloader:
     notifier: Notifier
 
     async def __call__(self) -> Reload:
-        """Read everything again; raises `SettingsError` for what cannot be used.
+        """Read everything again; raise `SettingsError` for what cannot be used.
 
-        The file comes first, for it may name another key file; and the others are read
-        also when the file is broken, for they may have to be replaced just then.
+        The file comes first, because it may name another key file. The others are read even
+        if the file is broken, because they may have to be replaced at that time.
         """
         self.notifier.reloading()
         try:
@@ -58,7 +58,7 @@ class Reloader:
             return Reload(), error
 
     async def _reread_key(self) -> str | None:
-        """Return what is new, if it is."""
+        """Return the name of what is new; None if nothing is."""
         try:
             return "the API key" if await self.key.reread() else None
         except SettingsError as error:
@@ -74,7 +74,7 @@ class Reloader:
             raise
 
     def _retry_now(self) -> None:
-        """Have everything tried at once that may have waited for this."""
+        """Retry at once what may have waited for this."""
         self.beat.set()
         for rotation in self.sessions.rotations:
             rotation.retry_now()

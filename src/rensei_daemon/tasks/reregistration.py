@@ -1,7 +1,7 @@
-"""Registering anew when the project set is no longer the one this host registered with.
+"""Registers again when the projects are no longer those that this host registered with.
 
-A changed report travels with the next beat; one public document says that only a
-registration moves the platform's own list of a host's projects, so both are sent.
+The next heartbeat carries the changed report. A public document says that only a
+registration changes the platform's own list of a host's projects, so both are sent.
 """
 
 import anyio
@@ -13,7 +13,7 @@ from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 EVERY_SECONDS = 60.0
-"""At most one registration in this time; changes in between are registered together."""
+"""At most one registration in this time; it carries all changes since the last one."""
 
 
 async def keep_registered(
@@ -22,9 +22,9 @@ async def keep_registered(
     *,
     every_seconds: float = EVERY_SECONDS,
 ) -> None:
-    """Register the project set whenever it has changed; never returns.
+    """Register the projects whenever they have changed; never return.
 
-    The first registration is not ours: the first beat brings it.
+    The first heartbeat makes the first registration.
     """
     await identity.until_registered()
     changed, failures = WakeEvent(), FailureReporter()

@@ -1,4 +1,4 @@
-"""Undoing one change of the file, because an operator on this host asked for it."""
+"""Undoes one change of the file when an operator on this host requests it."""
 
 from functools import partial
 
@@ -27,8 +27,7 @@ async def roll_back(
 ) -> tuple[Document, Document]:
     """Undo a change, put the result in force, and return the text before and after.
 
-    `beat` is rung, since the platform is to hear of it. Raises what
-    `Applier.roll_back` does.
+    `beat` is set, so that the platform hears of it. Raise what `Applier.roll_back` raises.
     """
     undo = partial(applier.roll_back, number, requested_by=requested_by, dry_run=dry_run)
     async with configuration.turn:

@@ -1,4 +1,4 @@
-"""One session's credentials: kept fresh, swapped whole, handed over at once.
+"""One session's credentials: keeps them fresh and delivers every new generation.
 
 ::
 
@@ -6,10 +6,10 @@
                ├─▶ values ─▶ next generation ──────┼─▶ delivery
     stream  ───┘   (memory only, sole writer)      └─▶ …
 
-Three loops run for as long as the session exists. The stream says what changed, or that
-something did. The snapshots are the truth, and make good whatever a stream missed. The
-outlets hand every new generation on. What an event or a snapshot does to the values is
-decided in `core.session_values`, when a snapshot is due in `core.snapshot_schedule`.
+Three loops run as long as the session exists. The stream reports what changed, or that
+something did. A snapshot has all values, and corrects whatever the stream missed. The
+deliveries receive every new generation. `core.session_values` decides what an event or a
+snapshot does to the values, `core.snapshot_schedule` when a snapshot is due.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -71,7 +71,7 @@ class Rotation:
         counters = counters or SessionCounters()
         self.session = session
         self.changed_at: dict[str, datetime] = {}
-        """When each variable's value last became another."""
+        """When each variable's value last changed."""
         self.session_deliveries = SessionDeliveries(
             deliveries, session.id, board, draw, counters
         )
@@ -118,29 +118,29 @@ class Rotation:
 
     @property
     def snapshot_cycle(self) -> Cycle:
-        """Turns with every snapshot, good or bad."""
+        """One iteration is one snapshot, whether it succeeds or fails."""
         return self._snapshots.turn
 
     @property
     def snapshot_error(self) -> PlatformError | None:
-        """What the last snapshot failed with."""
+        """The error of the last snapshot; None if it succeeded."""
         return self._snapshots.error
 
     async def run(self) -> None:
-        """Keep the session until cancelled."""
+        """Run the three loops until cancelled."""
         self._post()
         id_, note_later = self.session.id, partial(self._deferred.run_soon, self._account)
         async with anyio.create_task_group() as lanes:
             lanes.start_soon(self._snapshots.run, name=f"snapshots of {id_}")
             lanes.start_soon(self._stream.run, name=f"stream of {id_}")
             lanes.start_soon(
-                self.session_deliveries.run, note_later, name=f"outlets of {id_}"
+                self.session_deliveries.run, note_later, name=f"deliveries of {id_}"
             )
 
     async def withdraw(
         self, kept: Collection[tuple[str, str]] = (), *, is_over: bool = True
     ) -> None:
-        """Take back what was delivered, but for the outlets that somebody carries on.
+        """Remove what was delivered, except by deliveries that are continued.
 
         `is_over`: the session has no successor.
         """
@@ -151,32 +151,32 @@ class Rotation:
         await self.session_deliveries.withdraw(kept)
 
     def want_snapshot(self, reason: SnapshotReason) -> None:
-        """Have a snapshot taken as soon as its reason allows."""
+        """Request a snapshot; the reason decides how soon it is taken."""
         self._snapshots.want(reason)
         self._deferred.run_soon(self._account)
 
     def retry_now(self) -> None:
-        """Have snapshot and stream tried at once, whatever they wait for."""
+        """Retry snapshot and stream at once, whatever they wait for."""
         self.want_snapshot(SnapshotReason.ASKED)
         self._stream.retry_now()
 
     def platform_recovered(self) -> None:
-        """Take the snapshot that failed now, unless the platform asked for a wait.
+        """Retry a failed snapshot at once, unless the platform asked for a wait.
 
-        The stream follows once it has come.
+        The stream is opened after the snapshot has succeeded.
         """
         error = self.snapshot_error
         if error is not None and not requested_wait(error, rest_seconds=0.0):
             self._snapshots.want(SnapshotReason.ASKED)
 
-    # -- what the snapshots bring --
+    # -- snapshots --
 
     def snapshot_requested(self) -> None:
-        """Note that one is under way."""
+        """Note that a snapshot was requested from the platform."""
         self._values.snapshot_requested()
 
     def snapshot_came(self, snapshot: Snapshot) -> None:
-        """Apply it, hand on what it changed, and tell the schedule."""
+        """Apply a snapshot, deliver what it changed, and update the schedule."""
         if self._line.snapshot_failure is not None:
             self._stream.platform_answers()
         self._refusals.snapshot_came()
@@ -195,7 +195,7 @@ class Rotation:
     def _note_fresh(self, snapshot: Snapshot, names_before: int) -> None:
         now, until = CLOCK.now(), None
         if snapshot.refresh_until is not None:
-            # By our own clock, so that a skewed one cannot make good data look old.
+            # By `CLOCK`: with a wrong wall clock, fresh data must not look old.
             seconds = snapshot.refresh_in_seconds + EARLY_SECONDS
             until = now + timedelta(seconds=seconds)
         lost = self._values.lost_names
@@ -212,13 +212,13 @@ class Rotation:
         self._post()
 
     def snapshot_failed(self, error: PlatformError) -> None:
-        """Note that it did not come."""
+        """Note that a snapshot failed."""
         self._values.snapshot_failed()
         self._refusals.snapshot_failed(error)
         self._line = replace(self._line, snapshot_failure=error.failure)
         self._post()
 
-    # -- what the stream brings --
+    # -- the stream --
 
     def _take_event(self, event: StreamUpdate | UnusableEvent, arrived_at: float) -> None:
         if isinstance(event, UnusableEvent):
@@ -243,7 +243,7 @@ class Rotation:
         )
         self._post()
 
-    # -- what becomes of both --
+    # -- results of both --
 
     def _hand_on(self, before: Credentials, source: str, arrived_at: float) -> None:
         newest = self.credentials
@@ -259,7 +259,7 @@ class Rotation:
         self._deferred.run_soon(self._account)
 
     def _account(self) -> None:
-        """Say what has come of the values and of their deliveries."""
+        """Show the values and their deliveries on the board."""
         self._post()
         self.session_deliveries.report()
 

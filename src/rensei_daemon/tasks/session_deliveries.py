@@ -1,7 +1,7 @@
-"""A session's deliveries: each carries the newest generation, at its own pace.
+"""A session's deliveries: each delivers the newest generation at its own pace.
 
-What was overtaken is never delivered; what failed is tried again. A delivery that comes
-after another (the hook after the env file) is offered a generation once the other has it.
+A generation that a newer one replaced is not delivered; a failure is retried. A delivery
+that depends on another (the hook on the env file) gets a generation after the other has it.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -18,9 +18,9 @@ from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.tasks.delivery_worker import DeliveryWorker
 
 LOOK_SECONDS = 15.0
-"""How often it is looked whether what was delivered is in place, and who lags behind."""
+"""How often deliveries are checked for alterations and for lag."""
 CHECK_SECONDS = 5.0
-"""How long a look may take: a file may be on a file system that hangs."""
+"""How long a check may take: a file system may hang."""
 
 
 class SessionDeliveries:
@@ -49,11 +49,11 @@ class SessionDeliveries:
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
-        """Everybody who is handed to."""
+        """The health of every consumer."""
         return tuple(line for delivery in self._workers for line in delivery.consumers)
 
     def offer(self, credentials: Credentials, arrived_at: float | None = None) -> None:
-        """Have a new generation delivered; its values came at that time of the loop's."""
+        """Deliver a new generation; `arrived_at` is event-loop time, now by default."""
         arrived_at = anyio.current_time() if arrived_at is None else arrived_at
         for delivery, worker in self._workers.items():
             if delivery.after is None:
@@ -71,13 +71,13 @@ class SessionDeliveries:
                     self.report()
                     await self.check()
         finally:
-            for delivery in self._workers:  # it may outlive us, as a reader does a reload
+            for delivery in self._workers:  # it may outlive this object
                 delivery.on_uptake = ignore_uptake
 
     async def check(self, *, until_tried: bool = False) -> None:
-        """Have what somebody removed or altered put right; the board says that it is not.
+        """Restore what somebody removed or altered; the board shows it until then.
 
-        `until_tried`: return once that has been tried.
+        `until_tried`: return after the first attempt.
         """
         with anyio.move_on_after(CHECK_SECONDS):
             async with anyio.create_task_group() as looks:
@@ -85,13 +85,13 @@ class SessionDeliveries:
                     looks.start_soon(worker.check, until_tried)
 
     def report(self) -> None:
-        """Log what has been delivered, and say on the board what lags behind."""
+        """Log what was delivered, and show on the board what lags behind."""
         now = CLOCK.now()
         for worker in self._workers.values():
             worker.report(now)
 
     async def withdraw(self, kept: Collection[tuple[str, str]]) -> None:
-        """Take back what was delivered, except by deliveries that somebody carries on."""
+        """Remove what was delivered, except by deliveries that are continued."""
         for delivery in self._workers:
             if (delivery.kind, delivery.name) not in kept:
                 await self._workers[delivery].withdraw()

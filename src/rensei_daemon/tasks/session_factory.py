@@ -1,4 +1,4 @@
-"""What a session's settings ask for: its rotation, and the deliveries behind it."""
+"""Creates the rotation and the deliveries that a session's settings ask for."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -28,14 +28,14 @@ from rensei_daemon.tasks.rotation import Rotation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFactory:
-    """What the sessions of this daemon share."""
+    """Creates rotations, and holds what all sessions share."""
 
     runtime: Path
     hooks: HookResources
     scrub: Scrubber
-    """Knows every value by sight."""
+    """Redacts every value in logs."""
     deferred: DeferredWork = field(default_factory=DeferredWork)
-    """Has to be kept as long as they run."""
+    """Its `run` must run as long as any session does."""
     credential_socket: CredentialSocket = field(default_factory=CredentialSocket)
     counters: SessionCounters = field(default_factory=SessionCounters)
     fingerprints: Fingerprints = field(
@@ -44,7 +44,7 @@ class SessionFactory:
 
     @classmethod
     def prepare(cls, runtime: Path, environ: Mapping[str, str]) -> "SessionFactory":
-        """Make what can be made before anything is opened."""
+        """Return a factory; open nothing."""
         scrub = Scrubber()
         return cls(
             runtime=runtime, hooks=HookResources(environ=environ, scrub=scrub), scrub=scrub
@@ -63,7 +63,7 @@ class SessionFactory:
     ) -> Rotation:
         """Return a session's rotation, not yet running.
 
-        Raises `SettingsError` for a group that cannot be used, and nothing has changed.
+        Raise `SettingsError` for a group that cannot be used, and change nothing.
         """
         subscribers, files, hooks = self._deliveries(session)
         rotation = Rotation(
@@ -115,9 +115,9 @@ class SessionFactory:
 
 
 def missing(rotation: Rotation, files: Sequence[Delivery]) -> str:
-    """Say what a worker would read at its start and is not there yet; empty: nothing.
+    """Return what a worker would read at its start and is still missing; empty if nothing.
 
-    A hook is not among it: it may well reload the very unit that waits.
+    Hooks are not considered: a hook may reload the unit that waits.
     """
     if not rotation.credentials.generation:
         error = rotation.snapshot_error

@@ -1,7 +1,7 @@
-"""What goes wrong between a session and the platform, as log and board tell it.
+"""Reports what fails between a session and the platform: log lines and alarms.
 
-A lane that fails again and again is told by the policy of `core.failure_log`; refusals that
-somebody must act on raise an alarm besides, which goes when the lane passes again.
+Repeated failures are logged as `core.failure_log` decides. A refusal that somebody must act
+on also raises an alarm, which is cleared when snapshot or stream succeeds again.
 """
 
 import structlog
@@ -19,10 +19,10 @@ from rensei_daemon.failure_reporter import FailureReporter
 
 
 class SessionFailures:
-    """The failures of one session's two lanes, `snapshot` and `stream`."""
+    """The failures of one session's snapshots and of its stream."""
 
     def __init__(self, session_id: str, board: Board, *, calm_seconds: float) -> None:
-        """Have a stream count as recovered once it was up for `calm_seconds`."""
+        """Count a stream as recovered when it has been open for `calm_seconds`."""
         self._session_id = session_id
         self._log = structlog.get_logger().bind(session_id=session_id)
         self._snapshot = FailureReporter(
@@ -37,25 +37,25 @@ class SessionFailures:
         self._events = FailureReporter(self._log, calm_seconds=calm_seconds)
 
     def snapshot_failed(self, error: PlatformError) -> None:
-        """Note that the platform gave none."""
+        """Report that a snapshot failed."""
         self._snapshot.report_error("snapshot.failed", error)
         self._update_alarms(self._snapshot, error)
 
     def snapshot_came(self) -> None:
-        """Note that one came."""
+        """Report that a snapshot succeeded."""
         self._snapshot.report_recovery("snapshot.recovered")
 
     def stream_connected(self) -> None:
-        """Note that a stream is open."""
+        """Report that the stream is open."""
         # A stream that comes and goes is not logged each time, in either direction.
         log = self._log.debug if self._stream.is_quiet else self._log.info
         log("stream.connected")
         self._stream.report_recovery("stream.recovered")
 
     def stream_ended(self, error: PlatformError | None, *, seconds: float | None) -> None:
-        """Note that it ended after so many seconds, or (None) could not be opened.
+        """Report that the stream ended after so many seconds; None: it could not be opened.
 
-        Without an error it was old enough.
+        Without an error, it was closed because of its age.
         """
         if error is None:
             self._log.info("stream.retired")
@@ -67,13 +67,13 @@ class SessionFailures:
         self._update_alarms(self._stream, error)
 
     def event_not_understood(self, reason: str) -> None:
-        """Note an event of a stream that means nothing to us."""
+        """Report an event that could not be understood."""
         self._events.report_event("stream.event_not_understood", reason, reason=reason)
 
     def _update_alarms(self, failures: FailureReporter, error: PlatformError) -> None:
         code = _code_for(error)
         if code is not None or isinstance(error, RefusedError):
-            failures.clear_alarms(but=code)  # it answers, and no longer says what it said
+            failures.clear_alarms(but=code)  # the earlier refusals are no longer true
         if code is not None:
             message = f"session {self._session_id}: {error}"
             failures.raise_alarm(code, message, hint=error.hint)

@@ -1,4 +1,4 @@
-"""What the sessions have, for people: names, fingerprints, ages; never a value."""
+"""Reports what the sessions have: names, fingerprints and ages, never a value."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rensei_daemon.tasks.rotation import Rotation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableReport:
-    """A variable of a session."""
+    """One variable of a session."""
 
     name: str
     fingerprint: str
@@ -20,7 +20,7 @@ class VariableReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerReport:
-    """Who is handed a session's values."""
+    """One consumer of a session's values."""
 
     kind: str
     name: str
@@ -30,7 +30,7 @@ class ConsumerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReport:
-    """One session's."""
+    """One session, its variables and its consumers."""
 
     id: str
     generation: int
@@ -43,7 +43,7 @@ class SessionReport:
 def report_sessions(
     rotations: Iterable[Rotation], fingerprints: Fingerprints
 ) -> list[SessionReport]:
-    """Return what every session has, by id."""
+    """Return a report of every session, sorted by id."""
     by_id = sorted(rotations, key=lambda rotation: rotation.session.id)
     return [_of(rotation, fingerprints) for rotation in by_id]
 

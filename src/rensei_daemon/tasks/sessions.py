@@ -1,4 +1,4 @@
-"""Which sessions run: exactly those of the configuration in force."""
+"""Runs exactly the sessions of the configuration in force."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 @dataclass
 class _Running:
-    """One session under way."""
+    """One running session."""
 
     settings: SessionSettings
     rotation: Rotation
@@ -40,7 +40,7 @@ class Sessions:
         *,
         start: Callable[[SessionSettings], Rotation],
     ) -> None:
-        """`start` makes a session's rotation; it may raise `SettingsError`."""
+        """`start` creates a session's rotation; it may raise `SettingsError`."""
         self._configuration = configuration
         self._board = board
         self._start = start
@@ -50,16 +50,16 @@ class Sessions:
 
     @property
     def rotations(self) -> tuple[Rotation, ...]:
-        """Those under way."""
+        """The rotations that run."""
         return tuple(running.rotation for running in self._running.values())
 
     def platform_recovered(self) -> None:
-        """Have every session try at once what failed while the platform was away."""
+        """Let every session retry at once what failed while the platform was down."""
         for rotation in self.rotations:
             rotation.platform_recovered()
 
     async def check_deliveries(self, *, until_tried: bool = False) -> None:
-        """Look whether what was delivered is in place, as `SessionDeliveries.look` does."""
+        """Check the deliveries of all sessions, as `SessionDeliveries.check` does."""
         async with anyio.create_task_group() as looks:
             for rotation in self.rotations:
                 looks.start_soon(
@@ -69,9 +69,9 @@ class Sessions:
     async def run(
         self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Hold the running sessions to the configuration; never returns.
+        """Start and end sessions as the configuration changes; never return.
 
-        Started once every session of the first configuration exists.
+        It counts as started when every session of the first configuration exists.
         """
         changed = WakeEvent()
         self._configuration.on_change(changed.set)
@@ -90,14 +90,14 @@ class Sessions:
             id_: rotation
             for id_, settings in wanted.items()
             if self._is_news(settings)
-            # Of one that cannot be begun, what ran so far runs on.
+            # If a session cannot be started, its previous rotation keeps running.
             and (rotation := self._try_start(settings)) is not None
         }
         gone = [id_ for id_ in self._running if id_ in begun or id_ not in wanted]
         before = {id_: self._running[id_] for id_ in gone}
         for running in before.values():
             await self._end(running)
-        # All of them first: a file that moves from one session to another is kept.
+        # Of all sessions together: a file may move from one session to another.
         kept = {
             name
             for rotation in begun.values()
@@ -120,7 +120,7 @@ class Sessions:
         return running is None or running.settings != settings
 
     def _try_start(self, settings: SessionSettings) -> Rotation | None:
-        """Make a session's rotation; what a start would refuse, a reload reports."""
+        """Create a session's rotation; report a failure and return None once started."""
         id_ = settings.id
         try:
             rotation = self._start(settings)

@@ -1,4 +1,4 @@
-"""One session's snapshots: asked for whenever one is due, one at a time."""
+"""The loop of one session's snapshots: takes one whenever it is due."""
 
 from typing import Protocol
 
@@ -26,20 +26,20 @@ from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 
 class SnapshotTaker(Protocol):
-    """Who the snapshots are for."""
+    """The receiver of the snapshots."""
 
     def snapshot_requested(self) -> None:
-        """Note that one is under way."""
+        """Note that a snapshot was requested from the platform."""
 
     def snapshot_came(self, snapshot: Snapshot) -> None:
-        """Apply one, and tell the schedule what it brought."""
+        """Apply a snapshot and update the schedule."""
 
     def snapshot_failed(self, error: PlatformError) -> None:
-        """Note that it did not come."""
+        """Note that a snapshot failed."""
 
 
 class SnapshotLoop:
-    """Asks for snapshots as the schedule has it."""
+    """Takes snapshots when the schedule says so, one at a time."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class SnapshotLoop:
     ) -> None:
         self.schedule = SnapshotSchedule(pace, draw, anyio.current_time())
         self.turn = Cycle()
-        """Turns with every snapshot, good or bad."""
+        """One iteration is one snapshot, whether it succeeds or fails."""
         self.error: PlatformError | None = None
-        """What the last snapshot failed with."""
+        """The error of the last snapshot; None if it succeeded."""
         self._session, self._taker = session, taker
         self._client, self._pace, self._draw = client, pace, draw
         self._deadlines, self._outcomes = deadlines, outcomes
@@ -64,16 +64,16 @@ class SnapshotLoop:
         self._retry = RETRY
 
     def want(self, reason: SnapshotReason) -> None:
-        """Have one taken as soon as its reason allows."""
+        """Request a snapshot; the reason decides how soon it is taken."""
         self.schedule.want(reason, anyio.current_time())
         self._changed.set()
 
     def look_again(self) -> None:
-        """Have the schedule looked at: it has been told of something."""
+        """Read the schedule again: it has changed."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Take them until cancelled."""
+        """Take snapshots until cancelled."""
         while True:
             while (wait := self.schedule.wait_seconds(anyio.current_time())) > 0:
                 self._promise(wait)

@@ -1,4 +1,4 @@
-"""What becomes of the sockets, on the board: a file put back, readers turned away."""
+"""Conditions of the sockets: a file that is gone, readers that are refused."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ _log = structlog.get_logger()
 
 
 def report_refused_readers(board: Board) -> Callable[[str, str], None]:
-    """Return what to tell of whose readers are turned away and why, or no longer (`""`)."""
+    """Return a callback (owner of the readers, reason); reason `""`: not refused now."""
 
     def tell(whose: str, why: str) -> None:
         if not why:
@@ -34,7 +34,7 @@ def report_refused_readers(board: Board) -> Callable[[str, str], None]:
 
 
 def report_socket_state(board: Board, name: str) -> Callable[[RenseiError | None], None]:
-    """Return what to tell of a socket file that is gone: why it stays so, or None."""
+    """Return a callback for a missing socket file: the error, or None if it is back."""
     failures = FailureReporter(board=board, subject=name)
 
     def tell(error: RenseiError | None) -> None:

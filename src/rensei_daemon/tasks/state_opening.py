@@ -1,4 +1,4 @@
-"""Opening the state directory that the disk did not give at the start."""
+"""Opens the state directory if that failed at the start."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 
 def open_state(state: StateDirectory) -> Path | StorageError | None:
-    """Open the state; return where a damaged journal went, or why it is not open yet."""
+    """Open the state; return where a damaged journal was moved, or why it is not open."""
     try:
         return state.open(now=datetime.now(UTC))
     except StorageError as error:
@@ -36,9 +36,9 @@ def open_state(state: StateDirectory) -> Path | StorageError | None:
 async def keep_state_open(
     state: StateDirectory, board: Board, *, on_open: Callable[[], None], draw: Draw
 ) -> None:
-    """Open the state if it is not open; never returns.
+    """Open the state if it is not open; never return.
 
-    `on_open` is called once it is. Raises `StateInUseError` when another daemon holds it.
+    Call `on_open` when it is open. Raise `StateInUseError` if another daemon holds it.
     """
     failures, retry = FailureReporter(), RETRY
     while not state.journal.is_open:
@@ -62,7 +62,7 @@ async def keep_state_open(
 
 
 def report_closed(error: StorageError, board: Board) -> None:
-    """Say that there is no record yet, and what that means."""
+    """Raise the alarm that there is no journal yet."""
     message = f"{error}; mutations wait until the state can be opened"
     board.raise_alarm(
         Code.STORAGE, message, hint=error.hint, now=CLOCK.now(), subject=SUBJECT
@@ -70,7 +70,7 @@ def report_closed(error: StorageError, board: Board) -> None:
 
 
 def report_set_aside(path: Path, board: Board) -> None:
-    """Say that the record could not be read, and where it is."""
+    """Raise the alarm that the journal could not be read, and where it was moved."""
     _log.error("journal.set_aside", path=str(path))
     board.raise_alarm(
         Code.STORAGE,

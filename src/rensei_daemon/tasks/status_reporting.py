@@ -1,4 +1,4 @@
-"""Telling the outside how the daemon is: the state file, and the service manager."""
+"""Reports the state of the daemon: the status file and the service manager."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def open_board(
     config_error: SettingsError | None,
     state: Path | StorageError | None,
 ) -> Board:
-    """Return the board as it stands before anything has happened; blocks.
+    """Return the board of a daemon that starts; block.
 
     `config_error` is the error of the configuration file, if any; `state` is where a
     damaged journal was moved, or why there is no journal.
@@ -81,9 +81,9 @@ async def keep_reporting(
     *,
     refresh: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the state file at every change and now and then; never returns.
+    """Write the status file at every change and at intervals; never return.
 
-    `refresh` posts what changes without anybody noticing.
+    `refresh` posts what changes without an event.
     """
     changed, failures = WakeEvent(), status_failures(board)
     board.on_change = changed.set
@@ -101,12 +101,12 @@ async def keep_reporting(
 
 
 def status_failures(board: Board) -> FailureReporter:
-    """Return the reporter of a state file that cannot be written."""
+    """Return the reporter of a status file that cannot be written."""
     return FailureReporter(board=board, subject="status")
 
 
 async def write_status(board: Board, path: Path, failures: FailureReporter) -> None:
-    """Write the state file once; a disk that refuses is an alarm, not an error."""
+    """Write the status file once; raise an alarm, not an error, if that fails."""
     text = json.dumps(to_json(report(board, *CLOCK.read())), indent=2) + "\n"
     try:
         await anyio.to_thread.run_sync(
@@ -121,7 +121,7 @@ async def write_status(board: Board, path: Path, failures: FailureReporter) -> N
 async def feed_watchdog(
     deadlines: Deadlines, notifier: Notifier, interval_seconds: float
 ) -> None:
-    """Tell the service manager that every loop turns, as long as it does; never returns."""
+    """Feed the watchdog as long as every loop keeps its deadline; never return."""
     failures = FailureReporter()
     while True:
         now = anyio.current_time()

@@ -1,4 +1,4 @@
-"""One session's rotate stream: opened, listened to, and opened again when it ends."""
+"""The loop of one session's rotate stream: opens it, and reopens it when it ends."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ from rensei_daemon.tasks.wake_event import WakeEvent
 
 
 class StreamLoop:
-    """Keeps a session's stream, and tells its snapshots when it comes and goes."""
+    """Keeps a session's stream open, and tells the snapshots when it opens and ends."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class StreamLoop:
         draw: Draw,
         ends: EventCounter,
     ) -> None:
-        """`take` is given every event and when it came; `tell`, how the stream is."""
+        """`take` receives every event and its arrival time; `tell`, the stream's health."""
         self._session_id = session_id
         self._snapshots = snapshots
         self._refusals = refusals
@@ -52,16 +52,16 @@ class StreamLoop:
         self.line = StreamHealth(since=CLOCK.now())
 
     def retry_now(self) -> None:
-        """Have the stream opened at once, whatever it waits for."""
+        """Open the stream at once, whatever it waits for."""
         self._reconnect.set()
 
     def platform_answers(self) -> None:
-        """Have it opened at once, unless the platform asked for the wait."""
+        """Open the stream at once, unless the platform asked for the wait."""
         if not self._is_told_to_wait:
             self._reconnect.set()
 
     async def run(self) -> None:
-        """Keep it until cancelled."""
+        """Keep the stream open until cancelled."""
         while True:
             opened: float | None = None
             stream: EventStream | None = None
@@ -90,7 +90,7 @@ class StreamLoop:
     def _ended(
         self, opened: float | None, stream: EventStream | None, error: PlatformError | None
     ) -> float:
-        """Take note of the end; return how long to wait."""
+        """Handle the end of a stream; return the seconds until the next attempt."""
         lived = 0.0 if opened is None else anyio.current_time() - opened
         asked = max(
             requested_wait(error, self._pace.slow_poll_seconds),
@@ -108,7 +108,7 @@ class StreamLoop:
         return wait
 
     def _note_end(self, error: PlatformError | None, lived: float | None) -> None:
-        """Tell everybody; `lived` is None when the stream could not be opened."""
+        """Report the end; `lived` is None if the stream could not be opened."""
         schedule = self._snapshots.schedule
         failure = error.failure if error else None
         self._ends.increment(self._session_id, failure or "age")
@@ -116,7 +116,7 @@ class StreamLoop:
         if is_not_found(error):
             schedule.stream_refused()
         if lived is not None:
-            self._reconnect = WakeEvent()  # what was rung until now has been obeyed
+            self._reconnect = WakeEvent()  # earlier requests are done
             self.line = self.line.ended(CLOCK.now(), lived)
             schedule.stream_lost(anyio.current_time())
             self._snapshots.look_again()

@@ -1,20 +1,20 @@
-"""How one task lets another know: a bell that wakes one, a turn that all may await."""
+"""Signals between tasks: an event that wakes one loop, a cycle that all may await."""
 
 import anyio
 
 
 class WakeEvent:
-    """Rung any number of times, it is heard once."""
+    """An event that resets itself: set any number of times, it wakes its loop once."""
 
     def __init__(self) -> None:
         self._event = anyio.Event()
 
     def set(self) -> None:
-        """Let whoever waits, or will wait next, go on."""
+        """Wake the task that waits, or the next one that does."""
         self._event.set()
 
     async def wait(self, within: float | None = None) -> bool:
-        """Wait for the bell, at most `within` seconds; return whether it rang."""
+        """Wait until it is set, at most `within` seconds; return whether it was set."""
         with anyio.move_on_after(within):
             await self._event.wait()
         rang = self._event.is_set()
@@ -24,9 +24,9 @@ class WakeEvent:
 
 
 class Cycle:
-    """A loop's turn: whoever waits goes on once a whole one has passed.
+    """The iterations of a loop; a task may wait for the end of a whole one.
 
-    A turn under way when they come is not theirs: it may have looked already.
+    An iteration that is already running does not count: it may have read its input before.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class Cycle:
         self._next = anyio.Event()
 
     def begin(self) -> None:
-        """Say that the loop sets out."""
+        """Note that an iteration begins."""
         self._under_way, self._next = self._next, anyio.Event()
 
     def end(self) -> None:
-        """Say that the loop has come round."""
+        """Note that the iteration has ended."""
         self._under_way.set()
 
     async def wait_next(self) -> None:
-        """Wait until a turn that is still to begin is done."""
+        """Wait for the end of the next iteration that begins."""
         await self._next.wait()

@@ -1,4 +1,4 @@
-"""What must not go on waiting when something is there again: which loops are told."""
+"""Which waiting loops to wake when something is available again."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from rensei_daemon.tasks.wake_event import WakeEvent
 
 @dataclass(frozen=True, slots=True)
 class WakeUps:
-    """The loops that wait, and the reasons to wake them."""
+    """The loops that may be waiting; one method for each reason to wake them."""
 
     identity: Identity
     sessions: Sessions
@@ -17,18 +17,18 @@ class WakeUps:
     mutations: WakeEvent
 
     def platform_recovered(self) -> None:
-        """Ask for token and snapshots that failed: a beat has got through again."""
+        """Retry a failed token and failed snapshots: a heartbeat has succeeded again."""
         self.identity.retry_now()
         self.sessions.platform_recovered()
 
     def host_resumed(self) -> None:
-        """Look at everything: the machine was suspended, and its timers with it."""
+        """Retry everything: the machine was suspended, and its timers with it."""
         self.identity.retry_now()
         self.beat.set()
         for rotation in self.sessions.rotations:
             rotation.retry_now()
 
     def state_opened(self) -> None:
-        """Take up mutations, and tell the platform: there is a journal now."""
+        """Apply mutations and send a heartbeat: the journal is open now."""
         self.mutations.set()
         self.beat.set()
