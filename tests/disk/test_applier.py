@@ -92,7 +92,7 @@ def _projects(config: Path) -> Sequence[str]:
 def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
     config: Path, journal: Journal
 ) -> None:
-    """Each gets its outcome; the file holds what the good ones asked for."""
+    """Each mutation gets its outcome; the file has what the valid ones ask for."""
     delivered = [
         _add(1, "proj_b"),
         _mutation(2, "session.kill"),
@@ -124,7 +124,7 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
 def test_what_a_newer_platform_adds_to_a_policy_is_named(
     config: Path, journal: Journal
 ) -> None:
-    """In the outcome, for the log, and on record, for `mutations show`."""
+    """The ignored names are in the outcome and in the journal."""
     policy = {"version": 7, "matrix": {"*": {"byok": {"allowed": True, "costUsd": 3}}}}
     journal.receive([_mutation(1, "modelAccess.set", policy=policy)], NOW)
     [outcome], _ = _applier(ConfigFile(config), journal).apply()
@@ -138,7 +138,7 @@ def test_what_a_newer_platform_adds_to_a_policy_is_named(
 def test_a_mutation_with_an_odd_id_is_answered_as_failed(
     config: Path, journal: Journal
 ) -> None:
-    """It is neither applied nor passed over in silence."""
+    """It is not applied, and its failure is acknowledged."""
     [raw] = json.loads((CASES / "unanswered_id.json").read_text())
     journal.receive([delivered(**raw)], NOW)
     _applier(ConfigFile(config), journal).apply()
@@ -148,7 +148,7 @@ def test_a_mutation_with_an_odd_id_is_answered_as_failed(
 
 
 def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journal) -> None:
-    """Twice overtaken by a person, the third plan has both texts and every outcome."""
+    """After two saves by a person, the third plan has both texts and every outcome."""
     file = EditedFile(
         config,
         [
@@ -171,7 +171,7 @@ def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journa
 def test_a_person_who_saves_without_end_is_left_in_peace(
     config: Path, journal: Journal
 ) -> None:
-    """After three tries nothing is decided, their text stands, and the next try works."""
+    """After three attempts nothing is decided, the person's text stays; a retry works."""
     edits = [lambda text: text + "#\n"] * 3
     applier = _applier(EditedFile(config, edits), journal)
     journal.receive([_add(1, "proj_b"), _mutation(2, "project.add")], NOW)
@@ -186,7 +186,7 @@ def test_a_person_who_saves_without_end_is_left_in_peace(
 def test_a_redelivery_is_answered_with_the_outcome_on_record(
     config: Path, journal: Journal
 ) -> None:
-    """Applied no second time, undone by a person or not, nor with other params."""
+    """It is not applied again, even if a person undid it or the params differ."""
     applier = _applier(ConfigFile(config), journal)
     journal.receive([_add(1, "proj_b")], NOW)
     applier.apply()
@@ -201,7 +201,7 @@ def test_a_redelivery_is_answered_with_the_outcome_on_record(
 
 
 def test_a_guard_answers_as_a_failure(config: Path, journal: Journal) -> None:
-    """What this host forbids fails by the guard's name, and the file stays."""
+    """A forbidden mutation fails, its error names the guard, and the file stays."""
     guards = Guards(allow=["project.*"], protected_projects=["proj_a"])
     forbidden = [
         _mutation(1, "pool.deleted", poolId="p"),
@@ -218,7 +218,7 @@ def test_a_guard_answers_as_a_failure(config: Path, journal: Journal) -> None:
 
 
 def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journal) -> None:
-    """What was delivered waits, without an outcome and without a death to its name."""
+    """Mutations wait without an outcome, and no crash is counted for them."""
 
     def read() -> ValidConfig[Settings]:
         if "broken" in config.read_text():
@@ -239,7 +239,7 @@ def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journ
 
 
 def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) -> None:
-    """The table goes with its lines; nothing is owed for it; a second time is no news."""
+    """The table and its lines are removed; nothing is owed; a second time does nothing."""
     config.write_text(TEXT + "\n" + POOL)
     applier = _applier(ConfigFile(config), journal)
     for _ in range(2):
@@ -250,7 +250,7 @@ def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) ->
 
 
 def test_a_pool_deleted_in_the_same_answer_stays(config: Path, journal: Journal) -> None:
-    """An ok that was said before this deletion was acked is about another pool."""
+    """An "ok" from before the acknowledgement of a deletion is about another pool."""
     applier = _applier(ConfigFile(config), journal)
     deletion = _mutation(1, "pool.deleted", poolId="p2")
     journal.receive([deletion], NOW)
@@ -269,7 +269,7 @@ def test_a_pool_deleted_in_the_same_answer_stays(config: Path, journal: Journal)
 def test_a_pool_spelled_another_way_never_stops_the_rest(
     config: Path, journal: Journal, pool: str
 ) -> None:
-    """Whether or not it can be removed, the mutations beside it get their outcomes."""
+    """Even if the pool cannot be removed, other mutations get their outcomes."""
     config.write_text(pool + TEXT)
     journal.receive([_add(1, "proj_b")], NOW)
     _applier(ConfigFile(config), journal).apply(restore_pool=True)
@@ -279,7 +279,7 @@ def test_a_pool_spelled_another_way_never_stops_the_rest(
 def test_a_full_disk_decides_nothing(
     config: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file stays whole, nothing is acked, and room is all that is needed."""
+    """The file stays whole and nothing is acknowledged; it works once there is space."""
 
     class FullFile(ConfigFile):
         def replace(self, before: Document, after: Document) -> None:

@@ -297,13 +297,13 @@ def _tidy(host: Host) -> None:
 
 @pytest.mark.parametrize(("name", "step"), CASES)
 def test_a_death_at_any_step_changes_nothing(place: Path, name: str, step: int) -> None:
-    """The file is byte for byte that of a daemon that lived, and so is every outcome."""
+    """File and outcomes are the same, byte for byte, as without the crash."""
     _prove_one_effect(place, Journal, name, [step])
 
 
 @pytest.mark.parametrize("step", range(_steps("batch")))
 def test_a_second_death_changes_nothing_either(place: Path, step: int) -> None:
-    """Dying on the way back, at the same step, is as harmless as dying once."""
+    """A second crash at the same step of the recovery does no harm."""
     _prove_one_effect(place, Journal, "batch", [step, step])
 
 
@@ -327,7 +327,7 @@ def _prove_one_effect(
 
 
 def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
-    """The same process tries again: one outcome, and the change is on record."""
+    """The same process retries: one outcome, and the change is recorded."""
     host = Host(place, FullOnceJournal)
     with host.daemon() as (applier, journal):
         with pytest.raises(StorageError, match="no space"):
@@ -341,7 +341,7 @@ def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
 
 
 def test_the_proof_sees_a_planted_defect(place: Path) -> None:
-    """Were the outcome recorded before the file is replaced, a step would tell."""
+    """If the outcome were recorded before the replace, a step would fail."""
     red = []
     for step in range(_steps("single") + 3):
         place = place / str(step)
@@ -355,7 +355,7 @@ def test_the_proof_sees_a_planted_defect(place: Path) -> None:
 
 @pytest.mark.parametrize(("name", "step"), CASES)
 def test_an_edit_after_a_death_survives(place: Path, name: str, step: int) -> None:
-    """A person edits while the daemon is dead: both get what they wanted."""
+    """A person edits while the daemon is down: both edits are in the file."""
     (place / "lucky").mkdir()
     (place / "mortal").mkdir()
     lucky, host = Host(place / "lucky"), Host(place / "mortal")
@@ -384,7 +384,7 @@ def _exchanged_step() -> int:
 
 
 def test_an_edit_caught_in_the_exchange_comes_back(place: Path) -> None:
-    """Saved in the moment before the exchange, it is found again after the death."""
+    """An edit saved just before the exchange is restored after the crash."""
     host = Host(place)
     host.die(MIXES["single"], _exchanged_step())
     (leftover,) = place.glob(".config.toml.*.tmp")
@@ -409,7 +409,7 @@ class PoisonedJournal(Journal):
 
 
 def test_a_poison_fails_alone_and_the_rest_is_applied(place: Path) -> None:
-    """After a death together, each is tried by itself; the third death alone is enough."""
+    """After a crash each is tried alone; three crashes alone make it fail."""
     mutations = _asked(_add("proj_c"), _add("poison"), _add("proj_d"))
     host = Host(place, PoisonedJournal)
     for _ in range(1 + 3):
@@ -422,7 +422,7 @@ def test_a_poison_fails_alone_and_the_rest_is_applied(place: Path) -> None:
 
 
 def test_deaths_of_another_boot_do_not_count(place: Path) -> None:
-    """A host that loses power again and again fails no mutation."""
+    """A host that loses power repeatedly fails no mutation."""
     mutations = _asked(_add("proj_c"), _add("proj_d"))
     host = Host(place, PoisonedJournal)
     for boot in range(6):

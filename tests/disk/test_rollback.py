@@ -80,7 +80,7 @@ def _rows(workload: str, **rows: str) -> tuple[str, dict[str, Any]]:
 def test_rows_come_back_to_the_very_bytes(
     config: Path, applier: Applier[Settings], apply: Apply
 ) -> None:
-    """Three rows replaced by one, and back; then the three, and back to nothing."""
+    """Three rows replaced by one and rolled back; then the three rolled back to none."""
     three = apply(_rows("qa", a="byok", b="byok", c="byok"))
     apply(_rows("qa", a="metered"))
     applier.roll_back(2, requested_by="ada")
@@ -92,7 +92,7 @@ def test_rows_come_back_to_the_very_bytes(
 def test_rows_come_back_when_no_text_is_kept(
     config: Path, journal: Journal, applier: Applier[Settings], apply: Apply
 ) -> None:
-    """Lines come before sections where both are put in at one place."""
+    """Lines are inserted before sections if both go to the same place."""
     apply(_rows("qa", a="byok", b="byok", c="byok"))
     apply(_rows("qa", a="metered"))
     config.write_text("# a hand edit\n" + config.read_text())
@@ -108,7 +108,7 @@ def test_rows_come_back_when_no_text_is_kept(
 def test_the_newest_of_a_batch_goes_as_if_it_had_never_come(
     config: Path, applier: Applier[Settings], apply: Apply
 ) -> None:
-    """What was made together with it stands as it would without it, comments too."""
+    """The rest of its batch stays as it would be without it, with comments."""
     config.write_text("[projects]\n# ours\na = { enabled = false } # asked for\n\n# end\n")
     alone = ("project.enable", {"id": "a"}), ("project.enable", {"id": "b"})
     without = apply(*alone)
@@ -122,7 +122,7 @@ def test_the_newest_of_a_batch_goes_as_if_it_had_never_come(
 def test_what_a_person_changed_since_is_not_rolled_over(
     config: Path, applier: Applier[Settings], apply: Apply
 ) -> None:
-    """The refusal says how today's entry differs; the file stays as it is."""
+    """The error shows how today's entry differs; the file stays as it is."""
     apply(("project.enable", {"id": "a"}))
     edited = config.read_text().replace("repositories = []", 'repositories = ["r"]')
     config.write_text(edited)

@@ -57,7 +57,7 @@ class Machine:
 
 
 async def test_a_beat_tells_how_the_platforms_clock_is(home: "Home") -> None:
-    """By the Date of its answer; the platform here has this host's own clock."""
+    """The Date of a response gives the offset; this platform shares the host's clock."""
     async with home.daemon(without=ALONE) as daemon:
         await daemon.until(lambda: daemon.board.heartbeat.last_ok_at)
         ahead = daemon.heartbeat.platform_ahead
@@ -77,7 +77,7 @@ async def test_a_beat_tells_how_the_platforms_clock_is(home: "Home") -> None:
 async def test_a_clock_that_is_off_is_a_condition_at_once(
     home: "Home", seconds: int, said: str | None
 ) -> None:
-    """Also when it was set after the last answer; and it goes when the clock is right."""
+    """Also when it is set after the last response; it clears when the clock is right."""
     machine = Machine()
     async with home.daemon(without=(*ALONE, "heartbeat", "runtime token")) as daemon:
         watch = machine.watch(daemon)
@@ -101,7 +101,7 @@ async def test_a_clock_that_is_off_is_a_condition_at_once(
 async def test_a_machine_that_was_suspended_looks_at_everything_anew(
     home: "Home", naps: list[float], resumed: int
 ) -> None:
-    """Once for each time, however long it was; a short stop is none."""
+    """Once for each suspension, however long; a short stop does not count."""
     machine = Machine(naps=naps)
     async with home.daemon(without=(*ALONE, "heartbeat", "runtime token")) as daemon:
         with anyio.fail_after(HANG_SECONDS):

@@ -25,7 +25,7 @@ async def _in_force(daemon: "Running", level: str) -> None:
 
 
 async def test_an_edit_takes_effect_by_itself(home: "Home") -> None:
-    """Saved in place or by rename, within two seconds and without a word to us."""
+    """Saved in place or by rename, an edit is in force within two seconds."""
     async with home.daemon(without=ALONE) as daemon:
         assert daemon.configuration.settings.log.level == "info"
         home.write(QUIET)
@@ -50,7 +50,7 @@ async def test_an_edit_takes_effect_by_itself(home: "Home") -> None:
 async def test_a_text_that_cannot_be_used_changes_nothing(
     home: "Home", text: bytes, complaint: str
 ) -> None:
-    """The last good one stays in force, the place is shown, and mending it ends it."""
+    """The last good text stays in force, the position is shown, a fix clears it."""
     home.write(QUIET)
     async with home.daemon(without=ALONE) as daemon:
         home.config.write_bytes(text)
@@ -74,7 +74,7 @@ async def test_without_a_last_good_text_there_is_no_start(home: "Home", text: st
 async def test_a_file_that_is_still_being_written_is_left_alone(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an editor has not finished is looked at twice, and is no news yet."""
+    """A file that an editor has open for writing is not read yet."""
     looks, looked_twice = list[bool](), anyio.Event()
     async with home.daemon(without=ALONE) as daemon:
         file = daemon.configuration.file
@@ -99,7 +99,7 @@ async def test_a_file_that_is_still_being_written_is_left_alone(
 
 
 async def test_a_chmod_is_noticed(home: "Home") -> None:
-    """A file made readable again has the same text and the same time of modification."""
+    """A file made readable again has the same text and the same modification time."""
     file = home.config.stat()
     async with home.daemon(without=ALONE) as daemon:
         before = daemon.configuration.file.stamp()
@@ -109,7 +109,7 @@ async def test_a_chmod_is_noticed(home: "Home") -> None:
 
 
 async def test_a_reload_says_what_it_brought(home: "Home") -> None:
-    """Keys in effect, and keys that wait for a restart; those are a condition."""
+    """It names keys in effect, and keys that wait for a restart, as a condition."""
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
         group = grp.getgrgid(os.getgid()).gr_name
         home.write(f"{QUIET}[control]\ngroup = '{group}'\n[mutations]\nallow = []\n")
@@ -125,7 +125,7 @@ async def test_a_reload_says_what_it_brought(home: "Home") -> None:
 
 
 async def test_a_reload_of_a_bad_file_says_so(home: "Home") -> None:
-    """The caller gets the error, and so does the board."""
+    """The caller gets the error, and the board shows it."""
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
         home.config.write_text("[")
         with pytest.raises(SettingsError, match=r"config\.toml:1:2: "):
@@ -134,7 +134,7 @@ async def test_a_reload_of_a_bad_file_says_so(home: "Home") -> None:
 
 
 async def test_listeners_hear_of_news_only(home: "Home") -> None:
-    """Once a change, once when a bad file is fixed, never for the same text."""
+    """Once after a change, once after a fix, never for the same text."""
     heard: list[str] = []
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
         configuration = daemon.configuration
@@ -152,7 +152,7 @@ async def test_listeners_hear_of_news_only(home: "Home") -> None:
 async def test_a_text_in_force_is_not_checked_again(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mutation mostly finds it; a reload looks anew, since a group may be gone."""
+    """A mutation does not validate it; a reload does, since a group may be missing."""
     async with home.daemon(without=ALONE) as daemon:
         configuration, loaded = daemon.configuration, list[str]()
         load = configuration._load

@@ -53,7 +53,7 @@ async def _sync(daemon: "Running", verbs: ControlRoutes | None = None) -> Synced
 
 
 async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
-    """What changed upstream in silence is here when it returns, and is named."""
+    """Values changed upstream are here when it returns, and it names them."""
     home.write(SESSION)
     home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
     state = home.platform.state
@@ -73,7 +73,7 @@ async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
 
 
 async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") -> None:
-    """A snapshot that was under way already may have looked too early."""
+    """A snapshot that was in progress may have been read too early."""
     home.write(SESSION)
     home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
     async with home.daemon() as daemon:
@@ -95,7 +95,7 @@ async def _release_when_blocked(hold: Hold) -> None:
 
 
 async def test_a_sync_says_what_failed(home: "Home") -> None:
-    """The beat's reason and each session's, without waiting for a better try."""
+    """It reports the errors of heartbeat and sessions without waiting for a retry."""
     home.write(SESSION)
     async with home.daemon() as daemon:
         await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
@@ -111,7 +111,7 @@ async def test_a_sync_says_what_failed(home: "Home") -> None:
 
 
 async def test_syncs_do_not_pile_up_while_the_platform_hangs(home: "Home") -> None:
-    """Each takes a place of the control socket, and others want to read."""
+    """Each takes a slot of the control socket, which others need."""
     home.write(SESSION)
     async with home.daemon() as daemon:
         await daemon.until(lambda: daemon.board.sessions and daemon.session.refreshed_at)

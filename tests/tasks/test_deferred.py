@@ -23,7 +23,7 @@ async def kept() -> AsyncIterator[DeferredWork]:
 
 
 async def test_work_is_done_once_and_in_order() -> None:
-    """However often it is asked for; and not before whoever asks has gone on."""
+    """Once, however often it is requested, and after the caller has continued."""
     done: list[str] = []
     over = anyio.Event()
     first = partial(done.append, "first")
@@ -38,7 +38,7 @@ async def test_work_is_done_once_and_in_order() -> None:
 
 
 async def test_nothing_is_left_undone() -> None:
-    """Also what is asked for in the last moment."""
+    """Work requested at the last moment is run too."""
     done: list[str] = []
     async with kept() as deferred:
         await anyio.lowlevel.checkpoint()
@@ -47,7 +47,7 @@ async def test_nothing_is_left_undone() -> None:
 
 
 async def test_work_may_ask_for_more() -> None:
-    """What it asks for is done the next time round."""
+    """Work requested by work runs in the next iteration."""
     rounds: list[int] = []
     over = anyio.Event()
     async with kept() as deferred:
@@ -65,7 +65,7 @@ async def test_work_may_ask_for_more() -> None:
 
 
 async def test_work_can_be_dropped() -> None:
-    """Its owner is over; what is not due may be dropped all the same."""
+    """Cancelled work does not run; work that is not due may be cancelled too."""
     done: list[str] = []
     due, other = partial(done.append, "due"), partial(done.append, "other")
     async with kept() as deferred:

@@ -76,7 +76,7 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 async def test_a_refusal_that_became_another_is_told_no_more() -> None:
-    """The platform answers, and no longer says that it does not know us."""
+    """After another response the alarm of the first refusal is cleared."""
     board = nobodys_board()
     refusals = SessionFailures("build", board, calm_seconds=60)
 
@@ -90,7 +90,7 @@ async def test_a_refusal_that_became_another_is_told_no_more() -> None:
 
 
 async def test_beats_that_fail(home: "Home", events: Events) -> None:
-    """A dozen failures are two lines, their recovery one, and debug has them all."""
+    """Twelve failures are two warnings, one recovery, and twelve debug lines in all."""
     async with home.daemon(without=("sessions", "mutations")) as daemon:
         await daemon.until(lambda: home.beats)
         home.platform.faults.add("POST", BEAT, status=503, times=12)
@@ -107,7 +107,7 @@ async def test_beats_that_fail(home: "Home", events: Events) -> None:
 
 
 async def test_snapshots_that_fail(events: Events) -> None:
-    """Another reason is told at once; the alarm of a refusal goes with the recovery."""
+    """Another reason is logged at once; recovery clears the alarm of a refusal."""
     board = nobodys_board()
     refusals = SessionFailures("build", board, calm_seconds=60)
     for _ in range(3):
@@ -126,7 +126,7 @@ async def test_snapshots_that_fail(events: Events) -> None:
 
 
 async def test_a_stream_that_comes_and_goes(events: Events) -> None:
-    """It is one trouble as long as it is never up for a minute, in both directions."""
+    """It is one row of failures until the stream is open for a minute."""
     refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
     refusals.stream_connected()
     for _ in range(12):
@@ -149,7 +149,7 @@ async def test_a_stream_that_comes_and_goes(events: Events) -> None:
 
 
 async def test_a_stream_that_cannot_be_had(events: Events) -> None:
-    """What never was live is not called lost."""
+    """A stream that never opened is reported as failed, not as lost."""
     refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
     for _ in range(2):
         refusals.stream_ended(TransientError("no route"), seconds=None)
@@ -157,7 +157,7 @@ async def test_a_stream_that_cannot_be_had(events: Events) -> None:
 
 
 async def test_events_that_mean_nothing(events: Events) -> None:
-    """A platform that sends a thousand of them fills no log."""
+    """A thousand of them are three log lines."""
     refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
     for _ in range(1000):
         refusals.event_not_understood("the event is not JSON")
@@ -169,7 +169,7 @@ async def test_events_that_mean_nothing(events: Events) -> None:
 
 
 async def test_mutations_that_wait(home: "Home", events: Events) -> None:
-    """A file that cannot be edited stalls them, which is told once, and its end too."""
+    """A file that cannot be edited is logged once, and so is the end of it."""
     async with home.daemon(without=("sessions", "configuration")) as daemon:
         await daemon.until(lambda: home.beats)
         home.config.write_text("[")
@@ -191,7 +191,7 @@ async def test_mutations_that_wait(home: "Home", events: Events) -> None:
 
 
 async def test_a_file_that_cannot_be_used(home: "Home", events: Events) -> None:
-    """Each new mistake is told, the same one not again, and that it is fixed."""
+    """Each new error is logged, a repeated one is not, and the fix is."""
     async with home.daemon(
         without=("heartbeat", "mutations", "sessions", "configuration")
     ) as daemon:
@@ -209,7 +209,7 @@ async def test_a_file_that_cannot_be_used(home: "Home", events: Events) -> None:
 
 
 async def test_a_state_file_that_cannot_be_written(home: "Home", events: Events) -> None:
-    """The log says so too, once, and when it can be."""
+    """It is logged once, and again when it can be written."""
     place, board = home.place / "gone", nobodys_board()
     failures = status_failures(board)
     for _ in range(3):
@@ -225,7 +225,7 @@ async def test_a_state_file_that_cannot_be_written(home: "Home", events: Events)
 async def test_the_writer_of_the_state_file_tries_again_and_again(
     tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It writes twice a second for as long as the disk is full, and says so once."""
+    """It retries twice a second while the disk is full, and logs once."""
     monkeypatch.setattr("rensei_daemon.tasks.status_reporting.AT_MOST_EVERY_SECONDS", 0.0)
     board, notifier = nobodys_board(), Notifier.from_environ({})
     with anyio.fail_after(HANG_SECONDS):
@@ -241,7 +241,7 @@ async def test_the_writer_of_the_state_file_tries_again_and_again(
 async def test_a_text_that_cannot_be_kept(
     home: "Home", events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last good text has no place: told once, and when it has one again."""
+    """A last good text that cannot be saved is logged once, and its recovery too."""
     monkeypatch.setattr("rensei_daemon.tasks.last_good_saver.AT_LEAST_SECONDS", 0.0)
     kept = home.last_good.path
     kept.mkdir()
@@ -258,7 +258,7 @@ async def test_a_text_that_cannot_be_kept(
 
 
 async def test_an_identity_that_cannot_be_saved(home: "Home", events: Events) -> None:
-    """A full or missing place is told once, and when there is one again."""
+    """A full disk or missing directory is logged once, and its recovery too."""
     async with home.daemon(without=("sessions", "mutations")) as daemon:
         home.runtime.rmdir()
         await daemon.until(lambda: "storage" in daemon.conditions)
@@ -274,7 +274,7 @@ async def test_an_identity_that_cannot_be_saved(home: "Home", events: Events) ->
 
 
 async def test_a_watchdog_that_is_starved(events: Events) -> None:
-    """The loops that do not turn are named at once, and again only when others join."""
+    """Late loops are named at once, and again only when others are late too."""
     deadlines = Deadlines()
     notifier = Notifier.from_environ({})
     with anyio.fail_after(HANG_SECONDS):

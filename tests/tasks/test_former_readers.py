@@ -49,7 +49,7 @@ def _last(pids: dict[int, str], *, age_seconds: float = 0.0) -> dict[str, Any]:
     ],
 )
 def test_without_a_state_of_this_boot_nobody_is_awaited(last: Any) -> None:
-    """Whatever is in the file; process ids mean nothing after a reboot."""
+    """Whatever the file says: process ids mean nothing after a reboot."""
     assert former_readers(last, now=_now()) == {}
 
 
@@ -79,7 +79,7 @@ async def _until(board: Board, *messages: str) -> None:
 async def test_a_reader_that_does_not_come_back_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With how many there were and are; one that ends is not waited for any more."""
+    """The condition has both counts; a process that has ended is not expected."""
     monkeypatch.setattr("rensei_daemon.tasks.former_readers.LOOK_SECONDS", 0.01)
     async with await anyio.open_process(["sleep", "60"]) as other:
         pids = {os.getpid(): "worker (pid 1)", other.pid: "deaf (pid 2)"}
@@ -106,7 +106,7 @@ def _in_order(pids: dict[int, str]) -> str:
 
 
 async def test_when_all_are_back_nobody_looks_any_more(tmp_path: Path) -> None:
-    """The look ends by itself, also for a session that is gone."""
+    """The loop ends by itself, also if a session is gone."""
     board, sockets = empty_board(), CredentialSocket()
     with anyio.fail_after(HANG_SECONDS):
         await await_readers({}, sockets, board)
@@ -115,7 +115,7 @@ async def test_when_all_are_back_nobody_looks_any_more(tmp_path: Path) -> None:
 
 
 async def test_a_reader_that_was_quicker_than_the_look_is_back(tmp_path: Path) -> None:
-    """It may connect before anybody knows that it is awaited."""
+    """A reader may reconnect before the loop starts."""
     pids = {os.getpid(): "worker (pid 1)"}
     async with restarted(tmp_path, {}) as (sockets, board):
         with socket.socket(socket.AF_UNIX) as reader:

@@ -33,7 +33,7 @@ def _has_beats(home: "Home", count: int) -> bool:
 
 
 async def test_the_first_beats(home: "Home") -> None:
-    """Registered at once; the report in full once, then by its hash alone."""
+    """The host registers at once, reports in full once, and then by hash alone."""
     home.write(PROJECTS)
     async with home.daemon() as daemon:
         await daemon.until(lambda: len(home.beats) >= 3)
@@ -59,7 +59,7 @@ async def test_the_first_beats(home: "Home") -> None:
 async def test_a_report_that_was_not_answered_is_sent_again(
     home: "Home", app_sees: bool
 ) -> None:
-    """Lost on the way there or on the way back, the next beat is full once more."""
+    """If request or response is lost, the next heartbeat has the full report."""
     home.write(PROJECTS)
     home.platform.faults.add("POST", BEAT, status=503, app_sees=app_sees)
     async with home.daemon() as daemon:
@@ -69,7 +69,7 @@ async def test_a_report_that_was_not_answered_is_sent_again(
 
 
 async def test_a_change_is_reported_in_full(home: "Home") -> None:
-    """A hand edit changes the hash, and the report follows."""
+    """An edit by hand changes the hash, and the full report follows."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         assert "allowlistHash" not in home.beats[0]
@@ -79,7 +79,7 @@ async def test_a_change_is_reported_in_full(home: "Home") -> None:
 
 
 async def test_a_new_worker_is_told_everything(home: "Home") -> None:
-    """Forgotten by the platform, the host registers anew and reports in full."""
+    """A host that the platform forgot registers again and reports in full."""
     home.write(PROJECTS)
     async with home.daemon() as daemon:
         await daemon.until(lambda: len(home.beats) >= 2)
@@ -99,7 +99,7 @@ async def test_a_new_worker_is_told_everything(home: "Home") -> None:
 
 
 async def test_an_expired_token_is_refreshed_and_the_beat_sent_again(home: "Home") -> None:
-    """The worker stays the same, and nobody is told of trouble."""
+    """The worker stays the same, and no failure is reported."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         worker = home.host.worker_id
@@ -112,7 +112,7 @@ async def test_an_expired_token_is_refreshed_and_the_beat_sent_again(home: "Home
 
 
 async def test_acks_are_sent_until_they_are_answered(home: "Home") -> None:
-    """Lost answers and a restart later the platform has heard each outcome, unchanged."""
+    """After lost responses and a restart, the platform has each outcome, unchanged."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         good = home.enqueue("project.enable", id="proj_a")
@@ -133,7 +133,7 @@ async def test_acks_are_sent_until_they_are_answered(home: "Home") -> None:
 
 
 async def test_a_beat_follows_an_apply_at_once(home: "Home") -> None:
-    """The outcome does not wait for the interval, be it five minutes."""
+    """The outcome does not wait for the interval, even if that is five minutes."""
     state = home.platform.state
     state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
     mutation = home.enqueue("project.enable", id="proj_a")
@@ -157,7 +157,7 @@ async def test_a_beat_follows_an_apply_at_once(home: "Home") -> None:
 async def test_a_beat_that_fails_is_sent_again(
     home: "Home", status: int, body: str | None, code: str | None, failure: str
 ) -> None:
-    """Whatever the answer, beats go on, the reason is shown, and success clears it."""
+    """After any response heartbeats continue, the error is shown, success clears it."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         home.platform.faults.add("POST", BEAT, status=status, body=body, times=3)
@@ -179,7 +179,7 @@ async def test_a_beat_that_fails_is_sent_again(
 async def test_a_beat_that_is_refused_for_good_is_a_condition(
     home: "Home", status: int, headers: dict[str, str]
 ) -> None:
-    """A fresh token does not help: unauthorized, an error, until it is taken again."""
+    """If a fresh token does not help: an error, until the token is accepted."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         fault = home.platform.faults.add(
@@ -198,7 +198,7 @@ def _in_ten_seconds() -> str:
 
 @pytest.mark.parametrize("asked", ["1", "a date", "soon", "-5", "9" * 30])
 async def test_retry_after_is_obeyed(home: "Home", asked: str) -> None:
-    """The next beat keeps the wait that was asked for; nonsense asks for none."""
+    """The next heartbeat waits as requested; a malformed value is ignored."""
     asked = _in_ten_seconds() if asked == "a date" else asked
     waits: list[tuple[float, float]] = []
 
@@ -227,7 +227,7 @@ def _highest(low: float, high: float) -> float:
 
 
 def test_a_dead_platform_is_asked_ever_less_often() -> None:
-    """Delays double from half a second up to the interval, spread by half either way."""
+    """Delays double from half a second to the interval, with 50 % jitter."""
 
     def middle(low: float, high: float) -> float:
         return (low + high) / 2
@@ -242,7 +242,7 @@ def test_a_dead_platform_is_asked_ever_less_often() -> None:
 
 
 async def test_the_last_project_is_reported_as_gone(home: "Home") -> None:
-    """Disabled by a mutation, then removed by hand: the platform's mirror is emptied."""
+    """Disabled by a mutation, then removed by hand: the platform's list is empty."""
     home.write(PROJECTS)
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.host.mirror.get("enabledProjectIds") == ["proj_a"])
@@ -257,7 +257,7 @@ async def test_the_last_project_is_reported_as_gone(home: "Home") -> None:
 
 
 async def test_a_host_that_serves_nothing_says_so_at_once(home: "Home") -> None:
-    """A project removed while no daemon ran must not stay on the platform's list."""
+    """A project removed while no daemon ran must leave the platform's list."""
     home.config.write_text(
         home.base.replace("[machine]\n", "[machine]\nmax_sessions = 0\n")
     )
@@ -272,7 +272,7 @@ async def test_a_host_that_serves_nothing_says_so_at_once(home: "Home") -> None:
 async def test_an_objection_of_the_platform_is_a_condition(
     home: "Home", status: str
 ) -> None:
-    """Whatever its word, with what the platform recommends; gone when it says ok."""
+    """It shows the platform's word and advice, until the platform says ok."""
     home.platform.state.set_host_status(
         HOST, status, recommended_action="Ask for a new key."
     )
@@ -287,7 +287,7 @@ async def test_an_objection_of_the_platform_is_a_condition(
 
 
 async def test_a_host_that_shares_its_machine_id_is_told(home: "Home") -> None:
-    """Tokens that are refused again and again soon after they were given; beats go on."""
+    """If new tokens are refused repeatedly there is a condition; heartbeats continue."""
     async with home.daemon() as daemon:
         for count in range(3):
             await daemon.until(partial(_has_beats, home, 1 + count))
@@ -297,7 +297,7 @@ async def test_a_host_that_shares_its_machine_id_is_told(home: "Home") -> None:
 
 
 async def test_an_answer_nobody_can_hold_is_a_condition(home: "Home") -> None:
-    """Over 16 MiB: it is named with a remedy, and the next beat asks for it again."""
+    """A response over 16 MiB is a condition; the next heartbeat asks again."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         flood = '"' + "x" * (16 * 1024 * 1024) + '"'
@@ -308,7 +308,7 @@ async def test_an_answer_nobody_can_hold_is_a_condition(home: "Home") -> None:
 
 
 async def test_a_registration_that_is_refused_is_retried_soon(home: "Home") -> None:
-    """With backoff from a second, not at the interval; it says what to look at."""
+    """Its backoff starts at a second, not at the interval; the hint says what to do."""
     home.platform.faults.add("POST", "/api/workers/register", status=400, times=2)
     state = home.platform.state
     state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
@@ -318,7 +318,7 @@ async def test_a_registration_that_is_refused_is_retried_soon(home: "Home") -> N
 
 
 async def test_the_farewell_says_draining(home: "Home") -> None:
-    """The last beat of a daemon that stops; one that fails is only logged."""
+    """The last heartbeat says so; if it fails, that is only logged."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         home.platform.faults.add("POST", BEAT, status=500)
@@ -328,7 +328,7 @@ async def test_the_farewell_says_draining(home: "Home") -> None:
 
 
 async def test_a_pace_too_fast_for_anyone_is_held(home: "Home") -> None:
-    """Rung without end, beats still keep the interval between them."""
+    """However often they are requested, heartbeats keep the shortest interval."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         started, count = anyio.current_time(), len(home.beats)
@@ -339,7 +339,7 @@ async def test_a_pace_too_fast_for_anyone_is_held(home: "Home") -> None:
 
 
 async def test_the_platforms_word_on_the_pool_is_shown(home: "Home") -> None:
-    """A draining pool is a condition with the platform's advice, and ok takes it down."""
+    """A draining pool is a condition with the platform's advice; ok clears it."""
     async with home.daemon() as daemon:
         home.platform.state.set_host_status(
             HOST,

@@ -183,7 +183,7 @@ async def _lives(host: Host, values: tuple[str, ...], *, is_slow: bool) -> bool:
 async def test_no_run_of_a_hook_is_lost(
     monkeypatch: pytest.MonkeyPatch, is_slow: bool
 ) -> None:
-    """Whatever durable call a daemon dies at, the next one makes good what is due."""
+    """After a crash at any durable call, the next daemon runs what is due."""
     for dies_at in range(200):
         with tempfile.TemporaryDirectory() as directory:
             host = Host(Path(directory), dies_at)

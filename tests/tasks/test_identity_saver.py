@@ -33,7 +33,7 @@ class SlowDisk(IdentityFile):
 
 
 async def test_a_slow_save_does_not_come_out_over_a_newer_one(tmp_path: Path) -> None:
-    """The next daemon would go by an identity that is no more."""
+    """Otherwise the next daemon would start with an outdated identity."""
     disk = SlowDisk(tmp_path)
     board = Board(
         version="1",

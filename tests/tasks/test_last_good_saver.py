@@ -35,7 +35,7 @@ async def _was_in_force(home: "Home") -> None:
 
 
 async def test_what_is_in_force_is_kept(home: "Home") -> None:
-    """The text of the start, and each that takes its place; private, without the key."""
+    """The first text and each later one are saved, private and without the key."""
     async with home.daemon(without=ALONE):
         await _kept(home, home.base, home.key)
         home.write(QUIET)
@@ -47,7 +47,7 @@ async def test_what_is_in_force_is_kept(home: "Home") -> None:
 
 @pytest.mark.parametrize("damage", ["empty", "broken", "gone", "directory", "not UTF-8"])
 async def test_it_survives_a_restart(home: "Home", damage: str) -> None:
-    """Whatever has become of the file, the daemon starts with what it had."""
+    """Whatever happened to the file, the daemon starts with the saved text."""
     home.write(QUIET)
     await _was_in_force(home)
     home.config.unlink()
@@ -90,7 +90,7 @@ def _none(home: "Home") -> None:
 async def test_it_serves_with_its_own_key_alone(
     home: "Home", change: Callable[["Home"], None]
 ) -> None:
-    """With anything else there is no start, and the file's own mistake is the reason."""
+    """With any other key the start fails with the file's own error."""
     await _was_in_force(home)
     home.config.write_text("[platform]\nurl = \n")
     change(home)
@@ -102,7 +102,7 @@ async def test_it_serves_with_its_own_key_alone(
 
 
 async def test_a_file_that_was_never_in_force_is_not_kept(home: "Home") -> None:
-    """A start that comes to nothing leaves what was kept before."""
+    """A start that fails keeps what was saved before."""
     await _was_in_force(home)
     before = home.config.read_text()
     home.write_key("canary-not-a-key")
@@ -114,7 +114,7 @@ async def test_a_file_that_was_never_in_force_is_not_kept(home: "Home") -> None:
 
 
 async def test_a_new_key_is_kept_with_the_text(home: "Home") -> None:
-    """The next start has that one."""
+    """The next start has the new key."""
     async with home.daemon(without=ALONE) as daemon:
         await _kept(home, home.base, home.key)
         home.write_key(OTHER_KEY)
@@ -139,7 +139,7 @@ def _nowhere(home: "Home") -> str:
 async def test_a_new_key_goes_to_no_platform_that_was_configured_away(
     home: "Home", text: Callable[["Home"], str], is_reloaded: bool
 ) -> None:
-    """A url takes a restart, and so does the key that came with it, be the file broken."""
+    """A new url and its key wait for a restart, even if the file is broken."""
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
         await _kept(home, home.base, home.key)
         home.config.write_text(text(home))
@@ -161,7 +161,7 @@ async def _reload(daemon: "Running") -> None:
 
 
 async def test_a_file_that_cannot_be_read_takes_no_new_key(home: "Home") -> None:
-    """What the operator has chosen meanwhile, nobody knows."""
+    """The platform that the operator has chosen is unknown then."""
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
         home.config.unlink()
         home.write_key(OTHER_KEY)
@@ -173,7 +173,7 @@ async def test_a_file_that_cannot_be_read_takes_no_new_key(home: "Home") -> None
 async def test_a_broken_file_that_names_the_platform_in_force_takes_a_new_key(
     home: "Home",
 ) -> None:
-    """A key may have to be replaced just while somebody has broken the file."""
+    """A key may have to be replaced while the file is broken."""
     async with home.daemon(without=(*ALONE, "configuration")) as daemon:
         home.config.write_text(f"{home.base}[log\n")
         home.write_key(OTHER_KEY)

@@ -72,7 +72,7 @@ def _has_failed(daemon: "Running") -> bool:
 async def test_values_follow_the_first_good_beat(
     home: "Home", prepare: Callable[["Home"], None]
 ) -> None:
-    """Whatever snapshots, stream and token wait for, all of them are had at once."""
+    """Snapshots, stream and token are retried at once, whatever they wait for."""
     prepare(home)
     for method in ("GET", "POST"):
         home.platform.faults.add(method, "/", status=503, times=ALWAYS)
@@ -93,7 +93,7 @@ async def test_values_follow_the_first_good_beat(
 
 
 async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
-    """A good beat brings no snapshot and no stream before their Retry-After is over."""
+    """A successful heartbeat does not shorten a Retry-After."""
     faults = home.platform.faults
     for method in ("GET", "POST"):
         wait = {"Retry-After": "60"}
@@ -110,7 +110,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
 
 
 async def test_a_host_that_was_suspended_looks_at_everything(home: "Home") -> None:
-    """A beat and a snapshot at once, and the token when its time has come meanwhile."""
+    """A heartbeat and a snapshot at once, and a token refresh if it is due."""
     async with home.daemon(draw=_hardly_ever) as daemon:
         await daemon.until(lambda: home.env() and daemon.board.heartbeat.last_ok_at)
         beats, refreshed = len(home.beats), daemon.session.refreshed_at
@@ -123,7 +123,7 @@ async def test_a_host_that_was_suspended_looks_at_everything(home: "Home") -> No
 async def test_a_token_that_grew_old_in_a_suspended_machine_is_refreshed(
     home: "Home",
 ) -> None:
-    """Its time is counted by the boot clock, though the loop's own stood still."""
+    """Its age is counted by the boot clock, which counts suspended time."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: daemon.board.heartbeat.last_ok_at and home.env())
         before = daemon.identity.worker

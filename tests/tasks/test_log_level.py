@@ -50,7 +50,7 @@ def changes(path: Path) -> list[tuple[Any, ...]]:
 async def test_a_level_that_is_asked_for(
     home: "Home", control: LogControl, path: Path
 ) -> None:
-    """It is in force at once, on the board, in the log with who asked; and goes back."""
+    """It is in force at once, on the board, and logged with who requested it."""
     log = structlog.get_logger()
     async with home.daemon(without=LOOPS, log=control) as daemon:
         level = daemon.log_level
@@ -84,7 +84,7 @@ def _names(path: Path, *names: str) -> list[str]:
 async def test_a_change_is_logged_at_every_level(
     home: "Home", control: LogControl, path: Path
 ) -> None:
-    """From the quietest level to itself: who asked is on record all the same."""
+    """Also from the quietest level to itself, who requested it is logged."""
     async with home.daemon(without=LOOPS, log=control) as daemon:
         level = daemon.log_level
         level.ask("error", uid=0, pid=1)
@@ -96,7 +96,7 @@ async def test_a_change_is_logged_at_every_level(
 
 
 async def test_what_is_no_level(home: "Home", control: LogControl) -> None:
-    """It is refused with the words that are, and nothing changes."""
+    """The error names the levels there are, and nothing changes."""
     async with home.daemon(without=LOOPS, log=control) as daemon:
         level = daemon.log_level
         for wanted in ("loud", "critical", None, 10, ["debug"]):
@@ -114,7 +114,7 @@ async def _reloaded(home: "Home", daemon: "Running", text: str) -> None:
 async def test_the_file_is_the_newer_word(
     home: "Home", control: LogControl, path: Path
 ) -> None:
-    """A reload that changes the level takes over; one that changes other things not."""
+    """A reload that changes the level takes over; another reload does not."""
     async with home.daemon(without=LOOPS, log=control) as daemon:
         level = daemon.log_level
         level.ask("debug", uid=0, pid=1)
@@ -128,7 +128,7 @@ async def test_the_file_is_the_newer_word(
 
 
 async def test_what_was_lost_is_on_the_board(home: "Home") -> None:
-    """Another thread loses lines; whoever makes a report has it asked."""
+    """Lines lost in another thread are counted in the next report."""
     full = os.open("/dev/full", os.O_WRONLY)
     writer = Writer([StreamOutput(full, render_json)])
     async with home.daemon(without=LOOPS, log=LogControl("info", writer)) as daemon:

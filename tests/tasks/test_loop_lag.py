@@ -10,7 +10,7 @@ from rensei_daemon.tasks.loop_lag import measure_lag
 
 
 async def test_a_loop_that_was_held_up_is_late_by_that_much() -> None:
-    """What blocks every other task is counted, with how long it did."""
+    """A blocking call is recorded with its duration."""
     lag = Histogram()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(measure_lag, lag, 0.01)

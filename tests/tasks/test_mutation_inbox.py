@@ -43,7 +43,7 @@ def _is_delivered(home: "Home", mutation: "Mutation") -> bool:
 async def test_what_is_delivered_while_the_file_cannot_be_edited_is_kept(
     home: "Home",
 ) -> None:
-    """Six answers bring a mutation each while the file is broken; all six are applied."""
+    """Six mutations delivered while the file is broken are all applied later."""
     _deliver_once(home)
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
@@ -63,7 +63,7 @@ async def test_what_is_delivered_while_the_file_cannot_be_edited_is_kept(
 
 
 async def test_what_is_delivered_while_the_journal_is_locked_is_kept(home: "Home") -> None:
-    """Held in memory and shown in status; stored once the journal can be written."""
+    """Held in memory and shown in status, then stored when that is possible."""
     _deliver_once(home)
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
@@ -87,7 +87,7 @@ async def test_what_is_delivered_while_the_journal_is_locked_is_kept(home: "Home
 async def test_what_comes_with_a_beat_that_was_not_acknowledged_is_kept(
     home: "Home",
 ) -> None:
-    """Its acks are owed as before, and what it brought is applied all the same."""
+    """Its acks stay owed, and its mutations are applied."""
     _deliver_once(home)
     brought = [{"id": "dmut_1", "op": "project.enable", "params": {"id": "proj_a"}}]
     async with home.daemon() as daemon:
@@ -100,7 +100,7 @@ async def test_what_comes_with_a_beat_that_was_not_acknowledged_is_kept(
 
 
 async def test_a_delivery_outlives_a_daemon_that_is_stopped(home: "Home") -> None:
-    """The heartbeat is cancelled while the answer is stored: it is stored all the same."""
+    """A cancelled heartbeat still stores the mutations of its response."""
     async with home.daemon() as daemon:
         mutation = PendingMutation(id="dmut_1", op="project.enable", params={"id": "p"})
         with anyio.CancelScope() as scope:
@@ -112,7 +112,7 @@ async def test_a_delivery_outlives_a_daemon_that_is_stopped(home: "Home") -> Non
 async def test_an_answer_of_more_than_a_round_is_applied_whole(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What exceeds one round has the next one, in the order of delivery."""
+    """The next round applies the rest, in the order of delivery."""
     monkeypatch.setattr("rensei_daemon.disk.journal.Journal.undecided.__defaults__", (2,))
     asked = [home.enqueue("project.enable", id=f"proj_{n}") for n in range(5)]
     async with home.daemon() as daemon:
@@ -120,7 +120,7 @@ async def test_an_answer_of_more_than_a_round_is_applied_whole(
 
 
 async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
-    """What the delivery takes up is known before it is on record."""
+    """Space is freed for the size of the delivery first."""
     old = {"id": "proj_a", "pad": "p" * 2**14}
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
@@ -145,7 +145,7 @@ async def test_room_is_made_before_a_delivery_is_stored(home: "Home") -> None:
 async def test_what_has_no_room_waits_until_what_is_stored_has_its_outcome(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer larger than the room there is: stored part by part, and none is lost."""
+    """A response larger than the space left is stored in parts; none is lost."""
     monkeypatch.setattr("rensei_daemon.tasks.mutations.STORE_AGAIN_SECONDS", 0.05)
     items = [{"id": f"m{n}", "op": "x", "params": "p" * 200_000} for n in range(12)]
     answer = {"acknowledged": True, "pendingMutations": items}
@@ -165,7 +165,7 @@ async def test_what_has_no_room_waits_until_what_is_stored_has_its_outcome(
 async def test_no_more_is_held_than_memory_has_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
 ) -> None:
-    """By number and by bytes; the condition counts what was left out."""
+    """Limited by number and bytes; the condition counts what was left out."""
     monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD", most)
     monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD_BYTES", most_bytes)
     board = Board(
@@ -192,7 +192,7 @@ async def test_no_more_is_held_than_memory_has_room_for(
 async def test_an_answer_may_be_larger_than_what_is_held(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit is for what the journal does not take; what it takes is all of it."""
+    """The limit applies only to what the journal does not take."""
     monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD", 3)
     async with home.daemon() as daemon:
         many = [PendingMutation(id=f"m{n}", op="x", params=None) for n in range(10)]
@@ -203,7 +203,7 @@ async def test_an_answer_may_be_larger_than_what_is_held(
 async def test_a_budget_that_is_used_up_takes_nothing_more(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ids and outcomes fill it: an error in status, nothing acked, and beats go on."""
+    """An error in status, nothing is acknowledged, and heartbeats continue."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         monkeypatch.setattr(daemon.heartbeat.inbox, "_state_bytes", lambda: 1000)
@@ -222,7 +222,7 @@ async def test_a_budget_that_is_used_up_takes_nothing_more(
 async def test_a_flood_is_a_condition(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More new mutations within an hour than a host has use for."""
+    """Too many new mutations within an hour raise it."""
     monkeypatch.setattr("rensei_daemon.core.flood_meter.FLOOD", 20)
     items = [{"id": f"m{n}", "op": "x"} for n in range(21)]
     async with home.daemon() as daemon:

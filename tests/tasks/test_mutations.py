@@ -52,7 +52,7 @@ def _tree(home: "Home") -> dict[str, Any]:
 
 
 async def test_every_op_travels(home: "Home") -> None:
-    """Applied in order, acked one by one, and not a comment is lost."""
+    """Each is applied in order and acknowledged, and no comment is lost."""
     home.write(PROJECTS)
     asked = [
         home.enqueue("project.add", id="proj_b", repository="https://github.com/acme/b"),
@@ -79,7 +79,7 @@ async def test_every_op_travels(home: "Home") -> None:
 async def test_a_text_is_parsed_once_and_validated_once(
     home: "Home", monkeypatch: "pytest.MonkeyPatch"
 ) -> None:
-    """The applier does both; neither what follows nor the watcher of the file does."""
+    """The applier does both; neither the reload after it nor the watcher repeats it."""
     home.write(PROJECTS)
     calls: list[str] = []
 
@@ -116,7 +116,7 @@ async def test_a_text_is_parsed_once_and_validated_once(
 async def test_an_edit_by_hand_is_not_overtaken_by_an_earlier_text(
     home: "Home", monkeypatch: "pytest.MonkeyPatch"
 ) -> None:
-    """A person saves, and reloads, while the applier is still about its own text."""
+    """A person saves and reloads before the applier has finished."""
     home.write(PROJECTS)
     by_hand = home.base + PROJECTS + "by_hand = { repositories = [] }\n"
     async with home.daemon(without=("sessions", "configuration")) as daemon:
@@ -150,7 +150,7 @@ async def test_an_edit_by_hand_is_not_overtaken_by_an_earlier_text(
 
 
 async def test_a_bad_one_fails_alone(home: "Home") -> None:
-    """Its reason reaches whoever asked; the one beside it is applied."""
+    """The platform gets its error; the mutation beside it is applied."""
     bad = home.enqueue("modelAccess.set", workload="cooking", policy={})
     good = home.enqueue("project.enable", id="proj_a")
     async with home.daemon() as daemon:
@@ -162,7 +162,7 @@ async def test_a_bad_one_fails_alone(home: "Home") -> None:
 
 
 async def test_guards_of_the_file_take_effect_live(home: "Home") -> None:
-    """Forbidden, it fails by the guard's name; allowed by an edit, the next one passes."""
+    """A forbidden mutation fails by the guard's name; after an edit the next passes."""
     home.write("[mutations]\nallow = []\n")
     forbidden = home.enqueue("project.enable", id="proj_a")
     async with home.daemon() as daemon:
@@ -177,7 +177,7 @@ async def test_guards_of_the_file_take_effect_live(home: "Home") -> None:
 
 
 async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home") -> None:
-    """Nothing is acked, the place is shown, and mending it is all there is to do."""
+    """Nothing is acknowledged, the position is shown, and a fix is enough."""
     async with home.daemon(draw=_far_off) as daemon:
         await daemon.until(lambda: home.beats)
         broken = home.base + "\n[projects\n"
@@ -198,7 +198,7 @@ async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home")
 
 
 async def test_a_mended_file_is_enough(home: "Home") -> None:
-    """What waits is applied without another beat, and its outcome told at once."""
+    """Waiting mutations are applied without another heartbeat, and acknowledged at once."""
     home.last_good.save(Document(home.base), home.key)
     state = home.platform.state
     state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
@@ -212,7 +212,7 @@ async def test_a_mended_file_is_enough(home: "Home") -> None:
 
 
 async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> None:
-    """It is answered with the outcome on record, and an operator is told."""
+    """The recorded outcome is sent again, and a condition shows it."""
     first = home.enqueue("project.enable", id="proj_a")
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.mutation(first).status == "applied")
@@ -233,7 +233,7 @@ async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> N
 
 
 async def test_the_ok_of_the_acking_beat_is_not_enough(home: "Home") -> None:
-    """It may have been said before the platform knew; the next ok removes the pool."""
+    """It may be older than the ack; the next ok removes the pool."""
     state = home.platform.state
     state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
     state.set_host_status(HOST, "ok")
@@ -251,7 +251,7 @@ async def test_the_ok_of_the_acking_beat_is_not_enough(home: "Home") -> None:
 
 
 async def test_no_word_on_the_pool_leaves_it_deleted(home: "Home") -> None:
-    """Also across a restart: the file remembers, and the condition stays."""
+    """Also after a restart: the file has the pool, and the condition stays."""
     deletion = home.enqueue("pool.deleted", poolId="pool_a", reason="moved")
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.mutation(deletion).status == "applied")
@@ -271,7 +271,7 @@ async def test_no_word_on_the_pool_leaves_it_deleted(home: "Home") -> None:
 async def test_a_full_disk_is_said_and_got_over(
     home: "Home", monkeypatch: "pytest.MonkeyPatch"
 ) -> None:
-    """Nothing acked, an error in the conditions, beats go on; room is all it takes."""
+    """An error, no acks, heartbeats continue; free space is enough to recover."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         file = daemon.configuration.file
@@ -299,7 +299,7 @@ async def test_a_full_disk_is_said_and_got_over(
 
 
 async def test_a_hand_edit_and_a_mutation_both_stay(home: "Home") -> None:
-    """Edits and mutations in turn: the file has all of both, and so has the report."""
+    """After alternating edits and mutations, file and report have all of both."""
     home.write(PROJECTS)
     async with home.daemon() as daemon:
         for number in range(4):
@@ -318,7 +318,7 @@ async def test_a_hand_edit_and_a_mutation_both_stay(home: "Home") -> None:
 
 
 async def test_a_password_in_a_url_reaches_no_file_beat_or_log(home: "Home") -> None:
-    """The three are refused without it, and the name of an account is applied."""
+    """Such mutations are refused without quoting it; a user name is applied."""
     sent = json.loads((CASES / "user_info.mutations.json").read_text())
     sent[0]["params"]["repository"] += "?access_token=canary"
     asked = [home.enqueue(raw["op"], **raw["params"]) for raw in sent]
@@ -334,7 +334,7 @@ async def test_a_password_in_a_url_reaches_no_file_beat_or_log(home: "Home") -> 
 
 
 async def test_many_outcomes_are_told_in_turns(home: "Home") -> None:
-    """Of one answer's, at most 32 lines in a row: others wait a few milliseconds."""
+    """At most 32 lines are logged in a row before other tasks run."""
     items = [{"id": f"m{n}", "op": "x"} for n in range(100)]
     items += [{"id": f"m {n}", "op": "x"} for n in range(100)]  # they fail on receipt
     answer = {"acknowledged": True, "pendingMutations": items}

@@ -26,7 +26,7 @@ def _has_registered(home: "Home", expected: list[list[str]], beats: int) -> bool
 
 
 async def test_a_changed_project_set_registers_anew(home: "Home") -> None:
-    """Also when the last project is gone, and under the worker id it then gets."""
+    """Also after the last project is gone, and with the new worker id."""
     home.write(PROJECTS)
     async with home.daemon(register_every=0.01) as daemon:
         await daemon.until(lambda: _registered(home) == [["proj_a"]])
@@ -36,7 +36,7 @@ async def test_a_changed_project_set_registers_anew(home: "Home") -> None:
 
 
 async def test_changes_within_a_minute_are_registered_together(home: "Home") -> None:
-    """The first at once; what follows waits, however often the file changes."""
+    """The first change registers at once; later ones wait for the minute."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         for number in range(3):
@@ -46,7 +46,7 @@ async def test_changes_within_a_minute_are_registered_together(home: "Home") -> 
 
 
 async def test_a_change_while_no_daemon_ran_is_registered(home: "Home") -> None:
-    """What was registered is on record; the same set registers nothing."""
+    """The registered set is saved; the same set does not register again."""
     for text, expected in (
         (PROJECTS, [["proj_a"]]),
         (PROJECTS, [["proj_a"]]),
@@ -59,7 +59,7 @@ async def test_a_change_while_no_daemon_ran_is_registered(home: "Home") -> None:
 
 
 async def test_a_registration_that_fails_is_tried_again(home: "Home") -> None:
-    """The set stays owed until the platform has taken it."""
+    """It is retried until the platform has accepted the set."""
     async with home.daemon(register_every=0.01) as daemon:
         await daemon.until(lambda: home.beats)
         home.platform.faults.add("POST", "/api/workers/register", status=503, times=3)
@@ -69,7 +69,7 @@ async def test_a_registration_that_fails_is_tried_again(home: "Home") -> None:
 
 @pytest.mark.parametrize("status", [200, 201])
 async def test_a_bare_grant_with_a_receipt_is_enough(home: "Home", status: int) -> None:
-    """Without intervals or expiry; the receipt tells which row mutations name."""
+    """Without interval or expiry; the receipt has the host id of mutations."""
     receipt = {"scope": "host", "workerHostId": "host_7", "adoptionRevision": 3}
     home.platform.faults.add(
         "POST",

@@ -69,7 +69,7 @@ async def _delivered(home: "Home", daemon: "Running", value: str) -> None:
 
 
 async def test_a_rotation_reaches_the_file_at_once(home: "Home") -> None:
-    """The event alone brings the new value, and the file keeps its mode."""
+    """The event alone delivers the new value, and the file keeps its mode."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         generation = daemon.session.generation
@@ -84,7 +84,7 @@ async def test_a_rotation_reaches_the_file_at_once(home: "Home") -> None:
 
 
 async def test_a_snapshot_follows_every_connect(home: "Home") -> None:
-    """What changed while the stream was away is made good as soon as it is back."""
+    """What changed while the stream was closed arrives when it is open again."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         for value in ("two", "three"):
@@ -107,7 +107,7 @@ async def test_a_snapshot_follows_every_connect(home: "Home") -> None:
     ],
 )
 async def test_an_unusable_event_asks_for_a_snapshot(home: "Home", frame: bytes) -> None:
-    """Whatever it says, the values in force stay until the snapshot has come."""
+    """The values in force stay until the snapshot arrives."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _set(home, "two")
@@ -119,7 +119,7 @@ async def test_an_unusable_event_asks_for_a_snapshot(home: "Home", frame: bytes)
 
 
 async def test_an_event_of_another_name_means_nothing(home: "Home") -> None:
-    """No snapshot, no change, and the stream goes on."""
+    """No snapshot, no change, and the stream continues."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         count = _snapshots(home)
@@ -131,7 +131,7 @@ async def test_an_event_of_another_name_means_nothing(home: "Home") -> None:
 
 
 async def test_an_event_that_comes_twice_counts_once(home: "Home") -> None:
-    """The second one makes no generation, and is not delivered."""
+    """The second one makes no generation and is not delivered."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _rotate(home, "two")
@@ -148,7 +148,7 @@ async def test_an_event_that_comes_twice_counts_once(home: "Home") -> None:
 
 
 async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
-    """A snapshot from before the event does not set it back, and another one follows."""
+    """An older snapshot does not undo it, and another snapshot follows."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         hold = home.platform.faults.hold("POST", SNAPSHOT)
@@ -167,7 +167,7 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
 
 
 async def test_an_event_before_the_first_snapshot_is_not_lost(home: "Home") -> None:
-    """While the first values are on their way, a rotation comes: the newer one wins."""
+    """A rotation during the first snapshot: the newer value wins."""
     hold = home.platform.faults.hold("POST", SNAPSHOT)
     async with home.daemon(without=ONLY) as daemon:
         await hold.ready.wait()
@@ -184,7 +184,7 @@ def _far_off(low: float, high: float) -> float:
 
 
 async def test_an_event_brings_the_first_values_that_failed_to_come(home: "Home") -> None:
-    """Two snapshots have failed and the next is far off: the event has one taken now."""
+    """After two failed snapshots an event requests one at once."""
     fault = home.platform.faults.add("POST", SNAPSHOT, status=503, times=2)
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await daemon.until(lambda: fault.times == 0 and home.platform.state.streams)
@@ -205,7 +205,7 @@ class HastyClient(PlatformClient):
 
 
 async def test_a_snapshot_is_renewed_in_time(home: "Home") -> None:
-    """A silent change is found when the last snapshot grows old, stream or no stream."""
+    """A change without an event is found when the last snapshot is due, stream or not."""
     async with home.daemon(without=ONLY, client_type=HastyClient) as daemon:
         await _live(home, daemon)
         for value in ("two", "three"):
@@ -216,7 +216,7 @@ async def test_a_snapshot_is_renewed_in_time(home: "Home") -> None:
 
 
 async def test_the_board_says_until_when_data_are_good(home: "Home") -> None:
-    """By this host's clock, as the platform has it."""
+    """By this host's clock, from the platform's lifetime."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         seconds = (
@@ -226,7 +226,7 @@ async def test_the_board_says_until_when_data_are_good(home: "Home") -> None:
 
 
 async def test_a_dead_stream_is_made_up_for_by_polling(home: "Home") -> None:
-    """Rotations arrive later, not never; and the stream is tried again."""
+    """Rotations arrive later, and the stream is retried."""
     dead = home.platform.faults.add("GET", STREAM, status=503, times=10**6)
     async with home.daemon(without=ONLY, pace=FAST, draw=max) as daemon:
         for value in ("one", "two", "three"):
@@ -249,7 +249,7 @@ async def test_a_dead_stream_is_made_up_for_by_polling(home: "Home") -> None:
 async def test_a_platform_without_a_stream_is_polled_slowly(
     home: "Home", status: int
 ) -> None:
-    """Nothing is deleted, nothing alarms at once, and values still arrive."""
+    """Nothing is deleted, no alarm is raised at once, and values still arrive."""
     body = b"" if status == 204 else None
     home.platform.faults.add("GET", STREAM, status=status, body=body, times=10**6)
     async with home.daemon(without=ONLY, pace=FAST) as daemon:
@@ -276,7 +276,7 @@ async def test_a_platform_without_a_stream_is_polled_slowly(
 async def test_a_failed_snapshot_deletes_nothing(
     home: "Home", status: int, headers: dict[str, str], body: str | None
 ) -> None:
-    """Values stay as they are, the next try comes by itself, and success clears all."""
+    """Values stay, the retry follows by itself, and success clears the error."""
     async with home.daemon(without=ONLY, pace=FAST) as daemon:
         await _live(home, daemon)
         _set(home, "two")
@@ -301,7 +301,7 @@ def _twentieth(low: float, high: float) -> float:
 
 
 async def test_a_platform_that_is_down_is_not_hammered(home: "Home") -> None:
-    """From the start without any answer: every try waits, and one lane does not spin."""
+    """Without any response, retries become rarer, and no loop spins."""
     down = home.platform.faults.add("POST", SNAPSHOT, status=503, times=10**6)
     home.platform.faults.add("GET", STREAM, status=503, times=10**6)
     began = anyio.current_time()
@@ -311,7 +311,7 @@ async def test_a_platform_that_is_down_is_not_hammered(home: "Home") -> None:
 
 
 async def test_a_poll_that_fails_is_not_hammered(home: "Home") -> None:
-    """Nor when a poll was due, of a stream that was live once."""
+    """Nor if a poll was due of a stream that was once open."""
     async with home.daemon(without=ONLY, pace=FAST, draw=_twentieth) as daemon:
         await _live(home, daemon)
         home.platform.faults.add("GET", STREAM, status=503, times=10**6)
@@ -323,7 +323,7 @@ async def test_a_poll_that_fails_is_not_hammered(home: "Home") -> None:
 
 
 async def test_a_key_that_was_replaced_is_read_again(home: "Home") -> None:
-    """Refused, the file is read anew, and both lanes go on with what is in it."""
+    """After a refusal the file is read again, and snapshots and stream continue."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         home.write_key(home.platform.state.add_key("acme", "member"))
@@ -336,7 +336,7 @@ async def test_a_key_that_was_replaced_is_read_again(home: "Home") -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refusal_has_the_key_read_again_at_once(home: "Home", status: int) -> None:
-    """With another key in the file the question is asked again, without a wait."""
+    """With another key in the file the request is repeated without a wait."""
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await _live(home, daemon)
         home.write_key(home.platform.state.add_key("acme", "member"))
@@ -348,7 +348,7 @@ async def test_a_refusal_has_the_key_read_again_at_once(home: "Home", status: in
 
 
 async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> None:
-    """Unauthorized, an error; the values stay; a new key in the file fixes it."""
+    """An error; the values stay; a new key in the file clears it."""
     async with home.daemon(without=ONLY, pace=FAST) as daemon:
         await _live(home, daemon)
         home.platform.state.revoke_key(home.key)
@@ -366,7 +366,7 @@ async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> No
 
 
 async def test_names_that_would_harm_are_dropped_and_shown(home: "Home") -> None:
-    """From a snapshot and from an event alike."""
+    """From snapshots and events alike."""
     _set(home, "evil", name="LD_PRELOAD")
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
@@ -379,7 +379,7 @@ async def test_names_that_would_harm_are_dropped_and_shown(home: "Home") -> None
 
 
 async def test_a_name_that_is_gone_goes(home: "Home") -> None:
-    """A snapshot is whole: what it does not hold is not delivered any more."""
+    """A name that a snapshot lacks is not delivered any more."""
     _set(home, "x", name="EXTRA")
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.env() == 'EXTRA="x"\nTOKEN="one"\n')
@@ -393,7 +393,7 @@ async def test_a_name_that_is_gone_goes(home: "Home") -> None:
 async def test_a_delivery_that_fails_is_a_condition_and_is_tried_again(
     home: "Home",
 ) -> None:
-    """The newest generation is delivered once it can be, without asking the platform."""
+    """The newest generation is delivered when that is possible, without a request."""
     blocker = home.runtime / "build.env"
     blocker.mkdir()
     (blocker / "in-the-way").touch()
@@ -412,7 +412,7 @@ async def test_a_delivery_that_fails_is_a_condition_and_is_tried_again(
 
 
 async def test_a_burst_ends_with_the_newest(home: "Home") -> None:
-    """Two hundred rotations on end: the last one is what the file says."""
+    """After 200 rotations in a row the file has the last one."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         for number in range(200):
@@ -424,7 +424,7 @@ async def test_a_burst_ends_with_the_newest(home: "Home") -> None:
 async def test_no_value_is_on_the_board_or_in_a_log(
     home: "Home", capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Names and generations are; values are in the file alone."""
+    """They show names and generations; only the file has values."""
     import structlog
 
     lines: list[Any] = []
@@ -448,7 +448,7 @@ async def test_no_value_is_on_the_board_or_in_a_log(
 async def test_an_event_that_is_half_usable_has_a_snapshot_taken(
     home: "Home", delta: dict[str, str | None]
 ) -> None:
-    """A value nobody can hand on must not leave the old one in place unnoticed."""
+    """A value that cannot be delivered must not leave the old one unnoticed."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _set(home, "two")

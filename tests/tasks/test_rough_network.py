@@ -170,7 +170,7 @@ async def _live(
 async def test_a_network_that_dawdles_changes_nothing(
     home: "Home", proxy: FaultProxy, manner: str
 ) -> None:
-    """A byte at a time, or a little now and then: the values are the same."""
+    """Bytes arrive one by one or slowly: the values are the same."""
     proxy.manner = manner
     async with _live(home) as daemon:
         _rotate(home, "two")
@@ -180,7 +180,7 @@ async def test_a_network_that_dawdles_changes_nothing(
 
 
 async def test_an_event_cut_in_half_is_no_event(home: "Home", proxy: FaultProxy) -> None:
-    """The connection is reset within it: nothing of it counts, a snapshot makes it good."""
+    """After a reset within it nothing of it is used; a snapshot has the values."""
     async with _live(home) as daemon:
         proxy.manner = "halve"
         _rotate(home, "two")
@@ -195,7 +195,7 @@ async def test_an_event_cut_in_half_is_no_event(home: "Home", proxy: FaultProxy)
 async def test_a_snapshot_that_never_arrives_whole_changes_nothing(
     home: "Home", proxy: FaultProxy, manner: str
 ) -> None:
-    """Cut, swallowed or refused, the old set stays whole until there is a new one."""
+    """The old values stay whole until a complete snapshot arrives."""
     is_lost = manner == "swallow"
     async with _live(home, HASTY_SECONDS if is_lost else USUAL_SECONDS) as daemon:
         proxy.manner = manner

@@ -119,7 +119,7 @@ def generations(*values: str) -> list[Credentials]:
 
 
 async def test_what_was_overtaken_is_never_delivered(board: Board) -> None:
-    """Two hundred generations during one delivery are followed by the newest alone."""
+    """After 200 generations during one delivery only the newest follows."""
     delivery = FakeDelivery()
     delivery.gate = anyio.Event()
     async with kept(board, delivery) as session_deliveries:
@@ -135,7 +135,7 @@ async def test_what_was_overtaken_is_never_delivered(board: Board) -> None:
 
 
 async def test_what_takes_no_waiting_is_delivered_on_the_spot(board: Board) -> None:
-    """Before `offer` returns; and whatever comes after it is not held up either."""
+    """Before `offer` returns; what depends on it is not delayed either."""
     delivery = FakeDelivery()
     follower = FakeDelivery("follower", after=delivery)
     async with kept(board, delivery, follower) as session_deliveries:
@@ -152,7 +152,7 @@ async def test_what_takes_no_waiting_is_delivered_on_the_spot(board: Board) -> N
 async def test_a_consumer_that_lags_is_told_of(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the time since when; once it has the newest, no more."""
+    """With the time since when; it clears when the newest is delivered."""
     monkeypatch.setattr("rensei_daemon.tasks.session_deliveries.LOOK_SECONDS", 0.3)
     changed = WakeEvent()
     board.on_change = changed.set
@@ -184,7 +184,7 @@ async def test_what_is_taken_up_after_the_end_is_told_nobody(board: Board) -> No
 
 
 async def test_a_slow_delivery_holds_up_no_other(board: Board) -> None:
-    """Each has its own pace."""
+    """Each delivery has its own pace."""
     slow, quick = FakeDelivery("slow"), FakeDelivery("quick")
     slow.gate = anyio.Event()
     async with kept(board, slow, quick) as session_deliveries:
@@ -196,7 +196,7 @@ async def test_a_slow_delivery_holds_up_no_other(board: Board) -> None:
 
 
 async def test_one_comes_after_another(board: Board) -> None:
-    """The second is offered a generation when the first has it, and not before."""
+    """The second gets a generation after the first has delivered it."""
     first = FakeDelivery("first")
     second = FakeDelivery("second", after=first)
     first.gate = anyio.Event()
@@ -210,7 +210,7 @@ async def test_one_comes_after_another(board: Board) -> None:
 
 
 async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:
-    """An env file that an earlier daemon wrote alike gives the hook nothing to do."""
+    """If the env file has these values already, the hook does not run."""
     first = FakeDelivery("first")
     second = FakeDelivery("second", after=first)
     first.is_news = False
@@ -221,7 +221,7 @@ async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:
 
 
 async def test_a_failure_is_told_at_once_and_retried_for_ever(board: Board) -> None:
-    """An env file on a full disk: the condition comes, and goes when there is room."""
+    """A full disk is a condition until there is space."""
     delivery = FakeDelivery()
     delivery.failing = 5
     async with kept(board, delivery) as session_deliveries:
@@ -234,7 +234,7 @@ async def test_a_failure_is_told_at_once_and_retried_for_ever(board: Board) -> N
 
 
 async def test_a_hook_is_tried_thrice_more_before_anybody_is_told(board: Board) -> None:
-    """After the last try there is a condition, and no more until the next rotation."""
+    """The condition follows the last attempt; no more until the next rotation."""
     delivery = FakeDelivery(retries=(0.01, 0.01, 0.01))
     delivery.failing = 4
     seen: list[bool] = []
@@ -254,7 +254,7 @@ async def test_a_hook_is_tried_thrice_more_before_anybody_is_told(board: Board) 
 
 
 async def test_a_new_generation_does_not_wait_for_a_retry(board: Board) -> None:
-    """The newest is tried at once, and what it changed counts from what arrived."""
+    """The newest is tried at once; its age counts from its own arrival."""
     delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
     async with kept(board, delivery) as session_deliveries:
         start = Credentials().replaced({"A": "1", "B": "1"})
@@ -271,7 +271,7 @@ async def test_a_new_generation_does_not_wait_for_a_retry(board: Board) -> None:
 
 
 async def test_every_generation_has_tries_of_its_own(board: Board) -> None:
-    """Failures of what was overtaken do not count against what is newest."""
+    """Failures of an older generation do not count for the newest."""
     delivery = FakeDelivery(retries=(60.0, 60.0, 60.0))
     delivery.failing = 5
     async with kept(board, delivery) as session_deliveries:
@@ -288,14 +288,14 @@ async def test_every_generation_has_tries_of_its_own(board: Board) -> None:
 async def test_what_a_successor_carries_on_is_not_withdrawn(
     board: Board, kept_on: Collection[tuple[str, str]], withdrawn: list[str]
 ) -> None:
-    """A session that goes on with other settings leaves no gap where nothing changed."""
+    """A session with changed settings keeps its unchanged deliveries without a gap."""
     deliveries = [FakeDelivery("one"), FakeDelivery("two")]
     await SessionDeliveries(deliveries, "build", board, min).withdraw(kept_on)
     assert [d.name for d in deliveries if d.handed == [(-1, ())]] == withdrawn
 
 
 async def test_deliveries_are_counted_and_timed(board: Board) -> None:
-    """By kind and outcome; a follower's time too begins when the values came."""
+    """By kind and outcome; a follower's time counts from the arrival too."""
     counters = SessionCounters()
     first, then = FakeDelivery("file"), FakeDelivery("hook", retries=(0.01,))
     then.after, then.failing = first, 1
@@ -318,7 +318,7 @@ async def test_deliveries_are_counted_and_timed(board: Board) -> None:
 
 
 async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board) -> None:
-    """A consumer waits for new values since the oldest it has not had."""
+    """It counts from the oldest values that were not delivered."""
     counters, delivery = SessionCounters(), FakeDelivery()
     session_deliveries = SessionDeliveries([delivery], "build", board, min, counters)
     one, two, three = generations("one", "two", "three")
@@ -341,7 +341,7 @@ async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board
 
 
 async def test_a_delivery_that_keeps_failing_fills_no_log(board: Board) -> None:
-    """The first time is told, and that it is over, though generations come and go."""
+    """The first failure and the recovery are logged, across generations."""
     delivery = FakeDelivery()
     delivery.failing = 5
     with capture_logs() as events:
@@ -357,7 +357,7 @@ async def test_a_delivery_that_keeps_failing_fills_no_log(board: Board) -> None:
 
 
 async def test_what_was_altered_is_put_right_and_runs_no_hook(board: Board) -> None:
-    """The board says that it is not in place until it is; nothing has rotated."""
+    """The board shows it until it is restored; no rotation, so no hook."""
     file = FakeDelivery("file")
     hook = FakeDelivery("hook", after=file)
     with capture_logs() as events:
@@ -394,7 +394,7 @@ async def test_what_was_altered_is_put_right_and_runs_no_hook(board: Board) -> N
 
 
 async def test_a_look_that_a_rotation_overtook_says_nothing(board: Board) -> None:
-    """What it saw may be the very file that was being replaced."""
+    """It may have seen the file that was just being replaced."""
     delivery = FakeDelivery()
     delivery.alteration = "was changed"
     async with kept(board, delivery) as session_deliveries:
@@ -418,7 +418,7 @@ async def test_a_look_that_a_rotation_overtook_says_nothing(board: Board) -> Non
 async def test_deliveries_are_looked_at_without_being_asked(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four times a minute."""
+    """They are checked four times a minute."""
     monkeypatch.setattr("rensei_daemon.tasks.session_deliveries.LOOK_SECONDS", 0.01)
     delivery = FakeDelivery()
     delivery.alteration = "was changed"

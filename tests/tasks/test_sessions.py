@@ -40,7 +40,7 @@ def home(home: "Home") -> "Home":
 
 
 async def test_sessions_come_and_go_with_the_file(home: "Home") -> None:
-    """Added, it is fetched; removed, its file and its line are gone; the other stays."""
+    """An added one starts; a removed one loses file and status; others continue."""
     home.write(_sessions("one"))
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
@@ -58,7 +58,7 @@ async def test_sessions_come_and_go_with_the_file(home: "Home") -> None:
 
 
 async def test_a_changed_session_starts_anew(home: "Home") -> None:
-    """Another project's values take the place of the old ones."""
+    """The other project's values replace the old ones."""
     home.write(_sessions("one"))
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
@@ -67,7 +67,7 @@ async def test_a_changed_session_starts_anew(home: "Home") -> None:
 
 
 async def test_a_group_that_is_not_there_is_refused_before_it_counts(home: "Home") -> None:
-    """The sessions that run go on, and the file's trouble is shown with its remedy."""
+    """Running sessions continue, and the error is shown with its hint."""
     home.write(_sessions("one"))
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
@@ -82,7 +82,7 @@ async def test_a_group_that_is_not_there_is_refused_before_it_counts(home: "Home
 
 
 async def test_a_file_that_cannot_be_taken_away_stops_nobody(home: "Home") -> None:
-    """Something else stands in its place: the session ends all the same."""
+    """The session ends although its file cannot be removed."""
     home.write(_sessions("one"))
     (home.runtime / "one.env").mkdir()
     async with home.daemon(without=ONLY) as daemon:
@@ -104,7 +104,7 @@ def _no_env_file_deleted(directory: Path) -> Iterator[None]:
 
 
 async def test_two_sessions_may_exchange_their_files(home: "Home") -> None:
-    """Each is replaced by the other's values; neither is gone for a moment."""
+    """Each file gets the other's values; neither is missing in between."""
 
     def naming(one: str, two: str) -> str:
         return "".join(
@@ -127,7 +127,7 @@ async def test_two_sessions_may_exchange_their_files(home: "Home") -> None:
 async def test_what_a_worker_reads_at_its_start_is_named_while_it_is_missing(
     home: "Home",
 ) -> None:
-    """The first snapshot, with the reason why there is none; then a file not written."""
+    """First the snapshot, with its error; then a file that is not written."""
     home.write(_sessions("one"))
     path = home.runtime / "late.env"
     late = EnvFile(path, mode=0o440, gid=None)

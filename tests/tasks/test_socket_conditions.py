@@ -9,7 +9,7 @@ from rensei_daemon.tasks.socket_conditions import report_socket_state
 
 
 async def test_a_socket_that_cannot_be_bound_again_is_an_error_until_it_is() -> None:
-    """Told once, with what to do."""
+    """It is logged once, with what to do."""
     board = empty_board()
     tell = report_socket_state(board, "credential socket")
     with capture_logs() as logs:

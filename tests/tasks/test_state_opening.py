@@ -36,7 +36,7 @@ def home(home: "Home") -> "Home":
 
 
 async def test_credentials_and_beats_go_on_without_a_journal(home: "Home") -> None:
-    """Mutations wait, as `status` says; once the disk gives, they are applied and acked."""
+    """Mutations wait and status says so; they are applied once the state is open."""
     state = home.platform.state
     state.settings = replace(state.settings, deliver_once=True)
     mutation = home.enqueue("project.enable", id="proj_a")
@@ -57,7 +57,7 @@ async def test_credentials_and_beats_go_on_without_a_journal(home: "Home") -> No
 
 
 async def test_what_is_damaged_is_set_aside_as_soon_as_it_is_seen(home: "Home") -> None:
-    """Also when it is seen later than at the start."""
+    """Also if that is later than at the start."""
     async with home.daemon(without=("heartbeat", "sessions")) as daemon:
         await daemon.until(lambda: "storage" in daemon.conditions)
         (home.state / "journal.db").rmdir()
@@ -69,7 +69,7 @@ async def test_what_is_damaged_is_set_aside_as_soon_as_it_is_seen(home: "Home") 
 
 
 async def test_whoever_waits_for_it_is_told(home: "Home", tmp_path: Path) -> None:
-    """They may have grown slow meanwhile."""
+    """Their retries may have become rare meanwhile."""
     opened = anyio.Event()
     place = tmp_path / "elsewhere"
     place.touch()
@@ -93,7 +93,7 @@ async def test_whoever_waits_for_it_is_told(home: "Home", tmp_path: Path) -> Non
 
 
 async def test_the_state_of_another_daemon_is_not_waited_for(home: "Home") -> None:
-    """A journal that cannot be opened makes the directory nobody else's."""
+    """Another daemon that holds the directory is an error at once."""
     async with home.daemon(without=("heartbeat", "sessions", "mutations")):
         with pytest.raises(StateInUseError):
             async with home.daemon():

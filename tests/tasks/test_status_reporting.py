@@ -57,7 +57,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 
 async def test_a_state_file_that_cannot_be_written_is_an_alarm(home: "Home") -> None:
-    """The daemon goes on, says why, and takes it back once it can."""
+    """The daemon continues, shows why, and clears it when it can write."""
     place = home.place / "gone"
     async with home.daemon(without=EVERYTHING) as daemon:
         failures = status_failures(daemon.board)
@@ -72,7 +72,7 @@ async def test_a_state_file_that_cannot_be_written_is_an_alarm(home: "Home") -> 
 
 
 async def test_a_change_of_state_is_told_at_once(home: "Home", manager: Manager) -> None:
-    """The manager's line changes with the state, and the file with everything."""
+    """The manager's status line changes with the state, the file with everything."""
     async with home.daemon(without=EVERYTHING) as daemon:
         file = home.place / "status.json"
         async with anyio.create_task_group() as tasks:
@@ -95,7 +95,7 @@ class WatchedDeadlines(Deadlines):
 
 
 async def test_the_watchdog_is_fed_only_while_every_loop_turns(manager: Manager) -> None:
-    """A loop that is late by more than a grace starves it, until it turns again."""
+    """A loop that misses its deadline stops it, until the loop continues."""
     deadlines = WatchedDeadlines()
     async with anyio.create_task_group() as tasks:
         deadlines.set("beats", anyio.current_time() - 60)
@@ -108,7 +108,7 @@ async def test_the_watchdog_is_fed_only_while_every_loop_turns(manager: Manager)
 
 
 async def test_the_first_board_knows_what_went_before(home: "Home") -> None:
-    """A file in trouble, a journal set aside, a place on disk: all are there at once."""
+    """A broken file, a damaged journal and a path on disk are shown at once."""
     home.last_good.save(Document(home.base), home.key)
     home.config.write_text("[")
     (home.state / "journal.db").write_bytes(b"no database" * 1000)
@@ -121,7 +121,7 @@ async def test_the_first_board_knows_what_went_before(home: "Home") -> None:
 
 
 async def test_an_identity_that_cannot_be_saved_is_used_all_the_same(home: "Home") -> None:
-    """The beats go out, the alarm says why, and it is tried again until it works."""
+    """Heartbeats continue, the alarm says why, and saving is retried."""
     async with home.daemon(without=("sessions", "mutations")) as daemon:
         shutil.rmtree(home.runtime)
         await daemon.until(lambda: len(home.beats) >= 2)

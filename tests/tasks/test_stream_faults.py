@@ -81,7 +81,7 @@ async def _delivered(home: "Home", daemon: "Running", value: str) -> None:
 
 
 async def test_swapped_updates_do_not_set_a_value_back(home: "Home") -> None:
-    """A proxy swaps two: the newest stays, and a snapshot is asked for."""
+    """A proxy swaps two: the newest stays, and a snapshot is requested."""
     newest, older = (CASES / "swapped_updates.sse").read_bytes().split(b"\n\n")[:2]
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
@@ -100,7 +100,7 @@ async def test_swapped_updates_do_not_set_a_value_back(home: "Home") -> None:
 
 
 async def test_an_update_held_back_past_a_snapshot_changes_nothing(home: "Home") -> None:
-    """A proxy lets it through once its successor has come another way."""
+    """A proxy delays it until a newer value has arrived another way."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         held_back = _update("older", datetime.now(UTC) - timedelta(seconds=30))
@@ -113,7 +113,7 @@ async def test_an_update_held_back_past_a_snapshot_changes_nothing(home: "Home")
 
 
 async def test_no_value_is_ever_repaired(home: "Home") -> None:
-    """Bytes that are not UTF-8 ask for a snapshot; no worker sees U+FFFD."""
+    """Bytes that are not UTF-8 request a snapshot; no worker sees U+FFFD."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _set(home, "two")
@@ -123,7 +123,7 @@ async def test_no_value_is_ever_repaired(home: "Home") -> None:
 
 
 async def test_keepalives_with_data_cost_no_snapshot(home: "Home") -> None:
-    """An object of another type is no change, however often it comes."""
+    """An object of another type is no change, however often it arrives."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         before = _taken(daemon)
@@ -133,7 +133,7 @@ async def test_keepalives_with_data_cost_no_snapshot(home: "Home") -> None:
 
 
 async def test_noise_costs_a_snapshot_now_and_then(home: "Home") -> None:
-    """Fifty events without data: one is taken at once, the next a second later."""
+    """Fifty events without data: one snapshot at once, the next a second later."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _send(home, *[b"event: UPDATE\n\n"] * 50)
@@ -145,7 +145,7 @@ async def test_noise_costs_a_snapshot_now_and_then(home: "Home") -> None:
 
 
 async def test_one_sync_amid_rotations_does_not_feed_itself(home: "Home") -> None:
-    """Every snapshot is overtaken, for a second: two more are taken, not one a rotation."""
+    """Although each snapshot is outdated at once, only two more are taken."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         before = sum(_taken(daemon).values())
@@ -166,7 +166,7 @@ async def test_one_sync_amid_rotations_does_not_feed_itself(home: "Home") -> Non
 async def test_a_stream_that_delivers_nothing_is_silent(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy holds its bytes back: it is polled, until the first one comes."""
+    """A proxy holds its bytes back: polls continue until the first one arrives."""
     monkeypatch.setattr(streams, "HELLO", b"")
     async with home.daemon(
         without=ONLY, pace=SnapshotIntervals(poll_seconds=0.05)
@@ -189,7 +189,7 @@ async def test_a_stream_that_delivers_nothing_is_silent(
 async def test_a_silent_stream_that_ends_was_never_live(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its age goes on: a proxy that caps what it holds back is told of all the same."""
+    """Its age continues: a proxy that limits held-back bytes is shown too."""
     monkeypatch.setattr(streams, "HELLO", b"")
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.platform.state.streams)
@@ -207,7 +207,7 @@ def _patient(low: float, high: float) -> float:
 
 
 async def test_a_loss_brings_a_snapshot_at_once(home: "Home") -> None:
-    """Though no stream can be opened again, and the next poll is far off."""
+    """Even if no stream can be opened and the next poll is far off."""
     async with home.daemon(without=ONLY, draw=_patient) as daemon:
         await _live(home, daemon)
         home.platform.faults.add("GET", STREAM, status=503, times=10**6)
@@ -224,7 +224,7 @@ def _far_off(low: float, high: float) -> float:
 
 
 async def test_what_was_asked_of_a_live_stream_is_over_when_it_ends(home: "Home") -> None:
-    """A sync while it was live does not open the next one without a wait."""
+    """A sync while it was open does not skip the wait for the next one."""
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await _live(home, daemon)
         daemon.sessions.rotations[0].retry_now()
@@ -239,7 +239,7 @@ async def test_what_was_asked_of_a_live_stream_is_over_when_it_ends(home: "Home"
 
 
 async def test_streams_that_keep_ending_lose_no_rotation(home: "Home") -> None:
-    """A gateway ends each: what changed in every gap arrives, and status names it."""
+    """What changed in every gap arrives, and status shows the cause."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         for number in range(6):
@@ -253,7 +253,7 @@ async def test_streams_that_keep_ending_lose_no_rotation(home: "Home") -> None:
 
 
 async def test_what_was_heard_of_and_not_had_is_told_of(home: "Home") -> None:
-    """An event nobody can read, and snapshots that fail: a warning that says why."""
+    """An unreadable event and failing snapshots: a warning that says why."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         fault = home.platform.faults.add("POST", SNAPSHOT, times=10**6)
@@ -270,7 +270,7 @@ async def test_what_was_heard_of_and_not_had_is_told_of(home: "Home") -> None:
 
 
 async def test_updates_do_not_make_a_session_fresh(home: "Home") -> None:
-    """They vouch for the names in them alone; only a snapshot counts."""
+    """An event vouches for its own names; only a snapshot makes a session fresh."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         refreshed_at = daemon.session.refreshed_at
@@ -282,7 +282,7 @@ async def test_updates_do_not_make_a_session_fresh(home: "Home") -> None:
 
 
 async def test_a_set_that_was_emptied_is_applied_and_told_of(home: "Home") -> None:
-    """Until the next snapshot confirms it, or brings the values back."""
+    """Until the next snapshot confirms it or has the values again."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         home.platform.faults.add("POST", SNAPSHOT, status=200, body={"env": {}})
@@ -297,7 +297,7 @@ async def test_a_set_that_was_emptied_is_applied_and_told_of(home: "Home") -> No
 
 
 async def test_a_set_that_is_too_large_is_refused_whole(home: "Home") -> None:
-    """The old one stays, a condition says so, and it goes with the cause."""
+    """The old set stays, with a condition until the cause is gone."""
     env = {f"NAME_{number}": "x" for number in range(5001)}
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
@@ -313,7 +313,7 @@ async def test_a_set_that_is_too_large_is_refused_whole(home: "Home") -> None:
 
 
 async def test_changed_at_forgets_what_is_gone(home: "Home") -> None:
-    """It holds the names there are, and no other."""
+    """It has exactly the names of the newest generation."""
     _set(home, "x", name="EXTRA")
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.env() == 'EXTRA="x"\nTOKEN="one"\n')
@@ -328,7 +328,7 @@ async def test_changed_at_forgets_what_is_gone(home: "Home") -> None:
 
 @pytest.mark.parametrize("status", [204, 404])
 async def test_where_there_is_no_stream_polls_are_rare(home: "Home", status: int) -> None:
-    """The platform has said so: asking every minute would bring nothing sooner."""
+    """The platform has no stream: a poll every minute would gain nothing."""
     body = b"" if status == 204 else None
     home.platform.faults.add("GET", STREAM, status=status, body=body, times=10**6)
     pace = SnapshotIntervals(poll_seconds=0.05, slow_poll_seconds=1000)
@@ -340,7 +340,7 @@ async def test_where_there_is_no_stream_polls_are_rare(home: "Home", status: int
 
 
 async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
-    """Of the stream, also when snapshots come again meanwhile."""
+    """The stream waits as requested, even if snapshots succeed meanwhile."""
     headers = {"retry-after": "300"}
     stream = home.platform.faults.add("GET", STREAM, headers=headers, times=10**6)
     home.platform.faults.add("POST", SNAPSHOT)
@@ -355,7 +355,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
 
 
 async def test_a_stream_that_is_refused_is_asked_for_ever_less(home: "Home") -> None:
-    """Up to five minutes: the platform answers, and says no."""
+    """Up to five minutes, since the platform answers and refuses."""
     home.platform.faults.add("GET", STREAM, status=401, times=10**6)
     longest: list[float] = []
 
@@ -371,7 +371,7 @@ async def test_a_stream_that_is_refused_is_asked_for_ever_less(home: "Home") -> 
 async def test_a_stream_that_nothing_came_over_was_not_good(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each wait may be longer, although the stream lived for longer than that."""
+    """Waits grow although each stream was open for longer than the wait."""
     monkeypatch.setattr(streams, "HELLO", b"")
     longest: list[float] = []
 
@@ -392,7 +392,7 @@ async def test_a_stream_that_nothing_came_over_was_not_good(
 
 
 async def test_a_stream_follows_the_first_snapshot_that_comes_again(home: "Home") -> None:
-    """Its own wait is far from over, but the platform answers."""
+    """It is opened at once, because the platform answers again."""
     stream = home.platform.faults.add("GET", STREAM)
     home.platform.faults.add("POST", SNAPSHOT)
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
@@ -402,7 +402,7 @@ async def test_a_stream_follows_the_first_snapshot_that_comes_again(home: "Home"
 
 
 async def test_who_must_know_the_values_is_told_those_in_force(home: "Home") -> None:
-    """Each time they change, and that there are none when the session is over."""
+    """At each change, and with nothing when the session ends."""
     told: list[list[str]] = []
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)

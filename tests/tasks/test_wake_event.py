@@ -7,7 +7,7 @@ from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 
 async def test_a_bell_rung_often_is_heard_once() -> None:
-    """Whoever waits next hears what was rung before; nobody hears it twice."""
+    """The next waiter sees an earlier set; nobody sees it twice."""
     bell = WakeEvent()
     bell.set()
     bell.set()
@@ -16,7 +16,7 @@ async def test_a_bell_rung_often_is_heard_once() -> None:
 
 
 async def test_a_turn_under_way_is_not_the_next() -> None:
-    """Who comes while a turn is under way waits for a whole one of their own."""
+    """A task that starts to wait in an iteration waits for a whole one."""
     turn, passed = Cycle(), anyio.Event()
 
     async def wait() -> None:
