@@ -9,10 +9,8 @@ transaction a step. Rules:
 3. A file that cannot be opened as a journal is moved aside, never deleted.
 """
 
-import json
-import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from rensei_daemon.core.document import Document
@@ -28,11 +26,11 @@ from rensei_daemon.core.mutation_state import (
 )
 from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
-from rensei_daemon.core.url_secrets import without_user_info
 from rensei_daemon.disk.attempts import Attempts
 from rensei_daemon.disk.journal_database import Database, Run
 from rensei_daemon.disk.journal_records import JournalRecords, last_fitting
 from rensei_daemon.disk.journal_retention import JournalRetention
+from rensei_daemon.disk.journal_rows import insert, iso, pending
 
 TEXTS_KEPT = 50
 """How many of the last changes keep their texts before and after."""
@@ -90,7 +88,7 @@ class Journal:
                     "SELECT state, digest FROM mutations WHERE id = ?", (mutation.id,)
                 ).fetchone()
                 if row is None:
-                    self._insert(run, mutation, now)
+                    insert(run, mutation, now)
                     new += 1
                     if mutation.refusal:
                         self._decide(
@@ -104,23 +102,6 @@ class Journal:
                     run("UPDATE mutations SET is_conflict = 1 WHERE id = ?", (mutation.id,))
                     conflicts.append(mutation)
         return Received(tuple(conflicts), tuple(refused), new)
-
-    def _insert(self, run: Run, mutation: PendingMutation, now: datetime) -> None:
-        row = run(
-            "INSERT INTO mutations (id, op, digest, requested_by, requested_at,"
-            " received_at, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                mutation.id,
-                mutation.op,
-                mutation.digest,
-                mutation.requested_by,
-                mutation.requested_at,
-                _iso(now),
-                MutationState.RECEIVED,
-            ),
-        )
-        params = json.dumps(without_user_info(mutation.params), separators=(",", ":"))
-        run("INSERT INTO params VALUES (?, ?, ?)", (row.lastrowid, len(params), params))
 
     def undecided(
         self, limit: int = MOST_PER_ROUND
@@ -147,7 +128,7 @@ class Journal:
         for row in rows:
             if row["is_suspect"] or not is_joinable:
                 batches.append([])
-            batches[-1].append(_pending(row))
+            batches[-1].append(pending(row))
             is_joinable = not row["is_suspect"]
         return tuple(map(tuple, batches))
 
@@ -172,7 +153,7 @@ class Journal:
                     self._step(run, outcome.id, Transition.INTEND)
                     run(
                         "UPDATE mutations SET error = ?, intended_at = ? WHERE id = ?",
-                        (outcome.error, _iso(now), outcome.id),
+                        (outcome.error, iso(now), outcome.id),
                     )
                 if outcome.edits:
                     self._insert_change(run, outcome, before, after, now)
@@ -217,7 +198,7 @@ class Journal:
                 outcome.cause,
                 outcome.id,
                 outcome.requested_by,
-                _iso(now),
+                iso(now),
                 dump_edits(outcome.edits),
                 dump_edits(left_by(outcome.edits, after.tree)),
                 before.digest,
@@ -261,7 +242,7 @@ class Journal:
         run(
             "UPDATE mutations SET error = ?, decided_at = ?, flight = 0, is_suspect = 0"
             " WHERE id = ?",
-            (error, _iso(now), mutation_id),
+            (error, iso(now), mutation_id),
         )
 
     def _step(self, run: Run, mutation_id: str, step: Transition) -> None:
@@ -303,20 +284,5 @@ class Journal:
                 self._step(run, mutation_id, Transition.CONFIRM)
                 run(
                     "UPDATE mutations SET acked_at = ? WHERE id = ?",
-                    (_iso(now), mutation_id),
+                    (iso(now), mutation_id),
                 )
-
-
-def _pending(row: sqlite3.Row) -> PendingMutation:
-    return PendingMutation(
-        id=row["id"],
-        op=row["op"],
-        params=json.loads(row["json"]),
-        requested_at=row["requested_at"],
-        requested_by=row["requested_by"],
-        digest=row["digest"],
-    )
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
