@@ -1,1 +1,1 @@
-"""What the daemon says about itself: one event a fact, rendered for whoever listens."""
+"""The log: writing it to a file, the journal or a terminal, and reading it back."""

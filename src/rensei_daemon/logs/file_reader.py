@@ -1,8 +1,7 @@
-"""The log file read back: the last lines that are wanted, then what comes.
+"""Reads the log file: the last lines that match a filter, then new ones.
 
-A line that is no event (a crash wrote it, or somebody else) is passed on as the text it
-is, unless something only an event can have was asked for; it is as old as the event
-above it.
+A line that is not an event (such as a traceback of a crash) is returned as text, unless
+the filter asks for fields of events. Its time is that of the event above it.
 """
 
 import json
@@ -29,10 +28,10 @@ _HEAD_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """How far the log has been read: a file, how to know it again, and where in it."""
+    """How far the log has been read: a file and a position in it."""
 
     identity: tuple[int, int]
-    """Device and inode; the number of a deleted file may serve another."""
+    """Device and inode; a new file may get the inode of a deleted one."""
     head: bytes
     offset: int
     """After the last whole line."""
@@ -44,7 +43,7 @@ def _pause() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """Which events to show; what is None does not matter."""
+    """Which events to return; None matches everything."""
 
     level: str | None = None
     event: str | None = None
@@ -53,10 +52,7 @@ class LogFilter:
     since: datetime | None = None
 
     def admits(self, line: Line) -> bool:
-        """Tell whether a line is among those asked for.
-
-        A text has no time: of those before and after it, whoever reads knows more.
-        """
+        """Whether a line matches; the time of a text is checked by the caller."""
         if isinstance(line, str):
             return replace(self, since=None) == LogFilter()
         return (
@@ -69,7 +65,7 @@ class LogFilter:
 
 
 def is_pattern(name: str) -> bool:
-    """Tell whether an event was asked for by a pattern, as in `mutation.*`."""
+    """Whether an event matches a pattern such as `mutation.*`."""
     return any(mark in name for mark in "*?[")
 
 
@@ -86,7 +82,7 @@ def _is_after(event: Event, since: datetime) -> bool:
 
 
 def read_file(path: Path, wanted: LogFilter, count: int | None) -> Iterator[Line]:
-    """Yield the last `count` wanted lines of the log and its predecessors."""
+    """Yield the last `count` matching lines of the log and its predecessors."""
     with _opened(path) as files:
         yield from _last(files, wanted, count)
 
@@ -94,10 +90,10 @@ def read_file(path: Path, wanted: LogFilter, count: int | None) -> Iterator[Line
 def follow_file(
     path: Path, wanted: LogFilter, count: int | None, pause: Callable[[], None] = _pause
 ) -> Iterator[Line]:
-    """Yield the last lines, then each new one for ever, across rotations.
+    """Yield the last lines, then each new one, across rotations; never return.
 
-    `pause` is called between two looks at the file. A look begins where the last one
-    ended, in the file that was the newest then, under whatever name it has by now.
+    `pause` is called between two reads. Each read continues where the last one ended, in
+    the same file, even if it was renamed meanwhile.
     """
     with _opened(path) as files:
         yield from _last([_whole_lines(file) for file in files], wanted, count)
@@ -114,7 +110,7 @@ def follow_file(
 def _opened(path: Path) -> Iterator[list[BinaryIO]]:
     """Open the log and its predecessors, newest first, each once.
 
-    A rotation while we open them shows us a file again under its next name.
+    After a rotation during this call a file is found again under its next name.
     """
     files: dict[tuple[int, int], BinaryIO] = {}
     with ExitStack() as held:
@@ -142,12 +138,12 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def _unread(files: Sequence[BinaryIO], mark: _Mark | None) -> list[BinaryIO]:
-    """Return the files with lines after a mark, oldest first, each at its first one."""
+    """Return the files with lines after the mark, oldest first, each at the first such line."""
     unread: list[BinaryIO] = []
     for file in files:
         unread.insert(0, file)
         if mark and _identity(file) == mark.identity:
-            # Emptied in place, or another file under a used number: all of it is new.
+            # Truncated, or a new file with the same inode: all of it is new.
             is_same = _head(file).startswith(mark.head)
             if is_same and os.fstat(file.fileno()).st_size >= mark.offset:
                 file.seek(mark.offset)
@@ -168,7 +164,7 @@ def _last(
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield complete lines; half a line stays in the file until its end is there."""
+    """Yield complete lines; an incomplete one is read later."""
     while line := file.readline():
         if not line.endswith(b"\n"):
             file.seek(-len(line), os.SEEK_CUR)
@@ -183,7 +179,7 @@ def _wanted(lines: Iterable[bytes], wanted: LogFilter) -> Iterator[Line]:
         if not line:
             continue
         if isinstance(line, str):
-            # As old as what stands above it: a traceback belongs to its event.
+            # Its time is that of the event above it: a traceback belongs to its event.
             is_wanted = is_in_time and wanted.admits(line)
         else:
             is_in_time = wanted.since is None or _is_after(line, wanted.since)
@@ -193,7 +189,7 @@ def _wanted(lines: Iterable[bytes], wanted: LogFilter) -> Iterator[Line]:
 
 
 def parse_line(raw: bytes) -> Line:
-    """Return the event in a line of JSON, or the line's text when it is none."""
+    """Return the event of a line of JSON, or the line as text."""
     text = raw.decode(errors="replace").rstrip("\r\n")
     try:
         event = json.loads(text)

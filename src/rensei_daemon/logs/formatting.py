@@ -1,9 +1,8 @@
-"""One log event as people, journals and programs read it.
+"""Formats one log event as text or JSON.
 
-An event is a flat mapping: `timestamp` (ISO 8601, UTC), `level`, `event` (a past-tense
-dotted fact, like `mutation.applied`), perhaps `exception` (a traceback), and the keys
-bound to it. The daemon and `rensei-daemon logs` share this module; it imports nothing
-slow.
+An event is a flat mapping of `timestamp` (ISO 8601, UTC), `level`, `event` (such as
+`mutation.applied`), optionally `exception` (a traceback), and further fields. The daemon
+and `rensei-daemon logs` use this module, so it imports nothing slow.
 """
 
 import json
@@ -14,7 +13,7 @@ from rensei_daemon.core.escaping import escape_line, is_visible
 Event = Mapping[str, object]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-"""Every level by name, with its weight."""
+"""The number of each level."""
 
 _APART = ("timestamp", "level", "event", "exception")
 _LEVEL_COLOURS = {
@@ -28,10 +27,9 @@ _BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 def render_line(event: Event, *, colour: bool, longest: int | None = None) -> str:
-    """Return an event as a line for people, without a line break at its end.
+    """Return an event as a line of text, without a line break at its end.
 
-    A traceback, if there is one, follows on lines of its own. A value of more than
-    `longest` characters is cut.
+    A traceback follows on further lines. Values are cut at `longest` characters.
     """
     level = _inline(event.get("level") or "-")
     name = _name(event)
@@ -46,17 +44,17 @@ def render_line(event: Event, *, colour: bool, longest: int | None = None) -> st
 
 
 def render_message(event: Event) -> str:
-    """Return an event for a reader that shows time and level itself."""
+    """Return an event without time and level, for a reader that shows them itself."""
     return " ".join([_name(event), *_pairs(event)]) + _trace(event)
 
 
 def render_json(event: Event) -> str:
-    """Return an event as one line of ASCII JSON; what JSON has no form for goes as text."""
+    """Return an event as one line of ASCII JSON; values unknown to JSON become text."""
     return json.dumps(event, default=str)
 
 
 def _name(event: Event) -> str:
-    # A line of somebody else's, kept as their words, reads better without quotes.
+    # Text of other programs is shown without quotes.
     return escape_line(str(event.get("event", "")))
 
 

@@ -1,8 +1,4 @@
-"""The log of the unit, asked of journalctl.
-
-journalctl does the reading, the following and the permissions; this module asks for
-JSON and turns entries back into events.
-"""
+"""Reads the log of the unit with journalctl, which follows it and checks permissions."""
 
 import json
 import os
@@ -20,7 +16,7 @@ _UNIT_OPTIONS = {"system": f"--unit={UNIT}", "user": f"--user-unit={UNIT}"}
 
 
 def has_entries(scope: str) -> bool:
-    """Tell whether the journal holds anything of the unit that this user may read."""
+    """Whether the journal has entries of the unit that this user may read."""
     try:
         done = subprocess.run(  # noqa: S603 - no word of the user's is in it
             [*_journalctl(scope), "--lines=1"],
@@ -38,7 +34,7 @@ def has_entries(scope: str) -> bool:
 def read_unit(
     scope: str, wanted: LogFilter, count: int | None, *, follow: bool
 ) -> Iterator[Line]:
-    """Yield the last `count` wanted entries of the unit, then new ones if asked to."""
+    """Yield the last `count` matching entries of the unit, then new ones if `follow`."""
     cursor = ""
     history: deque[Line] = deque(maxlen=count)
     for entry in _entries(scope, _narrowed(wanted, count)):
@@ -56,7 +52,7 @@ def read_unit(
 
 
 def is_hidden(root: Path = Path("/")) -> bool:
-    """Tell whether this host keeps a journal that this user may not read."""
+    """Whether this host has a journal that this user may not read."""
     places = [root / place for place in ("run/log/journal", "var/log/journal")]
     directories = [*places, *(host for place in places for host in place.glob("*"))]
     journals = [directory / "system.journal" for directory in directories]
@@ -71,7 +67,7 @@ def _may(do: int, path: Path) -> bool:
 
 
 def _narrowed(wanted: LogFilter, count: int | None) -> list[str]:
-    """Return the options that spare journalctl what nobody wants to see."""
+    """Return the options by which journalctl itself filters entries."""
     words: list[str] = []
     if wanted.since is not None:
         words.append(f"--since=@{wanted.since.timestamp():.6f}")
@@ -88,7 +84,7 @@ def _matches(wanted: LogFilter) -> list[str]:
         "session_id": wanted.session,
     }
     fields = [match(key, value) for key, value in exact.items() if value is not None]
-    # What came in as text, by stdout, may be a line of JSON whose fields only we can see.
+    # An entry from stdout may be a line of JSON, whose fields journalctl does not know.
     return [*fields, "+", "_TRANSPORT=stdout"] if fields else []
 
 
@@ -98,7 +94,9 @@ def _entries(scope: str, options: list[str]) -> Iterator[Mapping[str, object]]:
         assert journal.stdout is not None  # noqa: S101 - PIPE was asked for
         try:
             for raw in journal.stdout:
-                with suppress(ValueError):  # cut short: it was ended while it wrote
+                with suppress(
+                    ValueError
+                ):  # incomplete: journalctl was ended while it wrote
                     yield json.loads(raw)
         finally:
             journal.terminate()

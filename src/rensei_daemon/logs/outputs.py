@@ -1,8 +1,7 @@
-"""Where log events go, and how they look there.
+"""The outputs of the log: a terminal, the journal, a file.
 
-An output renders in the caller's thread (cheap, and the event cannot change meanwhile)
-and writes in the writer's, where waiting hurts nobody. Writing may raise `OSError`: the
-writer counts the loss.
+An output formats an event in the caller's thread, and writes it in the writer's thread,
+which may block. `write` may raise `OSError`; the writer counts the lost line.
 """
 
 import os
@@ -25,20 +24,20 @@ from rensei_daemon.logs.systemd_journal import (
 
 
 class Output(Protocol):
-    """One place events go to."""
+    """One output of the log."""
 
     def render(self, event: Event) -> bytes:
-        """Return what is written for an event."""
+        """Return what to write for an event."""
 
     def write(self, rendered: bytes) -> None:
-        """Write it, however long that takes."""
+        """Write it; block as long as that takes."""
 
     def close(self) -> None:
-        """Give back what the output holds."""
+        """Release the output's resources."""
 
 
 class StreamOutput:
-    """Lines on an open descriptor, which stays its owner's."""
+    """Writes lines to an open descriptor, which it does not close."""
 
     def __init__(self, descriptor: int, line_of: Callable[[Event], str]) -> None:
         self._descriptor = descriptor
@@ -49,7 +48,7 @@ class StreamOutput:
         return _line(self._line_of(event))
 
     def write(self, rendered: bytes) -> None:
-        """Write it all."""
+        """Write the whole line."""
         _write_all(self._descriptor, rendered)
 
     def close(self) -> None:
@@ -57,7 +56,7 @@ class StreamOutput:
 
 
 class JsonFileOutput:
-    """Lines for programs, in a file that is rotated."""
+    """Writes lines of JSON to a file that is rotated."""
 
     def __init__(self, file: RotatingFile) -> None:
         self._file = file
@@ -67,7 +66,7 @@ class JsonFileOutput:
         return _line(render_json(event))
 
     def write(self, rendered: bytes) -> None:
-        """Append it."""
+        """Append the line."""
         self._file.write(rendered)
 
     def close(self) -> None:
@@ -76,18 +75,18 @@ class JsonFileOutput:
 
 
 class JournalOutput:
-    """Entries with fields in systemd's journal; plain text when it does not listen."""
+    """Writes entries to the systemd journal, or JSON lines if it is not available."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._socket = JournalSocket(path)
         self._descriptor = descriptor
 
     def render(self, event: Event) -> bytes:
-        """Return the JSON line and the entry, so that either can be written."""
+        """Return both the JSON line and the entry."""
         return _line(render_json(event)) + encode(event)
 
     def write(self, rendered: bytes) -> None:
-        """Send the entry, or write the line when there is nobody to send it to."""
+        """Send the entry, or write the line if the journal is not available."""
         line, _, entry = rendered.partition(b"\n")
         try:
             self._socket.send(entry)
@@ -109,11 +108,11 @@ def choose_outputs(
     stderr: int = 2,
     journal: Path = JOURNAL_SOCKET,
 ) -> list[Output]:
-    """Return where events go for `[log]` and the descriptors this process was given.
+    """Return the outputs for `[log]` and the descriptors of this process.
 
-    `auto` is a console on a terminal, the journal where stderr leads there, else JSON
-    lines. The file is written when it is named, or when stdout is neither a terminal
-    nor the journal, so that `rensei-daemon logs` has something to read.
+    `auto` is text on a terminal, the journal if stderr is connected to it, else JSON
+    lines. The file is written if it is named, or if stdout is neither a terminal nor the
+    journal, so that `rensei-daemon logs` has a log to read.
     """
     if format == "auto":
         format = _fitting(stderr, environ)
@@ -155,7 +154,7 @@ def _is_terminal(descriptor: int) -> bool:
 
 
 def _line(text: str) -> bytes:
-    # A lone surrogate has no bytes of its own, but its escape is legal JSON.
+    # A lone surrogate cannot be encoded, but its escape is valid JSON.
     return text.encode(errors="backslashreplace") + b"\n"
 
 
@@ -165,5 +164,5 @@ def _write_all(descriptor: int, data: bytes) -> None:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
-            # Somebody we share the descriptor with made it non-blocking.
+            # Another process that shares the descriptor made it non-blocking.
             select.select([], [descriptor], [])

@@ -1,7 +1,7 @@
-"""A log file that never outgrows its place: the newest lines, and two files before.
+"""A log file of limited size: `log.jsonl`, with two predecessors of it.
 
-`log.jsonl` is the one being written; `log.jsonl.1` came before it, `log.jsonl.2` before
-that. Rotation is a rename, so a reader that holds the old file can finish it.
+`log.jsonl.1` came before it, `log.jsonl.2` before that. Rotation renames the files, so a
+reader can finish the one it has open.
 """
 
 import os
@@ -18,7 +18,7 @@ def family(path: Path, files: int = FILES) -> list[Path]:
 
 
 def growth(path: Path) -> int:
-    """Return the bytes by which a log that is there may still grow, predecessors too."""
+    """Return by how many bytes an existing log and its predecessors may still grow."""
     if not path.exists():
         return 0
     sizes = (file.stat().st_size for file in family(path) if file.exists())
@@ -26,7 +26,7 @@ def growth(path: Path) -> int:
 
 
 class RotatingFile:
-    """Appends whole lines; opened at the first one, owned by one writer."""
+    """Appends whole lines; opened at the first one, and written by one thread."""
 
     def __init__(
         self, path: Path, *, max_bytes: int = MAX_BYTES, files: int = FILES
@@ -36,10 +36,10 @@ class RotatingFile:
         self._descriptor: int | None = None
         self._size = 0
         self._is_torn = False
-        """Whether the last line lacks its end: a full disk, a death while writing."""
+        """Whether the last line is incomplete, after a full disk or a crash."""
 
     def write(self, line: bytes) -> None:
-        """Append one line with its line break; raise `OSError` when it cannot be."""
+        """Append one line with its line break; raises `OSError`."""
         if self._descriptor is None:
             self._descriptor = self._open()
         if self._size and self._size + len(line) > self._max_bytes:
@@ -53,7 +53,7 @@ class RotatingFile:
         self._is_torn = False
 
     def close(self) -> None:
-        """Close the file; a later line opens it again."""
+        """Close the file; the next line opens it again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,8 +1,7 @@
-"""structlog and the standard library's logging, led into one writer.
+"""Directs structlog and the standard library's logging to one writer.
 
-Everybody else says `structlog.get_logger()` and knows nothing of this module. Events of
-our own never carry secrets (their types see to it); foreign text, which is what
-libraries log and what tracebacks quote, goes through `scrub` first.
+All other modules only call `structlog.get_logger()`. Our own events never hold secrets,
+whose types cannot be printed; text from libraries and tracebacks goes through `scrub`.
 """
 
 import logging
@@ -21,11 +20,11 @@ from rensei_daemon.logs.writer import Writer
 Scrub = Callable[[str], str]
 
 _TALKATIVE = ("httpx", "httpcore")
-"""Libraries that log every URL they call when they are let."""
+"""Libraries that log every URL at level info."""
 
 
 class LogControl:
-    """The running log: its level, which may change, and what it lost."""
+    """The running log: its level, which may change, and its lost lines."""
 
     def __init__(self, level: str, writer: Writer) -> None:
         self._writer = writer
@@ -34,7 +33,7 @@ class LogControl:
 
     @property
     def level(self) -> str:
-        """The least level that is logged."""
+        """The lowest level that is logged."""
         return self._level
 
     @property
@@ -48,12 +47,12 @@ class LogControl:
         return self._writer.dropped_since
 
     def set_level(self, level: str) -> None:
-        """Change the level for every logger, those already bound too."""
+        """Change the level of every logger, including those already bound."""
         logging.getLogger().setLevel(LEVELS[level])
         self._level = level
 
     def admits(self, level: str) -> bool:
-        """Tell whether an event of this level is logged."""
+        """Whether an event of this level is logged."""
         return LEVELS[level] >= LEVELS[self._level]
 
 
@@ -65,9 +64,9 @@ def log_to(
     scrub: Scrub = str,
     say_hint: Callable[[str], str] = str,
 ) -> Iterator[LogControl]:
-    """Log to these outputs while the block runs; its end writes what is queued.
+    """Log to these outputs while the block runs; write queued events at its end.
 
-    `say_hint` puts a hint into the words that work for this daemon.
+    `say_hint` adapts the commands in a hint to this daemon.
     """
     writer = Writer(outputs)
     writer.start()
@@ -88,7 +87,7 @@ def log_to(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=lambda *_: pipeline,
-        cache_logger_on_first_use=False,  # a test, or a second run, configures anew
+        cache_logger_on_first_use=False,  # a test, or a second run, configures it again
     )
     try:
         yield control
@@ -101,7 +100,7 @@ def log_to(
 
 
 class _Pipeline:
-    """From a call of a log method to the writer's queue."""
+    """Processes a call of a log method and queues the event."""
 
     def __init__(
         self,
@@ -130,7 +129,7 @@ class _Pipeline:
         return (self.complete(method, event),), {}
 
     def complete(self, level: str, event: MutableMapping[str, Any]) -> Event:
-        """Return an event in its final form and order."""
+        """Return an event with all fields in their order."""
         exception = event.pop("exception", None)
         whole = {
             "timestamp": timestamp(datetime.now(UTC)),
@@ -143,7 +142,7 @@ class _Pipeline:
         return whole
 
     def take_foreign(self, level: str, logger: str, text: str, trace: str) -> None:
-        """Log what a library said."""
+        """Log a message of a library."""
         said = {"event": "library.logged", "logger": logger, "text": self._scrub(text)}
         self.write(self.complete(level, said | {"exception": trace}))
 
@@ -154,7 +153,7 @@ class _Pipeline:
 
 
 class _Bridge(logging.Handler):
-    """What libraries log through the standard library, as events of ours."""
+    """Turns records of the standard library's logging into events."""
 
     def __init__(self, pipeline: _Pipeline) -> None:
         super().__init__()
@@ -164,7 +163,7 @@ class _Bridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = record.getMessage()
-        except (TypeError, ValueError, LookupError):  # their format does not fit
+        except (TypeError, ValueError, LookupError):  # wrong arguments for the format
             text = str(record.msg)
         trace = ""
         if record.exc_info and record.exc_info[0]:

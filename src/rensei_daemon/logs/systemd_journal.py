@@ -1,9 +1,9 @@
-"""systemd's journal: how an event goes in with its fields, and comes out again.
+"""Writes events with their fields to the systemd journal, and reads them from entries.
 
-The protocol is a datagram of fields to journald's socket, or a sealed memory file when
-that would be too long (systemd's "Native Journal Protocol"). A field's text is a string
-as it is, or JSON for anything else; a string that would read as JSON is quoted, so that
-reading gives back what was written.
+An entry is sent as a datagram to journald's socket, or as a sealed memory file if it is
+too long (systemd's "Native Journal Protocol"). A string field is written as it is, any
+other value as JSON; a string that looks like JSON is quoted, so that reading returns the
+value that was written.
 """
 
 import array
@@ -25,7 +25,7 @@ IDENTIFIER = "rensei-daemon"
 
 _PREFIX = "RENSEI_"
 _NAMESPACE = "5b2c8f0e-3d4a-4c52-9a67-1f0d6e7a9b38"
-"""Never to change: people keep filters by the ids that come of it."""
+"""Must never change: operators filter by the ids that are derived from it."""
 _MAX_FIELD_NAME = 64
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info")
@@ -34,7 +34,7 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_
 
 
 def leads_to_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
-    """Tell whether a descriptor is the stream systemd connected to the journal."""
+    """Whether a descriptor is the stream that systemd connected to the journal."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -60,23 +60,23 @@ def encode(event: Event) -> bytes:
 
 @cache
 def message_id(event: str) -> str:
-    """Return what `journalctl MESSAGE_ID=` knows an event by, for ever: 32 hex digits."""
-    # Here, because the command line reads this module too, and never encodes.
+    """Return the fixed `MESSAGE_ID` of an event: 32 hex digits."""
+    # Imported here, because the command line imports this module and never encodes.
     from uuid import UUID, uuid5
 
     return uuid5(UUID(_NAMESPACE), event).hex
 
 
 def match(key: str, value: str) -> str:
-    """Return what `journalctl` takes to find entries by a field of their events."""
+    """Return the `journalctl` argument that matches a field of events."""
     return f"{_PREFIX}{key.upper()}={_to_text(value)}"
 
 
 def decode(entry: Mapping[str, object]) -> dict[str, object]:
-    """Return the event in an entry of `journalctl -o json`.
+    """Return the event of an entry of `journalctl -o json`.
 
-    An entry of somebody else's (systemd on our unit) becomes an event of that text; one
-    that is a line of JSON of ours (`[log].format`) is that event.
+    An entry of another program (such as systemd's about our unit) becomes an event with
+    its text; an entry that is one of our lines of JSON (`[log].format`) is that event.
     """
     event: dict[str, object] = {
         "timestamp": _timestamp(entry),
@@ -89,7 +89,7 @@ def decode(entry: Mapping[str, object]) -> dict[str, object]:
             return event | said
         event["event"] = text
         return event
-    # journalctl gives the fields in no order; the same event should look the same twice.
+    # journalctl returns fields in no order; an event should always look the same.
     for name, value in sorted(entry.items()):
         if name.startswith(_PREFIX):
             event[name.removeprefix(_PREFIX).lower()] = _from_text(_plain(value))
@@ -97,7 +97,7 @@ def decode(entry: Mapping[str, object]) -> dict[str, object]:
 
 
 class JournalSocket:
-    """The way into the journal; raises `OSError` when nobody is at the other end."""
+    """A socket to the journal; raises `OSError` if it is not available."""
 
     def __init__(self, path: Path = JOURNAL_SOCKET) -> None:
         self._address = str(path)
@@ -106,7 +106,7 @@ class JournalSocket:
         )
 
     def send(self, entry: bytes) -> None:
-        """Hand over one entry; waits when the journal is behind."""
+        """Send one entry; block while the journal is behind."""
         try:
             self._socket.sendto(entry, self._address)
         except OSError as error:
@@ -126,7 +126,7 @@ class JournalSocket:
             self._socket.sendmsg([], [message], 0, self._address)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._socket.close()
 
 
@@ -157,7 +157,7 @@ def _is_json(text: str) -> bool:
 
 
 def _plain(value: object) -> str:
-    """Return the text of a field; journalctl gives what is no text as numbers."""
+    """Return the text of a field; journalctl returns binary data as a list of numbers."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and all(isinstance(byte, int) for byte in value):
@@ -182,6 +182,6 @@ def _timestamp(entry: Mapping[str, object]) -> str:
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a moment as every event carries it: UTC, to the millisecond."""
+    """Return a time in the format of events: UTC, to the millisecond."""
     text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")

@@ -1,9 +1,8 @@
-"""The threads that write, so that the event loop never waits for a pipe or a disk.
+"""Writes the log in threads, so that the event loop never waits for a pipe or a disk.
 
-Each output has a queue and a thread of its own: one that is stuck holds up no other.
-Events queue up to a limit; beyond it they are dropped and counted, and the count is
-logged where they are missing, as soon as the way is free again. A full pipe costs log
-lines, never a heartbeat.
+Each output has its own queue and thread, so a blocked one does not delay the others.
+Beyond a limit events are dropped and counted; the count is logged in their place once the
+output accepts lines again.
 """
 
 import threading
@@ -19,10 +18,10 @@ from rensei_daemon.logs.systemd_journal import timestamp
 
 QUEUE_LENGTH = 4096
 QUEUE_BYTES = 4 * 1024 * 1024
-"""What waits for one output, at most; a hook's output alone may be 64 KiB."""
+"""Limit of the queue of one output; a hook's output alone may be 64 KiB."""
 
 REPORT_SECONDS = 5.0
-"""How often losses are told of, at most; and how soon a way that was shut is tried."""
+"""Least time between reports of lost lines, and between tries of a blocked output."""
 
 _CLOSE_SECONDS = 2.0
 
@@ -53,7 +52,7 @@ class Writer:
         return min((time for time in times if time is not None), default=None)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
@@ -63,7 +62,7 @@ class Writer:
             thread.put(event)
 
     def close(self) -> None:
-        """Write what is queued, for two seconds at most, and close the outputs."""
+        """Write queued events for at most two seconds, and close the outputs."""
         deadline = time.monotonic() + _CLOSE_SECONDS
         for thread in self._threads:
             thread.end()
@@ -72,7 +71,7 @@ class Writer:
 
 
 class _OutputThread:
-    """One output: what waits for it, what was lost on the way, and who writes."""
+    """One output with its queue, its thread and its count of lost lines."""
 
     def __init__(
         self, output: Output, limit: int, limit_bytes: int, report_seconds: float
@@ -84,7 +83,7 @@ class _OutputThread:
         self._limit_bytes = limit_bytes
         self._report_seconds = report_seconds
         self._changed = threading.Condition()
-        """Guards everything that both sides touch; held for moments only."""
+        """Guards everything that both threads use; never held during a write."""
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._is_ending = False
@@ -107,13 +106,13 @@ class _OutputThread:
             self._changed.notify()
 
     def end(self) -> None:
-        """Have the thread end once it has written what waits."""
+        """Let the thread end after it has written the queue."""
         with self._changed:
             self._is_ending = True
             self._changed.notify()
 
     def close(self, seconds: float) -> None:
-        """Wait for the thread's end, and close; one stuck in a write dies with us."""
+        """Wait for the thread to end, and close; a blocked one ends with the process."""
         self._thread.join(seconds)
         if not self._thread.is_alive():
             self._output.close()
@@ -125,11 +124,11 @@ class _OutputThread:
             while (rendered := self._next()) is not None:
                 if self._write(rendered):
                     self._report()
-            # Also with nothing new to write: a way that was shut may be free again.
+            # Even without new events: a blocked output may accept lines again.
             self._report(at_once=not is_open)
 
     def _wait(self) -> bool:
-        """Wait for something to do; False when it is the last."""
+        """Wait for something to write; return False at the end."""
         with self._changed:
             while not self._waiting and not self._is_ending:
                 owes = self.dropped > self._reported
@@ -149,7 +148,7 @@ class _OutputThread:
         try:
             self._output.write(rendered)
         except OSError:
-            # A report that is lost is made again; counted, it would never end.
+            # A lost report is not counted: it is made again.
             if not is_report:
                 with self._changed:
                     self._lose()

@@ -1,7 +1,7 @@
-"""The platform, seen from this host."""
+"""The client of the platform: requests, streams, identity, and their errors."""
 
 import sys
 
-# httpx imports a command line of its own where its library is installed. None in its
-# place forbids that, and leaves a daemon a megabyte smaller for its whole life.
+# httpx imports its own command line if that is installed. None in its place prevents the
+# import, which saves the daemon a megabyte of memory.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # as documented

@@ -1,4 +1,4 @@
-"""The API key in use, and the one rule of its renewal: read it again after a refusal."""
+"""The API key in use, which is read again after the platform refused it."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -12,16 +12,16 @@ _T = TypeVar("_T")
 
 
 class ActiveApiKey:
-    """The API key; shared by every lane, so that all of them see a new one at once."""
+    """The API key; shared by every task, so that all of them use a new one at once."""
 
     def __init__(
         self, read: Callable[[], ApiKey], *, approve: Callable[[], None] = lambda: None
     ) -> None:
-        """`approve` may refuse another key by a `SettingsError`; both may block."""
+        """`approve` may reject a new key by raising `SettingsError`; both may block."""
         self._read = read
         self._approve = approve
         self.on_change: Callable[[], None] = lambda: None
-        """Called after another key was taken up."""
+        """Called after a new key came into use."""
         self._stored = read()
 
     @property
@@ -30,14 +30,14 @@ class ActiveApiKey:
         return self._stored.secret
 
     def __repr__(self) -> str:
-        """Show nothing of the key."""
+        """Return a text without the key."""
         return "KeyInUse(…)"
 
     async def reread(self) -> bool:
-        """Read the key again, and tell whether it is another one.
+        """Read the key again, and return whether it is a new one.
 
-        Raises `SettingsError` when it cannot be read, or may not be taken up; the old one
-        then stays in force.
+        Raises `SettingsError` when it cannot be read or may not be used; the old key then
+        stays in use.
         """
         stored = await anyio.to_thread.run_sync(self._read_approved)
         changed = stored.secret != self.value
@@ -53,9 +53,9 @@ class ActiveApiKey:
         return stored
 
     async def ask(self, question: Callable[[str], Awaitable[_T]]) -> _T:
-        """Ask with the key as bearer; once more after a 401 or 403, if it has changed.
+        """Ask with the key as bearer; ask once more after a 401 or 403 if it has changed.
 
-        What is raised of a key that is not accepted says how another one is taken up.
+        The error of a refused key has a hint about how to replace the key.
         """
         try:
             return await self._ask(question)

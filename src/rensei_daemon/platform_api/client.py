@@ -1,4 +1,4 @@
-"""What the daemon asks the platform: beats, snapshots and streams, one call each."""
+"""The calls of the daemon to the platform: heartbeats, snapshots and streams."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,19 +21,19 @@ OLD_HEARTBEAT = "/v1/daemon/heartbeat"
 
 
 class PlatformClient:
-    """The platform's answers to this host; holds no state of its own."""
+    """The platform as this worker calls it; keeps no state."""
 
     def __init__(self, http: Http, identity: Identity) -> None:
         self._http = http
         self._identity = identity
 
     async def heartbeat(self, beat: Beat) -> BeatAnswer:
-        """Tell the platform how this host is; registers it first if need be.
+        """Send a heartbeat, after registering this host if necessary.
 
-        A beat the platform refuses (401, 404, a redirect) is sent once more, unchanged,
-        with a fresh identity; the answer names the worker that it was taken from. Raises
-        `TransientError`, also for an answer nobody can read, so that no ack is lost;
-        `UnauthorizedError` and `RefusedError` as they come.
+        A heartbeat that is refused (401, 404, a redirect) is sent once more, unchanged,
+        with a new token; the answer names the worker that sent it. Raises
+        `TransientError`, also for an unreadable answer, so that no ack is lost;
+        `UnauthorizedError`; `RefusedError`.
         """
         worker = await self._identity.enrolled()
         try:
@@ -60,10 +60,10 @@ class PlatformClient:
         return replace(found, carried_acks=not is_old, answered_at=answer.date)
 
     async def snapshot(self, session: Session) -> Snapshot:
-        """Fetch every value the session has.
+        """Fetch every value of the session.
 
-        Raises `UnauthorizedError` when the platform takes neither the key nor the one
-        read again, `RefusedError` (403: not this organisation's), `TransientError`.
+        Raises `UnauthorizedError` when the platform refuses the key, also after it was
+        read again; `RefusedError` (403: another organisation's session); `TransientError`.
         """
         org_id = session.org_id or await self._identity.organisation()
         if not org_id:
@@ -80,7 +80,7 @@ class PlatformClient:
 
     @asynccontextmanager
     async def stream(self, session_id: str) -> AsyncIterator[EventStream]:
-        """Connect to the session's rotate-stream with the key, read again if refused.
+        """Connect to the session's rotate stream; the key is read again if refused.
 
         Raises what `open_stream` raises.
         """

@@ -1,7 +1,7 @@
-"""The certificate that this host shows to a platform which asks for one (mTLS).
+"""The client certificate of this host, for a platform that requires one (mTLS).
 
-Two PEM files, read at start, at a reload, and after the platform refused what they held.
-A pair that cannot be used changes nothing: what was loaded stays in force.
+Its two PEM files are read at the start, at a reload, and after the platform refused the
+certificate. If they cannot be used, the certificate that was loaded stays in use.
 """
 
 import ssl
@@ -20,10 +20,10 @@ _KEYS = "platform.client_cert_file and platform.client_key_file"
 
 
 class ClientCertificate:
-    """The pair of files, loaded into the TLS context that every connection is made with."""
+    """The two files, loaded into the TLS context of every connection."""
 
     def __init__(self, files: tuple[Path, Path], context: ssl.SSLContext) -> None:
-        """Load the certificate (with its chain) and its key, PEM files both; blocks.
+        """Load the certificate (with its chain) and its key from PEM files; block.
 
         Raises `SettingsError` when they cannot be used.
         """
@@ -33,10 +33,10 @@ class ClientCertificate:
         self._load()
 
     async def reread(self) -> bool:
-        """Load the files again, and tell whether they hold another pair.
+        """Load the files again, and return whether they have changed.
 
-        Connections that are open stay as they are. Raises `SettingsError` when the pair
-        cannot be used; the old one then stays in force.
+        Open connections keep the old certificate. Raises `SettingsError` when the files
+        cannot be used; the old certificate then stays in use.
         """
         return await anyio.to_thread.run_sync(self._load)
 
@@ -45,7 +45,7 @@ class ClientCertificate:
         found = (_read(cert, private=False), _read(key, private=True))
         if found == self._loaded:
             return False
-        # A pair that does not fit together would spoil the context that is in use.
+        # Tried first on another context: a wrong key would break the one in use.
         for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self._context):
             try:
                 context.load_cert_chain(cert, key, password=_refuse_password)

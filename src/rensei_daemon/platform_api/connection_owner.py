@@ -1,8 +1,8 @@
-"""Closes every connection that a request has made and that its pool does not know of.
+"""Closes the connections that requests have opened but httpcore's pool does not know.
 
-httpcore's pool knows a connection once it is ready for requests. It forgets one whose
-request is cancelled during the TLS handshake, and cannot close one that is still being
-made when the pool itself is closed: both sockets would stay open until they are garbage.
+The pool knows a connection once it is ready for requests. It does not close one whose
+request is cancelled during the TLS handshake, nor one that is still connecting when the
+pool is closed: their sockets would stay open until garbage collection.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,16 +15,16 @@ _CONNECTED = "connection.connect_tcp.complete"
 
 
 class OwningTransport(httpx.AsyncBaseTransport):
-    """A transport that leaves no connection open after a failed request or its own end."""
+    """A transport that leaves no connection open after a failed request or `aclose`."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
         self._is_closed = False
         self._opened: dict[httpx.Request, list[Any]] = {}
-        """The streams that each request under way has connected."""
+        """The streams that each running request has connected."""
 
     async def aclose(self) -> None:
-        """Close every connection; one that is still connecting, as soon as it has."""
+        """Close every connection; one that is being opened is closed once it is open."""
         self._is_closed = True
         await self._inner.aclose()
         for streams in list(self._opened.values()):
@@ -33,7 +33,7 @@ class OwningTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request.
 
-        Raises `PoolTimeout`, beside what httpx does, when this was closed meanwhile.
+        Raises `PoolTimeout` if this transport was closed meanwhile, and httpx's errors.
         """
         streams = self._opened[request] = []
         traced = request.extensions.get("trace")

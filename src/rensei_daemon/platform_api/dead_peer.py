@@ -1,13 +1,12 @@
-"""Peers that went without a word, noticed a moment before the kernel notices them.
+"""Detects a dead peer of an open stream within 45 s, from what the kernel knows.
 
-A silent stream is kept alive by the kernel alone: it asks the peer after 15 s of silence
-and every 10 s from then on, and gives the connection up when three probes went
-unanswered. Its timers are coarse: what is set to 45 s ends after 45.7 s (measured, Linux
-6.18). So whoever must know after 45 s has to look a moment earlier at what the kernel
-knows. A peer that answers its probes is never taken for gone, however long it is silent.
+The kernel sends keepalive probes: the first after 15 s of silence, then one every 10 s.
+After three unanswered probes it closes the connection, but its timers are coarse: a limit
+of 45 s ends after 45.7 s (measured, Linux 6.18). So the state of the connection is read
+from the kernel a moment earlier. A peer that answers the probes is never considered dead,
+however long it sends nothing.
 
-Where the kernel does not tell (no Linux, a connection that is no socket), the end of the
-connection is left to it.
+Where the state cannot be read (not Linux, not a socket), the kernel closes the connection.
 """
 
 import socket
@@ -20,39 +19,39 @@ from dataclasses import dataclass
 import anyio
 
 GONE_AFTER_SECONDS = 44.0
-"""Of silence, probes included; the second that is left is for us to say so."""
+"""Seconds without an answer to a probe; the rest of 45 s is spent on reporting it."""
 
 PROBES = 3
-"""That went unanswered by then: after 15, 25 and 35 s of silence (see `transport`)."""
+"""Unanswered by then: sent after 15, 25 and 35 s of silence (see `transport`)."""
 
 LOOK_AGAIN_SECONDS = 1.0
-"""At a peer that is silent for too long but was not asked often enough, as after a host
-has slept: it may be well."""
+"""When a peer is silent for too long, but has not been sent three probes, as after this
+host was suspended."""
 
 _TCP_INFO = struct.Struct("@8B13I")
-"""The head of Linux's `struct tcp_info`, as it is since 2.6 (linux/tcp.h)."""
+"""The first fields of `struct tcp_info` of Linux since 2.6 (linux/tcp.h)."""
 _PROBES, _LAST_DATA_RECEIVED, _LAST_ACK_RECEIVED = 3, 19, 20
-"""Which of its fields: a count, and two ages in milliseconds."""
+"""Indexes of fields: a count, and two ages in milliseconds."""
 
 GiveUp = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class UnansweredProbes:
-    """What the kernel has not heard of a peer."""
+    """How long a peer has been silent, and how many probes it has not answered."""
 
     seconds: float
-    """Since anything of it arrived: a byte, or an answer to a probe."""
+    """Since the last byte or answer to a probe arrived."""
     probes: int
     """Sent since then."""
 
     def is_final(self, after_seconds: float, probes: int) -> bool:
-        """Whether that is what a peer that is gone would say."""
+        """Whether the peer is dead."""
         return self.seconds >= after_seconds and self.probes >= probes
 
 
 def read_tcp_info(raw: bytes) -> UnansweredProbes | None:
-    """Read a `struct tcp_info`; None for one that is cut short."""
+    """Read a `struct tcp_info`; None if it is too short."""
     if len(raw) < _TCP_INFO.size:
         return None
     found = _TCP_INFO.unpack_from(raw)
@@ -61,18 +60,18 @@ def read_tcp_info(raw: bytes) -> UnansweredProbes | None:
 
 
 def silence_of(connection: socket.socket) -> UnansweredProbes | None:
-    """Ask the kernel about a peer; None when it does not tell."""
+    """Ask the kernel about a peer; None if it does not know."""
     if sys.platform != "linux":
         return None
     try:
         raw = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    except OSError:  # no TCP, or closed meanwhile
+    except OSError:  # not TCP, or closed meanwhile
         return None
     return read_tcp_info(raw)
 
 
 class DeadPeerDetector:
-    """One pair of eyes for every open stream."""
+    """Watches the connections of all open streams."""
 
     def __init__(
         self, *, gone_after_seconds: float = GONE_AFTER_SECONDS, probes: int = PROBES
@@ -88,7 +87,7 @@ class DeadPeerDetector:
 
     @contextmanager
     def watching(self, connection: socket.socket | None, give_up: GiveUp) -> Iterator[None]:
-        """Watch over a connection; `give_up` is told why when its peer is gone."""
+        """Watch a connection; `give_up` is called with the reason when its peer is dead."""
         if connection is None:
             yield
             return
@@ -99,16 +98,16 @@ class DeadPeerDetector:
             del self._watched[connection]
 
     async def run(self) -> None:
-        """Look at each connection whenever its peer could be gone; never returns.
+        """Check each connection whenever its peer could be dead; never return.
 
-        One that comes in while this sleeps cannot be due before it wakes.
+        A connection that is added during the sleep cannot be due before its end.
         """
         while True:
             waits = [self._check(*watched) for watched in self._watched.items()]
             await anyio.sleep(min(waits, default=self._gone_after))
 
     def _check(self, connection: socket.socket, give_up: GiveUp) -> float:
-        """Return the seconds until the peer could be gone."""
+        """Return the seconds until the peer could be dead."""
         silence = silence_of(connection)
         if silence is None:
             return self._gone_after

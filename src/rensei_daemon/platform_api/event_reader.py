@@ -1,7 +1,6 @@
-"""The events of one stream, within limits: how big one grows, how long silence lasts.
+"""Reads the events of one stream, with limits on size, time and silence.
 
-A peer that trickles, floods or falls silent is noticed here; what its events mean is
-decided elsewhere.
+What the events mean is decided elsewhere.
 """
 
 import zlib
@@ -17,28 +16,28 @@ from rensei_daemon.errors import Failure, TransientError
 from rensei_daemon.platform_api.gzip_decoder import GzipDecoder
 
 SLICE_BYTES = 2048
-"""Parsed at once: as many lines take two milliseconds."""
+"""Parsed without a pause; that many lines take two milliseconds."""
 EVENTS_A_TURN = 16
-"""Handed out before others have their turn: what is made of each takes a tenth of one."""
+"""Returned before other tasks run; handling each takes a tenth of a millisecond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLimits:
-    """What one stream may cost us."""
+    """Limits of one stream."""
 
     event_bytes: int = 1024 * 1024
     event_seconds: float = 30.0
-    """From an event's first byte to its last, as far as we had to wait for them."""
+    """From the first byte of an event to its last, counting only time spent waiting."""
     idle_seconds: float = 45.0
-    """Least silence that counts as death, once the stream is known to have a pulse."""
+    """Shortest silence that ends the stream, once its keepalives are known."""
     keepalives: int = 3
-    """Keepalives after which it is known to have one; until then silence is no sign."""
+    """Keepalives after which they are expected; before that, silence is allowed."""
     idle_factor: float = 3.0
-    """How many of its longest gaps a stream may be silent for."""
+    """A stream may be silent for this many times its longest gap so far."""
 
 
 class EventReader:
-    """Reads a stream's events; raises `TransientError` where it breaks a limit."""
+    """Reads the events of a stream; raises `TransientError` when it exceeds a limit."""
 
     def __init__(
         self,
@@ -48,13 +47,13 @@ class EventReader:
         max_age_seconds: float,
         decoder: GzipDecoder | None = None,
     ) -> None:
-        """Unpack a stream that is packed with `decoder`."""
+        """Read from `source`; `decoder` unpacks a compressed stream."""
         self._source = source
         self._limits = limits
         self._decoder = decoder
         self._parser = EventParser()
         self._pieces: Iterator[bytes] = iter(())
-        """Of the last chunk, unpacked one by one."""
+        """Of the last chunk; unpacked one by one."""
         self._read: deque[ServerEvent] = deque()
         self._handed_out = 0
         self._noted_keepalives = 0
@@ -63,18 +62,18 @@ class EventReader:
         self._wait = anyio.CancelScope()
         self._fault: TransientError | None = None
         self.has_begun = False
-        """Whether a byte has come."""
+        """Whether a byte has arrived."""
         self.last_heard = anyio.current_time()
-        """When the last byte came, keepalives included."""
+        """When the last byte arrived, keepalives included."""
         self._ends_at = self.last_heard + max_age_seconds
 
     @property
     def retry_milliseconds(self) -> int | None:
-        """The reconnection time the stream last asked for."""
+        """The last `retry` field of the stream."""
         return self._parser.retry_milliseconds
 
     async def next_read(self) -> ServerEvent | None:
-        """Return the next event that has been read already."""
+        """Return the next event that was read already; None if there is none."""
         if not self._read:
             return None
         self._handed_out += 1
@@ -83,9 +82,9 @@ class EventReader:
         return self._read.popleft()
 
     async def read(self) -> bool:
-        """Read a little more; False once the stream is old enough.
+        """Read the next piece; return False when the stream has reached its age limit.
 
-        It never is within an event. What came before a fault is handed out before it.
+        It ends only between events. Events before a fault are returned before the error.
         """
         if self._fault is not None:
             raise self._fault
@@ -94,7 +93,7 @@ class EventReader:
         except zlib.error:
             raise TransientError("the compressed stream is damaged") from None
         if piece is not None:
-            # What has come already is handed out without a pause, be it unpacked from a
+            # What has arrived already is returned without a pause, be it unpacked from a
             # little or cut into crumbs.
             await anyio.lowlevel.checkpoint()
             self._parse(piece)
@@ -107,11 +106,11 @@ class EventReader:
         return True
 
     def note_keepalive(self) -> None:
-        """Count an event that said nothing as a sign of life."""
+        """Count an event without content as a keepalive."""
         self._noted_keepalives += 1
 
     def give_up(self, complaint: str) -> None:
-        """End the stream with this complaint: somebody knows that its peer is gone."""
+        """End the stream with this error message: its peer is dead."""
         self._fault = TransientError(complaint, failure=Failure.TIMEOUT)
         self._wait.cancel()
 
@@ -132,10 +131,10 @@ class EventReader:
         return None
 
     def _idle_limit(self, now: float) -> tuple[float, str]:
-        """Return how long to wait for the next byte, and the complaint if none comes.
+        """Return how long to wait for the next byte, and the error message if none comes.
 
-        Only time spent waiting counts against an event: a slow reader of ours is not
-        the platform's fault.
+        Only time spent waiting counts against an event, not the time that its reader
+        takes.
         """
         limits = self._limits
         waits = []

@@ -1,4 +1,4 @@
-"""What a failed exchange is called: in words an operator can act on, and no secret."""
+"""Error messages, hints and failure kinds for exchanges that failed; without secrets."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ from rensei_daemon.platform_api.responses import Scrub
 from rensei_daemon.platform_api.tls_refusal import TlsRefusedError
 
 MAX_QUOTED = 200
-"""Characters kept of what a peer said when it broke the protocol."""
+"""Characters kept of what a peer sent in violation of the protocol."""
 
 _CONNECTING = (socket.gaierror, ssl.SSLError, ConnectionRefusedError)
 _OURS = "platform.client_cert_file and platform.client_key_file"
@@ -21,11 +21,11 @@ _REACH = "check the network, the firewall and the proxy settings"
 
 
 class NameServerSilentError(httpx.ConnectTimeout):
-    """No connection was made, because no name server said where to."""
+    """No connection was made, because no name server answered."""
 
 
 def explain_failure(error: Exception, scrub: Scrub) -> tuple[str, str]:
-    """Return what went wrong, and what to do about it; `scrub` is for the peer's words."""
+    """Return what happened and what to do; `scrub` removes secrets from the peer's text."""
     for cause in _causes(error):
         if isinstance(cause, _CONNECTING):
             return _explain_connect(cause)
@@ -55,7 +55,7 @@ def _explain_exchange(error: Exception, scrub: Scrub) -> tuple[str, str]:
 
 
 _DATES = (9, 10)
-"""OpenSSL's codes for a certificate that is not valid yet, or no more."""
+"""OpenSSL's codes for a certificate that is not yet valid, or has expired."""
 
 
 def _has_other_dates(error: BaseException) -> bool:
@@ -63,7 +63,7 @@ def _has_other_dates(error: BaseException) -> bool:
 
 
 def classify(error: Exception) -> Failure:
-    """Return which sort of failure it is: above all, whether there was a connection."""
+    """Return the kind of failure."""
     if isinstance(error, TlsRefusedError):
         return Failure.TLS_REFUSED
     if any(map(_has_other_dates, _causes(error))):
@@ -119,7 +119,7 @@ def _explain_refusal(refusal: TlsRefusedError) -> tuple[str, str]:
 
 
 def _quoted(error: Exception, scrub: Scrub) -> str:
-    # Up to the colon are the library's own words; behind it, the bytes it choked on.
+    # The library's own text ends at the colon; the offending bytes follow.
     return scrub(str(error).partition(":")[0])[:MAX_QUOTED]
 
 
@@ -127,6 +127,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]  # one of several addresses; the first will do
+            error = error.exceptions[0]  # one error for each address; the first is enough
         else:
             error = error.__cause__ or error.__context__

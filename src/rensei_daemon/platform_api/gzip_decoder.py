@@ -1,25 +1,25 @@
-"""Packed answers, unpacked piece by piece: a small one cannot grow without limit."""
+"""Unpacks gzip piece by piece, so that a small body cannot grow without limit."""
 
 import zlib
 from collections.abc import Iterator, Mapping
 
 PIECE_BYTES = 16 * 1024
-"""The most that is unpacked at once."""
+"""The largest piece."""
 
 _GZIP = frozenset({"gzip", "x-gzip"})
 
 
 class GzipDecoder:
-    """Unpacks one body of gzip: one member, or several in a row (RFC 1952, section 2.2).
+    """Unpacks one gzip body of one or more members (RFC 1952, section 2.2).
 
-    Feeding it raises `zlib.error` for what is not gzip. Zero bytes after a member are
-    padding, as gzip itself has it.
+    Raises `zlib.error` for bytes that are not gzip. Zero bytes after a member are padding,
+    as in gzip itself.
     """
 
     def __init__(self) -> None:
         self._member = _new_member()
         self._is_between = False
-        """Whether a member has ended and no other one has begun."""
+        """Whether a member has ended and no other has begun."""
 
     @property
     def is_complete(self) -> bool:
@@ -27,9 +27,9 @@ class GzipDecoder:
         return self._is_between
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Unpack the next bytes; each piece has at most `PIECE_BYTES`, and may be empty."""
+        """Unpack the next bytes, in pieces of at most `PIECE_BYTES`, which may be empty."""
         piece = b""
-        # What a full piece left behind comes out without any more bytes.
+        # The rest after a full piece needs no more input.
         while chunk or len(piece) == PIECE_BYTES:
             if self._is_between:
                 chunk = chunk.lstrip(b"\0")
@@ -47,10 +47,10 @@ def _new_member() -> "zlib._Decompress":
 
 
 def decoder_for(headers: Mapping[str, str]) -> GzipDecoder | None:
-    """Return what unpacks a body with these headers; None when it is not packed.
+    """Return the decoder of a body with these headers; None if it is not compressed.
 
-    Raises `ValueError` for an encoding that nobody asked for. One that is named twice, as
-    by a header that a proxy doubled, counts once.
+    Raises `ValueError` for an encoding that was not requested. An encoding that is named
+    twice, as when a proxy doubles the header, counts once.
     """
     named = headers.get("content-encoding", "").lower().split(",")
     codings = {name.strip() for name in named} - {"", "identity"}

@@ -1,13 +1,13 @@
-"""The one door to the network: requests and streams to the platform, and their errors.
+"""Sends requests to the platform and opens streams; every failure is one of our errors.
 
-This module knows how to ask and how asking fails; it knows no endpoint. Its rules:
+This module knows no endpoint. Its rules:
 
-- Our limiter is the queue, never httpx's pool: a request cancelled while it queues for
-  a pool can take that pool's connections with it for ever. Should the pool be full
-  nevertheless, its client is dropped and a new one made.
-- Streams have a client of their own, so that neither can starve the other.
-- Redirects are never followed: the bearer stays with the host it was meant for.
-- Every failure leaves as one of our errors, without its cause: causes quote requests.
+- Requests wait in our own limiter, never in httpx's pool: a request that is cancelled
+  while it waits for the pool can block a connection of the pool for ever. If the pool is
+  full nevertheless, its client is closed and replaced.
+- Streams have a client of their own, so that requests and streams cannot starve each other.
+- Redirects are never followed, so the bearer is sent to no other host.
+- Errors are raised without their cause: causes quote requests.
 """
 
 import json
@@ -43,11 +43,11 @@ from rensei_daemon.platform_api.tls_refusal import CertificateRefusals
 
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
-"""The longest one call can take, its wait in our queue included."""
+"""The longest time of a call, including its wait in our limiter."""
 
 
 def utc_now() -> datetime:
-    """Return the time by this host's clock."""
+    """Return the wall time of this host."""
     return datetime.now(UTC)
 
 
@@ -64,11 +64,11 @@ async def open_http(
     dead_peers: DeadPeerDetector | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> AsyncIterator["Http"]:
-    """Open the way to the platform at this URL; leaving closes every connection.
+    """Prepare requests to the platform at this URL; close every connection at the end.
 
-    `scrub` takes the secrets it knows out of what the platform says of a failure;
-    `environ` names the proxy. No connection is made yet. Raises `SettingsError` when the
-    proxy or one of the files cannot be used.
+    `scrub` removes known secrets from the platform's error messages; `environ` names the
+    proxy. No connection is made yet. Raises `SettingsError` when the proxy or one of the
+    files cannot be used.
     """
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs and headers
@@ -94,7 +94,7 @@ async def open_http(
 
 
 class Http:
-    """The platform as something to ask; safe to share between tasks."""
+    """Sends requests and opens streams; safe to share between tasks."""
 
     def __init__(
         self,
@@ -110,11 +110,11 @@ class Http:
         dead_peers: DeadPeerDetector,
     ) -> None:
         self.dead_peers = dead_peers
-        """Notices the streams whose peer has gone, as long as somebody keeps it."""
+        """Ends streams whose peer is dead, while its `run` runs."""
         self.host = url.netloc.decode()
         self.is_loopback = is_loopback_host(url.host)
         self.rebuilds = 0
-        """How often a wedged pool was replaced."""
+        """How often a blocked pool was replaced."""
         self.now = now
         self._url = url
         self._route = route
@@ -122,7 +122,7 @@ class Http:
         self._queue = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
         self._context = context
         self.reread_certificate = refusals.reread
-        """Loads the client certificate again, and tells whether it is another one."""
+        """Loads the client certificate again, and returns whether it has changed."""
         self._refusals = refusals
         self._scrub = scrub
         self._user_agent = user_agent
@@ -144,11 +144,11 @@ class Http:
         query: Mapping[str, str] | None = None,
         secrets: tuple[str, ...] = (),
     ) -> PlatformResponse:
-        """Ask once and return the JSON of a 2xx answer.
+        """Send a request and return the JSON of a 2xx response.
 
-        `body` is sent as JSON when it is not None. Raises `TransientError`,
-        `UnauthorizedError` (401, and any redirect) or `RefusedError` (another 4xx).
-        No text of theirs holds the bearer or one of `secrets`.
+        `body` is sent as JSON unless it is None. Raises `TransientError`,
+        `UnauthorizedError` (401, and any redirect) or `RefusedError` (another 4xx). Their
+        texts hold neither the bearer nor any of `secrets`.
         """
         secrets = (bearer, *secrets)
         headers = _headers(bearer)
@@ -174,7 +174,7 @@ class Http:
     async def _exchange(
         self, request: httpx.Request, secrets: tuple[str, ...]
     ) -> RawResponse:
-        client = self._requests  # it may be replaced while we wait for an answer
+        client = self._requests  # it may be replaced during the request
         try:
             response = await self._send(client, request)
         except httpx.PoolTimeout:
@@ -189,13 +189,12 @@ class Http:
     async def stream(
         self, path: str, *, bearer: str, query: Mapping[str, str]
     ) -> AsyncIterator[httpx.Response]:
-        """Ask for an answer that is read as it comes; it has a 2xx status.
+        """Open a response with a 2xx status, whose body is read as it arrives.
 
-        Errors as in `call`. What fails while reading is for the reader to translate,
-        with `border`.
+        Raises the errors of `call`. The reader translates errors of reading with `border`.
         """
         headers = {**_headers(bearer), "Accept": "text/event-stream"}
-        # Not packed: a packer may hold an event back until it has more to pack.
+        # Not compressed: compression may hold an event back until more data follow.
         headers |= {"Accept-Encoding": "identity", "Cache-Control": "no-store"}
         request = self._streams.build_request(
             "GET", self._path(path), params=query, headers=headers
@@ -217,7 +216,7 @@ class Http:
         try:
             return await client.send(request, stream=True)
         except httpx.ConnectTimeout:
-            # The time for connecting includes that for looking up the name.
+            # The time limit for connecting includes the name lookup.
             host = (self._route.proxy or self._url).host
             if await transport.name_server_answers(host):
                 raise
@@ -236,7 +235,7 @@ class Http:
         return str(self._url).rstrip("/") + path
 
     async def _rebuild(self, wedged: httpx.AsyncClient) -> None:
-        if self._requests is wedged:  # else another call has seen to it
+        if self._requests is wedged:  # else another call has replaced it
             self._requests = self._client()
             self.rebuilds += 1
             await wedged.aclose()
@@ -256,13 +255,13 @@ class Http:
 
     @contextmanager
     def border(self, secrets: tuple[str, ...]) -> Iterator[None]:
-        """Turn whatever the network raises into a `TransientError` that says what to do."""
+        """Translate network errors to a `TransientError` with a hint."""
         try:
             yield
         except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
             what, hint = exchange_errors.explain_failure(error, self._scrubbing(secrets))
             failure = exchange_errors.classify(error)
-            # Without its cause: h11 quotes the bytes it chokes on, and httpx the request.
+            # Without its cause: h11 quotes the offending bytes, and httpx the request.
             raise TransientError(
                 f"{self.host}: {what}", hint=hint, failure=failure
             ) from None

@@ -1,7 +1,7 @@
-"""Who this host is to the platform: the one owner of worker id and runtime token.
+"""The identity of this host at the platform: its worker id and its runtime token.
 
-Every lane takes both from here and brings them back when they are refused. This module
-keeps nothing on disk: it is handed what was saved, and hands back what is to be saved.
+Every task takes both from here, and reports here when they are refused. This module opens
+no file: it is given what was saved, and calls `save` after every change.
 """
 
 import math
@@ -29,16 +29,16 @@ EARLY_SECONDS = 300.0
 SOONEST_SECONDS = 10.0
 RETRY_SECONDS = 60.0
 WITHOUT_TOKEN_RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
-"""How soon a worker that has no token at all asks for one again."""
+"""Delays between requests for a token while there is none."""
 REREGISTER_SECONDS = 60.0
-"""At most one new registration in this time; each leaves a worker behind."""
+"""At most one new registration in this time: each leaves a worker at the platform."""
 
 _draw = random.SystemRandom().uniform
 _log = structlog.get_logger()
 
 
 class Identity:
-    """The worker this host is, registered when first needed and refreshed ever after."""
+    """Registers this host as a worker when first needed, and keeps its token fresh."""
 
     def __init__(
         self,
@@ -53,12 +53,11 @@ class Identity:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         draw: Draw = _draw,
     ) -> None:
-        """Start from `saved`, if this machine is the one that registered it.
+        """Start with the `saved` worker, if this machine registered it.
 
-        `describe` is asked anew for each registration; `save` is awaited after every
-        change and answers for its own errors. `now` is wall time, for expiry alone;
-        `clock` never goes back, counts the time of a suspended machine, and everything
-        that waits goes by it.
+        `describe` is called for each registration; `save` is awaited after every change
+        and handles its own errors. `now` is wall time and used only for expiry; `clock`
+        is monotonic, includes the time of a suspended machine, and times everything else.
         """
         self.key = key
         self.is_old = False
@@ -77,11 +76,11 @@ class Identity:
         self._refresh_at = math.inf
         self._retry = WITHOUT_TOKEN_RETRY
         self._nap = anyio.CancelScope()
-        """Around the sleep of `keep_fresh`."""
+        """The sleep of `keep_fresh`."""
         self._registered = anyio.Event()
         self._worker: Worker | None = None
         self._lacks_token = False
-        """A reboot took it. A worker whose key is its bearer does not lack one."""
+        """The token was lost in a reboot. Not true of a worker whose bearer is the key."""
         self._taken_at = -math.inf
         self._refusals = EarlyTokenRefusals()
         if saved is not None and saved.machine_id == describe().machine_id:
@@ -89,7 +88,7 @@ class Identity:
 
     @property
     def worker(self) -> Worker | None:
-        """The worker as it stands; None before the first registration."""
+        """The worker; None before the first registration."""
         return self._worker
 
     @property
@@ -99,13 +98,13 @@ class Identity:
 
     @property
     def is_registered_with_other_projects(self) -> bool:
-        """Whether today's project set differs from the one this worker registered."""
+        """Whether the project set has changed since the registration."""
         registered = self._worker.registered_report if self._worker else None
         return registered is not None and registered != self.describe().report.hash
 
     @property
     def org_id(self) -> str:
-        """The organisation of the runtime token, or of the last one while there is none.
+        """The organisation of the runtime token, or of the last one if there is none.
 
         Empty before the first token.
         """
@@ -113,26 +112,26 @@ class Identity:
         return (organisation(worker.token) or worker.org_id) if worker else ""
 
     def bearer(self, worker: Worker) -> str:
-        """Return what the worker's endpoints take: its token, or the key without one."""
+        """Return the bearer of the worker: its token, or the key if it has none."""
         return worker.token or self.key.value
 
     async def enrolled(self) -> Worker:
-        """Return the worker, registering it first if there is none.
+        """Return the worker, after registering it if there is none.
 
-        Raises what registering raises; a saved worker without a token is refreshed, once:
-        after that the key is its bearer until `keep_fresh` has a token for it.
+        A saved worker without a token is refreshed, once: after that the key is its bearer
+        until `keep_fresh` gets a token. Raises what `_register` raises.
         """
         worker = self._worker
         if worker is None:
             return await self._alone(self._register)
         if not worker.token and not self._attempts:
-            return await self.refresh(worker)  # a reboot took the token
+            return await self.refresh(worker)  # lost in a reboot
         return worker
 
     async def organisation(self) -> str:
-        """Return the organisation, with a token first if that is the way to learn it.
+        """Return the organisation, after fetching a missing token if none is known.
 
-        Raises what registering and refreshing raise. Empty when no token names one.
+        Empty if no token names one. Raises what `_register` and `_refresh` raise.
         """
         worker = await self.enrolled()
         if not self.org_id and self._lacks_token:
@@ -140,36 +139,36 @@ class Identity:
         return self.org_id
 
     def retry_now(self) -> None:
-        """Ask for a missing token now: the platform is known to answer."""
+        """Request a missing token now, because the platform answers again."""
         if self._lacks_token:
             self._retry, self._refresh_at = WITHOUT_TOKEN_RETRY, self._clock()
         self._nap.cancel()
 
     @property
     def is_contested(self) -> bool:
-        """Whether another host seems to take this worker's tokens away, again and again."""
+        """Whether another host seems to invalidate the tokens of this worker repeatedly."""
         return self._refusals.is_contested(self._clock())
 
     async def replace_refused(self, used: Worker) -> Worker:
-        """Return a worker to use in place of one that was refused; as `refresh`."""
+        """Return a worker to use in place of a refused one; like `refresh`."""
         if used == self._worker:
             age = self._clock() - self._taken_at
             self._refusals.note(age_seconds=age, now=self._clock())
         return await self.refresh(used)
 
     async def refresh(self, used: Worker) -> Worker:
-        """Return a worker with another token than the one that was used.
+        """Return a worker with another token than `used` has.
 
-        One lane refreshes; whoever comes meanwhile, or with what was replaced already,
-        gets the same result, be it an error. A worker the platform has forgotten is
-        registered anew and gets another id. After any other failure the old one stays.
+        Concurrent calls share one request and its result, be it an error; a token that was
+        replaced already needs none. A worker that the platform does not know is registered
+        again and gets another id. After any other failure the old worker stays.
         """
         if self._worker is not None and self._worker != used:
             return self._worker
         return await self._alone(lambda: self._refresh(used))
 
     async def register_projects(self) -> Worker:
-        """Register anew with today's project set; raises what registering raises."""
+        """Register again with the current project set; raises what `_register` raises."""
         return await self._alone(self._register)
 
     async def until_registered(self) -> None:
@@ -177,9 +176,9 @@ class Identity:
         await self._registered.wait()
 
     async def keep_fresh(self) -> None:
-        """Refresh the token five minutes before it expires, for ever; never returns.
+        """Refresh the token five minutes before it expires; never return.
 
-        A missing one is asked for until there is one.
+        A missing token is requested until there is one.
         """
         await self._registered.wait()
         failures = FailureReporter(clock=self._clock)
@@ -190,7 +189,7 @@ class Identity:
             if worker is None:
                 continue
             try:
-                if self._clock() >= self._refresh_at:  # no other lane has refreshed it
+                if self._clock() >= self._refresh_at:  # no other task has refreshed it
                     await self.refresh(worker)
             except PlatformError as error:
                 self._refresh_at = self._clock() + self._retry_seconds()
@@ -205,7 +204,7 @@ class Identity:
         return wait
 
     async def _alone(self, action: Callable[[], Awaitable[None]]) -> Worker:
-        """Run the action, or share the outcome of the one that ran while we waited."""
+        """Run the action, or share the result of one that ran while this call waited."""
         seen = self._attempts
         async with self._lock:
             if self._attempts == seen:
@@ -215,7 +214,7 @@ class Identity:
                     self._failure = error
                 else:
                     self._failure = None
-                self._attempts += 1  # not when cancelled: then the next one acts
+                self._attempts += 1  # not when cancelled: the next caller runs the action
             if self._failure is not None:
                 raise self._failure
             assert self._worker is not None  # noqa: S101 - every action that succeeds sets it
@@ -243,7 +242,7 @@ class Identity:
                 "the platform does not know this worker; a new registration was tried "
                 "less than a minute ago, so not again yet"
             )
-        # Counted before it is tried: one whose answer is lost leaves a worker behind too.
+        # Set before the request: it may create a worker even if its answer is lost.
         self._reregister_after = self._clock() + REREGISTER_SECONDS
         await self._register()
 
@@ -261,38 +260,26 @@ class Identity:
     async def _adopt(
         self, granted: Granted, *, machine_id: str, registered_report: str | None
     ) -> None:
-        pace = granted.heartbeat_seconds
-        if pace is not None:
-            pace = min(pace if self._http.is_loopback else max(pace, 5.0), 300.0)
-        if pace is None and self._worker is not None:
-            pace = self._worker.heartbeat_seconds
-        org_id = organisation(granted.token)
-        if self._worker is not None and self._worker.id == granted.worker_id:
-            org_id = org_id or self._worker.org_id
-        worker = Worker(
-            id=granted.worker_id,
+        worker = granted.worker(
+            self._worker,
             machine_id=machine_id,
-            token=granted.token,
-            token_expires_at=granted.expires_at,
-            heartbeat_seconds=pace,
-            org_id=org_id,
-            host_id=granted.host_id or (self._worker.host_id if self._worker else ""),
             registered_report=registered_report,
+            is_loopback=self._http.is_loopback,
         )
-        # Saved first: a worker in use that a crash forgets is registered a second time.
+        # Saved before use, so that a crash does not lead to a second registration.
         await self._save(worker)
         self._lacks_token = False
         self._take(worker, answered_at=granted.answered_at)
 
     def _restore(self, saved: Worker) -> None:
-        """Take a worker of an earlier run; a wall clock that is off delays no refresh."""
+        """Use the worker of an earlier run; a wrong wall clock delays no refresh."""
         self._take(saved, answered_at=self._now())
         self._lacks_token = not saved.token
         longest = 0.0 if self._lacks_token else ASSUMED_LIFETIME_SECONDS - EARLY_SECONDS
         self._refresh_at = min(self._refresh_at, self._clock() + longest)
 
     def _take(self, worker: Worker, *, answered_at: datetime) -> None:
-        """Make this the worker, and count its token's life from when it was given."""
+        """Use this worker; its token's lifetime counts from `answered_at`."""
         lifetime = ASSUMED_LIFETIME_SECONDS
         if worker.token_expires_at is not None:
             lifetime = (worker.token_expires_at - answered_at).total_seconds()

@@ -1,4 +1,4 @@
-"""How foreign JSON is read: liberally, and without an error that quotes it."""
+"""Reads fields of foreign JSON liberally; no error quotes the JSON."""
 
 import json
 import math
@@ -11,25 +11,25 @@ from rensei_daemon.core.escaping import is_visible
 from rensei_daemon.errors import TransientError
 
 MAX_ID = 512
-"""Characters of an id that could be anyone's."""
+"""Characters of an id."""
 
 MAX_DEPTH = 32
-"""Nesting of free-form JSON that is kept; every op refuses what is half as deep."""
+"""Nesting of free-form JSON that is kept; every op refuses half as much."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonFields:
-    """A JSON object of the wire; a field of a wrong type counts as absent."""
+    """A JSON object; a field of the wrong type counts as absent."""
 
     raw: Mapping[str, Any] = field(repr=False)
 
     def text(self, key: str) -> str:
-        """Return a text; empty when there is none."""
+        """Return a text; empty if absent."""
         found = self.raw.get(key)
         return found if isinstance(found, str) else ""
 
     def number(self, key: str) -> float | None:
-        """Return a finite number; a boolean is none."""
+        """Return a finite number; None if absent, or a boolean."""
         found = self.raw.get(key)
         if isinstance(found, bool) or not isinstance(found, int | float):
             return None
@@ -40,30 +40,33 @@ class JsonFields:
         return number if math.isfinite(number) else None
 
     def items(self, key: str) -> list[Any]:
-        """Return a list, of anything; empty when there is none."""
+        """Return a list of anything; empty if absent."""
         found = self.raw.get(key)
         return found if isinstance(found, list) else []
 
     def fields(self, key: str) -> "JsonFields | None":
-        """Return the object that stands there."""
+        """Return a nested object."""
         found = self.raw.get(key)
         return JsonFields(found) if isinstance(found, dict) else None
 
 
 def fields(body: object, what: str) -> JsonFields:
-    """Return the body as an object, or raise `TransientError`: it is not `what`."""
+    """Return the body as an object; raise `TransientError` if it is none.
+
+    `what` names the expected response.
+    """
     if not isinstance(body, dict):
         raise unexpected_shape(what)
     return JsonFields(body)
 
 
 def unexpected_shape(what: str) -> TransientError:
-    """Say what an answer is not; never what it is, since it may hold secrets."""
+    """Return the error for an unexpected response, without quoting it."""
     return TransientError(f"the platform's answer is not {what}")
 
 
 def is_id(value: object) -> TypeGuard[str]:
-    """Whether the value can name something: in a file, in a URL, in a database."""
+    """Whether the value can be used as an id in a file, a URL and a database."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= MAX_ID
@@ -73,7 +76,7 @@ def is_id(value: object) -> TypeGuard[str]:
 
 
 def text(value: object) -> str:
-    """Return any JSON as text that UTF-8 can hold; null is empty."""
+    """Return any JSON as valid UTF-8 text; null is empty."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -82,7 +85,7 @@ def text(value: object) -> str:
 
 
 def pruned(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return JSON so shallow that whoever handles it can do so by recursion."""
+    """Return the JSON cut off at a depth that is safe for recursion."""
     if not depth:
         return None
     if isinstance(value, dict):
@@ -93,7 +96,7 @@ def pruned(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 
 def timestamp(value: str | None) -> datetime | None:
-    """Read an ISO 8601 time; one without a zone is UTC, nonsense is None."""
+    """Read an ISO 8601 time, in UTC if it names no zone; None if malformed."""
     try:
         found = datetime.fromisoformat(value or "")
     except ValueError:

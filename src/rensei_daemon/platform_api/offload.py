@@ -1,4 +1,4 @@
-"""Work on a foreign text, where it keeps nobody waiting."""
+"""Runs work on large foreign texts in a thread, so that it does not block the loop."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 async def run_in_thread(work: Callable[[], _T], *, size: int) -> _T:
-    """Do work that takes time in proportion to `size` bytes; a long one in a thread."""
+    """Run work that takes time in proportion to `size` bytes; in a thread if it is long."""
     if size <= INLINE_BYTES:
         return work()
     return await anyio.to_thread.run_sync(work)

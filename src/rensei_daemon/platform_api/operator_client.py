@@ -1,6 +1,6 @@
-"""What a person asks the platform from this host: mutations and rotations, key in hand.
+"""The platform's operations for operators: mutations and rotations, with an API key.
 
-None of it is the daemon's own work, and none of it needs a registered worker.
+The daemon itself does not use them, and they need no registered worker.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ ROTATE = "/api/daemon/credentials/rotate"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteMutation:
-    """A mutation as the platform keeps it; times are the platform's own text, or empty."""
+    """A mutation at the platform; times are the platform's texts, or empty."""
 
     id: str
     op: str
@@ -41,19 +41,19 @@ class RemoteMutation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """What the platform says about a rotation it was asked for."""
+    """The platform's answer to a request for a rotation."""
 
     kind: str
     session_count: int
-    """Sessions that were told; none is no error."""
+    """Sessions that were notified; 0 is not an error."""
     rotated_at: str
 
 
 class OperatorClient:
-    """The operator's side of the platform, spoken with an API key.
+    """Calls the platform with an operator's API key.
 
-    Everything raises `UnauthorizedError` (the key), `RefusedError` (403: the role or the
-    organisation; 404, 409: as its method says) and `TransientError`.
+    Every method raises `UnauthorizedError` (the key), `RefusedError` (403: the role or the
+    organisation; 404, 409: see the method) and `TransientError`.
     """
 
     def __init__(self, http: Http, key: str) -> None:
@@ -79,7 +79,7 @@ class OperatorClient:
     async def enqueue_mutation(
         self, worker_host_id: str, op: str, params: Mapping[str, Any]
     ) -> RemoteMutation:
-        """Ask for a mutation of the host; the key's owner must be an admin or owner."""
+        """Request a mutation of the host; the key must be an admin's or owner's."""
         body = {"workerHostId": worker_host_id, "op": op, "params": dict(params)}
         answer = await self._call("POST", MUTATIONS, body=body)
         found = fields(answer.body, "a mutation").fields("mutation")
@@ -90,17 +90,17 @@ class OperatorClient:
         return _mutation(found.raw)
 
     async def cancel_mutation(self, mutation_id: str) -> None:
-        """Take a mutation back.
+        """Cancel a mutation.
 
-        `RefusedError` with status 409 once a heartbeat has picked it up (undo it with
-        the inverse op), with 404 when it is unknown.
+        Raises `RefusedError` with status 409 if a heartbeat has fetched it (undo it with
+        the inverse op), and with 404 if it is unknown.
         """
         await self._call("DELETE", f"{MUTATIONS}/{quote(mutation_id, safe='')}")
 
     async def rotate_credential(self, org_id: str, kind: str) -> Rotation:
-        """Have a credential of the organisation resolved anew and sent to every session.
+        """Have a credential of the organisation resolved again and sent to every session.
 
-        `RefusedError` with status 404 when no such kind is configured.
+        Raises `RefusedError` with status 404 if no such kind is configured.
         """
         answer = await self._call("POST", ROTATE, body={"orgId": org_id, "kind": kind})
         found = fields(answer.body, "a rotation")

@@ -1,7 +1,6 @@
-"""Looking at the platform and changing nothing there: is it in reach, and does it know us.
+"""Probes the platform without changing anything: is it reachable, does it accept the key.
 
-A connection is made the way the daemon makes its own, by the same proxies and with the
-same trust.
+Connections use the same proxies and trusted certificates as the daemon's.
 """
 
 import ssl
@@ -24,20 +23,20 @@ from rensei_daemon.platform_api.worker_registration import OLD_REGISTER, REGISTE
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one answer of the platform shows."""
+    """What a response of the platform shows."""
 
     status: int
     date: datetime | None
-    """When the platform says it answered."""
+    """The time of the response by the platform's clock."""
     certificate_ends: datetime | None
     """None without TLS."""
     is_elsewhere: bool = False
-    """Whether it has no place to register at: the url leads to something else."""
+    """Whether there is no registration endpoint: the url is not that of a platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the first connection on the way to the platform leads."""
+    """The address of the first connection to the platform, or to its proxy."""
 
     host: str
     port: int
@@ -45,7 +44,7 @@ class Endpoint:
 
 
 def endpoint_of(url: str, environ: Mapping[str, str]) -> Endpoint:
-    """Return whom to connect to; raises `SettingsError` for an unusable proxy."""
+    """Return the address to connect to; raises `SettingsError` for an unusable proxy."""
     target = httpx.URL(url)
     route = route_to(target, environ)
     first = route.proxy or target
@@ -61,9 +60,9 @@ async def probe_platform(
     client_files: tuple[Path, Path] | None,
     environ: Mapping[str, str],
 ) -> ProbeResult:
-    """Ask where hosts register, without a key, and read no further than the headers.
+    """Send a GET without a key to the registration endpoint, and read only the headers.
 
-    A GET registers nobody; a platform answers that there is no such method, or no key.
+    A GET registers nothing; a platform answers that the method or the key is wrong.
 
     Raises `TransientError` when nothing answers, `SettingsError` for an unusable file or
     proxy.
@@ -93,7 +92,7 @@ async def _glance(client: httpx.AsyncClient, url: str) -> ProbeResult:
 
 
 async def try_key(http: Http, key: str, session: Session) -> int:
-    """Fetch a session's values, throw them away, and return how many there were.
+    """Fetch a session's values, and return only their number.
 
     Raises what `Http.call` does.
     """

@@ -1,7 +1,6 @@
-"""Which way a request to the platform goes: direct, or through a proxy.
+"""Whether requests to the platform go through a proxy, and which one.
 
-The environment decides, by the variables that other programs read too. Lower case wins
-over upper case, as everywhere.
+The usual environment variables decide; lower case takes precedence over upper case.
 """
 
 import ipaddress
@@ -18,30 +17,30 @@ from rensei_daemon.errors import SettingsError
 _PORTS = {"http": 80, "https": 443}
 _SEPARATOR = re.compile(r"[\s,]+")
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})")
-"""An entry of no_proxy that ends in a port; a bare IPv6 address does not."""
+"""An entry of no_proxy with a port; a bare IPv6 address has none."""
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to one URL."""
+    """How one URL is reached."""
 
     proxy: httpx.URL | None = field(repr=False)
     """None for a direct connection; its URL may hold a password."""
     reason: str
-    """What decided: a variable, an entry of one, or that the platform is on this host."""
+    """What decided: a variable, an entry of it, or that the platform is on this host."""
 
     def __str__(self) -> str:
-        """Say it to a person, without the proxy's password."""
+        """Return a description without the password of the proxy."""
         if self.proxy is None:
             return f"direct ({self.reason})"
         return f"through the proxy {self.proxy.netloc.decode()} ({self.reason})"
 
 
 def route_to(url: httpx.URL, environ: Mapping[str, str]) -> Route:
-    """Return how a URL is reached; a platform on this host never has a proxy.
+    """Return how a URL is reached; a platform on this host is never reached by proxy.
 
-    Raises `SettingsError` when the variable that counts names no HTTP proxy.
+    Raises `SettingsError` when the variable that applies names no HTTP proxy.
     """
     if is_loopback_host(url.host):
         return Route(None, "the platform is on this host")
@@ -101,10 +100,10 @@ def _ascii(name: str) -> str:
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the variable that counts, as it is spelled, and its text."""
+    """Return the name and the value of the variable that applies."""
     for spelled in (name, name.upper()):
         if spelled in environ:
-            # Empty in lower case, it takes back what upper case says.
+            # An empty variable in lower case overrides the one in upper case.
             return (spelled, text) if (text := environ[spelled].strip()) else None
     return None
 

@@ -1,7 +1,7 @@
-"""What an HTTP answer means: a value, or one of our errors.
+"""Turns an HTTP response into its JSON or into one of our errors.
 
-This module judges statuses, headers and bodies; it opens no connection. Nothing it puts
-in an error quotes a header, and what it quotes of a body is scrubbed first.
+This module opens no connection. Its errors quote no header, and only scrubbed text of a
+body.
 """
 
 import json
@@ -16,32 +16,31 @@ from rensei_daemon.errors import Failure, RefusedError, TransientError, Unauthor
 from rensei_daemon.platform_api import json_fields
 
 Scrub = Callable[[str], str]
-"""Returns foreign text without what must not be quoted."""
+"""Returns foreign text without secrets."""
 
 MAX_DETAIL = 2048
-"""Characters of an error body that are kept."""
+"""Characters kept of an error body."""
 
 MAX_QUOTABLE = 32 * 1024
-"""Bytes of one that are looked through. What is longer is not quoted at all: a secret that
-is cut in two is recognised no more."""
+"""Bytes. A longer error body is not quoted: a truncated secret is not recognised."""
 
 MAX_RETRY_AFTER_SECONDS = 15 * 60.0
-"""A longer wait asked for is cut to this: an outage must not outlive itself by hours."""
+"""The longest wait that is accepted, so that an outage is not prolonged by hours."""
 
 MAX_PARTS = 250_000
-"""Values of one answer, counted by the marks that part them: 5,000 mutations have fewer."""
+"""Values of one body, counted by their separators; 5,000 mutations have fewer."""
 
 _PARTS = (b",", b"[", b"{")
 
 MAX_DEPTH = 64
-"""Nesting beyond which JSON is cut off; the wire itself needs about ten levels."""
+"""Nesting beyond which JSON is cut off; the platform's has about ten levels."""
 
 _RETRYABLE = frozenset({408, 425, 429})
 _WORD = re.compile(r"[\w.-]{8,}", re.ASCII)
 _KEY = re.compile(r"rs[kp]_live_")
 _TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
-# A string that never ends is taken to the end, so that the search stays linear.
+# An unterminated string matches to the end, so that the search stays linear.
 _JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"?|[\[\]{}]', re.DOTALL)
 _HINTS = {
     403: "the API key lacks a scope or role, or belongs to another organisation",
@@ -51,21 +50,21 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformResponse:
-    """A successful answer."""
+    """A successful response."""
 
     body: Any = field(repr=False)
-    """The JSON it carried, of any shape."""
+    """Its JSON, of any shape."""
     date: datetime | None
-    """When the platform says it answered, by its own clock."""
+    """The time of the response by the platform's clock."""
     size: int = 0
     """Bytes of the JSON."""
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """Return the type an answer claims to be, without its parameters; empty when none.
+    """Return the media type of a response without parameters; empty if there is none.
 
-    Of several, as when a proxy doubles the header, the last one that is a type counts
-    (the Fetch standard, "extract a MIME type").
+    Of several, as when a proxy doubles the header, the last valid one counts (the Fetch
+    standard, "extract a MIME type").
     """
     named = headers.get("content-type", "").lower().split(",")
     types = [part.partition(";")[0].strip() for part in named]
@@ -73,26 +72,26 @@ def media_type(headers: Mapping[str, str]) -> str:
 
 
 def unscrubbed(text: str) -> str:
-    """Return the text, for who knows no secrets by sight."""
+    """Return the text as it is, where no secrets are known."""
     return text
 
 
 def scrub(text: str, secrets: tuple[str, ...] = (), known: Scrub = unscrubbed) -> str:
-    """Return foreign text on one line, without these secrets or any like ours.
+    """Return foreign text on one line without `secrets`, API keys and tokens.
 
-    `known` takes out those that the caller does not name but the daemon knows.
+    `known` removes the secrets that the daemon knows.
     """
     for secret in secrets:
         if secret:
             text = text.replace(secret, "…")
-    # First of all: a value may have lines, and look like anything.
+    # First, because a secret may contain line breaks.
     return _UNPRINTABLE.sub(" ", _WORD.sub(_without_token, known(text))).strip()
 
 
 def _without_token(word: re.Match[str]) -> str:
-    """Cut a word where a key of the platform or a JWT begins in it.
+    """Cut a word off where an API key or a JWT begins in it.
 
-    Word by word, since a pattern for a JWT would look at each of its beginnings anew.
+    Word by word, because a pattern for JWTs would take quadratic time.
     """
     text = word[0].rstrip(".")
     end = word[0][len(text) :]
@@ -104,27 +103,27 @@ def _without_token(word: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawResponse:
-    """An answer as it came in."""
+    """A response as it was received."""
 
     host: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
     redirects_to: str = ""
-    """The host that a redirect names, if it names one."""
+    """The host that a redirect names; empty if none."""
     is_of_stream: bool = False
-    """Whether it was a stream that was asked for."""
+    """Whether a stream was requested."""
     scrub: Scrub = field(default=scrub, repr=False)
-    """What its words go through before they are quoted."""
+    """Applied to text of the response before it is quoted."""
 
     @property
     def media_type(self) -> str:
-        """The type the answer claims to be, without its parameters."""
+        """The media type, without parameters."""
         return media_type(self.headers)
 
     @property
     def is_html(self) -> bool:
-        """Whether this is a page for people: a login form or a captive portal."""
+        """Whether this is an HTML page, such as a login form or a captive portal."""
         start = self.content[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         return self.media_type in {
             "text/html",
@@ -133,12 +132,12 @@ class RawResponse:
 
     @property
     def date(self) -> datetime | None:
-        """When the platform says it answered."""
+        """The time of the response by the platform's clock."""
         return http_date(self.headers.get("date", ""))
 
 
 def read(raw: RawResponse, *, now: datetime) -> PlatformResponse:
-    """Return the answer's JSON, or raise what the answer means."""
+    """Return the JSON of a response, or raise the error that it stands for."""
     refuse(raw, now=now)
     if raw.is_html:
         raise _captive_portal(raw)
@@ -154,7 +153,7 @@ def read(raw: RawResponse, *, now: datetime) -> PlatformResponse:
 
 
 def oversized(host: str, what: str) -> TransientError:
-    """Say that an answer has more in it than anybody would wait for."""
+    """Return the error for a response with too many values."""
     return TransientError(
         f"{host} answered with {what}",
         hint="what it carried is asked for again; cancel waiting mutations of this host "
@@ -166,8 +165,8 @@ def oversized(host: str, what: str) -> TransientError:
 def refuse(raw: RawResponse, *, now: datetime) -> None:
     """Raise the error that a status other than 2xx stands for.
 
-    A redirect counts as a refusal of the bearer: the platform sends a stale one to a
-    login page. Something else may redirect too, so only what was seen is said.
+    A redirect counts as a refusal of the bearer, because the platform redirects an expired
+    one to a login page. Others may redirect too, so the error only states the redirect.
     """
     status = raw.status
     if 200 <= status < 300:
@@ -203,23 +202,23 @@ def _captive_portal(raw: RawResponse) -> TransientError:
 
 
 def _detail(raw: RawResponse) -> str:
-    """Return what the platform said of its refusal, scrubbed, on one line."""
+    """Return the platform's error message, scrubbed, on one line."""
     if raw.is_html:
         return "an HTML page, not the platform's own words"
     if len(raw.content) > MAX_QUOTABLE:
         return f"{len(raw.content)} bytes, too many to quote"
     text = raw.content.decode(errors="replace").lstrip("\ufeff \t\r\n")
-    # An object within other words is the event of a stream, or what broke off.
+    # An object within other text is a stream event or a truncated body.
     if "{" in text or text.startswith(("[", '"')):
         text = _error_message(raw.content)
     return raw.scrub(text)[:MAX_DETAIL]
 
 
 def _error_message(content: bytes) -> str:
-    """Return what a body says went wrong, if it is JSON.
+    """Return the error message of a JSON body.
 
-    Nothing else of it is quoted: a refusal may carry the token or the values of a good
-    answer, which nobody has seen yet and so cannot scrub.
+    Nothing else of it is quoted: it may hold a token or values that are not known yet, and
+    so cannot be scrubbed.
     """
     try:
         body = parse_json(content)
@@ -232,17 +231,16 @@ def _error_message(content: bytes) -> str:
 
 
 class TooManyPartsError(ValueError):
-    """The JSON has too many values to be looked at one by one."""
+    """The JSON has too many values."""
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON liberally; `ValueError` when it is none.
+    """Parse JSON liberally; raise `ValueError` for other text.
 
-    Its values are counted before any is made, by what parts and begins them: 16 MiB can
-    hold millions, which take seconds and half a gigabyte (`TooManyPartsError`).
-    Duplicate keys: the last one counts. NaN and the infinities are floats, and so is a
-    number too long for an integer. What is nested deeper than `MAX_DEPTH` is null when
-    the nesting is beyond what Python can follow.
+    Values are counted before parsing, by their separators and brackets: 16 MiB can hold
+    millions, which take seconds and half a gigabyte (`TooManyPartsError`). Of duplicate
+    keys the last one counts. NaN and the infinities are floats, and so is a number too long
+    for an integer. JSON that is nested too deeply for Python is null below `MAX_DEPTH`.
     """
     if sum(map(content.count, _PARTS)) > MAX_PARTS:
         raise TooManyPartsError
@@ -273,7 +271,7 @@ def _cut_deep(text: str) -> str:
 
 
 def http_date(text: str) -> datetime | None:
-    """Read a date as HTTP headers spell it; None when it is absent or nonsense."""
+    """Read the date of an HTTP header; None if absent or malformed."""
     try:
         found = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -282,10 +280,10 @@ def http_date(text: str) -> datetime | None:
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Return the seconds the platform asks us to wait; None when it does not, or raves.
+    """Return the seconds of `Retry-After`; None if absent or malformed.
 
-    A date is measured against the answer's own `Date`, so that a wrong clock on this
-    host does not matter; `now` stands in where there is none.
+    A date counts from the response's own `Date`, so that a wrong clock of this host does
+    not matter, or from `now` if there is none.
     """
     asked = headers.get("retry-after", "").strip()
     if asked.isascii() and asked.isdigit():

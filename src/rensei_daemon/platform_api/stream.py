@@ -1,7 +1,6 @@
-"""One connection to the rotate-stream, as an iterator of values; it never reconnects.
+"""One connection to the rotate stream, as an iterator of its updates.
 
-It owns what a stream may cost (size, time, silence) and what its events mean. It knows
-neither snapshots nor backoff: whoever holds the stream decides what to do when it ends.
+It never reconnects: its user decides what to do when it ends.
 """
 
 import json
@@ -31,53 +30,53 @@ class StreamUpdate:
 
     delta: Mapping[str, str] = field(repr=False)
     is_whole: bool = True
-    """False: it spoke of more names, whose values were no text."""
+    """False if the event named more values, which were not text."""
     rotated_at: datetime | None = None
-    """When the platform rotated them, by its own clock; None when it does not say."""
+    """When the platform rotated them, by its own clock; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnusableEvent:
-    """Something changed, but not in words we understand: take a new snapshot."""
+    """An event that cannot be used; a new snapshot is needed."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class FirstByte:
-    """Nothing holds the stream's bytes back; it comes once, before everything else."""
+    """The first byte has arrived; returned once, before everything else."""
 
 
 StreamEvent = FirstByte | StreamUpdate | UnusableEvent
 
 
 class EventStream:
-    """The events of one connection, in order; ends normally only when it grows too old."""
+    """The events of one connection, in order; it ends without an error at its age limit."""
 
     def __init__(self, http: Http, bearer: str, reader: EventReader) -> None:
         self._http = http
         self._bearer = bearer
         self._reader = reader
         self._is_told = False
-        """Whether the first byte has been told of."""
+        """Whether the arrival of the first byte was returned."""
 
     @property
     def last_heard(self) -> float:
-        """When the last byte came in, keepalives included (`anyio.current_time`)."""
+        """When the last byte arrived, keepalives included (`anyio.current_time`)."""
         return self._reader.last_heard
 
     @property
     def retry_seconds(self) -> float | None:
-        """How long the platform wants us to wait before we reconnect, 0 to 60 s."""
+        """The platform's delay before a reconnect, 0 to 60 s."""
         asked = self._reader.retry_milliseconds
         return None if asked is None else min(asked, 60_000) / 1000
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        """Iterate over the events still to come."""
+        """Iterate over the next events."""
         return self
 
     async def __anext__(self) -> StreamEvent:
-        """Wait for the next event that says something.
+        """Wait for the next event with content.
 
         Raises `TransientError` when the stream ends, breaks, stalls or overflows.
         """
@@ -106,11 +105,11 @@ async def open_stream(
     limits: StreamLimits | None = None,
     max_age_seconds: float | None = None,
 ) -> AsyncIterator[EventStream]:
-    """Connect to the rotate-stream of a session and hand out its events.
+    """Connect to the rotate stream of a session.
 
     Raises `RefusedError` (403, 404, another 4xx, and 204: nothing to stream),
-    `UnauthorizedError` (401, a redirect) or `TransientError`. The stream ends by itself
-    at `max_age_seconds`, 60 minutes ± 20 % unless told.
+    `UnauthorizedError` (401, a redirect) or `TransientError`. The stream ends at
+    `max_age_seconds`, by default after 60 minutes ± 20 %.
     """
     if max_age_seconds is None:
         max_age_seconds = random.uniform(48 * 60, 72 * 60)  # noqa: S311 - spreads load
@@ -127,7 +126,7 @@ async def open_stream(
 
 
 def _check(http: Http, response: httpx.Response) -> GzipDecoder | None:
-    """Return what unpacks the stream; raise what an answer that is none means."""
+    """Return the decoder of the stream; raise an error if the response is no stream."""
     if response.status_code == 204:
         detail = "nothing to stream for this session"
         raise RefusedError(f"{http.host}: {detail}", status=204, detail=detail)
@@ -148,11 +147,11 @@ def _check(http: Http, response: httpx.Response) -> GzipDecoder | None:
 
 
 def parse_event(event: ServerEvent) -> StreamEvent | None:
-    """Return what an event means; None for one that is not about credentials.
+    """Return the update of an event; None if it is not about credentials.
 
-    A payload is `{"delta": {…}}` or `{"env": {…}}`; values that are not text are left
-    out, and a payload that leaves nothing asks for a new snapshot. An unnamed event that
-    is of another type (a keepalive, say) or has no data is not about credentials.
+    A payload is `{"delta": {…}}` or `{"env": {…}}`. Values that are not text are omitted;
+    if none is left, a new snapshot is needed. An unnamed event of another type (such as a
+    keepalive) or without data is not about credentials.
     """
     if not event.is_readable:
         return UnusableEvent("the event is not UTF-8")

@@ -1,9 +1,9 @@
-"""Noticing that the platform refuses our TLS certificate, and trying a renewed one.
+"""Detects that the platform refuses our client certificate, and tries a renewed one.
 
-A refusal is an alert. In TLS 1.3 the platform sends it after the handshake, and then closes
-while our request is on its way, so that the alert is often lost in a reset: 80 % of the
-time on loopback. A connection that breaks before any answer is therefore followed by one
-that only waits for an alert.
+A refusal is a TLS alert. In TLS 1.3 the platform sends it after the handshake and then
+closes the connection while it receives our request, so the alert is often lost in a reset
+(80 % of the time on loopback). After a connection that broke before any response, another
+one is therefore opened that only waits for an alert.
 """
 
 import ssl
@@ -21,7 +21,7 @@ WAIT_SECONDS = 1.0
 """How long an alert may take after the handshake."""
 
 PAUSE_SECONDS = 60.0
-"""How long an answer is believed; an outage is not asked about all the time."""
+"""How long the result of such a connection is used, so that an outage causes few."""
 
 _BROKEN = (httpx.ReadError, httpx.WriteError)
 _ABOUT_OURS = frozenset(
@@ -37,11 +37,11 @@ _ABOUT_OURS = frozenset(
         "DECRYPT_ERROR",
     }
 )
-"""The alerts of RFC 8446, 6.2, that a server sends about a client's certificate."""
+"""The alerts of RFC 8446, 6.2, that concern a client certificate."""
 
 
 class TlsRefusedError(ssl.SSLError):
-    """The platform refused our certificate, or the lack of one."""
+    """The platform refused our certificate, or requires one."""
 
     def __init__(self, alert: str, *, has_certificate: bool, trouble: str = "") -> None:
         super().__init__(alert)
@@ -53,7 +53,7 @@ class TlsRefusedError(ssl.SSLError):
 
 
 class CertificateRefusals:
-    """What is known of the platform's opinion of our certificate; shared by all clients."""
+    """Whether the platform refuses our certificate; shared by all clients."""
 
     def __init__(self, certificate: ClientCertificate | None) -> None:
         self.certificate = certificate
@@ -62,7 +62,7 @@ class CertificateRefusals:
         self._asked_at: float | None = None
 
     async def reread(self) -> bool:
-        """Load the certificate again, and tell whether it is another one.
+        """Load the certificate again, and return whether it has changed.
 
         Raises `SettingsError` when it cannot be used.
         """
@@ -72,15 +72,15 @@ class CertificateRefusals:
         return True
 
     def forget(self) -> None:
-        """Take note of an answer: whatever breaks from here on has another reason."""
+        """Record a response: a later failure has another cause."""
         self._alert = None
 
     async def alert_after(
         self, error: Exception, ask: Callable[[], Awaitable[str | None]]
     ) -> str | None:
-        """Return the alert behind a failed request; None if it failed for another reason.
+        """Return the alert that explains a failed request; None if there is none.
 
-        `ask` looks for one on a connection of its own.
+        `ask` waits for an alert on a connection of its own.
         """
         if alert := alert_in(error):
             self._alert, self._asked_at = alert, anyio.current_time()
@@ -94,7 +94,7 @@ class CertificateRefusals:
 
 
 class CertificateRetryTransport(httpx.AsyncBaseTransport):
-    """A transport that says when TLS was refused, and tries a renewed certificate once."""
+    """A transport that detects TLS refusals, and tries a renewed certificate once."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
         *,
         is_proxied: bool,
     ) -> None:
-        """Send with a transport that `make` makes, and look for alerts with others."""
+        """Send with a transport made by `make`, and wait for alerts with others."""
         self._make = make
         self._inner = make()
         self._refusals = refusals
@@ -114,7 +114,7 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; raises `TlsRefusedError` beside what httpx does."""
+        """Send a request; raises `TlsRefusedError` and httpx's errors."""
         try:
             response = await self._inner.handle_async_request(request)
         except (httpx.TransportError, ssl.SSLError) as error:
@@ -130,7 +130,7 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
         return await self._inner.handle_async_request(request)
 
     async def _renew(self, alert: str) -> None:
-        """Return when there is another certificate to try; else raise the refusal."""
+        """Return if there is another certificate to try; else raise the refusal."""
         trouble = ""
         try:
             if await self._refusals.reread():
@@ -141,7 +141,7 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
         raise TlsRefusedError(alert, has_certificate=has_certificate, trouble=trouble)
 
     async def _ask(self, request: httpx.Request) -> str | None:
-        """Make one more connection, send nothing on it, and return the alert that comes."""
+        """Open a connection, send nothing, and return the alert that arrives."""
         probe = httpx.Request("GET", request.url)
         traced = request.extensions.get("trace")
         probe.extensions = {
@@ -159,11 +159,11 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
 
 
 class _EnoughError(Exception):
-    """Ends a request before anything of it is sent."""
+    """Ends a request before it is sent."""
 
 
 async def _listen(has_tls: str, traced: Any, name: str, info: Mapping[str, Any]) -> None:
-    """Wait for an alert once there is TLS with the platform itself, and go no further."""
+    """Wait for an alert after the TLS handshake with the platform, then end the request."""
     if traced is not None:
         await traced(name, info)
     if name != has_tls:
@@ -178,7 +178,7 @@ async def _listen(has_tls: str, traced: Any, name: str, info: Mapping[str, Any])
 
 
 def alert_in(error: BaseException | None) -> str | None:
-    """Return the alert about our certificate in an error or its causes."""
+    """Return the alert about our certificate from an error or its causes."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             alert = (error.reason or "").upper().replace(" ", "_").rpartition("ALERT_")[2]

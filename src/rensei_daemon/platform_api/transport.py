@@ -1,4 +1,4 @@
-"""How a connection to the platform is made: trust, a proxy, and the socket's own watch."""
+"""Makes connections to the platform: TLS, proxy, socket options."""
 
 import socket
 import ssl
@@ -23,16 +23,16 @@ from rensei_daemon.platform_api.tls_refusal import (
 )
 
 USUAL_CONNECTIONS = 32
-"""Size of the pool for requests; its queue is never used, see `http`."""
+"""Size of the pool for requests, which never has to wait for one (see `http`)."""
 
 MAX_LOCATION = 2048
-"""Characters of a redirect's target that are looked at."""
+"""Characters read of a redirect's target."""
 
 CONNECT_SECONDS = 5.0
 LOOKUP_SECONDS = 1.0
 
 QUEUE_SECONDS = 2.0
-"""How long a request may queue there all the same before the pool counts as wedged."""
+"""How long a request may wait for the pool before the pool is considered blocked."""
 
 _WATCHED: Sequence[tuple[int, int, int]] = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -41,14 +41,14 @@ _WATCHED: Sequence[tuple[int, int, int]] = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 45_000),
 )
-"""Dead peers of a silent stream are noticed by the kernel after 45 s, give or take its
-timers; `dead_peers` makes that "within"."""
+"""The kernel detects dead peers of a silent stream after about 45 s; `dead_peer` does so
+within 45 s."""
 
 
 def secure(
     url: httpx.URL, ca_file: Path | None, client_files: tuple[Path, Path] | None
 ) -> tuple[ssl.SSLContext, CertificateRefusals]:
-    """Build the one TLS context, and what watches over our certificate in it; blocks.
+    """Build the TLS context and the tracker of certificate refusals; block.
 
     Raises `SettingsError` for a file that cannot be used.
     """
@@ -58,13 +58,13 @@ def secure(
 
 
 def trust(url: httpx.URL, ca_file: Path | None) -> ssl.SSLContext:
-    """Build a TLS context; it takes 20 to 60 ms where TLS is used at all.
+    """Build a TLS context, which takes 20 to 60 ms if TLS is used.
 
-    The system's roots count (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), certifi's
-    stand in on a system without any, and `ca_file` adds to either.
+    It trusts the system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or
+    certifi's on a system without any, and those of `ca_file`.
     """
     if url.scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and is cheap
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and takes no time
     context = ssl.create_default_context() if _has_roots() else httpx.create_ssl_context()
     if ca_file is not None:
         _add_authorities(context, ca_file)
@@ -99,9 +99,9 @@ def client(
     user_agent: str,
     for_streams: bool = False,
 ) -> httpx.AsyncClient:
-    """Make a client for the platform alone: it keeps no cookie and follows no redirect."""
-    # Common servers close an idle connection after 5 s; taking one up as they do so
-    # would look like an outage. Streams are never kept: each has its own connection.
+    """Make a client for the platform, which keeps no cookies and follows no redirects."""
+    # Common servers close an idle connection after 5 s; a request at that moment would
+    # fail. Connections of streams are never reused.
     limits = (
         httpx.Limits(max_connections=None, max_keepalive_connections=0)
         if for_streams
@@ -132,19 +132,19 @@ def client(
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         event_hooks={"request": [_trace], "response": [_note_target]},
-        trust_env=False,  # or a .netrc would add credentials of its own
+        trust_env=False,  # otherwise a .netrc would add credentials
     )
 
 
 async def name_server_answers(host: str) -> bool:
-    """Whether looking up a name comes to an end, whatever it brings."""
+    """Whether a name lookup ends, with any result."""
     with anyio.move_on_after(LOOKUP_SECONDS) as lookup, suppress(OSError):
         await anyio.getaddrinfo(host, None)
     return not lookup.cancelled_caught
 
 
 def connection_of(response: httpx.Response) -> socket.socket | None:
-    """Return the socket an answer comes over, through TLS and proxies; None if hidden."""
+    """Return the socket of a response, through TLS and proxies; None if not found."""
     stream = response.extensions.get("network_stream")
     found: socket.socket | None = stream and stream.get_extra_info("socket")
     return found
@@ -155,9 +155,9 @@ async def _trace(request: httpx.Request) -> None:
 
 
 async def _bracket_target(name: str, info: Mapping[str, Any]) -> None:
-    """Put brackets around the IPv6 address that a CONNECT names; httpcore leaves them out.
+    """Put brackets around the IPv6 address in a CONNECT request, which httpcore omits.
 
-    It is told of each request right before its head is sent.
+    Called right before the head of each request is sent.
     """
     if name != "http11.send_request_headers.started":
         return
@@ -175,10 +175,9 @@ async def _bracket_target(name: str, info: Mapping[str, Any]) -> None:
 
 
 async def _note_target(response: httpx.Response) -> None:
-    """Take out where a redirect leads, and keep its host for whoever tells of it.
+    """Remove the target of a redirect, and keep its host for the error message.
 
-    httpx looks at the header also when it may not follow, with no care for what stands
-    there, and a platform may send anything.
+    httpx parses the header even if it does not follow redirects, and fails on bad ones.
     """
     location = response.headers.pop("location", "")
     response.extensions["redirects_to"] = host_in(location[:MAX_LOCATION])

@@ -1,9 +1,8 @@
-"""The shapes of the platform's public wire, and their way to and from our own values.
+"""Converts between our values and the JSON of the platform's protocol.
 
-What we send is exactly what the wire names. What we receive is read liberally: unknown
-keys are passed over, an optional key of a wrong type counts as absent, and one bad item
-costs none of its neighbours. What must not be guessed (a worker id, a token, a set of
-credentials) is a `TransientError` when it is not there.
+Requests have exactly the keys of the protocol. Responses are read liberally: unknown keys
+are ignored, an optional key of the wrong type counts as absent, and one bad item does not
+affect the others. A missing worker id, token or set of credentials is a `TransientError`.
 """
 
 import math
@@ -36,10 +35,10 @@ SNAPSHOT = "/api/daemon/credentials/snapshot"
 
 
 def registration_body(registration: Registration) -> dict[str, Any]:
-    """Spell a registration for `POST /api/workers/register`.
+    """Return the body of `POST /api/workers/register`.
 
-    Empty fields are omitted, but for `projectIds`: an empty list says that this host
-    serves no project, and an omitted one says nothing.
+    Empty fields are omitted, except `projectIds`: an empty list means that this host
+    serves no project, an omitted one leaves the platform's unchanged.
     """
     report = registration.report
     optional = {
@@ -79,7 +78,7 @@ def _host_info(host: HostInfo) -> dict[str, Any]:
 
 
 def old_registration_body(registration: Registration, key: str) -> dict[str, Any]:
-    """Spell a registration for `POST /v1/daemon/register`, which takes the key inside."""
+    """Return the body of `POST /v1/daemon/register`, which includes the key."""
     optional = {
         "version": registration.version,
         "machineId": registration.machine_id,
@@ -98,20 +97,20 @@ def old_registration_body(registration: Registration, key: str) -> dict[str, Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What the platform gives to a worker: by registration, or by a refresh."""
+    """The answer to a registration or a token refresh."""
 
     worker_id: str
-    """Empty in a refresh, which keeps the id."""
+    """Empty in the answer to a refresh, which keeps the id."""
     token: str = field(repr=False)
-    """Empty for callers with an old kind of key, who go on with that key."""
+    """Empty for old kinds of keys, which are themselves the bearer."""
     expires_at: datetime | None
     heartbeat_seconds: float | None
     host_id: str = ""
-    """The platform's row of this host, from a `sessionShim` receipt; empty without one."""
+    """The platform's id of this host, from a `sessionShim` receipt; empty if absent."""
 
 
 def grant(body: object) -> Grant:
-    """Understand the answer to a registration or a refresh, in either spelling."""
+    """Read the answer to a registration or a refresh, in either spelling."""
     found = fields(body, "an object")
     seconds = found.number("heartbeatIntervalSeconds")
     if (milliseconds := found.number("heartbeatInterval")) is not None:
@@ -131,11 +130,11 @@ def grant(body: object) -> Grant:
 
 
 def beat_body(beat: Beat) -> dict[str, Any]:
-    """Spell a beat for `POST /api/workers/{id}/heartbeat`.
+    """Return the body of `POST /api/workers/{id}/heartbeat`.
 
-    The counts go with every beat, 0 too, and so does the report's hash. The report itself
-    is sent when the platform has not seen it, then with its ids and mode even when they
-    are empty: an omitted key leaves what the platform had. Other empty fields are omitted.
+    Counts, even 0, and the hash of the report are always sent. The report itself is sent
+    when the platform has not seen it, with its ids and mode even if they are empty: an
+    omitted key leaves the platform's unchanged. Other empty fields are omitted.
     """
     report = beat.report
     optional: dict[str, Any] = {
@@ -168,7 +167,7 @@ def beat_body(beat: Beat) -> dict[str, Any]:
 def old_beat_body(
     beat: Beat, registration: Registration, *, worker_id: str
 ) -> dict[str, Any]:
-    """Spell a beat for `POST /v1/daemon/heartbeat`, which knows no acks and no report."""
+    """Return the body of `POST /v1/daemon/heartbeat`, which has no acks and no report."""
     optional = {
         "version": registration.version,
         "region": registration.region,
@@ -189,10 +188,10 @@ def _are_finite(*numbers: float) -> bool:
 
 
 def beat_answer(body: object, *, worker_id: str) -> BeatAnswer:
-    """Understand a heartbeat's answer.
+    """Read the answer to a heartbeat.
 
-    Raises `TransientError` when it is no object. An answer that does not acknowledge the
-    beat counts for what it brings: the platform may not bring it again.
+    Raises `TransientError` when it is not an object. An answer that does not acknowledge
+    the heartbeat is read too: the platform may not send its mutations again.
     """
     found = fields(body, "an object")
     items = found.items("pendingMutations")
@@ -235,21 +234,21 @@ def _pending(item: object) -> PendingMutation | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Every value a session has, and until when they are good."""
+    """Every value of a session, and when to refresh them."""
 
     env: Mapping[str, str] = field(repr=False)
     refresh_in_seconds: float
-    """When to take the next one, counted from the answer."""
+    """When to take the next snapshot, counted from the response."""
     refresh_until: datetime | None
-    """The platform's own word for it, by its own clock."""
+    """The platform's `refreshUntil`, by its own clock."""
     answered_at: datetime
-    """The platform's clock when it answered."""
+    """The time of the response by the platform's clock."""
     dropped: tuple[str, ...] = ()
-    """Names, sorted, whose value was not text."""
+    """Names whose value was not text, sorted."""
 
 
 def snapshot_body(session: Session, *, org_id: str) -> dict[str, Any]:
-    """Spell the question for all of a session's values."""
+    """Return the body of a request for all values of a session."""
     return {
         "orgId": org_id,
         "projectId": session.project_id,
@@ -259,11 +258,11 @@ def snapshot_body(session: Session, *, org_id: str) -> dict[str, Any]:
 
 
 def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
-    """Understand a snapshot; `answered_at` is the answer's `Date`.
+    """Read a snapshot; `answered_at` is the `Date` of the response.
 
-    The next one is due 30 s before `refreshUntil`, but in 30 s at the earliest and in
-    24 h at the latest; in 15 min when the platform does not say. Raises `TransientError`
-    for what is none, and for one that is larger than a session may be: it is refused whole.
+    The next one is due 30 s before `refreshUntil`, but in 30 s at the earliest and 24 h at
+    the latest, or in 15 min without `refreshUntil`. Raises `TransientError` if it is
+    malformed, or larger than a session may be: then no part of it is used.
     """
     what = "a set of credentials"
     found = fields(body, what)

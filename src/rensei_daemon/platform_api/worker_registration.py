@@ -1,13 +1,13 @@
-"""How a host becomes a worker, and how a worker gets another token: the two requests.
+"""The two requests that register a worker and refresh its token.
 
-They hold no state and keep nothing; `identity` decides when they are made.
+They keep no state; `identity` decides when they are sent.
 """
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from rensei_daemon.core.worker import Registration, Worker, claims
+from rensei_daemon.core.worker import Registration, Worker, claims, organisation
 from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.api_key import ActiveApiKey
@@ -22,25 +22,53 @@ NO_SUCH_ENDPOINT = frozenset({404, 405})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """What the platform gave this host."""
+    """The platform's answer to either request."""
 
     worker_id: str
     token: str = field(repr=False)
-    """Empty for old kinds of keys, which are the worker's bearer themselves."""
+    """Empty for old kinds of keys, which are themselves the bearer."""
     expires_at: datetime | None
     heartbeat_seconds: float | None
     host_id: str
-    """The platform's row of this host; empty: the answer does not say."""
+    """The platform's id of this host; empty if absent."""
     answered_at: datetime
-    """By the platform's clock, where it told."""
+    """By the platform's clock if known."""
     by_old_endpoint: bool = False
+
+    def worker(
+        self,
+        before: Worker | None,
+        *,
+        machine_id: str,
+        registered_report: str | None,
+        is_loopback: bool,
+    ) -> Worker:
+        """Return the worker; what the answer omits stays as it was `before`."""
+        pace = self.heartbeat_seconds
+        if pace is not None:
+            pace = min(pace if is_loopback else max(pace, 5.0), 300.0)
+        elif before is not None:
+            pace = before.heartbeat_seconds
+        org_id = organisation(self.token)
+        if before is not None and before.id == self.worker_id:
+            org_id = org_id or before.org_id
+        return Worker(
+            id=self.worker_id,
+            machine_id=machine_id,
+            token=self.token,
+            token_expires_at=self.expires_at,
+            heartbeat_seconds=pace,
+            org_id=org_id,
+            host_id=self.host_id or (before.host_id if before else ""),
+            registered_report=registered_report,
+        )
 
 
 async def register(http: Http, key: ActiveApiKey, registration: Registration) -> Granted:
-    """Register this host; where today's endpoint is missing, with the older one.
+    """Register this host, at the older endpoint if the current one is missing.
 
-    Raises what a call raises, and `TransientError` for an answer that names no worker.
-    A refusal says what to look at.
+    Raises what `Http.call` raises, with a hint for refusals, and `TransientError` for an
+    answer without a worker id.
     """
     body = wire.registration_body(registration)
     is_old = False
@@ -63,7 +91,7 @@ async def register(http: Http, key: ActiveApiKey, registration: Registration) ->
 
 
 def _explained(error: RefusedError) -> RefusedError:
-    """Return the refusal of a registration with what an operator can look at."""
+    """Return the refusal of a registration with a hint for the operator."""
     if error.status in NO_SUCH_ENDPOINT:
         error.hint = "nothing there registers hosts: look at platform.url"
     elif not error.hint:
@@ -82,12 +110,12 @@ async def _old_register(
 
 
 async def refresh(http: Http, key: ActiveApiKey, worker: Worker) -> Granted:
-    """Fetch another token for the worker.
+    """Fetch a new token for the worker.
 
-    It is asked for with the key, as deployed platforms want it; the reference asks for
-    the worker's own token instead, so that is tried when the key is not accepted. The
-    key comes first because the token is what may have expired. Raises what a call
-    raises (404 and 405: the worker is gone), and `TransientError` for no token.
+    The bearer is the API key, as deployed platforms require. The protocol names the
+    worker's own token instead, which is tried if the key is refused; not first, because it
+    may have expired. Raises what `Http.call` raises (404 and 405: the worker is unknown),
+    and `TransientError` for an answer without a token.
     """
     path = f"/api/workers/{quote(worker.id, safe='')}/refresh-token"
 
@@ -127,7 +155,7 @@ def _granted(
 
 
 def _own_expiry(token: str) -> datetime | None:
-    """Return the expiry a token itself carries."""
+    """Return the expiry that the token itself contains."""
     try:
         return datetime.fromtimestamp(claims(token)["exp"], UTC)
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
