@@ -3,4 +3,4 @@
 from rensei_daemon.version import version
 
 __version__ = version()
-"""Read once: a daemon keeps the version it started with, whatever is installed later."""
+"""Read once: a newer build may be installed while a daemon runs."""

@@ -1,9 +1,8 @@
-"""The time of this host, by a clock that nobody sets.
+"""A clock that is never set: the wall time of the start plus the boot time since.
 
-The wall clock is corrected, by hours or, after a boot in 1970, by decades; the event loop's
-clock stops while the machine is suspended. Every time whose age matters is taken from this
-clock: the wall time of the start plus the boot time since then. Times are moved to the
-current wall clock only when they are shown.
+Everything that has an age uses it. The wall clock may be corrected, by decades after a
+boot in 1970, and the event loop's clock stops while the machine is suspended. Times are
+converted to the wall clock only for display.
 """
 
 import time
@@ -12,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 
 def boot_seconds() -> float:
-    """Return the seconds since boot, including suspended time."""
+    """Return the seconds since boot, including the time of a suspended machine."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def wall_time() -> datetime:
-    """Return the time of the wall clock."""
+    """Return the wall time."""
     return datetime.now(UTC)
 
 
@@ -34,23 +33,23 @@ class Clock:
         self._begun, self._begun_at = boot(), wall()
 
     def now(self) -> datetime:
-        """Return a time for computing ages; this clock is never set."""
+        """Return the time of this clock."""
         return self._begun_at + timedelta(seconds=self._boot() - self._begun)
 
     def ahead(self) -> timedelta:
         """Return how far the wall clock is ahead of `now`, in whole seconds.
 
-        Whole, and zero below one: shown times must not change with every reading.
+        Rounded, so that displayed times do not change with every reading.
         """
         seconds = (self._wall() - self.now()).total_seconds()
         return timedelta(seconds=int(seconds))
 
     def read(self) -> tuple[datetime, timedelta]:
-        """Return (now, ahead), which a report is made of."""
+        """Return `now` and `ahead`, as a report takes them."""
         return self.now(), self.ahead()
 
     def steady(self, wall: datetime) -> datetime:
-        """Return the time of this clock at an earlier time of the wall clock."""
+        """Convert a wall time to the time of this clock."""
         return wall - self.ahead()
 
 

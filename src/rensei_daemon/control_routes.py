@@ -1,4 +1,4 @@
-"""What an operator on this host can ask of the daemon, verb by verb."""
+"""The routes of the control API for operators: status, reload, sync, log level."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -34,18 +34,18 @@ from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.wake_event import WakeEvent
 
 SYNC_SECONDS = 45.0
-"""How long a sync waits for the platform before it says what has come so far."""
+"""How long a sync waits for the platform before it returns what has arrived."""
 
 LOOK_SECONDS = 0.5
-"""How long a status waits to hear whether the deliveries are in place."""
+"""How long a status waits for the check of deliveries."""
 
 SYNCS_AT_ONCE = 8
-"""More would take the places of those who only want to read."""
+"""More would leave no connections for those who only read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRoutes:
-    """The verbs, over the tasks that carry them out."""
+    """Handles the routes by calling the tasks."""
 
     board: Board
     heartbeat: HeartbeatSender
@@ -59,7 +59,7 @@ class ControlRoutes:
     )
 
     def routes(self) -> Routes:
-        """Return the table the control API serves."""
+        """Return the routes."""
         return {
             STATUS: Route(self._status),
             RELOAD: Route(self._reload, writes=True),
@@ -70,7 +70,7 @@ class ControlRoutes:
         }
 
     async def _status(self, _: Request) -> dict[str, Any]:
-        self.log_level.post()  # lines are lost in another thread, which tells no board
+        self.log_level.post()  # lost lines are counted in another thread
         with anyio.move_on_after(LOOK_SECONDS):
             await self.sessions.check_deliveries()
         return to_json(report(self.board, *CLOCK.read()))

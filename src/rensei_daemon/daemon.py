@@ -58,7 +58,7 @@ async def run(
                 await _until_stopped(daemon, signals)
                 on_stop()
                 daemon.notifier.stopping()
-                daemon.board.stop()  # before its readers disconnect, who stay on record
+                daemon.board.stop()  # before readers disconnect: they stay on record
                 tasks.cancel_scope.cancel()
             with anyio.move_on_after(FAREWELL_SECONDS, shield=True):
                 await send_last_heartbeat(daemon.heartbeat)

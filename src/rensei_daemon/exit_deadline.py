@@ -1,7 +1,7 @@
-"""Exit at a deadline, for a process whose threads may wait forever.
+"""Ends the process at a deadline, even if a thread is blocked.
 
-A name lookup cannot be cancelled: its thread, and with it the interpreter, waits as long as
-the name server is silent. The same is true of a write to a disk that hangs.
+A name lookup cannot be cancelled: its thread, and so the interpreter, waits as long as the
+name server is silent. Neither can a write to a disk that hangs.
 """
 
 import os
@@ -24,7 +24,7 @@ class ExitDeadline:
         grace_seconds: float = GRACE_SECONDS,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
-        """`leave` exits with a code: 0 once finished, otherwise 1."""
+        """`leave` ends the process with an exit code: 0 after `finish`, otherwise 1."""
         self._seconds = seconds
         self._grace_seconds = grace_seconds
         self._leave = leave
@@ -32,18 +32,17 @@ class ExitDeadline:
         self._is_stuck = threading.Event()
 
     def start(self) -> None:
-        """Start the timer; call this when the process is asked to stop."""
-        # Both threads now: Python 3.12 starts none once the interpreter is
-        # shutting down.
+        """Start the deadline, when the process is told to stop."""
+        # Both threads now: Python 3.12 starts none once the interpreter shuts down.
         for work in (self._wait, self._say_stuck):
             threading.Thread(target=work, name="exit deadline", daemon=True).start()
 
     def finish(self) -> None:
-        """Note that all durable work is done: waiting threads may be abandoned."""
+        """Shorten the deadline: everything durable is done."""
         self._is_finished.set()
 
     def _say_stuck(self) -> None:
-        """Log from a separate thread: the output may be what hangs."""
+        """Report the exit in a thread of its own, because stderr may block."""
         self._is_stuck.wait()
         os.write(2, _STUCK)
 

@@ -1,10 +1,12 @@
-"""Run as PID 1, as in a container without an init.
+"""Runs the daemon as a child of PID 1, if it is started as PID 1 (in a container).
 
-The kernel gives PID 1 every orphan of its namespace, for example processes left by hooks,
-and each stays a zombie until PID 1 has waited for it. A daemon that waited for any child
-would take the exit status of its own programs from the code that waits for those. So PID 1
-stays a small process that only waits and forwards signals, and the daemon runs as its
-child. A container has one log, so stderr joins stdout: collectors treat stderr as errors.
+PID 1 becomes the parent of every orphan of its namespace, such as processes that hooks
+leave behind, and must wait for each, or it stays a zombie. The daemon itself must not wait
+for arbitrary children, because it would take exit statuses that its own code waits for. So
+PID 1 stays a small process that waits and forwards signals.
+
+A container has one log, so stderr is redirected to stdout: log collectors treat stderr as
+errors.
 """
 
 import os
@@ -26,17 +28,16 @@ PASSED_ON = frozenset(
 
 
 def fork_under_init(pid: int) -> None:
-    """Return in a child if `pid`, this process's, is 1; otherwise return at once.
+    """Return in a child process if `pid`, that of this process, is 1; else return at once.
 
-    PID 1 itself never returns: it exits with the child's exit code, as a shell reports
-    it.
+    PID 1 itself never returns: it exits with the child's exit code, as a shell does.
     """
     if pid != INIT_PID:
         return
-    with suppress(OSError):  # without a stdout, stderr is unchanged
+    with suppress(OSError):  # without a stdout, stderr stays as it is
         os.dup2(1, 2)
     signals = {*PASSED_ON, signal.SIGCHLD}
-    # Blocked before there is a child, so that none of its exits is missed.
+    # Blocked before the fork, so that no SIGCHLD is missed.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     child = os.fork()
     if child:
@@ -54,7 +55,7 @@ def _be_init(child: int, signals: set[signal.Signals]) -> NoReturn:
 
 
 def _reap(child: int) -> int | None:
-    """Wait for every ended process; return the exit code of `child` if it has ended."""
+    """Wait for ended processes; return the exit code of `child` if it is one of them."""
     code: int | None = None
     while True:
         try:

@@ -1,9 +1,9 @@
-"""The paths of the daemon's files, found the same way by every command.
+"""Finds the daemon's files, in the same way for every command.
 
-This module reads `[paths]` of the configuration file and nothing else of it, so that
-`status`, `logs` and `doctor` find the daemon while the rest of the file is broken, huge or
-unreadable to them. It knows no settings and imports nothing slow. `$STATE_DIRECTORY` and
-`$RUNTIME_DIRECTORY` are never read: they belong to the unit in which a command runs.
+This module reads only `[paths]` of the config file, so that `status`, `logs` and `doctor`
+find the daemon even if the rest of the file is broken, huge or unreadable. It imports
+nothing slow. `$STATE_DIRECTORY` and `$RUNTIME_DIRECTORY` are never read: they belong to
+the unit in which a command runs.
 """
 
 import os
@@ -19,7 +19,7 @@ STATE_VARIABLE = "RENSEI_DAEMON_PATHS__STATE"
 RUNTIME_VARIABLE = "RENSEI_DAEMON_PATHS__RUNTIME"
 
 _WHOLE_PARSE_CHARACTERS = 32 * 1024
-"""Up to this size a full parse takes milliseconds; above, only `[paths]` is searched."""
+"""Up to this size the whole file is parsed, in milliseconds; beyond, lines are searched."""
 
 _NAME = "rensei-daemon"
 _HEADER = re.compile(r"\s*\[")
@@ -29,19 +29,19 @@ _PATHS_KEY = re.compile(r"""\s*(paths|"paths"|'paths')\s*[.=]""")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locations:
-    """The configuration file, the two directories, and every file in them by name."""
+    """The paths of the config file, the two directories, and every file in them."""
 
     config: Path
     state: Path
-    """Survives a reboot; contains no secret."""
+    """Survives a reboot; holds no secret."""
     runtime: Path
-    """Does not survive a reboot; should be a tmpfs, and may contain secrets."""
+    """Does not survive a reboot; should be a tmpfs, and may hold secrets."""
     unit_scope: str | None = None
-    """`system` or `user`: the systemd unit that uses a configuration at this path."""
+    """`system` or `user` if the path of the config is that of a systemd unit's."""
 
     @property
     def systemctl(self) -> str:
-        """The systemctl command for this daemon's service manager."""
+        """The command of the service manager of this daemon."""
         return "systemctl --user" if self.unit_scope == "user" else "systemctl"
 
     @property
@@ -53,19 +53,19 @@ class Locations:
 
     @property
     def restart_command(self) -> str:
-        """The command that restarts the daemon with the installed program."""
+        """The command that restarts this daemon with the installed program."""
         if self.unit_scope is None:
             return f"end it, then: {self.start_command}"
         return f"{self.systemctl} restart rensei-daemon"
 
     @property
     def control_socket(self) -> Path:
-        """Where the daemon answers `status` and receives commands."""
+        """The socket of the control API."""
         return self.runtime / "control.sock"
 
     @property
     def credential_socket(self) -> Path:
-        """Where worker processes get their session's values."""
+        """The socket where workers read the values of their session."""
         return self.runtime / "credentials.sock"
 
     @property
@@ -80,17 +80,17 @@ class Locations:
 
     @property
     def identity(self) -> Path:
-        """The worker id and the machine id it was given for."""
+        """The worker id, and the machine id that it was registered for."""
         return self.state / "identity.json"
 
     @property
     def machine_id(self) -> Path:
-        """The machine's id, where the operating system has none."""
+        """The machine id, if the operating system has none."""
         return self.state / "machine-id"
 
     @property
     def status(self) -> Path:
-        """The daemon's last status, for when it is down."""
+        """The last status, which is shown when the daemon is down."""
         return self.state / "status.json"
 
     @property
@@ -100,12 +100,12 @@ class Locations:
 
     @property
     def last_good(self) -> Path:
-        """The last configuration text in force."""
+        """The text of the configuration that was last in force."""
         return self.state / "config.last-good.toml"
 
     @property
     def last_good_fingerprint(self) -> Path:
-        """The fingerprint of that text and the API key it ran with."""
+        """A fingerprint of that text with the API key it ran with."""
         return self.state / "config.last-good.fingerprint"
 
     @property
@@ -128,9 +128,9 @@ def locate(
 ) -> Locations:
     """Find the configuration file and the state and runtime directories.
 
-    `config` is the caller's `--config`; `root` is prepended to the system directories.
-    Relative paths in the file or the environment start at the configuration's
-    directory. No file needs to exist, and an unreadable one is no error.
+    `config` is the caller's `--config`; `root` is the parent of the system directories.
+    Relative paths in the file or the environment start at the directory of the config. A
+    file that is absent or unreadable is not an error.
     """
     system_config = root / "etc" / _NAME / "config.toml"
     user_config = user_config_home(environ) / _NAME / "config.toml"
@@ -153,10 +153,10 @@ def locate(
 
 
 def in_force(found: Locations) -> Locations:
-    """Return the paths of the running daemon, if they differ from the configuration's.
+    """Return the locations of the running daemon, which may differ from the config's.
 
-    The daemon writes them into the lock beside the configuration: the file may be gone,
-    or name other directories since.
+    The daemon has written them into the lock file beside the config, because the config
+    may have been removed or changed since.
     """
     if may_exist(found.control_socket):
         return found
@@ -170,17 +170,17 @@ def in_force(found: Locations) -> Locations:
 
 
 def user_config_home(environ: Mapping[str, str]) -> Path:
-    """Return the directory of a user's own configuration."""
+    """Return the directory of a user's configuration."""
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")
 
 
 def user_state_home(environ: Mapping[str, str]) -> Path:
-    """Return the directory where a user's programs keep their state."""
+    """Return the directory of a user's state files."""
     return _xdg(environ, "XDG_STATE_HOME", ".local/state")
 
 
 def user_data_home(environ: Mapping[str, str]) -> Path:
-    """Return the directory where programs find what a user has installed."""
+    """Return the directory of a user's data files."""
     return _xdg(environ, "XDG_DATA_HOME", ".local/share")
 
 
@@ -201,7 +201,7 @@ def _choose_config(
 
 
 def may_exist(path: Path) -> bool:
-    """Whether a file exists, or may be hidden in a directory we cannot enter."""
+    """Whether a file exists, or may exist in a directory that we may not enter."""
     try:
         path.stat()
     except PermissionError:
@@ -221,8 +221,8 @@ def _user_runtime(environ: Mapping[str, str], uid: int, state: Path, root: Path)
     named = Path(environ.get("XDG_RUNTIME_DIR", ""))
     if named.is_absolute():
         return named / _NAME
-    # A cron job or `su` has no XDG_RUNTIME_DIR, while the directory is often there. A
-    # shared /tmp is no substitute: anyone could have made our name there first.
+    # Under cron or `su` there is no XDG_RUNTIME_DIR, but often the directory exists. A
+    # shared /tmp is no substitute: another user could have created our name there.
     login = root / "run/user" / str(uid)
     return login / _NAME if login.is_dir() else state / "run"
 
@@ -236,8 +236,7 @@ def _pick(variable: str | None, key: object, config: Path) -> Path | None:
 
 def _read_paths(config: Path) -> Mapping[str, object]:
     try:
-        # Without O_NONBLOCK, a FIFO in the file's place would block every
-        # command.
+        # Without O_NONBLOCK, opening a FIFO at this path would block every command.
         descriptor = os.open(config, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             text = file.read(MAX_CONFIG_BYTES).decode("utf-8-sig", errors="replace")
@@ -247,7 +246,7 @@ def _read_paths(config: Path) -> Mapping[str, object]:
 
 
 def find_paths(text: str) -> Mapping[str, object]:
-    """Return the `[paths]` table of a configuration text, whatever else is in it."""
+    """Return the `[paths]` table of a config text, even if the rest is not TOML."""
     if "paths" not in text:
         return {}
     if len(text) <= _WHOLE_PARSE_CHARACTERS:
@@ -269,7 +268,7 @@ def _find_by_text(text: str) -> Mapping[str, object]:
 
 
 def _parse(text: str) -> Mapping[str, object] | None:
-    import tomllib  # 3 ms saved for the many files without [paths]
+    import tomllib  # takes 3 ms, which configs without [paths] need not spend
 
     try:
         return tomllib.loads(text)

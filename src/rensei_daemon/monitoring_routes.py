@@ -1,7 +1,7 @@
-"""What a monitor asks of the daemon: does it live, is it ready, how is it.
+"""The routes for monitors: liveness, readiness, metrics.
 
-These only read, and hold no secret, so that whoever may connect may ask them; on TCP
-there is nothing else. None of them asks the platform anything.
+They only read and return no secret, so everyone who can connect may use them; over TCP
+there are no others. None of them sends a request to the platform.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ from rensei_daemon.tasks.status_reporting import LATE_BEFORE_WATCHDOG_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringRoutes:
-    """The verbs of monitors, over the board and the figures of whoever makes them."""
+    """Handles the routes, from the board and the counters of the tasks."""
 
     board: Board
     deadlines: Deadlines
@@ -41,7 +41,7 @@ class MonitoringRoutes:
     log_lines_dropped: Callable[[], int]
 
     def routes(self) -> Routes:
-        """Return what anybody may be let ask."""
+        """Return the routes that are served over TCP too."""
         return {
             HEALTHZ: Route(self._healthz),
             READYZ: Route(self._readyz),
@@ -49,7 +49,7 @@ class MonitoringRoutes:
         }
 
     def control_routes(self) -> Routes:
-        """Return the same, and what our own command line asks."""
+        """Return these, and the one of our own command line."""
         return {**self.routes(), METRICS_JSON: Route(self._metrics_json)}
 
     async def _healthz(self, _: Request) -> Response:

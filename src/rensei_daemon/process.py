@@ -1,4 +1,4 @@
-"""Settings of this process: its memory, its protection, its limit of open files."""
+"""Settings of this process: memory, protection from other processes, open files."""
 
 import ctypes
 import os
@@ -14,21 +14,21 @@ _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8
 
 _LEFT_BEHIND = (
-    "bz2",  # shutil and zipfile look for these two, for archives
+    "bz2",  # imported by shutil and zipfile, for archives
     "lzma",
-    "_uuid",  # uuid looks for it, for ids made from the time
-    "rich",  # structlog looks for it, to draw tracebacks on a developer's terminal
+    "_uuid",  # imported by uuid, for ids made of the time
+    "rich",  # imported by structlog, to draw tracebacks on a developer's terminal
 )
-"""Optional modules that libraries use if they are installed."""
+"""Modules that libraries import if they are installed, but do not need."""
 
 DESCRIPTORS = 16384
-"""The unit's limit; every reader of the credential socket needs one."""
+"""The limit of the unit; every reader of the credential socket takes one file."""
 
 
 def harden() -> None:
-    """Protect this process's memory from core files and from other processes of its user.
+    """Protect our memory from core dumps and from other processes of our user.
 
-    Best effort: a kernel that refuses costs a protection, not the daemon.
+    If the kernel refuses, the daemon runs without this protection.
     """
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -36,31 +36,30 @@ def harden() -> None:
 
 
 def trim_imports() -> None:
-    """Keep libraries from importing optional modules that no daemon needs.
+    """Prevent later imports of modules that libraries import but the daemon does not need.
 
     This saves half a megabyte of memory, and three more where `rich` is installed. A
     module that is imported already stays.
     """
     for name in _LEFT_BEHIND:
-        # None in sys.modules forbids the import, as Python documents.
+        # None in place of a module prevents its import, as Python documents.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    # The directory of time zones; Python otherwise imports its makefile, a large
-    # module, to find it. All our times are UTC.
+    # The path of time zones, which Python otherwise reads from its makefile with a large
+    # module. All our times are UTC.
     os.environ.setdefault("PYTHONTZPATH", "/usr/share/zoneinfo")
 
 
 def share_one_heap() -> None:
-    """Let all threads share one heap; their own would waste half a megabyte.
+    """Let all threads share one heap, which saves half a megabyte for each thread.
 
-    Must be called before the first thread. Does nothing if the C library has no such
-    option.
+    Call it before the first thread. It does nothing with a C library without `mallopt`.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def raise_nofile_limit() -> None:
-    """Raise the limit of open files to what a busy host needs, as far as allowed."""
+    """Raise the limit of open files as far as allowed, up to what a busy host needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -68,7 +67,7 @@ def raise_nofile_limit() -> None:
 
 
 def process_stats(proc: Path = Path("/proc")) -> ProcessStats:
-    """Return the kernel's statistics of this process; None for what it does not provide."""
+    """Return the kernel's figures of this process; None for what cannot be read."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     virtual, resident = _memory(proc)
     return ProcessStats(
@@ -91,15 +90,14 @@ def _memory(proc: Path) -> tuple[int | None, int | None]:
 
 def _open_files(proc: Path) -> int | None:
     with suppress(OSError):
-        # One is the listing's own. Thousands of descriptors need no Path each.
+        # One is of the listing itself. listdir makes no Path for each of many files.
         return len(os.listdir(proc / "self/fd")) - 1  # noqa: PTH208
     return None
 
 
 def _started_at(proc: Path) -> float | None:
     with suppress(OSError, ValueError, IndexError):
-        # The second field is a name; it may contain anything but is the only one
-        # in brackets.
+        # The second field, a name, may hold any text, but only it is in brackets.
         fields = (proc / "self/stat").read_text().rpartition(")")[2].split()
         lines = (proc / "stat").read_text().splitlines()
         boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))

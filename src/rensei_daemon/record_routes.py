@@ -1,7 +1,7 @@
-"""What an operator on this host can ask about the record, and the one thing to undo.
+"""The routes of the control API for the record of changes and mutations, and rollback.
 
-Whoever may connect to the control socket may read the record: it is about the file, and
-neither holds a secret.
+Everyone who may connect to the control socket may read the record: neither it nor the
+configuration holds a secret.
 """
 
 import os
@@ -47,7 +47,7 @@ DEFAULT_LIMIT, MOST = 20, 5000
 
 @dataclass(frozen=True, slots=True)
 class RecordRoutes:
-    """The verbs about changes and mutations."""
+    """Handles the routes."""
 
     applier: Applier[Settings]
     records: JournalRecords
@@ -56,7 +56,7 @@ class RecordRoutes:
     wake_heartbeat: WakeEvent
 
     def routes(self) -> Routes:
-        """Return their part of the table the control API serves."""
+        """Return the routes."""
         return {
             CHANGES: Route(self._changes),
             CHANGE: Route(self._change),

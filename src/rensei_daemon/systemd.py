@@ -1,8 +1,7 @@
-"""Messages to the service manager, and their interval.
+"""Sends notifications to the service manager (sd_notify(3)).
 
-Each message is a datagram to the socket that systemd names in `$NOTIFY_SOCKET`
-(sd_notify(3)). A missing or deaf service manager is never an error: the daemon's work does
-not depend on it.
+Each message is a datagram to the socket in `$NOTIFY_SOCKET`. It is not an error if there
+is no service manager, or if it does not receive.
 """
 
 import contextlib
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """The socket of the service manager; does nothing without one."""
+    """Notifies the service manager; does nothing if there is none."""
 
     address: str | None
 
@@ -25,7 +24,7 @@ class Notifier:
         return cls(environ.get("NOTIFY_SOCKET") or None)
 
     def ready(self, status: str = "") -> None:
-        """Report the end of a start or a reload."""
+        """Notify that the start, or a reload, has ended."""
         self._send("READY=1", *([_status_line(status)] if status else []))
 
     def status(self, text: str) -> None:
@@ -33,18 +32,17 @@ class Notifier:
         self._send(_status_line(text))
 
     def watchdog(self) -> None:
-        """Report that the daemon is alive."""
+        """Notify the watchdog that the daemon is alive."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Report that shutdown has begun."""
+        """Notify that the daemon is stopping."""
         self._send("STOPPING=1")
 
     def reloading(self) -> None:
-        """Report that a reload has begun; `ready` must follow.
+        """Notify that a reload has begun; `ready` must follow.
 
-        systemd 253 and newer need the time in the same datagram; older versions
-        ignore it.
+        systemd 253 and newer require the time in the same datagram, older ones ignore it.
         """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
@@ -56,7 +54,7 @@ class Notifier:
         if address.startswith("@"):
             address = "\0" + address[1:]
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        # A full queue or a missing manager costs one message, never a wait.
+        # If the queue is full or the manager is gone, the message is lost.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, kind) as line,
@@ -72,10 +70,10 @@ def _status_line(text: str) -> str:
 def watchdog_interval_seconds(
     environ: Mapping[str, str], pid: int | None = None
 ) -> float | None:
-    """Return how often to call `watchdog`; None if no watchdog is configured.
+    """Return the interval of calls of `watchdog`; None if there is no watchdog.
 
-    A third of the unit's limit, so that one late call does no harm. `$WATCHDOG_PID` is
-    the process systemd means; a child that inherited the variables is not meant.
+    It is a third of the unit's limit, so that one late call does no harm. The variables
+    apply only to the process `$WATCHDOG_PID`, not to children that inherited them.
     """
     meant = environ.get("WATCHDOG_PID")
     if meant and meant != str(os.getpid() if pid is None else pid):

@@ -1,4 +1,4 @@
-"""The version of this program: the release, or outside a release its commit.
+"""The version of this program: the release, and for other builds its commit.
 
 A wheel has its version in the file `BUILD`, written by `hatch_build.py`. In a checkout the
 commit is read from `.git` directly: every command imports this module, and running git
@@ -25,7 +25,7 @@ def version(package: Path = _PACKAGE) -> str:
 
 
 def difference(running: object) -> str | None:
-    """Return which version runs and which is installed; None if equal or unknown."""
+    """Describe the running and the installed version; None if equal or unknown."""
     installed = version()
     if running in (installed, None):
         return None
@@ -45,14 +45,14 @@ def _commit(checkout: Path) -> str | None:
 
 
 def _git_directory(entry: Path) -> Path:
-    """Return git's directory; in a worktree or submodule, the file `.git` names it."""
+    """Return git's directory, which a worktree or a submodule names in the file `.git`."""
     if entry.is_dir():
         return entry
     return entry.parent / _line(entry).removeprefix("gitdir: ")
 
 
 def _resolve(git: Path, ref: str) -> str | None:
-    """Return the commit of a branch, from its own file or from the packed refs."""
+    """Return the commit of a branch, from its own file or from `packed-refs`."""
     common = git / "commondir"
     shared = git / _line(common) if common.exists() else git
     if (shared / ref).exists():

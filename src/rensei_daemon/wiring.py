@@ -84,7 +84,7 @@ class Daemon:
         draw: Draw = _draw,
         pace: SnapshotIntervals = PACE,
     ) -> None:
-        """`draw` spreads what hosts do over time."""
+        """`draw` returns random delays, which spread the requests of many hosts."""
         self.resources, self.http = resources, http
         self.configuration, self.board = resources.configuration, resources.board
         self.journal = resources.state.journal
@@ -96,7 +96,7 @@ class Daemon:
 
     @cached_property
     def identity_saver(self) -> IdentitySaver:
-        """Keeps who this host is on disk."""
+        """Saves the identity of this host on disk."""
         locations, factory = self.resources.locations, self.resources.session_factory
         return IdentitySaver(
             IdentityFile(locations.identity, locations.token),
@@ -106,7 +106,7 @@ class Daemon:
 
     @cached_property
     def identity(self) -> Identity:
-        """Who this host is to the platform."""
+        """The identity of this host at the platform."""
         return open_identity(
             self.http,
             self.identity_saver,
@@ -119,12 +119,12 @@ class Daemon:
 
     @cached_property
     def client(self) -> PlatformClient:
-        """Sends heartbeats and fetches credentials."""
+        """Calls the platform as this worker."""
         return PlatformClient(self.http, self.identity)
 
     @cached_property
     def heartbeat(self) -> HeartbeatSender:
-        """Tells the platform how this host is."""
+        """Sends heartbeats."""
         return HeartbeatSender(
             self.client,
             self.identity,
@@ -139,7 +139,7 @@ class Daemon:
 
     @cached_property
     def inbox(self) -> MutationInbox:
-        """Stores the mutations that a heartbeat brings."""
+        """Stores the mutations that heartbeats bring."""
         log = self.resources.locations.log
 
         def state_bytes() -> int:
@@ -150,7 +150,7 @@ class Daemon:
 
     @cached_property
     def applier(self) -> Applier[Settings]:
-        """Applies them to the configuration file."""
+        """Applies mutations to the configuration file."""
         return Applier(
             self.configuration.file,
             self.journal,
@@ -162,7 +162,7 @@ class Daemon:
 
     @cached_property
     def sessions(self) -> Sessions:
-        """Keeps the credentials of every session fresh."""
+        """Runs one rotation for each session of the configuration."""
         return Sessions(self.configuration, self.board, start=self._start_session)
 
     def _start_session(self, session: SessionSettings) -> Rotation:
@@ -178,7 +178,7 @@ class Daemon:
 
     @cached_property
     def wake_ups(self) -> WakeUps:
-        """Wakes what waits for the platform, the disk or the host."""
+        """Wakes tasks when the platform, the disk or the host is back."""
         return WakeUps(
             self.identity, self.sessions, self.wake_heartbeat, self.inbox.wake_event
         )
@@ -203,7 +203,7 @@ class Daemon:
 
     @cached_property
     def monitoring(self) -> MonitoringRoutes:
-        """Answers monitors, over TCP too."""
+        """Handles the routes for monitors, over TCP too."""
         return MonitoringRoutes(
             board=self.board,
             deadlines=self.deadlines,
@@ -232,7 +232,7 @@ class Daemon:
         return {**control.routes(), **record.routes(), **self.monitoring.control_routes()}
 
     def loops(self) -> dict[str, Loop]:
-        """Return what runs as long as the daemon, by name; most never return."""
+        """Return everything that runs beside `sessions`, by name; most never return."""
         return {**self._platform_loops(), **self._host_loops()}
 
     def _platform_loops(self) -> dict[str, Loop]:

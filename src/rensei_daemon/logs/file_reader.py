@@ -138,7 +138,7 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def _unread(files: Sequence[BinaryIO], mark: _Mark | None) -> list[BinaryIO]:
-    """Return the files with lines after the mark, oldest first, each at the first such line."""
+    """Return the files with lines after the mark, oldest first, at the first such line."""
     unread: list[BinaryIO] = []
     for file in files:
         unread.insert(0, file)
