@@ -116,21 +116,25 @@ def choose_outputs(
     """
     if format == "auto":
         format = _fitting(stderr, environ)
-    outputs: list[Output] = []
-    if format == "console":
-        colour = _wants_colour(stderr, environ)
-        longest = LONGEST_LINE if _is_terminal(stderr) else None
-        line_of = partial(render_line, colour=colour, longest=longest)
-        outputs.append(StreamOutput(stderr, line_of))
-    elif format == "journal" and journal.exists():
-        outputs.append(JournalOutput(journal, stderr))
-    else:
-        outputs.append(StreamOutput(stderr, render_json))
     files = [file] if file is not None else []
     if not _is_terminal(stdout) and not leads_to_journal(stdout, environ):
         files.append(default_file)
-    outputs += [JsonFileOutput(RotatingFile(path)) for path in dict.fromkeys(files)]
-    return outputs
+    return [
+        _stderr_output(format, stderr, journal, environ),
+        *(JsonFileOutput(RotatingFile(path)) for path in dict.fromkeys(files)),
+    ]
+
+
+def _stderr_output(
+    format: str, stderr: int, journal: Path, environ: Mapping[str, str]
+) -> Output:
+    if format == "console":
+        colour = _wants_colour(stderr, environ)
+        longest = LONGEST_LINE if _is_terminal(stderr) else None
+        return StreamOutput(stderr, partial(render_line, colour=colour, longest=longest))
+    if format == "journal" and journal.exists():
+        return JournalOutput(journal, stderr)
+    return StreamOutput(stderr, render_json)
 
 
 def _fitting(descriptor: int, environ: Mapping[str, str]) -> str:

@@ -78,17 +78,7 @@ def log_to(
     logging.captureWarnings(True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[
-            pipeline.gate,
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.format_exc_info,
-            pipeline.finish,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=lambda *_: pipeline,
-        cache_logger_on_first_use=False,  # a test, or a second run, configures it again
-    )
+    pipeline.configure_structlog()
     try:
         yield control
     finally:
@@ -113,6 +103,19 @@ class _Pipeline:
         self._writer = writer
         self._scrub = scrub
         self._say_hint = say_hint
+
+    def configure_structlog(self) -> None:
+        structlog.configure(
+            processors=[
+                self.gate,
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.format_exc_info,
+                self.finish,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+            logger_factory=lambda *_: self,
+            cache_logger_on_first_use=False,  # a test, or a second run, configures it again
+        )
 
     def gate(
         self, _: object, method: str, event: MutableMapping[str, Any]

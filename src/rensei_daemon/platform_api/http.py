@@ -151,23 +151,16 @@ class Http:
         texts hold neither the bearer nor any of `secrets`.
         """
         secrets = (bearer, *secrets)
-        headers = _headers(bearer)
-        content = None
+        headers, content = _headers(bearer), None
         if body is not None:
             content = json.dumps(body, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
         with self.border(secrets), anyio.fail_after(self._call_seconds):
             async with self._queue:
-                raw = await self._exchange(
-                    self._requests.build_request(
-                        method,
-                        self._path(path),
-                        params=query,
-                        headers=headers,
-                        content=content,
-                    ),
-                    secrets,
+                request = self._requests.build_request(
+                    method, self._path(path), params=query, headers=headers, content=content
                 )
+                raw = await self._exchange(request, secrets)
         read = partial(responses.read, raw, now=self.now())
         return await run_in_thread(read, size=len(raw.content))
 

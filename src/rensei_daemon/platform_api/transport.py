@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,26 @@ def _has_roots() -> bool:
     return file is not None or (directory is not None and any(Path(directory).iterdir()))
 
 
+def _transport(
+    route: Route, context: ssl.SSLContext, *, for_streams: bool
+) -> OwningTransport:
+    # Common servers close an idle connection after 5 s; a request at that moment would
+    # fail. Connections of streams are never reused.
+    limits = (
+        httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        if for_streams
+        else httpx.Limits(max_connections=USUAL_CONNECTIONS, keepalive_expiry=4.0)
+    )
+    inner = httpx.AsyncHTTPTransport(
+        verify=context,
+        limits=limits,
+        proxy=httpx.Proxy(route.proxy) if route.proxy else None,
+        trust_env=False,
+        socket_options=_WATCHED if for_streams else None,
+    )
+    return OwningTransport(inner)
+
+
 def client(
     route: Route,
     context: ssl.SSLContext,
@@ -100,24 +121,7 @@ def client(
     for_streams: bool = False,
 ) -> httpx.AsyncClient:
     """Make a client for the platform, which keeps no cookies and follows no redirects."""
-    # Common servers close an idle connection after 5 s; a request at that moment would
-    # fail. Connections of streams are never reused.
-    limits = (
-        httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        if for_streams
-        else httpx.Limits(max_connections=USUAL_CONNECTIONS, keepalive_expiry=4.0)
-    )
-
-    def make() -> OwningTransport:
-        inner = httpx.AsyncHTTPTransport(
-            verify=context,
-            limits=limits,
-            proxy=httpx.Proxy(route.proxy) if route.proxy else None,
-            trust_env=False,
-            socket_options=_WATCHED if for_streams else None,
-        )
-        return OwningTransport(inner)
-
+    make = partial(_transport, route, context, for_streams=for_streams)
     return httpx.AsyncClient(
         transport=CertificateRetryTransport(
             make, refusals, is_proxied=route.proxy is not None
