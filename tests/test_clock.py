@@ -1,4 +1,4 @@
-"""Ages by a clock that nobody sets, and times shown by the one that people read."""
+"""The clock that is never set, and times that are shown by the wall clock."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ DECADES = START - EPOCH
 
 @dataclass
 class Machine:
-    """A machine whose clocks pass when told to."""
+    """A machine whose clocks are advanced by the test."""
 
     wall: datetime = START
     boot: float = 100.0
@@ -42,7 +42,7 @@ class Machine:
 
 
 def _well(machine: Machine) -> Board:
-    """A daemon whose beat and data are of this moment."""
+    """Post a heartbeat and data of this moment."""
     now = machine.clock.now()
     board = Board(
         version="1",
@@ -87,7 +87,7 @@ def _codes(status: Status) -> list[str]:
 def test_a_step_of_the_clock_makes_nothing_old_and_nothing_new(
     begun: datetime, step: timedelta
 ) -> None:
-    """What is fresh stays fresh, and grows stale when its true time has passed."""
+    """When the wall clock is set, data stay fresh until their true time has passed."""
     machine = Machine(wall=begun)
     board, look = _well(machine), partial(report)
     machine.wall += step
@@ -103,7 +103,7 @@ def test_a_step_of_the_clock_makes_nothing_old_and_nothing_new(
 
 
 def test_what_is_shown_is_by_the_wall_clock_of_now() -> None:
-    """A boot in 1970 is told as what it was, once the clock has been set."""
+    """Times of a boot in 1970 are shown correctly once the clock has been set."""
     machine = Machine(wall=EPOCH)
     board = _well(machine)
     machine.wait(100)
@@ -120,7 +120,7 @@ def test_what_is_shown_is_by_the_wall_clock_of_now() -> None:
 
 
 def test_suspended_time_counts() -> None:
-    """What was fresh before the machine slept is not when it wakes."""
+    """Data that were fresh before a suspension are stale after it."""
     machine = Machine()
     board = _well(machine)
     machine.wait(8 * 3600)
@@ -131,7 +131,7 @@ def test_suspended_time_counts() -> None:
 
 
 def test_a_clock_that_is_slewed_moves_no_time() -> None:
-    """Less than a second is not shown, so that equal reports stay equal."""
+    """A difference of less than a second is not shown, so that reports stay equal."""
     machine = Machine()
     machine.wall += timedelta(milliseconds=900)
     assert machine.clock.read() == (START, timedelta(0))
@@ -140,14 +140,14 @@ def test_a_clock_that_is_slewed_moves_no_time() -> None:
 
 
 def test_a_time_of_the_wall_can_be_compared() -> None:
-    """What a file says is taken to the clock that ages are counted by."""
+    """A wall time from a file is converted to the clock for ages."""
     machine = Machine()
     machine.wall += timedelta(hours=2)
     assert machine.clock.steady(START + timedelta(hours=2)) == START
 
 
 def test_the_kernels_clock_counts_a_suspended_machine() -> None:
-    """The real one begins at today's wall time and goes on."""
+    """The real clock starts at the wall time and advances."""
     before, clock = datetime.now(UTC), Clock()
     first, second = clock.now(), clock.now()
     assert before <= first < second

@@ -1,4 +1,4 @@
-"""The end of a process whose threads wait for what does not come."""
+"""The end of a process with blocked threads."""
 
 import subprocess
 import sys
@@ -31,20 +31,20 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_is_finished_ends_well() -> None:
-    """A thread that waits on holds up nothing that matters."""
+    """After `finish` a blocked thread does not delay the exit, which is a success."""
     done = _run("finish")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_not_finished_ends_all_the_same() -> None:
-    """By force, with a word about it, and as a failure."""
+    """Without `finish` the process ends at the deadline, with a message and a failure."""
     done = _run()
     assert done.returncode == 1
     assert "ended by force: a disk, or a hook, held it up" in done.stderr
 
 
 def test_nothing_ends_before_it_is_told_to_stop() -> None:
-    """What is finished by itself ends by itself."""
+    """Without `start` the process is not ended."""
     left = threading.Event()
     deadline = ExitDeadline(0.0, grace_seconds=0.0, leave=lambda _: left.set())
     deadline.finish()

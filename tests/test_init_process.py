@@ -36,13 +36,13 @@ def init(main: Callable[[int], int]) -> Iterator[tuple[int, int]]:
 
 
 def code_of(pid: int) -> int:
-    """Wait for a process of ours, and return its exit code."""
+    """Wait for a child process, and return its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize(("ends", "code"), [(0, 0), (78, 78), (-signal.SIGKILL, 137)])
 def test_it_ends_with_the_exit_code_of_its_child(ends: int, code: int) -> None:
-    """As a shell has it: 128 and the number of a signal."""
+    """As in a shell, a signal is 128 plus its number."""
 
     def main(_: int) -> int:
         if ends < 0:
@@ -55,7 +55,7 @@ def test_it_ends_with_the_exit_code_of_its_child(ends: int, code: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_it_passes_signals_on(number: signal.Signals) -> None:
-    """They reach the child, whose signals are not blocked."""
+    """Signals are forwarded to the child, which does not block them."""
 
     def main(writing: int) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, {number})
@@ -69,7 +69,7 @@ def test_it_passes_signals_on(number: signal.Signals) -> None:
 
 
 def test_its_child_has_the_signals_that_it_had_before() -> None:
-    """What PID 1 blocks for itself is open in the daemon."""
+    """Signals that PID 1 blocks are not blocked in the daemon."""
 
     def main(_: int) -> int:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -80,7 +80,7 @@ def test_its_child_has_the_signals_that_it_had_before() -> None:
 
 
 def test_stderr_joins_stdout() -> None:
-    """A container has one log."""
+    """Stderr is redirected to stdout, because a container has one log."""
 
     def main(writing: int) -> int:
         os.write(2, b"said")
@@ -101,7 +101,7 @@ def test_stderr_joins_stdout() -> None:
 
 
 def test_it_waits_for_orphans_and_leaves_children_of_the_child_alone() -> None:
-    """An orphan is gone from the process table; an exit status reaches who waits for it."""
+    """Orphans are reaped; the daemon still gets exit statuses of its own children."""
 
     def main(writing: int) -> int:
         before, after = os.pipe()
@@ -134,7 +134,7 @@ def test_it_waits_for_orphans_and_leaves_children_of_the_child_alone() -> None:
 
 
 def test_elsewhere_nothing_is_done() -> None:
-    """A daemon that is not PID 1 stays the process that was started."""
+    """A daemon that is not PID 1 does not fork."""
     before = os.getpid()
     fork_under_init(before)
     assert os.getpid() == before

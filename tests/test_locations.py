@@ -1,4 +1,4 @@
-"""Where every command looks for the daemon's files."""
+"""Where every command looks for the files of the daemon."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def system_config(root: Path, text: str = "") -> Path:
 
 
 def test_root(tmp_path: Path) -> None:
-    """Root uses the system's places, whether or not a config is there yet."""
+    """Root uses the system's paths, even if there is no config."""
     found = locate(environ=HOME, uid=0, root=tmp_path)
     assert found.config == tmp_path / "etc/rensei-daemon/config.toml"
     assert found.state == tmp_path / "var/lib/rensei-daemon"
@@ -32,7 +32,7 @@ def test_root(tmp_path: Path) -> None:
 
 
 def test_user_of_a_system_daemon(tmp_path: Path) -> None:
-    """A user on a host with a system config is shown that daemon."""
+    """A user on a host with a system config gets the system daemon."""
     config = system_config(tmp_path)
     found = locate(environ=HOME, uid=1000, root=tmp_path)
     assert found.config == config
@@ -41,7 +41,7 @@ def test_user_of_a_system_daemon(tmp_path: Path) -> None:
 
 
 def test_user_alone(tmp_path: Path) -> None:
-    """Without a system config a user gets the XDG places, by variable."""
+    """Without a system config a user gets the paths of the XDG variables."""
     environ = {
         "XDG_CONFIG_HOME": "/c",
         "XDG_STATE_HOME": "/s",
@@ -55,7 +55,7 @@ def test_user_alone(tmp_path: Path) -> None:
 
 
 def test_user_without_variables(tmp_path: Path) -> None:
-    """Without XDG variables the places are below HOME, never below /tmp."""
+    """Without XDG variables the paths are below HOME, never below /tmp."""
     found = locate(environ=HOME, uid=1000, root=tmp_path)
     assert found.config == Path("/home/op/.config/rensei-daemon/config.toml")
     assert found.state == Path("/home/op/.local/state/rensei-daemon")
@@ -63,20 +63,20 @@ def test_user_without_variables(tmp_path: Path) -> None:
 
 
 def test_login_directory(tmp_path: Path) -> None:
-    """The login's runtime directory is used when only its variable is missing."""
+    """The login's runtime directory is used if only its variable is missing."""
     (tmp_path / "run/user/1000").mkdir(parents=True)
     found = locate(environ=HOME, uid=1000, root=tmp_path)
     assert found.runtime == tmp_path / "run/user/1000/rensei-daemon"
 
 
 def test_relative_xdg(tmp_path: Path) -> None:
-    """A relative XDG variable is ignored, as its specification asks."""
+    """A relative XDG variable is ignored, as the specification requires."""
     found = locate(environ=HOME | {"XDG_STATE_HOME": "s"}, uid=1, root=tmp_path)
     assert found.state == Path("/home/op/.local/state/rensei-daemon")
 
 
 def test_config_option_wins(tmp_path: Path) -> None:
-    """`--config` goes before the variable, and is made absolute."""
+    """`--config` takes precedence over the variable, and is made absolute."""
     environ = HOME | {"RENSEI_DAEMON_CONFIG": "/elsewhere.toml"}
     found = locate(environ=environ, uid=1, config=Path("c.toml"), root=tmp_path)
     assert found.config == Path.cwd() / "c.toml"
@@ -84,14 +84,14 @@ def test_config_option_wins(tmp_path: Path) -> None:
 
 
 def test_config_variable(tmp_path: Path) -> None:
-    """`$RENSEI_DAEMON_CONFIG` goes before the system's config."""
+    """`$RENSEI_DAEMON_CONFIG` takes precedence over the system's config."""
     system_config(tmp_path)
     environ = HOME | {"RENSEI_DAEMON_CONFIG": "/elsewhere.toml"}
     assert locate(environ=environ, uid=0, root=tmp_path).config == Path("/elsewhere.toml")
 
 
 def test_config_below_etc(tmp_path: Path) -> None:
-    """A user's config below /etc means the system's directories."""
+    """A config below /etc implies the system's directories."""
     config = tmp_path / "etc/other/config.toml"
     found = locate(environ=HOME, uid=1000, config=config, root=tmp_path)
     assert found.state == tmp_path / "var/lib/rensei-daemon"
@@ -99,7 +99,7 @@ def test_config_below_etc(tmp_path: Path) -> None:
 
 
 def test_unit_variables(tmp_path: Path) -> None:
-    """The directories of the unit a command runs in are not the daemon's."""
+    """The directories of the unit in which a command runs are ignored."""
     environ = {"STATE_DIRECTORY": "/x", "RUNTIME_DIRECTORY": "/y"}
     found = locate(environ=environ, uid=0, root=tmp_path)
     assert found.state == tmp_path / "var/lib/rensei-daemon"
@@ -107,7 +107,7 @@ def test_unit_variables(tmp_path: Path) -> None:
 
 
 def test_paths_table(tmp_path: Path) -> None:
-    """`[paths]` places both directories; a relative one starts at the config's."""
+    """`[paths]` names both directories; relative ones start at the config's directory."""
     config = tmp_path / "config.toml"
     config.write_text('[paths]\nstate = "state"\nruntime = "/run/x"\n')
     found = locate(environ=HOME, uid=0, config=config, root=tmp_path)
@@ -116,7 +116,7 @@ def test_paths_table(tmp_path: Path) -> None:
 
 
 def test_paths_variables(tmp_path: Path) -> None:
-    """The variables go before `[paths]`; an empty one says nothing."""
+    """The variables take precedence over `[paths]`; an empty one is ignored."""
     config = tmp_path / "config.toml"
     config.write_text('[paths]\nstate = "state"\nruntime = "/run/x"\n')
     environ = {
@@ -129,7 +129,7 @@ def test_paths_variables(tmp_path: Path) -> None:
 
 
 def test_fifo_config(tmp_path: Path) -> None:
-    """A config that never ends its reading holds nobody up."""
+    """A config that is a FIFO does not block."""
     config = tmp_path / "config.toml"
     os.mkfifo(config)
     found = locate(environ=HOME, uid=0, config=config, root=tmp_path)
@@ -137,14 +137,14 @@ def test_fifo_config(tmp_path: Path) -> None:
 
 
 def test_directory_config(tmp_path: Path) -> None:
-    """A config that cannot be read says nothing about paths."""
+    """A config that cannot be read names no paths."""
     found = locate(environ=HOME, uid=0, config=tmp_path, root=tmp_path)
     assert found.runtime == tmp_path / "run/rensei-daemon"
 
 
 @pytest.mark.needs("root")
 def test_hidden_system_config(tmp_path: Path) -> None:
-    """A system config in a directory the user may not enter is still the one meant."""
+    """A system config in a directory that the user may not enter is still used."""
     config = system_config(tmp_path)
     config.parent.chmod(0o700)
     for parent in [*list(tmp_path.parents)[:2], tmp_path]:
@@ -172,7 +172,7 @@ BROKEN = "x = = 1\n"
     ],
 )
 def test_find_paths(text: str) -> None:
-    """`[paths]` is found in any spelling, whatever surrounds it."""
+    """`[paths]` is found in any spelling, with any text around it."""
     assert find_paths(text) == {"state": "/s"}
 
 
@@ -188,12 +188,12 @@ def test_find_paths(text: str) -> None:
     ],
 )
 def test_no_paths(text: str) -> None:
-    """What only looks like `[paths]` is not taken for it."""
+    """Text that only resembles `[paths]` is ignored."""
     assert find_paths(text) == {}
 
 
 def test_files() -> None:
-    """Every file has its one place."""
+    """Every file has its fixed path."""
     found = locate(environ=HOME, uid=0, config=Path("/c/config.toml"), root=Path("/r"))
     state, runtime = Path("/r/var/lib/rensei-daemon"), Path("/r/run/rensei-daemon")
     assert found.control_socket == runtime / "control.sock"
@@ -208,7 +208,7 @@ def test_files() -> None:
 
 
 def test_import_is_light() -> None:
-    """Finding files loads nothing that the quick commands could not afford."""
+    """The module imports nothing slow."""
     program = (
         "import sys, rensei_daemon.locations;"
         "print([m for m in ('pydantic', 'httpx', 'anyio', 'structlog', 'click')"
@@ -222,7 +222,7 @@ def test_import_is_light() -> None:
 
 @pytest.mark.parametrize("text", [None, "", "[paths]\nruntime = 'elsewhere'\n"])
 def test_a_daemon_is_found_where_it_runs(tmp_path: Path, text: str | None) -> None:
-    """Also while its config is gone, or names other directories by now."""
+    """A running daemon is found even if its config was removed or changed."""
     config = tmp_path / "config.toml"
     runtime, state = tmp_path / 'r "un', tmp_path / "state"
     runtime.mkdir()
@@ -235,7 +235,7 @@ def test_a_daemon_is_found_where_it_runs(tmp_path: Path, text: str | None) -> No
 
 
 def test_where_a_daemon_is_no_more_is_not_believed(tmp_path: Path) -> None:
-    """A daemon that stopped took its socket along; then the config alone counts."""
+    """After a daemon has stopped, only the config counts."""
     config = tmp_path / "config.toml"
     ConfigLock(config).remember(state=tmp_path / "s", runtime=tmp_path / "r")
     found = locate(environ=HOME, uid=1000, config=config, root=tmp_path)

@@ -48,7 +48,7 @@ def make(machine: Path, *words: str) -> tuple[int, str]:
 
 
 def test_the_newest_python_that_runs_is_taken(machine: Path) -> None:
-    """A name may be a shim with nothing behind it; what is too old is passed over."""
+    """Shims without a Python behind them, and old versions, are skipped."""
     put(machine, "python3.15", "exit 127")
     put(machine, "python3.14", f'exec {sys.executable} "$@"')
     put(machine, "python3.12", f'exec {sys.executable} "$@"')
@@ -57,7 +57,7 @@ def test_the_newest_python_that_runs_is_taken(machine: Path) -> None:
 
 
 def test_a_machine_without_python_is_told_what_to_install(machine: Path) -> None:
-    """In one line."""
+    """The message is one line."""
     code, said = make(machine, ".venv/ready")
     assert code == 2
     assert said == (
@@ -66,7 +66,7 @@ def test_a_machine_without_python_is_told_what_to_install(machine: Path) -> None
 
 
 def test_a_python_without_venv_names_its_own_package(machine: Path) -> None:
-    """Which is another than that of the system's Python, where there are several."""
+    """The package is that of the chosen Python version."""
     version = f"python3.{sys.version_info.minor}"
     without = 'case "$*" in *ensurepip*) exit 1 ;; esac'
     put(machine, version, f'{without}; exec {sys.executable} "$@"')

@@ -1,4 +1,4 @@
-"""What a monitor is answered."""
+"""The routes for monitors."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -46,12 +46,12 @@ def probes() -> MonitoringRoutes:
 
 
 async def ask(probes: MonitoringRoutes, verb: tuple[str, str]) -> Any:
-    """Ask as somebody on a network may."""
+    """Send a request as a client on a network would."""
     return await probes.control_routes()[verb].handler(Request(peer=SOMEBODY))
 
 
 async def test_it_lives_while_every_loop_turns(probes: MonitoringRoutes) -> None:
-    """A broken promise older than the watchdog's grace is 503, with the loop's name."""
+    """A deadline overdue by more than the watchdog allows is a 503 with the loop's name."""
     probes.deadlines.set("heartbeat", anyio.current_time() - 4)
     assert await ask(probes, HEALTHZ) == Response(200, {"live": True, "late": []})
     probes.deadlines.set("heartbeat", anyio.current_time() - 6)
@@ -65,7 +65,7 @@ def _fresh(board: Board) -> SessionHealth:
 
 
 async def test_it_is_ready_once_every_session_has_data(probes: MonitoringRoutes) -> None:
-    """Whether beats get through is another matter, and so is how old data are."""
+    """Neither failed heartbeats nor old data matter."""
     missing = ["session build has no data yet"]
     assert await ask(probes, READYZ) == Response(503, {"ready": False, "missing": missing})
     probes.board.post(_fresh(probes.board))
@@ -87,7 +87,7 @@ async def test_it_is_not_ready_with_a_file_it_cannot_use_or_on_its_way_out(
 
 
 async def test_metrics_are_told_in_text_and_in_json(probes: MonitoringRoutes) -> None:
-    """Both from the same values."""
+    """Both have the same values."""
     text = await ask(probes, METRICS)
     assert isinstance(text, Text)
     assert text.media_type == "text/plain; version=0.0.4; charset=utf-8"
@@ -106,7 +106,7 @@ async def test_metrics_are_told_in_text_and_in_json(probes: MonitoringRoutes) ->
 
 
 def test_only_reads_are_served_over_tcp(probes: MonitoringRoutes) -> None:
-    """Three of them, and none that changes anything."""
+    """There are three routes, and none of them changes anything."""
     routes = probes.routes()
     assert routes.keys() == {HEALTHZ, READYZ, METRICS}
     assert not any(route.writes for route in probes.control_routes().values())

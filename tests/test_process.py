@@ -1,4 +1,4 @@
-"""A process whose memory is nobody else's business, and no more than it needs."""
+"""Memory, protection and limits of the process."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ print(zoneinfo.TZPATH)
 
 
 def test_a_light_process_forbids_what_is_not_in_memory_yet() -> None:
-    """Who looks for it does without; what somebody holds already is left to them."""
+    """Later imports fail as if not installed; modules that are imported already stay."""
     environ = {name: os.environ[name] for name in os.environ if name != "PYTHONTZPATH"}
     said = subprocess.run(
         [sys.executable, "-c", LIGHT],
@@ -46,14 +46,14 @@ def test_a_light_process_forbids_what_is_not_in_memory_yet() -> None:
 
 
 def test_a_hardened_process_leaves_no_core_and_lets_nobody_look() -> None:
-    """No core file, no eyes of other processes, and files for itself alone."""
+    """No core dump, no access by other processes, private files."""
     words = [sys.executable, "-c", SCRIPT]
     said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert said == "0 (0, 0) 0o77\n"
 
 
 def test_the_figures_are_those_of_this_process() -> None:
-    """Memory, files, processor time and start, as the kernel counts them."""
+    """Memory, files, processor time and start are those of the kernel."""
     before = process_stats()
     with Path(os.devnull).open():
         after = process_stats()
@@ -76,7 +76,7 @@ def _is_open(number: int) -> bool:
 
 
 def test_what_the_kernel_does_not_tell_is_left_out(tmp_path: Path) -> None:
-    """Without /proc only what system calls say is known."""
+    """Without /proc only the figures of system calls are known."""
     found = process_stats(tmp_path)
     assert found.cpu_seconds > 0
     assert (found.resident_bytes, found.virtual_bytes) == (None, None)
@@ -95,7 +95,7 @@ print(None in (found.resident_bytes, found.open_files, found.started_at))
 
 @pytest.mark.needs("root")
 def test_a_hardened_process_of_a_user_can_still_count_its_own() -> None:
-    """What keeps other eyes out does not blind it."""
+    """Hardening does not prevent a process from reading its own figures."""
     words = [sys.executable, "-c", HARDENED]
     said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert said == "False\n"

@@ -1,4 +1,4 @@
-"""What reaches the service manager."""
+"""Notifications to the service manager."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
-    """Listen as a service manager does."""
+    """Listen like a service manager."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.settimeout(HANG_SECONDS)
@@ -23,18 +23,18 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def notifier(manager: socket.socket) -> Notifier:
-    """Return the line to that manager."""
+    """Return a notifier for that manager."""
     return Notifier.from_environ({"NOTIFY_SOCKET": manager.getsockname()})
 
 
 def test_ready(manager: socket.socket, notifier: Notifier) -> None:
-    """Readiness and its status line travel in one datagram."""
+    """Readiness and the status line are one datagram."""
     notifier.ready("ok, 2 sessions")
     assert manager.recv(200) == b"READY=1\nSTATUS=ok, 2 sessions"
 
 
 def test_plain_messages(manager: socket.socket, notifier: Notifier) -> None:
-    """Each message is the assignment systemd expects."""
+    """Each message is the assignment that systemd expects."""
     notifier.ready()
     notifier.watchdog()
     notifier.stopping()
@@ -46,13 +46,13 @@ def test_plain_messages(manager: socket.socket, notifier: Notifier) -> None:
 
 
 def test_status_is_one_line(manager: socket.socket, notifier: Notifier) -> None:
-    """A line break in a status text cannot become another assignment."""
+    """A line break in a status cannot start another assignment."""
     notifier.status("degraded\nMAINPID=1")
     assert manager.recv(200) == b"STATUS=degraded MAINPID=1"
 
 
 def test_reloading(manager: socket.socket, notifier: Notifier) -> None:
-    """A reload says when it began, on the clock systemd compares with."""
+    """A reload carries its time by the clock that systemd uses."""
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     notifier.reloading()
     after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -62,7 +62,7 @@ def test_reloading(manager: socket.socket, notifier: Notifier) -> None:
 
 
 def test_abstract_socket() -> None:
-    """An address that begins with @ is a name without a file."""
+    """An address that begins with @ is an abstract socket."""
     name = f"rensei-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")
@@ -79,12 +79,12 @@ def test_no_manager(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("address", ["/nowhere/notify", "/" + "x" * 300, "@"])
 def test_deaf_manager(address: str) -> None:
-    """A manager that cannot be reached is not an error."""
+    """A manager that is gone is not an error."""
     Notifier(address).ready()
 
 
 def test_full_queue(manager: socket.socket, notifier: Notifier) -> None:
-    """A manager that does not read costs messages, never time."""
+    """A manager that does not read loses messages, and blocks nothing."""
     for _ in range(2000):
         notifier.watchdog()
     assert manager.recv(200) == b"WATCHDOG=1"
@@ -102,5 +102,5 @@ def test_full_queue(manager: socket.socket, notifier: Notifier) -> None:
     ],
 )
 def test_watchdog_interval(environ: dict[str, str], expected: float | None) -> None:
-    """The interval is a third of the limit, for the process systemd means."""
+    """The interval is a third of the limit, only for the process that systemd names."""
     assert watchdog_interval_seconds(environ, pid=7) == expected

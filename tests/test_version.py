@@ -1,4 +1,4 @@
-"""Which build of the program says it is which."""
+"""The version of a build."""
 
 import subprocess
 import sys
@@ -30,13 +30,13 @@ def seen(checkout: Path) -> str:
 
 
 def test_a_branch_with_a_file_of_its_own(checkout: Path) -> None:
-    """The commit is the one the branch is at."""
+    """The commit is that of the branch."""
     (checkout / ".git/refs/heads/main").write_text(f"{COMMIT}\n")
     assert seen(checkout) == f"{RELEASE}+g0a8455b"
 
 
 def test_a_branch_that_git_has_packed(checkout: Path) -> None:
-    """It is a line among others, and not one that merely ends alike."""
+    """Its line is found, and no line of a branch with the same ending."""
     packed = f"# pack-refs\n{'1' * 40} refs/heads/not/refs/heads/main2\n"
     packed += f"{COMMIT} refs/heads/main\n^{'2' * 40}\n"
     (checkout / ".git/packed-refs").write_text(packed)
@@ -44,13 +44,13 @@ def test_a_branch_that_git_has_packed(checkout: Path) -> None:
 
 
 def test_a_commit_without_a_branch(checkout: Path) -> None:
-    """A detached HEAD names the commit itself."""
+    """A detached HEAD names the commit."""
     (checkout / ".git/HEAD").write_text(f"{COMMIT}\n")
     assert seen(checkout) == f"{RELEASE}+g0a8455b"
 
 
 def test_a_worktree(checkout: Path) -> None:
-    """Its `.git` is a file; HEAD is its own, and the branches are the repository's."""
+    """`.git` is a file; HEAD is the worktree's, the branches are the repository's."""
     other = checkout / "elsewhere"
     (other / "src/package").mkdir(parents=True)
     own = checkout / ".git/worktrees/elsewhere"
@@ -64,7 +64,7 @@ def test_a_worktree(checkout: Path) -> None:
 
 @pytest.mark.parametrize("head", [None, "ref: refs/heads/main\n", "\xff"])
 def test_no_commit_is_no_error(checkout: Path, head: str | None) -> None:
-    """Without git, before the first commit, or with nonsense there: the release alone."""
+    """Without git, before the first commit, or with garbage: only the release."""
     (checkout / ".git/HEAD").unlink()
     if head is not None:
         (checkout / ".git/HEAD").write_text(head, encoding="latin-1")
@@ -72,21 +72,21 @@ def test_no_commit_is_no_error(checkout: Path, head: str | None) -> None:
 
 
 def test_what_was_built_says_so_itself(checkout: Path) -> None:
-    """The file that the build added goes first, wherever the package lies."""
+    """The file of the build takes precedence over git."""
     (checkout / ".git/refs/heads/main").write_text(f"{COMMIT}\n")
     (checkout / "src/package/BUILD").write_text("0.2.0+g1234567\n")
     assert seen(checkout) == "0.2.0+g1234567"
 
 
 def test_a_difference_is_told_in_both_versions() -> None:
-    """A daemon of this build, or one that does not say, is no difference."""
+    """An equal or unknown version is no difference."""
     assert difference(version()) is None
     assert difference(None) is None
     assert difference("0.0.9") == f"version 0.0.9 runs, and {version()} is installed"
 
 
 def git(repository: Path, *words: str) -> None:
-    """Run git there, as somebody."""
+    """Run git there, with a fixed author."""
     who = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
     subprocess.run(["git", "-C", str(repository), *who, *words], check=True)
 
@@ -107,7 +107,7 @@ def built(repository: Path) -> tuple[str, str]:
 
 @pytest.mark.needs("git")
 def test_a_wheel_says_which_commit_it_is_of(tmp_path: Path) -> None:
-    """At the release's tag it is the release; before, or with a change, it is not."""
+    """At the tag it is the release; before it, or with changes, it is not."""
     for name in ("hatch_build.py", "pyproject.toml", "src/rensei_daemon/version.py"):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)

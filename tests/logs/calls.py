@@ -28,7 +28,7 @@ OURS = ("timestamp", "level", "event", "exception")
 
 @dataclass
 class Found:
-    """One event: with which levels it is logged, and with which fields."""
+    """One event, with its levels and fields."""
 
     levels: set[str] = field(default_factory=set)
     fields: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Logger:
-    """A logger, or one of its methods, or one of two: the levels say which."""
+    """A logger, or one or two of its methods, with the levels."""
 
     levels: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""docs/events.md and the code name the same events, and neither hides one."""
+"""docs/events.md lists exactly the events of the code."""
 
 import ast
 import re
@@ -27,14 +27,14 @@ def catalogue() -> dict[str, tuple[set[str], set[str]]]:
 
 
 def test_every_event_is_there() -> None:
-    """Each with its levels and fields; none that is not logged any more."""
+    """Each has its levels and fields, and none is obsolete."""
     assert catalogue() == {
         name: (found.levels, found.fields) for name, found in events().items()
     }
 
 
 def test_every_event_is_there_once() -> None:
-    """A name stands in one table, and is a dotted fact."""
+    """A name is in one table, and has dots."""
     names = [row[0] for row in ROW.findall(TEXT)]
     assert len(names) == len(set(names)) > 50
     assert [n for n in names if not re.fullmatch(r"[a-z]+\.[a-z_]+", n)] == []
@@ -48,7 +48,7 @@ def test_message_ids() -> None:
 
 
 def test_the_command_line_knows_them() -> None:
-    """What `logs --event` suggests comes from the page."""
+    """`logs --event` suggests the names of the page."""
     assert set(known_events()) == set(catalogue())
 
 
@@ -81,7 +81,7 @@ class A:
     ],
 )
 def test_what_cannot_be_read_is_refused(line: str) -> None:
-    """An event that the page could not be held against is not let through."""
+    """A call that cannot be compared with the page is an error."""
     tree = ast.parse(UNCLEAR.format(line=line))
     with pytest.raises(UnclearError):
         list(calls(tree, "tasks/a.py"))
@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_refused(line: str) -> None:
     ],
 )
 def test_what_can_be_read(line: str, expected: list[tuple[str, str, set[str]]]) -> None:
-    """Names bound to a logger or its methods are followed."""
+    """Names bound to a logger or its methods are resolved."""
     tree = ast.parse(UNCLEAR.format(line=line))
     found = list(calls(tree, "tasks/a.py"))
     assert sorted(found, key=lambda call: call[1]) == expected

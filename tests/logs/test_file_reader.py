@@ -1,4 +1,4 @@
-"""The log read back."""
+"""Reading the log file."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -58,7 +58,7 @@ def test_last_lines(path: Path, count: int | None, expected: list[int]) -> None:
 
 
 def test_foreign_lines(tmp_path: Path) -> None:
-    """A line that is no event is passed on as it is, even without its end."""
+    """A line that is no event is returned as text, even without a line break."""
     path = tmp_path / "log.jsonl"
     path.write_bytes(b"Killed\n\n[1]\n" + line(1) + b'{"event": "ha\xff')
     assert numbers(read_file(path, ALL, 50)) == [
@@ -97,7 +97,7 @@ EVENT = {
     ],
 )
 def test_wanted(wanted: LogFilter) -> None:
-    """An event that fits what was asked for is shown."""
+    """An event that matches the filter is returned."""
     assert wanted.admits(EVENT)
 
 
@@ -112,7 +112,7 @@ def test_wanted(wanted: LogFilter) -> None:
     ],
 )
 def test_unwanted(wanted: LogFilter) -> None:
-    """An event that does not fit is not shown."""
+    """An event that does not match is not returned."""
     assert not wanted.admits(EVENT)
 
 
@@ -123,16 +123,16 @@ def test_undated() -> None:
 
 @pytest.mark.parametrize("raw", [b"[" * 100_000, b"3", b"\xff", b"{"])
 def test_parse_text(raw: bytes) -> None:
-    """Whatever is no JSON object is text."""
+    """Any line that is no JSON object is text."""
     assert isinstance(parse_line(raw), str)
 
 
 class EndOfScriptError(Exception):
-    """Nothing more happens to the log."""
+    """The script has no more steps."""
 
 
 def followed(path: Path, count: int | None, *script: Callable[[], None]) -> list[object]:
-    """Follow a log while things happen to it between looks; return what was shown."""
+    """Follow a log while the steps run between reads; return what was shown."""
     steps = iter(script)
 
     def pause() -> None:
@@ -171,14 +171,14 @@ def log(path: Path, lines: range, max_bytes: int) -> Callable[[], None]:
 
 
 def test_follow(path: Path) -> None:
-    """Following shows the last lines, then each new one as soon as it is whole."""
+    """Following shows the last lines, then each new one once it is complete."""
     begun, ended = line(10)[:5], line(10)[5:]
     assert followed(path, 2, append(path, line(9) + begun)) == [7, 8, 9]
     assert followed(path, 2, append(path, ended)) == [8, 9, 10]
 
 
 def test_follow_across_rotations(path: Path) -> None:
-    """No line is lost or shown twice, though two rotations come between two looks."""
+    """No line is lost or repeated, even with two rotations between two reads."""
     held = path.stat().st_ino
     steps = [log(path, range(10, 130), 1400), log(path, range(130, 140), 1400)]
     assert followed(path, None, *steps) == [*range(9), *range(10, 140)]
@@ -186,19 +186,19 @@ def test_follow_across_rotations(path: Path) -> None:
 
 
 def test_follow_many_rotations(path: Path) -> None:
-    """When more was rotated away than is kept, the newest lines are shown whole."""
+    """If more was rotated than is kept, the newest lines are shown whole."""
     shown = followed(path, 0, log(path, range(100, 200), 250))
     assert shown == [*range(200 - len(shown), 200)]
     assert shown
 
 
 def test_follow_nothing_before(path: Path) -> None:
-    """With no lines to begin with, only what comes is shown."""
+    """With a count of 0 only new lines are shown."""
     assert followed(path, 0, append(path, line(9)), append(path, line(10))) == [9, 10]
 
 
 def test_follow_emptied(path: Path) -> None:
-    """A file that somebody emptied is read from its start again."""
+    """A truncated file is read from its start."""
 
     def empty() -> None:
         path.write_bytes(line(1))
@@ -207,6 +207,6 @@ def test_follow_emptied(path: Path) -> None:
 
 
 def test_follow_missing(tmp_path: Path) -> None:
-    """A log that is not there yet is shown from its beginning once it is."""
+    """A log that is created later is shown from its start."""
     path = tmp_path / "log.jsonl"
     assert followed(path, 5, lambda: None, append(path, line(1))) == [1]

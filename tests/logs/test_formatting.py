@@ -1,4 +1,4 @@
-"""How an event looks to people and programs."""
+"""The format of an event for people and programs."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ EVENT = {
 
 
 def test_line() -> None:
-    """Time, level and event, then the keys; what needs quotes has them."""
+    """Time, level and event come first, then the fields, quoted where necessary."""
     assert render_line(EVENT, colour=False) == (
         "2026-11-23T16:00:00.123Z info     mutation.applied  mutation_id=dmut_1"
         ' count=3 reason="two words" nothing=null names=["a", "b"]'
@@ -28,7 +28,7 @@ def test_line() -> None:
 
 
 def test_message() -> None:
-    """A journal's message leaves out what the journal shows itself."""
+    """The message of a journal entry omits what the journal shows itself."""
     assert render_message(EVENT) == (
         'mutation.applied mutation_id=dmut_1 count=3 reason="two words"'
         ' nothing=null names=["a", "b"]'
@@ -36,7 +36,7 @@ def test_message() -> None:
 
 
 def test_colour() -> None:
-    """Colour changes nothing but the colour."""
+    """Colour changes only the colour."""
     event = {"timestamp": "T", "level": "error", "event": "stream.lost"}
     assert render_line(event, colour=True) == (
         "\x1b[2mT\x1b[0m \x1b[31merror   \x1b[0m \x1b[1mstream.lost\x1b[0m"
@@ -72,12 +72,12 @@ def test_exception() -> None:
     ],
 )
 def test_values(value: object, expected: str) -> None:
-    """No value can break the line or steer the terminal."""
+    """No value can break the line or control the terminal."""
     assert render_message({"event": "e", "key": value}) == f"e key={expected}"
 
 
 def test_keys_are_tame_and_values_are_cut() -> None:
-    """A key is somebody else's in a log of theirs; a value is cut where that is asked."""
+    """Field names are escaped; values are cut if requested."""
     event = {"event": "e", "k\u202e": "v", "long": "x" * 9}
     assert render_message(event) == "e k\\u202e=v long=xxxxxxxxx"
     line = render_line(event, colour=False, longest=5)
@@ -85,7 +85,7 @@ def test_keys_are_tame_and_values_are_cut() -> None:
 
 
 def test_event_names_are_tame() -> None:
-    """Foreign text in the event's place keeps its words and loses its powers."""
+    """Foreign text as an event name is escaped."""
     assert render_message({"event": "Started it.\x1b[2J"}) == "Started it.\\x1b[2J"
 
 
@@ -102,7 +102,7 @@ def test_json() -> None:
 
 
 def test_import_is_light() -> None:
-    """Rendering loads nothing that `logs` could not afford."""
+    """The module imports nothing slow."""
     program = (
         "import sys, rensei_daemon.logs.formatting, rensei_daemon.logs.journalctl;"
         "print([m for m in ('structlog', 'rich', 'pydantic', 'anyio', 'logging')"

@@ -1,4 +1,4 @@
-"""Whether there is a journal, and whether it is ours to read."""
+"""Whether there is a journal, and whether the user may read it."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from rensei_daemon.logs.journalctl import is_hidden
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """Return where a host's directories hang that a user without rights can look into."""
+    """Return the parent of a host's directories, which a user without rights can enter."""
     need("root")
     place = Path(f"/tmp/rensei-test-{os.getpid()}-journal")  # noqa: S108 - tmp_path is closed to others
     place.mkdir()
@@ -24,7 +24,7 @@ def root() -> Iterator[Path]:
 
 
 def journal(root: Path, place: str, *, mode: int = 0o640, directory: int = 0o755) -> None:
-    """Keep a journal as journald does."""
+    """Create a journal like journald's."""
     folder = root / place / "0123456789abcdef"
     folder.mkdir(parents=True)
     file = folder / "system.journal"
@@ -40,7 +40,7 @@ def hidden(root: Path) -> bool:
 
 
 def test_no_journal(root: Path) -> None:
-    """A host without a journal hides none."""
+    """A host without a journal has none that is hidden."""
     assert not hidden(root)
 
 
@@ -50,14 +50,14 @@ def test_no_journal(root: Path) -> None:
     [(0o640, 0o755, True), (0o644, 0o755, False), (0o644, 0o750, True)],
 )
 def test_journal(root: Path, place: str, mode: int, directory: int, expected: bool) -> None:
-    """Its file, or the way to it, may be closed; to root nothing is."""
+    """Its file or directory may be closed to a user, but not to root."""
     journal(root, place, mode=mode, directory=directory)
     assert hidden(root) is expected
     assert not is_hidden(root)
 
 
 def test_one_of_two(root: Path) -> None:
-    """One that can be read is enough."""
+    """One readable journal is enough."""
     journal(root, "run/log/journal", directory=0o750)
     journal(root, "var/log/journal", mode=0o644)
     assert not hidden(root)

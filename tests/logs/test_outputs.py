@@ -1,4 +1,4 @@
-"""Which outputs there are, and what they write."""
+"""The choice of outputs, and what they write."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PLAIN = b"T info     stream.opened  n=1\n"
 
 
 class Descriptors(NamedTuple):
-    """A pipe and a terminal: what is written, and where it comes out."""
+    """A pipe and a terminal, with their other ends."""
 
     pipe_in: int
     pipe_out: int
@@ -59,7 +59,7 @@ def chosen(
     format: str = "auto",
     file: Path | None = None,
 ) -> list[Output]:
-    """Choose outputs for two descriptors, with a journal in the test's folder."""
+    """Choose outputs for two descriptors, with a journal in the test's directory."""
     return choose_outputs(
         format=format,
         file=file,
@@ -72,7 +72,7 @@ def chosen(
 
 
 def test_terminal(fds: Descriptors, tmp_path: Path) -> None:
-    """On a terminal the log is a console, in colour, and nothing else."""
+    """On a terminal the log is coloured text, and there is no other output."""
     outputs = chosen(fds.terminal, fds.terminal, tmp_path, {"TERM": "xterm"})
     outputs[0].write(outputs[0].render(EVENT))
     assert os.read(fds.screen, 200).startswith(b"\x1b[2mT\x1b[0m \x1b[32minfo")
@@ -81,13 +81,13 @@ def test_terminal(fds: Descriptors, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_colour(fds: Descriptors, tmp_path: Path, environ: dict[str, str]) -> None:
-    """Colour goes when it is not wanted."""
+    """There is no colour if it is not wanted."""
     (output,) = chosen(fds.terminal, fds.terminal, tmp_path, environ)
     assert output.render(EVENT) == PLAIN
 
 
 def test_pipe(fds: Descriptors, tmp_path: Path) -> None:
-    """Elsewhere the log is JSON lines, and the file keeps them for `logs`."""
+    """Elsewhere the log is JSON lines, also in the file that `logs` reads."""
     outputs = chosen(fds.pipe_in, fds.pipe_in, tmp_path, {})
     for output in outputs:
         output.write(output.render(EVENT))
@@ -97,7 +97,7 @@ def test_pipe(fds: Descriptors, tmp_path: Path) -> None:
 
 
 def test_journal(fds: Descriptors, tmp_path: Path) -> None:
-    """Where stderr leads to the journal, entries go there with their fields."""
+    """If stderr is connected to the journal, entries with fields go there."""
     environ = stream_of(fds.pipe_in)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(str(tmp_path / "journal"))
@@ -114,7 +114,7 @@ def test_journal(fds: Descriptors, tmp_path: Path) -> None:
 
 
 def test_journal_gone(fds: Descriptors, tmp_path: Path) -> None:
-    """When the journal stops listening, the line goes to stderr as JSON."""
+    """If the journal becomes unavailable, lines go to stderr as JSON."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(str(tmp_path / "journal"))
         (output,) = chosen(fds.pipe_in, fds.terminal, tmp_path, {}, format="journal")
@@ -124,13 +124,13 @@ def test_journal_gone(fds: Descriptors, tmp_path: Path) -> None:
 
 
 def test_no_journal(fds: Descriptors, tmp_path: Path) -> None:
-    """Without a journal to speak to, even an asked-for journal is JSON lines."""
+    """Without a journal, even the format `journal` writes JSON lines."""
     outputs = chosen(fds.pipe_in, fds.terminal, tmp_path, {}, format="journal")
     assert kinds(outputs) == ["StreamOutput"]
 
 
 def test_asked_for(fds: Descriptors, tmp_path: Path) -> None:
-    """A format that is asked for is used wherever stderr leads."""
+    """A format that is set is used whatever stderr is."""
     (console,) = chosen(fds.pipe_in, fds.terminal, tmp_path, {}, format="console")
     (lines,) = chosen(fds.terminal, fds.terminal, tmp_path, {}, format="json")
     assert console.render(EVENT) == PLAIN
@@ -138,7 +138,7 @@ def test_asked_for(fds: Descriptors, tmp_path: Path) -> None:
 
 
 def test_file(fds: Descriptors, tmp_path: Path) -> None:
-    """A file that is named is written beside whatever else there is."""
+    """A file that is named is written in addition."""
     file = tmp_path / "named.jsonl"
     outputs = chosen(fds.terminal, fds.terminal, tmp_path, {}, file=file)
     outputs[1].write(outputs[1].render(EVENT))
@@ -148,7 +148,7 @@ def test_file(fds: Descriptors, tmp_path: Path) -> None:
 
 
 def test_closed_descriptors(fds: Descriptors, tmp_path: Path) -> None:
-    """A process without stdout or stderr logs to its file all the same."""
+    """A process without stdout or stderr still logs to its file."""
     closed = os.dup(fds.pipe_in)
     os.close(closed)
     outputs = chosen(closed, closed, tmp_path, {})
@@ -158,7 +158,7 @@ def test_closed_descriptors(fds: Descriptors, tmp_path: Path) -> None:
 
 
 def test_lone_surrogates(fds: Descriptors, tmp_path: Path) -> None:
-    """Text that has no bytes of its own is still a line of JSON."""
+    """Text that cannot be encoded is still a line of JSON."""
     (output,) = chosen(fds.terminal, fds.terminal, tmp_path, {}, format="json")
     assert json.loads(output.render({"event": "e", "name": "\udc80"})) == {
         "event": "e",
@@ -167,7 +167,7 @@ def test_lone_surrogates(fds: Descriptors, tmp_path: Path) -> None:
 
 
 def test_non_blocking_pipe(fds: Descriptors, tmp_path: Path) -> None:
-    """A full descriptor that somebody made non-blocking is waited for."""
+    """A full descriptor that is non-blocking is waited for."""
     os.set_blocking(fds.pipe_in, False)
     (output,) = chosen(fds.pipe_in, fds.terminal, tmp_path, {}, format="json")
     line = b"x" * 200_000
@@ -180,7 +180,7 @@ def test_non_blocking_pipe(fds: Descriptors, tmp_path: Path) -> None:
 def test_a_terminal_gets_the_beginning_of_a_long_value(
     fds: Descriptors, tmp_path: Path
 ) -> None:
-    """A console that is piped somewhere gets all of it."""
+    """A pipe gets the whole value."""
     event = {"event": "e", "long": "x" * 1001}
     for descriptor, expected in (
         (fds.terminal, "x" * 1000 + "…"),

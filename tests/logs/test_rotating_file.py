@@ -1,4 +1,4 @@
-"""A log file that keeps its size."""
+"""A log file of limited size."""
 
 import resource
 import signal
@@ -10,7 +10,7 @@ from rensei_daemon.logs.rotating_file import RotatingFile, family, growth
 
 
 def test_rotation(tmp_path: Path) -> None:
-    """A full file steps back, and the oldest goes."""
+    """A full file is renamed, and the oldest is removed."""
     path = tmp_path / "log.jsonl"
     file = RotatingFile(path, max_bytes=10)
     for number in range(8):
@@ -25,7 +25,7 @@ def test_rotation(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_there_may_still_grow(tmp_path: Path) -> None:
-    """To three files of 10 MB; where there is none, none is counted on."""
+    """It may grow to three files of 10 MB; a missing log counts as none."""
     path = tmp_path / "log.jsonl"
     assert growth(path) == 0
     path.write_bytes(b"x" * 1000)
@@ -37,7 +37,7 @@ def test_a_log_that_is_there_may_still_grow(tmp_path: Path) -> None:
 
 
 def test_lines_stay_whole(tmp_path: Path) -> None:
-    """A file is filled to its size, and a line longer than it has one to itself."""
+    """Lines are never split; a line longer than the limit has its own file."""
     path = tmp_path / "log.jsonl"
     file = RotatingFile(path, max_bytes=12)
     for line in (b"five\n", b"seven..\n", b"4..\n", b"longer than all\n"):
@@ -51,7 +51,7 @@ def test_lines_stay_whole(tmp_path: Path) -> None:
 
 
 def test_append(tmp_path: Path) -> None:
-    """What an earlier daemon wrote is kept, for its owner alone."""
+    """Lines of an earlier daemon are kept, readable only for the owner."""
     path = tmp_path / "log.jsonl"
     for line in (b"one\n", b"two\n"):
         file = RotatingFile(path)
@@ -62,7 +62,7 @@ def test_append(tmp_path: Path) -> None:
 
 
 def test_torn_line(tmp_path: Path) -> None:
-    """Half a line of a daemon that died does not spoil the next one."""
+    """An incomplete line of a crashed daemon does not affect the next one."""
     path = tmp_path / "log.jsonl"
     path.write_text('{"event": "ha')
     file = RotatingFile(path)
@@ -73,7 +73,7 @@ def test_torn_line(tmp_path: Path) -> None:
 
 
 def test_full_disk(tmp_path: Path) -> None:
-    """A line cut short is an error, and ended before the next one."""
+    """A truncated line is an error, and ended before the next one."""
     path = tmp_path / "log.jsonl"
     file = RotatingFile(path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -55,7 +55,7 @@ def test_event(path: Path, output: JsonFileOutput) -> None:
 
 
 def test_a_hint_is_said_for_this_daemon(path: Path, output: JsonFileOutput) -> None:
-    """What reaches the daemon is known once, where the log is opened."""
+    """Commands in hints are adapted where the log is opened."""
     reached = DaemonAddress(config="/c.toml", systemctl=None, pid=8)
     with log_to([output], level="info", say_hint=reached.hint):
         structlog.get_logger().info("a.b", hint="see: rensei-daemon status", op="x")
@@ -67,7 +67,7 @@ def test_a_hint_is_said_for_this_daemon(path: Path, output: JsonFileOutput) -> N
 
 
 def test_level(path: Path, output: JsonFileOutput) -> None:
-    """The level changes at run time, for loggers that exist as well."""
+    """The level changes at run time, also for existing loggers."""
     with log_to([output], level="warning") as control:
         ours, theirs = structlog.get_logger().bind(), logging.getLogger("x")
         ours.info("a.hidden")
@@ -85,7 +85,7 @@ def test_level(path: Path, output: JsonFileOutput) -> None:
 
 
 def test_context_variables(path: Path, output: JsonFileOutput) -> None:
-    """What is bound to the context is in every event of it."""
+    """Fields bound to the context are in every event."""
     with (
         log_to([output], level="info"),
         structlog.contextvars.bound_contextvars(session_id="build"),
@@ -97,7 +97,7 @@ def test_context_variables(path: Path, output: JsonFileOutput) -> None:
 
 
 def test_exception(path: Path, output: JsonFileOutput) -> None:
-    """A traceback comes last, scrubbed of what foreign code put in it."""
+    """A traceback comes last, with secrets removed."""
     with log_to([output], level="info", scrub=lambda text: text.replace("CANARY", "…")):
         try:
             raise OSError("CANARY")
@@ -112,7 +112,7 @@ def test_exception(path: Path, output: JsonFileOutput) -> None:
 
 
 def test_libraries(path: Path, output: JsonFileOutput) -> None:
-    """What libraries log arrives as events, scrubbed."""
+    """Messages of libraries become events, with secrets removed."""
     with log_to([output], level="info", scrub=lambda text: text.replace("CANARY", "…")):
         logging.getLogger("some.library").warning("lost %s", "CANARY")
         logging.getLogger("some.library").warning("%d does not fit", "CANARY")
@@ -134,7 +134,7 @@ def test_libraries(path: Path, output: JsonFileOutput) -> None:
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore"])
 def test_talkative_libraries(path: Path, output: JsonFileOutput, name: str) -> None:
-    """The HTTP libraries do not log the URLs they call, at any level of ours."""
+    """The HTTP libraries do not log URLs at any level."""
     with log_to([output], level="debug"):
         logging.getLogger(name).info("GET https://…")
         logging.getLogger(name).warning("odd")
@@ -142,7 +142,7 @@ def test_talkative_libraries(path: Path, output: JsonFileOutput, name: str) -> N
 
 
 def test_warnings(path: Path, output: JsonFileOutput) -> None:
-    """A warning of Python's is an event too."""
+    """A Python warning is an event."""
     with log_to([output], level="info"), warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("old ways", DeprecationWarning, stacklevel=1)
@@ -151,7 +151,7 @@ def test_warnings(path: Path, output: JsonFileOutput) -> None:
 
 
 def test_it_is_undone(output: JsonFileOutput) -> None:
-    """After the block everything is as it was."""
+    """After the block the logging configuration is restored."""
     root = logging.getLogger()
     before = root.level, root.handlers[:], structlog.get_config()
     with log_to([output], level="debug"):
@@ -160,7 +160,7 @@ def test_it_is_undone(output: JsonFileOutput) -> None:
 
 
 def test_stuck_pipe() -> None:
-    """A reader that stops reading costs lines, not the caller's time."""
+    """A blocked output loses lines, but does not block the caller."""
     reading, writing = os.pipe()
     with log_to([StreamOutput(writing, render_json)], level="info") as control:
         log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""What goes into the journal, and what comes out."""
+"""Writing to the journal and reading from it."""
 
 import os
 import socket
@@ -29,7 +29,7 @@ EVENT = {
 
 @pytest.fixture
 def journald(tmp_path: Path) -> Iterator[socket.socket]:
-    """Listen as journald does."""
+    """Listen like journald."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "socket"))
         listener.settimeout(HANG_SECONDS)
@@ -37,7 +37,7 @@ def journald(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def test_encode() -> None:
-    """The human line, the priority and a field a key; two lines in binary form."""
+    """An entry has the text, the priority and a field for each key."""
     assert encode(EVENT) == (
         b"MESSAGE=stream.lost session_id=build attempt=3 digits=42"
         b' Odd key="two\\nlines"\n'
@@ -53,7 +53,7 @@ def test_encode() -> None:
 
 
 def test_json_lines_of_ours() -> None:
-    """With `[log].format = "json"` the journal has the events as texts; they are events."""
+    """With `[log].format = "json"` entries are lines of JSON, which are read as events."""
     entry = {
         "MESSAGE": '{"timestamp": "T", "level": "warning", "event": "a.b", "n": 1}',
         "PRIORITY": "6",
@@ -65,19 +65,19 @@ def test_json_lines_of_ours() -> None:
 
 
 def test_match() -> None:
-    """A field is sought as it was written: what would read as JSON is quoted."""
+    """A field is matched as it was written: a string that looks like JSON is quoted."""
     assert match("session_id", "build") == "RENSEI_SESSION_ID=build"
     assert match("mutation_id", "42") == 'RENSEI_MUTATION_ID="42"'
 
 
 def test_long_names() -> None:
-    """A field's name is cut where journald would refuse the entry."""
+    """The name of a field is cut at journald's limit."""
     entry = encode({"event": "e", "k" * 100: 1}).decode()
     assert f"\nRENSEI_{'K' * 57}=1\n" in entry
 
 
 def test_decode() -> None:
-    """An entry gives back the event that was written, types and all."""
+    """Reading an entry returns the event that was written, including types."""
     entry = {
         "MESSAGE": "stream.lost session_id=build",
         "PRIORITY": "4",
@@ -101,7 +101,7 @@ def test_decode() -> None:
 
 
 def test_fields_come_in_one_order() -> None:
-    """Fields come from journalctl in any order; an event looks the same each time."""
+    """Fields of an entry have no order; an event always looks the same."""
     entry = {"RENSEI_EVENT": "a", "RENSEI_TO": "b", "RENSEI_KIND": "c"}
     backwards = dict(reversed(entry.items()))
     fields = ["timestamp", "level", "event", "kind", "to"]
@@ -113,7 +113,7 @@ def test_fields_come_in_one_order() -> None:
     [("0", "critical"), ("3", "error"), ("5", "info"), ("7", "debug"), (None, "info")],
 )
 def test_foreign_entries(priority: str | None, level: str) -> None:
-    """What systemd says about the unit is an event of those words."""
+    """Systemd's messages about the unit are events with their text."""
     entry = {"MESSAGE": "Started it.", "__REALTIME_TIMESTAMP": "1795449600123000"}
     assert decode(entry | {"PRIORITY": priority}) == {
         "timestamp": "2026-11-23T16:00:00.123Z",
@@ -123,7 +123,7 @@ def test_foreign_entries(priority: str | None, level: str) -> None:
 
 
 def test_odd_entries() -> None:
-    """Fields that are missing, null or repeated do no harm."""
+    """Missing, null or repeated fields are no error."""
     assert decode({"MESSAGE": None}) == {"timestamp": "", "level": "info", "event": ""}
     assert decode({"MESSAGE": ["a", "b"]})["event"] == "a"
 
@@ -137,7 +137,7 @@ def test_send(journald: socket.socket) -> None:
 
 
 def test_send_long(journald: socket.socket) -> None:
-    """An entry too long for a datagram arrives whole, as a sealed file."""
+    """An entry that is too long for a datagram is sent as a sealed file."""
     entry = b"MESSAGE=" + b"x" * 1_000_000 + b"\n"
     way = JournalSocket(Path(journald.getsockname()))
     way.send(entry)
@@ -152,7 +152,7 @@ def test_send_long(journald: socket.socket) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    """Without a journal sending is an error, for the caller to fall back."""
+    """Without a journal sending is an error, so that the caller can fall back."""
     way = JournalSocket(tmp_path / "socket")
     with pytest.raises(FileNotFoundError):
         way.send(b"MESSAGE=x\n")
@@ -160,7 +160,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_leads_to_journal(tmp_path: Path) -> None:
-    """Only the very stream systemd names leads to the journal."""
+    """Only the stream that systemd names is connected to the journal."""
     with (tmp_path / "stream").open("w") as stream:
         status = os.fstat(stream.fileno())
         here = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}

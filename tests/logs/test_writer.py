@@ -1,18 +1,19 @@
-"""The thread that writes, and what it does when it cannot."""
+"""The threads that write the log."""
 
 import json
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 from deadlines import HANG_SECONDS
-from polling import wait_until
 
 from rensei_daemon.logs.formatting import Event
 from rensei_daemon.logs.writer import Writer
 
 
 class Gate:
-    """An output that holds every write until it is opened."""
+    """An output that blocks every write until it is opened."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -42,7 +43,7 @@ def gate() -> Gate:
 
 
 def test_order(gate: Gate) -> None:
-    """Events are written in order, all of them by the time the writer is closed."""
+    """Events are written in order, and all of them before the writer is closed."""
     gate.opened.set()
     writer = Writer([gate])
     writer.start()
@@ -55,7 +56,7 @@ def test_order(gate: Gate) -> None:
 
 
 def test_full_queue(gate: Gate) -> None:
-    """Behind a stuck output events are dropped and counted, and nobody waits."""
+    """Behind a blocked output events are dropped and counted, without waiting."""
     writer = Writer([gate], limit=3)
     writer.start()
     writer.put({"n": 0})
@@ -73,13 +74,13 @@ def test_full_queue(gate: Gate) -> None:
 
 
 def test_failing_output(gate: Gate) -> None:
-    """A write that fails is a loss that is counted; the next one is tried again."""
+    """A failed write is counted as a loss, and the next one is tried."""
     gate.opened.set()
     gate.is_broken = True
     writer = Writer([gate])
     writer.start()
     writer.put({"n": 0})
-    wait_until(lambda: writer.dropped > 0)
+    assert wait_for(lambda: writer.dropped > 0)
     gate.is_broken = False
     writer.put({"n": 1})
     writer.close()
@@ -87,8 +88,18 @@ def test_failing_output(gate: Gate) -> None:
     assert writer.dropped >= 1
 
 
+def wait_for(claim: Callable[[], bool]) -> bool:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if claim():
+            return True
+        time.sleep(0.001)
+    return False
+
+
 def test_stuck_close(gate: Gate) -> None:
-    """Closing waits two seconds at most for an output that is stuck."""
+    """Closing waits at most two seconds for a blocked output."""
     writer = Writer([gate], limit=1)
     writer.start()
     writer.put({"n": 0})
