@@ -1,4 +1,4 @@
-"""A raw server on loopback that answers with scripted bytes, and the door to it."""
+"""A raw server on loopback that sends scripted bytes, and a client for it."""
 
 import json
 import ssl
@@ -32,7 +32,7 @@ Step = bytes | anyio.Event
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came in."""
+    """A request as it was received."""
 
     method: str
     path: str
@@ -41,18 +41,18 @@ class Received:
 
     @property
     def bearer(self) -> str:
-        """What the request was authorised with."""
+        """The bearer of the request."""
         return self.headers.get("authorization", "").removeprefix("Bearer ")
 
     @property
     def json(self) -> Any:
-        """The body, parsed."""
+        """The parsed body."""
         return json.loads(self.body)
 
 
 @dataclass(slots=True)
 class FaultServer:
-    """Answers each request with the next scripted answer for its path, then hangs up."""
+    """Answers each request with the next scripted response for its path, then closes."""
 
     port: int
     scheme: str = "http"
@@ -65,18 +65,18 @@ class FaultServer:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def plan(self, path: str, *answers: bytes | Sequence[Step]) -> None:
-        """Answer requests whose path holds this text; the last answer is repeated."""
+        """Answer requests whose path contains this text; the last answer is repeated."""
         self.plans[path] = [[a] if isinstance(a, bytes) else a for a in answers]
 
     def asked(self, path: str) -> list[Received]:
-        """Return the requests whose path holds this text."""
+        """Return the requests whose path contains this text."""
         return [request for request in self.received if path in request.path]
 
     @staticmethod
     def say(
         status: int, body: object = None, *, content: bytes | None = None, **headers: str
     ) -> bytes:
-        """Spell an HTTP answer; `content` is sent as it is, `body` as JSON."""
+        """Return an HTTP response; `content` is sent as it is, `body` as JSON."""
         payload = json.dumps(body).encode() if content is None else content
         fields = {"content_type": "application/json", **headers}
         fields.setdefault("content_length", str(len(payload)))
@@ -85,7 +85,7 @@ class FaultServer:
         return head.encode() + payload
 
     async def serve(self, stream: ByteStream) -> None:
-        """Read one request and play the answer."""
+        """Read one request and send the scripted response."""
         async with stream:
             try:
                 request = await _read(stream)
@@ -177,7 +177,7 @@ async def tls_server(certificate: Path) -> AsyncIterator[FaultServer]:
 
 @pytest.fixture
 async def http(server: FaultServer) -> AsyncIterator[Http]:
-    """Open the door to the fault server."""
+    """Open a client for the fault server."""
     async with open_http(
         server.url, user_agent="rensei-daemon/test", call_seconds=3
     ) as http:
@@ -185,7 +185,7 @@ async def http(server: FaultServer) -> AsyncIterator[Http]:
 
 
 class Clock:
-    """Time that passes when told to, and sleeps that end at once."""
+    """A clock that tests advance, with sleeps that end at once."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -229,7 +229,7 @@ def registration() -> Registration:
 
 @dataclass(slots=True)
 class Safe:
-    """Keeps what an identity saves, and the keys it is given to read."""
+    """Keeps what an identity saves, and the keys that it reads."""
 
     keys: list[str] = field(default_factory=lambda: [KEY])
     saved: list[Worker] = field(default_factory=list)
@@ -255,7 +255,7 @@ def safe() -> Safe:
 
 @pytest.fixture
 def identify(http: Http, safe: Safe, clock: Clock) -> Callable[..., Identity]:
-    """Make an identity that starts from this saved worker, or from none."""
+    """Make an identity with this saved worker, or without one."""
 
     def make(
         saved: Worker | None = None,
@@ -280,7 +280,7 @@ def identify(http: Http, safe: Safe, clock: Clock) -> Callable[..., Identity]:
 
 @pytest.fixture
 def beat() -> Beat:
-    """Return a beat that owes acks and has its report to tell."""
+    """Return a heartbeat with acks and a report."""
     return Beat(
         status="idle",
         active_count=0,

@@ -1,4 +1,4 @@
-"""Beats and snapshots, asked of a server that answers as it likes."""
+"""Heartbeats and snapshots, with a scripted server."""
 
 import traceback
 from collections.abc import Callable
@@ -35,7 +35,7 @@ Identify = Callable[..., Identity]
 async def test_the_first_beat_registers_and_then_beats(
     server: "FaultServer", http: Http, identify: Identify, beat: Beat
 ) -> None:
-    """A host without a worker registers, and beats with the worker's token."""
+    """A host without a worker registers, then uses the worker's token."""
     server.plan("register", server.say(200, {"workerId": "wkr_1", "runtimeToken": TOKEN}))
     server.plan("heartbeat", server.say(200, {"hostStatus": {"status": "ok"}}))
     answer = await PlatformClient(http, identify()).heartbeat(beat)
@@ -51,7 +51,7 @@ async def test_the_first_beat_registers_and_then_beats(
 async def test_a_refused_beat_is_sent_once_more_with_a_fresh_token(
     server: "FaultServer", http: Http, identify: Identify, beat: Beat, status: int
 ) -> None:
-    """After 401, 404 or a redirect the same body, acks and all, goes out once more."""
+    """After 401, 404 or a redirect the same body, with its acks, is sent once more."""
     server.plan("heartbeat", server.say(status), server.say(200, {}))
     server.plan("refresh-token", server.say(200, {"runtimeToken": NEW_TOKEN}))
     answer = await PlatformClient(http, identify(SAVED)).heartbeat(beat)
@@ -66,7 +66,7 @@ async def test_a_refused_beat_is_sent_once_more_with_a_fresh_token(
 async def test_a_second_refusal_is_told(
     server: "FaultServer", http: Http, identify: Identify, beat: Beat
 ) -> None:
-    """A beat is sent twice at most."""
+    """A heartbeat is sent at most twice."""
     server.plan("heartbeat", server.say(401, {"error": f"{TOKEN} or {NEW_TOKEN}"}))
     server.plan("refresh-token", server.say(200, {"runtimeToken": NEW_TOKEN}))
     with pytest.raises(UnauthorizedError) as caught:
@@ -78,7 +78,7 @@ async def test_a_second_refusal_is_told(
 async def test_a_forgotten_worker_shows_in_the_answer(
     server: "FaultServer", http: Http, identify: Identify, beat: Beat
 ) -> None:
-    """When a new worker takes its place the answer says so: it must report in full."""
+    """The answer names the new worker, which must send its report in full."""
     server.plan("wkr%2F1/heartbeat", server.say(404))
     server.plan("wkr_2/heartbeat", server.say(200, {}))
     server.plan("refresh-token", server.say(404))
@@ -98,7 +98,7 @@ async def test_any_other_failure_waits_for_the_next_beat(
     status: int,
     error: type[PlatformError],
 ) -> None:
-    """403 in particular is no reason to refresh: one request, and the error as it is."""
+    """Another failure, such as 403, causes no refresh: one request and its error."""
     server.plan("heartbeat", server.say(status))
     with pytest.raises(error):
         await PlatformClient(http, identify(SAVED)).heartbeat(beat)
@@ -109,7 +109,7 @@ async def test_any_other_failure_waits_for_the_next_beat(
 async def test_an_answer_nobody_can_read_confirms_nothing(
     server: "FaultServer", http: Http, identify: Identify, beat: Beat, content: bytes
 ) -> None:
-    """A 2xx with nonsense inside is worth another try, so that no ack is lost."""
+    """An unreadable 2xx is retried, so that no ack is lost."""
     server.plan("heartbeat", server.say(200, content=content))
     with pytest.raises(TransientError):
         await PlatformClient(http, identify(SAVED)).heartbeat(beat)
@@ -118,7 +118,7 @@ async def test_an_answer_nobody_can_read_confirms_nothing(
 async def test_an_older_platform_is_beaten_to_in_its_own_way(
     server: "FaultServer", http: Http, identify: Identify, beat: Beat
 ) -> None:
-    """Where only the older pair exists the beat follows the registration there."""
+    """If only the older endpoints exist, the heartbeat uses them too."""
     server.plan("/api/", server.say(404))
     body = {"workerId": "wkr_9", "runtimeJwt": TOKEN, "heartbeatIntervalSeconds": 30}
     server.plan("/v1/daemon/register", server.say(200, body))
@@ -142,7 +142,7 @@ async def test_an_older_platform_is_beaten_to_in_its_own_way(
 async def test_a_snapshot_names_its_session_whole(
     server: "FaultServer", http: Http, identify: Identify
 ) -> None:
-    """All four fields are sent, with the key, and the delay goes by the answer's Date."""
+    """All four fields are sent, with the key; the delay counts from the response's Date."""
     server.plan(
         "snapshot",
         server.say(
@@ -177,7 +177,7 @@ async def test_a_snapshot_waits_for_the_organisation(
 async def test_a_token_without_an_organisation_says_what_to_set(
     server: "FaultServer", http: Http, identify: Identify
 ) -> None:
-    """Nobody is asked for credentials of no organisation."""
+    """No request is sent without an organisation."""
     saved = Worker(id="wkr_1", machine_id="mid_1", token="opaque")
     with pytest.raises(TransientError) as caught:
         await PlatformClient(http, identify(saved)).snapshot(SESSION)
@@ -189,7 +189,7 @@ async def test_a_token_without_an_organisation_says_what_to_set(
 async def test_a_refused_snapshot_has_the_key_read_again(
     server: "FaultServer", http: Http, identify: Identify, safe: "Safe", status: int
 ) -> None:
-    """A key that was replaced meanwhile is used at once; the same one is not sent twice."""
+    """A replaced key is used at once; an unchanged one is not sent twice."""
     server.plan(
         "snapshot", server.say(status), server.say(200, {"env": {}}), server.say(401)
     )

@@ -1,4 +1,4 @@
-"""A platform that asks for a client certificate: real TLS on both sides."""
+"""A platform that requires a client certificate, with real TLS on both sides."""
 
 import http.server
 import select
@@ -34,7 +34,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """One that it does not."""
+    """An authority that it does not trust."""
     made = make_authority(tmp_path_factory.mktemp("strangers"))
     made.sign("host")
     return made
@@ -63,7 +63,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """Shakes hands in the connection's own thread, as real servers do."""
+    """Does handshakes in the thread of the connection, like real servers."""
 
     daemon_threads = False  # they are waited for
 
@@ -112,7 +112,7 @@ def platform(ours: Authority, version: ssl.TLSVersion) -> Iterator[_Server]:
 
 
 async def refused(http: Http) -> TransientError:
-    """Ask, and return the refusal."""
+    """Send a request, and return the refusal."""
     with pytest.raises(TransientError) as caught, anyio.fail_after(HANG_SECONDS):
         await http.call("POST", "/", body={"a": "b" * 50_000})
     return caught.value
@@ -120,7 +120,7 @@ async def refused(http: Http) -> TransientError:
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda v: v.name)
 async def test_the_certificate_is_shown(ours: Authority, version: ssl.TLSVersion) -> None:
-    """By requests and by streams."""
+    """Requests and streams present it."""
     with platform(ours, version) as server:
         async with open_http(
             server.url, user_agent="x", ca_file=ours.ca, client_files=ours.pair("host")
@@ -171,7 +171,7 @@ async def test_a_refusal_says_what_the_platform_wants(
 async def test_a_renewed_pair_is_taken_up_after_a_refusal(
     ours: Authority, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
-    """Read again when TLS refuses, as a key is after a 401: the same call goes through."""
+    """The files are read again after a refusal, and the same call succeeds."""
     files = (tmp_path / "c.pem", tmp_path / "c.key")
     install(ours.pair("old"), files)
     with platform(ours, version) as server:
@@ -192,7 +192,7 @@ async def test_a_renewed_pair_is_taken_up_after_a_refusal(
 async def test_a_pair_that_does_not_fit_changes_nothing(
     ours: Authority, tmp_path: Path
 ) -> None:
-    """A renewal caught half way, an empty key, none at all: the old pair stays."""
+    """With a half-written renewal, an empty key or no key the old pair stays."""
     files = (tmp_path / "c.pem", tmp_path / "c.key")
     install(ours.pair("host"), files)
     with platform(ours, ssl.TLSVersion.TLSv1_3) as server:
@@ -216,7 +216,7 @@ async def test_a_pair_that_does_not_fit_changes_nothing(
 async def test_a_pair_that_cannot_be_read_again_is_told_with_the_refusal(
     ours: Authority, tmp_path: Path
 ) -> None:
-    """Both what the platform said and what is wrong with the files."""
+    """The error has the refusal and the problem of the files."""
     files = (tmp_path / "c.pem", tmp_path / "c.key")
     install(ours.pair("old"), files)
     with platform(ours, ssl.TLSVersion.TLSv1_2) as server:
@@ -243,7 +243,7 @@ async def test_a_pair_that_cannot_be_read_again_is_told_with_the_refusal(
 async def test_a_useless_pair_is_the_operators_to_mend(
     ours: Authority, tmp_path: Path, spoil: Any, said: str, hint: str
 ) -> None:
-    """At the start it is a settings error, also where there is no TLS yet."""
+    """At the start it is a settings error, even without TLS."""
     files = (tmp_path / "c.pem", tmp_path / "c.key")
     install(ours.pair("host"), files)
     spoil(files[1])
@@ -262,7 +262,7 @@ def _encrypt(key: Path) -> None:
 async def test_an_alert_is_looked_for_once_a_minute_and_forgotten_after_an_answer(
     ours: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What breaks after an answer has another reason, and costs no more connections."""
+    """A failure after a response has another cause, and needs no more connections."""
     monkeypatch.setattr(tls_refusal, "WAIT_SECONDS", 0.05)
     monkeypatch.setattr(tls_refusal, "PAUSE_SECONDS", 1000.0)
     with platform(ours, ssl.TLSVersion.TLSv1_3) as server:

@@ -1,4 +1,4 @@
-"""No connection outlives the request that failed while it was made, or its client."""
+"""No connection outlives a failed request or its client."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from rensei_daemon.platform_api.http import Http, open_http
 
 
 class MutePlatform:
-    """Takes connections, hears the start of a TLS handshake, and never answers."""
+    """Accepts connections, reads the start of a TLS handshake, and never answers."""
 
     def __init__(self) -> None:
         self.began = anyio.Event()
@@ -35,7 +35,7 @@ class MutePlatform:
 
 @asynccontextmanager
 async def mute_platform() -> AsyncIterator[tuple[Http, MutePlatform]]:
-    """Open the way to a platform whose TLS handshake never ends."""
+    """Open a client for a platform whose TLS handshake never ends."""
     mute = MutePlatform()
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - not Django's
@@ -48,7 +48,7 @@ async def mute_platform() -> AsyncIterator[tuple[Http, MutePlatform]]:
 
 
 async def test_a_call_cancelled_in_the_handshake_hangs_up() -> None:
-    """The platform sees the connection end at once, not when it is garbage."""
+    """The platform sees the connection end at once, not after garbage collection."""
     async with mute_platform() as (http, mute):
         async with anyio.create_task_group() as calls:
             calls.start_soon(http.call, "GET", "/")
@@ -60,7 +60,7 @@ async def test_a_call_cancelled_in_the_handshake_hangs_up() -> None:
 async def test_a_replaced_pool_closes_what_it_was_connecting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The call whose handshake it was fails, and the platform sees the connection end."""
+    """The call fails, and the platform sees the connection end."""
     monkeypatch.setattr(transport, "USUAL_CONNECTIONS", 1)
     monkeypatch.setattr(transport, "QUEUE_SECONDS", 0.05)
     monkeypatch.setattr(transport, "CONNECT_SECONDS", HANG_SECONDS)
@@ -78,7 +78,7 @@ async def test_a_replaced_pool_closes_what_it_was_connecting(
 
 
 class Connecting(httpx.AsyncBaseTransport):
-    """Connects when it is told to, as httpcore tells of it."""
+    """A fake transport that connects when the test says so."""
 
     def __init__(self) -> None:
         self.go = anyio.Event()
@@ -111,7 +111,7 @@ class Stream:
 
 
 async def test_what_connects_after_the_end_is_closed_at_once() -> None:
-    """And its request fails, with the error of a pool that was replaced."""
+    """Its request fails with the error of a replaced pool."""
     inner = Connecting()
     owner = OwningTransport(inner)
 
@@ -128,7 +128,7 @@ async def test_what_connects_after_the_end_is_closed_at_once() -> None:
 
 
 async def test_a_cancelled_request_takes_the_time_to_close() -> None:
-    """Closing awaits, and is not cancelled in turn."""
+    """Closing awaits, and is not cancelled."""
     inner = Connecting()
     inner.go.set()
     async with anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""A stream whose peer is gone, and one whose peer has nothing to say."""
+"""Streams whose peer is dead, and streams whose peer is only silent."""
 
 import ctypes
 import socket
@@ -38,7 +38,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def tcp_info(*, probes: int, data_ms: int, ack_ms: int) -> bytes:
-    """Spell the kernel's struct: eight bytes, and then words."""
+    """Return the kernel's struct: eight bytes, then words."""
     before_ages = (0,) * 11
     return struct.pack("@8B13I", 1, 0, 0, probes, *(0,) * 4, *before_ages, data_ms, ack_ms)
 
@@ -55,7 +55,7 @@ def tcp_info(*, probes: int, data_ms: int, ack_ms: int) -> bytes:
 def test_silence_counts_from_the_last_byte_or_answer(
     raw: bytes, silence: UnansweredProbes | None
 ) -> None:
-    """The younger of the two counts; more than is known is passed over, less is none."""
+    """The later one counts; a longer struct is accepted, a shorter one is not."""
     assert read_tcp_info(raw) == silence
 
 
@@ -71,12 +71,12 @@ def test_silence_counts_from_the_last_byte_or_answer(
 def test_a_peer_is_gone_when_it_leaves_three_probes_unanswered(
     silence: UnansweredProbes, is_final: bool
 ) -> None:
-    """Long silence alone is no sign, and neither is a lost probe."""
+    """Neither silence alone nor a single lost probe is enough."""
     assert silence.is_final(GONE_AFTER_SECONDS, PROBES) == is_final
 
 
 def test_the_kernel_tells_of_tcp_alone() -> None:
-    """A connection of another kind, or one that is closed, is not known."""
+    """Other or closed connections have no state."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = listening.getsockname()
         with socket.create_connection(address) as client, listening.accept()[0] as peer:
@@ -92,7 +92,7 @@ def test_the_kernel_tells_of_tcp_alone() -> None:
 
 @asynccontextmanager
 async def kept(dead_peers: DeadPeerDetector) -> AsyncIterator[None]:
-    """Keep a lookout while the block runs."""
+    """Run a detector while the block runs."""
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(dead_peers.run)
@@ -101,7 +101,7 @@ async def kept(dead_peers: DeadPeerDetector) -> AsyncIterator[None]:
 
 
 async def until_given_up(http: Http, server: "FaultServer") -> None:
-    """Read a stream that falls silent, with a lookout that takes that for the end."""
+    """Read a stream that falls silent, with a detector that considers its peer dead."""
     never = anyio.Event()
     server.plan("rotate-stream", [HEAD, A, never])
     async with open_stream(http, "build", KEY) as stream:
@@ -116,12 +116,12 @@ async def until_given_up(http: Http, server: "FaultServer") -> None:
 
 
 def hasty() -> DeadPeerDetector:
-    """Make a lookout that takes any peer for gone."""
+    """Make a detector that considers any peer dead."""
     return DeadPeerDetector(gone_after_seconds=0.0, probes=0)
 
 
 async def test_a_stream_whose_peer_is_gone_breaks(server: "FaultServer") -> None:
-    """Whoever reads it is told why."""
+    """Its reader gets an error with the reason."""
     async with open_http(server.url, user_agent="x", dead_peers=hasty()) as http:
         await until_given_up(http, server)
 
@@ -129,7 +129,7 @@ async def test_a_stream_whose_peer_is_gone_breaks(server: "FaultServer") -> None
 async def test_a_stream_over_tls_is_watched_too(
     tls_server: "FaultServer", certificate: Path
 ) -> None:
-    """The connection beneath it is what counts."""
+    """The connection below TLS is watched."""
     async with open_http(
         tls_server.url, user_agent="x", ca_file=certificate, dead_peers=hasty()
     ) as http:
@@ -140,7 +140,7 @@ async def test_a_stream_over_tls_is_watched_too(
 async def tunnel(
     tls_server: "FaultServer", monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[None]:
-    """Lead every platform through a proxy to the fault server."""
+    """Route every request through a proxy to the fault server."""
 
     async def pump(source: ByteReceiveStream, sink: ByteSendStream) -> None:
         async for data in source:
@@ -173,7 +173,7 @@ async def tunnel(
 async def test_a_stream_through_a_proxy_is_watched_too(
     tls_server: "FaultServer", certificate: Path, tunnel: None
 ) -> None:
-    """The proxy is the peer, whatever is spoken through it."""
+    """The proxy is the peer."""
     async with open_http(
         "https://platform.test", user_agent="x", ca_file=certificate, dead_peers=hasty()
     ) as http:
@@ -183,7 +183,7 @@ async def test_a_stream_through_a_proxy_is_watched_too(
 async def test_a_stream_that_was_left_is_watched_no_more(
     server: "FaultServer", http: Http
 ) -> None:
-    """Nothing is kept of a connection that is closed."""
+    """A closed connection is no longer watched."""
     never = anyio.Event()
     server.plan("rotate-stream", [HEAD, A, never])
     for _ in range(3):
@@ -216,11 +216,11 @@ class Island:
         subprocess.run(["ip", "link", "set", "lo", state], check=True)
 
     def cut(self) -> None:
-        """Let nothing through any more, without a word to anybody."""
+        """Drop all packets."""
         self._thread.submit(self._link, "down").result()
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
-        """Return both ends of a connection; the first watches over the other."""
+        """Return both ends of a connection; the first is watched."""
         return self._thread.submit(self._pair).result()
 
     def _pair(self) -> tuple[socket.socket, socket.socket]:
@@ -242,7 +242,7 @@ class Island:
 
 @pytest.fixture
 def island() -> Iterator[Island]:
-    """Give the test a network to cut."""
+    """Give the test a network that it can cut."""
     need("network namespace", "ip")
     found = Island()
     yield found
@@ -252,7 +252,7 @@ def island() -> Iterator[Island]:
 async def test_a_cut_is_noticed_before_the_kernel_does_and_mere_silence_is_not_one(
     island: Island,
 ) -> None:
-    """A peer that answers probes lives on; when it stops, that is known in time."""
+    """A peer that answers probes is kept; one that stops is detected in time."""
     gone: list[str] = []
     noticed = anyio.Event()
 

@@ -1,4 +1,4 @@
-"""Answers made to keep a daemon busy: refused in words, and the loop goes on meanwhile."""
+"""Responses that would take much time are refused, and do not block the loop."""
 
 import gzip
 import time
@@ -22,7 +22,7 @@ PACKED = {"content_encoding": "gzip"}
 
 
 async def _note_work(seen: list[float]) -> None:
-    """Note how much processor time the loop takes between two turns of ours."""
+    """Record the processor time that the loop takes between two of our turns."""
     while True:
         began = time.thread_time()
         await anyio.lowlevel.checkpoint()
@@ -41,7 +41,7 @@ async def _note_work(seen: list[float]) -> None:
 async def test_a_small_packed_answer_of_millions_of_values_is_refused(
     server: "FaultServer", http: "Http", content: bytes
 ) -> None:
-    """Its values are counted before any is made; the remedy is named."""
+    """Values are counted before parsing; the error has a hint."""
     server.plan("/", server.say(200, content=gzip.compress(content, mtime=0), **PACKED))
     worked: list[float] = []
     async with anyio.create_task_group() as tasks:
@@ -58,7 +58,7 @@ async def test_a_small_packed_answer_of_millions_of_values_is_refused(
 async def test_the_largest_answer_that_is_read_holds_nobody_up(
     server: "FaultServer", http: "Http"
 ) -> None:
-    """A quarter of a million values, nested deeply enough to be cut: read in a thread."""
+    """A quarter of a million values, deeply nested, are read in a thread."""
     content = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b',"b":[' + b"1," * 149_990
     server.plan("/", server.say(200, content=content + b"1]}"))
     worked: list[float] = []
@@ -72,7 +72,7 @@ async def test_the_largest_answer_that_is_read_holds_nobody_up(
 
 
 async def test_an_answer_in_crumbs_is_cut_off(server: "FaultServer", http: "Http") -> None:
-    """One byte a chunk: soon over, and others have their turn in between."""
+    """Chunks of one byte are soon refused, and other tasks run in between."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     server.plan("/", head + b"1\r\na\r\n" * 100_000)
     taken = 0

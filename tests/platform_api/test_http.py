@@ -1,4 +1,4 @@
-"""The door to the network, against a server that misbehaves in bytes."""
+"""Requests and streams, with a server that sends faulty bytes."""
 
 import base64
 import gzip
@@ -45,7 +45,7 @@ MIB = 1024 * 1024
 async def test_a_call_carries_what_the_wire_asks_for(
     server: "FaultServer", http: Http
 ) -> None:
-    """Method, path, query, bearer, user agent and JSON body arrive as they were given."""
+    """Method, path, query, bearer, user agent and JSON body are sent as given."""
     server.plan("/api", OK)
     found = await http.call(
         "POST", "/api/x", bearer=KEY, body={"é": "\ud800"}, query={"q": "a b"}
@@ -74,7 +74,7 @@ async def test_a_call_carries_what_the_wire_asks_for(
 async def test_an_answer_may_come_in_any_pieces(
     server: "FaultServer", http: Http, steps: "list[Step]"
 ) -> None:
-    """However TCP and HTTP cut an answer up, it is the same answer."""
+    """A response is the same however TCP and HTTP split it."""
     server.plan("/", steps)
     assert (await http.call("GET", "/")).body == {"a": 42}
 
@@ -102,7 +102,7 @@ async def test_an_answer_may_come_in_any_pieces(
 async def test_a_broken_answer_is_transient(
     server: "FaultServer", http: Http, answer: bytes, complaint: str
 ) -> None:
-    """An answer that is cut off or no HTTP at all is worth another try, and says so."""
+    """A truncated response, or one that is not HTTP, is retried, with a hint."""
     server.plan("/", answer)
     with pytest.raises(TransientError, match=complaint) as caught:
         await http.call("GET", "/")
@@ -110,7 +110,7 @@ async def test_a_broken_answer_is_transient(
 
 
 async def test_a_redirect_is_not_followed(server: "FaultServer", http: Http) -> None:
-    """It counts as a refusal of the key; nothing is sent to where it leads."""
+    """It counts as a refusal of the key, and nothing is sent to its target."""
     server.plan("/api", server.say(307, location=f"{server.url}/login"))
     with pytest.raises(UnauthorizedError) as caught:
         await http.call("POST", "/api", bearer=KEY, body={})
@@ -123,7 +123,7 @@ async def test_a_redirect_is_not_followed(server: "FaultServer", http: Http) -> 
 async def test_a_redirect_of_a_stream_says_what_was_seen(
     server: "FaultServer", http: Http
 ) -> None:
-    """Where to, by host alone; nobody calls it a login page, and no path is quoted."""
+    """The error names the host of the target, not its path, and does not guess."""
     location = "https://u:hunter2@edge.test:8443/hunter2?x=hunter2#hunter2"
     server.plan("/s", server.say(308, location=location))
     with pytest.raises(UnauthorizedError) as caught:
@@ -146,7 +146,7 @@ async def test_a_redirect_of_a_stream_says_what_was_seen(
 async def test_nonsense_in_a_redirect_is_the_same_refusal(
     server: "FaultServer", http: Http, location: str
 ) -> None:
-    """No other error comes of it, and none of it is quoted."""
+    """There is no other error, and the target is not quoted."""
     server.plan("/api", server.say(302, location=location))
     with pytest.raises(UnauthorizedError) as caught:
         await http.call("POST", "/api", bearer=KEY, body={})
@@ -156,7 +156,7 @@ async def test_nonsense_in_a_redirect_is_the_same_refusal(
 async def test_a_redirect_to_the_key_does_not_quote_it(
     server: "FaultServer", http: Http
 ) -> None:
-    """A host may be made of what must not be told."""
+    """A host that contains the key is scrubbed."""
     server.plan("/api", server.say(302, location=f"https://{KEY}/"))
     with pytest.raises(UnauthorizedError) as caught:
         await http.call("POST", "/api", bearer=KEY, body={})
@@ -166,7 +166,7 @@ async def test_a_redirect_to_the_key_does_not_quote_it(
 async def test_what_the_parser_choked_on_is_not_quoted(
     server: "FaultServer", http: Http
 ) -> None:
-    """An answer in broken chunks may be full of secrets; its error has none of it."""
+    """A malformed response may hold secrets, so its error quotes nothing of it."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     server.plan("/", head + b'{"env": {"TOKEN": "ghp_canary"}}\r\n')
     with pytest.raises(
@@ -177,7 +177,7 @@ async def test_what_the_parser_choked_on_is_not_quoted(
 
 
 async def test_cookies_do_not_stick(server: "FaultServer", http: Http) -> None:
-    """A cookie that an answer sets is not sent back."""
+    """A cookie is not sent back."""
     server.plan("/", server.say(200, {}, set_cookie="portal=1; Path=/"))
     await http.call("GET", "/")
     await http.call("GET", "/")
@@ -185,7 +185,7 @@ async def test_cookies_do_not_stick(server: "FaultServer", http: Http) -> None:
 
 
 async def test_five_megabytes_are_an_answer(server: "FaultServer", http: Http) -> None:
-    """A large answer is read whole."""
+    """A large response is read whole."""
     server.plan("/", server.say(200, {"a": "x" * 5 * MIB}))
     assert len((await http.call("GET", "/")).body["a"]) == 5 * MIB
 
@@ -194,7 +194,7 @@ async def test_five_megabytes_are_an_answer(server: "FaultServer", http: Http) -
 async def test_more_than_sixteen_mebibytes_are_refused(
     server: "FaultServer", http: Http, encoding: str
 ) -> None:
-    """An answer over the cap is dropped, packed or not, and the next call works."""
+    """A response over the limit is dropped, packed or not; the next call works."""
     content = b"[" + b" " * 20 * MIB + b"]"
     if encoding == "gzip":
         content = gzip.compress(content, 1)
@@ -206,7 +206,7 @@ async def test_more_than_sixteen_mebibytes_are_refused(
 
 
 async def test_a_packed_answer_is_unpacked(server: "FaultServer", http: Http) -> None:
-    """Gzip is understood, and half a gzip stream is no answer."""
+    """Gzip is read; an incomplete gzip stream is an error."""
     packed = gzip.compress(b'{"a": 42}')
     server.plan("/whole", server.say(200, content=packed, content_encoding="gzip"))
     server.plan("/half", server.say(200, content=packed[:-9], content_encoding="gzip"))
@@ -228,7 +228,7 @@ async def test_a_packed_answer_is_unpacked(server: "FaultServer", http: Http) ->
 async def test_an_answer_of_several_members_is_one(
     server: "FaultServer", http: Http, encoding: str, content: bytes
 ) -> None:
-    """Members in a row, with or without padding, are read whole, as gzip has it."""
+    """Several gzip members, with or without padding, are one body."""
     server.plan("/", server.say(200, content=content, content_encoding=encoding))
     body = (await http.call("GET", "/")).body
     assert body in ({"a": 42}, {"env": {"T": "yes"}})
@@ -244,7 +244,7 @@ async def test_an_answer_of_several_members_is_one(
 async def test_what_follows_a_member_is_gzip_too(
     server: "FaultServer", http: Http, tail: bytes, complaint: str
 ) -> None:
-    """Anything else behind it, or half a member, is no answer."""
+    """Other bytes, or an incomplete member, are an error."""
     content = gzip.compress(b'{"a": 42}') + tail
     server.plan("/", server.say(200, content=content, content_encoding="gzip"))
     with pytest.raises(TransientError, match=complaint):
@@ -252,7 +252,7 @@ async def test_what_follows_a_member_is_gzip_too(
 
 
 async def test_a_call_takes_no_longer_than_it_may(server: "FaultServer") -> None:
-    """An answer that trickles for ever is given up in the time a call may take."""
+    """A slow response is given up at the time limit of a call."""
     never = anyio.Event()
     server.plan("/", [OK[:30], never])
     async with open_http(server.url, user_agent="x", call_seconds=0.1) as http:
@@ -267,7 +267,7 @@ async def test_a_call_takes_no_longer_than_it_may(server: "FaultServer") -> None
 async def test_a_wedged_pool_is_replaced(
     server: "FaultServer", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When no connection comes free the client is made anew, and the next call works."""
+    """When no connection becomes free the client is replaced, and the next call works."""
     monkeypatch.setattr(transport, "USUAL_CONNECTIONS", 1)
     monkeypatch.setattr(transport, "QUEUE_SECONDS", 0.05)
     release = anyio.Event()
@@ -296,7 +296,7 @@ async def test_a_wedged_pool_is_replaced(
 async def test_calls_that_queue_outlive_a_replaced_pool(
     server: "FaultServer", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that waited while the client was replaced goes out with the new one."""
+    """A call that waited during the replacement uses the new client."""
     never = anyio.Event()
     server.plan("/stuck", [never])
     server.plan("/", OK)
@@ -324,7 +324,7 @@ async def test_calls_that_queue_outlive_a_replaced_pool(
 
 
 async def test_forty_cancelled_calls_leave_the_pool_whole(server: "FaultServer") -> None:
-    """Calls cancelled while they queue or connect take no connection with them."""
+    """Calls cancelled while they wait or connect block no connection."""
     release = anyio.Event()
     server.plan("/stuck", [release])
     server.plan("/", OK)
@@ -341,7 +341,7 @@ async def test_forty_cancelled_calls_leave_the_pool_whole(server: "FaultServer")
 
 
 async def test_a_refused_connection_says_what_to_check(free_tcp_port: int) -> None:
-    """Nobody listening is a transient error with a hint."""
+    """A refused connection is a transient error with a hint."""
     async with open_http(f"http://127.0.0.1:{free_tcp_port}", user_agent="x") as http:
         with pytest.raises(TransientError, match="refused the connection") as caught:
             await http.call("GET", "/")
@@ -349,7 +349,7 @@ async def test_a_refused_connection_says_what_to_check(free_tcp_port: int) -> No
 
 
 async def test_a_server_without_tls_is_named(server: "FaultServer") -> None:
-    """Speaking TLS to a server that speaks none fails in so many words."""
+    """The error says that the server does not use TLS."""
     server.plan("/", OK)
     url = server.url.replace("http://", "https://")
     async with open_http(url, user_agent="x") as http:
@@ -360,14 +360,14 @@ async def test_a_server_without_tls_is_named(server: "FaultServer") -> None:
 async def test_the_extra_ca_file_is_trusted(
     tls_server: "FaultServer", certificate: Path
 ) -> None:
-    """A platform whose certificate is in the CA file is talked to."""
+    """A certificate signed by the CA file is accepted."""
     tls_server.plan("/", OK)
     async with open_http(tls_server.url, user_agent="x", ca_file=certificate) as http:
         assert (await http.call("GET", "/")).body == {"a": 42}
 
 
 async def test_an_unknown_certificate_is_not_trusted(tls_server: "FaultServer") -> None:
-    """Without it nothing is sent, and the hint names the setting."""
+    """Without the CA file nothing is sent, and the hint names the setting."""
     async with open_http(tls_server.url, user_agent="x") as http:
         with pytest.raises(TransientError, match="certificate is not trusted") as caught:
             await http.call("GET", "/", bearer=KEY)
@@ -378,7 +378,7 @@ async def test_an_unknown_certificate_is_not_trusted(tls_server: "FaultServer") 
 async def test_a_certificate_for_another_name_is_not_trusted(
     tls_server: "FaultServer", certificate: Path
 ) -> None:
-    """A certificate counts for the host it names only."""
+    """A certificate is only valid for the host that it names."""
     url = tls_server.url.replace("127.0.0.1", "localhost")
     async with open_http(url, user_agent="x", ca_file=certificate) as http:
         with pytest.raises(TransientError, match="certificate is not trusted"):
@@ -396,7 +396,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(
     ],
 )
 def test_a_failed_connect_is_told_by_its_cause(cause: Exception, what: str) -> None:
-    """DNS, certificates and closed ports are told apart, each with a hint."""
+    """DNS, certificates and closed ports have different errors, each with a hint."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         cause.verify_code, cause.verify_message = 18, "self-signed certificate"
     error = httpx.ConnectError("x")
@@ -426,7 +426,7 @@ async def test_a_silent_name_server_is_told_from_a_silent_platform(
     is_silent: bool,
     what: str,
 ) -> None:
-    """Both use up the time for connecting, and only one of them is DNS."""
+    """Both reach the time limit for connecting, with different errors."""
     monkeypatch.setattr("rensei_daemon.platform_api.transport.CONNECT_SECONDS", 0.05)
     monkeypatch.setattr("rensei_daemon.platform_api.transport.LOOKUP_SECONDS", 0.05)
     answered = threading.Event()
@@ -461,7 +461,7 @@ async def test_a_silent_name_server_is_told_from_a_silent_platform(
 def test_a_certificate_that_is_not_valid_today_is_told_by_the_clock(
     code: int, failure: Failure
 ) -> None:
-    """It may be the certificate's trouble, or this host's."""
+    """The error names the certificate and this host's clock."""
     cause = ssl.SSLCertVerificationError(1, "x")
     cause.verify_code, cause.verify_message = code, "why"
     error = httpx.ConnectError("x")
@@ -488,14 +488,14 @@ def test_a_certificate_that_is_not_valid_today_is_told_by_the_clock(
 def test_failures_are_told_apart_by_where_they_end(
     error: Exception, failure: Failure
 ) -> None:
-    """No connection, silence on one, and one that broke have different causes."""
+    """No connection, silence and a broken connection are different failures."""
     assert exchange_errors.classify(error) is failure
 
 
 async def test_a_key_http_cannot_carry_is_not_sent(
     server: "FaultServer", http: Http
 ) -> None:
-    """A key with a line break or a letter outside ASCII is refused here, unquoted."""
+    """A key with a line break or a non-ASCII letter is refused without quoting it."""
     for key in (f"{KEY}\r\nX: 1", f"{KEY}é", f"{KEY} "):
         with pytest.raises(UnauthorizedError) as caught:
             await http.call("GET", "/", bearer=key)
@@ -518,7 +518,7 @@ async def test_a_key_http_cannot_carry_is_not_sent(
 async def test_no_error_and_no_log_holds_the_key(
     server: "FaultServer", http: Http, answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that echoes the key gets it neither into a traceback nor into a log."""
+    """A server that echoes the key puts it into neither a traceback nor a log."""
     caplog.set_level(logging.DEBUG)
     server.plan("/", answer.replace(b"%s", KEY.encode()))
     with structlog.testing.capture_logs() as events, pytest.raises(PlatformError) as caught:
@@ -535,7 +535,7 @@ async def test_no_error_and_no_log_holds_the_key(
 
 
 async def test_a_body_secret_is_scrubbed_too(server: "FaultServer", http: Http) -> None:
-    """What the caller names as secret is not quoted either."""
+    """Secrets that the caller names are not quoted either."""
     server.plan("/", server.say(400, {"error": "what is hunter2?"}))
     with pytest.raises(RefusedError) as caught:
         await http.call("POST", "/", body={"x": "hunter2"}, secrets=("hunter2",))
@@ -561,7 +561,7 @@ FORMS = {
 async def test_what_the_daemon_knows_is_scrubbed_in_any_form(
     server: "FaultServer", form: str, status: int
 ) -> None:
-    """An error that quotes a session's value becomes text without it."""
+    """An error that quotes a session's value is scrubbed."""
     scrub = Scrubber()
     scrub.register("build", [VALUE])
     server.plan("/json", server.say(status, {"error": f"no: {form}"}))
@@ -581,7 +581,7 @@ async def test_what_the_daemon_knows_is_scrubbed_in_any_form(
 async def test_a_loopback_platform_is_never_asked_through_a_proxy(
     server: "FaultServer", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy variables do not count for this very host."""
+    """The proxy variables do not apply to this host."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("all_proxy", "http://127.0.0.1:1")
     server.plan("/", OK)
@@ -605,7 +605,7 @@ async def test_another_platform_is_asked_through_the_proxy(
 async def test_a_proxy_that_refuses_is_named(
     server: "FaultServer", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy that wants a password says so in its own words, and the hint names it."""
+    """The error of a proxy that requires a password has a hint about it."""
     monkeypatch.setenv("https_proxy", server.url)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -620,7 +620,7 @@ async def test_a_proxy_that_refuses_is_named(
 
 
 async def test_a_useless_ca_file_is_the_operators_to_mend(tmp_path: Path) -> None:
-    """A CA file that holds no certificate is a settings error that names it."""
+    """A CA file without a certificate is a settings error that names it."""
     path = tmp_path / "ca.pem"
     path.write_text("nothing")
     with pytest.raises(SettingsError, match=r"ca\.pem"):
@@ -629,7 +629,7 @@ async def test_a_useless_ca_file_is_the_operators_to_mend(tmp_path: Path) -> Non
 
 
 async def test_a_stream_is_watched_by_the_kernel(server: "FaultServer", http: Http) -> None:
-    """Keepalive 15/10/3 and a user timeout of 45 s are set on a stream's socket."""
+    """A stream's socket has keepalive 15/10/3 and a user timeout of 45 s."""
     hold = anyio.Event()
     server.plan("/", [b"HTTP/1.1 200 OK\r\n\r\n", hold])
     async with http.stream("/", bearer=KEY, query={}) as response:

@@ -1,4 +1,4 @@
-"""Who this host is, and what happens to that when the platform changes its mind."""
+"""The worker and its token, when registrations and refreshes succeed or fail."""
 
 import traceback
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def refreshed(server: "FaultServer", token: str = NEW_TOKEN) -> bytes:
 async def test_a_new_host_registers_once(
     server: "FaultServer", identify: Identify, safe: "Safe"
 ) -> None:
-    """Twenty lanes that need a worker cause one registration, and share its worker."""
+    """Twenty tasks that need a worker cause one registration, and share its worker."""
     server.plan("register", registered(server))
     identity = identify()
     found: list[Worker] = []
@@ -99,7 +99,7 @@ async def test_a_new_host_registers_once(
 async def test_an_older_platform_is_registered_with_in_its_own_way(
     server: "FaultServer", identify: Identify, status: int
 ) -> None:
-    """Without the endpoint of today the older one is used, with the key in the body."""
+    """If the current endpoint is missing, the older one gets the key in the body."""
     server.plan("/api/workers/register", server.say(status))
     body = {"workerId": "wkr_9", "runtimeJwt": TOKEN, "heartbeatIntervalSeconds": 20}
     server.plan("/v1/daemon/register", server.say(200, body))
@@ -115,7 +115,7 @@ async def test_an_older_platform_is_registered_with_in_its_own_way(
 async def test_a_refused_registration_leaves_no_worker(
     server: "FaultServer", identify: Identify, safe: "Safe", status: int
 ) -> None:
-    """Any other refusal is told as it is, and nothing is saved."""
+    """Another refusal is raised, and nothing is saved."""
     server.plan("register", server.say(status, {"error": f"not with {KEY}"}))
     identity = identify()
     with pytest.raises(PlatformError) as caught:
@@ -135,7 +135,7 @@ async def test_a_refused_registration_leaves_no_worker(
 async def test_a_refused_registration_says_what_to_look_at(
     server: "FaultServer", identify: Identify, status: int, remedy: str
 ) -> None:
-    """What it registers with, or where; a 404 on both of the wire's endpoints."""
+    """The hint names the key, or the url if both endpoints are missing."""
     server.plan("register", *[server.say(status, {"error": "no"})] * 2)
     with pytest.raises(RefusedError) as caught:
         await identify().enrolled()
@@ -145,7 +145,7 @@ async def test_a_refused_registration_says_what_to_look_at(
 async def test_a_registration_without_a_worker_is_none(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """An answer that names no worker is worth another try."""
+    """An answer without a worker id is retried."""
     server.plan("register", server.say(200, {"runtimeToken": TOKEN}))
     with pytest.raises(TransientError, match="without a workerId"):
         await identify().enrolled()
@@ -154,7 +154,7 @@ async def test_a_registration_without_a_worker_is_none(
 async def test_a_saved_worker_needs_no_registration(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """What was saved is used as it is; the platform is not asked."""
+    """A saved worker is used without a request."""
     assert await identify(OLD).enrolled() == OLD
     assert server.received == []
 
@@ -162,14 +162,14 @@ async def test_a_saved_worker_needs_no_registration(
 async def test_another_machine_registers_anew(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """A worker that a different machine registered is not taken over."""
+    """A worker that another machine registered is not used."""
     server.plan("register", registered(server, "wkr_2"))
     saved = Worker(id="wkr_1", machine_id="mid_other", token=TOKEN)
     assert (await identify(saved).enrolled()).id == "wkr_2"
 
 
 async def test_a_reboot_keeps_the_worker(server: "FaultServer", identify: Identify) -> None:
-    """A saved worker without its token is refreshed, not registered anew."""
+    """A saved worker without a token is refreshed, not registered again."""
     server.plan("refresh-token", refreshed(server))
     worker = await identify(Worker(id="wkr_1", machine_id="mid_1")).enrolled()
     assert (worker.id, worker.token) == ("wkr_1", NEW_TOKEN)
@@ -181,7 +181,7 @@ async def test_a_reboot_keeps_the_worker(server: "FaultServer", identify: Identi
 async def test_an_old_kind_of_key_goes_on_without_a_token(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """Where registration gives no token, the key itself is the worker's bearer."""
+    """If a registration returns no token, the key is the worker's bearer."""
     server.plan("register", server.say(200, {"workerId": "wkr_1", "runtimeToken": None}))
     identity = identify()
     worker = await identity.enrolled()
@@ -192,7 +192,7 @@ async def test_an_old_kind_of_key_goes_on_without_a_token(
 async def test_twenty_refused_lanes_refresh_once(
     server: "FaultServer", identify: Identify, safe: "Safe"
 ) -> None:
-    """One refresh serves every lane, and keeps the worker's id."""
+    """One refresh serves every task, and keeps the worker's id."""
     server.plan("refresh-token", refreshed(server))
     identity = identify(OLD)
     found: list[Worker] = []
@@ -213,7 +213,7 @@ async def test_twenty_refused_lanes_refresh_once(
 async def test_twenty_refused_lanes_share_a_failure(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """A refresh that fails fails for every lane that waited for it, after one request."""
+    """A failed refresh fails for every task that waited for it, after one request."""
     server.plan("refresh-token", server.say(503))
     identity = identify(OLD)
     failures: list[str] = []
@@ -235,7 +235,7 @@ async def test_twenty_refused_lanes_share_a_failure(
 async def test_a_late_lane_takes_what_another_got(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """Whoever was refused with a token that is gone gets today's, without a request."""
+    """A task that was refused with an old token gets the current one without a request."""
     server.plan("refresh-token", refreshed(server))
     identity = identify(OLD)
     fresh = await identity.refresh(OLD)
@@ -246,7 +246,7 @@ async def test_a_late_lane_takes_what_another_got(
 async def test_a_cancelled_refresh_is_taken_over(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """When the lane that refreshes is cancelled, the next one in line refreshes."""
+    """When the task that refreshes is cancelled, the next one refreshes."""
     never = anyio.Event()
     server.plan("refresh-token", [never], [refreshed(server)])
     identity = identify(OLD)
@@ -273,7 +273,7 @@ async def test_a_cancelled_refresh_is_taken_over(
 async def test_a_refused_key_gives_way_to_the_token(
     server: "FaultServer", identify: Identify, status: int
 ) -> None:
-    """When the key is not accepted for a refresh, the worker's own token is tried."""
+    """When the key is refused for a refresh, the worker's token is tried."""
     server.plan("refresh-token", server.say(status), refreshed(server))
     worker = await identify(OLD).refresh(OLD)
     assert worker.token == NEW_TOKEN
@@ -283,7 +283,7 @@ async def test_a_refused_key_gives_way_to_the_token(
 async def test_a_new_key_is_read_after_a_refusal(
     server: "FaultServer", identify: Identify, safe: "Safe"
 ) -> None:
-    """After a 401 the key is read again, and a new one is tried before the token."""
+    """After a 401 the key is read again, and a new key is tried before the token."""
     safe.keys = [KEY, NEW_KEY]
     server.plan("refresh-token", server.say(401), refreshed(server))
     identity = identify(OLD)
@@ -296,7 +296,7 @@ async def test_a_new_key_is_read_after_a_refusal(
 async def test_a_failed_refresh_keeps_the_worker(
     server: "FaultServer", identify: Identify, safe: "Safe", status: int
 ) -> None:
-    """Whatever a refresh is refused with, nothing is deleted and nothing registered."""
+    """After any refusal nothing is deleted and nothing registered."""
     server.plan("refresh-token", server.say(status, {"error": f"{KEY} {TOKEN}"}))
     identity = identify(OLD)
     with pytest.raises(PlatformError) as caught:
@@ -310,7 +310,7 @@ async def test_a_failed_refresh_keeps_the_worker(
 async def test_a_refresh_without_a_token_is_none(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """An answer that holds no token is worth another try."""
+    """An answer without a token is retried."""
     server.plan("refresh-token", server.say(200, {"runtimeToken": None}))
     with pytest.raises(TransientError, match="without a token"):
         await identify(OLD).refresh(OLD)
@@ -320,7 +320,7 @@ async def test_a_refresh_without_a_token_is_none(
 async def test_a_forgotten_worker_registers_anew_once_a_minute(
     server: "FaultServer", identify: Identify, clock: "Clock", status: int
 ) -> None:
-    """404 and 405 lead to a new worker, but to a second one only after 60 s."""
+    """404 and 405 cause a new registration, but no second one within 60 s."""
     server.plan("refresh-token", server.say(status))
     server.plan(
         "register", registered(server, "wkr_2"), registered(server, "wkr_3", NEW_TOKEN)
@@ -340,7 +340,7 @@ async def test_a_forgotten_worker_registers_anew_once_a_minute(
 async def test_a_failed_registration_counts_too(
     server: "FaultServer", identify: Identify, clock: "Clock"
 ) -> None:
-    """The minute starts with the try, and the worker stays what it was meanwhile."""
+    """The minute starts with the request, and the worker stays meanwhile."""
     server.plan("refresh-token", server.say(404))
     server.plan("register", server.say(503), registered(server, "wkr_2"))
     identity = identify(OLD)
@@ -362,7 +362,7 @@ async def test_a_distant_platform_sets_a_sane_pace(
     said: int | None,
     kept: float | None,
 ) -> None:
-    """Its interval is kept between 5 s and 5 min."""
+    """Its interval is limited to 5 s to 5 min."""
     http.is_loopback = False
     body = {"workerId": "wkr_1", "runtimeToken": TOKEN, "heartbeatInterval": said}
     server.plan("register", server.say(200, body))
@@ -372,7 +372,7 @@ async def test_a_distant_platform_sets_a_sane_pace(
 async def test_a_refresh_that_names_no_pace_keeps_the_old_one(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """How often to beat is not forgotten with a token."""
+    """A refresh without an interval keeps the old one."""
     server.plan("refresh-token", refreshed(server))
     worker = await identify(replace(OLD, heartbeat_seconds=7.0)).refresh(OLD)
     assert worker.heartbeat_seconds == 7
@@ -381,7 +381,7 @@ async def test_a_refresh_that_names_no_pace_keeps_the_old_one(
 async def test_a_key_that_cannot_be_read_again_leaves_the_old_one(
     server: "FaultServer", http: Http, identify: Identify, safe: "Safe"
 ) -> None:
-    """A key file that is gone is said so, and does not end the daemon."""
+    """A missing key file is reported, and does not end the daemon."""
     identity = identify(OLD)
     safe.gone = SettingsError("the key file is gone", hint="put it back")
     server.plan("/", server.say(401))
@@ -405,7 +405,7 @@ async def test_a_key_that_is_refused_says_how_a_new_one_is_taken_up(
     answer: dict[str, Any],
     said: str,
 ) -> None:
-    """A credential of the unit takes a restart; a redirect may have another reason."""
+    """A credential of the unit needs a restart; a redirect may have another cause."""
     identity = identify(OLD)
     server.plan("/", server.say(**answer))
     with pytest.raises(UnauthorizedError) as caught:
@@ -455,7 +455,7 @@ async def test_a_token_is_refreshed_five_minutes_before_it_expires(
 async def test_a_token_another_lane_refreshed_is_left_alone(
     server: "FaultServer", http: Http, safe: "Safe", identify: Identify, clock: "Clock"
 ) -> None:
-    """The refresher goes by the newest token's expiry, whoever got it."""
+    """The refresh is scheduled by the newest token's expiry."""
     server.plan("refresh-token", refreshed(server))
     now = datetime(2026, 9, 1, 0, 0, tzinfo=UTC)
     identity = identify(OLD, now=lambda: now)
@@ -473,7 +473,7 @@ async def test_a_token_another_lane_refreshed_is_left_alone(
 async def test_a_token_may_carry_its_own_expiry(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """When the answer names no expiry, the one inside the token counts."""
+    """Without an expiry in the answer, the one inside the token counts."""
     body = {"workerId": "wkr_1", "runtimeToken": EXPIRING_TOKEN}
     server.plan("register", server.say(200, body))
     assert (await identify().enrolled()).token_expires_at == HOUR
@@ -482,7 +482,7 @@ async def test_a_token_may_carry_its_own_expiry(
 async def test_a_missing_token_is_asked_for_until_there_is_one(
     server: "FaultServer", identify: Identify, clock: "Clock"
 ) -> None:
-    """After a reboot: at once, again after up to 1, 2, 4 s; then five minutes early."""
+    """After a reboot: at once, then after up to 1, 2, 4 s; later five minutes early."""
     server.plan("refresh-token", *[server.say(503)] * 3, refreshed(server))
     identity = identify(BARE, now=lambda: HOUR)
     with anyio.fail_after(HANG_SECONDS):
@@ -497,7 +497,7 @@ async def test_a_missing_token_is_asked_for_until_there_is_one(
 async def test_a_platform_that_answers_is_asked_for_the_missing_token_at_once(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """Whatever the wait was; a worker that has its token is left alone."""
+    """Any wait ends; a worker that has its token is not refreshed."""
     server.plan("refresh-token", server.say(503), refreshed(server))
     naps: list[float] = []
     asleep = anyio.Event()
@@ -527,7 +527,7 @@ async def test_a_platform_that_answers_is_asked_for_the_missing_token_at_once(
 async def test_the_organisation_is_known_from_before_a_reboot(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """The saved one stands in for a token's, once the platform did not give a token."""
+    """The saved organisation is used while there is no token."""
     server.plan("refresh-token", server.say(503))
     identity = identify(replace(BARE, org_id="org_1"))
     with pytest.raises(TransientError):
@@ -539,7 +539,7 @@ async def test_the_organisation_is_known_from_before_a_reboot(
 async def test_an_unknown_organisation_is_worth_asking_for_a_token(
     server: "FaultServer", identify: Identify, safe: "Safe"
 ) -> None:
-    """However often that has failed; and what the token says is saved."""
+    """A token is requested even after failures, and its organisation is saved."""
     server.plan("refresh-token", *[server.say(503)] * 2, refreshed(server))
     identity = identify(BARE)
     for _ in range(2):
@@ -552,7 +552,7 @@ async def test_an_unknown_organisation_is_worth_asking_for_a_token(
 async def test_a_key_that_gives_no_token_names_no_organisation(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """An old kind of key is not refreshed for the sake of it."""
+    """An old kind of key is not refreshed to learn the organisation."""
     server.plan("register", server.say(200, {"workerId": "wkr_1", "runtimeToken": None}))
     identity = identify()
     assert [await identity.organisation() for _ in range(3)] == [""] * 3
@@ -562,7 +562,7 @@ async def test_a_key_that_gives_no_token_names_no_organisation(
 async def test_a_new_worker_does_not_inherit_the_organisation(
     server: "FaultServer", identify: Identify
 ) -> None:
-    """Registered anew, perhaps with another key, the host forgets the old one."""
+    """A new registration, perhaps with another key, drops the old organisation."""
     server.plan("refresh-token", server.say(404))
     server.plan("register", registered(server, "wkr_2", token="opaque"))
     identity = identify(replace(BARE, org_id="org_1"))

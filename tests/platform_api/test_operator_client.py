@@ -1,4 +1,4 @@
-"""The operator's requests, and what comes back."""
+"""The operator's requests, and their answers."""
 
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ MUTATION = RemoteMutation(
 
 
 async def test_mutations_are_listed(server: "FaultServer", http: Http) -> None:
-    """The host and the limit are asked for; items without an id are passed over."""
+    """Host and limit are sent; items without an id are ignored."""
     server.plan("mutations", server.say(200, {"mutations": [ITEM, 7, {"id": None}]}))
     found = await OperatorClient(http, KEY).list_mutations("host_1", limit=5)
     assert found == (MUTATION,)
@@ -53,7 +53,7 @@ async def test_mutations_are_listed(server: "FaultServer", http: Http) -> None:
 
 
 async def test_a_mutation_is_enqueued(server: "FaultServer", http: Http) -> None:
-    """Host, op and params are sent; the platform's own record comes back."""
+    """Host, op and params are sent; the platform's record is returned."""
     server.plan("mutations", server.say(201, {"mutation": ITEM}))
     client = OperatorClient(http, KEY)
     assert (
@@ -71,7 +71,7 @@ async def test_a_mutation_is_enqueued(server: "FaultServer", http: Http) -> None
 async def test_an_enqueued_mutation_has_an_id(
     server: "FaultServer", http: Http, body: object
 ) -> None:
-    """An answer that names no mutation cannot be trusted to have made one."""
+    """An answer without an id is an error."""
     server.plan("mutations", server.say(200, body))
     with pytest.raises(TransientError):
         await OperatorClient(http, KEY).enqueue_mutation("host_1", "x", {})
@@ -90,7 +90,7 @@ async def test_a_mutation_is_cancelled(server: "FaultServer", http: Http) -> Non
 async def test_a_delivered_mutation_cannot_be_cancelled(
     server: "FaultServer", http: Http
 ) -> None:
-    """409 is a refusal that says why."""
+    """409 is a refusal with the platform's message."""
     body = {"cancelled": False, "reason": "already_delivered"}
     server.plan("mutations", server.say(409, body))
     with pytest.raises(RefusedError) as caught:
@@ -101,7 +101,7 @@ async def test_a_delivered_mutation_cannot_be_cancelled(
 async def test_a_rotation_tells_how_many_sessions_heard(
     server: "FaultServer", http: Http
 ) -> None:
-    """Organisation and kind are sent; what is not said counts as none."""
+    """Organisation and kind are sent; a missing count is 0."""
     body = {
         "ok": True,
         "kind": "github",

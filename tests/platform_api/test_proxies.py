@@ -1,4 +1,4 @@
-"""Which way a request goes, by the environment; and a real proxy on the way."""
+"""Proxies from the environment, and requests through a real proxy."""
 
 import traceback
 from collections.abc import AsyncIterator
@@ -73,7 +73,7 @@ async def proxying(leads_to: int) -> AsyncIterator[ConnectProxy]:
 async def test_a_tunnel_is_asked_for_by_host_and_port(
     tls_server: "FaultServer", certificate: Path, host: str, target: bytes
 ) -> None:
-    """Through a real proxy, TLS inside; an IPv6 address has its brackets, in Host too."""
+    """With TLS inside; an IPv6 address has brackets, also in Host."""
     tls_server.plan("/a", OK)
     async with proxying(tls_server.port) as proxy:
         environ = {"https_proxy": f"http://127.0.0.1:{proxy.port}"}
@@ -92,7 +92,7 @@ async def test_a_tunnel_is_asked_for_by_host_and_port(
 async def test_a_stream_goes_the_same_way(
     tls_server: "FaultServer", certificate: Path
 ) -> None:
-    """Requests and streams have clients of their own, and one way."""
+    """Streams have a client of their own, but use the same proxy."""
     tls_server.plan("/s", OK)
     async with proxying(tls_server.port) as proxy:
         environ = {"all_proxy": f"127.0.0.1:{proxy.port}"}
@@ -155,7 +155,7 @@ P = "http://u:hunter2@p:3128"
     ],
 )
 def test_the_way_and_what_decided_it(environ: dict[str, str], url: str, said: str) -> None:
-    """By scheme, else for all; lower case first; never for this host; no password told."""
+    """By scheme, else for all; lower case first; never for this host; no password shown."""
     route = route_to(httpx.URL(url), environ)
     assert str(route) == said
     assert "hunter2" not in f"{route} {route!r}"
@@ -208,7 +208,7 @@ def test_what_no_proxy_names(entry: str, fits: str | None, not_for: str | None) 
     "named", ["socks5://u:hunter2@p:1", "http://", "http://u:hunter2@p:x"]
 )
 def test_a_useless_proxy_is_the_operators_to_mend(named: str) -> None:
-    """A proxy we cannot use is a settings error that does not quote its password."""
+    """An unusable proxy is a settings error that does not quote its password."""
     with pytest.raises(SettingsError, match="HTTPS_PROXY") as caught:
         route_to(httpx.URL("https://app.test"), {"HTTPS_PROXY": named})
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))

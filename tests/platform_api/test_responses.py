@@ -1,4 +1,4 @@
-"""What statuses, headers and bodies mean."""
+"""The meaning of statuses, headers and bodies."""
 
 import json
 import math
@@ -16,7 +16,7 @@ KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
 
 
 def raw(status: int, content: bytes = b"{}", **headers: str) -> RawResponse:
-    """Make an answer of the platform."""
+    """Make a response of the platform."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     scrub = partial(responses.scrub, secrets=(KEY,))
     return RawResponse(
@@ -26,21 +26,21 @@ def raw(status: int, content: bytes = b"{}", **headers: str) -> RawResponse:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_what_passes_is_transient(status: int) -> None:
-    """Overload and failures of the platform are worth another try."""
+    """Overload and failures of the platform are retried."""
     with pytest.raises(TransientError, match=f"host answered {status}: tired"):
         responses.read(raw(status, b'{"error": "tired"}'), now=NOW)
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 401])
 def test_redirects_and_401_are_about_the_key(status: int) -> None:
-    """A redirect leads to a login page: the key or token is not accepted."""
+    """Both mean that the key or token is not accepted."""
     with pytest.raises(UnauthorizedError, match=f"host answered {status}"):
         responses.read(raw(status), now=NOW)
 
 
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 407, 409, 413, 422])
 def test_other_refusals_carry_status_and_detail(status: int) -> None:
-    """Any other 4xx is our fault, and says which."""
+    """Any other 4xx is a refusal with its status and message."""
     with pytest.raises(RefusedError) as caught:
         responses.read(raw(status, b'{"error": "not yours"}'), now=NOW)
     assert (caught.value.status, caught.value.detail) == (status, "not yours")
@@ -71,7 +71,7 @@ def test_other_refusals_carry_status_and_detail(status: int) -> None:
     ],
 )
 def test_the_detail_is_one_scrubbed_line(content: bytes, detail: str) -> None:
-    """What the platform said is kept short, on one line, and without secrets."""
+    """The platform's message is cut, on one line, and without secrets."""
     with pytest.raises(RefusedError) as caught:
         responses.read(raw(400, content), now=NOW)
     assert caught.value.detail == detail
@@ -87,7 +87,7 @@ def test_the_detail_is_one_scrubbed_line(content: bytes, detail: str) -> None:
     ],
 )
 def test_a_page_instead_of_json_names_the_captive_portal(answer: RawResponse) -> None:
-    """HTML with 200 comes from something in between, and the hint says so."""
+    """HTML with 200 is not the platform's, and the hint says so."""
     with pytest.raises(TransientError, match="HTML page") as caught:
         responses.read(answer, now=NOW)
     assert "captive portal" in caught.value.hint
@@ -97,7 +97,7 @@ def test_a_page_instead_of_json_names_the_captive_portal(answer: RawResponse) ->
     "content", [b"", b'{"a": ', b"\xff", b"{]", b'{"a": "' + b"x" * 99]
 )
 def test_a_broken_body_is_transient_and_not_quoted(content: bytes) -> None:
-    """A body that is not JSON is worth another try; the error holds none of it."""
+    """A body that is not JSON is retried, and the error does not quote it."""
     with pytest.raises(
         TransientError, match=r"^host answered 200 with a body that is not JSON$"
     ):
@@ -130,14 +130,14 @@ def test_a_broken_body_is_transient_and_not_quoted(content: bytes) -> None:
 def test_retry_after_is_understood_and_kept_sane(
     asked: str, date: str, seconds: float | None
 ) -> None:
-    """Seconds or a date by the answer's own clock, at most 15 min; nonsense is no wish."""
+    """Seconds, or a date by the response's clock, at most 15 min; else None."""
     with pytest.raises(TransientError) as caught:
         responses.read(raw(503, retry_after=asked, date=date), now=NOW)
     assert caught.value.retry_after == seconds
 
 
 def test_json_is_read_liberally() -> None:
-    """Duplicate keys, NaN, a BOM and endless numbers are no reason to lose an answer."""
+    """Duplicate keys, NaN, a BOM and very long numbers are accepted."""
     found = responses.read(
         raw(200, b'\xef\xbb\xbf{"a": 1, "a": 2, "n": NaN, "long": %s}' % (b"9" * 5000)),
         now=NOW,
@@ -147,7 +147,7 @@ def test_json_is_read_liberally() -> None:
 
 @pytest.mark.parametrize("depth", [1_000, 100_000])
 def test_endless_nesting_costs_only_itself(depth: int) -> None:
-    """What is nested beyond reason is null, and its neighbours survive."""
+    """JSON that is nested too deeply is null, and its neighbours are kept."""
     deep = "[" * depth + '"]"' + "]" * depth
     found = responses.parse_json(
         f'{{"before": 1, "deep": {deep}, "after": "[{{"}}'.encode()
@@ -157,13 +157,13 @@ def test_endless_nesting_costs_only_itself(depth: int) -> None:
 
 @pytest.mark.parametrize("rest", [b"", b'"' + b'\\"' * 1_000_000, b'"\\'])
 def test_unclosed_nesting_is_no_json(rest: bytes) -> None:
-    """A hundred thousand brackets that never close are refused, and at once."""
+    """A hundred thousand unclosed brackets are refused at once."""
     with pytest.raises(ValueError, match="Expecting"):
         responses.parse_json(b"[" * 100_000 + rest)
 
 
 def test_an_answer_hides_its_body() -> None:
-    """Neither an answer nor its raw form shows a body in its repr."""
+    """The repr of a response does not show its body."""
     found = responses.read(raw(200, json.dumps({"env": "s3cr3t"}).encode()), now=NOW)
     assert "s3cr3t" not in repr(found)
     assert "c0ffee" not in repr(raw(200, KEY.encode()))

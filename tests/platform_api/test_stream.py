@@ -1,4 +1,4 @@
-"""The rotate-stream over a real socket, fair and foul."""
+"""The rotate stream over a real socket."""
 
 import gzip
 import traceback
@@ -44,7 +44,7 @@ ENDED = "the stream ended"
 
 
 async def read(http: Http, **options: Any) -> tuple[list[StreamEvent], str]:
-    """Read a stream to its end: what it said, and the complaint it ended with, if any."""
+    """Read a stream to its end: its events, and the error that ended it, if any."""
     found: list[StreamEvent] = []
     try:
         with anyio.fail_after(HANG_SECONDS):
@@ -58,7 +58,7 @@ async def read(http: Http, **options: Any) -> tuple[list[StreamEvent], str]:
 
 
 async def test_updates_come_as_values(server: "FaultServer", http: Http) -> None:
-    """An UPDATE is handed out as what changed, and the end of the stream is an error."""
+    """An UPDATE is returned as changed values; the end of the stream is an error."""
     server.plan("rotate-stream", HEAD + A + b'data: {"env": {"B": "2", "C": 3}}\n\n')
     with anyio.fail_after(HANG_SECONDS):
         async with open_stream(http, "a session/1", KEY) as stream:
@@ -102,7 +102,7 @@ CHUNKED = HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
 async def test_the_same_events_whatever_the_spelling(
     server: "FaultServer", http: Http, steps: "list[Step]"
 ) -> None:
-    """Cuts, line ends, marks, charsets and keepalives change nothing about the events."""
+    """Chunks, line ends, BOM, charset and keepalives do not change the events."""
     server.plan("/", steps)
     assert await read(http) == (BOTH, ENDED)
 
@@ -151,12 +151,12 @@ async def test_the_same_events_whatever_the_spelling(
 def test_an_event_is_values_or_a_call_for_a_snapshot(
     name: str, data: str | None, event: StreamEvent | None
 ) -> None:
-    """What cannot be used asks for a snapshot; other names say nothing."""
+    """An unusable event causes a snapshot; other names are ignored."""
     assert parse_event(ServerEvent(name, data)) == event
 
 
 def test_events_do_not_show_values() -> None:
-    """A value is not in an event's repr."""
+    """The repr of an event has no values."""
     assert "s3cr3t" not in repr(StreamUpdate({"A": "s3cr3t"}))
 
 
@@ -175,7 +175,7 @@ def test_events_do_not_show_values() -> None:
 async def test_a_refused_stream_says_why(
     server: "FaultServer", http: Http, status: int, error: type[PlatformError]
 ) -> None:
-    """Statuses mean what they mean for any call; 204 is a refusal with that status."""
+    """Statuses have the same meaning as in a call; 204 is a refusal."""
     server.plan("/", server.say(status, {"error": KEY}, retry_after="7"))
     with pytest.raises(error) as caught:
         async with open_stream(http, "build", KEY):
@@ -200,7 +200,7 @@ async def test_a_refused_stream_says_why(
 async def test_what_is_no_event_stream_is_refused(
     server: "FaultServer", http: Http, headers: bytes, complaint: str
 ) -> None:
-    """A page, JSON or an unknown encoding is worth another try, and named."""
+    """HTML, JSON or an unknown encoding is retried, and named."""
     server.plan("/", b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n\r\n" + A)
     found, error = await read(http)
     assert (found, complaint in error) == ([], True)
@@ -219,7 +219,7 @@ async def test_what_is_no_event_stream_is_refused(
 async def test_an_endless_event_is_cut_off(
     server: "FaultServer", http: Http, flood: bytes
 ) -> None:
-    """An event, or a line, over 1 MiB drops the stream; the events before it count."""
+    """An event or line over 1 MiB ends the stream; events before it are returned."""
     first = b"" if flood.startswith(b"\xef") else A
     server.plan("/", [HEAD, first, flood])
     found, error = await read(http)
@@ -228,14 +228,14 @@ async def test_an_endless_event_is_cut_off(
 
 
 async def test_many_small_events_are_no_big_one(server: "FaultServer", http: Http) -> None:
-    """What counts is one event: twice its limit in small ones and in comments passes."""
+    """The limit is for one event: many small events and comments are accepted."""
     server.plan("/", [HEAD, A * 2**14, b": ping\n" * 2**17, A * 2**14])
     found, error = await read(http)
     assert (len(found), error) == (2**15, ENDED)
 
 
 async def test_an_event_must_complete_in_time(server: "FaultServer", http: Http) -> None:
-    """Half an event that never ends breaks the stream; silence between events does not."""
+    """An incomplete event ends the stream; silence between events does not."""
     never = anyio.Event()
     server.plan("/", [HEAD, A, b"data: {", never])
     found, error = await read(http, limits=StreamLimits(event_seconds=0.05))
@@ -259,7 +259,7 @@ async def test_an_event_must_complete_in_time(server: "FaultServer", http: Http)
 async def test_silence_counts_once_there_was_a_pulse(
     server: "FaultServer", http: Http, pulse: bytes, complaint: str
 ) -> None:
-    """After three keepalives silence is death; before that only old age ends the stream."""
+    """After three keepalives silence ends the stream; before, only its age does."""
     never = anyio.Event()
     server.plan("/", [HEAD, pulse, never])
     limits = StreamLimits(idle_seconds=0.05)
@@ -271,7 +271,7 @@ async def test_silence_counts_once_there_was_a_pulse(
 async def test_an_old_stream_ends_without_an_error(
     server: "FaultServer", http: Http
 ) -> None:
-    """At its maximum age the iteration just ends, with every event delivered."""
+    """At its maximum age the iteration ends after all events."""
     never = anyio.Event()
     server.plan("/", [HEAD, A, never])
     assert await read(http, max_age_seconds=0.1) == ([StreamUpdate({"A": "1"})], "")
@@ -281,7 +281,7 @@ async def test_an_old_stream_ends_without_an_error(
 async def test_an_old_stream_waits_for_its_event_to_complete(
     server: "FaultServer", http: Http
 ) -> None:
-    """An event that has begun is not cut off by old age."""
+    """The age limit does not cut an event off."""
     half = anyio.Event()
     server.plan("/", [HEAD, A + B[:9], half, B[9:]])
     with anyio.fail_after(HANG_SECONDS):
@@ -310,7 +310,7 @@ async def test_an_old_stream_waits_for_its_event_to_complete(
 async def test_the_reconnect_wish_is_kept_sane(
     server: "FaultServer", http: Http, field: bytes, seconds: float | None
 ) -> None:
-    """`retry:` is exposed in seconds, between 0 and 60."""
+    """`retry:` is given in seconds, between 0 and 60."""
     server.plan("/", HEAD + b"retry: " + field + b"\n\n" + A)
     async with open_stream(http, "build", KEY) as stream:
         assert await anext(stream) == FirstByte()
@@ -319,7 +319,7 @@ async def test_the_reconnect_wish_is_kept_sane(
 
 
 async def test_a_keepalive_is_heard() -> None:
-    """Bytes that carry no event move `last_heard` all the same."""
+    """Bytes without an event update `last_heard` too."""
 
     async def source() -> AsyncIterator[bytes]:
         await anyio.lowlevel.checkpoint()
@@ -339,7 +339,7 @@ async def test_a_keepalive_is_heard() -> None:
 
 
 async def test_a_stream_given_up_between_two_waits_ends_at_the_next() -> None:
-    """Whoever knows that the peer is gone need not find us waiting."""
+    """A dead peer may be detected while nobody waits for the stream."""
 
     async def source() -> AsyncIterator[bytes]:
         yield b": ping\n"
@@ -356,7 +356,7 @@ async def test_a_stream_given_up_between_two_waits_ends_at_the_next() -> None:
 
 
 async def test_a_trickling_event_runs_out_of_time() -> None:
-    """A byte now and then does not renew the time an event has."""
+    """Single bytes do not extend the time limit of an event."""
 
     async def source() -> AsyncIterator[bytes]:
         yield b"data: "
@@ -379,7 +379,7 @@ async def _to_the_end(reader: EventReader) -> None:
 
 
 async def test_a_slow_reader_is_not_the_platforms_fault() -> None:
-    """Time that we take between two reads does not count against an event."""
+    """Time between two reads does not count against an event."""
 
     async def source() -> AsyncIterator[bytes]:
         for byte in A:
@@ -397,7 +397,7 @@ async def test_a_slow_reader_is_not_the_platforms_fault() -> None:
     ("flood", "turns"), [(b"\n" * 100_000, 48), (b"data: {}\n\n" * 5000, 24 + 312)]
 )
 async def test_a_flood_leaves_others_their_turn(flood: bytes, turns: int) -> None:
-    """After 2 KiB that were parsed, and after 16 events, whatever came at once."""
+    """Other tasks run after 2 KiB and after 16 events."""
 
     async def source() -> AsyncIterator[bytes]:
         yield flood
@@ -426,7 +426,7 @@ async def _to_the_end_of_source(reader: EventReader) -> None:
 
 @pytest.mark.parametrize("head", [b"", HEAD[:30], HEAD[:-2]])
 async def test_headers_must_come_in_time(server: "FaultServer", head: bytes) -> None:
-    """A platform that takes the connection and says nothing, or half of it, is given up."""
+    """A platform that accepts the connection and sends no or half a header is given up."""
     never = anyio.Event()
     server.plan("/", [head, never])
     async with open_http(server.url, user_agent="x", call_seconds=0.1) as http:
@@ -436,7 +436,7 @@ async def test_headers_must_come_in_time(server: "FaultServer", head: bytes) -> 
 
 
 async def test_no_stream_asks_to_resume(server: "FaultServer", http: Http) -> None:
-    """Nothing is replayed here: ids are not sent back, and a snapshot makes gaps good."""
+    """Ids are not sent back: a snapshot replaces missed events."""
     server.plan("/", [HEAD, b"id: 7\n", A])
     for _ in range(2):
         assert await read(http) == ([StreamUpdate({"A": "1"})], ENDED)
@@ -474,7 +474,7 @@ CASES = Path(__file__).parent / "cases"
 async def test_odd_streams_are_read_before_they_end(
     server: "FaultServer", http: Http, case: str, events: list[StreamEvent]
 ) -> None:
-    """Whole answers as bytes, on a stream that then stays open and says nothing more."""
+    """Events are returned while the stream stays open and silent."""
     never = anyio.Event()
     server.plan("/", [(CASES / case).read_bytes(), never])
     found, complaint = await read(http, max_age_seconds=0.1)
@@ -499,7 +499,7 @@ PACKED = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
 async def test_a_packed_stream_is_unpacked(
     server: "FaultServer", http: Http, steps: "list[Step]"
 ) -> None:
-    """Though asked not to, a proxy may pack a stream: its events are the same."""
+    """A proxy may compress a stream against our request: its events are the same."""
     server.plan("/", steps)
     assert await read(http) == (BOTH, ENDED)
 
@@ -507,7 +507,7 @@ async def test_a_packed_stream_is_unpacked(
 async def test_a_packed_event_comes_when_it_is_flushed(
     server: "FaultServer", http: Http
 ) -> None:
-    """An event is read once its bytes are there, though the member goes on."""
+    """An event is returned once its bytes are there, before the member ends."""
     never = anyio.Event()
     packer = zlib.compressobj(wbits=31)
     event = packer.compress(A) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -531,7 +531,7 @@ async def test_a_packed_event_comes_when_it_is_flushed(
 async def test_a_packed_stream_is_bounded(
     server: "FaultServer", http: Http, flood: bytes, complaint: str
 ) -> None:
-    """What unpacks to too much, or not at all, ends the stream; what came before counts."""
+    """Data that unpack to too much, or not at all, end the stream after earlier events."""
     server.plan("/", [PACKED, gzip.compress(A) + flood])
     found, error = await read(http)
     assert (found[:1], error[: len(complaint)]) == (BOTH[:1], complaint)

@@ -1,4 +1,4 @@
-"""The wire's messages, spelled out whole, and answers of every wrong type."""
+"""The messages of the protocol, and answers with wrong types."""
 
 import json
 from dataclasses import replace
@@ -92,12 +92,12 @@ FULL = replace(
     ids=["quiet", "full", "nothing", "nothing-in-full", "no-number"],
 )
 def test_a_beat_says_what_there_is_to_say(beat: Beat, body: dict[str, Any]) -> None:
-    """Counts always go, 0 too; what is empty, unsampled or known already does not."""
+    """Counts are always sent, even 0; empty, unknown or unchanged fields are omitted."""
     assert wire.beat_body(beat) == body
 
 
 def test_a_registration_is_spelled_whole() -> None:
-    """Every field has the wire's name, and times are in UTC."""
+    """Every field has its name of the protocol, and times are in UTC."""
     registration = Registration(
         machine_id="mid_1",
         hostname="build-01",
@@ -147,7 +147,7 @@ def test_a_registration_is_spelled_whole() -> None:
 
 
 def test_a_bare_registration_leaves_the_rest_out() -> None:
-    """What a host does not know it does not send; the capacity is never below one."""
+    """Unknown fields are omitted; the capacity is at least one."""
     bare = Registration(machine_id="", hostname="h", capacity=0, version="", report=NOTHING)
     assert wire.registration_body(bare) == {
         "hostname": "h",
@@ -217,7 +217,7 @@ HOUR = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
 def test_a_grant_is_read_in_either_spelling(
     body: object, grant: tuple[str, str, datetime | None, float | None]
 ) -> None:
-    """Milliseconds or seconds, token or JWT; what has a wrong type was not said."""
+    """Milliseconds or seconds, token or JWT; a wrong type counts as absent."""
     worker_id, token, expires_at, heartbeat_seconds = grant
     assert wire.grant(body) == Grant(
         worker_id=worker_id,
@@ -233,7 +233,7 @@ def beat_answer(**body: Any) -> BeatAnswer:
 
 
 def test_mutations_come_in_order_and_whole() -> None:
-    """Host status and mutations are read as the wire names them."""
+    """Host status and mutations are read with all fields."""
     found = beat_answer(
         acknowledged=True,
         serverTime="2026-09-01T00:00:30Z",
@@ -268,7 +268,7 @@ def test_mutations_come_in_order_and_whole() -> None:
 
 
 def test_one_bad_item_costs_no_other() -> None:
-    """Items whose id no outcome could name are skipped and counted; others are taken."""
+    """Items without a usable id are skipped and counted; others are read."""
     useless: list[Any] = [
         None, 7, "x", [], {}, {"id": 7}, {"id": ""}, {"id": "\ud800"},
         {"id": "x" * (64 * 1024 + 1)}, {"id": ["dmut"]},
@@ -291,7 +291,7 @@ def test_one_bad_item_costs_no_other() -> None:
     ],
 )
 def test_an_id_nobody_can_read_is_answered_as_failed(id_: str, code: str) -> None:
-    """Never skipped: its outcome names it to the letter."""
+    """It is not skipped: its outcome has the exact id."""
     [found] = beat_answer(pendingMutations=[{"id": id_, "op": "project.enable"}]).pending
     assert found.id == id_
     assert found.refusal == f"the mutation's id holds U+{code}, which cannot be shown"
@@ -299,7 +299,7 @@ def test_an_id_nobody_can_read_is_answered_as_failed(id_: str, code: str) -> Non
 
 @pytest.mark.parametrize("id_", ["dmut_1", "dmut-é", "x" * 256, "/a/../b", "<b>"])
 def test_an_id_that_can_be_read_is_taken(id_: str) -> None:
-    """Whatever it looks like: it is the platform's own."""
+    """An id of visible characters is accepted."""
     [found] = beat_answer(pendingMutations=[{"id": id_, "op": "project.enable"}]).pending
     assert (found.id, found.refusal) == (id_, "")
 
@@ -324,7 +324,7 @@ def test_an_id_that_can_be_read_is_taken(id_: str) -> None:
     ],
 )
 def test_what_is_too_long_is_answered_as_failed(item: Any, refusal: str) -> None:
-    """It is measured before it is looked at, and only its digest is kept."""
+    """Its length is checked first, and only its digest is kept."""
     whole = {"id": "dmut_1", "op": "x", "params": {"id": "p"}, **item}
     [found] = beat_answer(pendingMutations=[whole]).pending
     assert found.refusal == refusal
@@ -352,7 +352,7 @@ def _content(item: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_texts_of_any_type_are_text(value: object, text: str) -> None:
-    """Op, time and requester may have any type: the mutation fails later, not the beat."""
+    """Op, time and requester may have any type: the mutation fails later."""
     item = {"id": "dmut_1", "op": value, "requestedAt": value, "requestedBy": value}
     [found] = beat_answer(pendingMutations=[item]).pending
     assert (found.op, found.requested_at, found.requested_by) == (text, text, text)
@@ -360,7 +360,7 @@ def test_texts_of_any_type_are_text(value: object, text: str) -> None:
 
 @pytest.mark.parametrize("params", [None, 7, "x", [], [1], {"a": {"b": [None]}}, True])
 def test_params_of_any_type_are_kept(params: object) -> None:
-    """Params reach the mutation as they are, whatever they are."""
+    """Params are passed on unchanged, of any type."""
     [found] = beat_answer(
         pendingMutations=[{"id": "d", "op": "x", "params": params}]
     ).pending
@@ -368,7 +368,7 @@ def test_params_of_any_type_are_kept(params: object) -> None:
 
 
 def test_bottomless_params_are_cut_where_nothing_understands_them() -> None:
-    """Params nested beyond reason still have a digest, and fail as too deep."""
+    """Params that are nested too deeply have a digest, and fail as too deep."""
     deep: Any = "bottom"
     for _ in range(500):
         deep = {"a": deep}
@@ -378,7 +378,7 @@ def test_bottomless_params_are_cut_where_nothing_understands_them() -> None:
 
 
 def test_an_answer_is_taken_whole() -> None:
-    """However many mutations it brings: a platform may deliver each only once."""
+    """All mutations are read: a platform may deliver each only once."""
     items = [{"id": f"dmut_{n}", "op": "x"} for n in range(5001)]
     found = beat_answer(pendingMutations=items)
     assert (len(found.pending), found.pending[-1].id) == (5001, "dmut_5000")
@@ -389,14 +389,14 @@ def test_an_answer_is_taken_whole() -> None:
     "wrong", [None, 7, "x", [], {}, True, [[]], {"status": 7}, {"status": " "}]
 )
 def test_a_wrong_type_counts_as_not_said(wrong: object) -> None:
-    """An optional key of a wrong type is passed over, and the answer stands."""
+    """An optional key of the wrong type is ignored."""
     assert beat_answer(hostStatus=wrong).host_status is None
     assert beat_answer(acknowledged=wrong if wrong != [] else 1).pending == ()
     assert beat_answer(pendingMutations=wrong if wrong != [[]] else 1).pending == ()
 
 
 def test_a_host_status_survives_wrong_neighbours() -> None:
-    """A status with an action or pools of a wrong type is still a status."""
+    """A status is read even if its action or pools have the wrong type."""
     found = beat_answer(
         hostStatus={"status": "ok", "recommendedAction": 7, "candidatePoolIds": "pool_b"}
     )
@@ -405,7 +405,7 @@ def test_a_host_status_survives_wrong_neighbours() -> None:
 
 @pytest.mark.parametrize("body", [None, [], "ok", 7, True])
 def test_an_answer_that_is_no_object_is_no_answer(body: object) -> None:
-    """What nobody can read must not eat the acks."""
+    """It is an error, so that no ack is lost."""
     with pytest.raises(TransientError):
         wire.beat_answer(body, worker_id="wkr_1")
 
@@ -431,13 +431,13 @@ def test_an_answer_that_is_no_object_is_no_answer(body: object) -> None:
 def test_the_next_snapshot_is_due_before_the_values_expire(
     until: object, seconds: float
 ) -> None:
-    """30 s before `refreshUntil` by the answer's own clock, between 30 s and 24 h."""
+    """30 s before `refreshUntil` by the response's clock, in 30 s to 24 h."""
     found = wire.snapshot({"env": {}, "refreshUntil": until}, answered_at=NOW)
     assert found.refresh_in_seconds == seconds
 
 
 def test_values_that_are_no_text_are_dropped_by_name() -> None:
-    """A value of a wrong type costs its own name only, and the values stay hidden."""
+    """A value of the wrong type is dropped, and values stay hidden."""
     found = wire.snapshot(
         {"env": {"A": "s3cr3t", "Z": None, "B": 7, "C": ["s3cr3t"]}}, answered_at=NOW
     )
@@ -449,7 +449,7 @@ def test_values_that_are_no_text_are_dropped_by_name() -> None:
     "body", [None, [], {}, {"env": None}, {"env": []}, {"env": "s3cr3t"}, {"ENV": {}}]
 )
 def test_no_set_of_values_is_not_an_empty_one(body: object) -> None:
-    """An answer without credentials takes none away: it is worth another try."""
+    """An answer without credentials removes none, and is retried."""
     with pytest.raises(
         TransientError, match=r"^the platform's answer is not a set"
     ) as caught:
@@ -458,7 +458,7 @@ def test_no_set_of_values_is_not_an_empty_one(body: object) -> None:
 
 
 def test_an_id_of_ours_can_be_seen() -> None:
-    """A character that shows nothing makes a text no id."""
+    """A text with an invisible character is no id."""
     assert is_id("wkr_1")
     assert not is_id("wkr\u3164")
     assert not is_id("wkr\u202e")
