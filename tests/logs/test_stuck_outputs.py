@@ -4,8 +4,7 @@ import fcntl
 import json
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import anyio.lowlevel
 import pytest
 import structlog
 from deadlines import HANG_SECONDS
+from polling import wait_until
 
 from rensei_daemon.logs.formatting import render_json
 from rensei_daemon.logs.outputs import JsonFileOutput, Output, StreamOutput
@@ -24,14 +24,6 @@ from rensei_daemon.logs.writer import Writer
 EVENTS = 10_000
 LINE_BYTES = 85
 """At least, of an event below."""
-
-
-def wait_for(claim: Callable[[], object]) -> None:
-    """Wait until a condition holds, which another thread makes true."""
-    deadline = time.monotonic() + 8
-    while not claim():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -71,7 +63,7 @@ async def test_a_pipe_that_nobody_reads(pipe: tuple[int, int], tmp_path: Path) -
                 await anyio.lowlevel.checkpoint()
                 # Else the file's thread, on a busy machine, would lose lines as well.
                 least = LINE_BYTES * (number - 1000)
-                wait_for(partial(_is_longer, path, least))
+                wait_until(partial(_is_longer, path, least))
         lost = control.dropped
         assert EVENTS - 5000 < lost < EVENTS
         assert control.dropped_since is not None
@@ -98,12 +90,12 @@ def test_a_full_disk(tmp_path: Path) -> None:
     writer.start()
     for number in range(3):
         writer.put({"event": "number.counted", "n": number})
-    wait_for(lambda: writer.dropped == 3)
+    wait_until(lambda: writer.dropped == 3)
     file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(file, full)  # somebody made room
-    wait_for(path.read_text)
+    wait_until(path.read_text)
     writer.put({"event": "number.counted", "n": 3})
-    wait_for(lambda: '"n": 3' in path.read_text())
+    wait_until(lambda: '"n": 3' in path.read_text())
     writer.close()
     *reports, last = (json.loads(line) for line in path.read_text().splitlines())
     assert {report["event"] for report in reports} == {"log.dropped"}
@@ -114,14 +106,25 @@ def test_a_full_disk(tmp_path: Path) -> None:
     os.close(full)
 
 
+class TriedOutput(StreamOutput):
+    """An output that counts how often it is written to."""
+
+    tries = 0
+
+    def write(self, rendered: bytes) -> None:
+        """Write, and count."""
+        self.tries += 1
+        super().write(rendered)
+
+
 def test_a_disk_that_stays_full() -> None:
     """A failed report of the loss is not counted as another loss."""
     full = os.open("/dev/full", os.O_WRONLY)
-    writer = Writer([StreamOutput(full, render_json)], report_seconds=0.001)
+    output = TriedOutput(full, render_json)
+    writer = Writer([output], report_seconds=0.001)
     writer.start()
     writer.put({"event": "number.counted"})
-    wait_for(lambda: writer.dropped)
-    time.sleep(0.05)
+    wait_until(lambda: output.tries > 5)
     writer.close()
     assert writer.dropped == 1
     os.close(full)

@@ -2,11 +2,10 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
 from deadlines import HANG_SECONDS
+from polling import wait_until
 
 from rensei_daemon.logs.formatting import Event
 from rensei_daemon.logs.writer import Writer
@@ -80,22 +79,12 @@ def test_failing_output(gate: Gate) -> None:
     writer = Writer([gate])
     writer.start()
     writer.put({"n": 0})
-    assert wait_for(lambda: writer.dropped > 0)
+    wait_until(lambda: writer.dropped > 0)
     gate.is_broken = False
     writer.put({"n": 1})
     writer.close()
     assert [line.get("n") for line in gate.lines if "n" in line] == [1]
     assert writer.dropped >= 1
-
-
-def wait_for(claim: Callable[[], bool]) -> bool:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        if claim():
-            return True
-        time.sleep(0.001)
-    return False
 
 
 def test_stuck_close(gate: Gate) -> None:
