@@ -101,7 +101,7 @@ async def running(
     ensure_master_key(key_file)
     migrate(url)
     store = Store(url)
-    made = await found_org(store, ORG, "Acme", OWNER, utc_now())
+    made = await found_org(store, ORG, "Acme", OWNER, utc_now(), is_operator=True)
     await store.close()
     async with opened(url, settings or ServerSettings(), key_file) as platform:
         with listen("127.0.0.1", 0) as listener:

@@ -72,7 +72,7 @@ async def _initialize(
         await anyio.to_thread.run_sync(migrate, url)
         store = Store(url)
         try:
-            return await found_org(store, org_id, name, owner, utc_now())
+            return await found_org(store, org_id, name, owner, utc_now(), is_operator=True)
         finally:
             await store.close()
 

@@ -1,5 +1,6 @@
 """Who asks, what role and scopes they have, and what those allow."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,6 +79,16 @@ def require_admin(caller: Caller, access: Access) -> None:
     require_access(caller, access)
     if caller.role not in _ADMINISTRATORS:
         raise ForbiddenError("Organization admin or owner role required")
+
+
+def require_grant(caller: Caller, roles: Iterable[Role | None]) -> None:
+    """Raise ForbiddenError if one of the roles is an owner's and the caller is none.
+
+    It holds for the role that a member has and for the one that they would get: an admin
+    neither makes owners nor takes the role from one.
+    """
+    if Role.OWNER in roles and caller.role is not Role.OWNER:
+        raise ForbiddenError("Only an owner gives or takes the role of owner")
 
 
 def require_org(caller: Caller, org_id: str) -> None:

@@ -19,6 +19,7 @@ from rensei_platform.rules.callers import (
     Role,
     require_access,
     require_admin,
+    require_grant,
 )
 from rensei_platform.services.platform import Platform
 from rensei_platform.store import audit, hosts, orgs
@@ -35,10 +36,17 @@ class MadeKey:
 
 
 async def found_org(
-    store: Store, org_id: str, name: str, owner: str, now: datetime
+    store: Store,
+    org_id: str,
+    name: str,
+    owner: str,
+    now: datetime,
+    *,
+    is_operator: bool = False,
 ) -> MadeKey:
     """Store an organization with its first owner, and return the owner's first key.
 
+    `is_operator`: the owner runs the platform, and may add organizations.
     Raise ConflictError if the id is taken.
     """
     try:
@@ -46,6 +54,8 @@ async def found_org(
             await orgs.add_org(db, org_id, name, now)
             user_id = await orgs.put_user(db, new_id("user"), owner.lower(), now)
             await orgs.put_member(db, org_id, user_id, Role.OWNER, now)
+            if is_operator:
+                await orgs.make_operator(db, user_id)
             return await _add_key(db, org_id, user_id, "first key", now)
     except IntegrityError:
         raise ConflictError(f"Organization {org_id} is there already") from None
@@ -80,8 +90,7 @@ async def add_key(
     async with platform.store.write() as db:
         user_id = caller.user_id or ""
         if owner is not None:
-            user_id = await orgs.put_user(db, new_id("user"), owner.lower(), now)
-            await orgs.put_member(db, caller.org_id, user_id, role or Role.MEMBER, now)
+            user_id = await _put_member(db, caller, owner.lower(), role, now)
         made = await _add_key(
             db,
             caller.org_id,
@@ -94,6 +103,24 @@ async def add_key(
         )
         await audit.add_entry(db, caller, "key.add", made.id, now, name=name)
     return made
+
+
+async def _put_member(
+    db: AsyncConnection, caller: Caller, email: str, role: Role | None, now: datetime
+) -> str:
+    """Make a user a member, and return their id; without `role` a member keeps theirs.
+
+    A key speaks for its owner. So nobody but an operator of the platform makes one that
+    speaks for an operator.
+    """
+    present, is_operator = await orgs.find_member(db, caller.org_id, email)
+    if is_operator and not caller.is_operator:
+        raise ForbiddenError("Only an operator of the platform adds keys of an operator")
+    role = role or present or Role.MEMBER
+    require_grant(caller, (present, role))
+    user_id = await orgs.put_user(db, new_id("user"), email, now)
+    await orgs.put_member(db, caller.org_id, user_id, role, now)
+    return user_id
 
 
 async def _add_key(

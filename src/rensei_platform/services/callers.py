@@ -17,14 +17,14 @@ async def caller_of(platform: Platform, bearer: str | None, address: str) -> Cal
     """Return who a key speaks for.
 
     Raise UnauthorizedError for a key that is none, TooManyRequestsError for an address
-    that has offered too many of those.
+    that has offered too many of those. A good key is not held up by its neighbours.
     """
-    platform.failures.check(address)
     if bearer is not None and bearer.startswith(KEY_PREFIXES):
         async with platform.store.read() as db:
             found = await orgs.caller_of_key(db, digest(bearer), platform.now())
         if found is not None:
             return replace(found, address=address)
+    platform.failures.check(address)
     platform.failures.count(address)
     raise UnauthorizedError
 
@@ -34,22 +34,24 @@ async def worker_of(
 ) -> Worker:
     """Return the worker of a path, if the bearer, a token or a key, may speak for it.
 
-    Raise UnauthorizedError, ForbiddenError for the token of another worker, and
-    NotFoundError for a worker that is none of the caller's organization.
+    Raise UnauthorizedError, also for a token whose key was revoked, ForbiddenError for the
+    token of another worker, NotFoundError for a worker of another organization.
     """
     if is_token(bearer or ""):
         claims = platform.tokens.read(bearer or "", platform.now())
         if claims.worker_id != worker_id:
             raise ForbiddenError("Runtime token belongs to another worker")
-        org_id = claims.org_id
+        org_id, key_id = claims.org_id, claims.key_id
     else:
         caller = await caller_of(platform, bearer, address)
         require_access(caller, Access.HEARTBEAT)
-        org_id = caller.org_id
+        org_id, key_id = caller.org_id, caller.key_id
     async with platform.store.read() as db:
-        worker = await hosts.find_worker(db, worker_id)
+        worker = await hosts.find_worker(db, worker_id, key_id, platform.now())
     if worker is None or worker.org_id != org_id:
         raise NotFoundError("Worker not found")
+    if not worker.is_key_valid:
+        raise UnauthorizedError
     return worker
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.reports import REPORTED, Registration
-from rensei_platform.store.tables import hosts, presence, workers
+from rensei_platform.store.tables import hosts, keys, presence, workers
 
 MIRROR = tuple(REPORTED.values())
 
@@ -23,6 +23,8 @@ class Worker:
     org_id: str
     host_id: str
     key_id: str
+    """The key that it speaks with now, or had its token for."""
+    is_key_valid: bool
     mirror: Mapping[str, Any]
     host_status: Mapping[str, Any] | None
 
@@ -98,19 +100,23 @@ async def add_worker(
     )
 
 
-def worker_statement(worker_id: str) -> Select[Any]:
-    """Return the query of a worker with its host."""
+def worker_statement(worker_id: str, key_id: str) -> Select[Any]:
+    """Return the query of a worker with its host and the key that vouches for it."""
     columns = [hosts.c[name] for name in (*MIRROR, "host_status")]
     return (
-        select(workers.c.org_id, workers.c.host_id, workers.c.key_id, *columns)
+        select(workers.c.org_id, workers.c.host_id, *columns)
+        .add_columns(keys.c.id.label("key_id"), keys.c.revoked_at, keys.c.expires_at)
         .join(hosts, hosts.c.id == workers.c.host_id)
+        .outerjoin(keys, (keys.c.id == key_id) & (keys.c.org_id == workers.c.org_id))
         .where((workers.c.id == worker_id) & workers.c.forgotten_at.is_(None))
     )
 
 
-async def find_worker(db: AsyncConnection, worker_id: str) -> Worker | None:
+async def find_worker(
+    db: AsyncConnection, worker_id: str, key_id: str, now: datetime
+) -> Worker | None:
     """Return a worker. None if there is none, or it was forgotten."""
-    found = await db.execute(worker_statement(worker_id))
+    found = await db.execute(worker_statement(worker_id, key_id))
     row = found.one_or_none()
     if row is None:
         return None
@@ -118,7 +124,10 @@ async def find_worker(db: AsyncConnection, worker_id: str) -> Worker | None:
         id=worker_id,
         org_id=row.org_id,
         host_id=row.host_id,
-        key_id=row.key_id,
+        key_id=key_id,
+        is_key_valid=row.key_id is not None
+        and row.revoked_at is None
+        and (row.expires_at is None or row.expires_at > now),
         mirror={name: row._mapping[name] for name in MIRROR},
         host_status=row.host_status,
     )

@@ -46,6 +46,30 @@ async def list_orgs(db: AsyncConnection) -> Sequence[RowMapping]:
     return found.mappings().all()
 
 
+async def find_member(
+    db: AsyncConnection, org_id: str, email: str
+) -> tuple[Role | None, bool]:
+    """Return the role of a user in an organization, and whether they run the platform."""
+    found = await db.execute(
+        select(members.c.role, users.c.is_operator)
+        .outerjoin_from(
+            users,
+            members,
+            (members.c.user_id == users.c.id) & (members.c.org_id == org_id),
+        )
+        .where(users.c.email == email)
+    )
+    row = found.one_or_none()
+    if row is None:
+        return None, False
+    return None if row.role is None else Role(row.role), row.is_operator
+
+
+async def make_operator(db: AsyncConnection, user_id: str) -> None:
+    """Let a user run the platform, and so add organizations."""
+    await db.execute(update(users).where(users.c.id == user_id).values(is_operator=True))
+
+
 async def put_user(db: AsyncConnection, user_id: str, email: str, now: datetime) -> str:
     """Return the id of the user with this address; store one with `user_id` if none."""
     found = await db.execute(select(users.c.id).where(users.c.email == email))

@@ -16,7 +16,7 @@ WHEN = datetime(2026, 11, 28, tzinfo=UTC)
 
 HOT: dict[str, Select[Any]] = {
     "the key of a request": orgs.key_statement("d"),
-    "the worker of a heartbeat": hosts.worker_statement("w"),
+    "the worker of a heartbeat": hosts.worker_statement("w", "k"),
     "what a host is owed": mutations.undecided_statement("h"),
     "the history of a host": mutations.history_statement("h", 100),
     "a mutation to cancel": mutations.mutation_statement("o", "m"),

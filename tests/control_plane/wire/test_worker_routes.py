@@ -49,15 +49,32 @@ async def test_a_wrong_bearer_is_refused(server: Server, key: str) -> None:
 
 
 async def test_wrong_keys_are_limited_by_address(server: Server) -> None:
-    """Beyond the limit a good key waits too."""
+    """Beyond the limit a wrong key is told to wait; a good one from there still works."""
     host = await server.register()
     for _ in range(MOST_FAILURES):
         refused = await server.call("GET", "/api/admin/hosts", key="rsk_live_wrong")
         assert refused.status_code == 401
-    limited = await server.call("GET", "/api/admin/hosts")
+    limited = await server.call("GET", "/api/admin/hosts", key="rsk_live_wrong")
     assert limited.status_code == 429
     assert 0 < int(limited.headers["retry-after"]) <= 60
+    await server.ok("GET", "/api/admin/hosts")
     await host.beat()
+
+
+async def test_a_revoked_key_takes_its_runtime_tokens_along(server: Server) -> None:
+    """A token is refused once its key is revoked; another key renews the same worker."""
+    made = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
+    body = {"hostname": "build-07", "machineId": "m", "capacity": 1}
+    host = await server.ok("POST", "/api/workers/register", body, key=made["key"])
+    path, token = f"/api/workers/{host['workerId']}", host["runtimeToken"]
+    beat = {"activeCount": 0}
+    await server.ok("POST", f"{path}/heartbeat", beat, key=token)
+    await server.ok("DELETE", f"/api/admin/keys/{made['id']}")
+    for call in ("heartbeat", "refresh-token"):
+        refused = await server.call("POST", f"{path}/{call}", beat, key=token)
+        assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
+    renewed = await server.ok("POST", f"{path}/refresh-token", {})
+    await server.ok("POST", f"{path}/heartbeat", beat, key=renewed["runtimeToken"])
 
 
 async def test_nothing_of_another_tenant_is_there(server: Server) -> None:
