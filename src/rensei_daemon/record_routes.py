@@ -84,7 +84,7 @@ class RecordRoutes:
     def _blame_now(self) -> list[BlameRecord]:
         file = self.configuration.file
         tree = parse(file.read().text, path=file.path)
-        return blame(tree, self.records.made())
+        return blame(tree, self.records.changes_for_blame())
 
     async def _mutations(self, request: Request) -> list[MutationRecord]:
         limit, before = _limit(request.query), request.query.get("before", "")

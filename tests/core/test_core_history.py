@@ -9,15 +9,15 @@ import pytest
 from rensei_daemon.core.config_entries import editable_entries
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.history import (
+    BlameChange,
     ChangeRecord,
-    Made,
     blame,
     edit_records,
-    left_by,
     no_change,
     no_mutation,
     reversal,
     unified,
+    written_entries,
 )
 from rensei_daemon.errors import ConflictingMutationError
 
@@ -36,7 +36,7 @@ auth_order = ["byok"]
 DEFAULT = {"matrix": {"anthropic": {"byok": {"allowed": True}}}}
 
 
-def _made(number: int, *left: Edit) -> Made:
+def _made(number: int, *left: Edit) -> BlameChange:
     record = ChangeRecord(
         number=number,
         at=f"t{number}",
@@ -46,7 +46,7 @@ def _made(number: int, *left: Edit) -> Made:
         edits=[],
         text_kept=True,
     )
-    return Made(record=record, left=list(left))
+    return BlameChange(record=record, entries=list(left))
 
 
 def test_entries_are_projects_the_pool_and_policies() -> None:
@@ -64,7 +64,7 @@ def test_a_change_leaves_whole_entries_however_small_or_large_its_edits() -> Non
     """An edit inside an entry leaves that entry, one above entries leaves each of them."""
     cleared = Edit(("model_access",), {"default": {}, "workloads": {"qa": {}}}, ABSENT)
     inside = Edit(("projects", "a", "enabled"), ABSENT, False)
-    assert left_by([cleared, inside], {"projects": TREE["projects"]}) == (
+    assert written_entries([cleared, inside], {"projects": TREE["projects"]}) == (
         Edit(("model_access", "default"), ABSENT, ABSENT),
         Edit(("model_access", "workloads", "qa"), ABSENT, ABSENT),
         Edit(("projects", "a"), ABSENT, {"repositories": ["r"], "enabled": False}),

@@ -61,6 +61,6 @@ def test_only_params_that_are_kept_have_a_size() -> None:
 def test_room_is_what_a_row_and_its_pages_take() -> None:
     """What is longer than a page leaves the rest of its last one empty."""
     small = delivered(id="é", op="x", params=1, requested_at="at", requested_by="by")
-    assert small.room == 1024 + 2 * (4 + 1 + 4) + 2 * 1
+    assert small.record_bytes == 1024 + 2 * (4 + 1 + 4) + 2 * 1
     large = delivered(id="a", op="x", params="p" * 9998)
-    assert large.room == 1024 + 2 * 3 + 10_000 + 4096
+    assert large.record_bytes == 1024 + 2 * 3 + 10_000 + 4096

@@ -2,10 +2,10 @@
 
 from rensei_daemon.core.snapshot_schedule import (
     WHY,
+    RequestedSnapshot,
     SnapshotIntervals,
     SnapshotReason,
     SnapshotSchedule,
-    WantedSnapshot,
 )
 
 
@@ -45,11 +45,11 @@ def test_a_session_begins_with_one() -> None:
     """Due at once, and wanted until it has come."""
     schedule = SnapshotSchedule(SnapshotIntervals(), most, 5.0)
     assert schedule.wait_seconds(5.0) == 0
-    assert schedule.wanted == WantedSnapshot(SnapshotReason.START, 5.0)
+    assert schedule.requested == RequestedSnapshot(SnapshotReason.START, 5.0)
     schedule.begin(6.0)
-    assert schedule.wanted == WantedSnapshot(SnapshotReason.START, 5.0)
+    assert schedule.requested == RequestedSnapshot(SnapshotReason.START, 5.0)
     schedule.succeed(7.0, 3600, is_news=True)
-    assert schedule.wanted is None
+    assert schedule.requested is None
 
 
 def test_it_polls_until_the_first_byte_of_a_stream() -> None:
@@ -98,7 +98,7 @@ def test_events_ask_at_a_pace() -> None:
     """One at once, then 1, 2, 4 … 30 s apart while they bring nothing new."""
     schedule, now, times = live(), 100.0, []
     for _ in range(8):
-        schedule.want(SnapshotReason.EVENT, now)
+        schedule.request(SnapshotReason.EVENT, now)
         now += schedule.wait_seconds(now)
         assert taken(schedule, now) is SnapshotReason.EVENT
         times.append(now - 100)
@@ -110,13 +110,13 @@ def test_something_new_sets_the_pace_back() -> None:
     for reason in (SnapshotReason.EVENT, SnapshotReason.ORDER, SnapshotReason.OVERTAKEN):
         schedule = live()
         for now, is_news in ((100.0, False), (101.0, False), (103.0, False), (107.0, True)):
-            schedule.want(reason, now)
+            schedule.request(reason, now)
             assert schedule.wait_seconds(now) == 0
             taken(schedule, now, is_news=is_news)
-        schedule.want(reason, 107.0)
+        schedule.request(reason, 107.0)
         assert schedule.wait_seconds(107.0) == 1
         taken(schedule, 108.0)
-        schedule.want(reason, 108.0)
+        schedule.request(reason, 108.0)
         assert schedule.wait_seconds(108.0) == 1
 
 
@@ -124,12 +124,12 @@ def test_a_quiet_time_sets_the_pace_back() -> None:
     """What was noise an hour ago costs no delay now."""
     schedule = live()
     for now in (100.0, 101.0, 103.0, 107.0):
-        schedule.want(SnapshotReason.EVENT, now)
+        schedule.request(SnapshotReason.EVENT, now)
         taken(schedule, now)
-    schedule.want(SnapshotReason.EVENT, 200.0)
+    schedule.request(SnapshotReason.EVENT, 200.0)
     assert schedule.wait_seconds(200.0) == 0
     taken(schedule, 200.0)
-    schedule.want(SnapshotReason.EVENT, 200.0)
+    schedule.request(SnapshotReason.EVENT, 200.0)
     assert schedule.wait_seconds(200.0) == 1
 
 
@@ -137,11 +137,11 @@ def test_the_pace_of_events_is_theirs_alone() -> None:
     """A connect, an operator and the age of the last one have their own times."""
     schedule = live()
     for now in (100.0, 101.0, 103.0):
-        schedule.want(SnapshotReason.EVENT, now)
+        schedule.request(SnapshotReason.EVENT, now)
         taken(schedule, now)
-    schedule.want(SnapshotReason.EVENT, 103.0)
+    schedule.request(SnapshotReason.EVENT, 103.0)
     assert schedule.wait_seconds(103.0) == 4
-    schedule.want(SnapshotReason.ASKED, 103.0)
+    schedule.request(SnapshotReason.ASKED, 103.0)
     assert schedule.wait_seconds(103.0) == 0
     assert taken(schedule, 103.0) is SnapshotReason.ASKED
     schedule.stream_connected(103.1)
@@ -151,24 +151,24 @@ def test_the_pace_of_events_is_theirs_alone() -> None:
 def test_one_that_is_taken_is_taken_for_all_reasons() -> None:
     """What waits for its pace is satisfied by any later one."""
     schedule = live()
-    schedule.want(SnapshotReason.EVENT, 100.0)
+    schedule.request(SnapshotReason.EVENT, 100.0)
     taken(schedule, 100.0)
-    schedule.want(SnapshotReason.EVENT, 100.1)
+    schedule.request(SnapshotReason.EVENT, 100.1)
     schedule.stream_connected(100.2)
     taken(schedule, 100.2)
-    assert schedule.wanted is None
+    assert schedule.requested is None
     assert schedule.wait_seconds(100.2) > 3000
 
 
 def test_one_sync_amid_rotations_does_not_feed_itself() -> None:
     """Every snapshot is overtaken, and changes nothing: four in seven seconds, not 45."""
     schedule, now, count = live(), 100.0, 0
-    schedule.want(SnapshotReason.ASKED, now)
+    schedule.request(SnapshotReason.ASKED, now)
     while now <= 107:
         schedule.begin(now)
         count += 1
         schedule.succeed(now, 3600, is_news=False)
-        schedule.want(SnapshotReason.OVERTAKEN, now)
+        schedule.request(SnapshotReason.OVERTAKEN, now)
         now += max(schedule.wait_seconds(now), 0.05)
     assert count <= 5
 
@@ -176,7 +176,7 @@ def test_one_sync_amid_rotations_does_not_feed_itself() -> None:
 def test_a_failure_makes_everything_wait_but_an_operator() -> None:
     """A second for what is wanted, the drawn delay for the rest, and what was asked for."""
     schedule = live()
-    schedule.want(SnapshotReason.EVENT, 100.0)
+    schedule.request(SnapshotReason.EVENT, 100.0)
     schedule.begin(100.0)
     schedule.fail(100.0, 8.0, asked_seconds=0.0)
     assert schedule.wait_seconds(100.0) == 8
@@ -186,7 +186,7 @@ def test_a_failure_makes_everything_wait_but_an_operator() -> None:
     schedule.fail(101.0, 8.0, asked_seconds=5.0)
     schedule.stream_connected(101.0)
     assert schedule.wait_seconds(101.0) == 5
-    schedule.want(SnapshotReason.ASKED, 101.0)
+    schedule.request(SnapshotReason.ASKED, 101.0)
     assert schedule.wait_seconds(101.0) == 0
 
 
@@ -202,16 +202,16 @@ def test_a_retry_is_never_due_at_once() -> None:
 def test_what_is_wanted_stays_so_until_it_is_had() -> None:
     """The first reason counts, over failures and what came later."""
     schedule = live()
-    schedule.want(SnapshotReason.ORDER, 100.0)
+    schedule.request(SnapshotReason.ORDER, 100.0)
     schedule.begin(100.0)
-    schedule.want(SnapshotReason.EVENT, 100.5)
+    schedule.request(SnapshotReason.EVENT, 100.5)
     schedule.fail(101.0, 1.0, asked_seconds=0.0)
-    assert schedule.wanted == WantedSnapshot(SnapshotReason.ORDER, 100.0)
+    assert schedule.requested == RequestedSnapshot(SnapshotReason.ORDER, 100.0)
     schedule.begin(102.0)
-    assert schedule.wanted == WantedSnapshot(SnapshotReason.ORDER, 100.0)
-    schedule.want(SnapshotReason.EVENT, 102.5)
+    assert schedule.requested == RequestedSnapshot(SnapshotReason.ORDER, 100.0)
+    schedule.request(SnapshotReason.EVENT, 102.5)
     schedule.succeed(103.0, 3600, is_news=False)
-    assert schedule.wanted == WantedSnapshot(SnapshotReason.EVENT, 102.5)
+    assert schedule.requested == RequestedSnapshot(SnapshotReason.EVENT, 102.5)
 
 
 def test_one_that_was_due_by_the_clock_is_wanted_too() -> None:
@@ -219,13 +219,13 @@ def test_one_that_was_due_by_the_clock_is_wanted_too() -> None:
     schedule = live()
     schedule.begin(3600.0)
     schedule.fail(3601.0, 1.0, asked_seconds=0.0)
-    assert schedule.wanted == WantedSnapshot(SnapshotReason.REFRESH, 3600.0)
+    assert schedule.requested == RequestedSnapshot(SnapshotReason.REFRESH, 3600.0)
 
 
 def test_lost_names_are_asked_for_again_within_a_minute() -> None:
     """Not at once: what took them may be over by then."""
     schedule = live()
-    schedule.want(SnapshotReason.LOST_NAMES, 100.0)
+    schedule.request(SnapshotReason.LOST_NAMES, 100.0)
     assert schedule.wait_seconds(100.0) == 60
     assert taken(schedule, 160.0) is SnapshotReason.LOST_NAMES
 

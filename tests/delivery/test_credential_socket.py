@@ -312,7 +312,7 @@ async def test_a_socket_that_a_cleaner_removed_is_bound_again(
     lab: "Lab", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that was there stays, and another finds its way."""
-    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.CHECK_SECONDS", 0.01)
     async with lab.listening() as credential_socket:
         publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")

@@ -115,7 +115,7 @@ def test_a_batch_is_applied_in_order_and_one_bad_one_fails_alone(
     assert today is not None
     assert today.document.text == config.read_text()
     assert list(today.settings.projects) == ["proj_a", "proj_b", "proj_c"]
-    assert journal.owed() == Acks(
+    assert journal.unconfirmed() == Acks(
         applied=("dmut_1", "dmut_3", "dmut_4"), failures=(("dmut_2", failure),)
     )
     assert _projects(config) == ["proj_a", "proj_b", "proj_c"]
@@ -143,7 +143,7 @@ def test_a_mutation_with_an_odd_id_is_answered_as_failed(
     journal.receive([delivered(**raw)], NOW)
     _applier(ConfigFile(config), journal).apply()
     error = "the mutation's id holds U+00A0, which cannot be shown"
-    assert journal.owed() == Acks(applied=(), failures=((raw["id"], error),))
+    assert journal.unconfirmed() == Acks(applied=(), failures=((raw["id"], error),))
     assert config.read_text() == TEXT
 
 
@@ -163,7 +163,9 @@ def test_a_save_at_the_same_moment_is_planned_upon(config: Path, journal: Journa
         ("dmut_1", refusal),
         ("dmut_2", ""),
     ]
-    assert journal.owed() == Acks(applied=("dmut_2",), failures=(("dmut_1", refusal),))
+    assert journal.unconfirmed() == Acks(
+        applied=("dmut_2",), failures=(("dmut_1", refusal),)
+    )
     assert config.read_text().startswith("# mine\n")
     assert _projects(config) == ["proj_a", "by_hand", "proj_b"]
 
@@ -177,10 +179,10 @@ def test_a_person_who_saves_without_end_is_left_in_peace(
     journal.receive([_add(1, "proj_b"), _mutation(2, "project.add")], NOW)
     with pytest.raises(StorageError, match="edited at the same moment"):
         applier.apply()
-    assert journal.owed() == Acks()
+    assert journal.unconfirmed() == Acks()
     assert config.read_text() == TEXT + "#\n" * 3
     applier.apply()
-    assert journal.owed().ids == ("dmut_1", "dmut_2")
+    assert journal.unconfirmed().ids == ("dmut_1", "dmut_2")
 
 
 def test_a_redelivery_is_answered_with_the_outcome_on_record(
@@ -196,7 +198,7 @@ def test_a_redelivery_is_answered_with_the_outcome_on_record(
     for again, conflicts in (([_add(1, "proj_b")], ()), ([other], (other,))):
         assert journal.receive(again, NOW).conflicts == conflicts
         assert applier.apply() == ([], None)
-        assert journal.owed() == Acks(applied=("dmut_1",))
+        assert journal.unconfirmed() == Acks(applied=("dmut_1",))
     assert config.read_text() == TEXT
 
 
@@ -209,7 +211,7 @@ def test_a_guard_answers_as_a_failure(config: Path, journal: Journal) -> None:
     ]
     journal.receive(forbidden, NOW)
     _applier(ConfigFile(config), journal, guards=guards).apply()
-    assert [failure for _, failure in journal.owed().failures] == [
+    assert [failure for _, failure in journal.unconfirmed().failures] == [
         "this host does not allow pool.deleted (mutations.allow in its config.toml)",
         'project "proj_a" is protected on this host '
         "(mutations.protected_projects in its config.toml)",
@@ -231,11 +233,11 @@ def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journ
     for _ in range(4):
         with pytest.raises(SettingsError):
             applier.apply()
-    assert journal.owed() == Acks()
+    assert journal.unconfirmed() == Acks()
     assert config.read_text() == "broken"
     config.write_text(TEXT)
     _applier(ConfigFile(config), journal, read=read).apply()
-    assert journal.owed() == Acks(applied=("dmut_1",))
+    assert journal.unconfirmed() == Acks(applied=("dmut_1",))
 
 
 def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) -> None:
@@ -246,7 +248,7 @@ def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) ->
         outcomes, _ = applier.apply(restore_pool=True)
         assert outcomes == []
         assert "pool" not in tomllib.loads(config.read_text())
-    assert journal.owed() == Acks()
+    assert journal.unconfirmed() == Acks()
 
 
 def test_a_pool_deleted_in_the_same_answer_stays(config: Path, journal: Journal) -> None:
@@ -273,7 +275,7 @@ def test_a_pool_spelled_another_way_never_stops_the_rest(
     config.write_text(pool + TEXT)
     journal.receive([_add(1, "proj_b")], NOW)
     _applier(ConfigFile(config), journal).apply(restore_pool=True)
-    assert journal.owed() == Acks(applied=("dmut_1",))
+    assert journal.unconfirmed() == Acks(applied=("dmut_1",))
 
 
 def test_a_full_disk_decides_nothing(
@@ -288,7 +290,7 @@ def test_a_full_disk_decides_nothing(
     journal.receive([_add(1, "proj_b")], NOW)
     with pytest.raises(StorageError):
         _applier(FullFile(config), journal).apply()
-    assert journal.owed() == Acks()
+    assert journal.unconfirmed() == Acks()
     assert config.read_text() == TEXT
     _applier(ConfigFile(config), journal).apply()
-    assert journal.owed() == Acks(applied=("dmut_1",))
+    assert journal.unconfirmed() == Acks(applied=("dmut_1",))

@@ -194,10 +194,10 @@ class Host:
         """Be a daemon that is asked for this, lives, and tells its outcomes twice."""
         with self.daemon() as (applier, journal):
             _deliver(applier, journal, mutations)
-            told = journal.owed()
+            told = journal.unconfirmed()
             journal.confirm(told.ids, NOW)
             _deliver(applier, journal, mutations)  # the platform did not hear
-            assert journal.owed() == told
+            assert journal.unconfirmed() == told
             assert journal.undecided() == ()
         return told
 
@@ -217,7 +217,7 @@ class Host:
         except DiedError:
             pass
         with self.daemon() as (_, journal):
-            return journal.owed()
+            return journal.unconfirmed()
 
 
 def _deliver(
@@ -332,10 +332,10 @@ def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
     with host.daemon() as (applier, journal):
         with pytest.raises(StorageError, match="no space"):
             _deliver(applier, journal, MIXES["single"])
-        assert journal.owed() == Acks()
+        assert journal.unconfirmed() == Acks()
         assert host.history == []
         _deliver(applier, journal, MIXES["single"])
-        assert journal.owed().applied == ("dmut_0",)
+        assert journal.unconfirmed().applied == ("dmut_0",)
     assert [id for id, _ in host.history] == ["dmut_0"]
     assert host.config.read_text().count("proj_c = ") == 1
 

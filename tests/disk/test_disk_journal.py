@@ -86,7 +86,7 @@ def test_what_is_received_comes_back_whole_and_in_order(journal: Journal) -> Non
     assert journal.receive([odd, ONE], NOW) == Received(new=2)
     assert journal.receive([ONE, odd, TWO], NOW) == Received(new=1)
     assert journal.undecided() == ((odd, ONE, TWO),)
-    assert journal.owed() == Acks()
+    assert journal.unconfirmed() == Acks()
 
 
 def test_outcomes_are_owed_until_they_are_confirmed(journal: Journal) -> None:
@@ -94,12 +94,12 @@ def test_outcomes_are_owed_until_they_are_confirmed(journal: Journal) -> None:
     journal.receive([ONE, TWO, THREE], NOW)
     _decide(journal, _planned("m1"), _planned("m2", "no"), _planned("m3"))
     owed = Acks(applied=("m1", "m3"), failures=(("m2", "no"),))
-    assert journal.owed() == owed
+    assert journal.unconfirmed() == owed
     assert journal.records.counts() == MutationCounts(applied=2, failed=1, unacknowledged=3)
     journal.confirm(["m1", "m2"], NOW)
-    assert journal.owed() == Acks(applied=("m3",))
+    assert journal.unconfirmed() == Acks(applied=("m3",))
     journal.confirm(["m3"], NOW)
-    assert journal.owed() == Acks()
+    assert journal.unconfirmed() == Acks()
     assert journal.records.counts() == MutationCounts(applied=2, failed=1, unacknowledged=0)
     latest = journal.records.latest()
     assert latest is not None
@@ -110,7 +110,7 @@ def test_no_more_is_owed_at_once_than_a_beat_can_carry(journal: Journal) -> None
     """The oldest come first; what is over the limit follows."""
     journal.receive([ONE, TWO, THREE], NOW)
     _decide(journal, *map(_planned, ["m1", "m2", "m3"]))
-    assert journal.owed(limit=2) == Acks(applied=("m1", "m2"))
+    assert journal.unconfirmed(limit=2) == Acks(applied=("m1", "m2"))
 
 
 def test_a_redelivery_is_owed_again_with_the_same_outcome(journal: Journal) -> None:
@@ -120,7 +120,7 @@ def test_a_redelivery_is_owed_again_with_the_same_outcome(journal: Journal) -> N
     journal.confirm(["m1", "m2"], NOW)
     other = _pending("m2", {"id": "b"})
     assert journal.receive([ONE, other], NOW) == Received(conflicts=(other,))
-    assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
+    assert journal.unconfirmed() == Acks(applied=("m1",), failures=(("m2", "no"),))
     assert journal.undecided() == ()
 
 
@@ -138,7 +138,7 @@ def test_an_illegal_move_is_refused_and_changes_nothing(journal: Journal) -> Non
     _decide(journal, _planned("m1"))
     with pytest.raises(CorruptJournalError, match="that is received cannot confirm"):
         journal.confirm(["m1", "m2"], NOW)
-    assert journal.owed() == Acks(applied=("m1",))
+    assert journal.unconfirmed() == Acks(applied=("m1",))
     assert _ids(journal) == [["m2"]]
 
 
@@ -147,13 +147,13 @@ def test_a_new_intent_takes_the_place_of_the_old(path: Path, journal: Journal) -
     journal.receive([ONE, TWO], NOW)
     journal.intend([_planned("m1"), _planned("m2", "no")], BEFORE, AFTER, NOW)
     assert journal.has_intents()
-    assert journal.owed() == Acks()
+    assert journal.unconfirmed() == Acks()
     assert journal.intended_digests() == (BEFORE.digest, AFTER.digest)
     assert _ids(journal) == [["m1", "m2"]]
     journal.intend([_planned("m2")], AFTER, AFTER, NOW)
     journal.record_applied(NOW)
     assert not journal.has_intents()
-    assert journal.owed() == Acks(applied=("m2",))
+    assert journal.unconfirmed() == Acks(applied=("m2",))
     assert _ids(journal) == [["m1"]]
     assert _cell(path, "SELECT group_concat(mutation_id) FROM changes") == "m2"
 
@@ -172,15 +172,15 @@ def test_a_change_of_our_own_is_an_intent_too(journal: Journal) -> None:
 def test_an_op_is_owed_from_delivery_to_confirmation(journal: Journal) -> None:
     """All the way, and again when it is delivered again."""
     pool = PendingMutation(id="m1", op="pool.deleted", params={"poolId": "p"})
-    states = [journal.owes(Op.POOL_DELETED)]
+    states = [journal.has_unfinished(Op.POOL_DELETED)]
     journal.receive([pool], NOW)
-    states.append(journal.owes(Op.POOL_DELETED))
+    states.append(journal.has_unfinished(Op.POOL_DELETED))
     _decide(journal, _planned("m1"))
-    states.append(journal.owes(Op.POOL_DELETED))
+    states.append(journal.has_unfinished(Op.POOL_DELETED))
     journal.confirm(["m1"], NOW)
-    states.append(journal.owes(Op.POOL_DELETED))
+    states.append(journal.has_unfinished(Op.POOL_DELETED))
     journal.receive([pool], NOW)
-    states.append(journal.owes(Op.POOL_DELETED))
+    states.append(journal.has_unfinished(Op.POOL_DELETED))
     assert states == [False, True, True, False, True]
 
 
@@ -213,7 +213,7 @@ def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:
     journal.budget.prune(NOW + timedelta(days=31))
     assert _cell(path, count) == 1
     assert journal.receive([ONE, _pending("m1", {"id": "x"})], NOW).conflicts
-    assert journal.owed() == Acks(applied=("m1",), failures=(("m2", "no"),))
+    assert journal.unconfirmed() == Acks(applied=("m1",), failures=(("m2", "no"),))
 
 
 def test_a_password_in_a_url_is_not_kept(path: Path, journal: Journal) -> None:
@@ -238,7 +238,7 @@ def test_everything_survives_a_restart(path: Path) -> None:
         _decide(journal, _planned("m1"))
     with open_journal(path, now=NOW) as (journal, set_aside):
         assert set_aside is None
-        assert journal.owed() == Acks(applied=("m1",))
+        assert journal.unconfirmed() == Acks(applied=("m1",))
         assert _ids(journal) == [["m2"]]
 
 
@@ -331,7 +331,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
             with pytest.raises(StorageError, match=r"full|disk I/O error"):
                 journal.receive(many, NOW)
             assert journal.undecided() == ()
-            assert journal.owed() == Acks(applied=("m1",))
+            assert journal.unconfirmed() == Acks(applied=("m1",))
         filler.unlink()
         journal.receive(many[:2], NOW)
         assert len(journal.undecided()[0]) == 2
@@ -382,7 +382,7 @@ def test_an_older_journal_takes_the_steps_it_lacks(path: Path) -> None:
     connection.close()
     with open_journal(path, now=NOW) as (journal, set_aside):
         assert set_aside is None
-        assert journal.owed().applied == ("m1",)
+        assert journal.unconfirmed().applied == ("m1",)
         assert [m["params"] for m in journal.records.mutations(9)] == [{}]
     assert _cell(path, "PRAGMA user_version") == journal_schema.VERSION
     assert _cell(path, "SELECT intended_at FROM mutations") == ""
@@ -395,5 +395,5 @@ def test_a_database_of_another_program_is_set_aside(path: Path) -> None:
     connection.close()
     with open_journal(path, now=NOW) as (journal, set_aside):
         assert set_aside is not None
-        assert journal.owed().ids == ()
+        assert journal.unconfirmed().ids == ()
     assert _cell(set_aside, "SELECT group_concat(name) FROM sqlite_master") == "theirs"

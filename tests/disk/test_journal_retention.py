@@ -97,7 +97,7 @@ def test_ids_and_outcomes_that_fill_it_are_an_error(journal: Journal) -> None:
     assert "state_mib" in no.value.hint
     again = PendingMutation(id="m1", op="x", params={"id": ""})
     assert journal.receive([again], NOW).new == 0
-    assert journal.owed().failures == (("m1", "no"),)
+    assert journal.unconfirmed().failures == (("m1", "no"),)
 
 
 def test_other_files_of_the_directory_count(journal: Journal, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ async def hears(client: socket.socket) -> bool:
 @pytest.fixture
 async def echo(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Echo]:
     """A server in a directory with a short path, which looks often."""
-    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.CHECK_SECONDS", 0.01)
     with TemporaryDirectory() as directory:
         yield Echo(Path(directory))
 

@@ -80,7 +80,7 @@ async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") ->
         await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
         await daemon.until(lambda: daemon.session.stream == "live")
         hold = home.platform.faults.hold("POST", SNAPSHOT)
-        daemon.sessions.rotations[0].want_snapshot(SnapshotReason.EVENT)
+        daemon.sessions.rotations[0].request_snapshot(SnapshotReason.EVENT)
         await hold.ready.wait()
         home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
         async with anyio.create_task_group() as tasks:

@@ -127,7 +127,7 @@ async def test_acks_are_sent_until_they_are_answered(home: "Home") -> None:
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.mutation(bad).status == "failed")
         await daemon.until(lambda: daemon.board.mutations.unacknowledged == 0)
-        assert daemon.journal.owed() == Acks()
+        assert daemon.journal.unconfirmed() == Acks()
     told = {(ack.mutation_id, ack.error) for ack in home.platform.state.acks}
     assert told == {(good.id, None), (bad.id, "project.enable: requires id")}
 

@@ -153,7 +153,7 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
         await _live(home, daemon)
         hold = home.platform.faults.hold("POST", SNAPSHOT)
         (rotation,) = daemon.sessions.rotations
-        rotation.want_snapshot(SnapshotReason.EVENT)
+        rotation.request_snapshot(SnapshotReason.EVENT)
         await hold.ready.wait()
         _rotate(home, "two")
         await _delivered(home, daemon, "two")
@@ -284,7 +284,7 @@ async def test_a_failed_snapshot_deletes_nothing(
             "POST", SNAPSHOT, status=status, headers=headers, body=body
         )
         (rotation,) = daemon.sessions.rotations
-        rotation.want_snapshot(SnapshotReason.EVENT)
+        rotation.request_snapshot(SnapshotReason.EVENT)
         await daemon.until(lambda: fault.served)
         assert home.env() == 'TOKEN="one"\n'
         await _delivered(home, daemon, "two")
@@ -342,7 +342,7 @@ async def test_a_refusal_has_the_key_read_again_at_once(home: "Home", status: in
         home.write_key(home.platform.state.add_key("acme", "member"))
         _set(home, "two")
         home.platform.faults.add("POST", SNAPSHOT, status=status)
-        daemon.sessions.rotations[0].want_snapshot(SnapshotReason.EVENT)
+        daemon.sessions.rotations[0].request_snapshot(SnapshotReason.EVENT)
         await _delivered(home, daemon, "two")
         assert not daemon.conditions
 
@@ -386,7 +386,7 @@ async def test_a_name_that_is_gone_goes(home: "Home") -> None:
         credentials = home.platform.state.tables.credentials
         (extra,) = [key for key, found in credentials.items() if found.name == "EXTRA"]
         del credentials[extra]
-        daemon.sessions.rotations[0].want_snapshot(SnapshotReason.EVENT)
+        daemon.sessions.rotations[0].request_snapshot(SnapshotReason.EVENT)
         await _delivered(home, daemon, "one")
 
 

@@ -202,7 +202,7 @@ async def test_a_snapshot_that_never_arrives_whole_changes_nothing(
         _set(home, "two")
         home.platform.state.drop_streams()
         (rotation,) = daemon.sessions.rotations
-        rotation.want_snapshot(SnapshotReason.EVENT)
+        rotation.request_snapshot(SnapshotReason.EVENT)
         await proxy.spoils(3)
         await daemon.until(lambda: rotation.snapshot_error)
         assert home.env() == 'TOKEN="one"\n'

@@ -348,7 +348,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
         await daemon.until(lambda: _taken(daemon).get("retry"))
         (rotation,) = daemon.sessions.rotations
         for reason in (SnapshotReason.EVENT, SnapshotReason.ASKED):
-            rotation.want_snapshot(reason)
+            rotation.request_snapshot(reason)
             with anyio.fail_after(HANG_SECONDS):
                 await rotation.snapshot_cycle.wait_next()
         assert len(stream.served) == 1
@@ -397,7 +397,7 @@ async def test_a_stream_follows_the_first_snapshot_that_comes_again(home: "Home"
     home.platform.faults.add("POST", SNAPSHOT)
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await daemon.until(lambda: stream.served and daemon.session.snapshot_failure)
-        daemon.sessions.rotations[0].want_snapshot(SnapshotReason.EVENT)
+        daemon.sessions.rotations[0].request_snapshot(SnapshotReason.EVENT)
         await _live(home, daemon)
 
 

@@ -166,7 +166,7 @@ def _blame(records: JournalRecords, locations: Locations) -> list[BlameRecord]:
     from rensei_daemon.settings.loading import parse
 
     text = read_config(locations.config).text
-    return blame(parse(text, path=locations.config), records.made())
+    return blame(parse(text, path=locations.config), records.changes_for_blame())
 
 
 def _blamed(entry: BlameRecord) -> list[str]:

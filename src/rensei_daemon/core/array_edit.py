@@ -63,12 +63,12 @@ def edit_array(text: str, before: Sequence[Any], after: Sequence[tuple[Any, str]
         olds[repr(value)].popleft() if olds[repr(value)] else _Element(fresh, spelling)
         for value, spelling in after
     ]
-    old_elements, closing = _kept(array, {e for e in chosen if isinstance(e, int)})
+    old_elements, closing = _kept_elements(array, {e for e in chosen if isinstance(e, int)})
     elements = [old_elements[e] if isinstance(e, int) else e for e in chosen]
     return _written(replace(array, closing=closing), elements)
 
 
-def _kept(array: _Array, indices: set[int]) -> tuple[dict[int, _Element], str]:
+def _kept_elements(array: _Array, indices: set[int]) -> tuple[dict[int, _Element], str]:
     """Return the elements that stay, and the closing with the comments of removed ones."""
     kept: dict[int, _Element] = {}
     loose = ""
@@ -77,11 +77,11 @@ def _kept(array: _Array, indices: set[int]) -> tuple[dict[int, _Element], str]:
             kept[index] = replace(element, lead=loose + element.lead)
             loose = ""
         else:
-            loose += _loose(element.lead)
+            loose += _unowned_comments(element.lead)
     return kept, loose + array.closing
 
 
-def _loose(lead: str) -> str:
+def _unowned_comments(lead: str) -> str:
     """Return the comments that a blank line separates from the value."""
     lines = lead.split("\n")
     blanks = [i for i in range(1, len(lines) - 1) if not lines[i].strip()]

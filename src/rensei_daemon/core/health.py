@@ -41,7 +41,7 @@ class StreamHealth:
     lived_seconds: float | None = None
     """The lifetime of the last stream."""
 
-    def became(self, state: StreamState, now: datetime) -> "StreamHealth":
+    def with_state(self, state: StreamState, now: datetime) -> "StreamHealth":
         """Return the record of an open stream in this state."""
         is_live = state is StreamState.LIVE
         is_turn = is_live is not (self.state is StreamState.LIVE)
@@ -53,16 +53,16 @@ class StreamHealth:
             failure=None,
         )
 
-    def ended(self, now: datetime, lived_seconds: float) -> "StreamHealth":
+    def with_end(self, now: datetime, lived_seconds: float) -> "StreamHealth":
         """Return the record after an open stream has ended."""
         lost = StreamState.INTERRUPTED if self.was_live else StreamState.CONNECTING
         return replace(
-            self.became(lost, now),
+            self.with_state(lost, now),
             ended_at=(*self.ended_at, now)[-MOST_ENDS:],
             lived_seconds=lived_seconds,
         )
 
-    def failed(self, failure: Failure | None) -> "StreamHealth":
+    def with_failure(self, failure: Failure | None) -> "StreamHealth":
         """Return the record of a closed stream; None: it reached its age limit."""
         return replace(self, failure=failure)
 

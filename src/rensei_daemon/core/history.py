@@ -99,15 +99,15 @@ class BlameRecord(TypedDict):
     at: str | None
 
 
-class Made(TypedDict):
+class BlameChange(TypedDict):
     """A change, as far as blame needs it."""
 
     record: ChangeRecord
-    left: list[Edit]
+    entries: list[Edit]
     """The complete entries it wrote, as it left them (`after`)."""
 
 
-def left_by(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
+def written_entries(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
     """Return the entries these edits wrote, with their values after the edits."""
     written: dict[Path, None] = {}
     for edit in edits:
@@ -118,7 +118,9 @@ def left_by(edits: Sequence[Edit], tree: Mapping[str, Any]) -> tuple[Edit, ...]:
     return tuple(Edit(path, ABSENT, look_up(tree, path)) for path in written)
 
 
-def blame(tree: Mapping[str, Any], newest_first: Iterable[Made]) -> list[BlameRecord]:
+def blame(
+    tree: Mapping[str, Any], newest_first: Iterable[BlameChange]
+) -> list[BlameRecord]:
     """Return for every entry of the current file which change last wrote it.
 
     An entry that no change wrote, or that differs from what the last change left, was
@@ -127,10 +129,10 @@ def blame(tree: Mapping[str, Any], newest_first: Iterable[Made]) -> list[BlameRe
     found = editable_entries(tree)
     writers: dict[Path, ChangeRecord | None] = {}
     for made in newest_first:
-        for left in made["left"]:
-            if left.path in found and left.path not in writers:
-                is_as_left = same(found[left.path], left.after)
-                writers[left.path] = made["record"] if is_as_left else None
+        for entry in made["entries"]:
+            if entry.path in found and entry.path not in writers:
+                is_unchanged = same(found[entry.path], entry.after)
+                writers[entry.path] = made["record"] if is_unchanged else None
         if len(writers) == len(found):
             break
     return [_blamed(path, writers.get(path)) for path in found]
@@ -163,8 +165,8 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
             apply_edits(today, undone[-1:])
         else:
             differing.append(
-                f"{render_key(edit.path)}: change {number} left {_told(edit.after)}, "
-                f"today it is {_told(value)}"
+                f"{render_key(edit.path)}: change {number} left {_show_value(edit.after)}, "
+                f"today it is {_show_value(value)}"
             )
     if differing:
         raise ConflictingMutationError(
@@ -175,7 +177,7 @@ def reversal(number: int, edits: Sequence[Edit], tree: Mapping[str, Any]) -> lis
     return undone
 
 
-def _told(value: Any) -> str:
+def _show_value(value: Any) -> str:
     return "absent" if value is ABSENT else render(value)
 
 

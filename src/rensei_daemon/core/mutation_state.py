@@ -67,13 +67,13 @@ _MOVES: dict[MutationState, dict[Transition, MutationState]] = {
 }
 
 UNDECIDED = (MutationState.RECEIVED, MutationState.INTENDED)
-OWED = (MutationState.APPLIED, MutationState.REJECTED)
+UNCONFIRMED = (MutationState.APPLIED, MutationState.REJECTED)
 
-MAX_DEATHS = 3
+MAX_CRASHES = 3
 """How often the daemon may die in one boot while applying a mutation alone."""
 
 POISON = (
-    f"gave up: the daemon died {MAX_DEATHS} times while it applied this mutation alone; "
+    f"gave up: the daemon died {MAX_CRASHES} times while it applied this mutation alone; "
     "see the daemon's log"
 )
 

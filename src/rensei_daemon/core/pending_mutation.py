@@ -53,7 +53,7 @@ class PendingMutation:
             object.__setattr__(self, "digest", digest)
 
     @property
-    def room(self) -> int:
+    def record_bytes(self) -> int:
         """The most bytes it occupies on record, including partly empty pages."""
         texts = 2 * len(self.id.encode()) + len(self.op.encode())
         texts += len(self.requested_at.encode()) + len(self.requested_by.encode())

@@ -42,25 +42,25 @@ def link_causes(
     )
     said: dict[tuple[str, str], Condition] = {}
     speaker = {_cause(c): said.setdefault((c.code, c.message), c) for c in ordered}
-    refused = {_words(c): c for c in reversed(ordered) if c.code == Code.UNAUTHORIZED}
+    refused = {_message(c): c for c in reversed(ordered) if c.code == Code.UNAUTHORIZED}
     is_skewed = any(c.code == Code.CLOCK_SKEWED for c in ordered)
     groups: dict[Cause, list[Condition]] = {}
     for condition in said.values():
-        blamed = _blamed(condition, heartbeat, sessions, is_skewed=is_skewed)
+        blamed = _find_cause(condition, heartbeat, sessions, is_skewed=is_skewed)
         root = speaker.get(blamed, condition)
         if root.code == Code.UNAUTHORIZED:
-            root = refused[_words(root)]
+            root = refused[_message(root)]
         groups.setdefault(_cause(root), []).append(condition)
-    return tuple(c for root, group in groups.items() for c in _led(root, group))
+    return tuple(c for root, group in groups.items() for c in _group_under(root, group))
 
 
-def _led(root: Cause, group: Iterable[Condition]) -> list[Condition]:
+def _group_under(root: Cause, group: Iterable[Condition]) -> list[Condition]:
     """Put the root cause first, and mark the others as caused by it."""
     marked = [c if _cause(c) == root else replace(c, because_of=root) for c in group]
     return sorted(marked, key=lambda c: c.because_of is not None)
 
 
-def _blamed(
+def _find_cause(
     condition: Condition,
     heartbeat: HeartbeatHealth,
     sessions: Mapping[str, SessionHealth],
@@ -94,7 +94,7 @@ def _cause(condition: Condition) -> Cause:
     return Cause(code=condition.code, subject=condition.subject)
 
 
-def _words(condition: Condition) -> str:
+def _message(condition: Condition) -> str:
     """Return the platform's message, whichever request it answered."""
     session = condition.subject.rpartition(":")[0]
     return condition.message.removeprefix(f"session {session}: ")

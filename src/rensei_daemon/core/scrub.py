@@ -23,9 +23,9 @@ from rensei_daemon.core.secret_encodings import (
     SHORTEST,
     anchors_of,
     beginnings_of,
+    encodings_of,
     is_plain,
     pieces_of,
-    spell,
 )
 
 MOST_TEXT_BYTES = 64 * 1024
@@ -69,11 +69,11 @@ class Scrubber:
         if not new:
             del self._owned[owner]
         for value in new - old:
-            self._take_on(value)
+            self._add_value(value)
         for value in old - new:
-            self._give_up(value)
+            self._remove_value(value)
 
-    def _take_on(self, value: str) -> None:
+    def _add_value(self, value: str) -> None:
         owners = self._owners[value] = self._owners.get(value, 0) + 1
         if owners > 1:
             return
@@ -83,7 +83,7 @@ class Scrubber:
         else:
             self._index(value, 1)
 
-    def _give_up(self, value: str) -> None:
+    def _remove_value(self, value: str) -> None:
         self._owners[value] -= 1
         if self._owners[value]:
             return
@@ -189,7 +189,7 @@ class _Search:
         # Most texts contain no form; this shows it without a loop in Python.
         found = set[int]().union(*(self._begins.keys() & view for view in words))
         if len(found) <= FEW:
-            return merge(*map(self._places, found))
+            return merge(*map(self._positions, found))
         return (
             8 * index + shift
             for index, group in enumerate(zip_longest(*words))
@@ -197,7 +197,7 @@ class _Search:
             if word in found
         )
 
-    def _places(self, word: int) -> Iterator[int]:
+    def _positions(self, word: int) -> Iterator[int]:
         anchor = word.to_bytes(ANCHOR_BYTES, byteorder)
         at = self._data.find(anchor)
         while at >= 0:
@@ -211,26 +211,26 @@ class _Search:
         pieces = (found,) if isinstance(found, str) else tuple(found)
         longest = 0
         for piece in pieces:
-            if self._may_stand(piece, anchor, at):
+            if self._may_match(piece, anchor, at):
                 for form in self._forms(piece, anchor):
-                    if len(form) > longest and self._stands(form, at):
+                    if len(form) > longest and self._matches(form, at):
                         longest = len(form)
             if self._steps > MOST_STEPS:
                 break
         return min(longest, len(self._data) - at)
 
-    def _stands(self, form: bytes, at: int) -> bool:
+    def _matches(self, form: bytes, at: int) -> bool:
         self._steps += 1 + len(form) // 512
         if self._data.startswith(form, at):
             return True
         left = len(self._data) - at
         return self._is_cut and left < len(form) and form.startswith(self._data[at:])
 
-    def _may_stand(self, piece: str, anchor: bytes, at: int) -> bool:
+    def _may_match(self, piece: str, anchor: bytes, at: int) -> bool:
         """Return False if certainly no form of the piece is here; cheap."""
         if (piece, anchor) in self._spelled:
             return True
-        return any(self._stands(head, at) for head in self._heads(piece, anchor))
+        return any(self._matches(head, at) for head in self._heads(piece, anchor))
 
     def _heads(self, piece: str, anchor: bytes) -> Collection[bytes]:
         """Return slightly longer beginnings of the piece's forms that begin so."""
@@ -252,7 +252,9 @@ class _Search:
                 found = [raw]
             else:
                 self._steps += 40 + len(piece) // 2
-                forms = {form.encode(errors="surrogatepass") for form in spell(piece)}
+                forms = {
+                    form.encode(errors="surrogatepass") for form in encodings_of(piece)
+                }
                 found = [form for form in forms if form.startswith(anchor)]
             self._spelled[piece, anchor] = found
         return found

@@ -52,7 +52,7 @@ def beginnings_of(piece: str, count: int) -> set[bytes]:
     else:
         # Which quotes `repr` uses, and so which it escapes, depends on the whole
         # value.
-        forms = {*spell(head), *_reprs(f"{head}'\"")}
+        forms = {*encodings_of(head), *_reprs(f"{head}'\"")}
     return {_raw(form)[:count] for form in forms}
 
 
@@ -64,10 +64,10 @@ def is_plain(piece: str) -> bool:
 def forms_of(value: str) -> Iterator[str]:
     """Return the forms of a value: plain, quoted, encoded, line by line."""
     yield from value.splitlines()
-    yield from spell(value)
+    yield from encodings_of(value)
 
 
-def spell(value: str) -> Iterator[str]:
+def encodings_of(value: str) -> Iterator[str]:
     """Return the forms of a whole value: plain, quoted and encoded."""
     yield value
     for in_json in (encode_basestring_ascii, encode_basestring):

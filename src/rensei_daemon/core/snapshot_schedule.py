@@ -73,7 +73,7 @@ PACE = SnapshotIntervals()
 
 
 @dataclass(frozen=True, slots=True)
-class WantedSnapshot:
+class RequestedSnapshot:
     """A snapshot that was requested and not taken yet."""
 
     reason: SnapshotReason
@@ -87,11 +87,11 @@ class SnapshotSchedule:
         self._pace = pace
         self._draw = draw
         self._due: dict[SnapshotReason, float] = {SnapshotReason.START: now}
-        self._newly_wanted: WantedSnapshot | None = WantedSnapshot(
+        self._newly_requested: RequestedSnapshot | None = RequestedSnapshot(
             SnapshotReason.START, now
         )
         """Requested since the last snapshot began."""
-        self._owed: WantedSnapshot | None = None
+        self._unanswered: RequestedSnapshot | None = None
         """What the snapshot under way, or the failed one, was requested for."""
         self._is_paced = False
         """Whether an event requested the snapshot under way."""
@@ -104,9 +104,9 @@ class SnapshotSchedule:
         self._next_refresh = self._next_poll = now
 
     @property
-    def wanted(self) -> WantedSnapshot | None:
+    def requested(self) -> RequestedSnapshot | None:
         """The oldest request without a successful snapshot."""
-        return self._owed or self._newly_wanted
+        return self._unanswered or self._newly_requested
 
     def wait_seconds(self, now: float) -> float:
         """Return the seconds until a snapshot is due; zero or negative if one is."""
@@ -117,7 +117,7 @@ class SnapshotSchedule:
             due = min(due, max(self._not_before, min(self._due.values())))
         return due - now
 
-    def want(self, reason: SnapshotReason, now: float) -> None:
+    def request(self, reason: SnapshotReason, now: float) -> None:
         """Request a snapshot, now or as soon as the rate limit or a failure allows."""
         due = now
         if reason in PACED:
@@ -131,8 +131,8 @@ class SnapshotSchedule:
         elif reason is SnapshotReason.ASKED:
             self._not_before = now
         self._due[reason] = min(due, self._due.get(reason, due))
-        if self._newly_wanted is None:
-            self._newly_wanted = WantedSnapshot(reason, now)
+        if self._newly_requested is None:
+            self._newly_requested = RequestedSnapshot(reason, now)
 
     def begin(self, now: float) -> SnapshotReason:
         """Note that a snapshot begins, for all requests so far; return its reason."""
@@ -141,8 +141,8 @@ class SnapshotSchedule:
         if self._is_paced:
             self._next_event = now + self._event_gap
         # Requests before the last failure are still open.
-        self._owed = self.wanted or WantedSnapshot(reason, now)
-        self._newly_wanted = None
+        self._unanswered = self.requested or RequestedSnapshot(reason, now)
+        self._newly_requested = None
         self._due.clear()
         return reason
 
@@ -161,7 +161,7 @@ class SnapshotSchedule:
             self._next_event = min(self._next_event, now + EVENT_SECONDS)
         elif self._is_paced:
             self._event_gap = min(2 * self._event_gap, MOST_EVENT_SECONDS)
-        self._owed = None
+        self._unanswered = None
         self._is_retry = False
         self._next_refresh = now + refresh_in_seconds
         self._plan_poll(now)
@@ -176,7 +176,7 @@ class SnapshotSchedule:
     def stream_connected(self, now: float) -> None:
         """Note that a stream was opened; it has delivered nothing yet."""
         self._is_refused = False
-        self.want(SnapshotReason.CONNECT, now)
+        self.request(SnapshotReason.CONNECT, now)
 
     def stream_is_live(self) -> None:
         """Note that the stream delivers: polling is not needed."""
@@ -187,7 +187,7 @@ class SnapshotSchedule:
         if self._is_live:
             self._is_live, self._down_since = False, now
             self._plan_poll(now)
-        self.want(SnapshotReason.LOSS, now)
+        self.request(SnapshotReason.LOSS, now)
 
     def stream_refused(self) -> None:
         """Note that the platform has no stream for this session."""

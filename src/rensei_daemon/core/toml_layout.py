@@ -104,7 +104,7 @@ class Layout:
         last = self._last_statement(index)
         if self.items[last].kind in _HEADERS:
             last = self._own_comments(last)
-        return self._glued_below(last)
+        return self._adjacent_comment_below(last)
 
     def _last_statement(self, index: int) -> int:
         return self._last_of_section[self._sections[index]]
@@ -116,7 +116,7 @@ class Layout:
             last += 1
         return last
 
-    def _glued_below(self, index: int) -> int:
+    def _adjacent_comment_below(self, index: int) -> int:
         """Return the last comment directly below an item, unless a statement follows it."""
         last = self._own_comments(index)
         if last + 1 < len(self.items) and self.items[last + 1].is_statement:
@@ -138,7 +138,7 @@ class Layout:
         first, last = self.first_owned(index), index
         if self.items[index].kind in _HEADERS:
             last = self.line_end(index)
-        return set(range(first, last + 1)) - self._loose(index + 1, last)
+        return set(range(first, last + 1)) - self._unowned_comments(index + 1, last)
 
     def lines_outside(self, edits: Iterable[Edit]) -> Iterator[str]:
         """Yield the lines outside these edits, each without its line feed.
@@ -171,7 +171,7 @@ class Layout:
         first = self.text.find("\n")
         return "\r\n" if first > 0 and self.text[first - 1] == "\r" else "\n"
 
-    def _loose(self, first: int, last: int) -> set[int]:
+    def _unowned_comments(self, first: int, last: int) -> set[int]:
         """Return the comments between two items before a blank line, with that line."""
         loose: set[int] = set()
         run: set[int] = set()

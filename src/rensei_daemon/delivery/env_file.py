@@ -44,7 +44,7 @@ class EnvFile:
         self._gid = gid
         self._hook_record = hook_record
         self._is_in_memory = False
-        self._left: _Access | None = None
+        self._last_access: _Access | None = None
         """Type, mode and owner after the last write."""
         self._seen: tuple[int, ...] = ()
         """The file's `lstat` identity when its content was last compared."""
@@ -97,7 +97,7 @@ class EnvFile:
                 self._is_in_memory = all(map(is_tmpfs, self._directories()))
             replace_file(self._path, data, mode=self._mode, gid=self._gid)
             with storage_errors(self._path):
-                self._left = _Access.of(self._path.lstat())
+                self._last_access = _Access.of(self._path.lstat())
             is_repair = credentials.generation == self._line.generation
             if is_news and not is_repair and self._hook_record is not None:
                 self._hook_record.remove()
@@ -133,7 +133,7 @@ class EnvFile:
             return f"cannot be seen ({error.strerror})"
         if _identity(found) == self._seen:
             return ""
-        if self._left is not None and (wrong := self._left.differs(found)):
+        if self._last_access is not None and (wrong := self._last_access.differs(found)):
             return wrong
         if not _holds(self._path, render_env_file(credentials.env).encode()):
             return "was changed"

@@ -53,7 +53,7 @@ class ReaderConnection:
         self._limits = limits
         self._quota = quota
         self._inbox = bytearray()
-        self._left = memoryview(b"")
+        self._unsent = memoryview(b"")
         """The rest of a frame that was begun; a BYE within it would be garbage."""
         self._subscribers: Subscribers | None = None
         self._peer: Peer | None = None
@@ -94,7 +94,7 @@ class ReaderConnection:
         if subscribers is None:
             return credential_frames.SESSION_UNKNOWN
         if not peer.may_have(subscribers.gid, os.geteuid()):
-            _tell_refused(subscribers, peer)
+            _log_refused(subscribers, peer)
             return credential_frames.NOT_PERMITTED
         with self._quota.of_session(session_id):
             return await self._join(subscribers, peer)
@@ -110,11 +110,11 @@ class ReaderConnection:
                 own.append(credential_frames.SessionState(name, subscribers.missing()))
             else:
                 refused.append(name)
-        self._left = memoryview(
+        self._unsent = memoryview(
             credential_frames.session_list(credential_frames.SessionList(own, refused))
         )
         with anyio.move_on_after(self._limits.stall_seconds):
-            await self._send_left()
+            await self._send_unsent()
 
     async def _join(self, subscribers: Subscribers, peer: Peer) -> str | None:
         newest: Credentials | None = None
@@ -158,7 +158,7 @@ class ReaderConnection:
             if not self._may_have(subscribers):
                 return credential_frames.NOT_PERMITTED
             if stalled.cancelled_caught or not await self._send(newest):
-                _tell_dropped(subscribers, self._title)
+                _log_dropped(subscribers, self._title)
                 return credential_frames.TOO_SLOW
 
     def send_at_once(self, newest: Credentials) -> bool:
@@ -167,14 +167,14 @@ class ReaderConnection:
         if subscribers is None or not self._is_waiting or not self._may_have(subscribers):
             return False
         frame = subscribers.frames(self._known, newest)
-        if self._left or len(frame) > AT_ONCE_BYTES or not self._is_writable():
+        if self._unsent or len(frame) > AT_ONCE_BYTES or not self._is_writable():
             return False
         try:
-            self._left = memoryview(frame)[self._connection.send(frame) :]
+            self._unsent = memoryview(frame)[self._connection.send(frame) :]
         except OSError:
             return False
         self._note(newest)
-        return not self._left
+        return not self._unsent
 
     def _may_have(self, subscribers: Subscribers) -> bool:
         return self._peer is not None and self._peer.may_have(subscribers.gid, os.geteuid())
@@ -198,18 +198,18 @@ class ReaderConnection:
     async def _send(self, newest: Credentials) -> bool:
         """Send the rest of the last frame and the next one; False if time ran out."""
         with anyio.move_on_after(self._limits.stall_seconds):
-            await self._send_left()
+            await self._send_unsent()
             if self._subscribers is not None and newest is not self._known:
-                self._left = memoryview(self._subscribers.frames(self._known, newest))
-                await self._send_left()
+                self._unsent = memoryview(self._subscribers.frames(self._known, newest))
+                await self._send_unsent()
                 self._note(newest)
             return True
         return False
 
-    async def _send_left(self) -> None:
-        while self._left:
+    async def _send_unsent(self) -> None:
+        while self._unsent:
             try:
-                self._left = self._left[self._connection.send(self._left) :]
+                self._unsent = self._unsent[self._connection.send(self._unsent) :]
             except BlockingIOError:
                 await anyio.wait_writable(self._connection)
 
@@ -247,7 +247,7 @@ class ReaderConnection:
     def close(self, bye_reason: str | None) -> None:
         """Send the last frame, if any, and close."""
         try:
-            if bye_reason is not None and not self._left:
+            if bye_reason is not None and not self._unsent:
                 self._connection.send(credential_frames.bye(bye_reason))
             # If data is unread at the close, the kernel reports an error to
             # the reader.
@@ -258,14 +258,14 @@ class ReaderConnection:
             self._connection.close()
 
 
-def _tell_refused(subscribers: Subscribers, peer: Peer) -> None:
+def _log_refused(subscribers: Subscribers, peer: Peer) -> None:
     text, session_id = str(peer.uid), subscribers.name
     subscribers.refusals.report_event(
         "reader.refused", text, session_id=session_id, uid=peer.uid, pid=peer.pid
     )
 
 
-def _tell_dropped(subscribers: Subscribers, title: str) -> None:
+def _log_dropped(subscribers: Subscribers, title: str) -> None:
     subscribers.drops.report_event(
         "reader.dropped", title, session_id=subscribers.name, reader=title
     )

@@ -33,7 +33,7 @@ from rensei_daemon.core.edit import Edit, edited_copy, same
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.history import ChangeDetail, no_change, reversal
 from rensei_daemon.core.mutation import Mutation, Op, PoolRestored, parse_mutation
-from rensei_daemon.core.mutation_state import MAX_DEATHS, POISON, RecoveryAction, recovery
+from rensei_daemon.core.mutation_state import MAX_CRASHES, POISON, RecoveryAction, recovery
 from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile
@@ -101,7 +101,7 @@ class Applier(Generic[SettingsT]):
                 today, decided = self._change(self._plan_of(batch))
                 outcomes += decided
             # If a deletion is not acknowledged yet, the platform's "ok" is older than it.
-            if restore_pool and not self._journal.owes(Op.POOL_DELETED):
+            if restore_pool and not self._journal.has_unfinished(Op.POOL_DELETED):
                 today, _ = self._change(self._restore_pool)
         except RenseiError:
             with suppress(StorageError):  # the first error says more
@@ -158,7 +158,9 @@ class Applier(Generic[SettingsT]):
         return after, [replace(outcome, cause="pool restored")]
 
     def _is_poison(self, batch: Sequence[PendingMutation]) -> bool:
-        return len(batch) == 1 and self._journal.attempts.crashes(batch[0].id) >= MAX_DEATHS
+        return (
+            len(batch) == 1 and self._journal.attempts.crashes(batch[0].id) >= MAX_CRASHES
+        )
 
     def _give_up(self, mutation: PendingMutation) -> Outcome:
         self._journal.reject(mutation.id, POISON, self._now())

@@ -16,9 +16,9 @@ from typing import NamedTuple
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import dump_edits
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.history import left_by
+from rensei_daemon.core.history import written_entries
 from rensei_daemon.core.mutation_state import (
-    OWED,
+    UNCONFIRMED,
     UNDECIDED,
     MutationState,
     Transition,
@@ -96,7 +96,7 @@ class Journal:
                         )
                         refused.append(mutation)
                     continue
-                if MutationState(row["state"]) not in (*OWED, *UNDECIDED):
+                if MutationState(row["state"]) not in (*UNCONFIRMED, *UNDECIDED):
                     self._step(run, mutation.id, Transition.REDELIVER)
                 if row["digest"] != mutation.digest:
                     run("UPDATE mutations SET is_conflict = 1 WHERE id = ?", (mutation.id,))
@@ -200,7 +200,7 @@ class Journal:
                 outcome.requested_by,
                 iso(now),
                 dump_edits(outcome.edits),
-                dump_edits(left_by(outcome.edits, after.tree)),
+                dump_edits(written_entries(outcome.edits, after.tree)),
                 before.digest,
                 after.digest,
             ),
@@ -252,12 +252,12 @@ class Journal:
 
     # -- acknowledging --
 
-    def owed(self, limit: int = MOST_PER_ROUND) -> Acks:
+    def unconfirmed(self, limit: int = MOST_PER_ROUND) -> Acks:
         """Return the outcomes that the platform has not confirmed, oldest first."""
         rows = self._database.rows(
             "SELECT id, state, error FROM mutations WHERE state IN (?, ?)"
             " ORDER BY position LIMIT ?",
-            (*OWED, limit),
+            (*UNCONFIRMED, limit),
         )
         return Acks(
             applied=tuple(
@@ -270,10 +270,10 @@ class Journal:
             ),
         )
 
-    def owes(self, op: str) -> bool:
+    def has_unfinished(self, op: str) -> bool:
         """Whether a mutation of this op has no outcome, or an unconfirmed one."""
         sql = "SELECT 1 FROM mutations WHERE op = ? AND state IN (?, ?, ?, ?) LIMIT 1"
-        return bool(self._database.rows(sql, (op, *UNDECIDED, *OWED)))
+        return bool(self._database.rows(sql, (op, *UNDECIDED, *UNCONFIRMED)))
 
     def confirm(self, ids: Sequence[str], now: datetime) -> None:
         """Record that the platform confirmed these outcomes."""

@@ -14,9 +14,9 @@ from typing import Any
 
 from rensei_daemon.core.edit import Edit, load_edits
 from rensei_daemon.core.history import (
+    BlameChange,
     ChangeDetail,
     ChangeRecord,
-    Made,
     MutationDetail,
     MutationRecord,
     edit_records,
@@ -110,14 +110,14 @@ class JournalRecords:
         )
         return load_edits(rows[0]["edits"]) if rows else []
 
-    def made(self) -> Iterator[Made]:
+    def changes_for_blame(self) -> Iterator[BlameChange]:
         """Yield every change, newest first, with the entries it left."""
         below = 1 << 62
         while rows := self._database.rows(
             f"{_CHANGES} AND number < ? ORDER BY number DESC LIMIT ?", (below, _PAGE)
         ):
             for row in rows:
-                yield Made(record=_change(row), left=load_edits(row["entries"]))
+                yield BlameChange(record=_change(row), entries=load_edits(row["entries"]))
             below = rows[-1]["number"]
 
     def mutations(self, limit: int, before: str = "") -> list[MutationRecord]:

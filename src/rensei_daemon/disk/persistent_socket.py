@@ -19,7 +19,7 @@ from rensei_daemon.disk.directories import RUNTIME_MODE, prepare_directory
 from rensei_daemon.disk.private_socket import private_socket
 from rensei_daemon.errors import RenseiError
 
-LOOK_SECONDS = 10.0
+CHECK_SECONDS = 10.0
 
 Accept = Callable[[socket], Coroutine[Any, Any, None]]
 """Accepts connections until cancelled; connections continue after that."""
@@ -77,7 +77,7 @@ class PersistentSocket:
 
     async def _until_bound_again(self) -> _Bound:
         while True:
-            await anyio.sleep(LOOK_SECONDS)
+            await anyio.sleep(CHECK_SECONDS)
             if self._is_in_place():
                 continue
             try:

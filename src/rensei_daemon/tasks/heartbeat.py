@@ -124,7 +124,7 @@ class HeartbeatSender:
         """Return the acks to send, and whether pool.deleted is one of them."""
         if not self.journal.is_open:
             return Acks(), True
-        return self.journal.owed(), self.journal.owes(Op.POOL_DELETED)
+        return self.journal.unconfirmed(), self.journal.has_unfinished(Op.POOL_DELETED)
 
     async def _confirm(self, acks: Acks) -> None:
         if acks.ids:

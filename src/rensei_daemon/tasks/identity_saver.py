@@ -35,7 +35,7 @@ class IdentitySaver:
         self._register_secrets = register_secrets
         self._owed: Worker | None = None
         self._failed = WakeEvent()
-        self._turn = anyio.Lock()
+        self._lock = anyio.Lock()
         self._failures = FailureReporter(board=board, subject="identity")
 
     def read(self) -> Worker | None:
@@ -63,7 +63,7 @@ class IdentitySaver:
                     await self._try(self._owed)
 
     async def _try(self, worker: Worker) -> None:
-        async with self._turn:  # an older worker must not overwrite a newer one
+        async with self._lock:  # an older worker must not overwrite a newer one
             if worker is self._owed:
                 await self._save(worker)
 

@@ -121,7 +121,7 @@ class MutationInbox:
 
     def _leave_out(self) -> None:
         """Drop the newest mutations that exceed the limits."""
-        totals = accumulate(mutation.room for mutation in self._held.values())
+        totals = accumulate(mutation.record_bytes for mutation in self._held.values())
         fitting = min(sum(total <= MOST_HELD_BYTES for total in totals), MOST_HELD)
         if beyond := list(self._held)[fitting:]:
             self._left_out = len(beyond)
@@ -166,10 +166,10 @@ def _parts(held: Sequence[PendingMutation]) -> Iterator[Sequence[PendingMutation
     part: list[PendingMutation] = []
     room = 0
     for mutation in held:
-        room += mutation.room
+        room += mutation.record_bytes
         if part and room > _STORED_AT_ONCE:
             yield part
-            part, room = [], mutation.room
+            part, room = [], mutation.record_bytes
         part.append(mutation)
     if part:
         yield part
@@ -179,6 +179,6 @@ def _receive(
     journal: Journal, part: Sequence[PendingMutation], state_bytes: int
 ) -> tuple[bool, Received]:
     """Free space and record what was delivered; block."""
-    arriving_bytes = sum(mutation.room for mutation in part)
+    arriving_bytes = sum(mutation.record_bytes for mutation in part)
     had_to_forget = journal.budget.enforce(state_bytes, arriving_bytes=arriving_bytes)
     return had_to_forget, journal.receive(part, datetime.now(UTC))

@@ -33,9 +33,9 @@ from rensei_daemon.core.session_values import IncomingValues, SessionValues
 from rensei_daemon.core.snapshot_schedule import (
     PACE,
     WHY,
+    RequestedSnapshot,
     SnapshotIntervals,
     SnapshotReason,
-    WantedSnapshot,
 )
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import PlatformError
@@ -81,7 +81,7 @@ class Rotation:
         self._values = SessionValues()
         now = CLOCK.now()
         self._line = SessionHealth(id=session.id, since=now, added_at=now)
-        self._shown_wanted: WantedSnapshot | None = None
+        self._shown_wanted: RequestedSnapshot | None = None
         self._refusals = SessionFailures(
             session.id, board, calm_seconds=pace.steady_seconds
         )
@@ -119,7 +119,7 @@ class Rotation:
     @property
     def snapshot_cycle(self) -> Cycle:
         """One iteration is one snapshot, whether it succeeds or fails."""
-        return self._snapshots.turn
+        return self._snapshots.cycle
 
     @property
     def snapshot_error(self) -> PlatformError | None:
@@ -150,14 +150,14 @@ class Rotation:
             self._register_secrets(())
         await self.session_deliveries.withdraw(kept)
 
-    def want_snapshot(self, reason: SnapshotReason) -> None:
+    def request_snapshot(self, reason: SnapshotReason) -> None:
         """Request a snapshot; the reason decides how soon it is taken."""
-        self._snapshots.want(reason)
+        self._snapshots.request(reason)
         self._deferred.run_soon(self._account)
 
     def retry_now(self) -> None:
         """Retry snapshot and stream at once, whatever they wait for."""
-        self.want_snapshot(SnapshotReason.ASKED)
+        self.request_snapshot(SnapshotReason.ASKED)
         self._stream.retry_now()
 
     def platform_recovered(self) -> None:
@@ -167,7 +167,7 @@ class Rotation:
         """
         error = self.snapshot_error
         if error is not None and not requested_wait(error, rest_seconds=0.0):
-            self._snapshots.want(SnapshotReason.ASKED)
+            self._snapshots.request(SnapshotReason.ASKED)
 
     # -- snapshots --
 
@@ -189,7 +189,7 @@ class Rotation:
             now, snapshot.refresh_in_seconds, is_news=self.credentials is not before
         )
         if wanted is not None:
-            self._snapshots.want(wanted)
+            self._snapshots.request(wanted)
         self._note_fresh(snapshot, len(before.env))
 
     def _note_fresh(self, snapshot: Snapshot, names_before: int) -> None:
@@ -223,13 +223,13 @@ class Rotation:
     def _take_event(self, event: StreamUpdate | UnusableEvent, arrived_at: float) -> None:
         if isinstance(event, UnusableEvent):
             self._refusals.event_not_understood(event.reason)
-            self.want_snapshot(SnapshotReason.EVENT)
+            self.request_snapshot(SnapshotReason.EVENT)
             return
         before = self.credentials
         arrived = IncomingValues(event.delta, event.rotated_at, event.is_whole)
         wanted = self._values.take_update(arrived, arrived_at)
         if wanted is not None:
-            self.want_snapshot(wanted)
+            self.request_snapshot(wanted)
         self._hand_on(before, "stream", arrived_at)
 
     def _stream_changed(self, line: StreamHealth) -> None:
@@ -264,7 +264,7 @@ class Rotation:
         self.session_deliveries.report()
 
     def _post(self) -> None:
-        wanted = self._snapshots.schedule.wanted
+        wanted = self._snapshots.schedule.requested
         if wanted is not self._shown_wanted:
             self._shown_wanted = wanted
             self._line = self._with_wanted(wanted)
@@ -277,7 +277,7 @@ class Rotation:
         )
         self._board.post(self._line)
 
-    def _with_wanted(self, wanted: WantedSnapshot | None) -> SessionHealth:
+    def _with_wanted(self, wanted: RequestedSnapshot | None) -> SessionHealth:
         if wanted is None:
             return replace(self._line, wanted_for=None, wanted_since=None)
         ago = timedelta(seconds=anyio.current_time() - wanted.since)

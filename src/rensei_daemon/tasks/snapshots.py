@@ -53,7 +53,7 @@ class SnapshotLoop:
         outcomes: EventCounter,
     ) -> None:
         self.schedule = SnapshotSchedule(pace, draw, anyio.current_time())
-        self.turn = Cycle()
+        self.cycle = Cycle()
         """One iteration is one snapshot, whether it succeeds or fails."""
         self.error: PlatformError | None = None
         """The error of the last snapshot; None if it succeeded."""
@@ -63,9 +63,9 @@ class SnapshotLoop:
         self._changed = WakeEvent()
         self._retry = RETRY
 
-    def want(self, reason: SnapshotReason) -> None:
+    def request(self, reason: SnapshotReason) -> None:
         """Request a snapshot; the reason decides how soon it is taken."""
-        self.schedule.want(reason, anyio.current_time())
+        self.schedule.request(reason, anyio.current_time())
         self._changed.set()
 
     def look_again(self) -> None:
@@ -76,14 +76,14 @@ class SnapshotLoop:
         """Take snapshots until cancelled."""
         while True:
             while (wait := self.schedule.wait_seconds(anyio.current_time())) > 0:
-                self._promise(wait)
+                self._set_deadline(wait)
                 await self._changed.wait(within=wait)
             reason = self.schedule.begin(anyio.current_time())
-            self._promise(0.0)
-            self.turn.begin()
+            self._set_deadline(0.0)
+            self.cycle.begin()
             outcome = await self._take()
             self._outcomes.increment(self._session.id, reason, outcome)
-            self.turn.end()
+            self.cycle.end()
 
     async def _take(self) -> str:
         self._taker.snapshot_requested()
@@ -101,6 +101,6 @@ class SnapshotLoop:
         self._taker.snapshot_came(snapshot)
         return "ok"
 
-    def _promise(self, wait: float) -> None:
+    def _set_deadline(self, wait: float) -> None:
         until = anyio.current_time() + wait + SNAPSHOT_SECONDS
         self._deadlines.set(f"snapshots of {self._session.id}", until)

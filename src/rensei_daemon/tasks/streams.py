@@ -117,12 +117,12 @@ class StreamLoop:
             schedule.stream_refused()
         if lived is not None:
             self._reconnect = WakeEvent()  # earlier requests are done
-            self.line = self.line.ended(CLOCK.now(), lived)
+            self.line = self.line.with_end(CLOCK.now(), lived)
             schedule.stream_lost(anyio.current_time())
             self._snapshots.look_again()
-        self.line = self.line.failed(failure)
+        self.line = self.line.with_failure(failure)
         self._tell(self.line)
 
     def _show(self, state: StreamState) -> None:
-        self.line = self.line.became(state, CLOCK.now())
+        self.line = self.line.with_state(state, CLOCK.now())
         self._tell(self.line)
