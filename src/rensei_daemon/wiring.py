@@ -40,7 +40,7 @@ from rensei_daemon.tasks.last_good_saver import keep_last_good
 from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.loop_lag import measure_lag
 from rensei_daemon.tasks.mutation_inbox import MutationInbox
-from rensei_daemon.tasks.mutations import apply_mutations
+from rensei_daemon.tasks.mutations import MutationLoop
 from rensei_daemon.tasks.reload import Reloader
 from rensei_daemon.tasks.reregistration import keep_registered
 from rensei_daemon.tasks.rotation import Rotation
@@ -241,8 +241,7 @@ class Daemon:
             "heartbeat": partial(
                 send_heartbeats, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
             ),
-            "mutations": partial(
-                apply_mutations,
+            "mutations": MutationLoop(
                 self.inbox,
                 self.applier,
                 self.journal,
@@ -251,7 +250,7 @@ class Daemon:
                 beat=wake_heartbeat,
                 deadlines=self.deadlines,
                 draw=draw,
-            ),
+            ).run,
             "runtime token": self.identity.keep_fresh,
             "registration": partial(keep_registered, self.identity, self.configuration),
             "identity": partial(self.identity_saver.run, draw),

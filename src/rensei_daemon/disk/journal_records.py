@@ -8,11 +8,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from rensei_daemon.core.edit import Edit, load_edits
+from rensei_daemon.core.health import LastMutation, MutationsHealth
 from rensei_daemon.core.history import (
     BlameChange,
     ChangeDetail,
@@ -72,6 +74,26 @@ class JournalRecords:
             " WHERE decided_at != '' ORDER BY decided_at DESC, position DESC LIMIT 1"
         )
         return dict(rows[0]) if rows else None
+
+    def health(self) -> MutationsHealth:
+        """Return what the status shows of mutations."""
+        counts, latest = self.counts(), self.latest()
+        last = None
+        if latest is not None:
+            last = LastMutation(
+                id=latest["id"],
+                op=latest["op"],
+                outcome="failed" if latest["error"] else "applied",
+                message=latest["error"],
+                at=datetime.fromisoformat(latest["decided_at"]),
+            )
+        return MutationsHealth(
+            applied=counts.applied,
+            failed=counts.failed,
+            unacknowledged=counts.unacknowledged,
+            waiting=counts.waiting,
+            last=last,
+        )
 
     def changes(self, limit: int) -> list[ChangeRecord]:
         """Return the last changes, newest first."""

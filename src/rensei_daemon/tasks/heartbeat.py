@@ -38,7 +38,6 @@ from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks import host_conditions
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutation_inbox import MutationInbox
-from rensei_daemon.tasks.mutations import mutations_line
 from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
 
 JITTER = 0.1
@@ -130,7 +129,7 @@ class HeartbeatSender:
         if acks.ids:
             now = datetime.now(UTC)
             await anyio.to_thread.run_sync(self.journal.confirm, acks.ids, now)
-            self.board.post(await anyio.to_thread.run_sync(mutations_line, self.journal))
+            self.board.post(await anyio.to_thread.run_sync(self.journal.records.health))
             _log.info("outcomes.acked", applied=acks.applied, failed=len(acks.failures))
 
     async def _take(self, answer: BeatAnswer, *, pool_may_be_restored: bool) -> None:

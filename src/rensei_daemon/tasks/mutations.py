@@ -15,7 +15,7 @@ not allow an edit, mutations wait, and the board says why.
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import LastMutation, MutationsHealth
+from rensei_daemon.core.health import MutationsHealth
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.disk.applier import Applier
@@ -51,106 +51,118 @@ STORE_AGAIN_SECONDS = 5.0
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=60.0)
 
-Conflicts = defaultdict[str, FailureReporter]
-"""Reporters of mutations that were delivered again with other content, by id."""
-
 _T = TypeVar("_T")
 
 _log = structlog.get_logger()
 
 
-async def apply_mutations(
-    inbox: MutationInbox,
-    applier: Applier[Settings],
-    journal: Journal,
-    configuration: Configuration,
-    board: Board,
-    *,
-    beat: WakeEvent,
-    deadlines: Deadlines,
-    draw: Draw,
-) -> None:
-    """Apply what the inbox holds, whenever its event is set; never return.
+@dataclass
+class MutationLoop:
+    """Applies what the inbox holds, whenever its event is set."""
 
-    The first round, at start, finishes what the last run left. `beat` is set when there is
-    an outcome to send.
-    """
-    configuration.on_change(inbox.wake_event.set)
-    retry, conflicting = RETRY, Conflicts(FailureReporter)
-    stalls = FailureReporter(board=board, subject="config")
-    wait: float | None = None
-    inbox.wake_event.set()
-    while True:
-        deadlines.remove("mutations")  # it may wait without limit
-        await inbox.wake_event.wait(within=wait)
-        deadlines.set("mutations", anyio.current_time() + ROUND_SECONDS)
-        taken = inbox.take()
-        await _report_taken(taken, conflicting, board)
-        try:
-            outcomes, line, not_stored = await _round(
-                inbox,
-                applier,
-                journal,
-                configuration,
-                board,
-                stalls,
-                restore_pool=taken.pool_is_ok,
-            )
-        except RenseiError as error:
-            delay, retry = retry.next(draw)
-            wait = max(delay, 0.25)
-            await _report_stall(error, stalls, journal, configuration, board)
-            continue
-        wait, retry = STORE_AGAIN_SECONDS if not_stored else None, RETRY
+    inbox: MutationInbox
+    applier: Applier[Settings]
+    journal: Journal
+    configuration: Configuration
+    board: Board
+    beat: WakeEvent
+    """Set when there is an outcome to send."""
+    deadlines: Deadlines
+    draw: Draw
+    conflicts: defaultdict[str, FailureReporter] = field(
+        default_factory=lambda: defaultdict(FailureReporter)
+    )
+    """Reporters of mutations that were delivered again with other content, by id."""
+
+    def __post_init__(self) -> None:
+        """Create the reporter of rounds that fail."""
+        self.stalls = FailureReporter(board=self.board, subject="config")
+
+    async def run(self) -> None:
+        """Apply mutations; never return.
+
+        The first round, at start, finishes what the last run left.
+        """
+        self.configuration.on_change(self.inbox.wake_event.set)
+        self.inbox.wake_event.set()
+        retry, wait = RETRY, None
+        while True:
+            self.deadlines.remove("mutations")  # it may wait without limit
+            await self.inbox.wake_event.wait(within=wait)
+            self.deadlines.set("mutations", anyio.current_time() + ROUND_SECONDS)
+            try:
+                wait, retry = await self._round(), RETRY
+            except RenseiError as error:
+                delay, retry = retry.next(self.draw)
+                wait = max(delay, 0.25)
+                await self._report_stall(error)
+
+    async def _round(self) -> float | None:
+        """Apply what is undecided, report it, and put the new text in force.
+
+        The journal may have no space for deliveries until what it holds has its outcome:
+        then return the seconds until the next attempt to store them.
+        """
+        taken = self.inbox.take()
+        await self._report_taken(taken)
+        not_stored = await self.inbox.store()
+        async with self.configuration.turn:
+            apply = partial(self.applier.apply, restore_pool=taken.pool_is_ok)
+            outcomes, today = await anyio.to_thread.run_sync(apply)
+            health = await anyio.to_thread.run_sync(self.journal.records.health)
+            self._report_round(not_stored)
+            await self._report(outcomes, health)
+            self.configuration.adopt(today, self.board)
         if outcomes or taken.refused:
-            beat.set()
-        if line.waiting:  # a round is bounded; the next one takes the rest
-            inbox.wake_event.set()
+            self.beat.set()
+        if health.waiting:  # a round is bounded; the next one takes the rest
+            self.inbox.wake_event.set()
+        return STORE_AGAIN_SECONDS if not_stored else None
 
-
-async def _round(
-    inbox: MutationInbox,
-    applier: Applier[Settings],
-    journal: Journal,
-    configuration: Configuration,
-    board: Board,
-    stalls: FailureReporter,
-    *,
-    restore_pool: bool,
-) -> tuple[list[Outcome], MutationsHealth, StorageError | None]:
-    """Apply what is undecided, report it, and put the new text in force.
-
-    Return the outcomes, the journal's figures, and why deliveries still wait: the journal
-    may have no room for them until what it holds has its outcome, so the round goes on.
-    """
-    not_stored = await inbox.store()
-    async with configuration.turn:
-        apply = partial(applier.apply, restore_pool=restore_pool)
-        outcomes, today = await anyio.to_thread.run_sync(apply)
-        line = await anyio.to_thread.run_sync(mutations_line, journal)
-        _report_round(not_stored, stalls)
-        await _report(outcomes, line, board)
-        configuration.adopt(today, board)
-    return outcomes, line, not_stored
-
-
-def _report_round(not_stored: StorageError | None, stalls: FailureReporter) -> None:
-    if not_stored is None:
-        stalls.report_recovery("mutations.resumed")
-    else:
-        stalls.clear_alarms()  # the inbox has raised its own
-        stalls.report_error("mutations.stalled", not_stored, level="error")
-
-
-async def _report(outcomes: Sequence[Outcome], line: MutationsHealth, board: Board) -> None:
-    board.post(line)
-    async for outcome in _in_turns(outcomes):
-        log = _log.bind(mutation_id=outcome.id, op=outcome.cause)
-        if outcome.error:
-            log.warning("mutation.failed", error=outcome.error)
+    def _report_round(self, not_stored: StorageError | None) -> None:
+        if not_stored is None:
+            self.stalls.report_recovery("mutations.resumed")
         else:
-            changed = bool(outcome.edits)
-            log.info("mutation.applied", changed=changed, ignored=outcome.ignored)
+            self.stalls.clear_alarms()  # the inbox has raised its own
+            self.stalls.report_error("mutations.stalled", not_stored, level="error")
+
+    async def _report(self, outcomes: Sequence[Outcome], health: MutationsHealth) -> None:
+        self.board.post(health)
+        async for outcome in _in_turns(outcomes):
+            log = _log.bind(mutation_id=outcome.id, op=outcome.cause)
+            if outcome.error:
+                log.warning("mutation.failed", error=outcome.error)
+            else:
+                changed = bool(outcome.edits)
+                log.info("mutation.applied", changed=changed, ignored=outcome.ignored)
+
+    async def _report_taken(self, taken: InboxBatch) -> None:
+        async for mutation in _in_turns(taken.refused):
+            log = _log.bind(mutation_id=mutation.id, op=mutation.op)
+            log.warning("mutation.failed", error=mutation.refusal)
+        async for mutation in _in_turns(taken.conflicts):
+            reporter = self.conflicts[mutation.id]
+            reporter.report_failure(
+                "mutation.conflicted", mutation_id=mutation.id, op=mutation.op
+            )
+            self.board.raise_alarm(
+                Code.MUTATION_CONFLICT,
+                f"mutation {mutation.id} came again with other content; "
+                "it was answered with the outcome on record",
+                hint=f"ask who changed it: rensei-daemon logs --mutation {mutation.id}",
+                now=CLOCK.now(),
+                subject=mutation.id,
+            )
+
+    async def _report_stall(self, error: RenseiError) -> None:
+        is_storage = isinstance(error, StorageError)
+        alarm = Code.STORAGE if is_storage else None
+        self.stalls.report_error("mutations.stalled", error, level="error", alarm=alarm)
+        if not is_storage:
+            self.configuration.refuse(error, self.board)
+        with suppress(StorageError):  # then the journal itself has failed
+            health = await anyio.to_thread.run_sync(self.journal.records.health)
+            self.board.post(health)
 
 
 async def _in_turns(items: Sequence[_T]) -> AsyncIterator[_T]:
@@ -159,59 +171,3 @@ async def _in_turns(items: Sequence[_T]) -> AsyncIterator[_T]:
         if number % LINES_A_TURN == 0:
             await anyio.lowlevel.cancel_shielded_checkpoint()
         yield item
-
-
-async def _report_taken(taken: InboxBatch, conflicting: Conflicts, board: Board) -> None:
-    async for mutation in _in_turns(taken.refused):
-        log = _log.bind(mutation_id=mutation.id, op=mutation.op)
-        log.warning("mutation.failed", error=mutation.refusal)
-    async for mutation in _in_turns(taken.conflicts):
-        reporter = conflicting[mutation.id]
-        reporter.report_failure(
-            "mutation.conflicted", mutation_id=mutation.id, op=mutation.op
-        )
-        board.raise_alarm(
-            Code.MUTATION_CONFLICT,
-            f"mutation {mutation.id} came again with other content; "
-            "it was answered with the outcome on record",
-            hint=f"ask who changed it: rensei-daemon logs --mutation {mutation.id}",
-            now=CLOCK.now(),
-            subject=mutation.id,
-        )
-
-
-async def _report_stall(
-    error: RenseiError,
-    stalls: FailureReporter,
-    journal: Journal,
-    configuration: Configuration,
-    board: Board,
-) -> None:
-    is_storage = isinstance(error, StorageError)
-    alarm = Code.STORAGE if is_storage else None
-    stalls.report_error("mutations.stalled", error, level="error", alarm=alarm)
-    if not is_storage:
-        configuration.refuse(error, board)
-    with suppress(StorageError):  # then the journal itself has failed
-        board.post(await anyio.to_thread.run_sync(mutations_line, journal))
-
-
-def mutations_line(journal: Journal) -> MutationsHealth:
-    """Return the journal's counts for the board; block."""
-    counts, latest = journal.records.counts(), journal.records.latest()
-    last = None
-    if latest is not None:
-        last = LastMutation(
-            id=latest["id"],
-            op=latest["op"],
-            outcome="failed" if latest["error"] else "applied",
-            message=latest["error"],
-            at=datetime.fromisoformat(latest["decided_at"]),
-        )
-    return MutationsHealth(
-        applied=counts.applied,
-        failed=counts.failed,
-        unacknowledged=counts.unacknowledged,
-        waiting=counts.waiting,
-        last=last,
-    )

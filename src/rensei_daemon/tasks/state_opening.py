@@ -16,7 +16,6 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.tasks.mutations import mutations_line
 
 RETRY = Backoff(base_seconds=1.0, cap_seconds=15.0)
 AT_LEAST_SECONDS = 0.25
@@ -56,7 +55,7 @@ async def keep_state_open(
         board.clear(Code.STORAGE, SUBJECT)
         if set_aside is not None:
             report_set_aside(set_aside, board)
-        board.post(await anyio.to_thread.run_sync(mutations_line, state.journal))
+        board.post(await anyio.to_thread.run_sync(state.journal.records.health))
         on_open()
     await anyio.sleep_forever()
 

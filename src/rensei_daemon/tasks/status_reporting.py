@@ -22,7 +22,6 @@ from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.mutations import mutations_line
 from rensei_daemon.tasks.state_opening import report_closed, report_set_aside
 from rensei_daemon.tasks.wake_event import WakeEvent
 
@@ -58,7 +57,7 @@ def open_board(
     if isinstance(state, StorageError):
         report_closed(state, board)
     else:
-        board.post(mutations_line(journal))
+        board.post(journal.records.health())
     if config_error is not None:
         configuration.log_refused(config_error)
         configuration.refuse(config_error, board)
