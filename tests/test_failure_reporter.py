@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
+from boards import empty_board
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 
@@ -15,14 +15,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 @pytest.fixture
 def board() -> Board:
     """The board of a daemon that has just started."""
-    return Board(
-        version="1",
-        pid=1,
-        started_at=datetime.now(UTC),
-        config=ConfigHealth(path="/c", digest="d"),
-        worker=WorkerHealth(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatHealth(interval_seconds=30),
-    )
+    return empty_board()
 
 
 def test_a_failure_and_its_recovery(board: Board) -> None:

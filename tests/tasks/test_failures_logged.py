@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from boards import empty_board
 from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
-from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
-from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.errors import (
     RefusedError,
@@ -56,18 +54,6 @@ def told(events: Events, *names: str) -> list[tuple[str, str, Any]]:
     ]
 
 
-def nobodys_board() -> Board:
-    """Return a board of no daemon."""
-    return Board(
-        version="1",
-        pid=1,
-        started_at=datetime.now(UTC),
-        config=ConfigHealth(path="/c", digest="d"),
-        worker=WorkerHealth(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatHealth(interval_seconds=30),
-    )
-
-
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait for what no board tells of."""
     with anyio.fail_after(HANG_SECONDS):
@@ -77,7 +63,7 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 async def test_a_refusal_that_became_another_is_told_no_more() -> None:
     """After another response the alarm of the first refusal is cleared."""
-    board = nobodys_board()
+    board = empty_board()
     refusals = SessionFailures("build", board, calm_seconds=60)
 
     refusals.stream_ended(UnauthorizedError("401"), seconds=None)
@@ -108,7 +94,7 @@ async def test_beats_that_fail(home: "Home", events: Events) -> None:
 
 async def test_snapshots_that_fail(events: Events) -> None:
     """Another reason is logged at once; recovery clears the alarm of a refusal."""
-    board = nobodys_board()
+    board = empty_board()
     refusals = SessionFailures("build", board, calm_seconds=60)
     for _ in range(3):
         refusals.snapshot_failed(TransientError("no answer"))
@@ -127,7 +113,7 @@ async def test_snapshots_that_fail(events: Events) -> None:
 
 async def test_a_stream_that_comes_and_goes(events: Events) -> None:
     """It is one row of failures until the stream is open for a minute."""
-    refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
+    refusals = SessionFailures("b", empty_board(), calm_seconds=60)
     refusals.stream_connected()
     for _ in range(12):
         refusals.stream_ended(TransientError("the stream ended"), seconds=20.0)
@@ -150,7 +136,7 @@ async def test_a_stream_that_comes_and_goes(events: Events) -> None:
 
 async def test_a_stream_that_cannot_be_had(events: Events) -> None:
     """A stream that never opened is reported as failed, not as lost."""
-    refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
+    refusals = SessionFailures("b", empty_board(), calm_seconds=60)
     for _ in range(2):
         refusals.stream_ended(TransientError("no route"), seconds=None)
     assert told(events, "stream.lost", "stream.failed") == [("warning", "stream.failed", 1)]
@@ -158,7 +144,7 @@ async def test_a_stream_that_cannot_be_had(events: Events) -> None:
 
 async def test_events_that_mean_nothing(events: Events) -> None:
     """A thousand of them are three log lines."""
-    refusals = SessionFailures("b", nobodys_board(), calm_seconds=60)
+    refusals = SessionFailures("b", empty_board(), calm_seconds=60)
     for _ in range(1000):
         refusals.event_not_understood("the event is not JSON")
     assert [count for _, _, count in told(events, "stream.event_not_understood")] == [
@@ -210,7 +196,7 @@ async def test_a_file_that_cannot_be_used(home: "Home", events: Events) -> None:
 
 async def test_a_state_file_that_cannot_be_written(home: "Home", events: Events) -> None:
     """It is logged once, and again when it can be written."""
-    place, board = home.place / "gone", nobodys_board()
+    place, board = home.place / "gone", empty_board()
     failures = status_failures(board)
     for _ in range(3):
         await write_status(board, place / "status.json", failures)
@@ -227,7 +213,7 @@ async def test_the_writer_of_the_state_file_tries_again_and_again(
 ) -> None:
     """It retries twice a second while the disk is full, and logs once."""
     monkeypatch.setattr("rensei_daemon.tasks.status_reporting.AT_MOST_EVERY_SECONDS", 0.0)
-    board, notifier = nobodys_board(), Notifier.from_environ({})
+    board, notifier = empty_board(), Notifier.from_environ({})
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keep_reporting, board, tmp_path / "gone/status", notifier)

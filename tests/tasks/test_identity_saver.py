@@ -1,15 +1,13 @@
 """The identity on its way to the disk."""
 
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from boards import empty_board
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.core.board import Board
-from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.tasks.identity_saver import IdentitySaver
@@ -35,14 +33,7 @@ class SlowDisk(IdentityFile):
 async def test_a_slow_save_does_not_come_out_over_a_newer_one(tmp_path: Path) -> None:
     """Otherwise the next daemon would start with an outdated identity."""
     disk = SlowDisk(tmp_path)
-    board = Board(
-        version="1",
-        pid=1,
-        started_at=datetime.now(UTC),
-        config=ConfigHealth(path="/c", digest="d"),
-        worker=WorkerHealth(platform_url="http://127.0.0.1"),
-        heartbeat=HeartbeatHealth(interval_seconds=30),
-    )
+    board = empty_board()
     safe = IdentitySaver(disk, board, register_secrets=lambda _: None)
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as saving:
