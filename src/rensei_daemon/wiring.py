@@ -254,8 +254,8 @@ class Daemon:
             "runtime token": self.identity.keep_fresh,
             "registration": partial(keep_registered, self.identity, self.configuration),
             "identity": partial(self.identity_saver.run, draw),
-            "lookout": self.http.dead_peers.run,
-            "afterwards": self.resources.session_factory.deferred.run,
+            "dead peers": self.http.dead_peers.run,
+            "deferred work": self.resources.session_factory.deferred.run,
         }
 
     def _host_loops(self) -> dict[str, Loop]:
