@@ -15,6 +15,9 @@ from needs import need, postgresql_programs
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """A cluster that lives as long as a test need not survive the machine."""
 ROLE = "postgres"
+_SHM = "/dev/shm"  # noqa: S108 - a directory with a random name is made in it
+_MEMORY = _SHM if os.access(_SHM, os.W_OK) else None
+"""Where there is room in memory: a database is 300 files."""
 
 
 class Cluster:
@@ -51,7 +54,7 @@ def running_postgresql(*, trust: bool = True, **settings: str) -> Iterator[Clust
     Without `trust` every role but the superuser needs its password.
     """
     need("postgresql")
-    directory = Path(tempfile.mkdtemp(prefix="rensei-pg-"))
+    directory = Path(tempfile.mkdtemp(prefix="rensei-pg-", dir=_MEMORY))
     programs = postgresql_programs()
     assert programs is not None
     try:

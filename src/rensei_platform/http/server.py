@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import uvicorn
@@ -11,6 +12,8 @@ from anyio.abc import TaskStatus
 from rensei_platform.bus.hub import keep_alive
 from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
+from rensei_platform.services.credentials import rotate_kind
+from rensei_platform.services.lease_keeper import LeaseKeeper
 from rensei_platform.services.platform import Platform
 
 _GOODBYE_SECONDS = 5.0
@@ -52,12 +55,26 @@ async def serving(platform: Platform, listener: socket.socket) -> AsyncIterator[
         tasks.start_soon(
             platform.presence.write_regularly, platform.store, settings.presence_seconds
         )
+        tasks.start_soon(_keeper_of(platform).run)
         try:
             yield
         finally:
             tasks.cancel_scope.cancel()
     with anyio.CancelScope(shield=True), anyio.move_on_after(_GOODBYE_SECONDS):
         await platform.presence.write(platform.store)
+
+
+def _keeper_of(platform: Platform) -> LeaseKeeper:
+    """Return what renews the leases of a platform, and rotates what it cannot renew."""
+    rotate = partial(rotate_kind, platform, requested_by="lease-keeper")
+    return LeaseKeeper(
+        platform.store,
+        platform.locks,
+        platform.registry,
+        platform.sealer,
+        rotate,
+        platform.now,
+    )
 
 
 class _Server(uvicorn.Server):

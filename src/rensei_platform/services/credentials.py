@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from rensei_platform.bus.hub import Stream
-from rensei_platform.errors import InvalidRequestError, NotFoundError
+from rensei_platform.errors import ConflictError, InvalidRequestError, NotFoundError
 from rensei_platform.ids import new_id
 from rensei_platform.providers.base import Binding
 from rensei_platform.providers.database import ValueScope
@@ -24,9 +26,9 @@ from rensei_platform.rules.callers import (
 )
 from rensei_platform.rules.credentials import BLOCKED_NAMES, Scope, delta, snapshot
 from rensei_platform.rules.fields import Json
+from rensei_platform.rules.refresh import refresh_until
 from rensei_platform.rules.times import after, wire_time
 from rensei_platform.services.platform import Platform
-from rensei_platform.services.values import OrgValues
 from rensei_platform.store import audit, credentials
 from rensei_platform.store.credentials import StoredBinding
 
@@ -53,12 +55,12 @@ async def take_snapshot(
     """Return everything a scope sees now, and note that the session stands there.
 
     Raise ForbiddenError for another organization or a scope beyond the key's limits,
-    ProviderError if a binding never resolved and does not now.
+    UnavailableError if a provider fails and nothing of it is still good.
     """
     require_org(caller, org_id)
     require_access(caller, Access.SNAPSHOT)
     require_visible(caller, scope.project_id or None, scope.environment)
-    values = await _resolved(platform, org_id)
+    values = await platform.values.for_scope(org_id, scope)
     now = platform.now()
     if session_id is not None:
         async with platform.store.write() as db:
@@ -71,28 +73,14 @@ async def take_snapshot(
                 version=values.version,
                 now=now,
             )
-    spread = random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
-    refresh_at = now + platform.settings.refresh_interval * spread
+    chance = random.random()  # noqa: S311 - not a secret
+    expires_at = values.expires_at(scope)
+    refresh_at = refresh_until(now, expires_at, platform.settings.refresh_interval, chance)
     return {
         "env": snapshot(values.sets, scope),
         "refreshUntil": wire_time(refresh_at),
         "version": values.version,
     }
-
-
-async def _resolved(platform: Platform, org_id: str) -> OrgValues:
-    """Return the values of an organization, those resolved that never were."""
-    values = await platform.values.current(org_id)
-    if not values.unresolved:
-        return values
-    async with platform.store.read() as db:
-        bindings = await credentials.find_bindings(db, org_id)
-    missing = [one for one in bindings if one.id in values.unresolved]
-    resolutions = await platform.values.resolve(missing)
-    async with platform.store.write() as db:
-        version, _ = await credentials.next_version(db, org_id)
-        await platform.values.store(db, resolutions, version, platform.now())
-    return await platform.values.current(org_id)
 
 
 # ---- rotations ---------------------------------------------------------------------------
@@ -105,25 +93,29 @@ async def rotate(platform: Platform, caller: Caller, org_id: str, kind: str) -> 
     for a kind without a binding; ProviderError, and then nobody has been told anything.
     """
     require_rotation(caller, org_id)
-    async with platform.store.read() as db:
-        bindings = await credentials.find_bindings(db, org_id, kind)
-    if not bindings:
-        raise NotFoundError(f"Credential kind {kind} is not configured")
-    resolutions = await platform.values.resolve(bindings)
-    now, rotation_id = platform.now(), new_id("rot")
-    async with platform.store.write() as db:
-        version, last = await credentials.next_version(db, org_id)
-        rotated_at = after(last, now)
-        await platform.values.store(db, resolutions, version, now)
+    return await rotate_kind(platform, org_id, kind, requested_by=caller.name)
+
+
+async def rotate_kind(
+    platform: Platform, org_id: str, kind: str, *, requested_by: str
+) -> Rotation:
+    """Rotate, as a caller who may, or as the clock does when a lease has ended."""
+    rotation_id = new_id("rot")
+
+    async def record(db: AsyncConnection, version: int, last: datetime | None) -> datetime:
+        rotated_at = after(last, platform.now())
         await credentials.add_rotation(
             db,
             org_id=org_id,
             version=version,
             id=rotation_id,
             kind=kind,
-            requested_by=caller.name,
+            requested_by=requested_by,
             rotated_at=rotated_at,
         )
+        return rotated_at
+
+    rotated_at = await platform.values.rotate(org_id, kind, record)
     begun = time.monotonic()
     count = await notify(platform, org_id, kind, rotated_at)
     async with platform.store.write() as db:
@@ -187,7 +179,9 @@ async def set_values(
         if name in BLOCKED_NAMES:
             raise InvalidRequestError(f"{name} is a name of the platform's own")
     now = platform.now()
-    async with platform.store.write() as db:
+
+    async def write(db: AsyncConnection) -> None:
+        await _bind_to_database(db, scope, now)
         for name, value in values.items():
             await credentials.put_value(
                 db,
@@ -200,13 +194,24 @@ async def set_values(
                 updated_at=now,
                 updated_by=caller.name,
             )
-        known = await credentials.find_bindings(db, scope.org_id, scope.kind)
-        same = (scope.project_id, scope.environment)
-        if all((one.project_id, one.environment) != same for one in known):
-            await credentials.put_binding(db, _to_database(scope), now)
         await audit.add_entry(
             db, caller, "credential.set", scope.path, now, names=sorted(values)
         )
+
+    where = Scope(scope.project_id, scope.environment)
+    await platform.values.change(scope.org_id, scope.kind, where, write)
+
+
+async def _bind_to_database(db: AsyncConnection, scope: ValueScope, now: datetime) -> None:
+    """Bind a kind to stored values. Raise ConflictError if another provider is bound."""
+    for one in await credentials.find_bindings(db, scope.org_id, scope.kind):
+        if (one.project_id, one.environment) == (scope.project_id, scope.environment):
+            if one.provider != DATABASE:
+                raise ConflictError(
+                    f"{scope.kind} is bound to the provider {one.provider}; unbind it first"
+                )
+            return
+    await credentials.put_binding(db, _to_database(scope), now)
 
 
 def _to_database(scope: ValueScope) -> StoredBinding:
@@ -235,12 +240,15 @@ async def bind(platform: Platform, caller: Caller, binding: StoredBinding) -> No
         )
     )
     now = platform.now()
-    async with platform.store.write() as db:
+
+    async def write(db: AsyncConnection) -> None:
         await credentials.put_binding(db, binding, now)
-        await credentials.next_version(db, binding.org_id)
         await audit.add_entry(
             db, caller, "credential.bind", binding.kind, now, provider=binding.provider
         )
+
+    where = Scope(binding.project_id, binding.environment)
+    await platform.values.change(binding.org_id, binding.kind, where, write)
 
 
 async def unbind(
@@ -249,13 +257,16 @@ async def unbind(
     """Remove a binding. Raise NotFoundError if there is none."""
     require_admin(caller, Access.ADMIN)
     now = platform.now()
-    async with platform.store.write() as db:
+
+    async def write(db: AsyncConnection) -> None:
         if not await credentials.remove_binding(
             db, caller.org_id, kind, project_id, environment
         ):
             raise NotFoundError(f"Credential kind {kind} is not configured")
-        await credentials.next_version(db, caller.org_id)
         await audit.add_entry(db, caller, "credential.unbind", kind, now)
+
+    where = Scope(project_id, environment)
+    await platform.values.change(caller.org_id, kind, where, write)
 
 
 async def list_bindings(platform: Platform, caller: Caller) -> list[StoredBinding]:

@@ -11,12 +11,13 @@ from rensei_platform.master_key import create_master_key_file, systemd_credentia
 from rensei_platform.providers.database import DatabaseProvider, ValueScope
 from rensei_platform.providers.registry import Registry
 from rensei_platform.sealing import Sealer
-from rensei_platform.services.platform import Platform
+from rensei_platform.services.platform import Platform, utc_now
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import credentials
 from rensei_platform.store.engine import Store
 from rensei_platform.store.lock import exclusive
+from rensei_platform.store.locks import Locks
 from rensei_platform.store.schema import check_schema
 from rensei_platform.tokens import Tokens
 
@@ -59,6 +60,7 @@ async def opened(
         check_schema(url)
         store = Store(url)
         try:
+            locks = Locks(store)
             registry = Registry(DatabaseProvider(_Rows(store), sealer), settings.providers)
             yield Platform(
                 settings=settings,
@@ -66,7 +68,8 @@ async def opened(
                 sealer=sealer,
                 tokens=Tokens(sealer, settings.token_lifetime),
                 registry=registry,
-                values=Values(store, sealer, registry),
+                values=Values(store, sealer, registry, locks, utc_now),
+                locks=locks,
             )
         finally:
             await store.close()

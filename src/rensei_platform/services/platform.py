@@ -13,6 +13,7 @@ from rensei_platform.services.presence import Presence
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store.engine import Store
+from rensei_platform.store.locks import Locks
 from rensei_platform.tokens import Tokens
 
 
@@ -31,6 +32,7 @@ class Platform:
     tokens: Tokens
     registry: Registry
     values: Values
+    locks: Locks
     hub: Hub = field(default_factory=Hub)
     presence: Presence = field(default_factory=Presence)
     failures: FailureLimiter = field(default_factory=FailureLimiter)

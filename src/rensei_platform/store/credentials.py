@@ -14,7 +14,6 @@ from rensei_platform.store.tables import (
     bindings,
     credential_values,
     orgs,
-    resolved_sets,
     rotations,
     session_scopes,
 )
@@ -165,28 +164,6 @@ async def next_version(db: AsyncConnection, org_id: str) -> tuple[int, datetime 
     )
     row = found.one()
     return row.values_version, row.last_rotated_at
-
-
-async def put_resolved(db: AsyncConnection, **values: Any) -> None:
-    """Store what a binding resolved to."""
-    await upsert(db, resolved_sets, values)
-
-
-async def resolved(db: AsyncConnection, org_id: str) -> Sequence[RowMapping]:
-    """Return the bindings of an organization with what they resolved to, if anything."""
-    found = await db.execute(
-        select(
-            bindings.c.id,
-            bindings.c.kind,
-            bindings.c.project_id,
-            bindings.c.environment,
-            resolved_sets.c.sealed,
-            resolved_sets.c.version,
-        )
-        .join(resolved_sets, resolved_sets.c.binding_id == bindings.c.id, isouter=True)
-        .where(bindings.c.org_id == org_id)
-    )
-    return found.mappings().all()
 
 
 async def add_rotation(db: AsyncConnection, **values: Any) -> None:

@@ -271,8 +271,9 @@ resolved_sets = Table(
     Column("stale_at", Time, nullable=False),  # resolve again from then on
     Column("sealed_lease", Text),
     Column("lease_expires_at", Time),
+    Column("due_at", Time),  # renew, revoke or look again from then on; null: never
     Index(None, "org_id"),
-    Index(None, "lease_expires_at"),
+    Index(None, "due_at"),
 )
 
 # ---- sessions, rotations and what became of them -----------------------------------------

@@ -340,6 +340,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("stale_at", sa.BigInteger(), nullable=False),
         sa.Column("sealed_lease", sa.Text(), nullable=True),
         sa.Column("lease_expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["binding_id"],
             ["bindings.id"],
@@ -352,9 +353,9 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.PrimaryKeyConstraint("binding_id", name=op.f("pk_resolved_sets")),
     )
     op.create_index(
-        op.f("ix_resolved_sets_lease_expires_at"),
+        op.f("ix_resolved_sets_due_at"),
         "resolved_sets",
-        ["lease_expires_at"],
+        ["due_at"],
         unique=False,
     )
     op.create_index(

@@ -1,0 +1,126 @@
+"""A replica of the control plane without HTTP, and a source that a test decides."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import anyio
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rensei_platform.master_key import MasterKey
+from rensei_platform.providers.base import Lease, Location, Resolved, SecretNotFoundError
+from rensei_platform.providers.registry import Registry
+from rensei_platform.rules.credentials import Scope, snapshot
+from rensei_platform.sealing import Sealer
+from rensei_platform.services.values import Values
+from rensei_platform.store import credentials
+from rensei_platform.store.credentials import StoredBinding
+from rensei_platform.store.engine import Store
+from rensei_platform.store.locks import Locks
+
+START = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
+
+
+class Source:
+    """A provider with leases, which remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Resolved | Exception] = {}
+        self.asked: list[str] = []
+        self.renewals: list[Lease | Exception] = []
+        self.renewed: list[str] = []
+        self.revoked: list[str] = []
+        self.revocation_error: Exception | None = None
+        self.open = anyio.Event()
+        self.open.set()
+
+    async def resolve(self, location: Location) -> Resolved:
+        path = "/".join(location.path)
+        self.asked.append(path)
+        await self.open.wait()
+        answer = self.answers.get(path, SecretNotFoundError("there is nothing at the path"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def renew(self, lease: Lease) -> Lease:
+        self.renewed.append(lease.id)
+        answer = self.renewals.pop(0) if self.renewals else lease
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def revoke(self, lease: Lease) -> None:
+        if self.revocation_error is not None:
+            raise self.revocation_error
+        self.revoked.append(lease.id)
+
+
+@dataclass
+class Replica:
+    """What the services need, as one replica has it."""
+
+    store: Store
+    source: Source
+    now: datetime = START
+    sealer: Sealer = field(default_factory=lambda: Sealer([MasterKey(b"k" * 32)]))
+    locks: Locks | None = None
+    registry: Registry = field(init=False)
+    values: Values = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.locks = self.locks or Locks(self.store)
+        self.registry = Registry(self.source, {})
+        self.values = Values(
+            self.store, self.sealer, self.registry, self.locks, lambda: self.now
+        )
+
+    def another(self) -> "Replica":
+        """Return another replica of the same database and source."""
+        shared = self.locks if self.store.is_sqlite else None  # SQLite has one process
+        return Replica(self.store, self.source, self.now, locks=shared)
+
+    def wait(self, **span: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**span)
+
+    async def bind(
+        self,
+        kind: str,
+        path: str,
+        *,
+        org_id: str = "org",
+        project_id: str = "",
+        environment: str = "",
+        watch_seconds: int | None = None,
+    ) -> str:
+        """Add a binding; return its id."""
+        binding = StoredBinding(
+            id=f"bnd_{org_id}_{path}",
+            org_id=org_id,
+            kind=kind,
+            project_id=project_id,
+            environment=environment,
+            provider="database",
+            path=path,
+            names={},
+            watch_seconds=watch_seconds,
+        )
+
+        async def write(db: AsyncConnection) -> None:
+            await credentials.put_binding(db, binding, self.now)
+
+        await self.values.change(org_id, kind, Scope(project_id, environment), write)
+        return binding.id
+
+    async def seen(self, project_id: str = "", environment: str = "") -> dict[str, str]:
+        """Return the values that a scope sees."""
+        scope = Scope(project_id, environment)
+        return snapshot((await self.values.for_scope("org", scope)).sets, scope)
+
+    async def rotate(self, kind: str = "byok", org_id: str = "org") -> int:
+        """Rotate a kind; return the new version."""
+
+        async def record(_: object, version: int, last: object) -> int:
+            return version
+
+        return await self.values.rotate(org_id, kind, record)
