@@ -8,7 +8,7 @@ from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.inline_edit import edit_inline
 from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
-from rensei_daemon.core.toml_scanner import read_items, tokens
+from rensei_daemon.core.toml_scanner import ScanError, read_items, tokens
 
 
 def test_a_value_brings_the_tables_along_that_nobody_spelled() -> None:
@@ -35,8 +35,25 @@ def test_a_section_ends_behind_its_last_statement(text: str, index: int, end: in
 @pytest.mark.parametrize("text", ["a 1", "= 1", "[a", "a = 'x"])
 def test_what_is_not_toml_has_no_lines(text: str) -> None:
     """It was to be read by the parser first; whoever asks all the same is told."""
-    with pytest.raises(ValueError, match=r"^(not TOML|no key) at offset"):
+    with pytest.raises(ValueError, match=r"^not TOML at offset"):
         list(read_items(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("a = [\n1,\n'\n]\n", 9), ("a = 1\n[b\n", 8), ('c."\\q" = 1\n', 2), ("= 1\n", 0)],
+)
+def test_an_error_says_where_it_is(text: str, at: int) -> None:
+    """A reader continues behind the error, not behind the statement's first line."""
+    with pytest.raises(ScanError) as refused:
+        list(read_items(text))
+    assert refused.value.at == at
+
+
+def test_reading_starts_at_any_line() -> None:
+    """A header that stands before the given line is not known."""
+    [item] = read_items("[t]\na = 1\n", 4)
+    assert (item.start, item.path) == (4, ("a",))
 
 
 def test_what_is_not_toml_has_no_tokens() -> None:

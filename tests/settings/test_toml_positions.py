@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rensei_daemon.settings.toml_positions import KeyPath, Positions
+from rensei_daemon.settings.toml_positions import (
+    KeyPath,
+    Positions,
+    Statement,
+    statements_of,
+)
 
 TEXT = '''\
 # head
@@ -100,6 +105,22 @@ def test_broken_key() -> None:
     positions = Positions('a = 1\n"\\1" = 2\nb = 3\n')
     assert positions.find(("a",)) == (1, 1)
     assert positions.find(("b",)) == (1, 1)
+
+
+def test_statements_after_an_error_are_found() -> None:
+    """A line that is not TOML hides no header below it, and a broken header counts."""
+    text = "[a]\njunk\nb = [1, '\n]\n  [c]\n [d\n"
+    assert statements_of(text) == [
+        Statement(("a",), 0, 4, is_header=True),
+        Statement(("c",), 23, 27, is_header=True),
+        Statement(("?",), 28, 31, is_header=True),
+    ]
+
+
+@pytest.mark.parametrize("text", ["a = ]\nb = {}]\n", "a = 1,\n"])
+def test_a_stray_bracket(text: str) -> None:
+    """A bracket or comma that belongs to nothing ends the search."""
+    assert Positions(text).find(("a",)) == (1, 1)
 
 
 @given(st.text(alphabet="[]{}=.,#'\"\\\n ab1", max_size=40))

@@ -29,9 +29,6 @@ class Node:
     """Items whose path ends here or below, in the order of the text."""
 
 
-_HEADERS = (Kind.HEADER, Kind.ARRAY_HEADER)
-
-
 class Layout:
     """The items of one text, indexed by path."""
 
@@ -44,7 +41,7 @@ class Layout:
         self._last_of_section = [-1]
         """The last statement of each section; -1 if the root has none."""
         for index, item in enumerate(self.items):
-            if item.kind in _HEADERS:
+            if item.is_header:
                 self._last_of_section.append(index)
             self._sections.append(len(self._last_of_section) - 1)
             if item.is_statement:
@@ -102,7 +99,7 @@ class Layout:
     def section_end(self, index: int) -> int:
         """Return the item that a section after this statement's section follows."""
         last = self._last_statement(index)
-        if self.items[last].kind in _HEADERS:
+        if self.items[last].is_header:
             last = self._own_comments(last)
         return self._adjacent_comment_below(last)
 
@@ -130,13 +127,13 @@ class Layout:
         first = index
         while first > 0 and self.items[first - 1].kind is Kind.COMMENT:
             first -= 1
-        is_under_a_header = first > 0 and self.items[first - 1].kind in _HEADERS
+        is_under_a_header = first > 0 and self.items[first - 1].is_header
         return index if is_under_a_header else first
 
     def extent(self, index: int) -> set[int]:
         """Return the items to remove with a statement; a header includes its section."""
         first, last = self.first_owned(index), index
-        if self.items[index].kind in _HEADERS:
+        if self.items[index].is_header:
             last = self.line_end(index)
         return set(range(first, last + 1)) - self._unowned_comments(index + 1, last)
 

@@ -12,11 +12,20 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from rensei_daemon.core.edit import Path
 
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors put before a UTF-8 text; TOML parsers reject it."""
+
+
+class ScanError(ValueError):
+    """The text is not TOML at the offset `at`."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(f"not TOML at offset {at}")
+        self.at = at
 
 
 class Kind(Enum):
@@ -46,6 +55,11 @@ class Item:
     """Of a key: the offsets of its value."""
 
     @property
+    def is_header(self) -> bool:
+        """Whether it is a `[header]` or an `[[array header]]`."""
+        return self.kind in (Kind.HEADER, Kind.ARRAY_HEADER)
+
+    @property
     def is_statement(self) -> bool:
         """Whether it is a statement, not a comment or blank."""
         return self.kind not in (Kind.BLANK, Kind.COMMENT)
@@ -56,8 +70,8 @@ _COMMENT = re.compile(r"[ \t]*#[^\n]*(?:\n|\Z)")
 _HEADER = re.compile(r"[ \t]*\[(\[)?")
 _HEADER_END = re.compile(r"[ \t]*\]\]?[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)")
 _KEY_PART = re.compile(
-    r"""[ \t]*(?:([A-Za-z0-9_-]+)|("[^"\\\n]*+(?:\\.[^"\\\n]*+)*")"""
-    r"""|'([^'\n]*)')[ \t]*(\.)?"""
+    r"""[ \t]*(?P<part>[A-Za-z0-9_-]+|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*"|'[^'\n]*')"""
+    r"""[ \t]*(?P<dot>\.)?"""
 )
 _EQUALS = re.compile(r"=[ \t]*")
 # No group is possessive, as in (?:a|b)*+: Python 3.11.2 matches those wrongly.
@@ -70,9 +84,8 @@ _TOKEN = re.compile(
 )
 
 
-def read_items(text: str) -> Iterator[Item]:
-    """Yield the items of a text, in order."""
-    at = 0
+def read_items(text: str, at: int = 0) -> Iterator[Item]:
+    """Yield the items of a text from the line at `at`, in order."""
     table: Path = ()
     while at < len(text):
         if trivia := _BLANK.match(text, at):
@@ -88,7 +101,7 @@ def read_items(text: str) -> Iterator[Item]:
             at = end
         else:
             path, after = read_key(text, at)
-            start = _expect(_EQUALS, text, after)
+            start = value_start(text, after)
             value_end, end = _value_ends(text, start)
             yield Item(Kind.KEY, at, end, table + path, table, (start, value_end))
             at = end
@@ -97,39 +110,67 @@ def read_items(text: str) -> Iterator[Item]:
 def _expect(pattern: re.Pattern[str], text: str, at: int) -> int:
     found = pattern.match(text, at)
     if found is None:
-        raise ValueError(f"not TOML at offset {at}")
+        raise ScanError(at)
     return found.end()
+
+
+class KeyPart(NamedTuple):
+    """A part of a dotted key."""
+
+    name: str
+    start: int
+    end: int
+    """After the part, the white space and the dot that follow it."""
+
+
+def key_parts(text: str, at: int) -> Iterator[KeyPart]:
+    """Yield the parts of a dotted key."""
+    has_more = True
+    while has_more:
+        found = _KEY_PART.match(text, at)
+        if found is None:
+            raise ScanError(at)
+        at = found.end()
+        yield KeyPart(_unquote(found["part"], found.start("part")), found.start("part"), at)
+        has_more = found["dot"] is not None
 
 
 def read_key(text: str, at: int) -> tuple[Path, int]:
     """Read a dotted key; return its parts and the offset after it."""
-    parts = []
-    while True:
-        found = _KEY_PART.match(text, at)
-        if found is None:
-            raise ValueError(f"no key at offset {at}")
-        bare, basic, literal, dot = found.groups()
-        parts.append(_unquote(basic) if basic else bare if bare is not None else literal)
-        at = found.end()
-        if not dot:
-            return tuple(parts), at
+    parts = list(key_parts(text, at))
+    return tuple(part.name for part in parts), parts[-1].end
 
 
-def _unquote(basic: str) -> str:
-    if "\\" not in basic:
-        return basic[1:-1]
-    key = tomllib.loads(f"key = {basic}")["key"]
-    return str(key)
+def _unquote(part: str, at: int) -> str:
+    if part[0] not in "'\"":
+        return part
+    if "\\" not in part or part[0] == "'":
+        return part[1:-1]
+    try:
+        return str(tomllib.loads(f"key = {part}")["key"])
+    except tomllib.TOMLDecodeError as error:  # an escape that does not exist
+        raise ScanError(at) from error
+
+
+def value_start(text: str, at: int) -> int:
+    """Return where the value starts, given the offset after its key."""
+    return _expect(_EQUALS, text, at)
+
+
+def token_at(text: str, at: int) -> re.Match[str]:
+    """Return the token of a value at this offset; `lastgroup` is its kind."""
+    found = _TOKEN.match(text, at)
+    if found is None:
+        raise ScanError(at)
+    return found
 
 
 def tokens(text: str, at: int) -> Iterator[re.Match[str]]:
-    """Yield the tokens of a value; `lastgroup` is the kind of each."""
+    """Yield the tokens of a value."""
     while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
-            raise ValueError(f"not TOML at offset {at}")
-        yield found
-        at = found.end()
+        token = token_at(text, at)
+        yield token
+        at = token.end()
 
 
 def _value_ends(text: str, at: int) -> tuple[int, int]:
