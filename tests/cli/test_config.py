@@ -1,11 +1,15 @@
 """`rensei-daemon config`, as the shell sees it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from rensei_daemon.disk.config_file import ConfigFile
+from rensei_daemon.errors import SettingsError
 
 PLATFORM = 'platform.url = "http://127.0.0.1:9"\n'
 GOOD = f'{PLATFORM}[machine]\nname = "build-01"\n[log]\nlevel = "debug"\n'
@@ -87,16 +91,40 @@ def test_check_missing(tmp_path: Path) -> None:
         78,
         "",
         f"rensei-daemon: {path}: there is no such file\n"
-        "  begin with the annotated example: config.example.toml\n",
+        "  write one: rensei-daemon install, or copy config.example.toml there\n",
     )
 
 
-def test_check_binary(tmp_path: Path) -> None:
-    """A file that is no text is placed at the offending line."""
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_a_file_that_is_not_utf8(tmp_path: Path, command: str) -> None:
+    """Line and column of the first bad byte are those that the daemon names."""
     path = tmp_path / "config.toml"
-    path.write_bytes(b"[log]\nlevel = '\xff'\n")
-    code, _, said = run("check", path)
-    assert (code, said) == (78, f"{path}:2:1: this is not UTF-8 text\n")
+    path.write_bytes("[log]\nlevel = 'é".encode() + b"\xff'\n")
+    code, _, said = run(command, "--config", path)
+    assert (code, said.removeprefix("rensei-daemon: ").splitlines()[0]) == (
+        78,
+        f"{path}:2:11: not UTF-8",
+    )
+    with pytest.raises(SettingsError) as refused:
+        ConfigFile(path).read()
+    assert str(refused.value) == f"{path}:2:11: not UTF-8"
+
+
+def test_check_reads_a_pipe_up_to_a_limit(tmp_path: Path) -> None:
+    """FILE may be a pipe, an endless device is refused, the host's own is neither."""
+    assert run("check", "/dev/stdin", stdin=GOOD) == (0, "/dev/stdin: ok\n", "")
+    code, _, said = run("check", "/dev/zero")
+    assert (code, said.splitlines()[0]) == (
+        78,
+        "rensei-daemon: /dev/zero: larger than 16 MiB",
+    )
+    path = tmp_path / "config.toml"
+    os.mkfifo(path)
+    code, _, said = run("check", "--config", path)
+    assert (code, said.splitlines()[0]) == (
+        78,
+        f"rensei-daemon: {path}: not a regular file",
+    )
 
 
 def test_check_advises(tmp_path: Path) -> None:
@@ -165,7 +193,8 @@ def test_check_json_of_a_file_that_is_not_there(tmp_path: Path) -> None:
     code, told, _ = run("check", "--config", tmp_path / "no.toml", "--json")
     [problem] = json.loads(told)["problems"]
     assert (code, problem["message"]) == (78, "there is no such file")
-    assert problem["hint"] == "begin with the annotated example: config.example.toml"
+    hint = "write one: rensei-daemon install, or copy config.example.toml there"
+    assert problem["hint"] == hint
 
 
 def test_check_json_good(tmp_path: Path) -> None:

@@ -9,14 +9,17 @@ from typing import Any
 
 import click
 
+from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.config_history import COMMANDS
 from rensei_daemon.cli.control import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.core.escaping import escape_toml
-from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
-from rensei_daemon.errors import NotPermittedError, Problem, SettingsError
+from rensei_daemon.disk.config_file import READ_BYTES, decode_config
+from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.locations import Locations, locate
+
+_STDIN = Path("<stdin>")
 
 
 @click.group("config")
@@ -61,9 +64,13 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
 
     Example: rensei-daemon config check new.toml
     """
-    path = Path("<stdin>") if file == Path("-") else _located(file or config).config
+    located = _located(config)
+    # Not located itself, which would read from a pipe what is to be checked.
+    path = located.config
+    if file is not None:
+        path = _STDIN if file == Path("-") else Path(os.path.abspath(file))  # noqa: PTH100 - a link is shown as given
     try:
-        notes, refused = _check(path, _located(config)), None
+        notes, refused = _check(path, located), None
     except SettingsError as error:
         notes, refused = [], error
     if as_json:
@@ -86,11 +93,13 @@ def _check(path: Path, located: Locations) -> list[str]:
     from rensei_daemon.settings.host_checks import host_problems
     from rensei_daemon.settings.loading import load, nothing_more, refuse_blank
 
-    is_piped = path == Path("<stdin>")
-    text = _text(sys.stdin.buffer.read() if is_piped else _read(path), path)
-    refuse_blank(text, path=path)
     # Another host's groups, and the platform in its environment, may be elsewhere.
     is_own = path == located.config
+    if path == _STDIN:
+        text = decode_config(sys.stdin.buffer.read(READ_BYTES), path)
+    else:
+        text = read_config(path, accepts_pipe=not is_own).text
+    refuse_blank(text, path=path)
     settings = load(
         text,
         path=path,
@@ -125,7 +134,7 @@ def show_command(config: Path | None, as_json: bool) -> None:
 
     located = _located(config)
     path = located.config
-    settings = load(_text(_read(path), path), path=path, environ=os.environ)
+    settings = load(read_config(path).text, path=path, environ=os.environ)
     tree: dict[str, Any] = settings.model_dump(mode="json", exclude_none=not as_json)
     tree["paths"] = {"state": str(located.state), "runtime": str(located.runtime)}
     if as_json:
@@ -135,35 +144,3 @@ def show_command(config: Path | None, as_json: bool) -> None:
 
     click.echo(f"# in force for {clean(path)}; keys without a value are left out")
     click.echo(clean_lines(escape_toml(tomlkit.dumps(tree))), nl=False)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_CONFIG_BYTES + 1)
-    except FileNotFoundError as error:
-        raise SettingsError(
-            f"{path}: there is no such file",
-            hint="begin with the annotated example: config.example.toml",
-        ) from error
-    except PermissionError as error:
-        what = f"{path} cannot be read: permission denied"
-        raise NotPermittedError(what, hint="use sudo") from error
-    except OSError as error:
-        raise SettingsError(
-            f"{path}: it cannot be read: {error.strerror}",
-            hint=f"look at it: ls -ld {path}",
-        ) from error
-
-
-def _text(raw: bytes, path: Path) -> str:
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise SettingsError(f"{path}: it is longer than 16 MiB")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        problem = Problem(
-            message="this is not UTF-8 text", file=str(path), line=line, column=1
-        )
-        raise SettingsError(problems=[problem]) from error

@@ -1,22 +1,37 @@
 """The configuration file, as a command of an operator reads it."""
 
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.disk.config_file import ConfigFile
+from rensei_daemon.disk.config_file import READ_BYTES, ConfigFile, decode_config
 from rensei_daemon.errors import NotPermittedError, SettingsError
 
 
-def read_config(path: Path) -> Document:
-    """Return the text of the file.
+def read_config(path: Path, *, accepts_pipe: bool = False) -> Document:
+    """Return the text of the file; of a pipe or terminal only with `accepts_pipe`.
 
     Raise `NotPermittedError` when this user may not read it: that is no fault of the
     configuration. Raise `SettingsError` for everything that the daemon would refuse too.
     """
     try:
+        if accepts_pipe and _is_pipe(path):
+            with path.open("rb") as file:
+                return Document(decode_config(file.read(READ_BYTES), path))
         return ConfigFile(path).read()
-    except SettingsError as error:
-        if isinstance(error.__cause__, PermissionError):
+    except (SettingsError, PermissionError) as error:
+        if isinstance(error, PermissionError) or isinstance(
+            error.__cause__, PermissionError
+        ):
             what = f"{path} cannot be read: permission denied"
             raise NotPermittedError(what, hint="use sudo") from error
         raise
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether the path is a pipe or a character device, such as /dev/stdin."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+    return False

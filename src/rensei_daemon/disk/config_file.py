@@ -28,9 +28,12 @@ from rensei_daemon.disk.atomic_file import (
 from rensei_daemon.disk.config_lock import ConfigLock
 from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.disk.syscalls import NO_EXCHANGE, exchange, is_closed_for_writing
-from rensei_daemon.errors import RenseiError, SettingsError, StorageError
+from rensei_daemon.errors import Problem, RenseiError, SettingsError, StorageError
 
 _POLL_SECONDS = 0.02
+
+READ_BYTES = MAX_CONFIG_BYTES + 1
+"""As many bytes as show that a file is too large."""
 
 Stamp = tuple[int, int, int]
 """Inode, change time in nanoseconds and size; or an error number and zeros."""
@@ -76,7 +79,7 @@ class ConfigFile:
         except OSError as error:
             found = explain_unreadable(self.path, error)
             raise SettingsError(found.what, hint=found.fix) from error
-        return Document(_decoded(data, self.path))
+        return Document(decode_config(data, self.path))
 
     def stamp(self) -> Stamp:
         """Return a stamp that differs if the file may have changed; cheap."""
@@ -219,20 +222,32 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _content(file: BinaryIO, path: Path) -> bytes:
     file.seek(0)
-    data = file.read(MAX_CONFIG_BYTES + 1)
-    if len(data) > MAX_CONFIG_BYTES:
-        raise SettingsError(f"{path}: larger than {MAX_CONFIG_BYTES // 2**20} MiB")
+    data = file.read(READ_BYTES)
+    _refuse_large(data, path)
     return data
 
 
-def _decoded(data: bytes, path: Path) -> str:
+def decode_config(data: bytes, path: Path) -> str:
+    """Return the text of these bytes; `SettingsError` if they are too many or not UTF-8.
+
+    Of a longer file, pass the first `READ_BYTES`.
+    """
+    _refuse_large(data, path)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        message = f"{path}:{line}:{column}: not UTF-8"
-        raise SettingsError(message, hint="save the file as UTF-8") from error
+        before = data[data.rfind(b"\n", 0, error.start) + 1 : error.start]
+        problem = Problem(
+            message="not UTF-8", file=str(path), line=line, column=len(before.decode()) + 1
+        )
+        hint = "save the file as UTF-8"
+        raise SettingsError(hint=hint, problems=[problem]) from error
+
+
+def _refuse_large(data: bytes, path: Path) -> None:
+    if len(data) > MAX_CONFIG_BYTES:
+        raise SettingsError(f"{path}: larger than {MAX_CONFIG_BYTES // 2**20} MiB")
 
 
 def _mount_point(path: Path) -> StorageError:
