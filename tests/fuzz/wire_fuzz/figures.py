@@ -8,6 +8,9 @@ from wire_fuzz.platform import FuzzPlatform
 from wire_fuzz.target import BrokenPromiseError
 
 MOST_STALL_SECONDS = 0.25
+MOST_LATE_SECONDS = 0.1
+"""Of the machine within one look: beyond, what arrives meanwhile piles up, and the look
+says nothing of the daemon."""
 
 
 @dataclass
@@ -22,6 +25,8 @@ class Figures:
     """The longest that one answer took, whoever was to blame."""
     machine_seconds: float = 0.0
     """The most that the machine was late within one."""
+    void: int = 0
+    """Looks that say nothing, because the machine was late."""
     load: float = 0.0
     resident_mib: float = 0.0
     state_mib: float = 0.0
@@ -34,6 +39,7 @@ class Figures:
         self.worst = max(self.worst, other.worst)
         self.slowest_seconds = max(self.slowest_seconds, other.slowest_seconds)
         self.machine_seconds = max(self.machine_seconds, other.machine_seconds)
+        self.void += other.void
         self.load = max(self.load, other.load)
         self.resident_mib = max(self.resident_mib, other.resident_mib)
         self.state_mib = max(self.state_mib, other.state_mib)
@@ -45,10 +51,13 @@ class Figures:
             if not line.endswith("\n"):
                 continue  # it was ended while it wrote
             began, took, late, ran = map(float, line.split())
-            stall = max(0.0, took - late)
-            self.stalls.append(stall)
             self.slowest_seconds = max(self.slowest_seconds, took)
             self.machine_seconds = max(self.machine_seconds, late)
+            if late > MOST_LATE_SECONDS:
+                self.void += 1
+                continue
+            stall = max(0.0, took - late)
+            self.stalls.append(stall)
             if stall > self.worst[0]:
                 # What went out within the second before it, and while it lasted.
                 then = [n for at, n in platform.recent if began - 1 <= at <= began + took]
@@ -60,15 +69,20 @@ class Figures:
         if self.worst[0] > MOST_STALL_SECONDS:
             raise BrokenPromiseError(f"status took {self.worst[0]:.3f} s: {self.worst[1]}")
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether the machine let most of the looks say something."""
+        return len(self.stalls) > self.void
+
     def __str__(self) -> str:
         """Return it in one line."""
         stalls = sorted(self.stalls) or [0.0]
         p99, (worst, where) = stalls[int(len(stalls) * 0.99)], self.worst
         return (
-            f"{self.counts.total()} answers and events, {len(stalls)} looks at status: "
-            f"p99 {p99 * 1e3:.1f} ms, worst {worst * 1e3:.0f} ms ({where}), slowest "
-            f"{self.slowest_seconds * 1e3:.0f} ms with a machine late by up to "
-            f"{self.machine_seconds * 1e3:.0f} ms, load {self.load:.1f}; "
+            f"{self.counts.total()} answers and events, {len(stalls)} looks at status, "
+            f"{self.void} void: p99 {p99 * 1e3:.1f} ms, worst {worst * 1e3:.0f} ms "
+            f"({where}), slowest {self.slowest_seconds * 1e3:.0f} ms with a machine "
+            f"late by up to {self.machine_seconds * 1e3:.0f} ms, load {self.load:.1f}; "
             f"{self.resident_mib:.0f} MiB of memory, {self.state_mib:.1f} MiB of state, "
             f"{self.descriptors} descriptors"
         )
