@@ -76,7 +76,7 @@ def test_a_file_is_reported_by_repository() -> None:
 
 
 def test_a_password_in_the_file_is_not_reported() -> None:
-    """The platform hears of the repository, and of no more."""
+    """The platform gets the repository without the password."""
     found = report(
         {"a": {"repositories": ["https://u:canary@git.example/x", "ssh://git@h/y"]}},
         mode="enumerated",

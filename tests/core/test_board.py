@@ -205,7 +205,7 @@ def test_a_snapshot_that_is_wanted_and_not_had_is_told_of() -> None:
 
 
 def test_lost_names_are_told_of_at_once() -> None:
-    """How many went, of how many."""
+    """The condition says how many names, of how many."""
     line = replace(session(), names=("A",), lost_names=3, lost_names_at=after(100))
     assert _told(line, 100) == [
         (
@@ -243,7 +243,7 @@ def test_a_refresh_due_at_the_end_of_time_is_no_trouble() -> None:
 def test_what_is_wrong_at_once_is_told_at_once(
     line: Line, expected: list[tuple[str, str]]
 ) -> None:
-    """A pool's end and a broken file are warnings from their first moment."""
+    """A deleted pool and a broken file are warnings immediately."""
     assert found(board_with(beaten(0), line), 1) == expected
 
 
@@ -432,7 +432,7 @@ def test_the_board_tells_of_each_change_once() -> None:
 
 
 def test_a_dropped_session_takes_its_alarms_along() -> None:
-    """What nobody configures any more can not be wrong."""
+    """A session that is not configured any more has no condition."""
     board = board_with(beaten(0), session("build"), session("built"))
     for subject in ("build", "build:hook", "built:hook"):
         board.raise_alarm(Code.DELIVERY_FAILED, "no", hint="", now=START, subject=subject)

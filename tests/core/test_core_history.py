@@ -140,7 +140,7 @@ def test_edits_are_spelled_for_scripts() -> None:
 
 
 def test_a_diff_says_where_a_last_line_has_no_end() -> None:
-    """The usual remark stands for the missing newline."""
+    """The usual remark marks the missing newline."""
     assert unified("a\n", "b", name="c") == (
         "--- c (before)\n+++ c (after)\n@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n"
     )

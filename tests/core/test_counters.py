@@ -9,7 +9,7 @@ from rensei_daemon.core.counters import (
 
 
 def test_a_tally_counts_each_sort_apart() -> None:
-    """Sorts are told apart by all of their words, and come in their order."""
+    """Kinds differ if any of their words differ, and are sorted."""
     counter = EventCounter()
     for sort in (("b", "x"), ("a", "y"), ("b", "x")):
         counter.increment(*sort)

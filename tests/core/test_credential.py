@@ -1,4 +1,4 @@
-"""What may reach a process, what changed, and that no repr tells a value."""
+"""What may reach a process, what changed, and that no repr shows a value."""
 
 import pytest
 
@@ -115,7 +115,7 @@ def test_a_generation_rises_with_a_change_only() -> None:
 
 
 def test_the_difference_names_what_came_changed_and_went() -> None:
-    """New values for what is new or other, names for what is gone."""
+    """Values of new and changed names, and the removed names."""
     before = Credentials(1, {"KEPT": "k", "CHANGED": "1", "GONE": "g"})
     after = before.replaced({"KEPT": "k", "CHANGED": "2", "NEW": "n"})
     found = difference(before, after)

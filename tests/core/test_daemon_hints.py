@@ -1,4 +1,4 @@
-"""Hints in the words that work for one daemon."""
+"""Hints with the commands that work for one daemon."""
 
 import pytest
 

@@ -305,7 +305,7 @@ def test_applied_twice_is_applied_once(text: str, request: tuple[str, Any]) -> N
 
 @given(text=texts.filter(_is_toml), request=requests)
 def test_untouched_lines_are_identical(text: str, request: tuple[str, Any]) -> None:
-    """Every statement that speaks of something else survives byte for byte, in its order.
+    """Every other statement stays unchanged, byte for byte and in order.
 
     So does every comment, unless something was removed that may have owned it.
     """

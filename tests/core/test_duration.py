@@ -1,4 +1,4 @@
-"""How long, in words."""
+"""Durations for people."""
 
 import pytest
 

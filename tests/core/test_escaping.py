@@ -55,7 +55,7 @@ def test_a_long_text_is_cut_on_a_line() -> None:
 
 
 def test_lines_keep_their_ends_and_tabs() -> None:
-    """Only what ends a line of the file ends one on the screen; each is cut by itself."""
+    """Only line ends of the file end a line on the screen; each line is cut separately."""
     text = "a\tb\\t\x9b\r\nc\u2028d\re\r\nfghi\n"
     assert escape_lines(text, longest=8) == ("a\tb\\t\\x9b\r\nc\\u2028d\\re\r\nfghi\n")
     assert escape_lines("abc\r\nde\n", longest=2) == "ab…\r\nde\n"

@@ -1,10 +1,10 @@
-"""When a failure that repeats is told again."""
+"""When a failure that repeats is logged."""
 
 from rensei_daemon.core.failure_log import FailureStreak, Recovered
 
 
 def told(streak: FailureStreak, times: range, *, text: str = "down") -> list[int]:
-    """Fail once a second, and return at which counts that was told."""
+    """Fail once a second, and return the counts at which that was logged."""
     return [streak.count for now in times if streak.fail(float(now), text)]
 
 
@@ -14,7 +14,7 @@ def test_first_tenth_hundredth_then_every_five_minutes() -> None:
 
 
 def test_rare_failures() -> None:
-    """Five minutes alone tell nothing before the hundredth; after it each of them does."""
+    """Before the hundredth, five minutes alone log nothing; after it each is logged."""
     assert told(FailureStreak(), range(0, 300 * 104, 300)) == [
         1,
         10,
@@ -27,7 +27,7 @@ def test_rare_failures() -> None:
 
 
 def test_recovery() -> None:
-    """It is told once, with how often and how long; then the next failure is a first."""
+    """It is logged once, with count and time; then the next failure is a first one."""
     streak = FailureStreak()
     told(streak, range(100, 112))
     assert streak.recover(112.04) == Recovered(count=12, seconds=12.0)
@@ -42,7 +42,7 @@ def test_nothing_to_recover_from() -> None:
 
 
 def test_another_cause() -> None:
-    """A new text in a streak is told at once, and does not begin the count anew."""
+    """A new text in a streak is logged at once, and does not reset the count."""
     streak = FailureStreak()
     assert told(streak, range(3), text="no route") == [1]
     assert told(streak, range(3, 6), text="refused") == [4]
@@ -58,7 +58,7 @@ def test_text_that_always_changes() -> None:
 
 
 def test_new_texts_after_a_recovery() -> None:
-    """A new streak has its own news."""
+    """Texts count as new again in a new streak."""
     streak = FailureStreak(most_texts=1)
     assert told(streak, range(2)) == [1]
     streak.recover(2)
@@ -84,7 +84,7 @@ def test_coming_and_going() -> None:
 
 
 def test_what_only_happens() -> None:
-    """Without anything that works in between, the calm alone ends a streak."""
+    """Without successes in between, only the calm time ends a streak."""
     streak = FailureStreak(calm_seconds=60)
     assert [s for s in range(0, 400, 10) if streak.happen(s)] == [0, 90]
     assert streak.happen(390 + 60)

@@ -1,4 +1,4 @@
-"""A flood is known by its number, or by the room it took, for an hour."""
+"""A flood is detected by number or by size, for an hour."""
 
 from rensei_daemon.core.flood_meter import FloodMeter
 

@@ -46,7 +46,7 @@ def test_only_what_is_allowed_passes(allow: list[str], op: str, is_allowed: bool
     ],
 )
 def test_a_protected_project_stays(op: str, project: str, is_refused: bool) -> None:
-    """The platform can neither remove nor disable it, however it spells the id."""
+    """The platform can neither remove nor disable it, in any spelling of the id."""
     guards = Guards(allow=["project.*"], protected_projects=["proj_a"])
     mutation = parse_mutation(op, PARAMS | {"id": project})
     if not is_refused:

@@ -32,5 +32,5 @@ def test_only_a_pools_trouble_suspends(status: str, suspends: bool, is_ok: bool)
 def test_what_is_neither_ok_nor_about_the_pool_is_an_objection(
     status: str, is_objection: bool
 ) -> None:
-    """Also a word that nobody here knows."""
+    """Even if the status is unknown."""
     assert HostStatus(status=status).is_objection is is_objection

@@ -4,7 +4,7 @@ from rensei_daemon.core.liveness import Deadlines
 
 
 def test_a_loop_is_late_once_its_promise_is_broken() -> None:
-    """Late means past the promise, not at it; a retired loop promises nothing."""
+    """Late means after the deadline, not at it; a removed loop has none."""
     deadlines = Deadlines()
     deadlines.set("snapshots", 20.0)
     deadlines.set("beats", 10.0)

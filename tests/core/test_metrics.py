@@ -45,7 +45,7 @@ def test_the_daemon_is_told_as_the_status_has_it(short: dict[str, Family]) -> No
 
 
 def test_beats_and_mutations_are_told(short: dict[str, Family]) -> None:
-    """When, how often, how they went and how long they took."""
+    """When, how often, with which outcome and how long."""
     assert short["heartbeat_last_success_timestamp_seconds"].value() == NOON
     assert short["heartbeat_interval_seconds"].value() == 30
     assert short["heartbeat_consecutive_failures"].value() == 2
@@ -72,7 +72,7 @@ def test_sessions_are_told_each(short: dict[str, Family]) -> None:
 
 
 def test_what_sessions_went_through_is_told(short: dict[str, Family]) -> None:
-    """Snapshots, streams and deliveries by how they went, and how long rotations took."""
+    """Snapshots, streams and deliveries by outcome, and how long rotations took."""
     snapshots = short["session_snapshots_total"]
     assert snapshots.value(session="build", reason="start", outcome="ok") == 1
     assert short["session_stream_ends_total"].value(session="build", reason="age") == 1
@@ -109,7 +109,7 @@ def test_a_session_that_is_gone_takes_its_numbers_along(told: dict[str, Family])
 
 
 def test_what_has_not_happened_is_left_out() -> None:
-    """No beat, no data and no process figures are no numbers, not zeros."""
+    """Without heartbeats, data and process statistics there are no samples, not zeros."""
     board = busy_board()
     board.heartbeat = replace(board.heartbeat, last_ok_at=None)
     for id in ("build", "nightly"):

@@ -156,7 +156,7 @@ def test_a_denial_is_said_in_the_wires_words() -> None:
 
 
 def test_the_policys_own_order_comes_before_the_ladder() -> None:
-    """When the mode asked for is gone, the first survivor of auth_order is taken."""
+    """If the requested mode is removed, the first allowed one of auth_order is chosen."""
     policy = {"auth_order": ["shared", "local"], "matrix": {"*": {"byok": NO}}}
     decision = decide(
         {"default": policy},

@@ -1,4 +1,4 @@
-"""From the platform's JSON to a mutation, or to a refusal in the wire's own words."""
+"""From the platform's JSON to a mutation, or to a refusal with the wire's text."""
 
 import pytest
 
@@ -79,7 +79,7 @@ def test_an_operation_is_understood(op: str, params: object, mutation: Mutation)
     ["session.kill", "session.wake", "session.restart-harness", "", "PROJECT.ADD", "é"],
 )
 def test_an_unknown_operation_is_refused(op: str) -> None:
-    """The platform is told so in the words it expects."""
+    """The refusal has the text that the platform expects."""
     with pytest.raises(UnknownOperationError) as refused:
         parse_mutation(op, {})
     assert str(refused.value) == f'unsupported mutation op "{op}" (upgrade daemon?)'

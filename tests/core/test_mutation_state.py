@@ -77,7 +77,7 @@ def test_a_cut_short_intent_is_settled_by_the_file(
 
 
 def test_only_one_that_was_alone_is_blamed() -> None:
-    """A death counts for a mutation in flight by itself, and on this boot only."""
+    """A crash counts only for a mutation that was applied alone, in this boot."""
     alone = Attempt(size=1, crashes=1, boot_id="b1")
     assert after_crash(alone, "b1") == Attempt(size=0, crashes=2, boot_id="b1")
     assert after_crash(alone, "b2") == Attempt(size=0, crashes=1, boot_id="b2")

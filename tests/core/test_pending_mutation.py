@@ -53,7 +53,7 @@ def test_a_text_has_the_limit_of_its_kind() -> None:
 
 
 def test_only_params_that_are_kept_have_a_size() -> None:
-    """So much room a delivery takes in the journal."""
+    """The size is the space a delivery needs in the journal."""
     assert delivered(id="a", op="x", params={"id": "p"}).size == 10
     assert delivered(id="a", op="x" * 129, params={"id": "p"}).size == 0
 

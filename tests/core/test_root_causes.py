@@ -62,7 +62,7 @@ def ailing(
 
 
 def refuse(on: Board, code: Code, lane: str, words: str = "the key is bad") -> None:
-    """Raise a lane's alarm in the words of the task that does."""
+    """Raise an alarm with the message of the task that raises it."""
     session = lane.rpartition(":")[0]
     message = f"session {session}: {words}" if session else words
     on.raise_alarm(code, message, hint="", now=START, subject=lane)
@@ -106,7 +106,7 @@ def test_a_lane_explains_its_own_silence_only() -> None:
 
 @pytest.mark.parametrize("code", [Code.UNAUTHORIZED, Code.FORBIDDEN, Code.TOO_LARGE])
 def test_a_snapshot_that_is_refused_explains_what_is_wanted(code: Code) -> None:
-    """Whoever is told why none comes need not be told twice."""
+    """The reason why no snapshot arrives is reported once."""
     on = board(is_stale=False)
     line = replace(
         ailing(snapshot=Failure(code)), refreshed_at=NOW, stream=StreamState.LIVE
@@ -120,7 +120,7 @@ def test_a_snapshot_that_is_refused_explains_what_is_wanted(code: Code) -> None:
 
 
 def test_an_alarm_of_yesterday_explains_nothing_today() -> None:
-    """What a lane last failed with counts: it was refused once, and now finds nobody."""
+    """Only the last failure counts: it was refused once, and cannot connect now."""
     on = board(Failure.UNREACHABLE)
     refuse(on, Code.UNAUTHORIZED, "heartbeat")
     assert found(on) == [("heartbeat.stale", "", None), ("unauthorized", "heartbeat", None)]
@@ -198,7 +198,7 @@ def test_a_cause_must_be_there_itself() -> None:
 
 
 def test_one_refused_key_is_told_once() -> None:
-    """Every lane asks with the one key of this host: the first to be refused says so."""
+    """All requests use this host's one API key: the first one refused is reported."""
     on = board(Failure.UNAUTHORIZED)
     refuse(on, Code.UNAUTHORIZED, "heartbeat")
     for id in ("build", "nightly"):
@@ -224,7 +224,7 @@ def test_one_refused_key_is_told_once() -> None:
 
 
 def test_a_refused_certificate_is_told_once() -> None:
-    """Every lane shows the one certificate of this host: the beats say so for all."""
+    """All requests use this host's one certificate: the heartbeats report it for all."""
     on = board(Failure.TLS_REFUSED)
     refuse(on, Code.TLS_REFUSED, "heartbeat")
     on.post(ailing(snapshot=Failure.TLS_REFUSED, stream=Failure.TLS_REFUSED))
@@ -238,7 +238,7 @@ def test_a_refused_certificate_is_told_once() -> None:
 
 
 def test_each_session_that_is_forbidden_is_told() -> None:
-    """A 403 is about the session: another one in the same words is another project's."""
+    """A 403 is about one session: the same message for another is another project's."""
     on = board(is_stale=False)
     for id in ("build", "nightly"):
         on.post(ailing(id, snapshot=Failure.FORBIDDEN))
@@ -278,7 +278,7 @@ alarms = st.sets(
 
 
 def _said(status: Status) -> set[tuple[str, str]]:
-    """What is told, but for the beats' own words."""
+    """Return the messages, except the heartbeats' own."""
     told = {(c.code, c.message) for c in status.conditions}
     return {(code, words) for code, words in told if code != "heartbeat.stale"}
 
@@ -287,7 +287,7 @@ def _said(status: Status) -> set[tuple[str, str]]:
 def test_nothing_is_lost_and_nothing_is_made_better(
     beats: Failure | None, lanes: Any, raised: set[tuple[str, Code, str]]
 ) -> None:
-    """With causes or without, the state is the same, and every cause is told itself."""
+    """With or without causes, the state is the same, and every cause is listed."""
     on = board(beats)
     on.post(ailing("a", snapshot=lanes[0], stream=lanes[1]))
     on.post(ailing("b", snapshot=lanes[2], stream=lanes[3]))

@@ -10,7 +10,7 @@ NOON = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """Return a moment that many seconds from noon."""
+    """Return the time that many seconds after noon."""
     return NOON + timedelta(seconds=seconds)
 
 
@@ -93,7 +93,7 @@ def test_an_update_that_came_meanwhile_stands_if_it_is_no_older(
 
 
 def test_no_date_overflows() -> None:
-    """The first and the last moment there are can be told apart."""
+    """The first and the last possible times are compared correctly."""
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     order = RotationOrder().after_snapshot(last, 0.0)
     assert not order.admits(first, 1e12)

@@ -173,13 +173,13 @@ def test_a_text_too_short_for_any_is_as_it_was(text: str) -> None:
 
 
 def test_a_value_is_spelled_line_by_line_too() -> None:
-    """For whoever searches for every form by themselves."""
+    """Text that contains only a line of a value is redacted too."""
     forms = set(forms_of("first-line\nother-line"))
     assert {"first-line", "other-line", "first-line%0Aother-line"} < forms
 
 
 def test_the_end_of_a_cut_text_may_be_half_a_secret() -> None:
-    """Its beginning goes, in any form; so do the last seven bytes, too few to tell by."""
+    """The beginning of a value is redacted, in any form; so are the last seven bytes."""
     scrub = Scrubber()
     scrub.register("build", [PEM, "value-number-one"])
     for text in ("say value-number", json.dumps(PEM)[:-9], "say value-number\ufffd"):

@@ -11,7 +11,7 @@ NOON = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """Return a moment that many seconds from noon."""
+    """Return the time that many seconds after noon."""
     return NOON + timedelta(seconds=seconds)
 
 
@@ -60,7 +60,7 @@ def test_an_update_let_through_after_a_newer_snapshot_changes_nothing() -> None:
 
 
 def test_updates_without_a_stamp_apply_as_they_come() -> None:
-    """Nothing tells which is newer."""
+    """Nothing shows which is newer."""
     values = holding(TOKEN="old")
     for value in ("one", "two"):
         assert values.take_update(IncomingValues({"TOKEN": value}), 1.0) is None
@@ -73,7 +73,7 @@ def test_updates_without_a_stamp_apply_as_they_come() -> None:
 def test_an_update_during_a_snapshot_stands_unless_it_is_older(
     stamp: datetime | None, value: str
 ) -> None:
-    """Either way another snapshot tells."""
+    """Either way another snapshot decides."""
     values = holding(TOKEN="old")
     values.snapshot_requested()
     assert values.take_update(IncomingValues({"TOKEN": "event"}, stamp), 60.0) is None
@@ -95,7 +95,7 @@ def test_an_update_before_a_snapshot_that_failed_is_no_longer_kept() -> None:
 
 
 def test_before_the_first_snapshot_an_update_only_waits_for_it() -> None:
-    """A delta is not the session's values; the newer of two stands over the snapshot."""
+    """A delta is not all values; the newer of two overrides the snapshot."""
     values = SessionValues()
     values.snapshot_requested()
     assert (
@@ -129,7 +129,7 @@ def test_what_cannot_be_handed_on_does_not_just_stay(
 
 
 def test_dropped_names_are_kept_by_name() -> None:
-    """Of snapshot and updates, no longer than is shown; a snapshot begins anew."""
+    """Names dropped by snapshot and updates, shortened; each snapshot resets them."""
     values = holding(PATH="x", A="1")
     values.take_update(
         IncomingValues({"HOME": "x", "n" * 200 + "!": "x", "\ud800": "x"}), 1.0

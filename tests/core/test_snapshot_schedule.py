@@ -80,7 +80,7 @@ def test_it_polls_less_once_the_stream_is_down_for_long() -> None:
 
 
 def test_a_loss_has_one_taken_within_a_second() -> None:
-    """Whether the stream was live or silent; its successor's own stands in for it."""
+    """Whether it was live or silent; the snapshot of the next stream replaces it."""
     schedule = live()
     schedule.stream_lost(100.0)
     assert round(schedule.wait_seconds(100.0), 3) == 0.9
@@ -215,7 +215,7 @@ def test_what_is_wanted_stays_so_until_it_is_had() -> None:
 
 
 def test_one_that_was_due_by_the_clock_is_wanted_too() -> None:
-    """From the moment it was to be taken."""
+    """From the time when it was due."""
     schedule = live()
     schedule.begin(3600.0)
     schedule.fail(3601.0, 1.0, asked_seconds=0.0)

@@ -116,7 +116,7 @@ def test_an_event_comes_with_the_byte_that_ends_it(end: bytes) -> None:
     ],
 )  # fmt: skip
 def test_an_event_that_is_not_utf8_is_unreadable(line: bytes) -> None:
-    """Nothing of it is handed out, and the next one is itself again."""
+    """None of it is returned, and the next event is parsed normally."""
     stream = b"data:1\n" + line + b"\n\ndata:2\n\n"
     assert events(stream) == [
         ServerEvent("", None, is_readable=False),

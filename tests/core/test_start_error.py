@@ -1,4 +1,4 @@
-"""Why a program did not start, in words."""
+"""Why a program did not start."""
 
 import errno
 import os
@@ -25,5 +25,5 @@ from rensei_daemon.core.start_error import explain_start_error
     ],
 )
 def test_the_reason_says_what_to_mend(error: Exception, why: str) -> None:
-    """The system's own words, and more where these are bare."""
+    """The system's message, with more detail where that is short."""
     assert explain_start_error(error) == why

@@ -89,7 +89,7 @@ def test_every_spelling_of_an_address_is_read(host: str, address: str | None) ->
     ],
 )
 def test_the_host_of_a_foreign_url(url: str, host: str) -> None:
-    """Only what a host can be spelled with, and never a password."""
+    """Only characters of a host, and never a password."""
     assert host_in(url) == host
 
 

@@ -39,5 +39,5 @@ def test_a_worker_does_not_show_its_token() -> None:
     [("e30.eyJvcmciOiJvcmdfMSJ9.x", "org_1"), ("e30.eyJvcmciOjF9.x", ""), ("", "")],
 )
 def test_a_token_speaks_for_an_organisation(token: str, org: str) -> None:
-    """Or for none, where it names none in words."""
+    """Or for none, if it names none."""
     assert organisation(token) == org

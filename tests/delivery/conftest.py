@@ -20,7 +20,7 @@ from rensei_daemon.delivery.subscribers import Subscribers
 
 
 class Reader:
-    """A worker's end of the socket, in the standard library's words alone."""
+    """A worker's end of the socket, with the standard library only."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
@@ -51,12 +51,12 @@ class Reader:
         return json.loads(line) if line else None
 
     def close(self) -> None:
-        """Leave without a word."""
+        """Close without a BYE."""
         self.socket.close()
 
 
 class Publisher:
-    """What a rotation does to an audience."""
+    """A rotation, as subscribers see it."""
 
     def __init__(self, subscribers: Subscribers) -> None:
         self.subscribers = subscribers
@@ -82,7 +82,7 @@ class Publisher:
 
 
 class Lab:
-    """A credential socket in a directory of its own, and whoever connects to it."""
+    """A credential socket in its own directory, and its clients."""
 
     def __init__(self, place: Path) -> None:
         self.path = place / "credentials.sock"
@@ -114,12 +114,12 @@ class Lab:
         return Reader(connection)
 
     def close(self) -> None:
-        """Leave without a word, every one."""
+        """Close every connection without a BYE."""
         for connection in self._connections:
             connection.close()
 
     def publishing(self, subscribers: Subscribers) -> Publisher:
-        """Be the rotation of an audience."""
+        """Run the rotation of a session's subscribers."""
         return Publisher(subscribers)
 
 

@@ -1,4 +1,4 @@
-"""Places at the credential socket, shared so that nobody has them all."""
+"""Connections of the credential socket, shared so that nobody has them all."""
 
 from contextlib import ExitStack
 
@@ -9,7 +9,7 @@ from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceed
 
 @pytest.fixture
 def told() -> list[tuple[str, str]]:
-    """What is told of readers that were turned away."""
+    """The reports about refused readers."""
     return []
 
 
@@ -22,7 +22,7 @@ def quota(told: list[tuple[str, str]]) -> ConnectionQuota:
 def test_one_user_leaves_half_of_the_places_to_the_rest(
     quota: ConnectionQuota, told: list[tuple[str, str]]
 ) -> None:
-    """It is told once, and that it is over when half of its share is free again."""
+    """It is reported once, and once more when half of its share is free again."""
     with ExitStack() as others:
         with ExitStack() as greedy:
             for _ in range(4):
@@ -47,7 +47,7 @@ def test_one_user_leaves_half_of_the_places_to_the_rest(
 def test_one_session_leaves_half_of_the_places_to_the_rest(
     quota: ConnectionQuota, told: list[tuple[str, str]]
 ) -> None:
-    """Whoever its readers are."""
+    """Whichever users its readers belong to."""
     with ExitStack() as places, ExitStack() as last:
         for _ in range(3):
             places.enter_context(quota.of_session("build"))

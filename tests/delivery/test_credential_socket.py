@@ -51,7 +51,7 @@ async def test_an_update_holds_only_what_changed(lab: "Lab") -> None:
 
 
 async def test_a_removed_name_brings_everything_anew(lab: "Lab") -> None:
-    """There are no words for a name that went: another INITIAL, on the same connection."""
+    """No frame removes a name: another INITIAL, on the same connection."""
     async with lab.listening() as credential_socket:
         publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1", B="2")
@@ -75,7 +75,7 @@ async def test_a_hello_may_come_before_the_first_snapshot(lab: "Lab") -> None:
 
 
 async def test_it_is_not_held_for_ever(lab: "Lab") -> None:
-    """Without a first snapshot it is told BYE, so that the client can go its own way."""
+    """Without a first snapshot it gets BYE, so that the client can continue without."""
     async with lab.listening(SHORT) as credential_socket:
         credential_socket.subscribers("build", None)
         reader = lab.connect(HELLO)
@@ -194,7 +194,7 @@ async def test_a_slow_reader_that_catches_up_skips_to_the_newest(lab: "Lab") -> 
 
 
 async def test_a_worker_that_restarts_amid_rotations_has_the_newest(lab: "Lab") -> None:
-    """Whenever it comes, its INITIAL is of that moment, and what follows is not lost."""
+    """Whenever it connects, its INITIAL has the newest values, and no update is lost."""
     async with lab.listening() as credential_socket:
         publisher = lab.publishing(credential_socket.subscribers("build", None))
         for number in range(50):
@@ -211,7 +211,7 @@ async def test_a_worker_that_restarts_amid_rotations_has_the_newest(lab: "Lab") 
 
 
 async def test_an_idle_reader_is_told_on_the_spot(lab: "Lab") -> None:
-    """The frame is on its way before whoever rotates goes on."""
+    """The frame is sent before the rotation continues."""
     async with lab.listening() as credential_socket:
         publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
@@ -284,7 +284,7 @@ async def test_readers_of_a_removed_session_are_told(lab: "Lab") -> None:
 
 
 async def test_readers_stay_while_their_session_starts_anew(lab: "Lab") -> None:
-    """Other settings, same readers: they hear of what differs, and of nothing else."""
+    """With other settings, the readers stay and get only what differs."""
     async with lab.listening() as credential_socket:
         publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1", B="2")
@@ -298,7 +298,7 @@ async def test_readers_stay_while_their_session_starts_anew(lab: "Lab") -> None:
 
 
 async def test_everybody_is_told_of_the_shutdown(lab: "Lab") -> None:
-    """BYE to readers and to those who have said nothing yet; then the file is gone."""
+    """BYE to readers and to those who have not sent a HELLO; then the file is removed."""
     async with lab.listening() as credential_socket:
         await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")
         reader, silent = lab.connect(HELLO), lab.connect()
@@ -374,7 +374,7 @@ def few_places() -> Iterator[int]:
 async def test_a_user_or_a_session_cannot_take_all_places(
     lab: "Lab", few_places: int
 ) -> None:
-    """Half of them; the next one hears why, and the daemon does. A place is given back."""
+    """At most half; the next one gets the reason. A closed connection is free again."""
     told: list[tuple[str, str]] = []
     turned_away = {"type": "BYE", "reason": "too many readers"}
     async with lab.listening() as credential_socket:
@@ -426,7 +426,7 @@ async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
 
 
 async def test_running_out_of_descriptors_is_survived(lab: "Lab") -> None:
-    """Whoever knocks meanwhile is let in as soon as there is room."""
+    """Clients that connect meanwhile are accepted as soon as descriptors are free."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with lab.listening() as credential_socket:
         await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")

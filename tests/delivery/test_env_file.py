@@ -39,7 +39,7 @@ async def test_the_file_has_its_mode_and_group_every_time(tmp_path: Path) -> Non
 
 
 async def test_a_file_that_says_the_same_already_is_no_change(tmp_path: Path) -> None:
-    """A restarted daemon tells nobody of values they have; other values it does."""
+    """A restarted daemon delivers only values that differ."""
     path = tmp_path / "build.env"
     await EnvFile(path, mode=0o400, gid=None).deliver(
         _values(1), difference(NONE, _values(1))

@@ -68,7 +68,7 @@ def logs() -> Iterator[list[Any]]:
 async def test_a_hook_is_told_names_and_nothing_of_the_daemon(
     make_hook: MakeHook, tmp_path: Path
 ) -> None:
-    """Its environment is these seven variables, its words are not read by a shell."""
+    """Its environment is these seven variables, and no shell interprets its arguments."""
     hook = make_hook('env > env.txt; printf "%s|" "$@" > argv.txt')
     assert hook.consumers[0].generation is None
     assert await hook.deliver(ROTATED, CHANGE)
@@ -99,7 +99,7 @@ async def test_a_hook_that_fails_says_how(make_hook: MakeHook) -> None:
 
 
 async def test_a_program_that_is_not_there_is_an_error_of_its_own() -> None:
-    """A typo in the configuration is told from a hook that fails."""
+    """A typo in the configuration differs from a hook that fails."""
     resources = HookResources(environ=ENVIRON, scrub=Scrubber())
     hook = Hook(
         ["/no/such/program"],
@@ -115,7 +115,7 @@ async def test_a_program_that_is_not_there_is_an_error_of_its_own() -> None:
 async def test_ten_thousand_changed_names_do_not_keep_a_hook_from_starting(
     make_hook: MakeHook, tmp_path: Path
 ) -> None:
-    """It is told the first 64 KiB of them, and that there are more."""
+    """It gets the first 64 KiB of them, and that there are more."""
     hook = make_hook(
         'printf %s "$RENSEI_CHANGED_NAMES" >names; echo $RENSEI_CHANGED_NAMES_CUT'
     )
@@ -225,7 +225,7 @@ async def test_a_hook_that_ignores_term_is_killed(
 async def test_what_a_hook_leaves_behind_is_ended(
     make_hook: MakeHook, tmp_path: Path
 ) -> None:
-    """A fork that holds the output open delays nobody, and does not live on."""
+    """A fork that holds the output open delays nothing, and is killed."""
     hook = make_hook("sleep 60 3>alive &\nexit 0")
     reader = _fifo(tmp_path / "alive")
     with anyio.fail_after(HANG_SECONDS):
@@ -250,7 +250,7 @@ async def test_a_cancelled_hook_does_not_outlive_the_daemon(
 async def test_output_is_logged_without_values_and_within_bounds(
     make_hook: MakeHook, logs: list[Any]
 ) -> None:
-    """Stdout and stderr, values gone, 64 KiB of it however much there was."""
+    """Stdout and stderr, values redacted, at most 64 KiB."""
     hook = make_hook(
         "echo using tok_canary_7\necho to stderr >&2\n"
         "head -c 65500 /dev/zero | tr '\\0' x\nyes tok_canary_7 | head -c 5000000"

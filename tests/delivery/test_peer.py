@@ -36,7 +36,7 @@ def test_members_root_and_the_daemons_user_may(uid: int, gids: set[int], may: bo
 
 
 def test_a_process_cannot_steer_a_screen_by_its_name() -> None:
-    """What its name holds that nobody can see is escaped."""
+    """Invisible characters of its name are escaped."""
     comm = Path("/proc/self/comm")
     usual = comm.read_text()
     comm.write_text("a\x1b[2J\u202e")
@@ -49,7 +49,7 @@ def test_a_process_cannot_steer_a_screen_by_its_name() -> None:
 
 
 def _connect_as(lab: "Lab", uid: int, groups: list[int], said: bytes = HELLO) -> "Reader":
-    """Connect as another user: the kernel looks at who we are at that moment."""
+    """Connect as another user: the kernel uses the credentials of that moment."""
     with as_nobody(*groups, uid=uid):
         return lab.connect(said)
 
@@ -67,10 +67,10 @@ def _connect_as(lab: "Lab", uid: int, groups: list[int], said: bytes = HELLO) ->
 async def test_the_kernel_says_who_asks(
     lab: "Lab", uid: int, groups: list[int], seen: object
 ) -> None:
-    """Of those the file lets in, the session's members get its values.
+    """Of those the file admits, the session's members get its values.
 
-    Of more groups than the kernel can be asked for at once the user's own entry counts:
-    nobody gets in by having many.
+    With more groups than the kernel returns at once, the user's own database entry
+    counts: many groups give nobody access.
     """
     async with lab.listening(gid=DOOR) as credential_socket:
         await lab.publishing(credential_socket.subscribers("build", TEAM)).publish(A="1")

@@ -20,7 +20,7 @@ HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 
 
 class Worker:
-    """The other end, which reads when it is told to and never waits."""
+    """The other end, which reads on request and never waits."""
 
     def __init__(self, subscribers: Subscribers, far: socket.socket) -> None:
         self.subscribers = subscribers
@@ -94,7 +94,7 @@ def test_what_a_reader_may_cost() -> None:
 
 
 async def test_no_bye_in_the_middle_of_a_frame() -> None:
-    """Also where there is room for one by the time of the shutdown."""
+    """Even if the socket has room for one at the shutdown."""
     async with joined("1") as worker:
         worker.publish("x" * 100_000)
         await anyio.wait_all_tasks_blocked()
@@ -104,14 +104,14 @@ async def test_no_bye_in_the_middle_of_a_frame() -> None:
 
 
 async def test_a_bye_between_two_frames() -> None:
-    """A shutdown is told to whoever is up to date."""
+    """Readers that are up to date get BYE at a shutdown."""
     async with joined("1") as worker:
         worker.drain()
     assert worker.frames[-1] == {"type": "BYE", "reason": "shutdown"}
 
 
 async def test_a_frame_is_finished_before_the_next_begins() -> None:
-    """Two rotations in one turn of the loop, and a reader that makes room between."""
+    """Two rotations in one iteration of the loop, and a reader that reads between them."""
     async with joined("1") as worker:
         worker.drain()
         worker.publish("x" * 30_000)
@@ -123,7 +123,7 @@ async def test_a_frame_is_finished_before_the_next_begins() -> None:
 
 
 async def test_a_reader_that_kept_us_waiting_gets_the_newest() -> None:
-    """What was overtaken while there was no room is not said any more."""
+    """Outdated values are not sent any more."""
     async with joined("x" * 3000) as worker:
         for value in ("2", "3"):
             worker.publish(value)

@@ -77,7 +77,7 @@ def test_what_cannot_be_chosen_is_said(
 async def test_a_daemon_that_does_not_answer(
     tmp_path: Path, line: bytes, error: type[RenseiError], said: str
 ) -> None:
-    """An older one, a busy one and one that hangs up are told apart."""
+    """An older daemon, a busy one and one that closes the connection are distinguished."""
     path = tmp_path / "socket"
     async with await anyio.create_unix_listener(path) as listener:
 
@@ -147,7 +147,7 @@ async def test_a_session_that_starts_anew_is_without_credentials(lab: "Lab") -> 
 async def test_an_answer_that_does_not_end_is_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:
-    """It is neither waited for nor read for ever."""
+    """It is neither awaited nor read without end."""
     monkeypatch.setattr(session_query, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(session_query, "MAX_ANSWER_BYTES", 40)
     path = tmp_path / "socket"

@@ -31,14 +31,14 @@ POOL = '[pool]\nstatus = "deleted"\nid = "p"\n'
 
 
 class EditedFile(ConfigFile):
-    """A file that a person saves at the very moment we replace it."""
+    """A file that somebody saves at the moment when the daemon replaces it."""
 
     def __init__(self, path: Path, edits: list[Callable[[str], str]]) -> None:
         super().__init__(path)
         self._edits = edits
 
     def replace(self, before: Document, after: Document) -> None:
-        """Replace it, one moment too late."""
+        """Save first, then replace."""
         if self._edits:
             self.path.write_text(self._edits.pop(0)(self.path.read_text()))
         super().replace(before, after)
@@ -241,7 +241,7 @@ def test_a_file_that_cannot_be_used_decides_nothing(config: Path, journal: Journ
 
 
 def test_a_pool_that_is_well_again_is_removed(config: Path, journal: Journal) -> None:
-    """The table and its lines are removed; nothing is owed; a second time does nothing."""
+    """The table is removed; nothing is unconfirmed; a repetition does nothing."""
     config.write_text(TEXT + "\n" + POOL)
     applier = _applier(ConfigFile(config), journal)
     for _ in range(2):

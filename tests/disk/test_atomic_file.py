@@ -12,7 +12,7 @@ from rensei_daemon.errors import StorageError
 
 
 def test_the_mode_is_asserted_whatever_the_umask(tmp_path: Path) -> None:
-    """Each replacement sets it anew, also when somebody has changed it."""
+    """Each replacement sets the mode again, even if somebody has changed it."""
     path = tmp_path / "build.env"
     umask = os.umask(0o777)
     try:
@@ -95,7 +95,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(
     ],
 )
 def test_an_error_says_what_would_mend_it(code: int, hint: str) -> None:
-    """The system's words, and one command."""
+    """The system's message, and one command."""
     with pytest.raises(StorageError) as refused, storage_errors(Path("/d/f")):
         raise OSError(code, os.strerror(code), "/d/.f.5ca1ab1e.tmp")
     assert str(refused.value) == f"/d/f: {os.strerror(code)}"

@@ -242,7 +242,7 @@ def test_the_newest_of_two_edits_stays(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_writer_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has the file open for writing finishes first; the replacement then succeeds.
+    """The writer finishes first; the replacement then succeeds.
 
     Without the wait it would be exchanged, found open, put back and planned again.
     """
@@ -278,7 +278,7 @@ def test_a_writer_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_writer_who_comes_while_we_ask_does_not_end_us(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel signals whoever holds the lease, by default with the deadly SIGIO."""
+    """The kernel signals the holder of the lease, by default with SIGIO, which is fatal."""
     control = fcntl.fcntl
 
     def control_and_write(file: BinaryIO, command: int, argument: int) -> int:
@@ -409,7 +409,7 @@ def test_without_an_exchange_the_file_is_compared_and_renamed(path: Path) -> Non
 
 
 def test_a_read_only_place_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error has the system's words and a command; the file is whole."""
+    """The error has the system's message and a command; the file is unchanged."""
 
     def refuse(one: Path, other: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(other))
@@ -423,7 +423,7 @@ def test_a_read_only_place_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_full_disk_leaves_the_file_whole(small_disk: Path) -> None:
-    """Nothing half-written is there, the message says how full, and room fixes it."""
+    """Nothing half-written remains, the error says so, and free space fixes it."""
     path = small_disk / "config.toml"
     path.write_text(BEFORE.text)
     big = Document(AFTER.text + "#" * 400_000)
@@ -450,7 +450,7 @@ def test_a_full_disk_leaves_the_file_whole(small_disk: Path) -> None:
 def test_what_a_crash_left_is_settled(
     path: Path, on_disk: str, leftover: str, expected: str
 ) -> None:
-    """An edit nobody else has comes back, and every temporary file goes."""
+    """An edit that exists nowhere else is restored, and temporary files are removed."""
     path.write_text(on_disk)
     path.with_name(".config.toml.abcabcabcabc.tmp").write_text(leftover)
     ConfigFile(path).recover(before=BEFORE.digest, after=AFTER.digest)

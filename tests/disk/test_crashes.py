@@ -1,7 +1,7 @@
-"""The daemon dies at every step there is between a delivery and its outcome.
+"""The daemon dies at every step between a delivery and its outcome.
 
-Whatever the step, a fresh daemon on the same files comes to the same file and the same
-one outcome a mutation, and says so each time it is asked.
+Whatever the step, a new daemon on the same files reaches the same file and one outcome per
+mutation, and reports it each time it is asked.
 """
 
 import os
@@ -50,7 +50,7 @@ proj_b = { repositories = ["https://github.com/acme/b"] }  # leaves soon
 
 
 class DiedError(BaseException):
-    """The process is gone; nothing may catch this."""
+    """The process died; nothing may catch this."""
 
 
 class Fuse:
@@ -80,7 +80,7 @@ class MortalDatabase(Database):
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
-        """Run statements together, three times close to death."""
+        """Run statements together, with three possible crashes."""
         self._fuse.burn()
         with self._alive.transaction() as run:
             yield run
@@ -191,7 +191,7 @@ class Host:
             yield applier, journal
 
     def live(self, mutations: Sequence[PendingMutation]) -> Acks:
-        """Be a daemon that is asked for this, lives, and tells its outcomes twice."""
+        """Run a daemon with this delivery that survives and reports its outcomes twice."""
         with self.daemon() as (applier, journal):
             _deliver(applier, journal, mutations)
             told = journal.unconfirmed()
@@ -210,7 +210,7 @@ class Host:
             ).fetchall()
 
     def die(self, mutations: Sequence[PendingMutation], step: int) -> Acks:
-        """Be a daemon that is asked for this and dies; return what it would have told."""
+        """Run a daemon with this delivery that dies; return its unreported outcomes."""
         try:
             with self.daemon(Fuse(step)) as (applier, journal):
                 _deliver(applier, journal, mutations)
@@ -263,7 +263,7 @@ MIXES = {
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory in memory, where there is room: order is proved here, not the disk."""
+    """A directory in memory: this tests the order of steps, not the disk."""
     memory = Path("/dev") / "shm"
     has_room = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**26
     with tempfile.TemporaryDirectory(dir=memory if has_room else None) as name:

@@ -32,7 +32,7 @@ def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
 
 
 def test_the_state_is_one_daemons(tmp_path: Path) -> None:
-    """The second is told who holds it; when the first is gone it may."""
+    """The second is told which process holds it; once the first has ended it may start."""
     lock = tmp_path / "lock"
     with (
         state_lock(lock),
@@ -48,7 +48,7 @@ def test_the_state_is_one_daemons(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_that_is_gone_lets_nobody_in(tmp_path: Path) -> None:
-    """The directory itself is held: that takes no room on a full disk."""
+    """The directory itself is locked: that needs no space on a full disk."""
     lock = tmp_path / "lock"
     with state_lock(lock):
         lock.unlink()

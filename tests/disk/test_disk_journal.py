@@ -1,4 +1,4 @@
-"""The journal on disk: one outcome for ever, and nothing it cannot read is lost."""
+"""The journal on disk: one final outcome, and nothing unreadable is lost."""
 
 import json
 import sqlite3
@@ -90,7 +90,7 @@ def test_what_is_received_comes_back_whole_and_in_order(journal: Journal) -> Non
 
 
 def test_outcomes_are_owed_until_they_are_confirmed(journal: Journal) -> None:
-    """Applied and failed, in their order; then no more, and counted for ever."""
+    """Applied and failed, in order; then none, and counted permanently."""
     journal.receive([ONE, TWO, THREE], NOW)
     _decide(journal, _planned("m1"), _planned("m2", "no"), _planned("m3"))
     owed = Acks(applied=("m1", "m3"), failures=(("m2", "no"),))
@@ -114,7 +114,7 @@ def test_no_more_is_owed_at_once_than_a_beat_can_carry(journal: Journal) -> None
 
 
 def test_a_redelivery_is_owed_again_with_the_same_outcome(journal: Journal) -> None:
-    """Also when its content has changed, which is told and remembered."""
+    """Even if its content has changed, which is logged and recorded."""
     journal.receive([ONE, TWO], NOW)
     _decide(journal, _planned("m1"), _planned("m2", "no"))
     journal.confirm(["m1", "m2"], NOW)
@@ -159,7 +159,7 @@ def test_a_new_intent_takes_the_place_of_the_old(path: Path, journal: Journal) -
 
 
 def test_a_change_of_our_own_is_an_intent_too(journal: Journal) -> None:
-    """What no mutation asked for is on record, and owed to nobody; refused, it is not."""
+    """A change without a mutation is recorded, not acknowledged; a refused one is not."""
     journal.intend([_planned("")], BEFORE, AFTER, NOW)
     assert journal.has_intents()
     journal.record_applied(NOW)
@@ -185,7 +185,7 @@ def test_an_op_is_owed_from_delivery_to_confirmation(journal: Journal) -> None:
 
 
 def test_those_in_flight_at_a_death_are_tried_alone(journal: Journal) -> None:
-    """Suspects are batches of one, and only who was alone has a death to its name."""
+    """Suspects are batches of one, and only a mutation that was alone counts a crash."""
     journal.receive([ONE, TWO], NOW)
     journal.attempts.begin(["m1", "m2"])
     journal.attempts.count_crashes("boot")
@@ -203,7 +203,7 @@ def test_those_in_flight_at_a_death_are_tried_alone(journal: Journal) -> None:
 
 
 def test_old_params_go_and_outcomes_stay(path: Path, journal: Journal) -> None:
-    """After 30 days acked params are dropped; what is owed keeps them; ids are for ever."""
+    """After 30 days acked params are deleted; unconfirmed ones stay, and so do ids."""
     journal.receive([ONE, TWO], NOW)
     _decide(journal, _planned("m1"), _planned("m2", "no"))
     journal.confirm(["m1"], NOW)
@@ -245,7 +245,7 @@ def test_everything_survives_a_restart(path: Path) -> None:
 def test_a_transaction_is_durable_whatever_the_library_was_built_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some builds of SQLite flush less in WAL mode unless they are told."""
+    """Some builds of SQLite flush less in WAL mode unless configured."""
     connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def connect_carelessly(*arguments: Any, **options: Any) -> sqlite3.Connection:
@@ -295,7 +295,7 @@ def test_a_journal_torn_in_the_middle_is_set_aside(path: Path) -> None:
 
 
 def test_an_empty_file_is_a_fresh_journal(path: Path) -> None:
-    """As a crash in the first moment may leave it."""
+    """A crash at the start may leave one."""
     path.touch()
     with open_journal(path, now=NOW) as (journal, set_aside):
         assert set_aside is None
@@ -320,7 +320,7 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
 
 
 def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
-    """What does not fit is refused whole; what was there stays; room is all it takes."""
+    """What does not fit is refused as a whole; old contents stay; free space fixes it."""
     many = [_pending(f"n{n}", {"id": "x" * 2000}) for n in range(200)]
     with open_journal(small_disk / "journal.db", now=NOW) as (journal, _):
         journal.receive([ONE], NOW)

@@ -61,7 +61,7 @@ def test_a_counter_that_runs_back_is_not_believed(proc: Path) -> None:
 
 
 def test_a_machine_describes_itself(proc: Path) -> None:
-    """The kernel's figures, in the platform's names."""
+    """The kernel's values, under the platform's names."""
     info = host_info(version="0.1.0", started_at=NOW, proc=proc)
     assert (info.os, info.cpu_model, info.mem_total_mb) == ("linux", "Fast CPU: 9000", 976)
     assert info.arch in {"amd64", "arm64", "386", "arm"}

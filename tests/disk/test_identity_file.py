@@ -80,7 +80,7 @@ def test_the_identity_is_saved_before_the_token(
 def test_what_cannot_be_understood_counts_as_absent(
     file: IdentityFile, tmp_path: Path, text: str
 ) -> None:
-    """The host then registers anew."""
+    """The host then registers again."""
     (tmp_path / "identity.json").write_text(text)
     assert file.read() is None
 

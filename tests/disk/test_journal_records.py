@@ -83,7 +83,7 @@ def test_an_intent_is_no_change_yet(journal: Journal) -> None:
 def test_the_requester_of_a_change_is_the_mutation_s_or_whoever_rolled_back(
     journal: Journal,
 ) -> None:
-    """A mutation's record says who asked; a change of ours carries its own word."""
+    """A mutation's record says who asked; other changes have their own field."""
     pending = PendingMutation(
         id="m1", op="project.enable", params={"id": "p0"}, requested_by="ada"
     )
@@ -137,7 +137,7 @@ def test_what_is_no_journal_of_ours_is_said(path: Path) -> None:
 
 @pytest.mark.needs("root")
 def test_others_are_told_who_may_look(path: Path) -> None:
-    """Whoever may not read the file learns who may, instead of that there is none."""
+    """A user without permission is told who has it, not that there is no journal."""
     path.write_bytes(b"")
     path.parent.chmod(0o700)
     script = (

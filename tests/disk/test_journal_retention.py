@@ -75,7 +75,7 @@ def test_old_texts_go_first(journal: Journal) -> None:
 
 
 def test_params_go_next_and_never_those_still_needed(journal: Journal) -> None:
-    """What has no outcome yet, or has not told it, keeps its params."""
+    """A mutation without a confirmed outcome keeps its params."""
     _deliver(journal, 1, acked=True, size=4 * MIB)
     _deliver(journal, 2, acked=False, size=MIB)
     journal.receive([PendingMutation(id="m3", op="x", params={"id": "p" * MIB})], NOW)
@@ -89,7 +89,7 @@ def test_params_go_next_and_never_those_still_needed(journal: Journal) -> None:
 
 
 def test_ids_and_outcomes_that_fill_it_are_an_error(journal: Journal) -> None:
-    """Nothing of them goes, and nothing more is taken up."""
+    """None of them is deleted, and nothing more is stored."""
     for number in range(3):
         _deliver(journal, number, acked=True)
     with pytest.raises(StorageError, match="the ids and outcomes of all mutations") as no:
@@ -111,7 +111,7 @@ def test_other_files_of_the_directory_count(journal: Journal, tmp_path: Path) ->
 
 
 def test_the_least_budget_holds_the_largest_log(journal: Journal, tmp_path: Path) -> None:
-    """Three files of 10 MB and the write-ahead log leave room for mutations."""
+    """Three files of 10 MB and the write-ahead log leave space for mutations."""
     for name in ("log.jsonl", "log.jsonl.1", "log.jsonl.2"):
         with (tmp_path / name).open("wb") as log:
             log.truncate(10_000_000)

@@ -29,7 +29,7 @@ USER_OBJ, USER, GROUP_OBJ, MASK, OTHER = 1, 2, 4, 16, 32
 
 
 def _acl(*entries: tuple[int, int, int]) -> bytes:
-    """Spell an ACL as the kernel keeps it: (tag, permissions, id) each."""
+    """Return an ACL in the kernel's format: (tag, permissions, id) each."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries)
 
 
@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def single_mount(path: Path) -> Iterator[Path]:
-    """A config file that is mounted by itself, as containers do."""
+    """A configuration file that is a mount point, as in containers."""
     need("mount")
     source = path.with_name("on the host.toml")
     source.write_text(BEFORE.text)
@@ -96,7 +96,7 @@ def shared(tmp_path: Path) -> Path:
 
 
 def test_the_directory_grants_nothing_to_a_new_file(shared: Path) -> None:
-    """Mode and group alone say who may read it: nobody more, and nobody less."""
+    """Mode and group alone decide who may read it."""
     replace_file(shared / "build.env", b"x", mode=0o440)
     assert ACCESS not in os.listxattr(shared / "build.env")
     assert stat.S_IMODE((shared / "build.env").stat().st_mode) == 0o440
@@ -140,7 +140,7 @@ def _link(lock: Path) -> None:
 def test_trouble_with_the_lock_names_the_lock(
     path: Path, make: Callable[[Path], None], words: str
 ) -> None:
-    """Nobody is sent to look at the configuration file for it."""
+    """The error does not name the configuration file."""
     lock = path.with_name("config.toml.lock")
     make(lock)
     with pytest.raises(StorageError) as refused:
@@ -152,7 +152,7 @@ def test_trouble_with_the_lock_names_the_lock(
 def test_a_file_system_without_a_write_ahead_log_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The hint is to keep the state elsewhere, not to make room on the disk."""
+    """The hint is to move the state, not to free space on the disk."""
     connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def connect_without_shared_memory(path: Path, **options: Any) -> sqlite3.Connection:

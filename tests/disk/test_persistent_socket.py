@@ -18,7 +18,7 @@ from rensei_daemon.errors import RenseiError
 
 
 class Echo:
-    """A server on a kept socket that sends back what it hears."""
+    """A server on a persistent socket that sends back what it receives."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "run" / "a.sock"
@@ -33,7 +33,7 @@ class Echo:
         self._news = anyio.Event()
 
     async def news(self) -> str:
-        """Wait for the next word about the file."""
+        """Wait for the next report about the file."""
         await self._news.wait()
         return self.told[-1]
 
@@ -151,7 +151,7 @@ async def test_the_file_is_put_back_and_no_client_is_dropped(
 
 
 async def test_a_file_that_is_another_process_s_is_not_taken(echo: Echo) -> None:
-    """It is told for as long as that lasts, and served again when the place is free."""
+    """This is reported while it lasts, and the socket is restored once the path is free."""
     async with echo.up():
         early = echo.connect()
         echo.path.unlink()

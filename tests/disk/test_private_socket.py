@@ -29,7 +29,7 @@ def _mode(path: Path) -> str:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_the_file_has_its_mode_whatever_the_umask(control_socket: Path, umask: int) -> None:
-    """0600 alone, 0660 with a group; and it is gone afterwards."""
+    """0600, or 0660 with a group; and it is removed afterwards."""
     before = os.umask(umask)
     try:
         with private_socket(control_socket, None):
@@ -45,7 +45,7 @@ def test_the_file_has_its_mode_whatever_the_umask(control_socket: Path, umask: i
 def test_the_file_is_never_wider_than_it_ends_up(
     control_socket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the group is given the file, it still is 0600 and nobody can connect."""
+    """When the file's group is set, it is still 0600 and nobody can connect."""
     seen = []
     chown = os.chown
 
@@ -115,7 +115,7 @@ def test_a_file_already_gone_is_no_trouble_at_the_end(control_socket: Path) -> N
 
 
 def test_a_path_too_long_is_the_operators_to_shorten(tmp_path: Path) -> None:
-    """The kernel's limit is told with the setting that fixes it."""
+    """The error has the kernel's limit and the setting that fixes it."""
     with pytest.raises(SettingsError) as caught:
         private_socket(tmp_path / ("x" * 120), None).__enter__()
     assert caught.value.hint == "set [paths].runtime to a shorter directory"

@@ -1,4 +1,4 @@
-"""What the kernel tells of another process."""
+"""What the kernel shows of another process."""
 
 import os
 import signal
@@ -71,7 +71,7 @@ def test_its_environment_and_groups_are_its_own() -> None:
 
 
 def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
-    """And nobody where there is none."""
+    """And none where there is none."""
     lock = tmp_path / "lock"
     assert lock_holder(lock) is None
     with state_lock(lock):
