@@ -22,6 +22,7 @@ import pytest
 from deadlines import HANG_SECONDS
 
 from rensei_daemon.control_api.client import request
+from rensei_daemon.control_api.schema import RELOAD, SESSIONS, STATUS, SYNC
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.tasks.former_readers import former_readers
@@ -69,6 +70,7 @@ class Scene:
         key_file = place / "key"
         key_file.write_text(self.key)
         key_file.chmod(0o600)
+        self.readers: list[Reader] = []
         self.value = ""
         self.set("tok_canary_0")
 
@@ -90,9 +92,10 @@ class Scene:
 
     async def hook_says(self) -> list[str]:
         """Wait for the next run of the hook: generation, value, changed names."""
-        while b"\n" not in self._inbox:
-            await anyio.wait_readable(self._told)
-            self._inbox += os.read(self._told, 4096)
+        with anyio.fail_after(HANG_SECONDS):
+            while b"\n" not in self._inbox:
+                await anyio.wait_readable(self._told)
+                self._inbox += os.read(self._told, 4096)
         line, _, self._inbox = self._inbox.partition(b"\n")
         return line.decode().split()
 
@@ -102,7 +105,7 @@ class Scene:
 
         `through` is a program that starts it with other limits.
         """
-        with (self.place / "output").open("ab") as output, anyio.fail_after(HANG_SECONDS):
+        with (self.place / "output").open("ab") as output:
             async with await anyio.open_process(
                 [*through, PROGRAM, "run", "--config", str(self.config)],
                 env={"PATH": os.environ["PATH"]},
@@ -113,7 +116,8 @@ class Scene:
                 try:
                     yield process
                     process.terminate()
-                    assert await process.wait() == 0
+                    with anyio.fail_after(HANG_SECONDS):
+                        assert await process.wait() == 0
                 finally:
                     if process.returncode is None:
                         process.kill()
@@ -125,12 +129,19 @@ class Scene:
 
     async def until_condition(self, code: str) -> None:
         """Wait until there is a warning of this code; of none, when it is empty."""
-        while True:
-            status = await self.ask("status", "--json")
-            found = status["conditions"]
-            warnings = [c["code"] for c in found if c["severity"] == "warning"]
-            if code in warnings or not (code or warnings):
-                return
+        with anyio.fail_after(HANG_SECONDS):
+            while True:
+                found = (await self.order(*STATUS))["conditions"]
+                warnings = [c["code"] for c in found if c["severity"] == "warning"]
+                if code in warnings or not (code or warnings):
+                    return
+
+    async def order(self, method: str, path: str) -> Any:
+        """Ask the daemon over its control socket, without a process for it."""
+        control = self.place / "run" / "control.sock"
+        return await anyio.to_thread.run_sync(
+            lambda: request(control, method, path, timeout_seconds=HANG_SECONDS)
+        )
 
     async def ask(self, *argv: str) -> Any:
         """Run a command of ours that answers in JSON."""
@@ -143,10 +154,19 @@ class Scene:
         """Wait until the hook of a generation has run to its end."""
         hook = self.place / "hook"
         done = {"kind": "hook", "name": str(hook), "generation": generation, "lag": 0}
-        while True:
-            (session,) = (await self.ask("credentials", "list", "--json"))["sessions"]
-            if done in session["consumers"]:
-                return
+        with anyio.fail_after(HANG_SECONDS):
+            while True:
+                (session,) = (await self.order(*SESSIONS))["sessions"]
+                if done in session["consumers"]:
+                    return
+
+    async def status_shows_a_reader(self) -> None:
+        """Wait until a reader is on the board, a moment after it has its values."""
+        with anyio.fail_after(HANG_SECONDS):
+            while True:
+                (session,) = (await self.order(*STATUS))["sessions"]
+                if any(c["kind"] == "socket" for c in session["consumers"]):
+                    return
 
     def everything_written(self) -> bytes:
         """All that the daemon has logged and kept."""
@@ -165,8 +185,10 @@ class Scene:
         return [said.decode() for said in (doctor.stdout, status.stdout, *packed)]
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Give the pipe back, and close every connection."""
         os.close(self._told)
+        for reader in self.readers:
+            reader.socket.close()
 
 
 @pytest.fixture
@@ -183,6 +205,7 @@ class Reader:
 
     def __init__(self, scene: Scene) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
+        scene.readers.append(self)
         self.socket.connect(str(scene.place / "run" / "credentials.sock"))
         self.socket.sendall(b'{"type":"HELLO","sessionId":"build"}\n')
         self.socket.setblocking(False)
@@ -191,11 +214,12 @@ class Reader:
 
     async def hear(self) -> str:
         """Take the next frame in, and return its type."""
-        while b"\n" not in self._inbox:
-            await anyio.wait_readable(self.socket)
-            data = self.socket.recv(65536)
-            assert data, "the daemon closed the connection"
-            self._inbox += data
+        with anyio.fail_after(HANG_SECONDS):
+            while b"\n" not in self._inbox:
+                await anyio.wait_readable(self.socket)
+                data = self.socket.recv(65536)
+                assert data, "the daemon closed the connection"
+                self._inbox += data
         line, _, self._inbox = self._inbox.partition(b"\n")
         frame = json.loads(line)
         if frame["type"] == "INITIAL":
@@ -381,7 +405,7 @@ async def test_a_stopped_daemon_leaves_on_record_who_was_connected(scene: Scene)
     async with scene.daemon():
         reader = await _reader_when_it_listens(scene)
         await reader.hear()
-        await scene.hook_has_ended(1)
+        await scene.status_shows_a_reader()
     reader.socket.close()
     last = read_last_status(scene.place / "state" / "status.json")
     former = former_readers(last, now=datetime.now(UTC))
@@ -417,12 +441,6 @@ async def test_an_env_file_that_somebody_altered_is_put_right(scene: Scene) -> N
     """At once when anybody asks for status, sync or reload; status says it was not."""
     file = scene.place / "run" / "build.env"
 
-    async def order(path: str) -> None:  # the commands ask for a status first
-        control = scene.place / "run" / "control.sock"
-        await anyio.to_thread.run_sync(
-            lambda: request(control, "POST", path, timeout_seconds=10)
-        )
-
     async with scene.daemon():
         await scene.hook_says()
         await scene.hook_has_ended(1)
@@ -436,11 +454,11 @@ async def test_an_env_file_that_somebody_altered_is_put_right(scene: Scene) -> N
         await scene.until_condition("")
         assert file.read_text() == 'TOKEN="tok_canary_0"\n'
         file.chmod(0o644)
-        await order("/v1/sync")
+        await scene.order(*SYNC)
         assert stat.filemode(file.stat().st_mode) == "-r--r-----"
         file.chmod(0o640)  # or its owner could not write it
         file.write_text("TOKEN=stale\n")
-        await order("/v1/reload")
+        await scene.order(*RELOAD)
         assert file.read_text() == 'TOKEN="tok_canary_0"\n'
         await scene.platform.until(lambda state: len(state.streams) == 1)
         scene.rotate("tok_canary_1")
