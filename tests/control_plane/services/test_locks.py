@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 from replicas import Replica
 
 from rensei_platform.store.locks import MOST_CONNECTIONS, Locks
@@ -51,7 +52,7 @@ async def test_released(replica: Replica) -> None:
         async with locks.hold("a"):
             scope.cancel()
             await anyio.sleep_forever()
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with Locks(replica.store).hold("a"), locks.hold("b"):
             pass
 
@@ -65,7 +66,7 @@ async def test_many(replica: Replica) -> None:
             held.append(name)
 
     names = [f"lock {n}" for n in range(3 * MOST_CONNECTIONS)]
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             for name in names * 2:
                 tasks.start_soon(hold, name)
