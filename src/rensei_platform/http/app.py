@@ -2,19 +2,28 @@
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rensei_platform.errors import PlatformError
-from rensei_platform.http import admin_routes, daemon_routes, worker_routes
+from rensei_platform.http import admin_routes, daemon_routes, health_routes, worker_routes
+from rensei_platform.http.metrics import Measured, Metrics
 from rensei_platform.http.requests import answer
 from rensei_platform.services.platform import Platform
 
 
 def build_app(platform: Platform) -> Starlette:
     """Return the application that serves a platform."""
+    metrics = Metrics(platform.hub)
     app = Starlette(
-        routes=[*worker_routes.ROUTES, *daemon_routes.ROUTES, *admin_routes.ROUTES],
+        routes=[
+            *worker_routes.ROUTES,
+            *daemon_routes.ROUTES,
+            *admin_routes.ROUTES,
+            *health_routes.ROUTES,
+        ],
+        middleware=[Middleware(Measured, metrics=metrics)],
         exception_handlers={
             PlatformError: _refused,
             HTTPException: _http_error,
@@ -24,6 +33,7 @@ def build_app(platform: Platform) -> Starlette:
     # A path with a slash too many is unknown here, not somewhere else.
     app.router.redirect_slashes = False
     app.state.platform = platform
+    app.state.metrics = metrics
     return app
 
 

@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 from rensei_platform.bus.hub import keep_alive
 from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
+from rensei_platform.services.availability import Availability
 from rensei_platform.services.credentials import rotate_kind
 from rensei_platform.services.lease_keeper import LeaseKeeper
 from rensei_platform.services.platform import Platform
@@ -51,6 +52,8 @@ async def serving(platform: Platform, listener: socket.socket) -> AsyncIterator[
     settings = platform.settings
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.live)
+        availability = Availability(platform.store.ping, platform.hub)
+        tasks.start_soon(availability.check_regularly)
         tasks.start_soon(keep_alive, platform.hub, settings.keepalive_seconds)
         tasks.start_soon(
             platform.presence.write_regularly, platform.store, settings.presence_seconds

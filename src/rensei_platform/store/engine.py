@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from rensei_platform.errors import SettingsError, UnavailableError
 
+_NOTHING = select(1)
 _POOL_TIMEOUT_SECONDS = 5.0
 _SQLITE_READERS = 4
 _POSTGRESQL_POOL = 10
@@ -74,6 +75,11 @@ class Store:
         with _unavailable():
             async with self._turn, self._writers.begin() as connection:
                 yield connection
+
+    async def ping(self) -> None:
+        """Ask the database for nothing. Raise UnavailableError if it does not answer."""
+        async with self.read() as db:
+            await db.execute(_NOTHING)
 
     async def close(self) -> None:
         """Close every connection."""
