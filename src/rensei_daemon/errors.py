@@ -106,8 +106,8 @@ class Problem:
         place = self.key if self.file is None else self.file
         if self.line is not None:
             place = f"{place}:{self.line}:{self.column}"
-        told = f"{self.message} ({self.hint})" if self.hint else self.message
-        return told if place is None else f"{place}: {told}"
+        text = f"{self.message} ({self.hint})" if self.hint else self.message
+        return text if place is None else f"{place}: {text}"
 
 
 class SettingsError(RenseiError):

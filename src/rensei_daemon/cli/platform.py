@@ -245,7 +245,7 @@ def _print(answer: dict[str, Any], line: str, as_json: bool) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write a file that whoever waits for it never sees half-written."""
+    """Write a file that readers never see half-written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

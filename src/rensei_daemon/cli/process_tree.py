@@ -44,7 +44,7 @@ class ProcessTree:
         self.exit_code, self._has_children = None, True
 
     def reap(self) -> bool:
-        """Collect whoever has ended; return whether anybody had."""
+        """Reap ended processes; return whether there were any."""
         any_ended = False
         while True:
             try:

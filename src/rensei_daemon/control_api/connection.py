@@ -57,7 +57,7 @@ async def accept(
             continue  # it left before it was let in
         except OSError:
             on_shortage()
-            # Out of descriptors: whoever knocks stays in the kernel's queue meanwhile.
+            # Out of descriptors: clients wait in the kernel's queue meanwhile.
             await anyio.sleep(0.1)
         else:
             return Connection(connection)

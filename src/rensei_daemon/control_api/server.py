@@ -62,7 +62,7 @@ async def serve_metrics(
     limits: RequestLimits = DEFAULT_LIMITS,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the routes to whoever reaches (IP address, port), until cancelled.
+    """Serve the routes at (IP address, port), until cancelled.
 
     None of the routes should write: nobody here may. Raises SettingsError when it cannot
     listen.

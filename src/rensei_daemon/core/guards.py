@@ -1,4 +1,4 @@
-"""What this host does not let the platform change, whoever asks for it."""
+"""What this host does not let the platform change, whichever key asks for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 Every wire name of an operation is defined here, once. `parse_mutation` is the only way from
 the platform's JSON to a value; its result is complete and well-typed, so that later code
 (`core.document`) never handles JSON. Messages of refusals are the wire's own: the platform
-shows them to whoever requested the change.
+shows them to the requester of the change.
 """
 
 from collections.abc import Mapping

@@ -105,7 +105,7 @@ def _disable_project(project: str, tree: Tree) -> list[Edit]:
 
 
 def _delete_pool(mutation: PoolDeleted, tree: Tree, now: datetime) -> list[Edit]:
-    told = {
+    deletion = {
         "status": "deleted",
         "id": mutation.pool_id,
         "reason": mutation.reason,
@@ -113,11 +113,11 @@ def _delete_pool(mutation: PoolDeleted, tree: Tree, now: datetime) -> list[Edit]
     }
     before = look_up_table(tree, ("pool",))
     if before is None:
-        return _set(tree, ("pool",), {**told, "since": now.replace(microsecond=0)})
+        return _set(tree, ("pool",), {**deletion, "since": now.replace(microsecond=0)})
     # A repeated delivery is the same deletion: `since` is when it arrived first.
     is_known = before.get("id") == mutation.pool_id and "since" in before
     since = before["since"] if is_known else now.replace(microsecond=0)
-    return list(differences(before, {**told, "since": since}, ("pool",)))
+    return list(differences(before, {**deletion, "since": since}, ("pool",)))
 
 
 def _set_policy(mutation: ModelAccessSet, tree: Tree) -> list[Edit]:

@@ -70,12 +70,12 @@ def _find_cause(
     """Return the condition that causes this one, if there is one; else this one."""
     match condition.code:
         case Code.HEARTBEAT_STALE:
-            lane, failure = "heartbeat", heartbeat.last_failure
+            source, failure = "heartbeat", heartbeat.last_failure
         case Code.SESSION_STALE | Code.SESSION_UNCONFIRMED:
-            lane = f"{condition.subject}:snapshot"
+            source = f"{condition.subject}:snapshot"
             failure = sessions[condition.subject].snapshot_failure
         case Code.STREAM_INTERRUPTED:
-            lane = f"{condition.subject}:stream"
+            source = f"{condition.subject}:stream"
             failure = sessions[condition.subject].stream_failure
         case _:
             return _cause(condition)
@@ -87,7 +87,7 @@ def _find_cause(
         return Cause(code=Code.CLOCK_SKEWED, subject="")
     if failure is heartbeat.last_failure and failure in _NO_CONNECTION:
         return Cause(code=Code.HEARTBEAT_STALE, subject="")
-    return Cause(code=failure, subject=lane)
+    return Cause(code=failure, subject=source)
 
 
 def _cause(condition: Condition) -> Cause:

@@ -122,8 +122,8 @@ def groups_of(pid: int) -> frozenset[int] | None:
         lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
     except OSError:
         return None
-    told = [line.split()[1:] for line in lines if line.startswith(("Gid:", "Groups:"))]
-    return frozenset(int(number) for numbers in told for number in numbers)
+    ids = [line.split()[1:] for line in lines if line.startswith(("Gid:", "Groups:"))]
+    return frozenset(int(number) for numbers in ids for number in numbers)
 
 
 def service_of(pid: int) -> Service | None:

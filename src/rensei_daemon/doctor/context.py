@@ -93,7 +93,7 @@ def open_context(locations: Locations, environ: Mapping[str, str]) -> DoctorCont
         silence=silence,
         last_status=None if status else read_last_status(locations.status),
         is_running=status is not None
-        # A door that is shut to us: somebody has put it there.
+        # A socket we cannot reach: somebody has created it.
         or isinstance(silence, NotPermittedError)
         or is_locked(locations.lock),
         uid=_owner(locations),

@@ -21,7 +21,7 @@ _BY_LOOK = {
     "a key of the platform": re.compile(r"rs[kp]_live_[\w-]{8}", re.ASCII),
     "a URL with a password": re.compile(r"://[^/\s:@\[\]\"']+:[^/\s@\"']+@"),
 }
-"""What is a secret whoever it belongs to: one that nobody uses here may still be valid."""
+"""Secrets by their form: one that is not used here may still be valid."""
 
 
 class Secrets:

@@ -14,7 +14,7 @@ CONNECT_SECONDS = 2.0
 
 
 def check_sockets(case: DoctorContext) -> Iterator[CheckResult]:
-    """Knock at every door of a running daemon, and leave without a word."""
+    """Connect to every socket of a running daemon, and close without a request."""
     if not case.is_running or isinstance(case.silence, DaemonSilentError):
         return  # that it does not run, or hangs, says it all
     restart = f"{case.locations.systemctl} restart rensei-daemon"
