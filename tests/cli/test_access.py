@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 
 CONFIG = """\
 [model_access.default.matrix.anthropic]

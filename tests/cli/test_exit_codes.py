@@ -16,7 +16,8 @@ import pytest
 from privileges import as_nobody, hidden_files
 
 from rensei_daemon import errors, process
-from rensei_daemon.cli import control, main
+from rensei_daemon.cli import control
+from rensei_daemon.cli.main import main
 from rensei_daemon.cli.root import root
 from rensei_daemon.errors import RenseiError
 

@@ -14,7 +14,7 @@ import pytest
 from commands_page import walk
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 from rensei_daemon.errors import DaemonNotRunningError
 
 CONTEXTS = {" ".join(c.command_path.split()[1:]): c for c in walk()}

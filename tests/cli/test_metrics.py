@@ -10,7 +10,7 @@ import anyio.to_thread
 import pytest
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 from rensei_daemon.control_api.schema import METRICS, METRICS_JSON
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Route, Text

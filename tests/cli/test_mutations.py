@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 from rensei_daemon.local_platform.running import RunningPlatform, running

@@ -7,7 +7,7 @@ from pathlib import Path
 
 CODE = """
 import atexit, sys
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 loaded = lambda: [name for name, module in sys.modules.items() if module is not None]
 atexit.register(lambda: print("", *loaded(), sep="\\n", file=sys.stderr))
 main(["run"])
@@ -17,18 +17,15 @@ UNNEEDED = {
     "_uuid",
     "bz2",
     "click",
-    "csv",
     "difflib",
     "getpass",
     "httpx._main",
-    "importlib.metadata",
     "lzma",
     "rensei_daemon.local_platform",
     "rich",
     "starlette",
     "tomlkit",
     "uvicorn",
-    "zipfile",
 }
 """Each of them is within reach of some import of ours, and weighs 0.1 to 3 MB."""
 

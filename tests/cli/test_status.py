@@ -18,8 +18,8 @@ from anyio.abc import TaskStatus
 from deadlines import HANG_SECONDS
 
 from rensei_daemon import __version__
-from rensei_daemon.cli import main
 from rensei_daemon.cli.control import ask
+from rensei_daemon.cli.main import main
 from rensei_daemon.cli.status import redraw
 from rensei_daemon.control_api.schema import RELOAD, STATUS, SYNC
 from rensei_daemon.control_api.server import serve_control

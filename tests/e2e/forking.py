@@ -16,7 +16,7 @@ import time
 from typing import IO, TypedDict
 
 import rensei_daemon
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 
 AT_ONCE = 16
 MOST_SECONDS = 45

@@ -16,7 +16,7 @@ PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
 ENDLESS = ("status --watch", "logs -f", "$EDITOR")
 WITHOUT_EXTRA = """
 import sys
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 sys.modules["starlette"] = None
 main(["demo"])
 """

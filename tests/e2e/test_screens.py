@@ -17,8 +17,8 @@ import click
 import pytest
 from rig.host import NAME, ORG, Host, open_host
 
-from rensei_daemon.cli import main
 from rensei_daemon.cli.completion import mutation_ids
+from rensei_daemon.cli.main import main
 from rensei_daemon.core.toml_rendering import render_key
 from rensei_daemon.local_platform.records import Mutation
 

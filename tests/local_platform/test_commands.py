@@ -18,7 +18,7 @@ import httpx
 import pytest
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 from rensei_daemon.local_platform.running import RunningPlatform
 
 Run = Callable[..., Coroutine[Any, Any, tuple[int, str, str]]]

@@ -5,7 +5,7 @@ from typing import Any
 import anyio.to_thread
 
 from rensei_daemon import daemon
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 
 _run = vars(daemon)["run"]
 

@@ -6,7 +6,7 @@
 import os
 import time
 
-from rensei_daemon.cli import main
+from rensei_daemon.cli.main import main
 
 SECONDS = 30.0
 

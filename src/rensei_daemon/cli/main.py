@@ -1,0 +1,78 @@
+"""The start of every command, and where an error becomes two lines and an exit code.
+
+One line says what, one what to do.
+"""
+
+import errno
+import itertools
+import os
+import sys
+from collections.abc import Sequence
+
+from rensei_daemon.cli import PROGRAM
+from rensei_daemon.errors import RenseiError
+
+_LAST_RESORT = "see what is wrong: rensei-daemon doctor"
+
+_INTERRUPTED = 130
+"""128 + SIGINT, as a shell has it."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code; the only place that prints an error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.exit(_start(arguments))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone (`| head`); Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        # Ours stands before the command; one behind it may be a worker's, after `exec`.
+        if "--debug" in itertools.takewhile(lambda word: word[:1] == "-", arguments):
+            raise
+        known = error if isinstance(error, RenseiError) else _internal(error)
+        _complain(known, arguments)
+        sys.exit(known.exit_code)
+
+
+def _start(arguments: list[str]) -> int | None:
+    if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments):
+        from rensei_daemon.process import trim_imports
+
+        trim_imports()
+        from rensei_daemon.cli.run import main as run
+
+        run(arguments[1:])
+        return 0
+    from rensei_daemon.cli.root import main as any_command
+
+    return any_command(arguments)
+
+
+def _internal(error: BaseException) -> RenseiError:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+        return RenseiError(f"cannot write the output: {error.strerror}")
+    return RenseiError(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="please report it, with what this says: rensei-daemon --debug …",
+    )
+
+
+def _complain(error: RenseiError, arguments: Sequence[str]) -> None:
+    """Say what went wrong and what to do; in systemd's journal, at the level of errors."""
+    from rensei_daemon.cli.daemon_address import daemon_of
+    from rensei_daemon.core.escaping import LONGEST_LINE, escape_lines
+    from rensei_daemon.logs.systemd_journal import leads_to_journal
+
+    hint = daemon_of(arguments).hint(error.hint or _LAST_RESORT)
+    text = f"{PROGRAM}: {error}\n  {hint}"
+    # systemd reads a level from the head of each line (sd-daemon(3)).
+    mark = "<3>" if leads_to_journal(2, os.environ) else ""
+    longest = LONGEST_LINE if sys.stderr.isatty() else None
+    for line in escape_lines(text, longest=longest).split("\n"):
+        print(f"{mark}{line}".encode(errors="replace").decode(), file=sys.stderr)
