@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rensei_daemon.cli.package_files import package_file
 from rensei_daemon.cli.terminal import clean
+from rensei_daemon.core.spelling import nearest
 from rensei_daemon.disk.user_groups import group_exists
 from rensei_daemon.errors import NotPermittedError, RenseiError
 from rensei_daemon.logs.file_reader import LogFilter
 from rensei_daemon.logs.journalctl import is_hidden
-from rensei_daemon.settings.spelling import nearest
 
 CATALOGUE = "docs/events.md"
 JOURNAL_GROUPS = ("systemd-journal", "adm")

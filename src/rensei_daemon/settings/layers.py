@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
 
+from rensei_daemon.core.spelling import nearest
 from rensei_daemon.errors import Problem
 from rensei_daemon.settings.model import ConfigTree, Section
-from rensei_daemon.settings.spelling import nearest
 
 PREFIX = "RENSEI_DAEMON_"
 Tree = Mapping[str, Any]

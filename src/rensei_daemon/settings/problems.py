@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from rensei_daemon.core.spelling import nearest
 from rensei_daemon.settings.model import ConfigTree
-from rensei_daemon.settings.spelling import nearest
 
 KeyPath = tuple[str | int, ...]
 

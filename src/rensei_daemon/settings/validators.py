@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from rensei_daemon.core.mutation import Op
+from rensei_daemon.core.spelling import nearest
 from rensei_daemon.core.urls import is_address, is_loopback
-from rensei_daemon.settings.spelling import nearest
 
 _MODE = re.compile(r"0?[0-7]{3}")
 

@@ -1,9 +1,11 @@
-"""That nobody else's code sees an operator's settings."""
+"""Plugins of pydantic: none of them sees an operator's settings."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 PLUGIN = """
 print("a plugin was let in")
@@ -35,12 +37,12 @@ def test_an_installed_plugin_of_pydantic_is_not_let_in(tmp_path: Path) -> None:
     assert said("import rensei_daemon.settings.model", path=tmp_path) == ""
 
 
-def test_a_pydantic_that_wants_more_of_its_module_gets_the_real_one() -> None:
-    """Ours knows one name; a later pydantic may ask for another and must not fail."""
+@pytest.mark.parametrize("given", [None, "some-plugin"])
+def test_processes_we_start_may_have_plugins(given: str | None) -> None:
+    """The variable that keeps them from us is as it was found."""
+    name = "PYDANTIC_DISABLE_PLUGINS"
     code = (
-        "import rensei_daemon.settings.model\n"
-        "from pydantic.plugin._loader import PYDANTIC_ENTRY_POINT_GROUP as group\n"
-        "from pydantic.plugin._loader import get_plugins\n"
-        "print(group, get_plugins.__module__)"
+        f"import os\nif {given!r}: os.environ[{name!r}] = {given!r}\n"
+        f"import rensei_daemon.settings\nprint(os.environ.get({name!r}))"
     )
-    assert said(code) == "pydantic pydantic.plugin._loader\n"
+    assert said(code) == f"{given}\n"
