@@ -9,6 +9,7 @@ import anyio
 import click
 from sqlalchemy import URL
 
+from rensei_platform.config_file import read_providers
 from rensei_platform.errors import SettingsError
 from rensei_platform.http.server import listen, serving, url_of
 from rensei_platform.ids import new_id
@@ -99,6 +100,12 @@ def migrate_command(database: str) -> None:
 @click.option("--token-ttl-seconds", default=3600, type=click.IntRange(1))
 @click.option("--deliver-once", is_flag=True, help="Deliver each mutation only once.")
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="platform.toml, with the instances of credential providers.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -112,6 +119,7 @@ def serve(
     heartbeat_interval_ms: int,
     token_ttl_seconds: int,
     deliver_once: bool,
+    config: Path | None,
     ready_file: Path | None,
 ) -> None:
     """Serve the control plane until TERM or INT.
@@ -127,6 +135,7 @@ def serve(
         heartbeat_interval_ms=heartbeat_interval_ms,
         token_lifetime=timedelta(seconds=token_ttl_seconds),
         deliver_once=deliver_once,
+        providers=read_providers(config) if config is not None else {},
     )
     url = parse_url(database)
     anyio.run(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rensei_platform.config_file import read_providers
 from rensei_platform.providers.instances import TYPES, open_instance
 
-PAGE = Path(__file__).parents[3] / "docs/providers.md"
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs/providers.md"
 TABLES = re.search(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
 EXAMPLES = tomllib.loads(TABLES[1] if TABLES else "")["providers"]
 
@@ -28,3 +30,8 @@ def test_example(name: str, tmp_path: Path) -> None:
 def test_every_type_is_shown() -> None:
     """There is an example of every type."""
     assert {table["type"] for table in EXAMPLES.values()} == set(TYPES)
+
+
+def test_example_file() -> None:
+    """The example of platform.toml has the tables of the page."""
+    assert read_providers(ROOT / "platform.example.toml") == EXAMPLES
