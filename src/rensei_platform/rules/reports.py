@@ -8,6 +8,7 @@ from rensei_platform.errors import InvalidRequestError
 from rensei_platform.rules.fields import (
     Json,
     count,
+    optional_count,
     optional_mapping,
     optional_text,
     positive,
@@ -30,7 +31,6 @@ REPORTED = {
 """Fields of a heartbeat that the mirror of a host is made of, and their columns."""
 
 _TYPES: dict[str, type] = {
-    "maxSessions": int,
     "allowlist": list,
     "allowlistHash": str,
     "enabledProjectIds": list,
@@ -89,14 +89,18 @@ def parse_beat(body: Json, count_name: str) -> Beat:
 
 
 def _mirror(body: Json) -> dict[str, Any]:
-    mirror = {}
-    for name, column in REPORTED.items():
+    mirror: dict[str, Any] = {}
+    if (ceiling := optional_count(body, "maxSessions")) is not None:
+        mirror["max_sessions"] = ceiling
+    for name, expected in _TYPES.items():
         value = body.get(name)
         if value is None:
             continue
-        if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
-            raise InvalidRequestError(f"{name} must be a {_TYPES[name].__name__}")
-        mirror[column] = storable(value, LONGEST_ERROR) if isinstance(value, str) else value
+        if not isinstance(value, expected):
+            raise InvalidRequestError(f"{name} must be a {expected.__name__}")
+        mirror[REPORTED[name]] = (
+            storable(value, LONGEST_ERROR) if isinstance(value, str) else value
+        )
     return mirror
 
 
