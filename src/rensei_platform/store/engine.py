@@ -5,17 +5,17 @@ there is one writer at a time, and it takes the write lock when it begins, so th
 fails halfway because another was faster.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
 from sqlalchemy import URL, event, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from rensei_platform.errors import SettingsError, UnavailableError
+from rensei_platform.errors import InvalidRequestError, SettingsError, UnavailableError
 
 _NOTHING = select(1)
 _POOL_TIMEOUT_SECONDS = 5.0
@@ -60,9 +60,10 @@ class Store:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection whose statements stand for themselves.
 
-        Raise UnavailableError if the database does not answer.
+        Raise UnavailableError if the database does not answer, InvalidRequestError for a
+        value that no column can hold.
         """
-        with _unavailable():
+        with _translated():
             async with self._readers.connect() as connection:
                 yield connection
 
@@ -70,9 +71,10 @@ class Store:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection with a transaction, committed at the end of the block.
 
-        Raise UnavailableError if the database does not answer.
+        Raise UnavailableError if the database does not answer, InvalidRequestError for a
+        value that no column can hold.
         """
-        with _unavailable():
+        with _translated():
             async with self._turn, self._writers.begin() as connection:
                 yield connection
 
@@ -87,17 +89,24 @@ class Store:
         await self._writers.dispose()
 
 
-class _unavailable:  # noqa: N801 - used like a function
-    """Turns what a database that is gone, locked or full raises into UnavailableError."""
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise our errors for those of the database that are not a fault of ours.
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OperationalError | PoolTimeoutError) or (
-            isinstance(error, DBAPIError) and error.connection_invalidated
-        ):
-            raise UnavailableError from error
+    UnavailableError for one that is gone, locked or full; InvalidRequestError for a value
+    that no column can hold, such as text with NUL on PostgreSQL.
+    """
+    try:
+        yield
+    except DataError as error:
+        message = "The request holds a value that cannot be stored"
+        raise InvalidRequestError(message) from error
+    except (OperationalError, PoolTimeoutError) as error:
+        raise UnavailableError from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise UnavailableError from error
 
 
 def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from platform_server import OWNER, Server
 
 
@@ -50,3 +51,23 @@ async def test_only_operators_add_organizations(server: Server) -> None:
         403,
         {"error": "Only an operator of the platform adds keys of an operator"},
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/admin/hosts/%00"),
+        ("GET", "/api/admin/hosts?after=%00"),
+        ("GET", "/api/daemon/mutations?workerHostId=%00"),
+        ("DELETE", "/api/daemon/mutations/%00"),
+        ("DELETE", "/api/admin/keys/%00"),
+        ("DELETE", "/api/admin/credentials/k/binding?projectId=%00"),
+    ],
+)
+async def test_nul_in_an_address_names_nothing(
+    server: Server, method: str, path: str
+) -> None:
+    """PostgreSQL cannot hold it; the next request is answered as ever."""
+    answer = await server.call(method, path)
+    assert answer.status_code in (200, 400, 404), answer.text
+    assert (await server.ok("GET", "/api/admin/hosts")) == {"hosts": []}
