@@ -63,7 +63,7 @@ class Store:
         Raise UnavailableError if the database does not answer, InvalidRequestError for a
         value that no column can hold.
         """
-        with _translated():
+        with _translated(), self._uninterrupted():
             async with self._readers.connect() as connection:
                 yield connection
 
@@ -74,9 +74,18 @@ class Store:
         Raise UnavailableError if the database does not answer, InvalidRequestError for a
         value that no column can hold.
         """
-        with _translated():
-            async with self._turn, self._writers.begin() as connection:
-                yield connection
+        async with self._turn:
+            with _translated(), self._uninterrupted():
+                async with self._writers.begin() as connection:
+                    yield connection
+
+    def _uninterrupted(self) -> anyio.CancelScope:
+        """Let a cancellation wait for the end of what is asked of SQLite.
+
+        Its statements are short. A driver that is cancelled within one drops the
+        connection, and can then wait for ever for the thread that has it.
+        """
+        return anyio.CancelScope(shield=self.is_sqlite)
 
     async def ping(self) -> None:
         """Ask the database for nothing. Raise UnavailableError if it does not answer."""
