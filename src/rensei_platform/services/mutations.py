@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.errors import (
     ConflictError,
@@ -57,19 +59,16 @@ async def enqueue(
     size = len(json.dumps(params, separators=(",", ":")))
     if size > MOST_BYTES_OF_PARAMS:
         raise InvalidRequestError("params must have at most 256 KiB as JSON")
-    now = platform.now()
-    request_digest = _digest(host_id, known_op, params)
+    request = None
+    if idempotency_key is not None:
+        request = (idempotency_key, _digest(host_id, known_op, params))
     async with platform.store.write() as db:
         seq = await mutations.next_seq(db, caller.org_id, host_id)
         if seq is None:
             raise NotFoundError("Worker host not found")
-        if idempotency_key is not None:
-            since = now - IDEMPOTENT_FOR
-            known = await mutations.find_request(
-                db, caller.org_id, caller.key_id, idempotency_key, since
-            )
-            if known is not None:
-                return await _same(platform, caller, known, request_digest)
+        now = platform.now()
+        if request and (same := await _find_same(db, caller, request, now)):
+            return same
         mutation = Mutation(
             seq=seq,
             id=new_id("dmut"),
@@ -82,20 +81,46 @@ async def enqueue(
             created_at=now,
         )
         await mutations.add_mutation(db, mutation, size=size, key_id=caller.key_id)
-        if idempotency_key is not None:
-            await mutations.note_request(
-                db,
-                org_id=caller.org_id,
-                key_id=caller.key_id,
-                idempotency_key=idempotency_key,
-                request_digest=request_digest,
-                mutation_id=mutation.id,
-                created_at=now,
-            )
+        if request:
+            await _note_request(db, caller, request, mutation)
         await audit.add_entry(
             db, caller, "mutation.enqueue", mutation.id, now, op=known_op, host=host_id
         )
     return mutation
+
+
+async def _find_same(
+    db: AsyncConnection, caller: Caller, request: tuple[str, str], now: datetime
+) -> Mutation | None:
+    """Return the mutation that the same request made. None if there was no such request.
+
+    Raise ConflictError if its key came with another request.
+    """
+    key, digest = request
+    known = await mutations.find_request(
+        db, caller.org_id, caller.key_id, key, now - IDEMPOTENT_FOR
+    )
+    if known is None:
+        return None
+    known_digest, mutation_id = known
+    if known_digest != digest:
+        raise ConflictError("Idempotency-Key was used for another request")
+    return await mutations.get_mutation(db, caller.org_id, mutation_id)
+
+
+async def _note_request(
+    db: AsyncConnection, caller: Caller, request: tuple[str, str], mutation: Mutation
+) -> None:
+    key, digest = request
+    await mutations.note_request(
+        db,
+        org_id=caller.org_id,
+        key_id=caller.key_id,
+        idempotency_key=key,
+        request_digest=digest,
+        mutation_id=mutation.id,
+        created_at=mutation.created_at,
+    )
 
 
 async def cancel(platform: Platform, caller: Caller, mutation_id: str) -> bool:
@@ -109,19 +134,6 @@ async def cancel(platform: Platform, caller: Caller, mutation_id: str) -> bool:
         if await mutations.get_mutation(db, caller.org_id, mutation_id) is None:
             raise NotFoundError("Mutation not found")
     return False
-
-
-async def _same(
-    platform: Platform, caller: Caller, known: tuple[str, str], request_digest: str
-) -> Mutation:
-    digest, mutation_id = known
-    if digest != request_digest:
-        raise ConflictError("Idempotency-Key was used for another request")
-    async with platform.store.read() as db:
-        mutation = await mutations.get_mutation(db, caller.org_id, mutation_id)
-    if mutation is None:
-        raise NotFoundError("Mutation not found")
-    return mutation
 
 
 def _digest(host_id: str, op: str, params: Json) -> str:
