@@ -130,10 +130,10 @@ class Rotation:
         """Run the three loops until cancelled."""
         self._post()
         id_, note_later = self.session.id, partial(self._deferred.run_soon, self._account)
-        async with anyio.create_task_group() as lanes:
-            lanes.start_soon(self._snapshots.run, name=f"snapshots of {id_}")
-            lanes.start_soon(self._stream.run, name=f"stream of {id_}")
-            lanes.start_soon(
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._snapshots.run, name=f"snapshots of {id_}")
+            tasks.start_soon(self._stream.run, name=f"stream of {id_}")
+            tasks.start_soon(
                 self.session_deliveries.run, note_later, name=f"deliveries of {id_}"
             )
 

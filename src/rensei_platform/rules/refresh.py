@@ -9,7 +9,7 @@ SPREAD = 0.1
 RENEW_AT = 2 / 3
 """A lease is renewed, or its values replaced, when this part of it is over."""
 REPLACE_AT = 5 / 6
-"""Whoever finds values with a lease this far gone replaces them."""
+"""The first server that finds a lease this far gone replaces its values."""
 SHORTEST = timedelta(seconds=1)
 
 
