@@ -18,6 +18,8 @@ from pathlib import Path
 from rensei_platform.errors import SettingsError
 
 KEY_BYTES = 32
+CREDENTIAL = "master-key"
+"""The name under which systemd passes the file."""
 MOST_FILE_BYTES = 64 * 1024
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -66,7 +68,8 @@ def read_master_keys(path: Path) -> tuple[MasterKey, ...]:
     except OSError as error:
         raise MasterKeyError(
             f"{path}: cannot read the master key: {error.strerror}",
-            hint="Run `rensei-platform init`, or restore the file from its backup.",
+            hint="Copy it from another server of this database, or from its backup; for a "
+            "new database run `rensei-platform init`.",
         ) from error
     mode = stat.S_IMODE(status.st_mode)
     if mode & _OTHERS and not _is_systemd_credential(path):
@@ -84,10 +87,22 @@ def read_master_keys(path: Path) -> tuple[MasterKey, ...]:
     return tuple(dict.fromkeys(keys))
 
 
+def default_master_key_path(database_file: Path | None, state: Path) -> Path:
+    """Return where the master key is unless somebody has said so.
+
+    It is beside an embedded database. For a database server it is in this machine's state
+    directory, and has to be copied to every other server of the database.
+    """
+    if database_file is not None:
+        return database_file.with_name(f"{database_file.name}.key")
+    return state / "master.key"
+
+
 def create_master_key_file(path: Path) -> MasterKey:
     """Write a new key to a new file, mode 0600. Raise MasterKeyError if there is a file."""
     key = generate_master_key()
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_new(path, [key])
     except OSError as error:
         raise MasterKeyError(
@@ -99,9 +114,9 @@ def create_master_key_file(path: Path) -> MasterKey:
 
 def replace_master_keys(path: Path, keys: Sequence[MasterKey]) -> None:
     """Replace the keys in a file, atomically; they are on disk when this returns."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = _draft_of(path)
     try:
-        _write_new(draft, keys)
+        _write(draft, keys)
         owner = path.stat()
         if owner.st_uid != os.geteuid():
             os.chown(draft, owner.st_uid, owner.st_gid)
@@ -132,13 +147,27 @@ def _parse_key(path: Path, line: bytes) -> MasterKey:
 
 
 def _write_new(path: Path, keys: Sequence[MasterKey]) -> None:
+    """Write a file that is not there yet; who reads it early sees no part of it."""
+    draft = _draft_of(path)
+    try:
+        _write(draft, keys)
+        os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def _write(path: Path, keys: Sequence[MasterKey]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.writelines(b64encode(key.secret) + b"\n" for key in keys)
         file.flush()
         os.fsync(file.fileno())
-    _sync_directory(path.parent)
 
 
 def _sync_directory(path: Path) -> None:

@@ -85,7 +85,8 @@ def test_absent(path: Path) -> None:
     """An absent file is refused with what makes one."""
     assert _refusal(path) == (
         "cannot read the master key: No such file or directory",
-        "Run `rensei-platform init`, or restore the file from its backup.",
+        "Copy it from another server of this database, or from its backup; for a new "
+        "database run `rensei-platform init`.",
     )
 
 

@@ -1,6 +1,7 @@
 """`init` and `serve`: the commands that open the database."""
 
 import json
+import os
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -13,8 +14,15 @@ from rensei_platform.config_file import read_providers
 from rensei_platform.errors import SettingsError
 from rensei_platform.http.server import listen, serving, url_of
 from rensei_platform.ids import new_id
+from rensei_platform.locations import state_directory
+from rensei_platform.sealing import Sealer
 from rensei_platform.services.administration import MadeKey, found_org
-from rensei_platform.services.opening import ensure_master_key, master_key_path, opened
+from rensei_platform.services.opening import (
+    check_master_key,
+    ensure_master_key,
+    master_key_path,
+    opened,
+)
 from rensei_platform.services.platform import utc_now
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store.engine import Store, parse_url
@@ -33,7 +41,8 @@ master_key_option = click.option(
     "--master-key",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Encrypts stored values. Default: beside an embedded database.",
+    help="Encrypts stored values. Default: what systemd passes; else beside an embedded "
+    "database, or master.key in the state directory.",
 )
 
 
@@ -58,7 +67,9 @@ def init(
     --org Acme --owner ada@acme.test
     """
     url, org_id = parse_url(database), org_id or new_id("org")
-    made = anyio.run(_initialize, url, master_key, org_id, name, owner)
+    key_path = _key_path(url, master_key)
+    made = anyio.run(_initialize, url, key_path, org_id, name, owner)
+    _show_master_key(url, key_path)
     if as_json:
         click.echo(json.dumps({"orgId": org_id, "key": made.text}))
     else:
@@ -66,16 +77,35 @@ def init(
 
 
 async def _initialize(
-    url: URL, master_key: Path | None, org_id: str, name: str, owner: str
+    url: URL, master_key: Path, org_id: str, name: str, owner: str
 ) -> MadeKey:
+    if url.drivername == "sqlite":
+        Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with exclusive(url):
-        ensure_master_key(master_key_path(url, master_key))
+        ensure_master_key(master_key)
+        sealer = Sealer.from_file(master_key)
         await anyio.to_thread.run_sync(migrate, url)
         store = Store(url)
         try:
+            await check_master_key(store, sealer, master_key)
             return await found_org(store, org_id, name, owner, utc_now(), is_operator=True)
         finally:
             await store.close()
+
+
+def _key_path(url: URL, configured: Path | None) -> Path:
+    return master_key_path(url, configured, state_directory(os.environ, os.geteuid()))
+
+
+def _show_master_key(url: URL, path: Path) -> None:
+    """Say on stderr where the key is: stdout is for who parses it."""
+    where = (
+        "" if url.drivername == "sqlite" else "; copy it to every server of the database"
+    )
+    click.echo(
+        f"master key: {path}{where}. A backup of the database is of no use without it.",
+        err=True,
+    )
 
 
 @click.command("migrate")
@@ -141,7 +171,7 @@ def serve(
     anyio.run(
         _serve,
         url,
-        master_key,
+        _key_path(url, master_key),
         settings,
         (host, port),
         ready_file,
@@ -151,7 +181,7 @@ def serve(
 
 async def _serve(
     url: URL,
-    master_key: Path | None,
+    master_key: Path,
     settings: ServerSettings,
     address: tuple[str, int],
     ready_file: Path | None,

@@ -345,7 +345,15 @@ uptake = Table(
     Index(None, "org_id", "version"),
 )
 
-# ---- replicas and audit ------------------------------------------------------------------
+# ---- master keys, replicas and audit -----------------------------------------------------
+
+master_keys = Table(
+    "master_keys",
+    metadata,
+    # Which keys the values of this database are sealed with; ids, never the keys.
+    Column("id", Text, primary_key=True),
+    Column("created_at", Time, nullable=False),
+)
 
 replicas = Table(
     "replicas",
