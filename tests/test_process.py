@@ -99,3 +99,22 @@ def test_a_hardened_process_of_a_user_can_still_count_its_own() -> None:
     words = [sys.executable, "-c", HARDENED]
     said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert said == "False\n"
+
+
+STARTED = """
+import sys
+from contextlib import suppress
+from rensei_daemon.cli.run import start
+from rensei_daemon.errors import RenseiError
+with suppress(RenseiError):
+    start(config="/nowhere/config.toml")
+print(sys.getswitchinterval())
+"""
+
+
+def test_a_busy_thread_gives_the_interpreter_back_in_half_a_millisecond() -> None:
+    """Otherwise every answer of the loop waits 5 ms a turn while another thread parses."""
+    said = subprocess.run(
+        [sys.executable, "-c", STARTED], capture_output=True, text=True, check=True
+    )
+    assert float(said.stdout) == 0.0005

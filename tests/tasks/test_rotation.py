@@ -1,9 +1,12 @@
 """A session's credentials over real HTTP: fresh, whole, and never set back."""
 
+import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from deadlines import HANG_SECONDS
 
@@ -363,6 +366,27 @@ async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> No
         await daemon.until(lambda: not daemon.conditions)
         await daemon.until(lambda: daemon.session.stream == "live")
         assert daemon.session.stream_failure is daemon.session.snapshot_failure is None
+
+
+class LargeSnapshots(PlatformClient):
+    """Answers every snapshot with many values."""
+
+    async def snapshot(self, session: Session) -> Snapshot:
+        """Return the platform's snapshot with other values."""
+        env = {f"NAME_{n}": f"the value of {n}" for n in range(2000)}
+        return replace(await super().snapshot(session), env=env)
+
+
+async def test_a_large_snapshot_does_not_hold_the_loop(home: "Home") -> None:
+    """Its values are registered for redaction a few at a time, while other tasks run."""
+    async with home.daemon(client_type=LargeSnapshots) as daemon:
+        scrub = daemon.resources.session_factory.scrub
+        counts = [0]
+        with anyio.fail_after(HANG_SECONDS):
+            while counts[-1] < 2000:
+                counts.append(int(re.sub(r"\D", "", repr(scrub))))
+                await anyio.lowlevel.checkpoint()
+    assert max(after - before for before, after in pairwise(counts)) <= 251  # and a token
 
 
 async def test_names_that_would_harm_are_dropped_and_shown(home: "Home") -> None:

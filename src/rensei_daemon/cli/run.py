@@ -57,7 +57,12 @@ def main(words: Sequence[str]) -> None:
 def start(config: str | None = None, log_level: str | None = None) -> None:
     """Run the daemon with these options. Raises what ended it."""
     # Here, so that help and completion need not wait for the whole daemon.
-    from rensei_daemon.process import harden, raise_nofile_limit, share_one_heap
+    from rensei_daemon.process import (
+        harden,
+        let_the_loop_interrupt,
+        raise_nofile_limit,
+        share_one_heap,
+    )
 
     harden()
     fork_under_init(os.getpid())  # before PID 1 has the whole daemon in memory
@@ -68,6 +73,7 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
     from rensei_daemon.exit_deadline import ExitDeadline
 
     share_one_heap()
+    let_the_loop_interrupt()
     raise_nofile_limit()
     overrides = {"log": {"level": log_level}} if log_level else {}
     locations = locate(

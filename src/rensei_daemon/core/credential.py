@@ -40,6 +40,7 @@ MOST_SHOWN = 128
 """Characters shown of a dropped name, which may be any text."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def is_forbidden(name: str) -> bool:
@@ -54,7 +55,7 @@ def is_forbidden(name: str) -> bool:
 
 def _is_storable(value: str) -> bool:
     # An environment holds no NUL, and UTF-8 no lone surrogate.
-    return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+    return _NOT_STORABLE.search(value) is None
 
 
 def shown_name(name: str) -> str:

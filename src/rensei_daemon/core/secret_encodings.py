@@ -4,8 +4,8 @@ A long value is searched for in pieces, so that no form is longer than a few KiB
 value of many lines also line by line.
 """
 
-import base64
 import re
+from binascii import b2a_base64
 from collections.abc import Iterator
 from itertools import islice
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -22,7 +22,8 @@ MOST_LINES = 256
 
 _PIECE = 4096
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
-_URL_SAFE = str.maketrans("+/", "-_")
+_IN_URLS_ONLY = re.compile(r"[A-Za-z0-9_.+/=:,;@%&?#~*|<>{}()\[\]^ -]+")
+"""Only a URL spells these in another way: no JSON, no `repr`, no env file."""
 
 
 def pieces_of(value: str) -> Iterator[tuple[str, bool]]:
@@ -49,6 +50,8 @@ def beginnings_of(piece: str, count: int) -> set[bytes]:
     head = piece[: count + 4]  # decides them: base64 needs the most
     if is_plain(head):
         forms = {head, *_encoded(head.encode())}
+    elif _IN_URLS_ONLY.fullmatch(head):
+        forms = {head, *_in_urls(head.encode()), *_encoded(head.encode())}
     else:
         # Which quotes `repr` uses, and so which it escapes, depends on the whole
         # value.
@@ -77,9 +80,13 @@ def encodings_of(value: str) -> Iterator[str]:
     yield from _reprs(value)
     yield escape(value)
     raw = _raw(value)
+    yield from _in_urls(raw)
+    yield from _encoded(raw)
+
+
+def _in_urls(raw: bytes) -> Iterator[str]:
     quoted = quote(raw, safe="")
     yield from (quoted, quoted.replace("%2F", "/"), quoted.replace("%20", "+"))
-    yield from _encoded(raw)
 
 
 def _reprs(value: str) -> Iterator[str]:
@@ -88,11 +95,12 @@ def _reprs(value: str) -> Iterator[str]:
 
 
 def _encoded(raw: bytes) -> Iterator[str]:
-    yield from (raw.hex(), raw.hex().upper())
+    in_hex = raw.hex()
+    yield from (in_hex, in_hex.upper())
     for offset in range(3):
         code = _base64_inside(raw, offset)
         yield code
-        yield code.translate(_URL_SAFE)
+        yield code.replace("+", "-").replace("/", "_")
 
 
 def _base64_inside(raw: bytes, offset: int) -> str:
@@ -102,7 +110,7 @@ def _base64_inside(raw: bytes, offset: int) -> str:
     encodings; the digits at its ends also depend on the neighbouring bytes and are left
     out.
     """
-    code = base64.b64encode(b"\0" * offset + raw).decode()
+    code = b2a_base64(b"\0" * offset + raw, newline=False).decode()
     bits = 8 * (offset + len(raw))
     return code[-(-8 * offset // 6) : bits // 6]
 

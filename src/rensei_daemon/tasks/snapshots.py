@@ -31,6 +31,9 @@ class SnapshotTaker(Protocol):
     def snapshot_requested(self) -> None:
         """Note that a snapshot was requested from the platform."""
 
+    async def prepare(self, snapshot: Snapshot) -> None:
+        """Do in advance, in small steps, what a large snapshot takes long for."""
+
     def snapshot_came(self, snapshot: Snapshot) -> None:
         """Apply a snapshot and update the schedule."""
 
@@ -98,6 +101,7 @@ class SnapshotLoop:
             self._taker.snapshot_failed(error)
             return error.failure
         self.error, self._retry = None, RETRY
+        await self._taker.prepare(snapshot)
         self._taker.snapshot_came(snapshot)
         return "ok"
 
