@@ -20,7 +20,7 @@ from rensei_platform.rules.credentials import Scope
 from rensei_platform.rules.fields import check_text, mapping, optional_text, text
 from rensei_platform.rules.mutations import for_operator
 from rensei_platform.rules.times import wire_time
-from rensei_platform.services import credentials, mutations
+from rensei_platform.services import credentials, mutations, rotations
 from rensei_platform.services.audit import note
 from rensei_platform.services.callers import caller_of, is_stale_token
 
@@ -103,7 +103,7 @@ async def rotate(request: Request) -> Response:
     caller = await _caller(request)
     body = await read_json(request)
     org_id, kind = text(body, "orgId"), text(body, "kind")
-    done = await credentials.rotate(platform, caller, org_id, kind)
+    done = await rotations.rotate(platform, caller, org_id, kind)
     content = {
         "ok": True,
         "kind": done.kind,

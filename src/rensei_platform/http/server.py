@@ -13,9 +13,9 @@ from rensei_platform.bus.hub import keep_alive
 from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
 from rensei_platform.services.availability import Availability
-from rensei_platform.services.credentials import rotate_kind
 from rensei_platform.services.lease_keeper import LeaseKeeper
 from rensei_platform.services.platform import Platform
+from rensei_platform.services.rotations import rotate_kind
 
 _GOODBYE_SECONDS = 5.0
 """For answers that are on their way when the server ends."""

@@ -81,3 +81,8 @@ def delta(sets: Iterable[ValueSet], scope: Scope, kind: str) -> dict[str, str]:
     """Return what a rotation of a kind tells a scope: its values, also equal ones."""
     seen = visible(sets, scope)
     return {name: value for name, (of, value) in seen.items() if of == kind}
+
+
+def kinds_seen(sets: Iterable[ValueSet], scope: Scope) -> frozenset[str]:
+    """Return the kinds of which a scope sees any value."""
+    return frozenset(kind for kind, _ in visible(sets, scope).values())

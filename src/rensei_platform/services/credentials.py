@@ -1,15 +1,11 @@
 """Credentials: snapshots, rotations, and what an operator stores and binds."""
 
-import json
 import random
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rensei_platform.bus.hub import Stream
 from rensei_platform.errors import ConflictError, InvalidRequestError, NotFoundError
 from rensei_platform.ids import new_id
 from rensei_platform.providers.base import Binding
@@ -21,30 +17,15 @@ from rensei_platform.rules.callers import (
     require_access,
     require_admin,
     require_org,
-    require_rotation,
     require_visible,
 )
-from rensei_platform.rules.credentials import BLOCKED_NAMES, Scope, delta, snapshot
+from rensei_platform.rules.credentials import BLOCKED_NAMES, Scope, snapshot
 from rensei_platform.rules.fields import Json
 from rensei_platform.rules.refresh import refresh_until
-from rensei_platform.rules.times import after, wire_time
+from rensei_platform.rules.times import wire_time
 from rensei_platform.services.platform import Platform
 from rensei_platform.store import audit, credentials
 from rensei_platform.store.credentials import StoredBinding
-
-SCOPE_LIFETIME = timedelta(hours=2)
-"""After its last snapshot a scope no longer counts: a live session takes one every hour."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotation:
-    """What a rotation did."""
-
-    id: str
-    kind: str
-    rotated_at: datetime
-    session_count: int
-
 
 # ---- what a session asks for -------------------------------------------------------------
 
@@ -81,90 +62,6 @@ async def take_snapshot(
         "refreshUntil": wire_time(refresh_at),
         "version": values.version,
     }
-
-
-# ---- rotations ---------------------------------------------------------------------------
-
-
-async def rotate(platform: Platform, caller: Caller, org_id: str, kind: str) -> Rotation:
-    """Resolve a kind again, and tell every live stream that sees it the fresh values.
-
-    Equal values are told too: who listens computes the difference. Raise NotFoundError
-    for a kind without a binding; ProviderError, and then nobody has been told anything.
-    """
-    require_rotation(caller, org_id)
-    return await rotate_kind(platform, org_id, kind, requested_by=caller.name)
-
-
-async def rotate_kind(
-    platform: Platform, org_id: str, kind: str, *, requested_by: str
-) -> Rotation:
-    """Rotate, as a caller who may, or as the clock does when a lease has ended."""
-    rotation_id = new_id("rot")
-
-    async def record(db: AsyncConnection, version: int, last: datetime | None) -> datetime:
-        rotated_at = after(last, platform.now())
-        await credentials.add_rotation(
-            db,
-            org_id=org_id,
-            version=version,
-            id=rotation_id,
-            kind=kind,
-            requested_by=requested_by,
-            rotated_at=rotated_at,
-        )
-        return rotated_at
-
-    rotated_at = await platform.values.rotate(org_id, kind, record)
-    begun = time.monotonic()
-    count = await notify(platform, org_id, kind, rotated_at)
-    async with platform.store.write() as db:
-        milliseconds = round((time.monotonic() - begun) * 1000)
-        await credentials.note_session_count(db, rotation_id, count, milliseconds)
-    return Rotation(id=rotation_id, kind=kind, rotated_at=rotated_at, session_count=count)
-
-
-async def notify(platform: Platform, org_id: str, kind: str, rotated_at: datetime) -> int:
-    """Tell the streams of this process the values of a kind; return how many were told.
-
-    A stream whose scope is not known for sure gets no value, and so takes a snapshot.
-    """
-    streams = platform.hub.of_org(org_id)
-    if not streams:
-        return 0
-    values = await platform.values.current(org_id)
-    async with platform.store.read() as db:
-        since = platform.now() - SCOPE_LIFETIME
-        scopes = await credentials.scopes_since(db, org_id, since)
-    frames: dict[Scope | None, bytes | None] = {
-        None: _frame({}, rotated_at, values.version)
-    }
-    told = 0
-    for stream in streams:
-        scope = _scope_of(stream, scopes)
-        if scope not in frames:
-            fresh = delta(values.sets, scope, kind) if scope else {}
-            frames[scope] = _frame(fresh, rotated_at, values.version) if fresh else None
-        frame = frames[scope]
-        told += frame is not None and stream.push(frame)
-    return told
-
-
-def _scope_of(stream: Stream, scopes: Mapping[tuple[str, str], set[Scope]]) -> Scope | None:
-    """Return where a session stands. None if nobody knows, or two hosts share its id."""
-    found = scopes.get((stream.key_id, stream.session_id), set())
-    return next(iter(found)) if len(found) == 1 else None
-
-
-def _frame(values: Mapping[str, str], rotated_at: datetime, version: int) -> bytes:
-    update = {
-        "type": "UPDATE",
-        "delta": values,
-        "rotatedAt": wire_time(rotated_at),
-        "version": version,
-    }
-    text = json.dumps(update, separators=(",", ":"))
-    return f"event: UPDATE\ndata: {text}\n\n".encode()
 
 
 # ---- what an operator stores and binds ---------------------------------------------------

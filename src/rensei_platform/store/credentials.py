@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, delete, insert, select, update
+from sqlalchemy import RowMapping, Select, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -185,6 +185,28 @@ async def note_session_count(
         .where(rotations.c.id == rotation_id)
         .values(session_count=count, duration_ms=duration_ms)
     )
+
+
+def last_rotations_statement(org_id: str, before: int) -> Select[Any]:
+    """Return the query of the newest rotation of each bound kind below a version."""
+    newest = (
+        select(func.max(rotations.c.version))
+        .where(
+            (rotations.c.org_id == org_id)
+            & (rotations.c.kind == bindings.c.kind)
+            & (rotations.c.version < before)
+        )
+        .scalar_subquery()
+    )
+    return select(bindings.c.kind, newest.label("version")).where(
+        bindings.c.org_id == org_id
+    )
+
+
+async def last_rotations(db: AsyncConnection, org_id: str, before: int) -> dict[str, int]:
+    """Return kind -> version of its newest rotation below a version, of bound kinds."""
+    found = await db.execute(last_rotations_statement(org_id, before))
+    return {row.kind: row.version for row in found if row.version is not None}
 
 
 async def list_rotations(

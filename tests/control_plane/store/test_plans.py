@@ -21,6 +21,7 @@ HOT: dict[str, Select[Any]] = {
     "the history of a host": mutations.history_statement("h", 100),
     "a mutation to cancel": mutations.mutation_statement("o", "m"),
     "the version of the values": credentials.version_statement("o"),
+    "the rotations before one": credentials.last_rotations_statement("o", 7),
     "the scopes of the sessions": credentials.scopes_statement("o", WHEN),
 }
 

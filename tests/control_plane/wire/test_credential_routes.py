@@ -68,6 +68,23 @@ async def test_a_rotation_tells_what_is_stored_now(server: Server) -> None:
     assert (await snapshot(server))["env"] == {"TOKEN": "two"}
 
 
+async def test_an_update_names_its_version_and_the_one_before(server: Server) -> None:
+    """The one before is the newest rotation of a kind that the session sees.
+
+    So a session that missed a rotation notices; another project's means nothing to it.
+    """
+    for kind, project in (("github", ""), ("npm", "p"), ("other", "q")):
+        await put(server, kind, {f"{kind.upper()}_TOKEN": "t"}, projectId=project)
+    await snapshot(server, projectId="p")
+    async with listening(server) as event:
+        first = await rotate(server, "github") and await event()
+        await rotate(server, "other")
+        second = await rotate(server, "npm") and await event()
+    assert first["previousVersion"] == 0
+    assert second["previousVersion"] == first["version"] == second["version"] - 2
+    assert (await snapshot(server, projectId="p"))["version"] == second["version"]
+
+
 async def test_a_session_is_told_what_it_could_have_snapshotted(server: Server) -> None:
     """By the scope of its last snapshot; without one it is told that, and no value."""
     await put(server, "github", {"TOKEN": "all", "OTHER": "o"})
