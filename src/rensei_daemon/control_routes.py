@@ -31,7 +31,7 @@ from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.session_report import report_sessions
 from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 SYNC_SECONDS = 45.0
 """How long a sync waits for the platform before it returns what has arrived."""

@@ -40,7 +40,7 @@ from rensei_daemon.settings.loading import parse
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rollback import roll_back
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 DEFAULT_LIMIT, MOST = 20, 5000
 

@@ -47,8 +47,8 @@ from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.state_opening import keep_state_open
 from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting
-from rensei_daemon.tasks.wake_event import WakeEvent
 from rensei_daemon.tasks.wake_ups import WakeUps
+from rensei_daemon.wake_event import WakeEvent
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 

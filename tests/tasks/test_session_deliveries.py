@@ -18,7 +18,7 @@ from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 FAILED = (Code.DELIVERY_FAILED, "build:fake")
 LAGGING = (Code.CONSUMER_LAGGING, "build:fake")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import anyio
 
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 MOMENT_SECONDS = 0.05
 """Long enough for a rotation of 50 sessions, too short to show in a status."""

@@ -14,7 +14,7 @@ from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
+from rensei_daemon.wake_event import Cycle, WakeEvent
 
 CALM_SECONDS = 600.0
 """After this time without an alteration, the next one is logged as the first."""

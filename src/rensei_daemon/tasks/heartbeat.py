@@ -38,7 +38,7 @@ from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks import host_conditions
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutation_inbox import MutationInbox
-from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
+from rensei_daemon.wake_event import Cycle, WakeEvent
 
 JITTER = 0.1
 """The largest random part of an interval, so that hosts spread out."""

@@ -13,7 +13,7 @@ from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 
 class IdentitySaver:

@@ -11,7 +11,7 @@ from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 AT_LEAST_SECONDS = 0.25
 """The shortest time between two attempts."""

@@ -25,7 +25,7 @@ from rensei_daemon.core.flood_meter import FloodMeter
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import StorageError
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 DEFAULT_STATE_BYTES = 256 * 1024 * 1024
 

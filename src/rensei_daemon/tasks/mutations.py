@@ -38,7 +38,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutation_inbox import InboxBatch, MutationInbox
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 LINES_A_TURN = 32
 """Lines logged before other tasks run: a line takes a tenth of a millisecond."""

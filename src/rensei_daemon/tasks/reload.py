@@ -11,7 +11,7 @@ from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import Configuration, Reload, reload
 from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 _log = structlog.get_logger()
 

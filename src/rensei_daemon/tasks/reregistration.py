@@ -10,7 +10,7 @@ from rensei_daemon.errors import PlatformError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 EVERY_SECONDS = 60.0
 """At most one registration in this time; it carries all changes since the last one."""

@@ -10,7 +10,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.disk.applier import Applier
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 _log = structlog.get_logger()
 

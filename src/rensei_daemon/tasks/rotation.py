@@ -48,7 +48,7 @@ from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop
 from rensei_daemon.tasks.streams import StreamLoop
-from rensei_daemon.tasks.wake_event import Cycle
+from rensei_daemon.wake_event import Cycle
 
 REGISTERED_AT_ONCE = 250
 """Values, in one turn of the loop."""

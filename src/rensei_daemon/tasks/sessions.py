@@ -15,7 +15,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 _log = structlog.get_logger()
 

@@ -22,7 +22,7 @@ from rensei_daemon.core.snapshot_schedule import (
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
+from rensei_daemon.wake_event import Cycle, WakeEvent
 
 
 class SnapshotTaker(Protocol):

@@ -23,7 +23,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.state_opening import report_closed, report_set_aside
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 AT_LEAST_EVERY_SECONDS = 30.0
 AT_MOST_EVERY_SECONDS = 0.5

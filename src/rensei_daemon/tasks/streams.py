@@ -21,7 +21,7 @@ from rensei_daemon.platform_api.stream import (
 )
 from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 
 class StreamLoop:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.tasks.sessions import Sessions
-from rensei_daemon.tasks.wake_event import WakeEvent
+from rensei_daemon.wake_event import WakeEvent
 
 
 @dataclass(frozen=True, slots=True)

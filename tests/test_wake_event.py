@@ -1,36 +1,36 @@
-"""How one task lets another know."""
+"""Signals between tasks."""
 
 import anyio
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.tasks.wake_event import Cycle, WakeEvent
+from rensei_daemon.wake_event import Cycle, WakeEvent
 
 
-async def test_a_bell_rung_often_is_heard_once() -> None:
+async def test_an_event_set_twice_wakes_one_waiter() -> None:
     """The next waiter sees an earlier set; nobody sees it twice."""
-    bell = WakeEvent()
-    bell.set()
-    bell.set()
-    assert await bell.wait(within=0)
-    assert not await bell.wait(within=0)
+    event = WakeEvent()
+    event.set()
+    event.set()
+    assert await event.wait(within=0)
+    assert not await event.wait(within=0)
 
 
-async def test_a_turn_under_way_is_not_the_next() -> None:
+async def test_an_iteration_under_way_is_not_the_next() -> None:
     """A task that starts to wait in an iteration waits for a whole one."""
-    turn, passed = Cycle(), anyio.Event()
+    cycle, passed = Cycle(), anyio.Event()
 
     async def wait() -> None:
-        await turn.wait_next()
+        await cycle.wait_next()
         passed.set()
 
     async with anyio.create_task_group() as tasks:
-        turn.begin()
+        cycle.begin()
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
-        turn.end()
+        cycle.end()
         await anyio.wait_all_tasks_blocked()
         assert not passed.is_set()
-        turn.begin()
-        turn.end()
+        cycle.begin()
+        cycle.end()
         with anyio.fail_after(HANG_SECONDS):
             await passed.wait()

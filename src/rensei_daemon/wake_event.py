@@ -17,10 +17,10 @@ class WakeEvent:
         """Wait until it is set, at most `within` seconds; return whether it was set."""
         with anyio.move_on_after(within):
             await self._event.wait()
-        rang = self._event.is_set()
-        if rang:
+        was_set = self._event.is_set()
+        if was_set:
             self._event = anyio.Event()
-        return rang
+        return was_set
 
 
 class Cycle:
