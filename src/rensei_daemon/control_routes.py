@@ -25,9 +25,9 @@ from rensei_daemon.core.credential import difference
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.status import plain, shift_times, to_json
 from rensei_daemon.errors import ControlRefusedError
-from rensei_daemon.tasks.configuration import Reload
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.tasks.log_level import LogLevel
+from rensei_daemon.tasks.reload import Reload
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.session_report import report_sessions
 from rensei_daemon.tasks.sessions import Sessions

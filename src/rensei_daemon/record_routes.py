@@ -36,9 +36,9 @@ from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import UsageError
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.loading import parse
 from rensei_daemon.settings.model import Settings
-from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rollback import roll_back
 from rensei_daemon.wake_event import WakeEvent
 

@@ -7,21 +7,24 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.hints import DaemonAddress
 from rensei_daemon.core.scrub import Scrubber
+from rensei_daemon.disk.api_key import read_api_key
+from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.directories import RUNTIME_MODE, prepare_directory
 from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.disk.processes import service_of
 from rensei_daemon.disk.state_directory import StateDirectory
-from rensei_daemon.errors import StorageError
+from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import LogControl, log_to
+from rensei_daemon.settings.configuration import Configuration, Load, ValidText, validated
+from rensei_daemon.settings.loading import check_settings, load
 from rensei_daemon.settings.model import Log as LogSettings
-from rensei_daemon.tasks.configuration import Configuration
-from rensei_daemon.tasks.configuration_setup import open_configuration
 from rensei_daemon.tasks.session_factory import SessionFactory
 from rensei_daemon.tasks.state_opening import open_state
 from rensei_daemon.tasks.status_reporting import open_board
@@ -77,6 +80,63 @@ def open_resources(
             yield Resources(
                 locations, environ, configuration, last_good, state, factory, control, board
             )
+
+
+def open_configuration(
+    locations: Locations, environ: Mapping[str, str], overrides: Mapping[str, object]
+) -> tuple[Configuration, LastGoodConfig, SettingsError | None]:
+    """Read the file; block, and write nothing.
+
+    If the file cannot be used, return its error with the last good text in force,
+    provided that this text ran with today's API key. Otherwise raise that error.
+    """
+    last_good = LastGoodConfig(
+        locations.last_good,
+        locations.last_good_fingerprint,
+        environ=environ,
+        machine_id_file=locations.machine_id,
+    )
+    file = ConfigFile(locations.config)
+    settings_of = partial(
+        load,
+        path=locations.config,
+        environ=environ,
+        overrides=overrides,
+        runtime=locations.runtime,
+    )
+    accept = partial(
+        check_settings,
+        folder=locations.config.parent,
+        environ=environ,
+        overrides=overrides,
+    )
+    error = None
+    try:
+        in_force = validated(file.read(), file.path, settings_of)
+    except SettingsError as refused:
+        error = refused
+        in_force = _last_good(last_good, settings_of, environ, error)
+    configuration = Configuration(file, load=settings_of, accept=accept, in_force=in_force)
+    return configuration, last_good, error
+
+
+def _last_good(
+    last_good: LastGoodConfig, load: Load, environ: Mapping[str, str], error: SettingsError
+) -> ValidText:
+    """Return the last good text if it may be used, else raise `error`."""
+    document = last_good.read()
+    if document is None:
+        raise error
+    try:
+        kept = validated(document, last_good.path, load)
+        file = kept.settings.platform.api_key_file
+        key = read_api_key(environ=environ, api_key_file=file).secret
+    except SettingsError:
+        raise error from None
+    if not last_good.ran_with(document, key):
+        error.hint += "; the last good text did not run with today's API key"
+        raise error
+    return kept
 
 
 def _open_log(

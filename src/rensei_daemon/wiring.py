@@ -31,7 +31,6 @@ from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.clock_watch import ClockWatch
-from rensei_daemon.tasks.configuration import watch
 from rensei_daemon.tasks.former_readers import await_readers, former_readers
 from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
 from rensei_daemon.tasks.identity_saver import IdentitySaver
@@ -41,7 +40,7 @@ from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.loop_lag import measure_lag
 from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.tasks.mutations import MutationLoop
-from rensei_daemon.tasks.reload import Reloader
+from rensei_daemon.tasks.reload import Reloader, watch
 from rensei_daemon.tasks.reregistration import keep_registered
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions

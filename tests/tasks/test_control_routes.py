@@ -16,8 +16,8 @@ from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.local_platform.faults import Hold
 from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.logs.writer import Writer
-from rensei_daemon.tasks.configuration import reload
 from rensei_daemon.tasks.log_level import LogLevel
+from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running

@@ -20,7 +20,7 @@ from rensei_daemon.errors import (
     UnauthorizedError,
 )
 from rensei_daemon.systemd import Notifier
-from rensei_daemon.tasks.configuration import reload
+from rensei_daemon.tasks.reload import reload
 from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.status_reporting import (
     feed_watchdog,

@@ -10,7 +10,7 @@ from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.errors import SettingsError
-from rensei_daemon.tasks.configuration import reload
+from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running

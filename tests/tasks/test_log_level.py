@@ -16,7 +16,7 @@ from rensei_daemon.logs.outputs import JsonFileOutput, StreamOutput
 from rensei_daemon.logs.rotating_file import RotatingFile
 from rensei_daemon.logs.setup import LogControl, log_to
 from rensei_daemon.logs.writer import Writer
-from rensei_daemon.tasks.configuration import reload
+from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running

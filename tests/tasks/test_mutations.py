@@ -18,7 +18,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.errors import StorageError
 from rensei_daemon.local_platform.records import Mutation
 from rensei_daemon.settings import loading
-from rensei_daemon.tasks.configuration import reload
+from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
     import pytest

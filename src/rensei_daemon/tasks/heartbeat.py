@@ -35,8 +35,8 @@ from rensei_daemon.errors import (
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.tasks import host_conditions
-from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.wake_event import Cycle, WakeEvent
 

@@ -13,7 +13,7 @@ from rensei_daemon.disk.identity_file import machine_id
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.tasks.identity_saver import IdentitySaver
 
 CAPABILITIES = ("local",)

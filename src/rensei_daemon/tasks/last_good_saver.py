@@ -10,7 +10,7 @@ from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.api_key import ActiveApiKey
-from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.wake_event import WakeEvent
 
 AT_LEAST_SECONDS = 0.25

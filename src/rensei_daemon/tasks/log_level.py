@@ -15,7 +15,7 @@ from rensei_daemon.core.health import LogHealth
 from rensei_daemon.errors import UsageError
 from rensei_daemon.logs.formatting import LEVELS
 from rensei_daemon.logs.setup import LogControl
-from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.settings.configuration import Configuration
 
 CHOICES = ("debug", "info", "warning", "error")
 FROM_CONFIG = "config"

@@ -1,19 +1,90 @@
-"""A reload: reads the file, the API key and the client certificate again."""
+"""Reads the configuration again: when its file has changed, and on request.
+
+A request also reads the API key and the client certificate again.
+"""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import anyio
+import anyio.to_thread
 import structlog
 
 from rensei_daemon.core.board import Board
-from rensei_daemon.errors import SettingsError
+from rensei_daemon.disk.config_file import Stamp
+from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.platform_api.api_key import ActiveApiKey
+from rensei_daemon.settings.configuration import Configuration
+from rensei_daemon.settings.restart_required import changed_keys, needs_restart
 from rensei_daemon.systemd import Notifier
-from rensei_daemon.tasks.configuration import Configuration, Reload, reload
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.wake_event import WakeEvent
 
+WATCH_SECONDS = 0.5
+STILL_SECONDS = 0.25
+
 _log = structlog.get_logger()
+
+
+async def watch(configuration: Configuration, board: Board) -> None:
+    """Reload whenever the file has changed and nobody writes to it; never return."""
+    seen: Stamp | None = None
+    while True:
+        stamp = configuration.file.stamp()  # one system call; a thread would cost more
+        if stamp != seen:
+            await anyio.sleep(STILL_SECONDS)
+            if configuration.file.stamp() != stamp or await anyio.to_thread.run_sync(
+                configuration.file.is_being_written
+            ):
+                continue
+            seen = stamp
+            try:
+                await reload(configuration, board, anew=False)
+            except RenseiError:
+                continue  # it is on the board and in the log
+        await anyio.sleep(WATCH_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What a reload changed."""
+
+    applied: tuple[str, ...] = ()
+    """Keys whose new values are in effect."""
+    needs_restart: tuple[str, ...] = ()
+    """Keys whose new values wait for a restart."""
+
+    def with_renewed(self, what: str) -> "Reload":
+        """Return a copy that also names something else that was reloaded and is new."""
+        return replace(self, applied=(what, *self.applied))
+
+
+async def reload(
+    configuration: Configuration, board: Board, *, anew: bool = True
+) -> Reload:
+    """Read the file and put it in force; raise `SettingsError` if it cannot be used.
+
+    Unless `anew`, a text that is in force already is not validated again.
+    """
+    async with configuration.turn:
+        return await _reload(configuration, board, anew=anew)
+
+
+async def _reload(configuration: Configuration, board: Board, *, anew: bool) -> Reload:
+    earlier = configuration.settings
+    must_validate = anew or not board.config.valid
+    read = configuration.read_anew if must_validate else configuration.read
+    try:
+        today = await anyio.to_thread.run_sync(read)
+    except RenseiError as error:
+        configuration.log_refused(error)
+        configuration.refuse(error, board)
+        raise
+    configuration.adopt(today, board)
+    settings = today.settings
+    waiting = needs_restart(earlier, settings)
+    changed = changed_keys(earlier, settings)
+    return Reload(tuple(key for key in changed if key not in waiting), waiting)
 
 
 @dataclass(frozen=True, slots=True)

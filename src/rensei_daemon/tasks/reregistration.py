@@ -9,7 +9,7 @@ import anyio
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.tasks.configuration import Configuration
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.wake_event import WakeEvent
 
 EVERY_SECONDS = 60.0

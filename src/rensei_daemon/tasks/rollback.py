@@ -8,8 +8,8 @@ import structlog
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk.applier import Applier
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.model import Settings
-from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.wake_event import WakeEvent
 
 _log = structlog.get_logger()

@@ -12,8 +12,8 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.wake_event import WakeEvent
 

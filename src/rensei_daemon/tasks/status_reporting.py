@@ -20,8 +20,8 @@ from rensei_daemon.disk.directories import is_tmpfs
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.systemd import Notifier
-from rensei_daemon.tasks.configuration import Configuration
 from rensei_daemon.tasks.state_opening import report_closed, report_set_aside
 from rensei_daemon.wake_event import WakeEvent
 

@@ -1,20 +1,17 @@
 """The configuration in force: the last text of the file that could be used.
 
-A new text comes from a person's edit, which `watch` or a reload finds, or from the daemon's
-own edit (`tasks.mutations`). Both are put in force here, and the listeners are called. A
-text that cannot be used changes nothing: the last good one stays in force, also across a
-reboot.
+A new text comes from a person's edit (`tasks.reload`) or from the daemon's own edit
+(`tasks.mutations`). Both are put in force here, and the listeners are called. A text that
+cannot be used changes nothing: the last good one stays in force, also across a reboot.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import structlog
 
 from rensei_daemon.clock import CLOCK
@@ -24,16 +21,14 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.document import Document, ValidConfig
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.health import ConfigHealth, ProjectsHealth
-from rensei_daemon.disk.config_file import ConfigFile, Stamp
+from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.host_checks import host_problems
 from rensei_daemon.settings.loading import refuse_blank
 from rensei_daemon.settings.model import Settings
-from rensei_daemon.settings.restart_required import changed_keys, needs_restart
+from rensei_daemon.settings.restart_required import needs_restart
 
-WATCH_SECONDS = 0.5
-STILL_SECONDS = 0.25
 PATIENCE = 100
 """Different errors in a row that are each logged: a person fixes one after the other."""
 
@@ -198,48 +193,6 @@ class Configuration:
         self._refusals.report_recovery("config.recovered")
 
 
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """What a reload changed."""
-
-    applied: tuple[str, ...] = ()
-    """Keys whose new values are in effect."""
-    needs_restart: tuple[str, ...] = ()
-    """Keys whose new values wait for a restart."""
-
-    def with_renewed(self, what: str) -> "Reload":
-        """Return a copy that also names something else that was reloaded and is new."""
-        return replace(self, applied=(what, *self.applied))
-
-
-async def reload(
-    configuration: Configuration, board: Board, *, anew: bool = True
-) -> Reload:
-    """Read the file and put it in force; raise `SettingsError` if it cannot be used.
-
-    Unless `anew`, a text that is in force already is not validated again.
-    """
-    async with configuration.turn:
-        return await _reload(configuration, board, anew=anew)
-
-
-async def _reload(configuration: Configuration, board: Board, *, anew: bool) -> Reload:
-    earlier = configuration.settings
-    must_validate = anew or not board.config.valid
-    read = configuration.read_anew if must_validate else configuration.read
-    try:
-        today = await anyio.to_thread.run_sync(read)
-    except RenseiError as error:
-        configuration.log_refused(error)
-        configuration.refuse(error, board)
-        raise
-    configuration.adopt(today, board)
-    settings = today.settings
-    waiting = needs_restart(earlier, settings)
-    changed = changed_keys(earlier, settings)
-    return Reload(tuple(key for key in changed if key not in waiting), waiting)
-
-
 def _urls_in(text: str) -> set[str]:
     """Return every value of a key `url` in a text that cannot be parsed."""
     return {found["url"].rstrip("/") for found in _URL.finditer(text)}
@@ -252,22 +205,3 @@ def validated(document: Document, path: Path, load: Load) -> ValidText:
     with suppress(ValueError, RecursionError):  # `load` says what is wrong, and where
         tree = document.tree
     return ValidConfig(document, load(document.text, tree=tree, check=host_problems))
-
-
-async def watch(configuration: Configuration, board: Board) -> None:
-    """Reload whenever the file has changed and nobody writes to it; never return."""
-    seen: Stamp | None = None
-    while True:
-        stamp = configuration.file.stamp()  # one system call; a thread would cost more
-        if stamp != seen:
-            await anyio.sleep(STILL_SECONDS)
-            if configuration.file.stamp() != stamp or await anyio.to_thread.run_sync(
-                configuration.file.is_being_written
-            ):
-                continue
-            seen = stamp
-            try:
-                await reload(configuration, board, anew=False)
-            except RenseiError:
-                continue  # it is on the board and in the log
-        await anyio.sleep(WATCH_SECONDS)
