@@ -21,7 +21,6 @@ from rensei_daemon.control_api.schema import (
     RolledBack,
 )
 from rensei_daemon.control_api.wire import Request, Route, Routes
-from rensei_daemon.core.board import Board
 from rensei_daemon.core.history import (
     BlameRecord,
     ChangeDetail,
@@ -32,15 +31,12 @@ from rensei_daemon.core.history import (
     no_change,
     no_mutation,
 )
-from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import UsageError
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.loading import parse
-from rensei_daemon.settings.model import Settings
-from rensei_daemon.tasks.rollback import roll_back
-from rensei_daemon.wake_event import WakeEvent
+from rensei_daemon.tasks.mutations import MutationLoop
 
 DEFAULT_LIMIT, MOST = 20, 5000
 
@@ -49,11 +45,9 @@ DEFAULT_LIMIT, MOST = 20, 5000
 class RecordRoutes:
     """Handles the routes."""
 
-    applier: Applier[Settings]
+    mutations: MutationLoop
     records: JournalRecords
     configuration: Configuration
-    board: Board
-    wake_heartbeat: WakeEvent
 
     def routes(self) -> Routes:
         """Return the routes."""
@@ -101,14 +95,10 @@ class RecordRoutes:
         body = request.body if isinstance(request.body, dict) else {}
         uid = request.peer.uid
         name = await anyio.to_thread.run_sync(user_name, uid)
-        before, after = await roll_back(
+        before, after = await self.mutations.roll_back(
             _number(body.get("change")),
-            self.applier,
-            self.configuration,
-            self.board,
             requested_by=f"{name}@{os.uname().nodename}",
             dry_run=bool(body.get("dry_run")),
-            beat=self.wake_heartbeat,
         )
         return RolledBack(before=before.text, after=after.text)
 

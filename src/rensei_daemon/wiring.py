@@ -46,7 +46,6 @@ from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.state_opening import keep_state_open
 from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting
-from rensei_daemon.tasks.wake_ups import WakeUps
 from rensei_daemon.wake_event import WakeEvent
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
@@ -133,7 +132,7 @@ class Daemon:
             self.inbox,
             LoadMeter(),
             self.deadlines,
-            on_recovery=self.wake_ups.platform_recovered,
+            on_recovery=self.platform_recovered,
         )
 
     @cached_property
@@ -160,6 +159,20 @@ class Daemon:
         )
 
     @cached_property
+    def mutations(self) -> MutationLoop:
+        """Applies mutations whenever there are any, and undoes changes."""
+        return MutationLoop(
+            self.inbox,
+            self.applier,
+            self.journal,
+            self.configuration,
+            self.board,
+            beat=self.wake_heartbeat,
+            deadlines=self.deadlines,
+            draw=self._draw,
+        )
+
+    @cached_property
     def sessions(self) -> Sessions:
         """Runs one rotation for each session of the configuration."""
         return Sessions(self.configuration, self.board, start=self._start_session)
@@ -175,12 +188,21 @@ class Daemon:
             pace=self._pace,
         )
 
-    @cached_property
-    def wake_ups(self) -> WakeUps:
-        """Wakes tasks when the platform, the disk or the host is back."""
-        return WakeUps(
-            self.identity, self.sessions, self.wake_heartbeat, self.inbox.wake_event
-        )
+    def platform_recovered(self) -> None:
+        """Retry a failed token and failed snapshots: a heartbeat has succeeded again."""
+        self.identity.retry_now()
+        self.sessions.platform_recovered()
+
+    def host_resumed(self) -> None:
+        """Retry everything: the machine was suspended, and its timers with it."""
+        self.identity.retry_now()
+        self.wake_heartbeat.set()
+        self.sessions.retry_now()
+
+    def state_opened(self) -> None:
+        """Apply mutations and send a heartbeat: the journal is open now."""
+        self.inbox.wake_event.set()
+        self.wake_heartbeat.set()
 
     @cached_property
     def log_level(self) -> LogLevel:
@@ -225,9 +247,7 @@ class Daemon:
             self.log_level,
         )
         records = self.journal.records
-        record = RecordRoutes(
-            self.applier, records, self.configuration, board, wake_heartbeat
-        )
+        record = RecordRoutes(self.mutations, records, self.configuration)
         return {**control.routes(), **record.routes(), **self.monitoring.control_routes()}
 
     def loops(self) -> dict[str, Loop]:
@@ -240,16 +260,7 @@ class Daemon:
             "heartbeat": partial(
                 send_heartbeats, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
             ),
-            "mutations": MutationLoop(
-                self.inbox,
-                self.applier,
-                self.journal,
-                self.configuration,
-                self.board,
-                beat=wake_heartbeat,
-                deadlines=self.deadlines,
-                draw=draw,
-            ).run,
+            "mutations": self.mutations.run,
             "runtime token": self.identity.keep_fresh,
             "registration": partial(keep_registered, self.identity, self.configuration),
             "identity": partial(self.identity_saver.run, draw),
@@ -259,19 +270,19 @@ class Daemon:
 
     def _host_loops(self) -> dict[str, Loop]:
         resources, configuration, board = self.resources, self.configuration, self.board
-        draw, wake_ups = self._draw, self.wake_ups
+        draw = self._draw
         status = resources.locations.status
         former = former_readers(read_last_status(status), now=board.started_at)
         sockets = resources.session_factory.credential_socket
         loops: dict[str, Loop] = {
-            "clock": ClockWatch(board, self.heartbeat, wake_ups.host_resumed, draw).run,
+            "clock": ClockWatch(board, self.heartbeat, self.host_resumed, draw).run,
             "former readers": partial(await_readers, former, sockets, board),
             "configuration": partial(watch, configuration, board),
             "state": partial(
                 keep_state_open,
                 resources.state,
                 board,
-                on_open=wake_ups.state_opened,
+                on_open=self.state_opened,
                 draw=draw,
             ),
             "last good": partial(

@@ -114,7 +114,7 @@ async def test_a_host_that_was_suspended_looks_at_everything(home: "Home") -> No
     async with home.daemon(draw=_hardly_ever) as daemon:
         await daemon.until(lambda: home.env() and daemon.board.heartbeat.last_ok_at)
         beats, refreshed = len(home.beats), daemon.session.refreshed_at
-        daemon.wake_ups.host_resumed()
+        daemon.host_resumed()
         await daemon.until(
             lambda: len(home.beats) > beats and daemon.session.refreshed_at > refreshed
         )
@@ -128,5 +128,5 @@ async def test_a_token_that_grew_old_in_a_suspended_machine_is_refreshed(
         await daemon.until(lambda: daemon.board.heartbeat.last_ok_at and home.env())
         before = daemon.identity.worker
         vars(daemon.identity)["_clock"] = lambda: boot_seconds() + 8 * 3600
-        daemon.wake_ups.host_resumed()
+        daemon.host_resumed()
         await daemon.until(lambda: daemon.identity.worker != before)

@@ -28,6 +28,7 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.document import Document
 from rensei_daemon.core.health import MutationsHealth
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.outcome import Outcome
@@ -58,7 +59,7 @@ _log = structlog.get_logger()
 
 @dataclass
 class MutationLoop:
-    """Applies what the inbox holds, whenever its event is set."""
+    """Applies what the inbox holds whenever its event is set, and undoes changes."""
 
     inbox: MutationInbox
     applier: Applier[Settings]
@@ -66,7 +67,7 @@ class MutationLoop:
     configuration: Configuration
     board: Board
     beat: WakeEvent
-    """Set when there is an outcome to send."""
+    """Set when there is an outcome to send, or another text to report."""
     deadlines: Deadlines
     draw: Draw
     conflicts: defaultdict[str, FailureReporter] = field(
@@ -96,6 +97,24 @@ class MutationLoop:
                 delay, retry = retry.next(self.draw)
                 wait = max(delay, 0.25)
                 await self._report_stall(error)
+
+    async def roll_back(
+        self, number: int, *, requested_by: str, dry_run: bool
+    ) -> tuple[Document, Document]:
+        """Undo a change, put the result in force, and return the text before and after.
+
+        Raise what `Applier.roll_back` raises.
+        """
+        undo = partial(
+            self.applier.roll_back, number, requested_by=requested_by, dry_run=dry_run
+        )
+        async with self.configuration.turn:
+            before, after = await anyio.to_thread.run_sync(undo)
+            if not dry_run:
+                _log.info("config.rolled_back", change=number, requested_by=requested_by)
+                self.configuration.adopt(after, self.board)
+                self.beat.set()
+        return before.document, after.document
 
     async def _round(self) -> float | None:
         """Apply what is undecided, report it, and put the new text in force.

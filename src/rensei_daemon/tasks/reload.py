@@ -147,5 +147,4 @@ class Reloader:
     def _retry_now(self) -> None:
         """Retry at once what may have waited for this."""
         self.beat.set()
-        for rotation in self.sessions.rotations:
-            rotation.retry_now()
+        self.sessions.retry_now()

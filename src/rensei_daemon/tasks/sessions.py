@@ -58,6 +58,11 @@ class Sessions:
         for rotation in self.rotations:
             rotation.platform_recovered()
 
+    def retry_now(self) -> None:
+        """Let every session retry at once, whatever it waits for."""
+        for rotation in self.rotations:
+            rotation.retry_now()
+
     async def check_deliveries(self, *, until_tried: bool = False) -> None:
         """Check the deliveries of all sessions, as `SessionDeliveries.check` does."""
         async with anyio.create_task_group() as looks:
