@@ -26,7 +26,7 @@ from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.status import plain, shift_times, to_json
 from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
-from rensei_daemon.tasks.log_level import LogLevel
+from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.tasks.reload import Reload
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.session_report import report_sessions
@@ -90,7 +90,7 @@ class ControlRoutes:
     async def _set_log_level(self, request: Request) -> LogLevelAnswer:
         body = request.body if isinstance(request.body, dict) else {}
         peer = request.peer
-        self.log_level.ask(body.get("level"), uid=peer.uid, pid=peer.pid)
+        self.log_level.request(body.get("level"), uid=peer.uid, pid=peer.pid)
         return await self._log_level(request)
 
     async def _sync(self, _: Request) -> Synced:

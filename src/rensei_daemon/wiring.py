@@ -36,7 +36,7 @@ from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
 from rensei_daemon.tasks.identity_saver import IdentitySaver
 from rensei_daemon.tasks.identity_setup import open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
-from rensei_daemon.tasks.log_level import LogLevel
+from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.tasks.loop_lag import measure_lag
 from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.tasks.mutations import MutationLoop
@@ -207,7 +207,13 @@ class Daemon:
     @cached_property
     def log_level(self) -> LogLevel:
         """Changes which events are logged."""
-        return LogLevel(self.resources.log, self.configuration, self.board)
+        level = LogLevel(
+            self.resources.log,
+            self.board,
+            configured=lambda: self.configuration.settings.log.level,
+        )
+        self.configuration.on_change(level.follow)
+        return level
 
     @cached_property
     def reload(self) -> Reloader:

@@ -14,9 +14,6 @@ from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.snapshot_schedule import SnapshotReason
 from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.local_platform.faults import Hold
-from rensei_daemon.logs.setup import LogControl
-from rensei_daemon.logs.writer import Writer
-from rensei_daemon.tasks.log_level import LogLevel
 from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
@@ -40,7 +37,7 @@ def _verbs(daemon: "Running") -> ControlRoutes:
         daemon.sessions,
         lambda: reload(daemon.configuration, daemon.board),
         Fingerprints(b"key"),
-        LogLevel(LogControl("warning", Writer([])), daemon.configuration, daemon.board),
+        daemon.log_level,
     )
 
 

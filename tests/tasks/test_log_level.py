@@ -56,12 +56,12 @@ async def test_a_level_that_is_asked_for(
         level = daemon.log_level
         assert daemon.board.log == LogHealth()
         log.debug("a.hidden")
-        level.ask("debug", uid=1000, pid=7)
+        level.request("debug", uid=1000, pid=7)
         log.debug("b.shown")
         line = daemon.board.log
         assert (line.level, line.configured_level) == ("debug", "info")
         assert line.since is not None
-        level.ask("config", uid=0, pid=8)
+        level.request("config", uid=0, pid=8)
         log.debug("c.hidden")
         assert daemon.board.log == LogHealth()
     _close(control, path)
@@ -87,8 +87,8 @@ async def test_a_change_is_logged_at_every_level(
     """Also from the quietest level to itself, who requested it is logged."""
     async with home.daemon(without=LOOPS, log=control) as daemon:
         level = daemon.log_level
-        level.ask("error", uid=0, pid=1)
-        level.ask("error", uid=0, pid=2)
+        level.request("error", uid=0, pid=1)
+        level.request("error", uid=0, pid=2)
         structlog.get_logger().info("a.hidden")
     _close(control, path)
     assert changes(path) == [("info", "error", 0, 1), ("error", "error", 0, 2)]
@@ -101,7 +101,7 @@ async def test_what_is_no_level(home: "Home", control: LogControl) -> None:
         level = daemon.log_level
         for wanted in ("loud", "critical", None, 10, ["debug"]):
             with pytest.raises(UsageError, match="is no log level") as caught:
-                level.ask(wanted, uid=0, pid=1)
+                level.request(wanted, uid=0, pid=1)
             assert caught.value.hint == "debug, info, warning, error or config"
         assert control.level == "info"
 
@@ -117,7 +117,7 @@ async def test_the_file_is_the_newer_word(
     """A reload that changes the level takes over; another reload does not."""
     async with home.daemon(without=LOOPS, log=control) as daemon:
         level = daemon.log_level
-        level.ask("debug", uid=0, pid=1)
+        level.request("debug", uid=0, pid=1)
         await _reloaded(home, daemon, "\n[heartbeat]\ninterval_seconds = 20\n")
         assert control.level == "debug"
         await _reloaded(home, daemon, '\n[log]\nlevel = "error"\n')

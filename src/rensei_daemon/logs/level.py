@@ -5,6 +5,7 @@ board shows it meanwhile, because a daemon left at `debug` fills a disk, and one
 `error` logs too little when it matters.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -15,7 +16,6 @@ from rensei_daemon.core.health import LogHealth
 from rensei_daemon.errors import UsageError
 from rensei_daemon.logs.formatting import LEVELS
 from rensei_daemon.logs.setup import LogControl
-from rensei_daemon.settings.configuration import Configuration
 
 CHOICES = ("debug", "info", "warning", "error")
 FROM_CONFIG = "config"
@@ -28,14 +28,13 @@ class LogLevel:
     """The level in force and the level of the file."""
 
     def __init__(
-        self, control: LogControl, configuration: Configuration, board: Board
+        self, control: LogControl, board: Board, *, configured: Callable[[], str]
     ) -> None:
-        self._control = control
-        self._configuration = configuration
-        self._board = board
-        self._configured = configuration.settings.log.level
+        """Put nothing in force yet; `configured` returns the level of the file."""
+        self._control, self._board = control, board
+        self._read_configured = configured
+        self._configured = configured()
         self._since: datetime | None = None
-        configuration.on_change(self._follow)
         self.post()
 
     @property
@@ -43,7 +42,7 @@ class LogLevel:
         """Lines lost since the start."""
         return self._control.dropped
 
-    def ask(self, wanted: object, *, uid: int, pid: int) -> None:
+    def request(self, wanted: object, *, uid: int, pid: int) -> None:
         """Put a level in force, or the file's (`config`); raise `UsageError` for others."""
         if wanted not in (*CHOICES, FROM_CONFIG):
             raise UsageError(
@@ -70,8 +69,9 @@ class LogLevel:
             )
         )
 
-    def _follow(self) -> None:
-        level = self._configuration.settings.log.level
+    def follow(self) -> None:
+        """Put the level of the file in force if it has changed."""
+        level = self._read_configured()
         if level != self._configured:
             self._configured = level
             was = self._begin(level)
