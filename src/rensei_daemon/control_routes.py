@@ -25,8 +25,8 @@ from rensei_daemon.core.credential import difference
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.status import plain, shift_times, to_json
 from rensei_daemon.errors import ControlRefusedError
-from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.logs.level import LogLevel
+from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.tasks.reload import Reload
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.session_report import report_sessions

@@ -20,6 +20,7 @@ from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.host_info import LoadMeter
 from rensei_daemon.disk.identity_file import IdentityFile, boot_id
 from rensei_daemon.disk.last_status import read_last_status
+from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.logs.rotating_file import growth
 from rensei_daemon.monitoring_routes import MonitoringRoutes
 from rensei_daemon.platform_api.client import PlatformClient
@@ -33,15 +34,12 @@ from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.clock_watch import ClockWatch
 from rensei_daemon.tasks.former_readers import await_readers, former_readers
 from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
-from rensei_daemon.tasks.identity_saver import IdentitySaver
-from rensei_daemon.tasks.identity_setup import open_identity
+from rensei_daemon.tasks.identity import IdentitySaver, keep_registered, open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
-from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.tasks.loop_lag import measure_lag
 from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.tasks.mutations import MutationLoop
 from rensei_daemon.tasks.reload import Reloader, watch
-from rensei_daemon.tasks.reregistration import keep_registered
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.state_opening import keep_state_open

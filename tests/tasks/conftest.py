@@ -26,7 +26,7 @@ from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.logs.writer import Writer
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.resources import open_resources
-from rensei_daemon.tasks.reregistration import keep_registered
+from rensei_daemon.tasks.identity import keep_registered
 from rensei_daemon.wiring import Daemon, open_platform
 
 BEAT_MS = 50
