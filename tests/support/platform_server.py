@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openapi_check
 from sqlalchemy import URL
 
 from rensei_platform.http.server import listen, serving, url_of
@@ -107,7 +108,11 @@ async def running(
         with listen("127.0.0.1", 0) as listener:
             async with (
                 serving(platform, listener),
-                httpx.AsyncClient(base_url=url_of(listener), trust_env=False) as http,
+                httpx.AsyncClient(
+                    base_url=url_of(listener),
+                    trust_env=False,
+                    event_hooks={"response": [openapi_check.check]},
+                ) as http,
             ):
                 yield Server(platform, url_of(listener), made.text, http, url)
 

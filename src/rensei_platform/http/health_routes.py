@@ -1,4 +1,9 @@
-"""What supervisors and Prometheus ask: alive, ready, and numbers; nothing of a tenant."""
+"""What supervisors and Prometheus ask: alive, ready, and numbers; nothing of a tenant.
+
+And the OpenAPI document of everything that can be asked.
+"""
+
+from importlib import resources
 
 import anyio
 from prometheus_client import generate_latest
@@ -34,8 +39,15 @@ async def metrics(request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+async def openapi(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    """GET /openapi.json: the description of every call."""
+    document = resources.files("rensei_platform.http").joinpath("openapi.json").read_bytes()
+    return Response(document, media_type="application/json")
+
+
 ROUTES = (
     Route("/healthz", healthz, methods=["GET"]),
     Route("/readyz", readyz, methods=["GET"]),
     Route("/metrics", metrics, methods=["GET"]),
+    Route("/openapi.json", openapi, methods=["GET"]),
 )
