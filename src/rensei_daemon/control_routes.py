@@ -29,7 +29,6 @@ from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.tasks.reload import Reload
 from rensei_daemon.tasks.rotation import Rotation
-from rensei_daemon.tasks.session_report import report_sessions
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.wake_event import WakeEvent
 
@@ -76,7 +75,7 @@ class ControlRoutes:
         return to_json(report(self.board, *CLOCK.read()))
 
     async def _sessions(self, _: Request) -> dict[str, Any]:
-        found = tuple(report_sessions(self.sessions.rotations, self.fingerprints))
+        found = self.sessions.report(self.fingerprints)
         return {"sessions": plain(shift_times(found, CLOCK.ahead()))}
 
     async def _reload(self, _: Request) -> Reloaded:

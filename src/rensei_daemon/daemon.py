@@ -14,18 +14,18 @@ import structlog
 from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
+from rensei_daemon.conditions.sockets import (
+    report_refused_readers,
+    report_socket_state,
+)
 from rensei_daemon.control_api.server import serve_control, serve_metrics
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.locations import Locations
-from rensei_daemon.resources import open_resources
+from rensei_daemon.resources import open_platform, open_resources
 from rensei_daemon.tasks.heartbeat import send_last_heartbeat
-from rensei_daemon.tasks.socket_conditions import (
-    report_refused_readers,
-    report_socket_state,
-)
 from rensei_daemon.tasks.status_reporting import status_failures, write_status
-from rensei_daemon.wiring import Daemon, open_platform
+from rensei_daemon.wiring import Daemon
 
 FAREWELL_SECONDS = 3.0
 

@@ -5,10 +5,17 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from functools import partial
 
+from rensei_daemon import __version__
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.hints import DaemonAddress
 from rensei_daemon.core.scrub import Scrubber
@@ -22,10 +29,11 @@ from rensei_daemon.errors import SettingsError, StorageError
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import LogControl, log_to
+from rensei_daemon.platform_api.http import CALL_SECONDS, Http, open_http
+from rensei_daemon.session_factory import SessionFactory
 from rensei_daemon.settings.configuration import Configuration, Load, ValidText, validated
 from rensei_daemon.settings.loading import check_settings, load
 from rensei_daemon.settings.model import Log as LogSettings
-from rensei_daemon.tasks.session_factory import SessionFactory
 from rensei_daemon.tasks.state_opening import open_state
 from rensei_daemon.tasks.status_reporting import open_board
 
@@ -137,6 +145,21 @@ def _last_good(
         error.hint += "; the last good text did not run with today's API key"
         raise error
     return kept
+
+
+def open_platform(
+    resources: Resources, *, call_seconds: float = CALL_SECONDS
+) -> AbstractAsyncContextManager[Http]:
+    """Open the connections to the platform that the configuration names."""
+    platform = resources.configuration.settings.platform
+    return open_http(
+        platform.url,
+        user_agent=f"rensei-daemon/{__version__}",
+        ca_file=platform.ca_file,
+        client_files=platform.client_files,
+        scrub=resources.session_factory.scrub,
+        call_seconds=call_seconds,
+    )
 
 
 def _open_log(

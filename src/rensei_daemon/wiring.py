@@ -5,11 +5,9 @@
 
 import random
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
 from functools import cached_property, partial
 from typing import Any
 
-from rensei_daemon import __version__
 from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.control_routes import ControlRoutes
 from rensei_daemon.core.backoff import Draw
@@ -23,8 +21,9 @@ from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.logs.rotating_file import growth
 from rensei_daemon.monitoring_routes import MonitoringRoutes
+from rensei_daemon.mutation_inbox import MutationInbox
 from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.platform_api.http import CALL_SECONDS, Http, open_http
+from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.record_routes import RecordRoutes
 from rensei_daemon.resources import Resources
@@ -36,34 +35,17 @@ from rensei_daemon.tasks.former_readers import await_readers, former_readers
 from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
 from rensei_daemon.tasks.identity import IdentitySaver, keep_registered, open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
-from rensei_daemon.tasks.loop_lag import measure_lag
-from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.tasks.mutations import MutationLoop
 from rensei_daemon.tasks.reload import Reloader, watch
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.state_opening import keep_state_open
-from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting
+from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting, measure_lag
 from rensei_daemon.wake_event import WakeEvent
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 _draw = random.SystemRandom().uniform
-
-
-def open_platform(
-    resources: Resources, *, call_seconds: float = CALL_SECONDS
-) -> AbstractAsyncContextManager[Http]:
-    """Open the connections to the platform that the configuration names."""
-    platform = resources.configuration.settings.platform
-    return open_http(
-        platform.url,
-        user_agent=f"rensei-daemon/{__version__}",
-        ca_file=platform.ca_file,
-        client_files=platform.client_files,
-        scrub=resources.session_factory.scrub,
-        call_seconds=call_seconds,
-    )
 
 
 class Daemon:

@@ -25,9 +25,9 @@ from rensei_daemon.locations import Locations
 from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.logs.writer import Writer
 from rensei_daemon.platform_api.client import PlatformClient
-from rensei_daemon.resources import open_resources
+from rensei_daemon.resources import open_platform, open_resources
 from rensei_daemon.tasks.identity import keep_registered
-from rensei_daemon.wiring import Daemon, open_platform
+from rensei_daemon.wiring import Daemon
 
 BEAT_MS = 50
 HOST = "h1"

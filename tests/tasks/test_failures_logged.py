@@ -11,6 +11,7 @@ from boards import empty_board
 from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
+from rensei_daemon.conditions.sessions import SessionFailures
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.errors import (
@@ -21,7 +22,6 @@ from rensei_daemon.errors import (
 )
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.reload import reload
-from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.status_reporting import (
     feed_watchdog,
     keep_reporting,

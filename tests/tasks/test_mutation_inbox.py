@@ -18,7 +18,7 @@ from rensei_daemon.core.mutation_state import MutationCounts
 from rensei_daemon.core.pending_mutation import PendingMutation, delivered
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, Database
-from rensei_daemon.tasks.mutation_inbox import MutationInbox
+from rensei_daemon.mutation_inbox import MutationInbox
 
 if TYPE_CHECKING:
     from rensei_daemon.local_platform.records import Mutation
@@ -166,8 +166,8 @@ async def test_no_more_is_held_than_memory_has_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, most_bytes: int
 ) -> None:
     """Limited by number and bytes; the condition counts what was left out."""
-    monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD", most)
-    monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD_BYTES", most_bytes)
+    monkeypatch.setattr("rensei_daemon.mutation_inbox.MOST_HELD", most)
+    monkeypatch.setattr("rensei_daemon.mutation_inbox.MOST_HELD_BYTES", most_bytes)
     board = Board(
         version="1",
         pid=1,
@@ -193,7 +193,7 @@ async def test_an_answer_may_be_larger_than_what_is_held(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit applies only to what the journal does not take."""
-    monkeypatch.setattr("rensei_daemon.tasks.mutation_inbox.MOST_HELD", 3)
+    monkeypatch.setattr("rensei_daemon.mutation_inbox.MOST_HELD", 3)
     async with home.daemon() as daemon:
         many = [PendingMutation(id=f"m{n}", op="x", params=None) for n in range(10)]
         await daemon.heartbeat.inbox.put(many)

@@ -11,7 +11,7 @@ import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.env_file import EnvFile
-from rensei_daemon.tasks.session_factory import missing
+from rensei_daemon.session_factory import missing
 
 if TYPE_CHECKING:
     from tasks.conftest import Home

@@ -4,6 +4,7 @@ import json
 import select
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,14 @@ import pytest
 from deadlines import HANG_SECONDS
 from polling import until
 
+from rensei_daemon.core.counters import Histogram
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.status_reporting import (
     feed_watchdog,
     keep_reporting,
+    measure_lag,
     status_failures,
     write_status,
 )
@@ -129,3 +132,17 @@ async def test_an_identity_that_cannot_be_saved_is_used_all_the_same(home: "Home
         home.runtime.mkdir()
         await daemon.until(lambda: not daemon.conditions)
         assert (home.runtime / "token").exists()
+
+
+async def test_a_loop_that_was_held_up_is_late_by_that_much() -> None:
+    """A blocking call is recorded with its duration."""
+    lag = Histogram()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(measure_lag, lag, 0.01)
+        await anyio.wait_all_tasks_blocked()
+        time.sleep(0.3)  # noqa: ASYNC251 - passes time
+        with anyio.fail_after(HANG_SECONDS):
+            while not lag.count:
+                await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert lag.total_seconds >= 0.25

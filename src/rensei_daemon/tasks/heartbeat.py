@@ -14,6 +14,7 @@ import anyio.to_thread
 import structlog
 
 from rensei_daemon.clock import CLOCK
+from rensei_daemon.conditions import host as host_conditions
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -33,11 +34,10 @@ from rensei_daemon.errors import (
     UnauthorizedError,
 )
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.mutation_inbox import MutationInbox
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.settings.configuration import Configuration
-from rensei_daemon.tasks import host_conditions
-from rensei_daemon.tasks.mutation_inbox import MutationInbox
 from rensei_daemon.wake_event import Cycle, WakeEvent
 
 JITTER = 0.1

@@ -36,9 +36,9 @@ from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.model import Settings
-from rensei_daemon.tasks.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.wake_event import WakeEvent
 
 LINES_A_TURN = 32

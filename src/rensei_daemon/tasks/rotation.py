@@ -22,6 +22,7 @@ import structlog
 from anyio.lowlevel import checkpoint
 
 from rensei_daemon.clock import CLOCK
+from rensei_daemon.conditions.sessions import SessionFailures
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.counters import SessionCounters
@@ -45,7 +46,6 @@ from rensei_daemon.platform_api.stream import StreamUpdate, UnusableEvent
 from rensei_daemon.platform_api.wire import Snapshot
 from rensei_daemon.tasks.deferred import DeferredWork
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
-from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop
 from rensei_daemon.tasks.streams import StreamLoop
 from rensei_daemon.wake_event import Cycle

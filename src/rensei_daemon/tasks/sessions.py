@@ -10,6 +10,8 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.core.session_report import SessionReport, report_session
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.settings.configuration import Configuration
@@ -52,6 +54,22 @@ class Sessions:
     def rotations(self) -> tuple[Rotation, ...]:
         """The rotations that run."""
         return tuple(running.rotation for running in self._running.values())
+
+    def report(self, fingerprints: Fingerprints) -> tuple[SessionReport, ...]:
+        """Return a report of every session, sorted by id."""
+        rotations = sorted(self.rotations, key=lambda rotation: rotation.session.id)
+        return tuple(
+            report_session(
+                rotation.session.id,
+                rotation.credentials,
+                changed_at=rotation.changed_at,
+                refreshed_at=rotation.refreshed_at,
+                error=str(rotation.snapshot_error) if rotation.snapshot_error else None,
+                consumers=rotation.session_deliveries.consumers,
+                fingerprints=fingerprints,
+            )
+            for rotation in rotations
+        )
 
     def platform_recovered(self) -> None:
         """Let every session retry at once what failed while the platform was down."""

@@ -12,6 +12,7 @@ from rensei_daemon import __version__
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.counters import Histogram
 from rensei_daemon.core.health import ConfigHealth, HeartbeatHealth, WorkerHealth
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.status import summary, to_json
@@ -28,6 +29,8 @@ from rensei_daemon.wake_event import WakeEvent
 AT_LEAST_EVERY_SECONDS = 30.0
 AT_MOST_EVERY_SECONDS = 0.5
 LATE_BEFORE_WATCHDOG_SECONDS = 5.0
+LAG_EVERY_SECONDS = 5.0
+"""Rarely, so that an idle daemon hardly wakes up to measure its lag."""
 
 
 def open_board(
@@ -132,3 +135,11 @@ async def feed_watchdog(
             notifier.watchdog()
             failures.report_recovery("watchdog.recovered")
         await anyio.sleep(interval_seconds)
+
+
+async def measure_lag(lag: Histogram, every_seconds: float = LAG_EVERY_SECONDS) -> None:
+    """Record by how much each sleep was too long; never return."""
+    while True:
+        due = anyio.current_time() + every_seconds
+        await anyio.sleep(every_seconds)
+        lag.observe(max(0.0, anyio.current_time() - due))

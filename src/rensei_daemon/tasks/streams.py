@@ -5,6 +5,7 @@ from collections.abc import Callable
 import anyio
 
 from rensei_daemon.clock import CLOCK
+from rensei_daemon.conditions.sessions import SessionFailures
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.counters import EventCounter
 from rensei_daemon.core.health import StreamHealth, StreamState
@@ -19,7 +20,6 @@ from rensei_daemon.platform_api.stream import (
     StreamUpdate,
     UnusableEvent,
 )
-from rensei_daemon.tasks.session_failures import SessionFailures
 from rensei_daemon.tasks.snapshots import SnapshotLoop
 from rensei_daemon.wake_event import WakeEvent
 

@@ -3,9 +3,9 @@
 from boards import empty_board
 from structlog.testing import capture_logs
 
+from rensei_daemon.conditions.sockets import report_socket_state
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.errors import StateInUseError
-from rensei_daemon.tasks.socket_conditions import report_socket_state
 
 
 async def test_a_socket_that_cannot_be_bound_again_is_an_error_until_it_is() -> None:
