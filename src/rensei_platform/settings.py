@@ -19,6 +19,10 @@ class ServerSettings:
     """Between two keepalives of a stream."""
     presence_seconds: float = 5.0
     """Between two writes of when hosts were last seen."""
+    stop_seconds: float = 10.0
+    """Within which a stopping server ends its streams, one after the other."""
+    most_streams: int | None = None
+    """Open at the same time; the next one is answered 503. None: as many as come."""
     deliver_once: bool = False
     """Deliver each mutation in one answer only, as one public document has it."""
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

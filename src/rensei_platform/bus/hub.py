@@ -1,78 +1,34 @@
-"""The live streams of this process, and what is still to be sent on them.
+"""The live streams of this process.
 
-A stream holds no task: who serves it waits for `wait` and sends what `take` returns. A
-reader that is slower than what happens is dropped; it takes a snapshot when it is back.
+The hub writes to a stream without waiting. A reader that is slower than what happens is
+dropped; it takes a snapshot when it is back.
 """
 
-from collections import deque
-from collections.abc import Iterator
+import random
+from collections.abc import Collection, Iterator
+from typing import Protocol
 
 import anyio
 
-KEEPALIVE = b": keepalive\n\n"
-MOST_PENDING_BYTES = 1 << 20
-"""Of one stream; a reader with more to read is dropped."""
 
-
-class Stream:
+class Stream(Protocol):
     """One listener, by the key and the session id it came with."""
 
-    __slots__ = (
-        "_frames",
-        "_pending_bytes",
-        "_waiter",
-        "is_ended",
-        "key_id",
-        "org_id",
-        "session_id",
-    )
-
-    def __init__(self, org_id: str, key_id: str, session_id: str) -> None:
-        self.org_id, self.key_id, self.session_id = org_id, key_id, session_id
-        self.is_ended = False
-        self._frames: deque[bytes] = deque()
-        self._pending_bytes = 0
-        self._waiter: anyio.Event | None = None
+    org_id: str
+    key_id: str
+    session_id: str
 
     def push(self, frame: bytes) -> bool:
-        """Have a frame sent; False, and the end of the stream, if too much is waiting."""
-        if self.is_ended or self._pending_bytes + len(frame) > MOST_PENDING_BYTES:
-            self.end()
-            return False
-        self._frames.append(frame)
-        self._pending_bytes += len(frame)
-        self.wake()
-        return True
+        """Send a frame; False if the stream has ended, or its reader is too slow."""
 
     def keep_alive(self) -> None:
-        """Have a keepalive sent, unless something else is about to be."""
-        if not self._frames:
-            self.push(KEEPALIVE)
+        """Send a keepalive; drop a reader that has not caught up since the last one."""
 
     def end(self) -> None:
-        """Send nothing more."""
-        self.is_ended = True
-        self.wake()
+        """Send nothing more, and close the connection."""
 
-    def wake(self) -> None:
-        """Let the one that waits go on."""
-        if self._waiter is not None:
-            self._waiter.set()
-
-    def take(self) -> bytes:
-        """Return everything that is to be sent, as one piece; empty if nothing is."""
-        frames = b"".join(self._frames)
-        self._frames.clear()
-        self._pending_bytes = 0
-        return frames
-
-    async def wait(self) -> None:
-        """Wait until there is something to send, or the stream ends."""
-        if self._frames or self.is_ended:
-            return
-        self._waiter = anyio.Event()
-        await self._waiter.wait()
-        self._waiter = None
+    def abort(self) -> None:
+        """Close the connection, whatever is still to be sent."""
 
 
 class Hub:
@@ -86,12 +42,10 @@ class Hub:
         """Return how many streams are open."""
         return self._count
 
-    def open(self, org_id: str, key_id: str, session_id: str) -> Stream:
-        """Return a new stream."""
-        stream = Stream(org_id, key_id, session_id)
-        self._streams.setdefault(org_id, set()).add(stream)
+    def open(self, stream: Stream) -> None:
+        """Add a stream."""
+        self._streams.setdefault(stream.org_id, set()).add(stream)
         self._count += 1
-        return stream
 
     def close(self, stream: Stream) -> None:
         """Forget a stream."""
@@ -100,6 +54,10 @@ class Hub:
         self._count -= 1
         if not of_org:
             del self._streams[stream.org_id]
+
+    def orgs(self) -> tuple[str, ...]:
+        """Return the organizations that have a stream here."""
+        return tuple(self._streams)
 
     def of_org(self, org_id: str) -> tuple[Stream, ...]:
         """Return the streams of an organization."""
@@ -110,16 +68,21 @@ class Hub:
         for org_id in tuple(self._streams):
             yield from self.of_org(org_id)
 
-    def end_of_key(self, key_id: str) -> None:
-        """End the streams that were opened with a key."""
+    def end_of_keys(self, key_ids: Collection[str]) -> None:
+        """End the streams that were opened with one of these keys."""
         for stream in self.all():
-            if stream.key_id == key_id:
+            if stream.key_id in key_ids:
                 stream.end()
 
     def end_all(self) -> None:
         """End every stream."""
         for stream in self.all():
             stream.end()
+
+    def abort_all(self) -> None:
+        """Close every stream's connection."""
+        for stream in self.all():
+            stream.abort()
 
 
 async def keep_alive(hub: Hub, seconds: float, slices: int = 50) -> None:
@@ -130,3 +93,19 @@ async def keep_alive(hub: Hub, seconds: float, slices: int = 50) -> None:
             await anyio.sleep(seconds / slices)
             for stream in streams[part::slices]:
                 stream.keep_alive()
+
+
+async def end_spread(hub: Hub, seconds: float, most_per_second: float = 500.0) -> None:
+    """End every stream, in random order and spread over at most `seconds`.
+
+    So those who listened do not come to another server all at once. A few streams take
+    no longer than `most_per_second` asks for.
+    """
+    streams = list(hub.all())
+    random.shuffle(streams)
+    begun, spread = anyio.current_time(), min(seconds, len(streams) / most_per_second)
+    for number, stream in enumerate(streams):
+        delay = begun + spread * number / len(streams) - anyio.current_time()
+        if delay > 0:
+            await anyio.sleep(delay)
+        stream.end()

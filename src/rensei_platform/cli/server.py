@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from rensei_platform.config_file import read_providers
 from rensei_platform.errors import SettingsError
+from rensei_platform.http.descriptors import most_streams, raise_limit
 from rensei_platform.http.server import listen, serving, url_of
 from rensei_platform.ids import new_id
 from rensei_platform.locations import state_directory
@@ -130,6 +131,12 @@ def migrate_command(database: str) -> None:
 @click.option("--token-ttl-seconds", default=3600, type=click.IntRange(1))
 @click.option("--deliver-once", is_flag=True, help="Deliver each mutation only once.")
 @click.option(
+    "--stop-seconds",
+    default=10.0,
+    type=click.FloatRange(0, 300),
+    help="A stopping server ends its streams one after the other, within this time.",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -149,6 +156,7 @@ def serve(
     heartbeat_interval_ms: int,
     token_ttl_seconds: int,
     deliver_once: bool,
+    stop_seconds: float,
     config: Path | None,
     ready_file: Path | None,
 ) -> None:
@@ -165,6 +173,8 @@ def serve(
         heartbeat_interval_ms=heartbeat_interval_ms,
         token_lifetime=timedelta(seconds=token_ttl_seconds),
         deliver_once=deliver_once,
+        stop_seconds=stop_seconds,
+        most_streams=most_streams(raise_limit()),
         providers=read_providers(config) if config is not None else {},
     )
     url = parse_url(database)

@@ -14,8 +14,8 @@ from rensei_platform.http.requests import (
     platform_of,
     read_json,
 )
-from rensei_platform.http.streams import EventStream
-from rensei_platform.rules.callers import Access, Caller, require_access
+from rensei_platform.http.streams import EventStream, StreamResponse
+from rensei_platform.rules.callers import Caller
 from rensei_platform.rules.credentials import Scope
 from rensei_platform.rules.fields import check_text, mapping, optional_text, text
 from rensei_platform.rules.mutations import for_operator
@@ -23,6 +23,7 @@ from rensei_platform.rules.times import wire_time
 from rensei_platform.services import credentials, mutations, rotations
 from rensei_platform.services.audit import note
 from rensei_platform.services.callers import caller_of, is_stale_token
+from rensei_platform.services.streams import require_stream
 
 DEFAULT_ENVIRONMENT = "production"
 
@@ -119,11 +120,12 @@ async def rotate(request: Request) -> Response:
 
 async def rotate_stream(request: Request) -> Response:
     """GET /api/daemon/credentials/rotate-stream: events while it is open."""
+    platform = platform_of(request)
     caller = await _caller(request)
-    require_access(caller, Access.STREAM)
+    require_stream(platform, caller)
     session_id = text(request.query_params, "sessionId")
-    hub = platform_of(request).hub
-    return EventStream(hub, caller.org_id, caller.key_id, session_id)
+    stream = EventStream(platform.hub, caller.org_id, caller.key_id, session_id)
+    return StreamResponse(stream)
 
 
 async def login(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature

@@ -9,9 +9,11 @@ import anyio
 import uvicorn
 from anyio.abc import TaskStatus
 
-from rensei_platform.bus.hub import keep_alive
+from rensei_platform.bus.hub import end_spread, keep_alive
 from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
+from rensei_platform.http.connections import Connection
+from rensei_platform.http.descriptors import is_full
 from rensei_platform.services.availability import Availability
 from rensei_platform.services.lease_keeper import LeaseKeeper
 from rensei_platform.services.platform import Platform
@@ -62,6 +64,8 @@ async def serving(platform: Platform, listener: socket.socket) -> AsyncIterator[
         try:
             yield
         finally:
+            with anyio.CancelScope(shield=True):
+                await server.stop()
             tasks.cancel_scope.cancel()
     with anyio.CancelScope(shield=True), anyio.move_on_after(_GOODBYE_SECONDS):
         await platform.presence.write(platform.store)
@@ -87,7 +91,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 build_app(platform),
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -106,29 +110,36 @@ class _Server(uvicorn.Server):
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         await self.startup(sockets=[self._listener])
-        try:
-            await self.on_tick(0)
-            task_status.started()
-            while True:
-                await anyio.sleep(1)
-                await self.on_tick(0)  # the clock of the Date header
-        finally:
-            self._say_goodbye()
-            with anyio.CancelScope(shield=True):
-                with anyio.move_on_after(_GOODBYE_SECONDS):
-                    await self._wait_until_idle()
-                for connection in list(self.server_state.connections):
-                    connection.transport.abort()
+        await self.on_tick(0)
+        task_status.started()
+        while True:
+            await anyio.sleep(1)
+            await self.on_tick(0)  # the clock of the Date header
+            self._warn_if_full()
 
-    def _say_goodbye(self) -> None:
-        """Take no more connections, end the streams, close what is idle."""
+    def _warn_if_full(self) -> None:
+        count = len(self.server_state.connections) + len(self._platform.hub)
+        if is_full(count):
+            self._platform.log_limit.warning(
+                "connections.full", count=count, hint="Raise LimitNOFILE of the service."
+            )
+
+    async def stop(self) -> None:
+        """Take no more connections, end what is open, and close the rest soon after."""
         for server in self.servers:
             server.close()
-        self._platform.hub.end_all()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+        hub = self._platform.hub
+        await end_spread(hub, self._platform.settings.stop_seconds)
+        with anyio.move_on_after(_GOODBYE_SECONDS):
+            await self._wait_until_idle()
+        hub.abort_all()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     async def _wait_until_idle(self) -> None:
         # The server has no event for it.
-        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
+        state, hub = self.server_state, self._platform.hub
+        while state.connections or state.tasks or len(hub):  # noqa: ASYNC110
             await anyio.sleep(0.005)

@@ -162,7 +162,7 @@ async def revoke_key(platform: Platform, caller: Caller, key_id: str) -> None:
         if not await orgs.revoke_key(db, caller.org_id, key_id, now):
             raise NotFoundError("Key not found")
         await audit.add_entry(db, caller, "key.revoke", key_id, now)
-    platform.hub.end_of_key(key_id)
+    platform.hub.end_of_keys({key_id})
 
 
 async def list_keys(platform: Platform, caller: Caller) -> Sequence[RowMapping]:

@@ -9,6 +9,7 @@ from rensei_platform.providers.registry import Registry
 from rensei_platform.rules.times import whole_milliseconds
 from rensei_platform.sealing import Sealer
 from rensei_platform.services.limits import FailureLimiter
+from rensei_platform.services.log_limit import LogLimit
 from rensei_platform.services.presence import Presence
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
@@ -36,4 +37,5 @@ class Platform:
     hub: Hub = field(default_factory=Hub)
     presence: Presence = field(default_factory=Presence)
     failures: FailureLimiter = field(default_factory=FailureLimiter)
+    log_limit: LogLimit = field(default_factory=LogLimit)
     now: Callable[[], datetime] = utc_now

@@ -1,8 +1,9 @@
 """Tests of what a server does while its database is away."""
 
 import pytest
+from recorded_streams import RecordedStream
 
-from rensei_platform.bus.hub import Hub, Stream
+from rensei_platform.bus.hub import Hub
 from rensei_platform.errors import UnavailableError
 from rensei_platform.services.availability import Availability
 
@@ -14,7 +15,7 @@ class Outage:
         hub = Hub()
         self.now = 0.0
         self.is_away = False
-        self.stream: Stream = hub.open("org", "key", "session")
+        self.stream = RecordedStream(hub)
         self._availability = Availability(self._ping, hub, lambda: self.now)
 
     async def _ping(self) -> None:
