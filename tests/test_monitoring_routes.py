@@ -9,7 +9,7 @@ import pytest
 from rig.exposition import read
 
 from rensei_daemon.control_api.schema import HEALTHZ, METRICS, METRICS_JSON, READYZ
-from rensei_daemon.control_api.wire import SOMEBODY, Request, Response, Text
+from rensei_daemon.control_api.wire import Request, Response, Text
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.counters import HeartbeatCounters, Histogram, SessionCounters
 from rensei_daemon.core.health import (
@@ -20,6 +20,7 @@ from rensei_daemon.core.health import (
 )
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.monitoring_routes import MonitoringRoutes
+from rensei_daemon.sockets.peer import UNKNOWN_PEER
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def probes() -> MonitoringRoutes:
 
 async def ask(probes: MonitoringRoutes, verb: tuple[str, str]) -> Any:
     """Send a request as a client on a network would."""
-    return await probes.control_routes()[verb].handler(Request(peer=SOMEBODY))
+    return await probes.control_routes()[verb].handler(Request(peer=UNKNOWN_PEER))
 
 
 async def test_it_lives_while_every_loop_turns(probes: MonitoringRoutes) -> None:

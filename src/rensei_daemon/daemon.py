@@ -112,8 +112,8 @@ async def _listen(daemon: Daemon, tasks: TaskGroup) -> None:
         ),
     ):
         gid = group_id(group) if group else None
-        tell = report_socket_state(daemon.board, name)
-        await tasks.start(partial(serve, gid=gid, tell=tell), name=name)
+        report = report_socket_state(daemon.board, name)
+        await tasks.start(partial(serve, gid=gid, report=report), name=name)
     if (address := settings.metrics.address) is not None:
         routes = daemon.monitoring.routes()
         await tasks.start(serve_metrics, address, routes, name="metrics")

@@ -65,7 +65,7 @@ async def test_who_has_spoken_comes_before_who_has_not() -> None:
     )
     assert connection_limit.admit(client)
     with client.waiting(60):
-        assert connection_limit.admit(spoken, has_spoken=True)
+        assert connection_limit.admit(spoken, has_request=True)
         assert not client.has_slot
 
 
@@ -75,7 +75,7 @@ async def test_who_is_being_served_is_left_in_peace() -> None:
     assert connection_limit.admit(client)
     with client.waiting(60):
         pass
-    assert not connection_limit.admit(Client(), has_spoken=True)
+    assert not connection_limit.admit(Client(), has_request=True)
     assert client.has_slot
 
 

@@ -399,7 +399,7 @@ async def test_a_socket_that_a_cleaner_removed_is_bound_again(
     control_socket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is being answered is, and who asks next finds the daemon."""
-    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("rensei_daemon.sockets.persistent_socket.CHECK_SECONDS", 0.01)
     async with serving(control_socket):
         early = await anyio.connect_unix(control_socket)
         await anyio.Path(control_socket).unlink()

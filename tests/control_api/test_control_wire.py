@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from rensei_daemon.control_api.wire import (
-    Peer,
     Request,
     Response,
     Route,
@@ -42,14 +41,6 @@ ROUTES: Routes = {
     ("GET", "/v1/mutations/latest"): LATEST,
     ("DELETE", "/v1/mutations/{id}"): CANCEL,
 }
-
-
-@pytest.mark.parametrize(
-    ("uid", "own", "may"), [(0, 990, True), (990, 990, True), (1000, 990, False)]
-)
-def test_root_and_the_daemons_user_may_write(uid: int, own: int, may: bool) -> None:
-    """Everybody else may read, if they can connect at all."""
-    assert Peer(pid=1, uid=uid, gid=uid).may_write(own) is may
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from rensei_daemon.delivery.connection_quota import ConnectionQuota
 from rensei_daemon.delivery.credential_socket import SPARE_DESCRIPTORS
 from rensei_daemon.delivery.reader_connection import ReaderConnection as Connection
 from rensei_daemon.delivery.reader_connection import ReaderTimeouts
+from rensei_daemon.sockets.peer import peer_of
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 SHORT = ReaderTimeouts(hello_seconds=0.15, first_seconds=0.15, stall_seconds=0.3)
@@ -236,7 +237,11 @@ async def test_a_frame_that_fit_in_part_is_completed(lab: "Lab") -> None:
         reader = lab.over(far)
         await reader.send(HELLO)
         connection = Connection(
-            near, {"build": subscribers}, ReaderTimeouts(), ConnectionQuota(8)
+            near,
+            peer_of(near),
+            {"build": subscribers},
+            ReaderTimeouts(),
+            ConnectionQuota(8),
         )
         tasks.start_soon(connection.serve)
         await reader.frame()
@@ -312,7 +317,7 @@ async def test_a_socket_that_a_cleaner_removed_is_bound_again(
     lab: "Lab", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that was there stays, and another finds its way."""
-    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("rensei_daemon.sockets.persistent_socket.CHECK_SECONDS", 0.01)
     async with lab.listening() as credential_socket:
         publisher = lab.publishing(credential_socket.subscribers("build", None))
         await publisher.publish(A="1")
@@ -412,7 +417,9 @@ async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
             near, far = socket.socketpair()
             near.setblocking(False)
             tasks.start_soon(
-                Connection(near, subscribers_of, ReaderTimeouts(), quota).serve
+                Connection(
+                    near, peer_of(near), subscribers_of, ReaderTimeouts(), quota
+                ).serve
             )
             reader = lab.over(far)
             await reader.send(b'{"type":"HELLO","sessionId":"%s"}\n' % session.encode())
@@ -423,27 +430,6 @@ async def test_a_session_has_half_of_the_places_whoever_its_readers_are(
         assert said == ["INITIAL", "too many readers", "INITIAL"]
         assert told == [("session build", "holds 1 of 2 places")]
         tasks.cancel_scope.cancel()
-
-
-async def test_running_out_of_descriptors_is_survived(lab: "Lab") -> None:
-    """Clients that connect meanwhile are accepted as soon as descriptors are free."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with lab.listening() as credential_socket:
-        await lab.publishing(credential_socket.subscribers("build", None)).publish(A="1")
-        reader = lab.connect()
-        await anyio.wait_all_tasks_blocked()
-        late = lab.connect()  # the kernel lets it in; no descriptor is left to accept it
-        lowest = os.dup(0)
-        os.close(lowest)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-        try:
-            with anyio.move_on_after(0.3):
-                await reader.send(HELLO)
-                assert (await reader.frame())["type"] == "INITIAL"
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        await late.send(HELLO)
-        assert (await late.frame())["type"] == "INITIAL"
 
 
 @pytest.mark.parametrize(

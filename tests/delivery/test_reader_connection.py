@@ -15,6 +15,7 @@ from rensei_daemon.core.credential import Credentials
 from rensei_daemon.delivery.connection_quota import ConnectionQuota
 from rensei_daemon.delivery.reader_connection import ReaderConnection, ReaderTimeouts
 from rensei_daemon.delivery.subscribers import Subscribers
+from rensei_daemon.sockets.peer import peer_of
 
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 
@@ -74,7 +75,7 @@ async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]
     worker.publish(value)
     far.send(HELLO)
     reader = ReaderConnection(
-        near, {"build": subscribers}, ReaderTimeouts(), ConnectionQuota(8)
+        near, peer_of(near), {"build": subscribers}, ReaderTimeouts(), ConnectionQuota(8)
     )
     with far, anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.disk.directories import is_tmpfs, prepare_directory, state_lock
-from rensei_daemon.disk.user_groups import group_id
+from rensei_daemon.disk.user_groups import group_id, group_name
 from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
 
 MEMORY = Path("/dev") / "shm"
@@ -109,3 +109,9 @@ def test_a_group_we_are_not_in_is_said(uid: int, name: str) -> None:
         f"unit: SupplementaryGroups=daemon; else: usermod -aG daemon {name}; then: "
         "systemctl restart rensei-daemon\n"
     )
+
+
+def test_a_group_is_named() -> None:
+    """Groups have names, and numbers when they have none."""
+    assert group_name(0) == grp.getgrgid(0).gr_name
+    assert group_name(4242) == "4242"

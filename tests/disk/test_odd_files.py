@@ -18,8 +18,8 @@ from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.filesystem_probe import is_mount_point
 from rensei_daemon.disk.journal_database import open_database
-from rensei_daemon.disk.private_socket import private_socket
 from rensei_daemon.errors import StorageError
+from rensei_daemon.sockets.private_socket import private_socket
 
 BEFORE, AFTER = Document("mode = 1\n"), Document("mode = 2\n")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -8,12 +8,13 @@ import pytest
 from deadlines import HANG_SECONDS
 
 from rensei_daemon.control_api.schema import SYNC, Synced
-from rensei_daemon.control_api.wire import Peer, Request
+from rensei_daemon.control_api.wire import Request
 from rensei_daemon.control_routes import SYNCS_AT_ONCE, ControlRoutes
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.snapshot_schedule import SnapshotReason
 from rensei_daemon.errors import ControlRefusedError
 from rensei_daemon.local_platform.faults import Hold
+from rensei_daemon.sockets.peer import Peer
 from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _verbs(daemon: "Running") -> ControlRoutes:
 
 
 async def _sync(daemon: "Running", verbs: ControlRoutes | None = None) -> Synced:
-    request = Request(peer=Peer(uid=0, gid=0, pid=1))
+    request = Request(peer=Peer(uid=0, pid=1))
     verbs = verbs or _verbs(daemon)
     with anyio.fail_after(HANG_SECONDS):
         found: Synced = await verbs.routes()[SYNC].handler(request)

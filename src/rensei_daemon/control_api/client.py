@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rensei_daemon.disk.private_socket import not_permitted
 from rensei_daemon.disk.processes import lock_holder
 from rensei_daemon.errors import (
     ControlError,
@@ -26,6 +25,7 @@ from rensei_daemon.errors import (
     StateInUseError,
     UsageError,
 )
+from rensei_daemon.sockets.connecting import connect_errors
 
 RETRY_SECONDS = 0.05
 BUSY = 503
@@ -85,19 +85,13 @@ def _encode(method: str, path: str, body: Any) -> bytes:
 def _ask(control_socket: Path, question: bytes, deadline: float) -> tuple[int, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_left(deadline))
-        try:
-            connection.connect(os.fspath(control_socket))
-        except PermissionError as error:
-            raise not_permitted(
-                control_socket, way_in="a group that may read: [control].group"
-            ) from error
-        except BlockingIOError:
-            return BUSY, None  # its queue is full
-        except OSError as error:
-            why = error.strerror or error
-            raise DaemonNotRunningError(
-                f"the daemon is not running ({control_socket}: {why})"
-            ) from error
+        with connect_errors(
+            control_socket, way_in="a group that may read: [control].group"
+        ):
+            try:
+                connection.connect(os.fspath(control_socket))
+            except BlockingIOError:
+                return BUSY, None  # its queue is full
         # A daemon that has heard enough hangs up; what it says about that can be read.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(question)

@@ -1,9 +1,9 @@
-"""Who is served at once, and who gives way when more want in.
+"""How many clients are served at once, and which one loses its slot to another.
 
-A place is for as long as it takes: to hear a client out, to work on its answer, to have it
-taken. A client that has said all it wants comes before one that is still waited for, and
-of those the one that has been waited for longest goes first. So a thousand silent clients
-cost each other their places, and the one that asks is answered.
+A slot is held while the request is read, handled and answered. If all are taken, a client
+whose whole request has arrived gets the slot of the client that the server has waited for
+longest. So a thousand silent clients only take slots from each other, and a client that
+sends a request is answered.
 """
 
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ import anyio
 
 
 class Client:
-    """A client, with a place or without."""
+    """A client, with or without a slot."""
 
     def __init__(self) -> None:
         self.has_slot = False
-        """Without one it is heard as far as it has spoken, and not waited for."""
+        """Without one, what it has sent already is read, but the server does not wait."""
         self.waiting_since: float | None = None
-        """Since when the server waits for it; None while it is the server's turn."""
+        """Since when the server waits for it; None while the server works for it."""
         self._scope: anyio.CancelScope | None = None
 
     @contextmanager
     def waiting(self, seconds: float) -> Iterator[None]:
-        """Leave the block after so long, or at the first wait without a place."""
+        """Leave the block after so many seconds, or at its first wait without a slot."""
         with anyio.move_on_after(seconds) as scope:
             self._scope = scope
             self.waiting_since = anyio.current_time()
@@ -36,35 +36,35 @@ class Client:
                 self._scope = self.waiting_since = None
 
     def evict(self) -> None:
-        """Take the place away."""
+        """Take its slot, and end the wait for it."""
         self.has_slot = False
         if self._scope is not None:
             self._scope.cancel()
 
 
 class ConnectionLimit:
-    """Everybody who has a place."""
+    """The clients that have a slot."""
 
     def __init__(self, most: int, grace_seconds: float) -> None:
+        """Let new clients take the slots of those waited for `grace_seconds` or longer."""
         self._most = most
         self._grace_seconds = grace_seconds
         self._clients: set[Client] = set()
 
-    def admit(self, client: Client, *, has_spoken: bool = False) -> bool:
-        """Give a client a place, if there is one or somebody else must give way.
+    def admit(self, client: Client, *, has_request: bool = False) -> bool:
+        """Give a client a slot, a free one or another client's; return whether it has one.
 
-        To a newcomer, those that have been waited for as long as patience lasts; to one
-        that has said all it wants, whoever is waited for.
+        If its whole request has arrived, the other client has no grace.
         """
         is_full = len(self._clients) >= self._most
-        if is_full and not self._evict_slowest(0.0 if has_spoken else self._grace_seconds):
+        if is_full and not self._evict_slowest(0.0 if has_request else self._grace_seconds):
             return False
         client.has_slot = True
         self._clients.add(client)
         return True
 
     def release(self, client: Client) -> None:
-        """Take back a place, from one who may have lost it already."""
+        """Free the slot of a client, if it still has one."""
         self._clients.discard(client)
 
     def _evict_slowest(self, grace_seconds: float) -> bool:

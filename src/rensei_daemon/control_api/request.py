@@ -1,30 +1,22 @@
-"""One client's request and the answer to it, over whatever connection it came by.
+"""Read one request of a client, check that the client may send it, and answer it.
 
-It owns what such a peer may do. What a request means is the routes' business; who is at
-the other end, the listener's. A client can make its own conversation fail, and nothing
-else.
+Whatever a client sends can only make its own request fail.
 """
 
 import json
 import os
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import h11
 import structlog
 
-from rensei_daemon.control_api.connection import Connection
+from rensei_daemon.control_api.connection import send
 from rensei_daemon.control_api.connection_limit import Client, ConnectionLimit
-from rensei_daemon.control_api.request_reader import (
-    DEFAULT_LIMITS,
-    RequestLimits,
-    read_request,
-)
+from rensei_daemon.control_api.request_reader import RequestLimits, read_request
 from rensei_daemon.control_api.wire import (
-    Peer,
     Request,
     Response,
     Route,
@@ -37,32 +29,11 @@ from rensei_daemon.control_api.wire import (
 )
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.sockets.peer import Peer
 
 CALM_SECONDS = 60.0
 
 log = structlog.get_logger()
-
-_reporter = partial(FailureReporter, calm_seconds=CALM_SECONDS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
-    """What a listener lets through."""
-
-    routes: Routes
-    limits: RequestLimits = DEFAULT_LIMITS
-    is_open_to_browsers: bool = False
-    """Whether any web page of this host's could reach it: then it must be meant."""
-    refusals: FailureReporter = field(default_factory=_reporter)
-    """Of clients that may not write; a script may try all night."""
-    internal_errors: FailureReporter = field(default_factory=_reporter)
-    shortages: FailureReporter = field(default_factory=_reporter)
-    """Of descriptors."""
-
-    def log_shortage(self) -> None:
-        """Log that a client cannot be let in, for want of a descriptor."""
-        self.shortages.report_event("control.starved")
-
 
 _BUSY = refuse(
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -74,114 +45,101 @@ _READ_ONLY = refuse(
     "only root and the daemon's user may change anything",
     hint="run it with sudo",
 )
-_MISTAKE = refuse(
+_INTERNAL_ERROR = refuse(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "the daemon could not answer this: internal error",
     hint="please report it, with: rensei-daemon logs -n 50",
 )
 _MISDIRECTED = refuse(
     HTTPStatus.MISDIRECTED_REQUEST,
-    "the request names a host that this is not",
-    hint="ask by address, like 127.0.0.1, or as localhost",
+    "the request names another host in its Host header",
+    hint="use an address, such as 127.0.0.1, or localhost",
 )
 
 
-async def serve_client(
-    connection: Connection,
-    peer: Peer,
-    listener: Listener,
-    connection_limit: ConnectionLimit,
-) -> None:
-    """Take one request and answer it; the connection is over then.
+class RequestServer:
+    """Answers the requests of one socket's clients."""
 
-    Whatever goes wrong here, ours or the client's mistake, is this client's trouble.
-    """
-    client = Client()
-    connection_limit.admit(client)
-    try:
-        raw = await _reply(connection, peer, listener, client, connection_limit)
-        # Who leaves, or does not read, loses its answer; that is all.
-        with client.waiting(listener.limits.seconds):
-            await connection.send(raw)
-    finally:
-        connection_limit.release(client)
+    def __init__(
+        self, routes: Routes, limits: RequestLimits, *, check_host: bool = False
+    ) -> None:
+        """`check_host` refuses what a web page made a browser on this host send."""
+        self._routes = routes
+        self._limits = limits
+        self._check_host = check_host
+        self._slots = ConnectionLimit(limits.clients, limits.grace_seconds)
+        self._refusals = FailureReporter(calm_seconds=CALM_SECONDS)
+        """Clients that may not change anything; a script may try all night."""
+        self._internal_errors = FailureReporter(calm_seconds=CALM_SECONDS)
 
+    async def serve(self, connection: socket.socket, peer: Peer) -> None:
+        """Read one request and answer it; no error leaves this method."""
+        client = Client()
+        self._slots.admit(client)
+        try:
+            response = await self._reply(client, connection, peer)
+            # A client that does not read its answer in time loses the rest of it.
+            with client.waiting(self._limits.seconds):
+                await send(connection, response)
+        finally:
+            self._slots.release(client)
 
-async def _reply(
-    connection: Connection,
-    peer: Peer,
-    listener: Listener,
-    client: Client,
-    connection_limit: ConnectionLimit,
-) -> bytes:
-    try:
-        answer = await _hear_out(connection, peer, listener, client, connection_limit)
-        return b"" if answer is None else encode(answer)
-    except Exception as error:  # noqa: BLE001 - it is logged with its traceback
-        listener.internal_errors.report_event(
-            "control.failed", repr(error), level="exception"
-        )
-        return encode(_MISTAKE)
-
-
-async def _hear_out(
-    connection: Connection,
-    peer: Peer,
-    listener: Listener,
-    client: Client,
-    connection_limit: ConnectionLimit,
-) -> Response | None:
-    """Return the answer to what the client asks; None when it has gone."""
-    seconds = listener.limits.seconds
-    late = f"the request did not arrive within {seconds:g} s"
-    heard: tuple[h11.Request, bytes] | Response | None
-    heard = refuse(HTTPStatus.REQUEST_TIMEOUT, late)
-    is_whole = False
-    with client.waiting(seconds):
-        heard = await read_request(connection, listener.limits)
-        is_whole = isinstance(heard, tuple)
-    if not client.has_slot and not (
-        is_whole and connection_limit.admit(client, has_spoken=True)
-    ):
-        return _BUSY
-    if heard is None or isinstance(heard, Response):
-        return heard
-    return await _answer(peer, *heard, listener)
-
-
-async def _answer(
-    peer: Peer, head: h11.Request, body: bytes, listener: Listener
-) -> Response:
-    method, target = head.method.decode(), head.target.decode()
-    if listener.is_open_to_browsers and not _is_meant(head):
-        return _MISDIRECTED
-    found = find_route(listener.routes, method, target)
-    if isinstance(found, Response):
-        return found
-    route, path, query = found
-    if route.writes:
-        verb = f"{method} {target[:200]}"
-        if not peer.may_write(os.geteuid()):
-            listener.refusals.report_event(
-                "control.refused",
-                f"{peer.uid} {verb}",
-                verb=verb,
-                uid=peer.uid,
-                pid=peer.pid,
+    async def _reply(self, client: Client, connection: socket.socket, peer: Peer) -> bytes:
+        try:
+            response = await self._read_and_answer(client, connection, peer)
+            return b"" if response is None else encode(response)
+        except Exception as error:  # noqa: BLE001 - it is logged with its traceback
+            self._internal_errors.report_event(
+                "control.failed", repr(error), level="exception"
             )
-            return _READ_ONLY
-        log.info("control.requested", verb=verb, uid=peer.uid, pid=peer.pid)
-    return await _call(route, peer, path, query, body)
+            return encode(_INTERNAL_ERROR)
+
+    async def _read_and_answer(
+        self, client: Client, connection: socket.socket, peer: Peer
+    ) -> Response | None:
+        """Return the response to a request; None if the client has gone."""
+        seconds = self._limits.seconds
+        late = f"the request did not arrive within {seconds:g} s"
+        found: tuple[h11.Request, bytes] | Response | None
+        found = refuse(HTTPStatus.REQUEST_TIMEOUT, late)
+        has_request = False
+        with client.waiting(seconds):
+            found = await read_request(connection, self._limits)
+            has_request = isinstance(found, tuple)
+        if not client.has_slot and not (
+            has_request and self._slots.admit(client, has_request=True)
+        ):
+            return _BUSY
+        if found is None or isinstance(found, Response):
+            return found
+        return await self._answer(peer, *found)
+
+    async def _answer(self, peer: Peer, head: h11.Request, body: bytes) -> Response:
+        method, target = head.method.decode(), head.target.decode()
+        if self._check_host and not _names_this_host(head):
+            return _MISDIRECTED
+        found = find_route(self._routes, method, target)
+        if isinstance(found, Response):
+            return found
+        route, path, query = found
+        if route.writes:
+            verb = f"{method} {target[:200]}"
+            who: dict[str, Any] = {"verb": verb, "uid": peer.uid, "pid": peer.pid}
+            if not peer.is_trusted(os.geteuid()):
+                self._refusals.report_event("control.refused", f"{peer.uid} {verb}", **who)
+                return _READ_ONLY
+            log.info("control.requested", **who)
+        return await _call(route, peer, path, query, body)
 
 
-def _is_meant(head: h11.Request) -> bool:
-    """Whether a page of another site could not have made a browser send this.
+def _names_this_host(head: h11.Request) -> bool:
+    """Whether the request cannot come from a web page of another site.
 
-    Such a page has a name, which it may make point at any address, ours too, and the
-    browser tells that name.
+    The name of such a site may resolve to any address, also to one of this host, and the
+    browser sends that name.
     """
-    named = [value.decode("latin-1") for name, value in head.headers if name == b"host"]
-    return all(is_own_name(host) for host in named)
+    names = [value.decode("latin-1") for name, value in head.headers if name == b"host"]
+    return all(is_own_name(name) for name in names)
 
 
 async def _call(

@@ -1,26 +1,27 @@
-"""A request as it comes in, and how much of one anybody may send."""
+"""Read a request, up to the limits of its size."""
 
+import socket
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import h11
 
-from rensei_daemon.control_api.connection import Connection
+from rensei_daemon.control_api.connection import receive
 from rensei_daemon.control_api.wire import Response, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """What one client, and all of them together, may ask for."""
+    """The limits of one client, and of all clients together."""
 
     request_bytes: int = 64 * 1024
     header_bytes: int = 16 * 1024
     seconds: float = 5.0
     """To receive a whole request, and again to send the whole answer."""
     clients: int = 32
-    """Served at once; a further one takes a slow one's place, or is told to come back."""
+    """Served at once; one more takes the slot of a slow client, or is refused."""
     grace_seconds: float = 0.02
-    """How long a client that has not said all may be waited for while others come."""
+    """How long an incomplete request is waited for while other clients need a slot."""
 
 
 DEFAULT_LIMITS = RequestLimits()
@@ -32,9 +33,9 @@ _BODY = refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
 
 
 async def read_request(
-    connection: Connection, limits: RequestLimits
+    connection: socket.socket, limits: RequestLimits
 ) -> tuple[h11.Request, bytes] | Response | None:
-    """Read one request; an Answer when it is not one, None when the client has gone."""
+    """Return one request; a refusal if it is not valid, None if the client has gone."""
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
     head: h11.Request | None = None
     body = bytearray()
@@ -42,7 +43,7 @@ async def read_request(
     while True:
         event = _next_event(parser, limits)
         if event is h11.NEED_DATA:
-            data = await connection.receive(4096)
+            data = await receive(connection, 4096)
             left -= len(data)
             if left < 0:
                 return _BODY

@@ -1,30 +1,26 @@
-"""The daemon's two listeners: the control socket, and metrics over TCP where asked for.
+"""The two servers of the control API: the control socket, and metrics over TCP.
 
-Each knows who is at the other end, and lets through what such a peer may ask for: on the
-socket the kernel tells a process's user, on TCP nobody does. What is said then is one
-and the same conversation.
+On the socket the kernel knows the user of each client, so its routes may change something.
+Over TCP it does not.
 """
 
 import errno
 import socket
-import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 from anyio.abc import TaskStatus
 
-from rensei_daemon.control_api.connection import Connection, accept
-from rensei_daemon.control_api.connection_limit import ConnectionLimit
-from rensei_daemon.control_api.request import Listener, serve_client
+from rensei_daemon.control_api.request import RequestServer
 from rensei_daemon.control_api.request_reader import DEFAULT_LIMITS, RequestLimits
-from rensei_daemon.control_api.wire import SOMEBODY, Peer, Routes
+from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.core.urls import is_loopback_host
-from rensei_daemon.disk.persistent_socket import Accept, PersistentSocket, Tell, ignore
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.sockets.peer import UNKNOWN_PEER
+from rensei_daemon.sockets.persistent_socket import Report, ignore
+from rensei_daemon.sockets.serving import Acceptor, serve_file
 
-_CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
+_FAILURE_EVENT = "control.starved"
 _BACKLOG = 1024
 _REMEDIES = {
     errno.EADDRINUSE: "another process listens there; see which: ss -ltnp",
@@ -38,21 +34,24 @@ async def serve_control(
     routes: Routes,
     *,
     gid: int | None = None,
-    tell: Tell = ignore,
+    report: Report = ignore,
     limits: RequestLimits = DEFAULT_LIMITS,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the routes on a unix socket until cancelled; the file goes with the task.
+    """Serve the routes on a unix socket until cancelled; then remove its file.
 
-    Started once clients can connect. With a `gid` the group may connect too, which lets
-    it read. `tell` hears of a file that had to be put back. Raises StateInUseError,
-    SettingsError or StorageError when it cannot listen.
+    Members of the group `gid` may connect too, but only read. `report` is called when the
+    file had to be restored. Raises `StateInUseError`, `SettingsError` or `StorageError` if
+    it cannot listen.
     """
-    listener = Listener(routes=routes, limits=limits)
-    with PersistentSocket(path, gid, tell) as kept:
-        async with _clients(listener, _process_behind) as accept_from:
-            task_status.started()
-            await kept.serve(accept_from)
+    await serve_file(
+        path,
+        RequestServer(routes, limits).serve,
+        _FAILURE_EVENT,
+        gid=gid,
+        report=report,
+        task_status=task_status,
+    )
 
 
 async def serve_metrics(
@@ -62,18 +61,18 @@ async def serve_metrics(
     limits: RequestLimits = DEFAULT_LIMITS,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the routes at (IP address, port), until cancelled.
+    """Serve the routes at (IP address, port) until cancelled.
 
-    None of the routes should write: nobody here may. Raises SettingsError when it cannot
-    listen.
+    None of them may change anything. Raises `SettingsError` if it cannot listen.
     """
-    listener = Listener(
-        routes=routes, limits=limits, is_open_to_browsers=is_loopback_host(address[0])
-    )
+    # A browser may send requests to a loopback address for any web page.
+    server = RequestServer(routes, limits, check_host=is_loopback_host(address[0]))
     with _listen(*address) as listening:
-        async with _clients(listener, lambda _: SOMEBODY) as accept_from:
+        async with anyio.create_task_group() as clients:
             task_status.started()
-            await accept_from(listening)
+            await Acceptor(
+                clients, server.serve, _FAILURE_EVENT, lambda _: UNKNOWN_PEER
+            ).run(listening)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -93,41 +92,3 @@ def _listen(host: str, port: int) -> socket.socket:
             hint=_REMEDIES.get(error.errno or 0, "set another [metrics].listen, or none"),
         ) from error
     return listening
-
-
-@asynccontextmanager
-async def _clients(
-    listener: Listener, identify: Callable[[socket.socket], Peer]
-) -> AsyncIterator[Accept]:
-    """Return what accepts clients; each is attended to until the block ends."""
-    connection_limit = ConnectionLimit(
-        listener.limits.clients, listener.limits.grace_seconds
-    )
-    async with anyio.create_task_group() as clients:
-
-        async def accept_from(listening: socket.socket) -> None:
-            while True:
-                connection = await accept(listening, on_shortage=listener.log_shortage)
-                clients.start_soon(
-                    _attend, connection, listener, identify, connection_limit
-                )
-
-        yield accept_from
-
-
-async def _attend(
-    connection: Connection,
-    listener: Listener,
-    identify: Callable[[socket.socket], Peer],
-    connection_limit: ConnectionLimit,
-) -> None:
-    with connection.socket:
-        await serve_client(
-            connection, identify(connection.socket), listener, connection_limit
-        )
-
-
-def _process_behind(connection: socket.socket) -> Peer:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, gid = _CREDENTIALS.unpack(raw)
-    return Peer(pid=pid, uid=uid, gid=gid)

@@ -25,23 +25,7 @@ from rensei_daemon.errors import (
     TransientError,
     UsageError,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """The process at the other end, as the kernel saw it connect."""
-
-    pid: int
-    uid: int
-    gid: int
-
-    def may_write(self, own_uid: int) -> bool:
-        """Whether it may change anything: root and the daemon's own user may."""
-        return self.uid in (0, own_uid)
-
-
-SOMEBODY = Peer(pid=-1, uid=-1, gid=-1)
-"""A peer of whom the kernel knows no process: it has no user's rights."""
+from rensei_daemon.sockets.peer import Peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

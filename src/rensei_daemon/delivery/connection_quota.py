@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-Tell = Callable[[str, str], None]
+Report = Callable[[str, str], None]
 """Called with whose readers are refused and why; an empty reason means no longer."""
 
 
@@ -23,10 +23,10 @@ def ignore(whose: str, why: str) -> None:
 class ConnectionQuota:
     """The connections that users and sessions hold."""
 
-    def __init__(self, most: int, tell: Tell = ignore) -> None:
+    def __init__(self, most: int, report: Report = ignore) -> None:
         self._most = most
         self._share = max(most // 2, 1)
-        self._tell = tell
+        self._report = report
         self._held = Counter[str]()
         self._turned_away: set[str] = set()
 
@@ -49,7 +49,7 @@ class ConnectionQuota:
         if self._held[whose] >= limit:
             if whose not in self._turned_away:
                 self._turned_away.add(whose)
-                self._tell(whose, f"holds {limit} of {self._most} places")
+                self._report(whose, f"holds {limit} of {self._most} places")
             raise QuotaExceededError
         self._held[whose] += 1
         try:
@@ -59,6 +59,6 @@ class ConnectionQuota:
             # Not at the first free connection: it may be taken again at once.
             if whose in self._turned_away and self._held[whose] <= limit // 2:
                 self._turned_away.discard(whose)
-                self._tell(whose, "")
+                self._report(whose, "")
             if not self._held[whose]:
                 del self._held[whose]

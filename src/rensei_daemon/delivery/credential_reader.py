@@ -8,11 +8,11 @@ import select
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential_frames import Frame
-from rensei_daemon.disk.private_socket import not_permitted
 from rensei_daemon.errors import (
     DaemonNotRunningError,
     DeliveryError,
@@ -20,6 +20,7 @@ from rensei_daemon.errors import (
     RenseiError,
     UsageError,
 )
+from rensei_daemon.sockets.connecting import connect_errors
 
 RETRY_SECONDS = 0.1
 LONGEST_HELLO_SECONDS = 5.0
@@ -34,21 +35,14 @@ def connect(path: Path, first: bytes) -> socket.socket:
 
     Raises `DaemonNotRunningError`, or `NotPermittedError` if the user may not connect.
     """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.setblocking(False)
-    try:
-        connection.connect(os.fspath(path))
-        connection.send(first)
-    except PermissionError:
-        connection.close()
-        raise not_permitted(
-            path, way_in="a group that may connect: [credentials].group"
-        ) from None
-    except OSError as error:
-        connection.close()
-        why = error.strerror or error
-        raise DaemonNotRunningError(f"the daemon is not running ({path}: {why})") from None
-    return connection
+    with ExitStack() as undo:
+        connection = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        connection.setblocking(False)
+        with connect_errors(path, way_in="a group that may connect: [credentials].group"):
+            connection.connect(os.fspath(path))
+            connection.send(first)
+        undo.pop_all()
+        return connection
 
 
 class CredentialReader:

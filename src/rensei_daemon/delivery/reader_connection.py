@@ -16,8 +16,8 @@ import structlog
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
-from rensei_daemon.delivery.peer import Peer, peer_of
 from rensei_daemon.delivery.subscribers import Subscribers
+from rensei_daemon.sockets.peer import Peer
 
 AT_ONCE_BYTES = 32 * 1024
 """A frame up to this size fits if the kernel reports room."""
@@ -43,20 +43,21 @@ class ReaderConnection:
     def __init__(
         self,
         connection: socket.socket,
+        peer: Peer,
         subscribers_of: Mapping[str, Subscribers],
-        limits: ReaderTimeouts,
+        timeouts: ReaderTimeouts,
         quota: ConnectionQuota,
     ) -> None:
         """`subscribers_of` maps the id of each current session to its subscribers."""
         self._connection = connection
+        self._peer = peer
         self._subscribers_of = subscribers_of
-        self._limits = limits
+        self._timeouts = timeouts
         self._quota = quota
         self._inbox = bytearray()
         self._unsent = memoryview(b"")
         """The rest of a frame that was begun; a BYE within it would be garbage."""
         self._subscribers: Subscribers | None = None
-        self._peer: Peer | None = None
         self._title = ""
         self._known: Credentials | None = None
         self._is_waiting = False
@@ -77,15 +78,14 @@ class ReaderConnection:
     async def _run(self) -> str | None:
         """Return the last frame to send; None if the reader is gone."""
         line: bytes | None = b""
-        with anyio.move_on_after(self._limits.hello_seconds) as hello:
+        with anyio.move_on_after(self._timeouts.hello_seconds) as hello:
             line = await self._line()
         if hello.cancelled_caught:
             return credential_frames.HELLO_LATE
         if line is None:
             return None
-        peer = peer_of(self._connection)
         if credential_frames.is_session_query(line):
-            await self._answer(peer, credential_frames.read_session_query(line))
+            await self._answer(credential_frames.read_session_query(line))
             return None
         session_id = credential_frames.read_hello(line)
         if session_id is None:
@@ -93,38 +93,38 @@ class ReaderConnection:
         subscribers = self._subscribers_of.get(session_id)
         if subscribers is None:
             return credential_frames.SESSION_UNKNOWN
-        if not peer.may_have(subscribers.gid, os.geteuid()):
-            _log_refused(subscribers, peer)
+        if not self._may_have(subscribers):
+            _log_refused(subscribers, self._peer)
             return credential_frames.NOT_PERMITTED
         with self._quota.of_session(session_id):
-            return await self._join(subscribers, peer)
+            return await self._join(subscribers)
 
-    async def _answer(self, peer: Peer, session_id: str | None) -> None:
-        """Answer which sessions the peer may have, and what each of them lacks."""
+    async def _answer(self, session_id: str | None) -> None:
+        """Answer which sessions the reader may have, and what each of them lacks."""
         asked = self._subscribers_of.keys() if session_id is None else {session_id}
         own: list[credential_frames.SessionState] = []
         refused: list[str] = []
         for name in sorted(asked & self._subscribers_of.keys()):
             subscribers = self._subscribers_of[name]
-            if peer.may_have(subscribers.gid, os.geteuid()):
+            if self._may_have(subscribers):
                 own.append(credential_frames.SessionState(name, subscribers.missing()))
             else:
                 refused.append(name)
         self._unsent = memoryview(
             credential_frames.session_list(credential_frames.SessionList(own, refused))
         )
-        with anyio.move_on_after(self._limits.stall_seconds):
+        with anyio.move_on_after(self._timeouts.stall_seconds):
             await self._send_unsent()
 
-    async def _join(self, subscribers: Subscribers, peer: Peer) -> str | None:
+    async def _join(self, subscribers: Subscribers) -> str | None:
         newest: Credentials | None = None
-        with anyio.move_on_after(self._limits.first_seconds) as first:
+        with anyio.move_on_after(self._timeouts.first_seconds) as first:
             newest = await subscribers.wait_for_change(None)
         if first.cancelled_caught:
             return credential_frames.NOTHING_YET
         if newest is None:
             return credential_frames.SESSION_REMOVED
-        self._subscribers, self._peer, self._title = subscribers, peer, peer.title
+        self._subscribers, self._title = subscribers, self._peer.title
         bye_reason: str | None = None
         async with anyio.create_task_group() as both:
 
@@ -150,7 +150,7 @@ class ReaderConnection:
             self._is_waiting = False
             if newest is None:
                 return credential_frames.SESSION_REMOVED
-            with anyio.move_on_after(self._limits.stall_seconds) as stalled:
+            with anyio.move_on_after(self._timeouts.stall_seconds) as stalled:
                 await self._wait_writable()
             # Read again: the reader kept us waiting and gets the newest
             # values.
@@ -177,11 +177,11 @@ class ReaderConnection:
         return not self._unsent
 
     def _may_have(self, subscribers: Subscribers) -> bool:
-        return self._peer is not None and self._peer.may_have(subscribers.gid, os.geteuid())
+        return self._peer.may_have(subscribers.gid, os.geteuid())
 
     def _note(self, newest: Credentials) -> None:
         self._known = newest
-        if self._subscribers is not None and self._peer is not None:
+        if self._subscribers is not None:
             pid = self._peer.pid
             self._subscribers.record(self, self._title, pid, newest.generation)
 
@@ -197,7 +197,7 @@ class ReaderConnection:
 
     async def _send(self, newest: Credentials) -> bool:
         """Send the rest of the last frame and the next one; False if time ran out."""
-        with anyio.move_on_after(self._limits.stall_seconds):
+        with anyio.move_on_after(self._timeouts.stall_seconds):
             await self._send_unsent()
             if self._subscribers is not None and newest is not self._known:
                 self._unsent = memoryview(self._subscribers.frames(self._known, newest))

@@ -65,6 +65,14 @@ def group_exists(name: str) -> bool:
     return True
 
 
+def group_name(gid: int) -> str:
+    """Return the name of a group, or its number if it has none; blocks."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
 def user_name(uid: int) -> str:
     """Return the user's name, or its number if it has none; blocks."""
     try:

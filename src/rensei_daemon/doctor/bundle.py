@@ -25,8 +25,7 @@ from rensei_daemon.control_api.client import request
 from rensei_daemon.control_api.schema import CHANGES, MUTATIONS
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.journal_records import open_records
-from rensei_daemon.disk.private_socket import group_name
-from rensei_daemon.disk.user_groups import user_name
+from rensei_daemon.disk.user_groups import group_name, user_name
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.secrets import Secrets
 from rensei_daemon.doctor.unit import describe_unit

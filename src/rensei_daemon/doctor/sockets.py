@@ -5,10 +5,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from rensei_daemon.disk.private_socket import not_permitted
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
 from rensei_daemon.errors import DaemonSilentError
+from rensei_daemon.sockets.connecting import not_permitted
 
 CONNECT_SECONDS = 2.0
 

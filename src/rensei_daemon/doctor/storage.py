@@ -8,8 +8,7 @@ from pathlib import Path
 from rensei_daemon.disk.directories import RUNTIME_MODE, STATE_MODE, is_tmpfs
 from rensei_daemon.disk.filesystem_probe import DiskSpace, disk_space
 from rensei_daemon.disk.journal_database import read_database
-from rensei_daemon.disk.private_socket import group_name
-from rensei_daemon.disk.user_groups import user_name
+from rensei_daemon.disk.user_groups import group_name, user_name
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, failed_by, passed, warned
 from rensei_daemon.errors import NotPermittedError, StorageError

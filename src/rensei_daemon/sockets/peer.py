@@ -21,14 +21,19 @@ class Peer:
 
     pid: int
     uid: int
-    gids: frozenset[int]
+    gids: frozenset[int] = frozenset()
+
+    def is_trusted(self, own_uid: int) -> bool:
+        """Whether it runs as root or as the daemon's own user, `own_uid`."""
+        return self.uid in (0, own_uid)
 
     def may_have(self, gid: int | None, own_uid: int) -> bool:
-        """Whether it may have what belongs to the group `gid`; None: whatever may connect.
+        """Whether it may have what belongs to the group `gid`.
 
-        Root and the daemon's own user may have everything.
+        If that is None, every process that can connect may. Root and the daemon's own
+        user may have everything.
         """
-        return gid is None or gid in self.gids or self.uid in (0, own_uid)
+        return gid is None or gid in self.gids or self.is_trusted(own_uid)
 
     @property
     def title(self) -> str:
@@ -39,20 +44,14 @@ class Peer:
         return f"{escape_line(name) or 'process'} (pid {self.pid})"
 
 
-def user_of(connection: socket.socket) -> int:
-    """Return the user id of the connected process; raises `OSError`."""
-    return _ids(connection)[1]
-
-
-def _ids(connection: socket.socket) -> tuple[int, int, int]:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, gid = _CREDENTIALS.unpack(raw)
-    return pid, uid, gid
+UNKNOWN_PEER = Peer(pid=-1, uid=-1)
+"""A client over TCP: the kernel knows no process, so it has no user's permissions."""
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Return the connected process; raises `OSError`."""
-    pid, uid, gid = _ids(connection)
+    """Return the process at the other end; raises `OSError`."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(raw)
     return Peer(pid=pid, uid=uid, gids=frozenset({gid, *_groups(connection, uid, gid)}))
 
 

@@ -13,8 +13,8 @@ import anyio.lowlevel
 import pytest
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.disk.persistent_socket import PersistentSocket
 from rensei_daemon.errors import RenseiError
+from rensei_daemon.sockets.persistent_socket import PersistentSocket
 
 
 class Echo:
@@ -82,7 +82,7 @@ async def hears(client: socket.socket) -> bool:
 @pytest.fixture
 async def echo(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Echo]:
     """A server in a directory with a short path, which looks often."""
-    monkeypatch.setattr("rensei_daemon.disk.persistent_socket.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("rensei_daemon.sockets.persistent_socket.CHECK_SECONDS", 0.01)
     with TemporaryDirectory() as directory:
         yield Echo(Path(directory))
 

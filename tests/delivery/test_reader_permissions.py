@@ -1,14 +1,10 @@
 """Who may have which session's values, with processes of other users."""
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from privileges import as_nobody
 from structlog.testing import capture_logs
-
-from rensei_daemon.delivery.peer import Peer
 
 if TYPE_CHECKING:
     from delivery.conftest import Lab, Reader
@@ -17,35 +13,6 @@ DAEMON, NOBODY, TEAM, DOOR = 0, 65534, 54321, 54322
 HELLO = b'{"type":"HELLO","sessionId":"build"}\n'
 INITIAL = {"type": "INITIAL", "env": {"A": "1"}}
 REFUSED = {"type": "BYE", "reason": "not permitted"}
-
-
-@pytest.mark.parametrize(
-    ("uid", "gids", "may"),
-    [
-        (0, {0}, True),
-        (1000, {5}, True),
-        (7, {7, 42}, True),
-        (7, {7, 41}, False),
-    ],
-)
-def test_members_root_and_the_daemons_user_may(uid: int, gids: set[int], may: bool) -> None:
-    """Of a session with group 42, asked of a daemon that runs as user 1000."""
-    peer = Peer(pid=1, uid=uid, gids=frozenset(gids))
-    assert peer.may_have(42, own_uid=1000) is may
-    assert peer.may_have(None, own_uid=1000)
-
-
-def test_a_process_cannot_steer_a_screen_by_its_name() -> None:
-    """Invisible characters of its name are escaped."""
-    comm = Path("/proc/self/comm")
-    usual = comm.read_text()
-    comm.write_text("a\x1b[2J\u202e")
-    try:
-        pid = os.getpid()
-        title = Peer(pid=pid, uid=0, gids=frozenset()).title
-        assert title == f"a\\x1b[2J\\u202e (pid {pid})"
-    finally:
-        comm.write_text(usual)
 
 
 def _connect_as(lab: "Lab", uid: int, groups: list[int], said: bytes = HELLO) -> "Reader":
@@ -125,11 +92,3 @@ async def test_a_reader_who_insists_fills_no_log(lab: "Lab") -> None:
         (10, NOBODY),
         (12, NOBODY - 1),
     ]
-
-
-def test_a_reader_is_named_for_people() -> None:
-    """By its program and its pid."""
-    name = Path("/proc/self/comm").read_text().strip()
-    peer = Peer(pid=os.getpid(), uid=0, gids=frozenset())
-    assert peer.title == f"{name} (pid {os.getpid()})"
-    assert Peer(pid=2**22 + 1, uid=0, gids=frozenset()).title.startswith("process (pid ")

@@ -16,14 +16,14 @@ import anyio
 import anyio.to_thread
 
 from rensei_daemon.disk.directories import RUNTIME_MODE, prepare_directory
-from rensei_daemon.disk.private_socket import private_socket
 from rensei_daemon.errors import RenseiError
+from rensei_daemon.sockets.private_socket import private_socket
 
 CHECK_SECONDS = 10.0
 
 Accept = Callable[[socket], Coroutine[Any, Any, None]]
 """Accepts connections until cancelled; connections continue after that."""
-Tell = Callable[[RenseiError | None], None]
+Report = Callable[[RenseiError | None], None]
 """Called with the error why the file cannot be restored, or with None when it has been."""
 
 
@@ -40,11 +40,11 @@ class _Bound(NamedTuple):
 class PersistentSocket:
     """A socket file that exists while the `with` block runs."""
 
-    def __init__(self, path: Path, gid: int | None, tell: Tell = ignore) -> None:
+    def __init__(self, path: Path, gid: int | None, report: Report = ignore) -> None:
         """Prepare a socket; entering the block raises what `private_socket` raises."""
         self._path = path
         self._gid = gid
-        self._tell = tell
+        self._report = report
         self._closing = ExitStack()
 
     def __enter__(self) -> "PersistentSocket":
@@ -83,9 +83,9 @@ class PersistentSocket:
             try:
                 bound = await anyio.to_thread.run_sync(self._bind_again)
             except RenseiError as error:
-                self._tell(error)
+                self._report(error)
             else:
-                self._tell(None)
+                self._report(None)
                 return bound
 
     def _bind_again(self) -> _Bound:

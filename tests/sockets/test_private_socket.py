@@ -1,6 +1,5 @@
 """A unix socket as a file."""
 
-import grp
 import os
 import socket
 import stat
@@ -11,8 +10,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from privileges import as_nobody
 
-from rensei_daemon.disk.private_socket import group_name, private_socket
 from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
+from rensei_daemon.sockets.private_socket import private_socket
 
 
 @pytest.fixture
@@ -137,9 +136,3 @@ def test_a_group_the_user_may_not_use_says_how_to_join(control_socket: Path) -> 
         "in the unit: SupplementaryGroups=4242; else: usermod -aG 4242 USER"
     )
     assert not control_socket.exists()
-
-
-def test_a_group_is_named() -> None:
-    """Groups have names, and numbers when they have none."""
-    assert group_name(0) == grp.getgrgid(0).gr_name
-    assert group_name(4242) == "4242"

@@ -5,7 +5,6 @@ On Linux a socket file has the mode of the socket bound to it, and nobody can co
 with other threads is involved.
 """
 
-import grp
 import os
 import socket
 import stat
@@ -14,12 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rensei_daemon.disk.atomic_file import drop_inherited_acl
-from rensei_daemon.errors import (
-    NotPermittedError,
-    SettingsError,
-    StateInUseError,
-    StorageError,
-)
+from rensei_daemon.disk.user_groups import group_name
+from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
 
 LONGEST_PATH_BYTES = 107
 """Size of `sockaddr_un`'s path, without the final NUL."""
@@ -109,29 +104,3 @@ def _open_to(path: Path, gid: int | None) -> None:
         ) from error
     drop_inherited_acl(path)
     path.chmod(0o660)
-
-
-def group_name(gid: int) -> str:
-    """Return the name of a group, or its number if it has none."""
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-
-
-def not_permitted(path: Path, *, way_in: str) -> NotPermittedError:
-    """Return the error that names the group to join, if any; `way_in` names the setting."""
-    try:
-        found = path.stat()
-    except OSError:
-        return NotPermittedError(f"you may not reach {path}", hint="use sudo")
-    if not found.st_mode & stat.S_IWGRP:
-        return NotPermittedError(
-            f"{path} is there, but only root and the daemon's user may use it",
-            hint=f"use sudo, or name {way_in}",
-        )
-    group = group_name(found.st_gid)
-    return NotPermittedError(
-        f"{path} is there, not permitted: join group {group}",
-        hint=f"sudo usermod -aG {group} $USER, then log in again",
-    )

@@ -1,0 +1,92 @@
+"""Serve the clients of a socket: accept each connection and run a handler for it."""
+
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup, TaskStatus
+
+from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.sockets.peer import Peer, peer_of
+from rensei_daemon.sockets.persistent_socket import PersistentSocket, Report, ignore
+
+CALM_SECONDS = 60.0
+PAUSE_SECONDS = 0.1
+
+Handler = Callable[[socket.socket, Peer], Awaitable[None]]
+"""Serves one connection, which does not block and is closed when the handler returns."""
+Identify = Callable[[socket.socket], Peer]
+"""Returns the process at the other end; raises `OSError`."""
+
+
+class Acceptor:
+    """Accepts connections, and runs the handler of each in a task of its own."""
+
+    def __init__(
+        self,
+        clients: TaskGroup,
+        handle: Handler,
+        failure_event: str,
+        identify: Identify = peer_of,
+    ) -> None:
+        """`failure_event` is logged when a connection cannot be accepted."""
+        self._clients = clients
+        self._handle = handle
+        self._failure_event = failure_event
+        self._identify = identify
+        self._failures = FailureReporter(calm_seconds=CALM_SECONDS)
+
+    async def run(self, listening: socket.socket) -> None:
+        """Accept until cancelled; the handlers continue after that."""
+        while True:
+            # A burst of clients must not keep the other tasks from running.
+            await anyio.lowlevel.checkpoint()
+            try:
+                connection, _ = listening.accept()
+            except BlockingIOError:
+                await anyio.wait_readable(listening)
+            except ConnectionError:
+                continue  # this client left before it was accepted
+            except OSError as error:
+                self._report(error)
+                # There are no free descriptors; the clients wait in the kernel's queue.
+                await anyio.sleep(PAUSE_SECONDS)
+            else:
+                connection.setblocking(False)
+                self._clients.start_soon(self._serve, connection, name="client")
+
+    async def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                peer = self._identify(connection)
+            except OSError as error:
+                self._report(error)
+            else:
+                await self._handle(connection, peer)
+
+    def _report(self, error: OSError) -> None:
+        why = error.strerror or str(error)
+        self._failures.report_event(self._failure_event, why, error=why)
+
+
+async def serve_file(
+    path: Path,
+    handle: Handler,
+    failure_event: str,
+    *,
+    gid: int | None = None,
+    report: Report = ignore,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the clients of a socket file until cancelled, and remove the file then.
+
+    Started once clients can connect. With a `gid`, members of the group may connect too.
+    `report` is called when the file had to be restored. Raises `StateInUseError`,
+    `SettingsError` or `StorageError` if it cannot listen.
+    """
+    with PersistentSocket(path, gid, report) as kept:
+        async with anyio.create_task_group() as clients:
+            task_status.started()
+            await kept.serve(Acceptor(clients, handle, failure_event).run)
