@@ -12,15 +12,13 @@ import anyio
 import pytest
 import structlog
 from deadlines import HANG_SECONDS
+from platform_thread import PlatformThread, running_platform
+from stored_rows import StoredHost
 
 from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Condition
 from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.disk.last_good_config import LastGoodConfig
-from rensei_daemon.local_platform.records import Host, Mutation
-from rensei_daemon.local_platform.running import RunningPlatform, running
-from rensei_daemon.local_platform.settings import PlatformSettings
-from rensei_daemon.local_platform.state import State
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.logs.writer import Writer
@@ -28,10 +26,11 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.resources import open_platform, open_resources
 from rensei_daemon.tasks.identity import keep_registered
 from rensei_daemon.wiring import Daemon
+from rensei_platform.rules.mutations import Mutation
+from rensei_platform.settings import ServerSettings
 
 BEAT_MS = 50
 HOST = "h1"
-ORG = "org_acme"
 
 TEXT = """\
 # This file is ours.
@@ -65,11 +64,6 @@ class Running(Daemon):
         self.changed.set()
         self.changed = anyio.Event()
 
-    def note(self, _: State) -> bool:
-        """Have every waiter look again after a change of the platform, and go on so."""
-        self.wake()
-        return False
-
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until it holds; it is asked after each change of the board or platform."""
         with anyio.fail_after(HANG_SECONDS):
@@ -93,7 +87,7 @@ class Home:
     """One host: its files, and the platform it belongs to."""
 
     place: Path
-    platform: RunningPlatform
+    platform: PlatformThread
     key: str
 
     def __post_init__(self) -> None:
@@ -136,22 +130,22 @@ class Home:
         )
 
     @property
-    def host(self) -> Host:
+    def host(self) -> StoredHost:
         """The platform's row of this host."""
-        return self.platform.state.host(HOST)
+        return self.platform.rows.host(HOST)
 
     @property
     def beats(self) -> list[Any]:
         """The bodies of the beats that the platform has taken."""
-        return [beat.body for beat in self.platform.state.beats]
+        return [beat.body for beat in self.platform.log.beats]
 
     def enqueue(self, op: str, **params: Any) -> Mutation:
         """Ask this host for a change."""
-        return self.platform.state.enqueue(HOST, op, params)
+        return self.platform.enqueue(HOST, op, **params)
 
     def mutation(self, mutation: Mutation) -> Mutation:
         """Return what has become of it."""
-        return self.platform.state.tables.mutations[mutation.id]
+        return self.platform.rows.mutation(mutation.id)
 
     @asynccontextmanager
     async def daemon(
@@ -180,23 +174,21 @@ class Home:
                 )
                 daemon.board.on_change = daemon.wake
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self.platform.until, daemon.note)
                     for name, loop in loops.items():
                         if name not in (*without, "reporting"):
                             tasks.start_soon(loop, name=name)
-                    yield daemon
+                    with self.platform.changes.calling(daemon.wake):
+                        yield daemon
                     tasks.cancel_scope.cancel()
 
 
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[Home]:
     """A host of `acme`, which has not registered yet."""
-    settings = PlatformSettings(heartbeat_interval_ms=BEAT_MS)
-    async with running(settings) as platform:
-        platform.state.add_org("acme", id=ORG)
-        key = platform.state.add_key("acme", "admin")
-        platform.state.add_host("acme", HOST)
-        yield Home(place=tmp_path, platform=platform, key=key)
+    settings = ServerSettings(heartbeat_interval_ms=BEAT_MS)
+    with running_platform(settings) as platform:
+        platform.add_host(HOST)
+        yield Home(place=tmp_path, platform=platform, key=platform.add_key())
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,11 @@
 """What an operator asks of the daemon: the sync verb, over the loops themselves."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from deadlines import HANG_SECONDS
+from faults import Hold
 
 from rensei_daemon.control_api.schema import SYNC, Synced
 from rensei_daemon.control_api.wire import Request
@@ -13,7 +13,6 @@ from rensei_daemon.control_routes import SYNCS_AT_ONCE, ControlRoutes
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.snapshot_schedule import SnapshotReason
 from rensei_daemon.errors import ControlRefusedError
-from rensei_daemon.local_platform.faults import Hold
 from rensei_daemon.sockets.peer import Peer
 from rensei_daemon.tasks.reload import reload
 
@@ -53,13 +52,12 @@ async def _sync(daemon: "Running", verbs: ControlRoutes | None = None) -> Synced
 async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
     """Values changed upstream are here when it returns, and it names them."""
     home.write(SESSION)
-    home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
-    state = home.platform.state
-    state.settings = replace(state.settings, heartbeat_interval_ms=1000)
+    home.platform.set_credential("github", "TOKEN", "one")
+    home.platform.configure(heartbeat_interval_ms=1000)
     async with home.daemon() as daemon:
         await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
         await daemon.until(lambda: daemon.session.stream == "live" and home.beats)
-        home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
+        home.platform.set_credential("github", "TOKEN", "two")
         count = len(home.beats)
         assert await _sync(daemon) == {
             "beat_error": None,
@@ -73,14 +71,14 @@ async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
 async def test_a_sync_does_not_take_an_older_answer_for_its_own(home: "Home") -> None:
     """A snapshot that was in progress may have been read too early."""
     home.write(SESSION)
-    home.platform.state.set_credential(ORG, "github", "TOKEN", "one")
+    home.platform.set_credential("github", "TOKEN", "one")
     async with home.daemon() as daemon:
         await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
         await daemon.until(lambda: daemon.session.stream == "live")
         hold = home.platform.faults.hold("POST", SNAPSHOT)
         daemon.sessions.rotations[0].request_snapshot(SnapshotReason.EVENT)
-        await hold.ready.wait()
-        home.platform.state.set_credential(ORG, "github", "TOKEN", "two")
+        await hold.until_ready()
+        home.platform.set_credential("github", "TOKEN", "two")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_release_when_blocked, hold)
             found = await _sync(daemon)
@@ -118,7 +116,7 @@ async def test_syncs_do_not_pile_up_while_the_platform_hangs(home: "Home") -> No
         async with anyio.create_task_group() as tasks:
             for _ in range(SYNCS_AT_ONCE):
                 tasks.start_soon(_sync, daemon, verbs)
-            await hold.ready.wait()
+            await hold.until_ready()
             with pytest.raises(ControlRefusedError, match="under way already"):
                 await _sync(daemon, verbs)
             hold.release()

@@ -1,7 +1,6 @@
 """The heartbeat over real HTTP: what it tells, what it takes, and how it fails."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -85,13 +84,13 @@ async def test_a_new_worker_is_told_everything(home: "Home") -> None:
         await daemon.until(lambda: len(home.beats) >= 2)
         old = home.host.worker_id
         assert old is not None
-        home.platform.state.forget_worker(old)
+        home.platform.forget_worker(old)
         count = len(home.beats)
         await daemon.until(lambda: len(home.beats) >= count + 2)
         assert home.host.worker_id != old
         later = [
             _is_full(beat.body)
-            for beat in home.platform.state.beats
+            for beat in home.platform.log.beats
             if beat.worker_id == home.host.worker_id
         ]
         assert True in later[:2]
@@ -103,11 +102,11 @@ async def test_an_expired_token_is_refreshed_and_the_beat_sent_again(home: "Home
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         worker = home.host.worker_id
-        home.platform.state.expire_tokens()
+        home.platform.invalidate_tokens()
         count = len(home.beats)
         await daemon.until(lambda: len(home.beats) > count)
         assert home.host.worker_id == worker
-        assert len(home.platform.state.workers) == 1
+        assert len(home.platform.rows.workers()) == 1
         assert daemon.board.heartbeat.consecutive_failures == 0
 
 
@@ -116,7 +115,7 @@ async def test_acks_are_sent_until_they_are_answered(home: "Home") -> None:
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         good = home.enqueue("project.enable", id="proj_a")
-        bad = home.enqueue("project.enable")
+        bad = home.platform.enqueue_unchecked(HOST, "project.enable", {})
         await daemon.until(lambda: home.mutation(bad).status == "delivered")
         lost = home.platform.faults.add("POST", BEAT, status=502, times=10**6)
         await daemon.until(lambda: any(good.id.encode() in body for body in lost.served))
@@ -128,14 +127,13 @@ async def test_acks_are_sent_until_they_are_answered(home: "Home") -> None:
         await daemon.until(lambda: home.mutation(bad).status == "failed")
         await daemon.until(lambda: daemon.board.mutations.unacknowledged == 0)
         assert daemon.journal.unconfirmed() == Acks()
-    told = {(ack.mutation_id, ack.error) for ack in home.platform.state.acks}
+    told = {(ack.mutation_id, ack.error) for ack in home.platform.log.acks}
     assert told == {(good.id, None), (bad.id, "project.enable: requires id")}
 
 
 async def test_a_beat_follows_an_apply_at_once(home: "Home") -> None:
     """The outcome does not wait for the interval, even if that is five minutes."""
-    state = home.platform.state
-    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    home.platform.configure(heartbeat_interval_ms=300_000)
     mutation = home.enqueue("project.enable", id="proj_a")
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.mutation(mutation).status == "applied")
@@ -187,7 +185,7 @@ async def test_a_beat_that_is_refused_for_good_is_a_condition(
         )
         await daemon.until(lambda: "unauthorized" in daemon.conditions)
         assert daemon.conditions["unauthorized"].severity == "error"
-        assert len(home.platform.state.workers) == 1
+        assert len(home.platform.rows.workers()) == 1
         fault.times = 0
         await daemon.until(lambda: not daemon.conditions)
 
@@ -273,16 +271,14 @@ async def test_an_objection_of_the_platform_is_a_condition(
     home: "Home", status: str
 ) -> None:
     """It shows the platform's word and advice, until the platform says ok."""
-    home.platform.state.set_host_status(
-        HOST, status, recommended_action="Ask for a new key."
-    )
+    home.platform.set_host_status(HOST, status, recommendedAction="Ask for a new key.")
     async with home.daemon() as daemon:
         await daemon.until(lambda: "host.status" in daemon.conditions)
         condition = daemon.conditions["host.status"]
         assert condition.message == f"the platform says of this host: {status}"
         assert condition.hint == "Ask for a new key."
         assert "pool" not in home.config.read_text()
-        home.platform.state.set_host_status(HOST, "ok")
+        home.platform.set_host_status(HOST, "ok")
         await daemon.until(lambda: not daemon.conditions)
 
 
@@ -291,7 +287,7 @@ async def test_a_host_that_shares_its_machine_id_is_told(home: "Home") -> None:
     async with home.daemon() as daemon:
         for count in range(3):
             await daemon.until(partial(_has_beats, home, 1 + count))
-            home.platform.state.expire_tokens()
+            home.platform.invalidate_tokens()
         await daemon.until(lambda: "host.duplicate" in daemon.conditions)
         assert "same machine id" in daemon.conditions["host.duplicate"].message
 
@@ -310,8 +306,7 @@ async def test_an_answer_nobody_can_hold_is_a_condition(home: "Home") -> None:
 async def test_a_registration_that_is_refused_is_retried_soon(home: "Home") -> None:
     """Its backoff starts at a second, not at the interval; the hint says what to do."""
     home.platform.faults.add("POST", "/api/workers/register", status=400, times=2)
-    state = home.platform.state
-    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    home.platform.configure(heartbeat_interval_ms=300_000)
     async with home.daemon() as daemon:
         await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 1)
         await daemon.until(lambda: home.beats)
@@ -341,17 +336,17 @@ async def test_a_pace_too_fast_for_anyone_is_held(home: "Home") -> None:
 async def test_the_platforms_word_on_the_pool_is_shown(home: "Home") -> None:
     """A draining pool is a condition with the platform's advice; ok clears it."""
     async with home.daemon() as daemon:
-        home.platform.state.set_host_status(
+        home.platform.set_host_status(
             HOST,
             " Pool_Draining ",
-            recommended_action="Wait.",
-            candidate_pool_ids=["pool_b"],
+            recommendedAction="Wait.",
+            candidatePoolIds=["pool_b"],
         )
         await daemon.until(lambda: "pool.draining" in daemon.conditions)
         assert daemon.conditions["pool.draining"].hint == "Wait."
-        home.platform.state.set_host_status(HOST, None)
+        home.platform.set_host_status(HOST, None)
         count = len(home.beats)
         await daemon.until(lambda: len(home.beats) >= count + 3)
         assert "pool.draining" in daemon.conditions
-        home.platform.state.set_host_status(HOST, "OK")
+        home.platform.set_host_status(HOST, "OK")
         await daemon.until(lambda: not daemon.conditions)

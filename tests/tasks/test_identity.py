@@ -58,8 +58,7 @@ PROJECTS = '[projects]\nproj_a = { repositories = ["https://github.com/o/a"] }\n
 
 def _registered(home: "Home") -> list[list[str]]:
     """Return the project ids of each registration, in order."""
-    workers = home.platform.state.workers
-    return [worker.registration["projectIds"] for worker in workers]
+    return [body["projectIds"] for body in home.platform.log.registrations]
 
 
 def _mirrors(home: "Home", count: int) -> bool:

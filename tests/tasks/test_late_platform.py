@@ -38,7 +38,7 @@ def _hardly_ever(low: float, high: float) -> float:
 async def home(home: "Home") -> "Home":
     """A host that was well, and has been rebooted: its runtime directory is empty."""
     home.write(SESSIONS)
-    home.platform.state.set_credential(ORG, "github", "TOKEN", "one", is_staged=False)
+    home.platform.set_credential("github", "TOKEN", "one")
     async with home.daemon() as daemon:
         await daemon.until(home.env)
     for path in home.runtime.iterdir():
@@ -106,7 +106,7 @@ async def test_a_wait_that_the_platform_asked_for_is_kept(home: "Home") -> None:
         beats = len(home.beats)
         await daemon.until(lambda: len(home.beats) >= beats + 5)
         assert home.env() == ""
-        assert not home.platform.state.streams
+        assert not home.platform.streams
 
 
 async def test_a_host_that_was_suspended_looks_at_everything(home: "Home") -> None:

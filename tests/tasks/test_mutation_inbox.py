@@ -3,7 +3,6 @@
 import sqlite3
 import tomllib
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,15 +20,14 @@ from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, Database
 from rensei_daemon.mutation_inbox import MutationInbox
 
 if TYPE_CHECKING:
-    from rensei_daemon.local_platform.records import Mutation
+    from rensei_platform.rules.mutations import Mutation
     from tasks.conftest import Home
 
 BEAT = "/api/workers/wkr_"
 
 
 def _deliver_once(home: "Home") -> None:
-    state = home.platform.state
-    state.settings = replace(state.settings, deliver_once=True)
+    home.platform.configure(deliver_once=True)
 
 
 def _are_applied(home: "Home", mutations: "list[Mutation]") -> bool:
@@ -78,7 +76,7 @@ async def test_what_is_delivered_while_the_journal_is_locked_is_kept(home: "Home
             )
             asked.append(home.enqueue("project.enable", id="proj_b"))
             await daemon.until(lambda: home.mutation(asked[1]).status == "delivered")
-            assert list(home.platform.state.acks) == []
+            assert list(home.platform.log.acks) == []
             other.execute("ROLLBACK")
         await daemon.until(lambda: _are_applied(home, asked))
         await daemon.until(lambda: not daemon.conditions)
@@ -94,8 +92,8 @@ async def test_what_comes_with_a_beat_that_was_not_acknowledged_is_kept(
         await daemon.until(lambda: home.beats)
         answer = {"acknowledged": False, "pendingMutations": brought}
         home.platform.faults.add("POST", BEAT, status=200, body=answer)
-        await daemon.until(lambda: home.platform.state.acks)
-        assert [ack.mutation_id for ack in home.platform.state.acks] == ["dmut_1"]
+        await daemon.until(lambda: home.platform.log.acks)
+        assert [ack.mutation_id for ack in home.platform.log.acks] == ["dmut_1"]
         assert "proj_a" in tomllib.loads(home.config.read_text())["projects"]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,9 +15,9 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.errors import StorageError
-from rensei_daemon.local_platform.records import Mutation
 from rensei_daemon.settings import loading
 from rensei_daemon.tasks.reload import reload
+from rensei_platform.rules.mutations import Mutation
 
 if TYPE_CHECKING:
     import pytest
@@ -65,7 +64,7 @@ async def test_every_op_travels(home: "Home") -> None:
         home.enqueue("pool.deleted", poolId="pool_a", candidatePoolIds=["pool_b"]),
     ]
     async with home.daemon() as daemon:
-        await daemon.until(lambda: all(home.mutation(m).acked_at for m in asked))
+        await daemon.until(lambda: all(home.mutation(m).decided_at for m in asked))
         assert [home.mutation(m).status for m in asked] == ["applied"] * 8
         await daemon.until(lambda: "pool.deleted" in daemon.conditions)
         assert daemon.board.pool.candidates == ("pool_b",)
@@ -200,8 +199,7 @@ async def test_a_broken_file_holds_mutations_up_until_it_is_mended(home: "Home")
 async def test_a_mended_file_is_enough(home: "Home") -> None:
     """Waiting mutations are applied without another heartbeat, and acknowledged at once."""
     home.last_good.save(Document(home.base), home.key)
-    state = home.platform.state
-    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
+    home.platform.configure(heartbeat_interval_ms=300_000)
     home.config.write_text("[")
     waiting = home.enqueue("project.enable", id="proj_a")
     async with home.daemon(draw=_far_off) as daemon:
@@ -223,10 +221,10 @@ async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> N
             ],
         }
         home.platform.faults.add("POST", BEAT, status=200, body=answer)
-        acks = len(home.platform.state.acks)
-        await daemon.until(lambda: len(home.platform.state.acks) > acks)
-        assert home.platform.state.acks[-1].mutation_id == first.id
-        assert home.platform.state.acks[-1].error is None
+        acks = len(home.platform.log.acks)
+        await daemon.until(lambda: len(home.platform.log.acks) > acks)
+        assert home.platform.log.acks[-1].mutation_id == first.id
+        assert home.platform.log.acks[-1].error is None
         assert "proj_a" in _tree(home)["projects"]
         await daemon.until(lambda: "mutation.conflict" in daemon.conditions)
         assert daemon.conditions["mutation.conflict"].severity == "warning"
@@ -234,19 +232,18 @@ async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> N
 
 async def test_the_ok_of_the_acking_beat_is_not_enough(home: "Home") -> None:
     """It may be older than the ack; the next ok removes the pool."""
-    state = home.platform.state
-    state.settings = replace(state.settings, heartbeat_interval_ms=300_000)
-    state.set_host_status(HOST, "ok")
+    home.platform.configure(heartbeat_interval_ms=300_000)
+    home.platform.set_host_status(HOST, "ok")
     deletion = home.enqueue("pool.deleted", poolId="pool_a", reason="moved")
-    stood: list[bool] = []
-    state.listen(lambda _: stood.append("pool" in _tree(home)))
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.mutation(deletion).status == "applied")
         await daemon.until(lambda: daemon.board.mutations.unacknowledged == 0)
         assert len(home.beats) == 2
+        hold = home.platform.faults.hold("POST", BEAT)
         daemon.wake_heartbeat.set()
-        await daemon.until(lambda: len(home.beats) == 3)
-        assert stood[-1]
+        await hold.until_ready()
+        assert "pool" in _tree(home)
+        hold.release()
         await daemon.until(lambda: "pool" not in _tree(home) and not daemon.conditions)
 
 
@@ -261,10 +258,10 @@ async def test_no_word_on_the_pool_leaves_it_deleted(home: "Home") -> None:
         await daemon.until(lambda: len(home.beats) >= count + 3)
         assert _tree(home)["pool"]["status"] == "deleted"
         assert "moved" in daemon.conditions["pool.deleted"].message
-        home.platform.state.set_host_status(HOST, "unauthorized")
+        home.platform.set_host_status(HOST, "unauthorized")
         await daemon.until(lambda: len(home.beats) >= count + 6)
         assert "pool" in _tree(home)
-        home.platform.state.set_host_status(HOST, " OK ")
+        home.platform.set_host_status(HOST, " OK ")
         await daemon.until(lambda: "pool" not in _tree(home))
 
 
@@ -324,7 +321,7 @@ async def test_a_password_in_a_url_reaches_no_file_beat_or_log(home: "Home") -> 
     asked = [home.enqueue(raw["op"], **raw["params"]) for raw in sent]
     with capture_logs() as events:
         async with home.daemon() as daemon:
-            await daemon.until(lambda: all(home.mutation(m).acked_at for m in asked))
+            await daemon.until(lambda: all(home.mutation(m).decided_at for m in asked))
     answers = [home.mutation(m) for m in asked]
     assert [m.status for m in answers] == ["failed"] * 3 + ["applied"]
     told = [repr(events), *(repr(m.error) for m in answers)]

@@ -1,7 +1,9 @@
 """A session's credentials over real HTTP: fresh, whole, and never set back."""
 
+import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -36,33 +38,43 @@ ONLY = ("heartbeat", "mutations", "configuration")
 def home(home: "Home") -> "Home":
     """A host with one session, and a token to rotate."""
     home.write(SESSIONS)
-    home.platform.state.set_credential(ORG, "github", "TOKEN", "one", is_staged=False)
+    home.platform.set_credential("github", "TOKEN", "one")
     return home
 
 
 def _set(home: "Home", value: str, name: str = "TOKEN") -> None:
     """Change a value without a word to anyone."""
-    home.platform.state.set_credential(ORG, "github", name, value)
+    home.platform.set_credential("github", name, value)
 
 
 def _rotate(home: "Home", value: str) -> None:
     """Change a value and tell the streams."""
-    home.platform.state.set_credential(ORG, "github", "TOKEN", value, is_staged=True)
-    home.platform.state.rotate(ORG, "github")
+    home.platform.rotate("github", TOKEN=value)
+
+
+def _update(delta: dict[str, Any]) -> bytes:
+    update = json.dumps({"type": "UPDATE", "delta": delta})
+    return f"event: UPDATE\ndata: {update}\n\n".encode()
 
 
 def _snapshots(home: "Home") -> int:
-    return sum("snapshot" in entry.action for entry in home.platform.state.audit)
+    return home.platform.log.counts["POST", SNAPSHOT]
+
+
+def _outcomes(daemon: "Running") -> int:
+    """Return how many snapshots the daemon has finished with."""
+    return sum(count for _, count in daemon.counters.snapshots)
 
 
 async def _live(home: "Home", daemon: "Running", value: str = "one") -> None:
-    """Wait until the stream is live and the value has arrived."""
+    """Wait until the stream is live, and a snapshot since then has this value."""
     await daemon.until(
         lambda: (
             daemon.board.sessions
             and daemon.session.stream == "live"
             and home.env() == f'TOKEN="{value}"\n'
             and daemon.session.generation > 0
+            and daemon.session.wanted_for is None
         )
     )
 
@@ -92,7 +104,7 @@ async def test_a_snapshot_follows_every_connect(home: "Home") -> None:
         await _live(home, daemon)
         for value in ("two", "three"):
             _set(home, value)
-            home.platform.state.drop_streams()
+            home.platform.drop_streams()
             await _live(home, daemon, value)
 
 
@@ -114,9 +126,7 @@ async def test_an_unusable_event_asks_for_a_snapshot(home: "Home", frame: bytes)
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _set(home, "two")
-        (stream,) = home.platform.state.streams
-        stream._frames.append(frame)
-        stream._news.set()
+        home.platform.push(frame)
         await _delivered(home, daemon, "two")
         assert daemon.session.stream == "live"
 
@@ -126,8 +136,7 @@ async def test_an_event_of_another_name_means_nothing(home: "Home") -> None:
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         count = _snapshots(home)
-        (stream,) = home.platform.state.streams
-        stream.send("GOSSIP", {"delta": {"TOKEN": "no"}})
+        home.platform.push(b'event: GOSSIP\ndata: {"delta": {"TOKEN": "no"}}\n\n')
         _rotate(home, "two")
         await _delivered(home, daemon, "two")
         assert _snapshots(home) == count
@@ -157,14 +166,14 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
         hold = home.platform.faults.hold("POST", SNAPSHOT)
         (rotation,) = daemon.sessions.rotations
         rotation.request_snapshot(SnapshotReason.EVENT)
-        await hold.ready.wait()
+        await hold.until_ready()
         _rotate(home, "two")
         await _delivered(home, daemon, "two")
-        count, generation = _snapshots(home), daemon.session.generation
+        count, generation = _outcomes(daemon), daemon.session.generation
         hold.release()
-        await daemon.until(lambda: _snapshots(home) > count)
         with anyio.fail_after(HANG_SECONDS):
-            await rotation.snapshot_cycle.wait_next()
+            while _outcomes(daemon) < count + 2:
+                await anyio.lowlevel.checkpoint()
         assert home.env() == 'TOKEN="two"\n'
         assert daemon.session.generation == generation
 
@@ -173,8 +182,8 @@ async def test_an_event_before_the_first_snapshot_is_not_lost(home: "Home") -> N
     """A rotation during the first snapshot: the newer value wins."""
     hold = home.platform.faults.hold("POST", SNAPSHOT)
     async with home.daemon(without=ONLY) as daemon:
-        await hold.ready.wait()
-        await daemon.until(lambda: home.platform.state.streams)
+        await hold.until_ready()
+        await daemon.until(lambda: home.platform.streams)
         await daemon.until(lambda: daemon.session.stream == "live")
         _rotate(home, "two")
         hold.release()
@@ -190,7 +199,7 @@ async def test_an_event_brings_the_first_values_that_failed_to_come(home: "Home"
     """After two failed snapshots an event requests one at once."""
     fault = home.platform.faults.add("POST", SNAPSHOT, status=503, times=2)
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
-        await daemon.until(lambda: fault.times == 0 and home.platform.state.streams)
+        await daemon.until(lambda: fault.times == 0 and home.platform.streams)
         await daemon.until(lambda: len(fault.served) == 2)
         with anyio.fail_after(HANG_SECONDS):
             while daemon.sessions.rotations[0].snapshot_error is None:
@@ -220,6 +229,9 @@ async def test_a_snapshot_is_renewed_in_time(home: "Home") -> None:
 
 async def test_the_board_says_until_when_data_are_good(home: "Home") -> None:
     """By this host's clock, from the platform's lifetime."""
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    body = {"env": {"TOKEN": "one"}, "refreshUntil": until}
+    home.platform.faults.add("POST", SNAPSHOT, status=200, body=body, times=10**6)
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         seconds = (
@@ -320,7 +332,7 @@ async def test_a_poll_that_fails_is_not_hammered(home: "Home") -> None:
         home.platform.faults.add("GET", STREAM, status=503, times=10**6)
         down = home.platform.faults.add("POST", SNAPSHOT, status=503, times=10**6)
         began = anyio.current_time()
-        home.platform.state.drop_streams()
+        home.platform.drop_streams()
         await daemon.until(lambda: len(down.served) == 3)
     assert anyio.current_time() - began >= 2 * LEAST_WAIT_SECONDS
 
@@ -329,10 +341,10 @@ async def test_a_key_that_was_replaced_is_read_again(home: "Home") -> None:
     """After a refusal the file is read again, and snapshots and stream continue."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
-        home.write_key(home.platform.state.add_key("acme", "member"))
-        home.platform.state.revoke_key(home.key)
+        home.write_key(home.platform.add_key("member"))
+        home.platform.revoke_key(home.key)
         _set(home, "two")
-        home.platform.state.drop_streams()
+        home.platform.drop_streams()
         await _live(home, daemon, "two")
         assert not daemon.conditions
 
@@ -342,7 +354,7 @@ async def test_a_refusal_has_the_key_read_again_at_once(home: "Home", status: in
     """With another key in the file the request is repeated without a wait."""
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await _live(home, daemon)
-        home.write_key(home.platform.state.add_key("acme", "member"))
+        home.write_key(home.platform.add_key("member"))
         _set(home, "two")
         home.platform.faults.add("POST", SNAPSHOT, status=status)
         daemon.sessions.rotations[0].request_snapshot(SnapshotReason.EVENT)
@@ -354,15 +366,15 @@ async def test_a_key_that_is_refused_for_good_is_a_condition(home: "Home") -> No
     """An error; the values stay; a new key in the file clears it."""
     async with home.daemon(without=ONLY, pace=FAST) as daemon:
         await _live(home, daemon)
-        home.platform.state.revoke_key(home.key)
-        home.platform.state.drop_streams()
+        home.platform.revoke_key(home.key)
+        home.platform.drop_streams()
         await daemon.until(lambda: "unauthorized" in daemon.conditions)
         assert daemon.conditions["unauthorized"].severity == "error"
         assert "rensei-daemon reload" in daemon.conditions["unauthorized"].hint
         await daemon.until(lambda: daemon.session.stream_failure == "unauthorized")
         await daemon.until(lambda: daemon.session.snapshot_failure == "unauthorized")
         assert home.env() == 'TOKEN="one"\n'
-        home.write_key(home.platform.state.add_key("acme", "member"))
+        home.write_key(home.platform.add_key("member"))
         await daemon.until(lambda: not daemon.conditions)
         await daemon.until(lambda: daemon.session.stream == "live")
         assert daemon.session.stream_failure is daemon.session.snapshot_failure is None
@@ -395,21 +407,18 @@ async def test_names_that_would_harm_are_dropped_and_shown(home: "Home") -> None
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         assert daemon.session.dropped_names == ("LD_PRELOAD",)
-        (stream,) = home.platform.state.streams
-        stream.send("UPDATE", {"delta": {"PATH": "/evil", "TOKEN": "two"}})
+        home.platform.push(_update({"PATH": "/evil", "TOKEN": "two"}))
         await _delivered(home, daemon, "two")
-        assert daemon.session.dropped_names == ("LD_PRELOAD", "PATH")
+        await daemon.until(lambda: daemon.session.dropped_names == ("LD_PRELOAD", "PATH"))
         assert daemon.session.names == ("TOKEN",)
 
 
 async def test_a_name_that_is_gone_goes(home: "Home") -> None:
     """A name that a snapshot lacks is not delivered any more."""
-    _set(home, "x", name="EXTRA")
+    home.platform.set_credential("extra", "EXTRA", "x")
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.env() == 'EXTRA="x"\nTOKEN="one"\n')
-        credentials = home.platform.state.tables.credentials
-        (extra,) = [key for key, found in credentials.items() if found.name == "EXTRA"]
-        del credentials[extra]
+        home.platform.unset_credentials("extra")
         daemon.sessions.rotations[0].request_snapshot(SnapshotReason.EVENT)
         await _delivered(home, daemon, "one")
 
@@ -439,8 +448,8 @@ async def test_a_burst_ends_with_the_newest(home: "Home") -> None:
     """After 200 rotations in a row the file has the last one."""
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
-        for number in range(200):
-            _rotate(home, f"v{number}")
+        home.platform.push(*(_update({"TOKEN": f"v{n}"}) for n in range(199)))
+        _rotate(home, "v199")
         await _delivered(home, daemon, "v199")
         await daemon.until(lambda: daemon.session.consumers[0].generation is not None)
 
@@ -476,6 +485,5 @@ async def test_an_event_that_is_half_usable_has_a_snapshot_taken(
     async with home.daemon(without=ONLY) as daemon:
         await _live(home, daemon)
         _set(home, "two")
-        (stream,) = home.platform.state.streams
-        stream.send("UPDATE", {"delta": delta})
+        home.platform.push(_update(delta))
         await _delivered(home, daemon, "two")

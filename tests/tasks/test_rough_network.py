@@ -137,13 +137,12 @@ async def proxy(home: "Home") -> AsyncIterator[FaultProxy]:
         yield proxy
 
 
-def _set(home: "Home", value: str, *, is_staged: bool = False) -> None:
-    home.platform.state.set_credential(ORG, "github", "TOKEN", value, is_staged=is_staged)
+def _set(home: "Home", value: str) -> None:
+    home.platform.set_credential("github", "TOKEN", value)
 
 
 def _rotate(home: "Home", value: str) -> None:
-    _set(home, value, is_staged=True)
-    home.platform.state.rotate(ORG, "github")
+    home.platform.rotate("github", TOKEN=value)
 
 
 async def _delivered(home: "Home", daemon: "Running", value: str) -> None:
@@ -200,7 +199,7 @@ async def test_a_snapshot_that_never_arrives_whole_changes_nothing(
     async with _live(home, HASTY_SECONDS if is_lost else USUAL_SECONDS) as daemon:
         proxy.manner = manner
         _set(home, "two")
-        home.platform.state.drop_streams()
+        home.platform.drop_streams()
         (rotation,) = daemon.sessions.rotations
         rotation.request_snapshot(SnapshotReason.EVENT)
         await proxy.spoils(3)

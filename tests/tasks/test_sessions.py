@@ -33,9 +33,7 @@ def _sessions(*ids: str, project: str = "proj_a", more: str = "") -> str:
 def home(home: "Home") -> "Home":
     """A host whose projects have different tokens."""
     for project in ("proj_a", "proj_b"):
-        home.platform.state.set_credential(
-            ORG, "github", "TOKEN", project, project_id=project
-        )
+        home.platform.set_credential("github", "TOKEN", project, project=project)
     return home
 
 
@@ -77,8 +75,9 @@ async def test_a_group_that_is_not_there_is_refused_before_it_counts(home: "Home
             "make it: groupadd --system no-such-group"
         )
         assert set(daemon.board.sessions) == {"one"}
-        home.platform.state.rotate(ORG, "github")
-        await daemon.until(lambda: "proj_a" not in home.env("one.env"))
+        home.platform.set_credential("github", "TOKEN", "two", project="proj_a")
+        home.platform.rotate("github")
+        await daemon.until(lambda: home.env("one.env") == 'TOKEN="two"\n')
 
 
 async def test_a_file_that_cannot_be_taken_away_stops_nobody(home: "Home") -> None:

@@ -1,6 +1,5 @@
 """A disk that does not give the state at the start: a condition, and not the end."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,15 +29,14 @@ env_file = "build.env"
 def home(home: "Home") -> "Home":
     """A host with a session, whose journal cannot be opened: something is in its place."""
     home.write(SESSIONS)
-    home.platform.state.set_credential(ORG, "github", "TOKEN", "one", is_staged=False)
+    home.platform.set_credential("github", "TOKEN", "one")
     (home.state / "journal.db").mkdir()
     return home
 
 
 async def test_credentials_and_beats_go_on_without_a_journal(home: "Home") -> None:
     """Mutations wait and status says so; they are applied once the state is open."""
-    state = home.platform.state
-    state.settings = replace(state.settings, deliver_once=True)
+    home.platform.configure(deliver_once=True)
     mutation = home.enqueue("project.enable", id="proj_a")
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.env() == 'TOKEN="one"\n' and len(home.beats) > 2)

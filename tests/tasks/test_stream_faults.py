@@ -12,7 +12,6 @@ from deadlines import HANG_SECONDS
 from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.snapshot_schedule import WHY, SnapshotIntervals, SnapshotReason
-from rensei_daemon.local_platform import streams
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -41,14 +40,12 @@ def home(home: "Home") -> "Home":
 
 def _set(home: "Home", value: str, name: str = "TOKEN") -> None:
     """Change a value without a word to anyone."""
-    home.platform.state.set_credential(ORG, "github", name, value)
+    home.platform.set_credential("github", name, value)
 
 
 def _send(home: "Home", *frames: bytes) -> None:
     """Say this over the stream."""
-    (stream,) = home.platform.state.streams
-    stream._frames.extend(frames)
-    stream._news.set()
+    home.platform.push(*frames)
 
 
 def _update(value: str, rotated_at: datetime | None = None) -> bytes:
@@ -92,7 +89,7 @@ async def test_swapped_updates_do_not_set_a_value_back(home: "Home") -> None:
         hold = home.platform.faults.hold("POST", SNAPSHOT)
         frames = (newest + b"\n\n", older + b"\n\n")
         _send(home, *(f.replace(b"GITHUB_TOKEN", b"TOKEN") for f in frames))
-        await hold.ready.wait()
+        await hold.until_ready()
         await _delivered(home, daemon, "newest")
         await daemon.until(lambda: daemon.session.wanted_for == WHY[SnapshotReason.ORDER])
         _set(home, "newest")
@@ -156,7 +153,7 @@ async def test_one_sync_amid_rotations_does_not_feed_itself(home: "Home") -> Non
             _send(home, _update(f"v{number}", datetime.now(UTC)))
             await _delivered(home, daemon, f"v{number}")
             with anyio.move_on_after(0.05):
-                await hold.ready.wait()
+                await hold.until_ready()
                 _send(home, _update(f"w{number}", datetime.now(UTC)))
                 await _delivered(home, daemon, f"w{number}")
             hold.release()
@@ -167,11 +164,11 @@ async def test_a_stream_that_delivers_nothing_is_silent(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy holds its bytes back: polls continue until the first one arrives."""
-    monkeypatch.setattr(streams, "HELLO", b"")
+    monkeypatch.setattr("rensei_platform.http.streams.HELLO", b"")
     async with home.daemon(
         without=ONLY, pace=SnapshotIntervals(poll_seconds=0.05)
     ) as daemon:
-        await daemon.until(lambda: home.platform.state.streams)
+        await daemon.until(lambda: home.platform.streams)
         await daemon.until(lambda: daemon.session.stream == "silent")
         since = daemon.session.since
         for value in ("two", "three"):
@@ -190,12 +187,12 @@ async def test_a_silent_stream_that_ends_was_never_live(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its age continues: a proxy that limits held-back bytes is shown too."""
-    monkeypatch.setattr(streams, "HELLO", b"")
+    monkeypatch.setattr("rensei_platform.http.streams.HELLO", b"")
     async with home.daemon(without=ONLY) as daemon:
-        await daemon.until(lambda: home.platform.state.streams)
+        await daemon.until(lambda: home.platform.streams)
         await daemon.until(lambda: daemon.session.stream == "silent")
         since = daemon.session.since
-        home.platform.state.drop_streams()
+        home.platform.drop_streams()
         await daemon.until(lambda: daemon.session.stream_ended_at)
         assert daemon.session.since == since
         assert daemon.session.stream in ("connecting", "silent")
@@ -212,7 +209,7 @@ async def test_a_loss_brings_a_snapshot_at_once(home: "Home") -> None:
         await _live(home, daemon)
         home.platform.faults.add("GET", STREAM, status=503, times=10**6)
         _set(home, "two")
-        home.platform.state.drop_streams()
+        home.platform.drop_streams()
         with anyio.fail_after(HANG_SECONDS):
             await _delivered(home, daemon, "two")
         assert _taken(daemon)["loss"] == 1
@@ -230,10 +227,10 @@ async def test_what_was_asked_of_a_live_stream_is_over_when_it_ends(home: "Home"
         daemon.sessions.rotations[0].retry_now()
         await daemon.until(lambda: _taken(daemon).get("asked"))
         _set(home, "two")
-        home.platform.state.drop_streams()
+        home.platform.drop_streams()
         await _delivered(home, daemon, "two")
         assert _taken(daemon)["loss"] == 1
-        assert not home.platform.state.streams
+        assert not home.platform.streams
         daemon.sessions.rotations[0].retry_now()
         await daemon.until(lambda: daemon.session.stream == "live")
 
@@ -245,7 +242,7 @@ async def test_streams_that_keep_ending_lose_no_rotation(home: "Home") -> None:
         for number in range(6):
             assert "stream.flapping" not in daemon.conditions
             _set(home, f"v{number}")
-            home.platform.state.drop_streams()
+            home.platform.drop_streams()
             await _delivered(home, daemon, f"v{number}")
             await daemon.until(lambda: daemon.session.stream == "live")
         assert daemon.conditions["stream.flapping"].severity == "warning"
@@ -314,12 +311,10 @@ async def test_a_set_that_is_too_large_is_refused_whole(home: "Home") -> None:
 
 async def test_changed_at_forgets_what_is_gone(home: "Home") -> None:
     """It has exactly the names of the newest generation."""
-    _set(home, "x", name="EXTRA")
+    home.platform.set_credential("extra", "EXTRA", "x")
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: home.env() == 'EXTRA="x"\nTOKEN="one"\n')
-        credentials = home.platform.state.tables.credentials
-        (extra,) = [key for key, found in credentials.items() if found.name == "EXTRA"]
-        del credentials[extra]
+        home.platform.unset_credentials("extra")
         (rotation,) = daemon.sessions.rotations
         rotation.retry_now()
         await _delivered(home, daemon, "one")
@@ -372,7 +367,7 @@ async def test_a_stream_that_nothing_came_over_was_not_good(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waits grow although each stream was open for longer than the wait."""
-    monkeypatch.setattr(streams, "HELLO", b"")
+    monkeypatch.setattr("rensei_platform.http.streams.HELLO", b"")
     longest: list[float] = []
 
     def at_once(low: float, high: float) -> float:
@@ -382,11 +377,9 @@ async def test_a_stream_that_nothing_came_over_was_not_good(
 
     async with home.daemon(without=ONLY, draw=at_once) as daemon:
         for count in range(3):
-            await daemon.until(
-                lambda: daemon.board.sessions and home.platform.state.streams
-            )
+            await daemon.until(lambda: daemon.board.sessions and home.platform.streams)
             await daemon.until(lambda: daemon.session.stream == "silent")
-            home.platform.state.drop_streams()
+            home.platform.drop_streams()
             await daemon.until(lambda: len(longest) > count)  # noqa: B023 - awaited here
         assert longest[:3] == [1, 2, 4]
 

@@ -8,6 +8,7 @@ from functools import partial
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
+from starlette.types import ASGIApp
 
 from rensei_platform.bus.hub import end_spread, keep_alive
 from rensei_platform.errors import StartError
@@ -48,9 +49,11 @@ def url_of(listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def serving(platform: Platform, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve while the block runs."""
-    server = _Server(platform, listener)
+async def serving(
+    platform: Platform, listener: socket.socket, app: ASGIApp | None = None
+) -> AsyncIterator[None]:
+    """Serve while the block runs; `app` is the platform's application unless given."""
+    server = _Server(platform, listener, app or build_app(platform))
     settings = platform.settings
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.live)
@@ -87,10 +90,10 @@ def _keeper_of(platform: Platform) -> LeaseKeeper:
 class _Server(uvicorn.Server):
     """uvicorn with its life in our hands: it takes over no signal handler."""
 
-    def __init__(self, platform: Platform, listener: socket.socket) -> None:
+    def __init__(self, platform: Platform, listener: socket.socket, app: ASGIApp) -> None:
         super().__init__(
             uvicorn.Config(
-                build_app(platform),
+                app,
                 http=Connection,
                 ws="none",
                 lifespan="off",

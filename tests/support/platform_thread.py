@@ -1,0 +1,193 @@
+"""A real control plane in a thread of its own, as another process would be.
+
+    test --> PlatformThread --> the application, called directly: no fault is in the way
+    daemon --> loopback --> Faults --> RequestLog --> the application
+
+A call returns when it is done. What is stored is read from the database; what came over
+the network is in `log`. `until` waits in the caller's event loop.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from changes import Changes
+from faults import Faults
+from platform_operator import ADMIN, PlatformOperator
+from platform_template import ORG, copy_template, key_file_of, sqlite_url
+from request_log import RequestLog
+from sqlalchemy import update
+from starlette.types import Receive, Scope, Send
+from stored_rows import StoredRows
+
+from rensei_platform.bus.hub import Stream
+from rensei_platform.http.app import build_app
+from rensei_platform.http.server import listen, serving, url_of
+from rensei_platform.ids import new_id
+from rensei_platform.master_key import create_master_key_file
+from rensei_platform.rules.mutations import Mutation, Status
+from rensei_platform.sealing import Sealer
+from rensei_platform.services.opening import opened
+from rensei_platform.services.platform import Platform, utc_now
+from rensei_platform.settings import ServerSettings
+from rensei_platform.store import mutations
+from rensei_platform.store.tables import workers
+from rensei_platform.tokens import Tokens
+
+
+class PlatformThread(PlatformOperator):
+    """A control plane that answers at `url`; its methods act as its operator."""
+
+    def __init__(
+        self, portal: BlockingPortal, directory: Path, settings: ServerSettings
+    ) -> None:
+        super().__init__(copy_template(directory))
+        self.url = ""
+        """Like `http://127.0.0.1:40123`."""
+        self.changes = Changes()
+        self.log = RequestLog(self.changes)
+        self.faults = Faults(self.changes, portal.call)
+        self.rows = StoredRows(sqlite_url(directory))
+        self._portal = portal
+        self._directory = directory
+        self._settings = settings
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until it holds; it is evaluated after each request and response."""
+        await self.changes.until(condition)
+
+    def ask_as(self, key: str, method: str, path: str, body: Any = None) -> Any:
+        """Call the application with a key, and return its answer's JSON."""
+        return self._portal.call(self._ask, method, path, body, key)
+
+    async def _ask(self, method: str, path: str, body: Any, key: str) -> Any:
+        response = await self._client.request(
+            method, path, json=body, headers={"Authorization": f"Bearer {key}"}
+        )
+        assert response.is_success, (response.status_code, response.text)
+        return response.json()
+
+    # ---- what only a test does -----------------------------------------------------------
+
+    def configure(self, **settings: Any) -> None:
+        """Change settings of the running server."""
+        self._settings = dataclasses.replace(self._settings, **settings)
+        self._portal.call(self._replace, {"settings": self._settings})
+
+    def enqueue_unchecked(self, host: str, op: str, params: dict[str, Any]) -> Mutation:
+        """Enqueue a mutation that the control plane itself would refuse."""
+        mutation: Mutation = self._portal.call(self._enqueue_unchecked, host, op, params)
+        return mutation
+
+    def forget_worker(self, worker_id: str) -> None:
+        """Have a worker answered 404 from now on."""
+        self._portal.call(self._forget_worker, worker_id)
+
+    def invalidate_tokens(self) -> None:
+        """Have every runtime token that was issued so far refused."""
+        key_file = self._directory / new_id("key")
+        create_master_key_file(key_file)
+        sealer = Sealer.from_file(key_file)
+        tokens = Tokens(sealer, self._settings.token_lifetime)
+        self._portal.call(self._replace, {"tokens": tokens})
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams that are open."""
+        return self._portal.call(lambda: list(self._platform.hub.all()))
+
+    def drop_streams(self) -> int:
+        """End every stream, and return how many there were."""
+        count = len(self.streams)
+        self._portal.call(self._platform.hub.end_all)
+        return count
+
+    def push(self, *frames: bytes) -> None:
+        """Send these frames on every stream."""
+        self._portal.call(self._push, frames)
+
+    async def _push(self, frames: tuple[bytes, ...]) -> None:
+        for stream in self._platform.hub.all():
+            for frame in frames:
+                stream.push(frame)
+
+    async def _replace(self, resources: dict[str, Any]) -> None:
+        self._use(dataclasses.replace(self._platform, **resources))
+
+    async def _forget_worker(self, worker_id: str) -> None:
+        async with self._platform.store.write() as db:
+            await db.execute(
+                update(workers)
+                .where(workers.c.id == worker_id)
+                .values(forgotten_at=utc_now())
+            )
+
+    async def _enqueue_unchecked(
+        self, host: str, op: str, params: dict[str, Any]
+    ) -> Mutation:
+        host_id = self.rows.host(host).id
+        async with self._platform.store.write() as db:
+            seq = await mutations.next_seq(db, ORG, host_id)
+            assert seq is not None
+            mutation = Mutation(
+                seq=seq,
+                id=new_id("dmut"),
+                org_id=ORG,
+                host_id=host_id,
+                op=op,
+                params=params,
+                status=Status.PENDING,
+                requested_by=ADMIN,
+                created_at=utc_now(),
+            )
+            await mutations.add_mutation(db, mutation, size=1, key_id="")
+        return mutation
+
+    # ---- its life ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def serving(self, address: str) -> AsyncIterator[None]:
+        """Serve while the block runs; in the thread of the server."""
+        url, key_file = sqlite_url(self._directory), key_file_of(self._directory)
+        async with opened(url, self._settings, key_file) as platform:
+            self._use(platform)
+            app = self.faults.wrap(self.log.wrap(self._current_app))
+            with listen(address, 0) as listener:
+                self.url = url_of(listener)
+                async with serving(platform, listener, app):
+                    yield
+
+    def _use(self, platform: Platform) -> None:
+        self._platform = platform
+        self._app = build_app(platform)
+        self._client = httpx.AsyncClient(
+            base_url="http://platform.test", transport=httpx.ASGITransport(self._app)
+        )
+
+    async def _current_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+@contextmanager
+def running_platform(
+    settings: ServerSettings | None = None, *, address: str = "127.0.0.1"
+) -> Iterator[PlatformThread]:
+    """Serve a control plane with one organization while the block runs."""
+    with (
+        tempfile.TemporaryDirectory(prefix="platform-") as directory,
+        start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
+    ):
+        platform = PlatformThread(portal, Path(directory), settings or ServerSettings())
+        with (
+            closing(platform.rows),
+            portal.wrap_async_context_manager(platform.serving(address)),
+        ):
+            try:
+                yield platform
+            finally:
+                platform.faults.clear()
