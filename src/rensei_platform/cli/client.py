@@ -39,11 +39,15 @@ class Client:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
-        """Return the answer's JSON object.
+        """Return the answer's JSON object. A list in `query` repeats its name.
 
         Raise RequestError if it is refused, AnswerError if no answer of ours comes.
         """
-        params = {name: str(value) for name, value in (query or {}).items() if value}
+        given = ((name, value) for name, value in (query or {}).items() if value)
+        params = {
+            name: [str(one) for one in value] if isinstance(value, list) else str(value)
+            for name, value in given
+        }
         try:
             with httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS) as http:
                 answer = http.request(

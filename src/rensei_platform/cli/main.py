@@ -8,6 +8,7 @@ from rensei_platform.cli.access import audit, key, org
 from rensei_platform.cli.credential import credential
 from rensei_platform.cli.host import host
 from rensei_platform.cli.mutations import mutations
+from rensei_platform.cli.rotation import rotation
 from rensei_platform.cli.server import init, migrate_command, serve
 from rensei_platform.errors import PlatformError
 from rensei_platform.version import version
@@ -28,6 +29,7 @@ for command in (
     key,
     org,
     mutations,
+    rotation,
     audit,
 ):
     commands.add_command(command)

@@ -7,7 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rensei_platform.errors import PlatformError
-from rensei_platform.http import admin_routes, daemon_routes, health_routes, worker_routes
+from rensei_platform.http import (
+    admin_routes,
+    daemon_routes,
+    health_routes,
+    rotation_routes,
+    worker_routes,
+)
 from rensei_platform.http.metrics import Measured, Metrics
 from rensei_platform.http.requests import answer
 from rensei_platform.services.platform import Platform
@@ -21,6 +27,7 @@ def build_app(platform: Platform) -> Starlette:
             *worker_routes.ROUTES,
             *daemon_routes.ROUTES,
             *admin_routes.ROUTES,
+            *rotation_routes.ROUTES,
             *health_routes.ROUTES,
         ],
         middleware=[Middleware(Measured, metrics=metrics)],

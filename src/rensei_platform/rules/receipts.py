@@ -6,7 +6,7 @@ rotation that was overtaken is therefore answered by the newer values.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -42,12 +42,34 @@ class SessionUptake:
     received: int = 0
     unknown: int = 0
     behind: tuple[str, ...] = ()
-    """Names whose consumers have not followed yet."""
+    """Names of the consumers that have not followed to this version."""
+    settled_version: int | None = None
+    """The newest version that every consumer had followed to; None if there is none."""
+    settled_as: Uptake = Uptake.CONFIRMED
+    """How far the session was with that version."""
 
     def of(self, version: int) -> Uptake:
         """Return how far the session is with a rotation of this version."""
-        if self.version < version or self.behind:
+        if self.settled_version is None or self.settled_version < version:
             return Uptake.BEHIND
+        return self.settled_as
+
+    def after(self, before: "SessionUptake | None") -> "SessionUptake":
+        """Return this report with what it and an earlier one of the session settle.
+
+        Consumers that are behind a newer version have left the older ones all the same.
+        A version that goes back, as after a restart of the daemon, settles nothing.
+        """
+        if not self.behind:
+            return replace(self, settled_version=self.version, settled_as=self._as)
+        if before is None or (before.settled_version or 0) > self.version:
+            return replace(self, settled_version=None, settled_as=Uptake.CONFIRMED)
+        return replace(
+            self, settled_version=before.settled_version, settled_as=before.settled_as
+        )
+
+    @property
+    def _as(self) -> Uptake:
         if self.unknown:
             return Uptake.UNKNOWN
         return Uptake.RECEIVED if self.received else Uptake.CONFIRMED
@@ -65,10 +87,17 @@ class Receipt:
     behind: tuple[SessionUptake, ...]
     unknown_hosts: tuple[str, ...]
     """Ids of hosts with sessions of which they say nothing: older daemons."""
+    unknown_keys: tuple[str, ...]
+    """Ids of keys with sessions of no registered host."""
     vanished_hosts: tuple[str, ...]
     """Ids of hosts that are silent, and whose sessions may still use the old value."""
-    is_safe: bool
-    """Whether the old value can be revoked."""
+    obstacles: tuple[str, ...]
+    """Why the old value cannot be revoked; empty if it can."""
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the old value can be revoked."""
+        return not self.obstacles
 
 
 def receipt(
@@ -76,34 +105,87 @@ def receipt(
     sessions: Iterable[SessionUptake],
     *,
     notified: int,
+    newest: int,
     unknown_hosts: Collection[str] = (),
-    vanished_hosts: Collection[str] = (),
-    excluded_hosts: Collection[str] = (),
+    unknown_keys: Collection[str] = (),
+    silent_hosts: Collection[str] = (),
+    excluded: Collection[str] = (),
     accept_unknown: bool = False,
 ) -> Receipt:
     """Return the receipt of a rotation.
 
-    An excluded host counts nowhere. `accept_unknown` lets sessions pass of which nobody
-    can say more; it excuses neither one that is behind nor a host that is silent.
+    `newest` is the version of the organization's values now. A session that has a newer
+    one has it from before the database was restored, and so is behind. `excluded` are ids
+    of hosts and keys, which count nowhere. A host that is silent has vanished if a session
+    of it is behind, or if it has never said anything. `accept_unknown` lets pass what can
+    say no more; it excuses neither a session that is behind nor a host that has vanished.
     """
-    counted = [session for session in sessions if session.host_id not in excluded_hosts]
+    counted = [session for session in sessions if session.host_id not in excluded]
     by_uptake: dict[Uptake, list[SessionUptake]] = {uptake: [] for uptake in Uptake}
     for session in counted:
-        by_uptake[session.of(version)].append(session)
+        is_known = session.version <= newest
+        by_uptake[session.of(version) if is_known else Uptake.BEHIND].append(session)
     behind = sorted(by_uptake[Uptake.BEHIND], key=lambda s: (s.host_id, s.session_id))
-    mute = tuple(sorted(set(unknown_hosts) - set(excluded_hosts)))
-    vanished = tuple(sorted(set(vanished_hosts) - set(excluded_hosts)))
-    is_unknown = bool(by_uptake[Uptake.UNKNOWN] or mute)
+    mute = set(unknown_hosts) - set(excluded)
+    vanished = set(silent_hosts) & ({session.host_id for session in behind} | mute)
+    unknown = (len(by_uptake[Uptake.UNKNOWN]), len(mute - vanished))
+    keys = set(unknown_keys) - set(excluded)
+    obstacles = [
+        (len(behind), "session", "behind"),
+        (len(vanished), "host", "silent, with the old value perhaps"),
+    ]
+    if not accept_unknown:
+        obstacles += [
+            (unknown[0], "session", "unable to tell"),
+            (unknown[1], "host", "without a report"),
+            (len(keys), "key", "used by sessions of no registered host"),
+        ]
     return Receipt(
         notified=notified,
-        held=sum(session.version >= version for session in counted),
+        held=sum(version <= session.version <= newest for session in counted),
         confirmed=len(by_uptake[Uptake.CONFIRMED]),
         received=len(by_uptake[Uptake.RECEIVED]),
         unknown=len(by_uptake[Uptake.UNKNOWN]),
         behind=tuple(behind),
-        unknown_hosts=mute,
-        vanished_hosts=vanished,
-        is_safe=not (behind or vanished or (is_unknown and not accept_unknown)),
+        unknown_hosts=tuple(sorted(mute - vanished)),
+        unknown_keys=tuple(sorted(keys)),
+        vanished_hosts=tuple(sorted(vanished)),
+        obstacles=tuple(_counted(*one) for one in obstacles if one[0]),
+    )
+
+
+def _counted(count: int, noun: str, what: str) -> str:
+    return f"1 {noun} is {what}" if count == 1 else f"{count} {noun}s are {what}"
+
+
+@dataclass(frozen=True, slots=True)
+class UptakeChanges:
+    """How a report changes what is stored of a host."""
+
+    changed: tuple[SessionUptake, ...]
+    ended: tuple[str, ...]
+    """Ids of sessions that the host no longer has."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to store."""
+        return bool(self.changed or self.ended)
+
+
+def changes(
+    stored: Iterable[SessionUptake], reported: Iterable[SessionUptake]
+) -> UptakeChanges:
+    """Return what a report changes of the sessions that are stored and have not ended.
+
+    A report names every session of its host, so one that it leaves out has ended.
+    """
+    before = {session.session_id: session for session in stored}
+    after = {
+        session.session_id: session.after(before.get(session.session_id))
+        for session in reported
+    }
+    return UptakeChanges(
+        tuple(session for id_, session in after.items() if session != before.get(id_)),
+        tuple(sorted(before.keys() - after.keys())),
     )
 
 

@@ -8,12 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.ids import new_id
 from rensei_platform.rules.callers import Access, Caller, require_access
+from rensei_platform.rules.extensions import OFFERED
 from rensei_platform.rules.fields import Json
 from rensei_platform.rules.mutations import Mutation, Status, fitting, for_host
+from rensei_platform.rules.receipts import UptakeChanges, changes, read_uptake
 from rensei_platform.rules.reports import Beat, Registration
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import hosts, mutations
+from rensei_platform.store import hosts, mutations, uptake
 from rensei_platform.store.hosts import Worker
 
 
@@ -74,15 +76,19 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
     A beat that says nothing new, of a host that is owed nothing new, only reads.
     """
     answer = note_beat(platform, worker, beat)
+    answer["extensions"] = list(OFFERED)
     if worker.host_status is not None:
         answer["hostStatus"] = worker.host_status
     changed = {
         name: value for name, value in beat.mirror.items() if value != worker.mirror[name]
     }
     owed: list[Mutation]
-    if changed or not beat.outcomes.is_empty:
+    news = await _uptake_changes(platform, worker, beat)
+    if changed or news is not None or not beat.outcomes.is_empty:
         async with platform.store.write() as db:
             await _store_report(db, worker, beat, changed, platform.now())
+            if news is not None:
+                await uptake.store_changes(db, news, worker=worker, now=platform.now())
             owed = await _deliver(db, platform, worker)
     else:
         async with platform.store.read() as db:
@@ -93,6 +99,19 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
                 owed = await _deliver(db, platform, worker)
     answer["pendingMutations"] = [for_host(mutation) for mutation in owed]
     return answer
+
+
+async def _uptake_changes(
+    platform: Platform, worker: Worker, beat: Beat
+) -> UptakeChanges | None:
+    """Return what a heartbeat's report on its sessions changes. None for nothing."""
+    reported = read_uptake(worker.host_id, beat.uptake)
+    if reported is None:
+        return None
+    async with platform.store.read() as db:
+        stored = await uptake.of_host(db, worker.host_id)
+    found = changes(stored, reported)
+    return found if found or not worker.has_reported else None
 
 
 async def _store_report(

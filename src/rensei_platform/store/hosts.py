@@ -27,6 +27,8 @@ class Worker:
     is_key_valid: bool
     mirror: Mapping[str, Any]
     host_status: Mapping[str, Any] | None
+    has_reported: bool
+    """Whether it has ever said which values its sessions hold."""
 
 
 async def find_host(
@@ -102,7 +104,7 @@ async def add_worker(
 
 def worker_statement(worker_id: str, key_id: str) -> Select[Any]:
     """Return the query of a worker with its host and the key that vouches for it."""
-    columns = [hosts.c[name] for name in (*MIRROR, "host_status")]
+    columns = [hosts.c[name] for name in (*MIRROR, "host_status", "uptake_at")]
     return (
         select(workers.c.org_id, workers.c.host_id, *columns)
         .add_columns(keys.c.id.label("key_id"), keys.c.revoked_at, keys.c.expires_at)
@@ -130,6 +132,7 @@ async def find_worker(
         and (row.expires_at is None or row.expires_at > now),
         mirror={name: row._mapping[name] for name in MIRROR},
         host_status=row.host_status,
+        has_reported=row.uptake_at is not None,
     )
 
 

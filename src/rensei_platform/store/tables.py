@@ -150,6 +150,7 @@ hosts = Table(
     Column("enabled_project_ids", JsonText),
     Column("admission_mode", Text),
     Column("reported_at", Time),  # when one of these changed last
+    Column("uptake_at", Time),  # when it last changed its `uptake`; null: it never told
     # What the host is told of itself (`hostStatus`); null: nothing.
     Column("host_status", JsonText),
     UniqueConstraint("org_id", "machine_id"),
@@ -166,6 +167,7 @@ workers = Table(
     Column("created_at", Time, nullable=False),
     Column("forgotten_at", Time),  # answered 404 from then on
     Index(None, "host_id", "created_at"),
+    Index(None, "key_id", "host_id"),
 )
 
 presence = Table(
@@ -304,7 +306,6 @@ rotations = Table(
     Column("rotated_at", Time, nullable=False),
     Column("session_count", Integer),  # null until every replica has answered
     Column("duration_ms", Integer),  # until the last of them was notified
-    Column("accept_unknown", Boolean, nullable=False, server_default=text("false")),
     Index(None, "org_id", "kind", "version"),
 )
 
@@ -315,16 +316,6 @@ rotation_replicas = Table(
     Column("rotation_id", Text, primary_key=True),
     Column("replica_id", Text, primary_key=True),
     Column("session_count", Integer, nullable=False),
-    Column("at", Time, nullable=False),
-)
-
-rotation_exclusions = Table(
-    "rotation_exclusions",
-    metadata,
-    # Hosts that an operator has declared not to count for a rotation.
-    Column("rotation_id", Text, primary_key=True),
-    Column("host_id", Text, primary_key=True),
-    Column("excluded_by", Text, nullable=False),
     Column("at", Time, nullable=False),
 )
 
@@ -340,6 +331,9 @@ uptake = Table(
     Column("received", Integer, nullable=False),
     Column("unknown", Integer, nullable=False),
     Column("behind", JsonText, nullable=False),
+    Column("settled_version", BigInteger),
+    Column("settled_as", Text, nullable=False),
+    Column("key_id", Text, nullable=False),  # of the worker that reported it
     Column("reported_at", Time, nullable=False),
     Column("ended_at", Time),
     Index(None, "org_id", "version"),

@@ -186,3 +186,38 @@ def test_missing_key_file_is_named(tmp_path: Path) -> None:
     """A key file that is not there is named."""
     with pytest.raises(SettingsError, match=r"cannot read the key file .*: No such file"):
         read_key(tmp_path / "key")
+
+
+async def test_a_receipt_names_who_is_behind(
+    server: Server, run: Run, tmp_path: Path
+) -> None:
+    """It says no with the reasons, and yes once the host has followed or is excluded."""
+    (tmp_path / "token").write_text("t")
+    await run(
+        "credential", "set", "--kind", "github", f"GITHUB_TOKEN=@{tmp_path / 'token'}"
+    )
+    host = await server.register()
+    body = {"orgId": ORG, "sessionId": "deploy"}
+    held = await server.ok("POST", "/api/daemon/credentials/snapshot", body)
+    await host.beat(uptake=[{"id": "deploy", "version": held["version"]}])
+    body = {"orgId": ORG, "kind": "github"}
+    rotated = await server.ok("POST", "/api/daemon/credentials/rotate", body)
+    show = ("rotation", "show", rotated["rotationId"])
+    assert (await run(*show)).output == (
+        f"rotation {rotated['rotationId']}: github at {rotated['rotatedAt']}, "
+        "requested by ada@acme.test\n"
+        "notified 0 sessions, held 0, confirmed 0, received 0, unknown 0, behind 1\n"
+        f"  behind: host build-07, session deploy: it has version {held['version']}\n"
+        "safe to revoke the old value: no (1 session is behind)\n"
+        "  exclude a host with --without HOST, what cannot tell with --accept-unknown\n"
+    )
+    assert (await run(*show, "--wait", "--timeout", "0", fails=True)).exit_code == 1
+    shown = await run(*show, "--without", "build-07", "--wait", "--json")
+    assert json.loads(shown.output)["receipt"]["safeToRevoke"] is True
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, *show, "--wait")
+        said = {"id": "deploy", "version": held["version"] + 1, "behind": []}
+        await host.beat(uptake=[said | {"consumers": {"received": 1}}])
+    assert "safe to revoke the old value: yes\n" in (await run(*show)).output
+    listed = json.loads((await run("rotation", "list", "--json")).output)["rotations"]
+    assert [one["id"] for one in listed] == [rotated["rotationId"]]

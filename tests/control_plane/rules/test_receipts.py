@@ -1,22 +1,28 @@
 """The receipt of a rotation: who holds it, who uses it, may the old value go."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rensei_platform.rules.receipts import (
     MAX_SESSIONS,
     Receipt,
     SessionUptake,
     Uptake,
+    UptakeChanges,
+    changes,
     read_uptake,
     receipt,
 )
 
 
 def session(host: str, version: int = 7, **more: Any) -> SessionUptake:
-    """Return a session of a host, whose id is that of the host with an s."""
-    return SessionUptake(host_id=host, session_id=f"{host}s", version=version, **more)
+    """Return the first report of a session, whose id is that of the host with an s."""
+    said = SessionUptake(host_id=host, session_id=f"{host}s", version=version, **more)
+    return said.after(None)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,7 @@ def test_a_receipt_counts_sessions() -> None:
         waiting,
         session("e", unknown=1),
     ]
-    assert receipt(7, sessions, notified=5) == Receipt(
+    assert receipt(7, sessions, notified=5, newest=7) == Receipt(
         notified=5,
         held=4,
         confirmed=1,
@@ -54,33 +60,38 @@ def test_a_receipt_counts_sessions() -> None:
         unknown=1,
         behind=(waiting, late),
         unknown_hosts=(),
+        unknown_keys=(),
         vanished_hosts=(),
-        is_safe=False,
+        obstacles=("2 sessions are behind", "1 session is unable to tell"),
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("said", "expected"),
     [
         ({}, True),
         ({"sessions": [session("a", unknown=1)]}, False),
         ({"sessions": [session("a", unknown=1)], "accept_unknown": True}, True),
-        ({"sessions": [session("a", unknown=1)], "excluded_hosts": ["a"]}, True),
+        ({"sessions": [session("a", unknown=1)], "excluded": ["a"]}, True),
         ({"unknown_hosts": ["a"]}, False),
         ({"unknown_hosts": ["a"], "accept_unknown": True}, True),
-        ({"unknown_hosts": ["a"], "excluded_hosts": ["a"]}, True),
-        ({"vanished_hosts": ["a"]}, False),
-        ({"vanished_hosts": ["a"], "accept_unknown": True}, False),
-        ({"vanished_hosts": ["a"], "excluded_hosts": ["a"]}, True),
+        ({"unknown_hosts": ["a"], "excluded": ["a"]}, True),
+        ({"unknown_keys": ["k"]}, False),
+        ({"unknown_keys": ["k"], "accept_unknown": True}, True),
+        ({"unknown_keys": ["k"], "excluded": ["k"]}, True),
+        ({"unknown_hosts": ["a"], "silent_hosts": ["a"], "accept_unknown": True}, False),
+        ({"unknown_hosts": ["a"], "silent_hosts": ["a"], "excluded": ["a"]}, True),
+        ({"sessions": [session("a")], "silent_hosts": ["a"]}, True),
+        ({"sessions": [session("a", 8)]}, False),
         ({"sessions": [session("a", 6)], "accept_unknown": True}, False),
-        ({"sessions": [session("a", 6)], "excluded_hosts": ["a"]}, True),
-        ({"sessions": [session("a", 6)], "excluded_hosts": ["b"]}, False),
+        ({"sessions": [session("a", 6)], "excluded": ["a"]}, True),
+        ({"sessions": [session("a", 6)], "excluded": ["b"]}, False),
     ],
 )
-def test_what_makes_it_unsafe(given: dict[str, Any], expected: bool) -> None:
+def test_what_makes_it_unsafe(said: dict[str, Any], expected: bool) -> None:
     """Whoever may still use the old value, unless an operator has said otherwise."""
-    sessions = given.pop("sessions", [])
-    assert receipt(7, sessions, notified=1, **given).is_safe is expected
+    sessions = said.pop("sessions", [])
+    assert receipt(7, sessions, notified=1, newest=7, **said).is_safe is expected
 
 
 def test_reports_are_read_liberally() -> None:
@@ -120,3 +131,92 @@ def test_reports_are_bounded() -> None:
     long = {"id": "i" * 256, "version": 1, "behind": ["n" * 999] * 999}
     (read,) = read_uptake("h", [long]) or ()
     assert (len(read.session_id), len(read.behind), len(read.behind[0])) == (256, 100, 256)
+
+
+def test_what_was_settled_stays_so() -> None:
+    """Consumers that are behind a newer rotation have left what was before the older."""
+    first = session("a", 7, received=1)
+    next_ = replace(session("a", 9), behind=("hook",)).after(first)
+    assert [next_.of(v) for v in (6, 7, 8, 9)] == [
+        Uptake.RECEIVED, Uptake.RECEIVED, Uptake.BEHIND, Uptake.BEHIND,
+    ]  # fmt: skip
+    restarted = SessionUptake(
+        host_id="a", session_id="as", version=0, behind=("hook",)
+    ).after(next_)
+    assert restarted.of(1) is Uptake.BEHIND
+
+
+def test_a_report_names_every_session_of_its_host() -> None:
+    """What it leaves out has ended, and what it repeats is no change."""
+    stored = [session("a"), session("b"), session("c")]
+    reported = [
+        SessionUptake(host_id="a", session_id="as", version=7),
+        SessionUptake(host_id="b", session_id="bs", version=8),
+    ]
+    assert changes(stored, reported) == UptakeChanges((session("b", 8),), ("cs",))
+    assert not changes(stored[:1], reported[:1])
+
+
+counts = st.integers(0, 2)
+reports = st.builds(
+    SessionUptake,
+    host_id=st.sampled_from("abc"),
+    session_id=st.sampled_from("xy"),
+    version=st.integers(0, 5),
+    confirmed=counts,
+    received=counts,
+    unknown=counts,
+    behind=st.lists(st.sampled_from(["hook", "file"]), max_size=1).map(tuple),
+)
+
+
+@given(
+    history=st.lists(reports, max_size=12),
+    version=st.integers(1, 5),
+    silent=st.sets(st.sampled_from("abc")),
+    excluded=st.sets(st.sampled_from("abc")),
+    accept=st.booleans(),
+)
+def test_safe_means_that_nobody_is_left(
+    history: list[SessionUptake],
+    version: int,
+    silent: set[str],
+    excluded: set[str],
+    accept: bool,
+) -> None:
+    """Who may have the old value is counted again, from all reports, without the rules.
+
+    A session has left it once nobody was behind; it is back if its version goes back.
+    """
+    stored: dict[tuple[str, str], SessionUptake] = {}
+    left: dict[tuple[str, str], bool | None] = {}  # None: it cannot tell
+    since: dict[tuple[str, str], int] = {}
+    for report in history:
+        at = report.host_id, report.session_id
+        stored[at] = report.after(stored.get(at))
+        if not report.behind:
+            is_new = report.version >= version
+            left[at] = (None if report.unknown else True) if is_new else False
+            since[at] = report.version
+        elif report.version < since.setdefault(at, 0):
+            left[at], since[at] = False, 0
+        else:
+            left.setdefault(at, False)
+    counted = {at: is_left for at, is_left in left.items() if at[0] not in excluded}
+    found = receipt(
+        version,
+        stored.values(),
+        notified=0,
+        newest=5,
+        silent_hosts=silent,
+        excluded=excluded,
+        accept_unknown=accept,
+    )
+    assert found.is_safe is all(
+        left or (left is None and accept) for left in counted.values()
+    )
+    assert {(one.host_id, one.session_id) for one in found.behind} == {
+        at for at, is_left in counted.items() if is_left is False
+    }
+    assert found.confirmed + found.received == list(counted.values()).count(True)
+    assert found.unknown == list(counted.values()).count(None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, ClauseElement, Select, select, text
 
-from rensei_platform.store import credentials, hosts, mutations, orgs
+from rensei_platform.store import credentials, hosts, mutations, orgs, uptake
 from rensei_platform.store.engine import Store
 from rensei_platform.store.schema import migrate
 from rensei_platform.store.tables import hosts as hosts_table
@@ -21,6 +21,9 @@ HOT: dict[str, Select[Any]] = {
     "the history of a host": mutations.history_statement("h", 100),
     "a mutation to cancel": mutations.mutation_statement("o", "m"),
     "the version of the values": credentials.version_statement("o"),
+    "the sessions of a host": uptake.of_host_statement("h"),
+    "the sessions of an organization": uptake.of_org_statement("o"),
+    "the hosts that use keys": uptake.users_statement(["k"]),
     "the rotations before one": credentials.last_rotations_statement("o", 7),
     "the scopes of the sessions": credentials.scopes_statement("o", WHEN),
 }

@@ -52,16 +52,6 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
     )
     op.create_index(op.f("ix_replicas_seen_at"), "replicas", ["seen_at"], unique=False)
     op.create_table(
-        "rotation_exclusions",
-        sa.Column("rotation_id", sa.Text(), nullable=False),
-        sa.Column("host_id", sa.Text(), nullable=False),
-        sa.Column("excluded_by", sa.Text(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "rotation_id", "host_id", name=op.f("pk_rotation_exclusions")
-        ),
-    )
-    op.create_table(
         "rotation_replicas",
         sa.Column("rotation_id", sa.Text(), nullable=False),
         sa.Column("replica_id", sa.Text(), nullable=False),
@@ -175,6 +165,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("enabled_project_ids", sa.Text(), nullable=True),
         sa.Column("admission_mode", sa.Text(), nullable=True),
         sa.Column("reported_at", sa.BigInteger(), nullable=True),
+        sa.Column("uptake_at", sa.BigInteger(), nullable=True),
         sa.Column("host_status", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["org_id"], ["orgs.id"], name=op.f("fk_hosts_org_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
@@ -274,9 +265,6 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("rotated_at", sa.BigInteger(), nullable=False),
         sa.Column("session_count", sa.Integer(), nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=True),
-        sa.Column(
-            "accept_unknown", sa.Boolean(), server_default=sa.text("false"), nullable=False
-        ),
         sa.ForeignKeyConstraint(["org_id"], ["orgs.id"], name=op.f("fk_rotations_org_id")),
         sa.PrimaryKeyConstraint("org_id", "version", name=op.f("pk_rotations")),
         sa.UniqueConstraint("id", name=op.f("uq_rotations_id")),
@@ -400,6 +388,9 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("received", sa.Integer(), nullable=False),
         sa.Column("unknown", sa.Integer(), nullable=False),
         sa.Column("behind", sa.Text(), nullable=False),
+        sa.Column("settled_version", sa.BigInteger(), nullable=True),
+        sa.Column("settled_as", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("reported_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -431,4 +422,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         "workers",
         ["host_id", "created_at"],
         unique=False,
+    )
+    op.create_index(
+        op.f("ix_workers_key_id_host_id"), "workers", ["key_id", "host_id"], unique=False
     )

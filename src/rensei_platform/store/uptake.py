@@ -1,0 +1,176 @@
+"""Statements about what hosts say of the values that their sessions hold and use."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rensei_platform.rules.receipts import SessionUptake, Uptake, UptakeChanges
+from rensei_platform.store.credentials import upsert
+from rensei_platform.store.hosts import Worker
+from rensei_platform.store.tables import hosts, keys, presence, rotations, uptake, workers
+
+
+def of_host_statement(host_id: str) -> Select[Any]:
+    """Return the query of the sessions that a host has."""
+    return select(uptake).where((uptake.c.host_id == host_id) & uptake.c.ended_at.is_(None))
+
+
+async def of_host(db: AsyncConnection, host_id: str) -> list[SessionUptake]:
+    """Return what a host has said of the sessions that it has."""
+    return [
+        _session(row) for row in (await db.execute(of_host_statement(host_id))).mappings()
+    ]
+
+
+def _session(row: RowMapping) -> SessionUptake:
+    return SessionUptake(
+        host_id=row["host_id"],
+        session_id=row["session_id"],
+        version=row["version"],
+        confirmed=row["confirmed"],
+        received=row["received"],
+        unknown=row["unknown"],
+        behind=tuple(row["behind"]),
+        settled_version=row["settled_version"],
+        settled_as=Uptake(row["settled_as"]),
+    )
+
+
+async def store_changes(
+    db: AsyncConnection,
+    changes: UptakeChanges,
+    *,
+    worker: Worker,
+    now: datetime,
+) -> None:
+    """Store how a report of a worker changes what is known of its host's sessions."""
+    for session in changes.changed:
+        row = {
+            "host_id": worker.host_id,
+            "session_id": session.session_id,
+            "org_id": worker.org_id,
+            "version": session.version,
+            "confirmed": session.confirmed,
+            "received": session.received,
+            "unknown": session.unknown,
+            "behind": list(session.behind),
+            "settled_version": session.settled_version,
+            "settled_as": session.settled_as,
+            "key_id": worker.key_id,
+            "reported_at": now,
+            "ended_at": None,
+        }
+        await upsert(db, uptake, row)
+    if changes.ended:
+        await db.execute(
+            update(uptake)
+            .where(
+                (uptake.c.host_id == worker.host_id)
+                & uptake.c.session_id.in_(changes.ended)
+            )
+            .values(ended_at=now)
+        )
+    of_worker = hosts.c.id == worker.host_id
+    await db.execute(update(hosts).where(of_worker).values(uptake_at=now))
+
+
+# ---- receipts ----------------------------------------------------------------------------
+
+
+async def find_rotation(
+    db: AsyncConnection, org_id: str, rotation_id: str
+) -> RowMapping | None:
+    """Return a rotation of an organization. None if it has no such rotation."""
+    found = await db.execute(
+        select(rotations).where(
+            (rotations.c.id == rotation_id) & (rotations.c.org_id == org_id)
+        )
+    )
+    return found.mappings().one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A session as its host reported it, and when the host was seen last."""
+
+    session: SessionUptake
+    key_id: str
+    hostname: str
+    seen_at: datetime | None
+    is_ended: bool
+
+
+def of_org_statement(org_id: str) -> Select[Any]:
+    """Return the query of every session that hosts of an organization have reported."""
+    return (
+        select(uptake, hosts.c.hostname, presence.c.last_seen_at)
+        .join(hosts, hosts.c.id == uptake.c.host_id)
+        .outerjoin(presence, presence.c.host_id == uptake.c.host_id)
+        .where(uptake.c.org_id == org_id)
+    )
+
+
+async def of_org(db: AsyncConnection, org_id: str) -> list[Reported]:
+    """Return every session that hosts of an organization have reported, ended ones too."""
+    rows = (await db.execute(of_org_statement(org_id))).mappings()
+    return [
+        Reported(
+            _session(row),
+            row["key_id"],
+            row["hostname"],
+            row["last_seen_at"],
+            row["ended_at"] is not None,
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUser:
+    """A host that has registered with a key."""
+
+    key_id: str
+    host_id: str
+    hostname: str
+    has_reported: bool
+    """Whether it has ever said anything of its sessions."""
+    seen_at: datetime | None
+
+
+def users_statement(key_ids: Collection[str]) -> Select[Any]:
+    """Return the query of the hosts that have registered with these keys."""
+    return (
+        select(
+            workers.c.key_id,
+            hosts.c.id,
+            hosts.c.hostname,
+            hosts.c.uptake_at,
+            presence.c.last_seen_at,
+        )
+        .join(hosts, hosts.c.id == workers.c.host_id)
+        .outerjoin(presence, presence.c.host_id == hosts.c.id)
+        .where(workers.c.key_id.in_(key_ids))
+    )
+
+
+async def users_of_keys(db: AsyncConnection, key_ids: Collection[str]) -> list[KeyUser]:
+    """Return the hosts that have registered with these keys, once a registration."""
+    found = await db.execute(users_statement(key_ids))
+    return [
+        KeyUser(
+            row.key_id, row.id, row.hostname, row.uptake_at is not None, row.last_seen_at
+        )
+        for row in found
+    ]
+
+
+async def key_names(db: AsyncConnection, key_ids: Iterable[str]) -> dict[str, str]:
+    """Return key id -> name."""
+    found = await db.execute(
+        select(keys.c.id, keys.c.name).where(keys.c.id.in_(list(key_ids)))
+    )
+    return {row.id: row.name for row in found}
