@@ -8,9 +8,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 POLLS = ("support/polling.py", "support/leftovers.py", "support/test_leftovers.py")
-EXEMPT = ("soak", "bench", "fuzz", "bare", "control_plane")
-"""Scripts that take and measure their time, which `make test` does not run; and the tests
-of the control plane, which are not held to this yet."""
+EXEMPT = ("soak", "bench", "fuzz", "bare")
+"""Scripts that take and measure their time, which `make test` does not run."""
 
 
 def _calls(file: Path) -> Iterator[tuple[str, ast.Call]]:
