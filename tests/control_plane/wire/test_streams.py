@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 from deadlines import HANG_SECONDS
 from platform_server import ORG, Server, running
+from polling import until
 from raw_streams import PATH, RawStream, open_streams
 from sqlalchemy import URL
 
@@ -37,9 +38,7 @@ async def open_stream() -> AsyncIterator[OpenStream]:
 
 async def until_open(server: Server, count: int) -> None:
     """Wait until so many streams are open."""
-    with anyio.fail_after(HANG_SECONDS):
-        while len(server.platform.hub) != count:  # noqa: ASYNC110 - the hub has no event
-            await anyio.sleep(0.001)
+    await until(lambda: len(server.platform.hub) == count)
 
 
 async def test_a_stream_holds_no_task(server: Server, open_stream: OpenStream) -> None:
