@@ -164,12 +164,12 @@ class MutationInbox:
 def _parts(held: Sequence[PendingMutation]) -> Iterator[Sequence[PendingMutation]]:
     """Yield parts that each fit into one transaction, in order."""
     part: list[PendingMutation] = []
-    room = 0
+    part_bytes = 0
     for mutation in held:
-        room += mutation.record_bytes
-        if part and room > _STORED_AT_ONCE:
+        part_bytes += mutation.record_bytes
+        if part and part_bytes > _STORED_AT_ONCE:
             yield part
-            part, room = [], mutation.record_bytes
+            part, part_bytes = [], mutation.record_bytes
         part.append(mutation)
     if part:
         yield part

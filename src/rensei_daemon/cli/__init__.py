@@ -1,7 +1,8 @@
-"""The command line: one module a command, named for the word that the user types.
+"""The command line: one module for each command, named like the command.
 
-`main` imports a command's module when the command is used, so a short one (`status`,
-`exec`) never pays for a long one; and `run`, which lives for months, never for click.
+`main` imports the module of a command only when it is used, so a short command (`status`,
+`exec`) does not wait for the imports of others, and `run`, which lives for months, does not
+import click.
 """
 
 PROGRAM = "rensei-daemon"

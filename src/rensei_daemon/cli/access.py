@@ -1,4 +1,4 @@
-"""`access`: what this host's model-access policy lets through, and which line says so."""
+"""`access`: what this host's model-access policy allows, and which line decides."""
 
 import json
 import os
@@ -95,10 +95,10 @@ def _modes(ceiling: str) -> tuple[str, ...]:
 
 
 class _Policy:
-    """The policy of the file, and where its lines stand."""
+    """The policy of the file, and the positions of its lines."""
 
     def __init__(self, config: Path | None) -> None:
-        # Here, because the policy model is only needed by this command and `run`.
+        # Imported here: only this command and `run` need the policy model.
         from rensei_daemon.cli.config_file import read_config
         from rensei_daemon.settings.loading import check_settings, parse
         from rensei_daemon.settings.toml_positions import Positions
@@ -119,11 +119,11 @@ def _told(policy: _Policy, request: AccessRequest, decision: AccessDecision) -> 
     is_override = decision.scope == "machine-workload"
     scope = ("workloads", request.workload) if is_override else ("default",)
     if decision.auth_mode is None:
-        said, details = denial(request, decision.scope), []
+        verdict, details = denial(request, decision.scope), []
     else:
-        said = f"allowed: {decision.auth_mode}, model {decision.model}"
+        verdict = f"allowed: {decision.auth_mode}, model {decision.model}"
         if request.requested and request.requested != decision.auth_mode:
-            said += f"; {request.requested} is not available"
+            verdict += f"; {request.requested} is not available"
         details = [f"on host {decision.host}"] if decision.host else []
     details += [
         f"{policy.place(scope, cell)}: {'.'.join(cell)}" for cell in decision.deciding
@@ -133,7 +133,7 @@ def _told(policy: _Policy, request: AccessRequest, decision: AccessDecision) -> 
     details.append(f"left of the ceiling: {', '.join(decision.effective_set) or 'nothing'}")
     if decision.dropped:
         details.append(f"ignored, for nothing can be added: {', '.join(decision.dropped)}")
-    return "\n  ".join(clean(line) for line in (said, *details))
+    return "\n  ".join(clean(line) for line in (verdict, *details))
 
 
 def _answer(decision: AccessDecision) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _answer(decision: AccessDecision) -> dict[str, Any]:
 
 
 def _decide_each(policy: _Policy, batch: str) -> int:
-    """Answer every line; one that is no request gets its error, and an exit code."""
+    """Answer every line; one that is not a request gets an error and sets the exit code."""
     code = 0
     for number, line in enumerate(_lines(batch), start=1):
         try:

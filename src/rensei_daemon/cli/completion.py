@@ -1,8 +1,8 @@
-"""What a shell can complete: where the scripts go, and the words only a daemon knows.
+"""Shell completion: where the scripts are installed, and words only the daemon knows.
 
-The scripts in `packaging/completions` ask this very program, through click, what could
-stand at the cursor. A shell waits for the answer between two key strokes: whoever is asked
-here answers at once or not at all, and a failure completes nothing.
+The scripts in `packaging/completions` run this program, whose click library returns the
+possible words at the cursor. A shell waits for them between two key strokes, so each
+completion here answers at once or not at all, and a failure completes nothing.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import click
 from rensei_daemon.core.escaping import escape_line, is_visible
 from rensei_daemon.errors import RenseiError
 
-if TYPE_CHECKING:  # every command imports this module, and none of them needs that one
+if TYPE_CHECKING:  # every command imports this module, but none needs this one
     from click.shell_completion import CompletionItem
 
 SCRIPTS = {
@@ -23,7 +23,7 @@ SCRIPTS = {
     "zsh": "_rensei-daemon",
     "fish": "rensei-daemon.fish",
 }
-"""The script of each shell we know, by its file's name in `packaging/completions`."""
+"""The shells, by the file name of their script in `packaging/completions`."""
 
 ASK_SECONDS = 0.5
 
@@ -31,14 +31,14 @@ Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[
 
 
 def script(shell: str) -> str:
-    """Return the script that a shell reads."""
+    """Return the completion script of a shell."""
     from rensei_daemon.cli.package_files import package_file
 
     return package_file(f"completions/{SCRIPTS[shell]}")
 
 
 def script_places(share: Path) -> dict[str, Path]:
-    """Return where each shell looks for its script below /usr/share, or a user's own."""
+    """Return where each shell looks for its script, below /usr/share or in a home."""
     debian = share / "zsh/vendor-completions"
     zsh = debian if debian.is_dir() else share / "zsh/site-functions"
     return {
@@ -49,7 +49,7 @@ def script_places(share: Path) -> dict[str, Path]:
 
 
 def one_of(words: Callable[[], list[str]]) -> Complete:
-    """Complete the words that `words` names when it is asked."""
+    """Complete the words that `words` returns."""
 
     def complete(
         _: click.Context, __: click.Parameter, incomplete: str
@@ -72,7 +72,7 @@ def session_ids(
 def mutation_ids(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> "list[CompletionItem[str]]":
-    """Complete the id of one of the newest mutations of this host; say what they are."""
+    """Complete the id of one of the newest mutations of this host, with a description."""
     from rensei_daemon.control_api.schema import MUTATIONS
 
     method, path = MUTATIONS
@@ -81,9 +81,9 @@ def mutation_ids(
 
 
 def command_line(context: click.Context) -> "list[CompletionItem[str]]":
-    """Have the shell complete the command line of another program, as it does elsewhere.
+    """Let the shell complete the command line of another program as usual.
 
-    The item's value says how many words before the one at the cursor it begins.
+    The value of the item says how many words before the cursor it begins.
     """
     from click.shell_completion import CompletionItem
 

@@ -1,4 +1,4 @@
-"""What is wrong, as `status` shows it: each cause once, with what follows from it."""
+"""The conditions on the screen of `status`: each cause once, with what follows from it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,19 +10,19 @@ from rensei_daemon.core.duration import format_duration
 
 Condition = Mapping[str, Any]
 Trouble = tuple[Condition, Sequence[Condition]]
-"""What to fix, and what goes with it."""
+"""What to fix, and which other conditions follow from it."""
 
 
 def group_conditions(conditions: Sequence[Condition]) -> list[Trouble]:
-    """Put what follows from a condition with it; what it names may be missing."""
-    led: dict[tuple[str, str], list[Condition]] = {}
+    """Group conditions by their cause; a cause that is missing here is no cause."""
+    effects: dict[tuple[str, str], list[Condition]] = {}
     for condition in conditions:
         if cause := condition.get("because_of"):
-            led.setdefault((cause["code"], cause["subject"]), []).append(condition)
+            effects.setdefault((cause["code"], cause["subject"]), []).append(condition)
     keys = [(c["code"], c.get("subject", "")) for c in conditions]
     causes = {k for k, c in zip(keys, conditions, strict=True) if not c.get("because_of")}
     return [
-        (c, led.get(key, ()))
+        (c, effects.get(key, ()))
         for key, c in zip(keys, conditions, strict=True)
         if not (cause := c.get("because_of"))
         or (cause["code"], cause["subject"]) not in causes
@@ -30,9 +30,9 @@ def group_conditions(conditions: Sequence[Condition]) -> list[Trouble]:
 
 
 def draw_condition(trouble: Trouble, width: int, colour: bool, now: datetime) -> list[str]:
-    """Say what is wrong, as gravely as anything that follows from it, and what to do."""
-    condition, led = trouble
-    is_error = any(c["severity"] == "error" for c in (condition, *led))
+    """Return the lines of a condition, with the worst severity of it and its effects."""
+    condition, effects = trouble
+    is_error = any(c["severity"] == "error" for c in (condition, *effects))
     severity = "error" if is_error else clean(condition["severity"])
     code = clean(condition["code"])
     age = format_duration(format_age(condition["since"], now))
@@ -42,19 +42,19 @@ def draw_condition(trouble: Trouble, width: int, colour: bool, now: datetime) ->
     lines = [paint(head, Style.STRONG, colour=colour), message]
     if hint:
         lines.append(wrap(hint, width, first="  → ", rest="    "))
-    if led:
-        lines.append(wrap(_led(led), width, first="  ", rest="  "))
+    if effects:
+        lines.append(wrap(_led(effects), width, first="  ", rest="  "))
     return lines
 
 
 def _led(conditions: Sequence[Condition]) -> str:
-    """Say what goes once the cause is fixed: `explains: stream.interrupted (build)`."""
+    """Return the effects of a cause: `explains: stream.interrupted (build)`."""
     subjects: dict[str, list[str]] = {}
     for condition in conditions:
         subject = clean(condition.get("subject", ""))
         subjects.setdefault(clean(condition["code"]), []).append(subject)
-    said = (
+    explained = (
         f"{code} ({', '.join(filter(None, of))})" if any(of) else code
         for code, of in subjects.items()
     )
-    return f"explains: {', '.join(said)}"
+    return f"explains: {', '.join(explained)}"

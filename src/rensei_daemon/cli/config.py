@@ -1,4 +1,4 @@
-"""`rensei-daemon config`: where the file is, whether it is right, what is in force."""
+"""`rensei-daemon config`: where the file is, whether it is valid, what is in force."""
 
 import os
 import sys
@@ -65,7 +65,7 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
     Example: rensei-daemon config check new.toml
     """
     located = _located(config)
-    # Not located itself, which would read from a pipe what is to be checked.
+    # Not located as the default is: that would read the text from a pipe.
     path = located.config
     if file is not None:
         path = _STDIN if file == Path("-") else Path(os.path.abspath(file))  # noqa: PTH100 - a link is shown as given
@@ -80,7 +80,7 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
             click.echo(clean_lines(f"{path}: note: {sentence}"), err=True)
         click.echo(f"{clean(path)}: ok")
     elif refused.problems:
-        # Bare lines, so that an editor can jump to file:line:column.
+        # Plain lines, so that an editor can jump to file:line:column.
         click.echo(clean_lines(str(refused)), err=True)
     else:
         raise refused
@@ -88,12 +88,12 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
 
 
 def _check(path: Path, located: Locations) -> list[str]:
-    """Return what deserves a second look; raises SettingsError for what cannot be used."""
+    """Return what deserves a second look; raise SettingsError for an unusable file."""
     from rensei_daemon.settings.advisories import advisories
     from rensei_daemon.settings.host_checks import host_problems
     from rensei_daemon.settings.loading import load, nothing_more, refuse_blank
 
-    # Another host's groups, and the platform in its environment, may be elsewhere.
+    # Groups and environment may be those of another host.
     is_own = path == located.config
     if path == _STDIN:
         text = decode_config(sys.stdin.buffer.read(READ_BYTES), path)
@@ -118,8 +118,8 @@ def _verdict(
     if refused and not problems:
         message = str(refused).removeprefix(f"{path}: ")
         problems = [Problem(message=message, hint=refused.hint, file=str(path))]
-    told = [{**asdict(problem), "hint": problem.hint or None} for problem in problems]
-    return {"path": str(path), "valid": not told, "problems": told, "notes": list(notes)}
+    items = [{**asdict(problem), "hint": problem.hint or None} for problem in problems]
+    return {"path": str(path), "valid": not items, "problems": items, "notes": list(notes)}
 
 
 @command.command("show")

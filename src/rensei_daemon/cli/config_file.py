@@ -1,4 +1,4 @@
-"""The configuration file, as a command of an operator reads it."""
+"""Reads the configuration file for the commands of an operator."""
 
 import stat
 from contextlib import suppress
@@ -12,8 +12,8 @@ from rensei_daemon.errors import NotPermittedError, SettingsError
 def read_config(path: Path, *, accepts_pipe: bool = False) -> Document:
     """Return the text of the file; of a pipe or terminal only with `accepts_pipe`.
 
-    Raise `NotPermittedError` when this user may not read it: that is no fault of the
-    configuration. Raise `SettingsError` for everything that the daemon would refuse too.
+    Raise `NotPermittedError` if this user may not read it, and `SettingsError` for
+    everything that the daemon would refuse too.
     """
     try:
         if accepts_pipe and _is_pipe(path):

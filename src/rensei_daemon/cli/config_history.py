@@ -1,6 +1,6 @@
-"""`config history|diff|rollback|blame`: what became of the file, and who did it.
+"""`config history|diff|rollback|blame`: how the file was changed, and by whom.
 
-The commands read; the one that changes something has the daemon do it.
+The commands only read, except `rollback`, which the daemon carries out.
 """
 
 from pathlib import Path
@@ -90,7 +90,7 @@ def _change(records: JournalRecords, number: int | None) -> ChangeDetail:
 
 
 def with_diff(change: ChangeDetail, name: str) -> dict[str, Any]:
-    """Return a change as JSON has it: the diff in place of the two texts."""
+    """Return a change for JSON, with a diff instead of the two texts."""
     shown: dict[str, Any] = dict(change)
     before, after = shown.pop("before"), shown.pop("after")
     known = before is not None and after is not None
@@ -98,7 +98,7 @@ def with_diff(change: ChangeDetail, name: str) -> dict[str, Any]:
 
 
 def describe_change(change: ChangeDetail, name: str) -> str:
-    """Say who made a change, which values it changed, and how the text changed."""
+    """Return who made a change, which values it changed, and how the text changed."""
     cause = clean(change["cause"])
     mutation = f" ({clean(change['mutation_id'])})" if change["mutation_id"] else ""
     who = clean(change["requested_by"] or "rensei-daemon")

@@ -1,4 +1,4 @@
-"""Asking the daemon this command line is about."""
+"""Sends requests of a command to the daemon that it is about."""
 
 import os
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from rensei_daemon.errors import (
 from rensei_daemon.locations import Locations, in_force, locate, may_exist
 
 PULSE_SECONDS = 2.0
-"""In which a daemon that is well has answered a question that costs it nothing."""
+"""The time in which a healthy daemon answers a cheap request."""
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
-    type=click.Path(path_type=Path, readable=False),  # whoever reads it says more
+    type=click.Path(path_type=Path, readable=False),  # whoever reads the file reports more
     metavar="PATH",
     help="The daemon's configuration file.",
 )
@@ -32,7 +32,7 @@ config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
 def find_daemon(config: Path | None) -> Locations:
     """Find the files of the daemon meant by `--config`, or of this host's own.
 
-    Raises SettingsError when `--config` names no file, and no daemon runs with it either.
+    Raises SettingsError if `--config` names no file, and no running daemon has used it.
     """
     found = locate(environ=os.environ, uid=os.geteuid(), config=config)
     running = in_force(found)
@@ -49,10 +49,10 @@ def ask(
     *,
     timeout_seconds: float = PULSE_SECONDS,
 ) -> Any:
-    """Use one of the daemon's verbs and return its answer; `verb` is (method, path).
+    """Send a request to the daemon and return its answer; `verb` is (method, path).
 
-    Raises what `control_api.client.request` does, with the hint that starts this very
-    daemon when it does not run.
+    Raises what `control_api.client.request` raises, with a hint that starts this daemon if
+    it does not run.
     """
     method, path = verb
     try:
@@ -76,7 +76,7 @@ def send_command(
     *,
     timeout_seconds: float,
 ) -> Any:
-    """Use a verb as every command but `status` does: to them silence is a plain failure."""
+    """Send a request for a command to which a daemon that hangs is an ordinary failure."""
     try:
         _check_alive(locations, min(timeout_seconds, PULSE_SECONDS))
         return ask(locations, verb, body, timeout_seconds=timeout_seconds)
@@ -85,10 +85,10 @@ def send_command(
 
 
 def _check_alive(locations: Locations, timeout_seconds: float) -> None:
-    """Raise at once for a daemon that hangs, however long what follows may well take."""
+    """Raise at once if the daemon hangs, however long the next request may take."""
     try:
         ask(locations, STATUS, timeout_seconds=timeout_seconds)
     except (DaemonNotRunningError, DaemonSilentError):
         raise
     except RenseiError:
-        pass  # no is an answer
+        pass  # a refusal is an answer

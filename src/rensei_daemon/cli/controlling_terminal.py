@@ -1,7 +1,7 @@
-"""The terminal whose keyboard reaches us and the command, if there is one.
+"""The terminal whose keyboard signals reach us and the command, if there is one.
 
-The command stays in our process group, so Ctrl-C, Ctrl-Z and `fg` reach both without our
-help. What is ours to do is to leave the terminal usable for the next start.
+The command stays in our process group, so Ctrl-C, Ctrl-Z and `fg` reach both. This module
+only restores the terminal for the next start.
 """
 
 import os
@@ -11,7 +11,7 @@ from contextlib import suppress
 
 
 class ControllingTerminal:
-    """The terminal as it was found."""
+    """The terminal and its modes at the start."""
 
     def __init__(self) -> None:
         self._descriptor = -1
@@ -21,22 +21,22 @@ class ControllingTerminal:
 
     @property
     def is_foreground(self) -> bool:
-        """Whether our process group is the one that the keyboard talks to."""
+        """Whether our process group receives the keyboard's signals."""
         return self._foreground() == os.getpgrp()
 
     def _foreground(self) -> int | None:
         try:
             return os.tcgetpgrp(self._descriptor)
-        except OSError:  # there is none, or it was hung up
+        except OSError:  # there is none, or it was closed
             return None
 
     def take_back(self) -> None:
-        """Undo what a command that was killed has left: its group in front, its modes."""
+        """Restore the foreground process group and the modes after a command was killed."""
         group = self._foreground()
         if self._modes is None or group is None:
             return
         if group != os.getpgrp() and not _is_gone(group):
-            return  # somebody else, our shell most likely, has it
+            return  # another process, probably our shell, has it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         with suppress(OSError, termios.error):
             os.tcsetpgrp(self._descriptor, os.getpgrp())

@@ -1,4 +1,4 @@
-"""A session's values as a supervisor follows them, over restarts of the daemon."""
+"""The values of a session for a supervisor, across restarts of the daemon."""
 
 import random
 import time
@@ -8,22 +8,22 @@ from rensei_daemon.delivery.credential_reader import CredentialReader
 from rensei_daemon.errors import DaemonNotRunningError, NotPermittedError
 
 RECONNECT_SECONDS = (0.05, 1.0)
-"""The first wait and the longest; in between they double."""
+"""The first wait and the longest; each wait is twice the one before."""
 
 
 class CredentialFeed:
-    """The newest values, and the connection that brings them."""
+    """The newest values, and the connection that delivers them."""
 
     def __init__(self, reader: CredentialReader, values: Mapping[str, str] | None) -> None:
         self.reader = reader
         self.values = values
-        """None while there never were any."""
+        """None if there were never any."""
         self.reconnect_at = float("inf")
-        """By the monotonic clock."""
+        """Monotonic time."""
         self._wait = RECONNECT_SECONDS[0]
 
     def listen(self) -> None:
-        """Take in what has arrived, and connect again when that is due; never waits."""
+        """Read what has arrived, and connect again if it is time; never wait."""
         if time.monotonic() >= self.reconnect_at:
             self._reconnect()
         for frame in self.reader.frames():
@@ -46,4 +46,4 @@ class CredentialFeed:
         try:
             self.reader.open()
         except (DaemonNotRunningError, NotPermittedError):
-            return  # another try is due in a while
+            return  # another attempt follows later

@@ -25,7 +25,7 @@ from rensei_daemon.errors import DeliveryError
 from rensei_daemon.locations import Locations
 
 RETRY_SECONDS = (0.1, 0.5)
-"""The first wait and the longest: the workers of a whole host may wait at once."""
+"""The first wait and the longest: all workers of a host may wait at the same time."""
 
 
 @click.group("credentials")
@@ -87,10 +87,10 @@ def _variable(variable: SessionVariable, now: datetime) -> tuple[str, ...]:
 
 def _consumer(consumer: SessionConsumer) -> tuple[str, ...]:
     generation, lag = consumer["generation"], consumer["lag"]
-    said = "none yet" if generation is None else str(generation)
+    text = "none yet" if generation is None else str(generation)
     if lag:
-        said += f" ({lag} behind)"
-    return (clean(consumer["name"]), consumer["kind"], said)
+        text += f" ({lag} behind)"
+    return (clean(consumer["name"]), consumer["kind"], text)
 
 
 def _ago(time: str | None, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""How the daemon that a command line is about is reached, for the hints about it."""
+"""How commands reach the daemon that a command line is about, for hints."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ _UNITS_OF_USERS = ("/etc", "/usr/local/lib", "/usr/lib", "/lib")
 
 
 def daemon_at(locations: Locations) -> DaemonAddress:
-    """Return how the daemon of these places is reached, running or not."""
+    """Return the address of the daemon with these locations, running or not."""
     config = None if locations.unit_scope else str(locations.config)
     pid = lock_holder(locations.lock)
     if pid:
@@ -28,13 +28,13 @@ def daemon_at(locations: Locations) -> DaemonAddress:
 
 
 def daemon_of(arguments: Sequence[str]) -> DaemonAddress:
-    """Return how the daemon that a command line names is reached."""
+    """Return the address of the daemon that a command line names."""
     uid = os.geteuid()
     return daemon_at(locate(environ=os.environ, uid=uid, config=_config_in(arguments)))
 
 
 def _config_in(arguments: Sequence[str]) -> Path | None:
-    """Return what stands behind `--config`; what stands behind `--` is a worker's."""
+    """Return the value of `--config`; what follows `--` belongs to a worker."""
     ours = list(itertools.takewhile(lambda word: word != "--", arguments))
     for word, following in zip(ours, [*ours[1:], ""], strict=True):
         if word == "--config" and following:
@@ -45,7 +45,7 @@ def _config_in(arguments: Sequence[str]) -> Path | None:
 
 
 def _is_installed(scope: str | None) -> bool:
-    """Whether a service manager is there, and knows of the unit."""
+    """Whether there is a service manager, and it has the unit."""
     if scope is None or not Path("/run/systemd/system").is_dir():
         return False
     if scope == "user":

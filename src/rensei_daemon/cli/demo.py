@@ -120,7 +120,7 @@ def _leave(number: int, _: object) -> NoReturn:
 
 
 class _Narrator:
-    """Prints what happens, so that the output alone explains it."""
+    """Prints each step, so that the output explains itself."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._colour = terminal.colour
@@ -186,7 +186,7 @@ def _rotate(lab: Lab, worker: Worker, say: _Narrator) -> None:
 
 
 def _rotated(status: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a status that knows of the rotation; the values go out before it does."""
+    """Return the first status with the rotation; values are delivered before it."""
     (session,) = status["sessions"]
     return status if session["generation"] > 1 else None
 

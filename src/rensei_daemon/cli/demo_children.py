@@ -1,4 +1,4 @@
-"""The demo's processes: started apart from the terminal, watched, and ended with it."""
+"""The processes of the demo: separate from the terminal, watched, and ended with it."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ class Child:
         self._output = output
 
     def check(self) -> None:
-        """Raise RenseiError, with its last words, if it has ended."""
+        """Raise RenseiError, with the end of its output, if it has ended."""
         code = self.process.poll()
         if code is not None:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -31,7 +31,7 @@ class Child:
             raise RenseiError(message, hint=self.last_words())
 
     def last_words(self) -> str:
-        """Return the end of what it has said."""
+        """Return the end of its output."""
         lines = self._output.read_text(errors="replace")[-4096:].splitlines()
         said = "\n    ".join(lines[-LAST_LINES:]) or "nothing"
         return f"the {self.name} said:\n    {said}"
@@ -79,6 +79,6 @@ def child(
 
 
 def _environment() -> dict[str, str]:
-    """Return the caller's environment without what speaks to a daemon of the host's own."""
+    """Return the caller's environment without variables that lead to another daemon."""
     own = ("RENSEI_", "DONMAI_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")
     return {key: value for key, value in os.environ.items() if not key.startswith(own)}

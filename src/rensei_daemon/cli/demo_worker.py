@@ -1,7 +1,7 @@
 """The worker of the demo: a process that uses a credential and never restarts.
 
-It speaks the credential socket's protocol in a dozen lines, to show that a worker needs
-no library of ours, and says on stdout, a JSON line each time, what it now holds.
+It implements the credential socket's protocol in a dozen lines, because a worker needs no
+library. After each change it prints a JSON line about its values.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 
 
 def main() -> None:
-    """Connect, say hello, and report every set of values that comes, until told BYE."""
+    """Connect, send HELLO, and print a report of each set of values until BYE."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(os.environ["RENSEI_CREDENTIAL_SOCKET"])
         hello = {"type": "HELLO", "sessionId": os.environ["RENSEI_CREDENTIAL_SESSION_ID"]}

@@ -1,4 +1,4 @@
-"""`doctor`: what a person would check by hand, checked, with evidence and a fix."""
+"""`doctor`: does the checks a person would do by hand, with evidence and a fix."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ from rensei_daemon.errors import NotPermittedError
 
 _STYLES = {Verdict.PASS: Style.GOOD, Verdict.WARN: Style.WATCH, Verdict.FAIL: Style.BAD}
 _MARGIN = 20
-"""Columns before the evidence: the verdict, and the longest code."""
+"""Columns before the evidence: the verdict and the longest code."""
 
 
 @click.command("doctor")
@@ -78,7 +78,7 @@ def command(
         sys.stdout.flush()
         _write_bundle(bundle, case, report, is_agreed=is_agreed)
     sys.stdout.flush()
-    # Not by returning: a check that hangs has a thread that would be waited for.
+    # Do not return: the interpreter would wait for the thread of a check that hangs.
     os._exit(int(worst(findings) is Verdict.FAIL))
 
 
@@ -105,7 +105,7 @@ def _write_bundle(
 
 
 def _is_no_secret(where: str) -> bool:
-    """Ask a person, if there is one; a script says `--yes`."""
+    """Ask a person, if there is one; a script passes `--yes`."""
     if not sys.stdin.isatty():
         click.echo(f"{where}: if it is no secret, say --yes", err=True)
         return False
@@ -115,7 +115,7 @@ def _is_no_secret(where: str) -> bool:
 
 
 def to_json(findings: Sequence[CheckResult], now: datetime) -> dict[str, Any]:
-    """Spell the findings for scripts."""
+    """Return the results as JSON."""
     return {
         "verdict": worst(findings),
         "version": __version__,
@@ -125,18 +125,18 @@ def to_json(findings: Sequence[CheckResult], now: datetime) -> dict[str, Any]:
 
 
 def render(findings: Sequence[CheckResult], *, width: int, colour: bool) -> str:
-    """Draw the findings: one line each, what was seen below one another, fixes marked."""
+    """Return the results as text: evidence in lines below each other, fixes marked."""
     lines = [line for found in findings for line in _finding(found, width, colour)]
     counts = Counter(found.verdict for found in findings)
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
-    return "\n".join([*lines, "", f"{len(findings)} checks: {told}"]) + "\n"
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
+    return "\n".join([*lines, "", f"{len(findings)} checks: {summary}"]) + "\n"
 
 
 def _finding(found: CheckResult, width: int, colour: bool) -> list[str]:
     margin = " " * _MARGIN
     mark = paint(f"{found.verdict:<4}", _STYLES[found.verdict], colour=colour)
     first, *rest = found.evidence.splitlines() or [""]
-    # The mark's colour takes no room on the screen, so the line is wrapped without it.
+    # The colour of the mark has no width, so the line is wrapped without it.
     head = wrap(
         clean(first), width - 5, first=f"{found.code:<{_MARGIN - 5}}", rest=margin[5:]
     )

@@ -53,12 +53,12 @@ def _signals() -> dict[str, signal.Signals]:
 
 
 class _Exec(click.Command):
-    """A command line that ends in another's, which has completions of its own."""
+    """A command line that ends with another command's, which has its own completions."""
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str
     ) -> "list[CompletionItem[str]]":
-        if ctx.params.get("argv"):  # what begins with a dash is no option of ours
+        if ctx.params.get("argv"):  # options of the command are not ours
             return command_line(ctx)
         return super().shell_complete(ctx, incomplete)
 
@@ -167,9 +167,9 @@ def command(
 
 
 def callers_environment() -> dict[str, str]:
-    """Return the environment we were given.
+    """Return our original environment.
 
-    In the C locale Python sets `LC_CTYPE` for itself, which is no business of a worker's.
+    In the C locale Python sets `LC_CTYPE` for itself, which a worker must not inherit.
     """
     environ = dict(os.environ)
     with suppress(OSError):
@@ -181,7 +181,7 @@ def callers_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _SessionStart:
-    """What there was to be had; without a session to follow, no reader."""
+    """The values found at the start; without a session to follow, there is no reader."""
 
     session_id: str | None = None
     reader: CredentialReader | None = None

@@ -58,7 +58,7 @@ _OPTIONS = (
 
 
 def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of `install`."""
+    """Add the options of `install` to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -91,10 +91,10 @@ def command(
     require_possible(places, program)
     key = None if key_file is None else read_key(key_file)
     steps = install_steps(places, program, key)
-    said = perform(steps, dry_run=dry_run, quiet=as_json)
+    lines = perform(steps, dry_run=dry_run, quiet=as_json)
     following = list(next_commands(places, program))
     if as_json:
-        print_json({"dry_run": dry_run, "steps": said, "next": following})
+        print_json({"dry_run": dry_run, "steps": lines, "next": following})
     else:
         click.echo("\n  ".join(("\nnext:", *following)))
 
@@ -115,35 +115,35 @@ def chosen_paths(user: bool, root: Path, dry_run: bool) -> InstallPaths:
 
 
 def perform(steps: Sequence[Step], *, dry_run: bool, quiet: bool) -> list[str]:
-    """Return a line a step, done or, in a dry run, only planned; print it unless quiet."""
-    said = []
+    """Return a line for each step, done or only planned; print it unless quiet."""
+    lines = []
     for step in steps:
-        said.append(f"would {step.plan()}" if dry_run else step.carry_out())
+        lines.append(f"would {step.plan()}" if dry_run else step.carry_out())
         if not quiet:
-            click.echo(said[-1])
-    return said
+            click.echo(lines[-1])
+    return lines
 
 
 def require_possible(places: InstallPaths, program: Path) -> None:
-    """Raise `RenseiError` for a program that cannot become this service."""
+    """Raise `RenseiError` if the program cannot become this service."""
     if places.packaged_unit is not None and program != PACKAGED_PROGRAM:
         raise RenseiError(
             f"{places.packaged_unit} is a package's, and runs {PACKAGED_PROGRAM}",
             hint=f"use that, or remove the package first: apt-get remove {NAME}",
         )
-    if places.host is not None and places.root == SYSTEM:  # an image is laid out elsewhere
+    if places.host is not None and places.root == SYSTEM:  # an image has another layout
         require_reach(program)
 
 
 def install_steps(
     places: InstallPaths, program: Path, key: ApiKey | None = None
 ) -> list[Step]:
-    """Return what makes the program a service, in order."""
+    """Return the steps that make the program a service, in order."""
     example = package_file("config.example.toml")
     if places.host is None:
         unit = package_file("systemd/user/rensei-daemon.service")
         prelude: list[Step] = []
-        # A user's manager has no credential store to find the key in.
+        # A user's manager has no credential store for the key.
         example = example.replace(_NO_KEY_FILE, f'api_key_file = "{places.key.name}"')
     else:
         unit = package_file("systemd/rensei-daemon.service")
@@ -159,7 +159,7 @@ def install_steps(
 
 
 def _optional_steps(places: InstallPaths, program: Path) -> Iterator[Step]:
-    """Yield completions and the link: the service works without them."""
+    """Yield the steps for completions and link, without which the service works too."""
     for shell, path in script_places(places.share).items():
         yield OptionalStep(WriteFile(path, script(shell)))
     if places.host is not None and not is_on_path(program):
@@ -167,19 +167,19 @@ def _optional_steps(places: InstallPaths, program: Path) -> Iterator[Step]:
 
 
 def _own_file(places: InstallPaths, path: Path, text: str) -> Step:
-    """Return what brings a file of ours; a package has its own, which ours would hide."""
+    """Return the step that writes a file, unless it would hide one of a package."""
     return WriteFile(path, text) if places.packaged_unit is None else RemoveFile(path)
 
 
 def notify_manager(places: InstallPaths) -> list[Step]:
-    """Return what has the service manager, if it runs, read its units again."""
+    """Return the step that makes the service manager, if it runs, reload its units."""
     if not places.is_manager_there(os.environ):
         return []
     return [RunProgram((*places.systemctl, "daemon-reload"))]
 
 
 def next_commands(places: InstallPaths, program: Path) -> Iterator[str]:
-    """Yield the commands that lead from here to a daemon that works."""
+    """Yield the commands that the operator must run next to get a working daemon."""
     manager = " ".join(places.systemctl)
     name = NAME if _is_found(program) else str(program)
     config = f" --config {places.config}" if places.host is None else ""
@@ -189,8 +189,8 @@ def next_commands(places: InstallPaths, program: Path) -> Iterator[str]:
         return
     if not places.has_key():
         below = "" if places.root == SYSTEM else f" --root {places.root}"
-        whose = " --user" if places.host is None else below
-        yield f"{name} install{whose} --key-file -    # asks for the API key"
+        user_option = " --user" if places.host is None else below
+        yield f"{name} install{user_option} --key-file -    # asks for the API key"
     yield f"${{EDITOR:-vi}} {places.config}"
     yield f"{name} config check {places.config}"
     if places.root != SYSTEM:
@@ -208,7 +208,7 @@ def _is_found(program: Path) -> bool:
 
 
 def _host_steps(places: InstallPaths, host: SystemPaths) -> Iterator[Step]:
-    """Yield what makes the user and the directories; the files name their own."""
+    """Yield the steps that create the user and the directories."""
     below = () if places.root == SYSTEM else (f"--root={places.root}",)
     if host.packaged_unit is not None:
         yield KeepFile(host.packaged_unit, "which is a package's")

@@ -10,44 +10,44 @@ from rensei_daemon.cli.own_program import NAME, PACKAGED_PROGRAM
 
 SYSTEM = Path("/")
 _UNITS = ("usr/lib", "lib")
-"""Where packages put theirs, on a system with a merged /usr and on an older one."""
+"""Where packages install units, with a merged /usr and without."""
 
 
 @dataclass(frozen=True, slots=True)
 class SystemPaths:
-    """What a service of the whole host has beside its unit and its config."""
+    """Files of a system service, besides its unit and its config."""
 
     sysusers: Path
-    """Has systemd make the user."""
+    """Makes systemd create the user."""
     tmpfiles: Path
-    """Has systemd make the config's directory."""
+    """Makes systemd create the config's directory."""
     credstore: Path
     """Where systemd finds credentials."""
     link: Path
-    """Where shells find a program that is elsewhere."""
+    """Where shells find a program that is installed elsewhere."""
     packaged_unit: Path | None
-    """The unit of a package, which one in /etc would hide."""
+    """The unit of a package; one in /etc would hide it."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstallPaths:
-    """Where everything of an installed daemon is."""
+    """The paths of an installed daemon."""
 
     root: Path
     unit: Path
     config: Path
     key: Path
-    """Where the API key is put."""
+    """Where the API key is stored."""
     state: Path
-    """What the daemon records."""
+    """The state directory."""
     share: Path
-    """Where programs put what other programs find by its place; shells: completions."""
+    """Where programs look for files of others, such as completions."""
     host: SystemPaths | None = None
-    """None for the daemon of one user."""
+    """None for a user's daemon."""
 
     @property
     def systemctl(self) -> tuple[str, ...]:
-        """The words that reach the service manager, or the units of an image."""
+        """The command of the service manager, or the units of an image."""
         if self.host is None:
             return ("systemctl", "--user")
         return (
@@ -56,21 +56,21 @@ class InstallPaths:
 
     @property
     def packaged_unit(self) -> Path | None:
-        """The unit that a package has brought, if one has."""
+        """The unit that a package has installed, if any."""
         return None if self.host is None else self.host.packaged_unit
 
     def is_enabled(self) -> bool:
-        """Tell whether the service starts with the host or with its user."""
+        """Whether the service is enabled."""
         return any(self.unit.parent.glob(f"*.wants/{self.unit.name}"))
 
     def has_key(self) -> bool:
-        """Tell whether an API key is in its place, as far as we may look."""
+        """Whether an API key is stored, as far as this user can see."""
         with suppress(PermissionError):
             return self.key.exists()
         return False
 
     def is_manager_there(self, environ: Mapping[str, str]) -> bool:
-        """Tell whether the service manager these places belong to is running."""
+        """Whether the service manager of these paths is running."""
         if self.host is not None:
             return self.root == SYSTEM and Path("/run/systemd/system").is_dir()
         runtime = environ.get("XDG_RUNTIME_DIR", "")
@@ -78,7 +78,7 @@ class InstallPaths:
 
 
 def system_paths(root: Path = SYSTEM) -> InstallPaths:
-    """Return the places of the host's own daemon, on the system that hangs at `root`."""
+    """Return the paths of the system's daemon, in the system below `root`."""
     etc = root / "etc"
     credstore = etc / "credstore"
     return InstallPaths(
@@ -104,14 +104,14 @@ def _packaged_unit(root: Path) -> Path | None:
 
 
 def _share(root: Path) -> Path:
-    """Return /usr/share, or its local sister where the system itself cannot be written."""
+    """Return /usr/share, or /usr/local/share if the former is read-only."""
     share = root / "usr/share"
     is_shut = share.is_dir() and not os.access(share, os.W_OK)
     return root / "usr/local/share" if is_shut else share
 
 
 def user_paths(config_home: Path, state_home: Path, data_home: Path) -> InstallPaths:
-    """Return the places of one user's daemon."""
+    """Return the paths of a user's daemon."""
     return InstallPaths(
         root=SYSTEM,
         unit=config_home / "systemd/user" / f"{NAME}.service",
@@ -123,7 +123,7 @@ def user_paths(config_home: Path, state_home: Path, data_home: Path) -> InstallP
 
 
 def running(program: Path, unit: str) -> str:
-    """Return the text of a unit, made to run this program."""
+    """Return the text of a unit that runs this program."""
     word = str(program).replace("%", "%%")
     if any(letter in word for letter in " \t\"'\\;"):
         escaped = word.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,7 +1,7 @@
-"""The steps by which `install` and `uninstall` change a host: values first, deeds later.
+"""The steps by which `install` and `uninstall` change a host: first planned, then done.
 
-Each step can say what it would do, and do it; doing it twice is as good as once. What
-the steps are, and in which order, is their caller's affair.
+Each step can describe itself and be carried out; doing it twice has the effect of once. The
+caller decides which steps there are, and their order.
 """
 
 import os
@@ -32,29 +32,29 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MakeDirectory:
-    """Make a directory, unless there is one."""
+    """Create a directory, unless it exists."""
 
     path: Path
     mode: int
 
     def plan(self) -> str:
-        """Tell whether it is there already."""
+        """Return what it would do."""
         return f"{'keep' if _exists(self.path) else 'make'} {self.path}"
 
     def carry_out(self) -> str:
-        """Make it, and those it is in."""
+        """Create it, and its parents."""
         if _exists(self.path):
             return f"kept {self.path}"
         with storage_errors(self.path):
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             self.path.mkdir(mode=self.mode)
-            self.path.chmod(self.mode)  # whatever the umask says
+            self.path.chmod(self.mode)  # whatever the umask is
         return f"made {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class WriteFile:
-    """Write a file of ours, over whatever an earlier version wrote."""
+    """Write a file of ours, over that of an earlier version."""
 
     path: Path
     text: str = field(repr=False)
@@ -62,11 +62,11 @@ class WriteFile:
     mode: int = 0o644
 
     def plan(self) -> str:
-        """Tell whether it would change anything."""
+        """Return what it would do."""
         return f"{'keep' if self._is_there() else 'write'} {self.path}"
 
     def carry_out(self) -> str:
-        """Write it, with its mode from the first moment."""
+        """Write it, with its mode from the start."""
         if self._is_there():
             return f"kept {self.path}"
         with storage_errors(self.path):
@@ -83,17 +83,17 @@ class WriteFile:
 
 @dataclass(frozen=True, slots=True)
 class WriteConfig:
-    """Write a first config, owned as its directory is; one that exists is never touched."""
+    """Write a first config, owned like its directory; an existing one is never changed."""
 
     path: Path
     text: str
 
     def plan(self) -> str:
-        """Tell whether there is one already."""
+        """Return what it would do."""
         return f"{'keep' if _exists(self.path) else 'write'} {self.path}"
 
     def carry_out(self) -> str:
-        """Write it, readable for all: it holds no secret, and commands look in it."""
+        """Write it, readable for all: it holds no secret, and commands read it."""
         with storage_errors(self.path):
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             owner = self.path.parent.stat()
@@ -102,7 +102,7 @@ class WriteConfig:
                 with temporary_file(
                     self.path, content, mode=0o644, uid=owner.st_uid, gid=owner.st_gid
                 ) as temporary:
-                    # A link, unlike a rename, fails where something has the name.
+                    # A link, unlike a rename, fails if the name exists.
                     os.link(temporary, self.path)
             except FileExistsError:
                 return f"kept {self.path}"
@@ -111,29 +111,29 @@ class WriteConfig:
 
 @dataclass(frozen=True, slots=True)
 class KeepFile:
-    """Leave a file alone, and say who owns it."""
+    """Leave a file as it is, and say to whom it belongs."""
 
     path: Path
-    whose: str
+    note: str
 
     def plan(self) -> str:
-        """Say so."""
-        return f"keep {self.path}, {self.whose}"
+        """Return that it is kept."""
+        return f"keep {self.path}, {self.note}"
 
     def carry_out(self) -> str:
-        """Say so again."""
-        return f"kept {self.path}, {self.whose}"
+        """Return that it is kept."""
+        return f"kept {self.path}, {self.note}"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkProgram:
-    """Link a program into a directory on PATH, unless another program is there."""
+    """Link a program into a directory on PATH, unless another program has the name."""
 
     path: Path
     program: Path
 
     def plan(self) -> str:
-        """Tell what is there already."""
+        """Return what it would do."""
         if self._is_there():
             return f"keep {self.path}"
         return f"{'leave' if self.path.exists() else 'link'} {self.path}"
@@ -156,12 +156,12 @@ class LinkProgram:
 
 @dataclass(frozen=True, slots=True)
 class OptionalStep:
-    """A step that the service works without: a failure is reported, and install goes on."""
+    """A step that the service does not need: if it fails, the failure is reported only."""
 
     step: Step
 
     def plan(self) -> str:
-        """Tell what it would try."""
+        """Return what it would try."""
         return self.step.plan()
 
     def carry_out(self) -> str:
@@ -174,12 +174,12 @@ class OptionalStep:
 
 @dataclass(frozen=True, slots=True)
 class RemoveTree:
-    """Remove a directory and all that is in it."""
+    """Remove a directory with its content."""
 
     path: Path
 
     def plan(self) -> str:
-        """Tell whether there is one."""
+        """Return what it would do."""
         return f"{'remove' if _exists(self.path) else 'find no'} {self.path}"
 
     def carry_out(self) -> str:
@@ -201,11 +201,11 @@ class RemoveFile:
     path: Path
 
     def plan(self) -> str:
-        """Tell whether there is one."""
+        """Return what it would do."""
         return f"{'remove' if _exists(self.path) else 'find no'} {self.path}"
 
     def carry_out(self) -> str:
-        """Remove it, if it is there."""
+        """Remove it if it exists."""
         with storage_errors(self.path):
             try:
                 self.path.unlink()
@@ -216,19 +216,19 @@ class RemoveFile:
 
 @dataclass(frozen=True, slots=True)
 class RunProgram:
-    """Run one of systemd's programs."""
+    """Run a program of systemd."""
 
     words: tuple[str, ...]
 
     def plan(self) -> str:
-        """Show the command."""
+        """Return the command."""
         return f"run {' '.join(self.words)}"
 
     def carry_out(self) -> str:
-        """Run it to its end."""
+        """Run it, and wait for its end."""
         command = " ".join(self.words)
         try:
-            done = subprocess.run(  # noqa: S603 - the words are ours
+            done = subprocess.run(  # noqa: S603 - the arguments are ours
                 self.words, stdin=subprocess.DEVNULL, capture_output=True, check=False
             )
         except FileNotFoundError as error:
@@ -237,8 +237,8 @@ class RunProgram:
                 hint="a service needs systemd; without it: rensei-daemon run",
             ) from error
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip()
-            raise RenseiError(f"{command} failed: {said or f'exit {done.returncode}'}")
+            output = done.stderr.decode(errors="replace").strip()
+            raise RenseiError(f"{command} failed: {output or f'exit {done.returncode}'}")
         return f"ran {command}"
 
 

@@ -1,4 +1,4 @@
-"""Looking at the record: through the daemon, or in its journal when it is down."""
+"""Reads the record: through the daemon, or from its journal while it is down."""
 
 import json
 from collections.abc import Callable
@@ -19,10 +19,10 @@ _T = TypeVar("_T")
 def read_records(
     locations: Locations, verb: tuple[str, str], read: Callable[[JournalRecords], _T]
 ) -> _T:
-    """Return what the daemon answers, or what `read` finds in a stopped daemon's journal.
+    """Return the daemon's answer, or what `read` finds in a stopped daemon's journal.
 
-    Raises what `control.order` does; DaemonNotRunningError only where there is no journal
-    either, NotPermittedError where it is not the caller's to read.
+    Raises what `control.order` raises; DaemonNotRunningError only if there is no journal
+    either, NotPermittedError if the caller may not read it.
     """
     try:
         answer: Any = send_command(locations, verb, timeout_seconds=TIMEOUT_SECONDS)
@@ -47,7 +47,7 @@ def show_diff(before: str | None, after: str | None, *, name: str) -> str:
 
 
 def edit_lines(edits: list[EditRecord]) -> list[str]:
-    """Say each edit in a line: `projects.a.enabled: true -> false`."""
+    """Return a line for each edit: `projects.a.enabled: true -> false`."""
     return [
         f"{edit['path']}: {_told(edit['before'])} -> {_told(edit['after'])}"
         for edit in edits

@@ -1,4 +1,4 @@
-"""Read the API key for `install --key-file`, which keeps it out of every command line."""
+"""Reads the API key for `install --key-file`, which keeps it out of command lines."""
 
 import getpass
 import sys
@@ -9,17 +9,17 @@ from rensei_daemon.errors import RenseiError
 
 STANDARD_INPUT = "-"
 _MOST_BYTES = 4096
-"""No key of the platform comes near."""
+"""Bytes; no key of the platform is nearly as long."""
 
 
 def read_key(source: str) -> ApiKey:
     """Return the key in a file or, for `-`, from standard input; a terminal hides it.
 
-    Raises `SettingsError` for what is no key, and `RenseiError` for what cannot be read.
+    Raises `SettingsError` if it is not a key, and `RenseiError` if it cannot be read.
     """
     if source != STANDARD_INPUT:
         try:
-            with open(source, "rb") as file:  # noqa: PTH123 - /dev/stdin is welcome too
+            with open(source, "rb") as file:  # noqa: PTH123 - /dev/stdin is allowed too
                 return _checked(file, source)
         except OSError as error:
             raise RenseiError(

@@ -1,4 +1,4 @@
-"""What `logs` says when there is nothing to show: why, and what to try."""
+"""The messages of `logs` if there is nothing to show: why, and what to try."""
 
 import re
 from fnmatch import fnmatchcase
@@ -19,15 +19,15 @@ _ROW = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
 
 
 def known_events() -> list[str]:
-    """Return the name of every event there is, from the catalogue."""
+    """Return the names of all events, from the catalogue."""
     try:
         return _ROW.findall(package_file(CATALOGUE))
-    except RenseiError:  # an installation without it can still show the log
+    except RenseiError:  # an installation without the catalogue can still show the log
         return []
 
 
 def unknown_event(wanted: LogFilter) -> str:
-    """Return what is wrong with the event asked for; nothing when there is such a one."""
+    """Return the error if there is no such event; empty if there is."""
     name, known = wanted.event, known_events() if wanted.event else []
     if name is None or not known or any(fnmatchcase(event, name) for event in known):
         return ""
@@ -37,22 +37,22 @@ def unknown_event(wanted: LogFilter) -> str:
 
 
 def nothing_found(wanted: LogFilter) -> str:
-    """Return what to say in place of a log, in two lines."""
+    """Return a message in place of a log, in two lines."""
     if wanted == LogFilter():
         return "the log is empty\n  see whether the daemon runs: rensei-daemon status"
-    if said := unknown_event(wanted):
-        return f"nothing in the log matches\n  {said}"
+    if advice := unknown_event(wanted):
+        return f"nothing in the log matches\n  {advice}"
     if wanted.level == "debug":
-        said = "debug is logged when asked for: rensei-daemon logs --set-level debug"
+        advice = "debug is logged when asked for: rensei-daemon logs --set-level debug"
     elif wanted.since is not None:
-        said = "look further back: a longer --since, or -n N without it"
+        advice = "look further back: a longer --since, or -n N without it"
     else:
-        said = "leave out an option, or see all of it: rensei-daemon logs"
-    return f"nothing in the log matches\n  {said}"
+        advice = "leave out an option, or see all of it: rensei-daemon logs"
+    return f"nothing in the log matches\n  {advice}"
 
 
 def no_log(path: Path, *, asked_for: bool, scope: str | None) -> RenseiError:
-    """Return the error for a log that cannot be read: it is not there, or not ours."""
+    """Return the error for a log that is missing, or that this user may not read."""
     if scope and not asked_for and is_hidden():
         groups = [name for name in JOURNAL_GROUPS if group_exists(name)]
         join = f"join the group {groups[0]}" if groups else "ask who may"

@@ -1,7 +1,7 @@
-"""`rensei-daemon logs`: the daemon's log, from wherever it is, rendered for people.
+"""`rensei-daemon logs`: the daemon's log, wherever it is, formatted for people.
 
-The journal of the unit goes first, else `log.jsonl`. Only `[paths]` of the config is
-read, so this works while the rest of it is broken.
+The journal of the unit is preferred to `log.jsonl`. Only `[paths]` of the config is read,
+so this works even if the rest of it is invalid.
 """
 
 import os
@@ -115,7 +115,7 @@ def command(
 
 
 def _set_level(located: Locations, level: str, *, as_json: bool) -> None:
-    """Change the running daemon's log level, and say what it is now."""
+    """Change the running daemon's log level, and print the new one."""
     body = {"level": level.strip().lower()}
     answer: LogLevelAnswer = send_command(
         located, SET_LOG_LEVEL, body, timeout_seconds=SET_SECONDS
@@ -131,7 +131,7 @@ def _set_level(located: Locations, level: str, *, as_json: bool) -> None:
 
 
 def _hint(text: str) -> None:
-    """Say something beside the log, which goes where it is piped to as it is."""
+    """Print a message that is not part of the log, to stderr."""
     if text:
         click.echo(clean_lines(text), err=True)
 
@@ -148,7 +148,7 @@ def _lines(
         return
     path = file or located.log
     if not _is_readable(path):
-        # With a --file, the journal is not what was asked for.
+        # With --file, the journal is not wanted.
         raise no_log(path, asked_for=file is not None, scope=located.unit_scope)
     reader = follow_file if follow else read_file
     yield from reader(path, wanted, count)
@@ -163,11 +163,11 @@ def _is_readable(path: Path) -> bool:
 
 
 def _print_quietly(lines: Iterable[Line], *, as_json: bool) -> bool:
-    """Print until the lines end, the reader leaves, or Ctrl-C; whether there were any."""
+    """Print until the lines end, the reader leaves, or Ctrl-C; return whether any came."""
     try:
         return _print(lines, as_json=as_json)
     except BrokenPipeError:
-        # Python flushes stdout once more at exit, and must find somebody there.
+        # Python flushes stdout again at exit, which must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
-"""The start of every command, and where an error becomes two lines and an exit code.
+"""Runs every command, and turns errors into two lines and an exit code.
 
-One line says what, one what to do.
+The first line says what happened, the second what to do.
 """
 
 import errno
@@ -15,7 +15,7 @@ from rensei_daemon.errors import RenseiError
 _LAST_RESORT = "see what is wrong: rensei-daemon doctor"
 
 _INTERRUPTED = 130
-"""128 + SIGINT, as a shell has it."""
+"""128 + SIGINT, as in a shell."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        # Ours stands before the command; one behind it may be a worker's, after `exec`.
+        # Only options before the command are ours; later ones may be a worker's.
         if "--debug" in itertools.takewhile(lambda word: word[:1] == "-", arguments):
             raise
         known = error if isinstance(error, RenseiError) else _internal(error)
@@ -64,14 +64,14 @@ def _internal(error: BaseException) -> RenseiError:
 
 
 def _complain(error: RenseiError, arguments: Sequence[str]) -> None:
-    """Say what went wrong and what to do; in systemd's journal, at the level of errors."""
+    """Print what went wrong and what to do; in the journal, at the level of errors."""
     from rensei_daemon.cli.daemon_address import daemon_of
     from rensei_daemon.core.escaping import LONGEST_LINE, escape_lines
     from rensei_daemon.logs.systemd_journal import leads_to_journal
 
     hint = daemon_of(arguments).hint(error.hint or _LAST_RESORT)
     text = f"{PROGRAM}: {error}\n  {hint}"
-    # systemd reads a level from the head of each line (sd-daemon(3)).
+    # systemd reads a level at the start of each line (sd-daemon(3)).
     mark = "<3>" if leads_to_journal(2, os.environ) else ""
     longest = LONGEST_LINE if sys.stderr.isatty() else None
     for line in escape_lines(text, longest=longest).split("\n"):

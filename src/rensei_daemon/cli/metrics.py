@@ -1,4 +1,4 @@
-"""`metrics`: the numbers a monitoring system would collect, as the daemon has them now."""
+"""`metrics`: the current values of the metrics that a monitoring system collects."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""`rensei-daemon mutations`: what the platform asked of this host, and what came of it.
+"""`rensei-daemon mutations`: what the platform requested, and the outcomes.
 
-`list` and `show` look at this host's own record; `list --remote`, `enqueue` and `cancel`
-ask the platform; `preview` asks nobody and touches nothing.
+`list` and `show` read this host's own record; `list --remote`, `enqueue` and `cancel` send
+requests to the platform; `preview` neither sends nor changes anything.
 """
 
 import json
@@ -157,12 +157,12 @@ def _mutation(records: JournalRecords, mutation_id: str) -> MutationDetail:
 
 def _life(mutation: MutationRecord) -> list[tuple[str, str]]:
     params = mutation["params"]
-    told = "(forgotten)" if params is None else json.dumps(params, ensure_ascii=False)
+    shown = "(forgotten)" if params is None else json.dumps(params, ensure_ascii=False)
     who = mutation["requested_by"] or "(unknown)"
     life = [
         ("mutation", mutation["id"]),
         ("op", mutation["op"]),
-        ("params", told),
+        ("params", shown),
         ("requested", f"{mutation['requested_at'] or '(unknown)'} by {who}"),
         ("received", mutation["received_at"]),
     ]

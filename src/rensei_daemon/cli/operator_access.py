@@ -1,6 +1,6 @@
-"""Asking the platform as a person: the key, the host, and refusals in exit codes.
+"""Requests of a person to the platform: key, host, and refusals as exit codes.
 
-The key is found where the daemon finds its own, and never stands in an argument.
+The key is found where the daemon finds it, and is never an argument.
 """
 
 import os
@@ -42,15 +42,15 @@ Question = Callable[[OperatorClient], Awaitable[_T]]
 
 @dataclass(frozen=True, slots=True)
 class OperatorAccess:
-    """Whoever asks from this host: its files and settings."""
+    """The person at this host: its files and settings."""
 
     locations: Locations
     settings: Settings
 
     def host(self, named: str | None) -> str:
-        """Return the host's row on the platform; raises UsageError when nobody says.
+        """Return the platform's id of the host; raises UsageError if it is not known.
 
-        Where neither the caller nor the file names it, the daemon here may have been told.
+        If neither the caller nor the file names it, the daemon here may know it.
         """
         host = named or self.settings.platform.worker_host_id or self._daemon_key()
         if not host:
@@ -115,7 +115,7 @@ def _key(file: Path | None) -> str:
 
 
 def operator_access(config: Path | None) -> OperatorAccess:
-    """Read the settings an operator's question needs; raises SettingsError."""
+    """Read the settings for an operator's request; raises SettingsError."""
     locations = find_daemon(config)
     text = read_config(locations.config).text
     path, check = locations.config, unset_platform

@@ -11,11 +11,11 @@ from rensei_daemon.errors import RenseiError
 
 NAME = "rensei-daemon"
 PACKAGED_PROGRAM = Path("/usr/bin") / NAME
-"""Where a distribution's package has it, and what the unit as packaged runs."""
+"""Where a package installs it, and what the packaged unit runs."""
 
 _PACKAGE = Path(__file__).parents[1]
-_HIDDEN = tuple(map(Path, ("/root", "/home", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is put there
-"""What ProtectHome= and PrivateTmp= keep from the service."""
+_HIDDEN = tuple(map(Path, ("/root", "/home", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is written there
+"""Directories that ProtectHome= and PrivateTmp= hide from the service."""
 _ON_EVERY_PATH = tuple(map(Path, ("/usr/local/sbin", "/usr/local/bin", "/usr/bin")))
 _INSTALLERS = {
     "pipx_metadata.json": f"pipx uninstall --global {NAME}",
@@ -25,8 +25,8 @@ _INSTALLERS = {
 
 
 def this_program() -> Path:
-    """Return the `rensei-daemon` that runs now; raises `RenseiError` when it is no file."""
-    called = Path(os.path.abspath(sys.argv[0]))  # noqa: PTH100 - a link there is meant
+    """Return the running `rensei-daemon`; raises `RenseiError` if it is not a file."""
+    called = Path(os.path.abspath(sys.argv[0]))  # noqa: PTH100 - a link must be kept
     beside = Path(sys.executable).with_name(NAME)
     for program in (called, beside):
         if program.name == NAME and program.is_file():
@@ -55,9 +55,9 @@ def is_on_path(program: Path) -> bool:
 
 
 def out_of_reach(program: Path) -> Path | None:
-    """Return the first place that keeps the service's user from the program, if any.
+    """Return the first path that the service's user cannot reach, if any.
 
-    The program needs its interpreter and its packages, which may lie elsewhere.
+    The program needs its interpreter and its packages, which may be elsewhere.
     """
     environments = (Path(sys.prefix), Path(sys.base_prefix))
     needed = (program, program.resolve(), *environments, _PACKAGE)
@@ -69,7 +69,7 @@ def out_of_reach(program: Path) -> Path | None:
 
 
 def require_reach(program: Path) -> None:
-    """Raise `RenseiError`, with the remedy, for a program that a service cannot start."""
+    """Raise `RenseiError`, with the remedy, if a service cannot start the program."""
     hidden = out_of_reach(program)
     if hidden is None:
         return

@@ -1,7 +1,7 @@
-"""The files that come along with the code: units, their neighbours, the example config.
+"""The files that are installed with the code: units, completions, the example config.
 
-A wheel carries them inside the package; in a checkout they stay where contributors look
-for them. The rest of the program need not know which it is.
+They are inside the package in a wheel, and in `packaging/` in a checkout. The rest of the
+program need not know which.
 """
 
 from pathlib import Path
@@ -14,9 +14,9 @@ _PACKAGE = Path(rensei_daemon.__file__).parent
 
 
 def package_file(name: str, *, package: Path = _PACKAGE) -> str:
-    """Return the text of a file named from `packaging/` or the checkout's top.
+    """Return the text of a file, by its path below `packaging/` or the checkout.
 
-    Raises `RenseiError` when the installation is not whole.
+    Raises `RenseiError` if the installation is incomplete.
     """
     checkout = package.parents[1]
     for place in (package / "_packaging", checkout / "packaging", checkout):

@@ -1,4 +1,4 @@
-"""A moment in the past, as a person at a terminal writes it."""
+"""Parses a moment in the past, as a person writes it."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
 
 
 Localise = Callable[[datetime], datetime]
-"""Gives a time without a zone this host's: the one in force then, not the one of now."""
+"""Interprets a time without zone in this host's zone, with the offset of that date."""
 
 
 def parse_time(

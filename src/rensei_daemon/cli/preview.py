@@ -1,4 +1,4 @@
-"""What a mutation would do to today's file: parsed, guarded and edited, never written."""
+"""What a mutation would do to the current file: parsed, checked and edited, not written."""
 
 import os
 from collections.abc import Mapping
@@ -17,11 +17,10 @@ from rensei_daemon.settings.loading import check_settings, load
 def preview(
     config: Path, op: str, params: Mapping[str, Any], *, now: datetime
 ) -> tuple[Document, Document]:
-    """Return today's text and what the mutation would make of it.
+    """Return the current text and the text after the mutation.
 
-    Raises `MutationError` with the text it would fail with, and `SettingsError` for a
-    file that cannot be used, and so not be edited, `NotPermittedError` for one that this
-    user may not read.
+    Raises `MutationError` with the text it would fail with, `SettingsError` if the file
+    cannot be used and so not be edited, `NotPermittedError` if this user may not read it.
     """
     before = read_config(config)
     settings = load(before.text, path=config, environ=os.environ)

@@ -17,11 +17,11 @@ limit_option = click.option(
 
 
 LONGEST_CELL = MAX_ID
-"""Characters shown of a cell: every id in full, since it may have to be copied."""
+"""Characters shown of a cell: every id in full, because it may be copied."""
 
 
 def print_json(value: Any) -> None:
-    """Print JSON for scripts: whole, and in ASCII, so that nothing in it is invisible."""
+    """Print JSON for scripts: complete, and in ASCII, so that no character is invisible."""
     click.echo(json.dumps(value, indent=2))
 
 

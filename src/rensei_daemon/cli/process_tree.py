@@ -1,7 +1,7 @@
-"""Every process that came of a command, also what left its process group and session.
+"""All processes that a command started, even outside its process group and session.
 
-As their child subreaper this process becomes the parent of whoever loses its own, so a
-program that forks twice and calls setsid still stands below us in /proc.
+As a child subreaper this process becomes the parent of orphaned descendants, so a program
+that forks twice and calls setsid is still below us in /proc.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
-"""A program that Python becomes or starts must not."""
+"""Signals that Python ignores, but a program that it starts must not."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -23,20 +23,20 @@ class ProcessTree:
     """A command and its descendants."""
 
     def __init__(self) -> None:
-        """Become the parent of all orphans below this process."""
+        """Become the parent of all orphaned descendants."""
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self.exit_code: int | None = None
         """Of the command; 128+n after signal n; None while it runs."""
         self._pid = 0
         self._has_children = True
         self._strangers: frozenset[int] = frozenset()
-        # A shell may have become us while its background jobs ran.
+        # A shell may have become this process while its background jobs ran.
         self._strangers = frozenset(self.members())
 
     def start(
         self, argv: Sequence[str], env: Mapping[str, str], *, death_signal: signal.Signals
     ) -> None:
-        """Start the command; raises `OSError` when that fails.
+        """Start the command; raises `OSError` if that fails.
 
         `death_signal` is sent to it, though not to its children, if we are killed.
         """
@@ -60,10 +60,10 @@ class ProcessTree:
                 self.exit_code = code if code >= 0 else 128 - code
 
     def members(self) -> list[int]:
-        """Return the ids of all that live now, parents first; none only if nobody does."""
+        """Return the ids of all living processes, parents first; empty if none lives."""
         while True:
             found = self._scan()
-            # An orphan on its way to us is missed, but then its parent has just ended.
+            # An orphan that is being reparented is missed; its parent has just ended.
             if found or not self.reap():
                 return found
 
@@ -71,11 +71,11 @@ class ProcessTree:
         if not self._has_children:
             return []
         children = defaultdict[int, list[int]](list)
-        for name in os.listdir("/proc"):  # noqa: PTH208 - tens of times as quick
+        for name in os.listdir("/proc"):  # noqa: PTH208 - many times as fast
             if name.isdigit() and (parent := _parent(name)) is not None:
                 children[parent].append(int(name))
         found = [os.getpid()]
-        for pid in found:  # it grows as it is walked
+        for pid in found:  # it grows during the loop
             found += (p for p in children[pid] if p not in self._strangers)
         return found[1:]
 
@@ -86,13 +86,13 @@ class ProcessTree:
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Send a signal, to a process that may have gone or be another user's."""
+    """Send a signal; the process may have ended, or belong to another user."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 
 def _parent(pid: str) -> int | None:
-    """Return the parent's id of a process that lives."""
+    """Return the parent's id of a living process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -113,8 +113,8 @@ def _spawn(
         _become_child(argv, env, before, parent, death_signal, failing)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(failing)
-    with os.fdopen(failure, "rb") as said:
-        code = said.read()
+    with os.fdopen(failure, "rb") as reader:
+        code = reader.read()
     if code:
         os.waitpid(pid, 0)
         raise OSError(int(code), os.strerror(int(code)))
@@ -129,16 +129,16 @@ def _become_child(
     death_signal: signal.Signals,
     failing: int,
 ) -> None:
-    """Be the command; on `failing` goes the number of the error that forbids it."""
+    """Execute the command in the child; on failure write the error number to `failing`."""
     try:
-        signal.set_wakeup_fd(-1)  # it is the parent's
+        signal.set_wakeup_fd(-1)  # the parent uses it
         caught = [n for n in signal.valid_signals() if callable(signal.getsignal(n))]
         for number in (*caught, *PYTHON_IGNORES):
             signal.signal(number, signal.SIG_DFL)
         _prctl(_PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() == parent:  # else it died before we asked to be told
+        if os.getppid() == parent:  # else it ended before the death signal was set
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - that is what it is for
+            os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - intended
     except OSError as error:
         os.write(failing, str(error.errno).encode())
     finally:

@@ -1,7 +1,7 @@
-"""The end of a process tree: everybody told, given time, then killed.
+"""Stops a process tree: signal all, wait for the grace period, then kill.
 
-TERM goes to all of them at once, as a service manager does it: a shell that ends at TERM
-would else leave its children unaware.
+TERM goes to all processes at once, as with a service manager: if a shell ended at TERM
+first, its children would not be signalled.
 """
 
 import signal
@@ -10,13 +10,13 @@ import time
 from rensei_daemon.cli.process_tree import ProcessTree, send
 
 GIVE_UP_SECONDS = 5.0
-"""After KILL, for what is another user's or stuck in the kernel."""
+"""After KILL, for processes of other users and those blocked in the kernel."""
 KILL_AGAIN_SECONDS = 0.05
-"""For whoever was being forked at that moment."""
+"""For processes that were being forked at that moment."""
 
 
 class TreeStop:
-    """One end, begun by making this; `step` carries it on."""
+    """One stop, begun by its construction; `step` continues it."""
 
     def __init__(
         self, tree: ProcessTree, number: signal.Signals, grace_seconds: float
@@ -27,10 +27,10 @@ class TreeStop:
         self._kill_at = time.monotonic() + grace_seconds
         self._give_up_at = self._kill_at + GIVE_UP_SECONDS
         self.left: tuple[int, ...] = ()
-        """Who lived on all the same."""
+        """The processes that survived."""
 
     def signal_new(self) -> None:
-        """Send everybody the signal once more; the time they have is the same."""
+        """Send all of them the signal again, within the same grace period."""
         self._told.clear()
 
     def step(self) -> bool:
@@ -38,11 +38,11 @@ class TreeStop:
         members = self._tree.members()
         if not members:
             return True
-        # Parents first: a shell is not to see its child end and go on to the next line.
+        # Parents first: a shell must not see its child end and run the next line.
         for pid in members:
             if pid not in self._told:
                 send(pid, self._number)
-                send(pid, signal.SIGCONT)  # one that is stopped would not hear of it
+                send(pid, signal.SIGCONT)  # a stopped process would not receive it
         self._told.update(members)
         now = time.monotonic()
         if now >= self._give_up_at:
@@ -55,6 +55,6 @@ class TreeStop:
 
     @property
     def due_at(self) -> float:
-        """When the next step is due, if nobody ends before; by the monotonic clock."""
+        """When the next step is due, unless all end before; monotonic time."""
         now = time.monotonic()
         return self._kill_at if now < self._kill_at else now + KILL_AGAIN_SECONDS

@@ -1,4 +1,4 @@
-"""`reload`: have the daemon read its configuration again, and say what that brought."""
+"""`reload`: make the daemon read its configuration again, and print what changed."""
 
 import os
 from pathlib import Path
@@ -37,14 +37,14 @@ def command(config: Path | None, as_json: bool) -> None:
 
 def _awaiting_restart(locations: Locations) -> Path | None:
     if locations.unit_scope is None:
-        return None  # no unit's, so no credential; and the import takes its time
+        return None  # no unit, so no credential; and the import is slow
     from rensei_daemon.doctor.api_key import key_awaiting_restart
 
     return key_awaiting_restart(locations, os.environ)
 
 
 def describe(answer: Reloaded) -> str:
-    """Say what a reload brought, a line for each sort of change."""
+    """Return what a reload changed, a line for each kind of change."""
     lines = []
     if answer["applied"]:
         lines.append(f"in effect now: {clean(', '.join(answer['applied']))}")

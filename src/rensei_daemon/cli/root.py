@@ -1,4 +1,4 @@
-"""The root of the command line: its commands, and the options that stand before them."""
+"""The root of the command line: its commands, and the options before them."""
 
 import importlib
 import os
@@ -35,16 +35,16 @@ COMMANDS = {
     "install": "Make this program a service of this host, or of one user.",
     "uninstall": "Undo what install did.",
 }
-"""Every command, in the order `--help` shows them; each is `command` in its module.
+"""All commands, in the order of `--help`; each is `command` in its module.
 
-What it is for is said here as well, or else the help would import every one of them.
+The descriptions are repeated here, because the help would otherwise import all modules.
 """
 
 _NARROWEST = 30
 
 
 class _ReaderHasLeftError(Exception):
-    """What a broken pipe is to click, which would make a failure of it."""
+    """A broken pipe as click sees it, which would make it a failure."""
 
 
 @contextmanager
@@ -63,7 +63,7 @@ class _LazyGroup(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        with _past_click():  # help and the like are printed in here
+        with _past_click():  # help texts are printed in here
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -101,7 +101,7 @@ class _LazyGroup(click.Group):
 
 
 def _run() -> click.Command:
-    """Return what click may know of `run`, which reads its own command line."""
+    """Return click's view of `run`, which parses its command line itself."""
     from rensei_daemon.cli import run
 
     options = [
@@ -146,7 +146,7 @@ def root(debug: bool) -> None:
 def main(arguments: Sequence[str]) -> int | None:
     """Run a command and return its exit code.
 
-    Raises UsageError for a command line that asks for something else than there is.
+    Raises UsageError for an invalid command line.
     """
     try:
         code: int | None = root.main(
@@ -168,15 +168,15 @@ def main(arguments: Sequence[str]) -> int | None:
 
 
 def _usage(error: click.ClickException) -> UsageError:
-    said = error.format_message().rstrip(".")
+    text = error.format_message().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else PROGRAM
-    return UsageError(said[:1].lower() + said[1:], hint=f"see: {path} --help")
+    return UsageError(text[:1].lower() + text[1:], hint=f"see: {path} --help")
 
 
 def _width() -> int | None:
-    """Return the width help is given on a terminal that is narrower than click allows."""
-    with suppress(OSError):  # `shutil` would cost more than the whole of this
+    """Return the width of the help on a terminal narrower than click allows."""
+    with suppress(OSError):  # importing `shutil` would take longer than all of this
         named = os.environ.get("COLUMNS", "")
         columns = int(named) if named.isdecimal() else os.get_terminal_size().columns
         return max(columns, _NARROWEST) if 0 < columns < USUAL else None

@@ -1,4 +1,4 @@
-"""`credentials rotate KIND`: have the platform resolve a credential anew, and spread it."""
+"""`credentials rotate KIND`: have the platform resolve a credential again and send it."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def rotate(kind: str, org: str | None, config: Path | None, as_json: bool) -> No
 
 
 def _org_of(asking: OperatorAccess) -> str:
-    """Return the organisation of the file, else the one the runtime token speaks for."""
+    """Return the organisation of the file, else that of the runtime token."""
     if asking.settings.platform.org_id:
         return asking.settings.platform.org_id
     locations = asking.locations

@@ -1,8 +1,7 @@
-"""`run`: be the daemon, until told to stop.
+"""`run`: run the daemon until it is told to stop.
 
-Its options are read with the standard library, which is in memory anyway: the library of
-the other commands would stay there for the daemon's whole life. That library only hears
-of them (`cli.root`) for help and completion.
+Its options are parsed with the standard library: click would stay in memory for the
+daemon's whole life. click only knows them (`cli.root`) for help and completion.
 """
 
 import argparse
@@ -23,7 +22,7 @@ Example: {PROGRAM} run --config ./config.toml
 
 
 class RunOption(NamedTuple):
-    """An option of `run`, for whichever library reads it."""
+    """An option of `run`, for either library."""
 
     name: str
     help: str
@@ -47,7 +46,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the daemon; `words` are what stands behind `run`. Raises what ended it."""
+    """Run the daemon; `words` are the arguments of `run`. Raises what ended it."""
     parser = _Parser(prog=f"{PROGRAM} run", add_help=False, allow_abbrev=False)
     for name, about, metavar, choices in OPTIONS:
         parser.add_argument(name, help=about, metavar=metavar, choices=choices)
@@ -56,7 +55,7 @@ def main(words: Sequence[str]) -> None:
 
 def start(config: str | None = None, log_level: str | None = None) -> None:
     """Run the daemon with these options. Raises what ended it."""
-    # Here, so that help and completion need not wait for the whole daemon.
+    # Imported here, so that help and completion do not wait for the whole daemon.
     from rensei_daemon.process import (
         harden,
         let_the_loop_interrupt,
@@ -65,7 +64,7 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
     )
 
     harden()
-    fork_under_init(os.getpid())  # before PID 1 has the whole daemon in memory
+    fork_under_init(os.getpid())  # while PID 1 has not loaded the whole daemon
 
     import anyio
 
@@ -86,7 +85,7 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
         await run(
             locations, environ=os.environ, overrides=overrides, on_stop=deadline.start
         )
-        deadline.finish()  # what is left are threads: anyio.run waits for them
+        deadline.finish()  # only threads are left: anyio.run waits for them
 
     try:
         anyio.run(run_to_the_end)
@@ -97,7 +96,7 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
 
 
 def _first(errors: BaseExceptionGroup[RenseiError]) -> RenseiError:
-    """Return one of the errors that ended the daemon; a shell wants one exit code."""
+    """Return one of the errors that ended the daemon; a shell needs one exit code."""
     first: BaseException = errors
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]

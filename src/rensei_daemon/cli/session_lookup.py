@@ -1,4 +1,4 @@
-"""The sessions of this host, as a command sees them."""
+"""Requests for the sessions of this host."""
 
 from rensei_daemon.cli.control import ask
 from rensei_daemon.control_api.schema import SESSIONS, SessionCredentials
@@ -23,10 +23,10 @@ def sessions_of(locations: Locations) -> list[SessionCredentials]:
 def session_state(
     locations: Locations, session_id: str | None, *, wait_seconds: float
 ) -> SessionState:
-    """Return the session that a worker's command is about; None: the only one it may use.
+    """Return the session of a worker's command; without a name, the only one it may use.
 
-    The daemon is asked over the credential socket and given `wait_seconds` to be there.
-    Raises what `query_sessions` and `choose_session` do.
+    The request uses the credential socket, and waits up to `wait_seconds` for the daemon.
+    Raises what `query_sessions` and `choose_session` raise.
     """
     path = locations.credential_socket
     try:

@@ -1,4 +1,4 @@
-"""The signals that are passed on to a command, received where `poll` sees them."""
+"""The signals that are forwarded to a command, received as bytes that `poll` sees."""
 
 import signal
 import socket
@@ -21,9 +21,9 @@ PASSED_ON = (
 
 @contextmanager
 def received_signals() -> Iterator[socket.socket]:
-    """Have every signal that is ours to pass on arrive as a byte on a socket.
+    """Receive every signal to forward as a byte on a socket.
 
-    One that the caller ignores stays ignored, here and in the command (`nohup`).
+    A signal that the caller ignores stays ignored, here and in the command (`nohup`).
     """
     sending, receiving = socket.socketpair()
     sending.setblocking(False)

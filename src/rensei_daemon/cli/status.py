@@ -1,4 +1,4 @@
-"""`status`: whether the daemon is well, why not, and what to do."""
+"""`status`: whether the daemon is healthy, why not, and what to do."""
 
 import json
 import os
@@ -66,21 +66,21 @@ def _watch(locations: Locations, terminal: Terminal, as_json: bool) -> NoReturn:
         try:
             text, _ = look(locations, terminal, as_json)
         except RenseiError as error:
-            # What is watched may come back, so the watch goes on.
+            # The daemon may come back, so keep watching.
             text = clean_lines(f"{error}\n  {error.hint}\n")
         click.echo(redraw(text) if in_place else text, nl=False)
         time.sleep(WATCH_SECONDS)
 
 
 def redraw(text: str) -> str:
-    """Put a screen over the one before it, without the flicker of an empty one."""
+    """Draw a screen over the one before, without clearing, which would flicker."""
     return HOME + text.replace("\n", f"{CLEAR_LINE}\n") + CLEAR_BELOW
 
 
 def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, int]:
-    """Return (what to print, the exit code) for the daemon as it is now.
+    """Return (output, exit code) for the current daemon.
 
-    Without a daemon it is the last state on disk, for those who may read that; for others
+    If no daemon runs, it is the last status on disk, for users who may read it; for others
     DaemonNotRunningError.
     """
     now = datetime.now(UTC)
@@ -107,7 +107,7 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
 
 
 def _outdated(what: str, locations: Locations, now: datetime) -> dict[str, Any]:
-    """Return the one condition that a daemon cannot know of: another build is installed."""
+    """Return the one condition that a daemon cannot know: another version is installed."""
     return {
         "code": Code.PROGRAM_OUTDATED,
         "severity": severity_of(Code.PROGRAM_OUTDATED),
@@ -128,7 +128,7 @@ def _show_last(
     now: datetime,
 ) -> str:
     if as_json:
-        # `state` is not the last one: a script that reads only that must not be calmed.
+        # null, so that a script that reads only `state` is not misled by `last`.
         answer = {
             "state": None,
             "error": str(error),

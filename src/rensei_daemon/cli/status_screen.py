@@ -1,8 +1,8 @@
-"""The screen `status` shows: a pure function of the daemon's JSON.
+"""The screen of `status`: a pure function of the daemon's JSON.
 
-Every age on it counts from a time in the data, never from the daemon having answered, so
-a daemon that talks but gets nothing done looks like what it is. Keys that are missing
-(another version wrote them) leave their line out.
+Every age counts from a time in the data, never from the answer, so a daemon that answers
+but does nothing is visible. Keys that are missing, because another version wrote the data,
+omit their line.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from rensei_daemon.core.duration import format_duration
 
 _MARGIN = 12
 _LONGEST_REASON = 160
-"""Characters; two lines or three of a narrow screen."""
+"""Characters; two lines or three on a narrow screen."""
 _LOOKS = {
     "ok": ("●", Style.GOOD),
     "starting": ("◌", Style.WATCH),
@@ -36,9 +36,9 @@ def render(
     now: datetime,
     alive: bool = True,
 ) -> str:
-    """Draw the screen: the state, why and what to do, then each part of the daemon.
+    """Draw the screen: state, conditions, then each part of the daemon.
 
-    With `alive` false the status is the last one a daemon left behind.
+    With `alive` false, the status is the last one of a stopped daemon.
     """
     conditions = status.get("conditions", [])
     troubles = group_conditions([c for c in conditions if c["severity"] != "info"])
@@ -130,7 +130,7 @@ def _mutations(line: Mapping[str, Any] | None, now: datetime) -> Iterable[str]:
 
 
 def _reason(last: Mapping[str, Any]) -> str:
-    """Say why a mutation failed, and not every word that it could have held."""
+    """Return why a mutation failed, shortened."""
     message = clean(last["message"])
     if len(message) <= _LONGEST_REASON:
         return message

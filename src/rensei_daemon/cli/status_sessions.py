@@ -1,6 +1,6 @@
-"""The sessions on the screen of `status`: a table where it fits, else a few lines each.
+"""The sessions on the screen of `status`: a table if it fits, else a few lines each.
 
-Nothing is ever cut: what an operator is to copy into the next command stands there whole.
+Nothing is cut, because an operator may copy it into the next command.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ def draw_sessions(
     now: datetime,
     alive: bool,
 ) -> list[str]:
-    """Return the lines that show each session; none where there are no sessions."""
+    """Return the lines of all sessions; none if there are no sessions."""
     if not sessions:
         return []
     rows = [_cells(session, now, alive) for session in sessions]
@@ -74,7 +74,7 @@ def _consumers(session: Mapping[str, Any]) -> str:
 
 
 def _told(session: Mapping[str, Any], row: Sequence[str], width: int) -> Iterable[str]:
-    """Say the cells of a row in words, under the session's name."""
+    """Return the cells of a row in words, below the session's name."""
     name, stream, data, refresh, generation, names, consumers = row
     texts = [
         name,

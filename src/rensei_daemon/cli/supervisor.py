@@ -1,7 +1,7 @@
-"""A command under our care: started, told of rotations, and answered for.
+"""Supervises a command: starts it, reacts to rotations, and returns its exit code.
 
-One thread, one `poll`: signals, the credential socket, and the clock. The daemon may go
-and come back meanwhile; the command keeps what it has until there is something newer.
+One thread with one `poll` for signals, the credential socket and the clock. The daemon may
+restart meanwhile; the command keeps its values until there are newer ones.
 
 ::
 
@@ -31,7 +31,7 @@ from rensei_daemon.core.start_error import explain_start_error
 from rensei_daemon.errors import NotFoundError, NotRunnableError
 
 TYPED = (signal.SIGINT, signal.SIGQUIT)
-"""From a keyboard these reach the command by themselves."""
+"""The command receives these from a keyboard itself."""
 
 BETWEEN_STARTS_SECONDS = 1.0
 
@@ -40,10 +40,10 @@ Environment = Callable[[Mapping[str, str] | None], dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What a rotation does to the command."""
+    """How the command is informed of a rotation."""
 
     number: signal.Signals | None = None
-    """Of the signal it is sent; None: it is restarted."""
+    """The signal it is sent; None: it is restarted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Command:
 
     argv: Sequence[str]
     environment: Environment
-    """Makes the command's, from the session's values."""
+    """Returns the environment of the command, for the session's values."""
     reaction: Reaction
     stop_signal: signal.Signals
     grace_seconds: float
@@ -60,11 +60,11 @@ class Command:
 
 
 def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Give this process's place to the command; raises `NotRunnableError`."""
+    """Replace this process by the command; raises `NotRunnableError`."""
     for number in PYTHON_IGNORES:
         signal.signal(number, signal.SIG_DFL)
     with _start_errors(argv[0]):
-        os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - that is what it is for
+        os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - intended
 
 
 @contextmanager
@@ -81,13 +81,13 @@ def _start_errors(program: str) -> Iterator[None]:
 
 
 class Supervisor:
-    """Runs a command until it ends by itself, or is told to."""
+    """Runs a command until it ends, or a signal ends it."""
 
     def __init__(self, command: Command, feed: CredentialFeed) -> None:
         self._command = command
         self._feed = feed
         self._has: Mapping[str, str] | None = None
-        """What the command was started with, or last told of."""
+        """The values that the command was started with, or last signalled about."""
         self._tree = ProcessTree()
         self._terminal = ControllingTerminal()
         self._started_at = 0.0
@@ -96,9 +96,9 @@ class Supervisor:
         self._told_to_end_at = -float("inf")
 
     def run(self) -> int:
-        """Start the command and return what its exit code amounts to in a shell.
+        """Start the command and return its exit code as a shell reports it.
 
-        Raises `NotRunnableError` when it cannot be started.
+        Raises `NotRunnableError` if it cannot be started.
         """
         with received_signals() as received:
             self._start()
@@ -148,14 +148,14 @@ class Supervisor:
             self._tree.signal_command(number)
 
     def _is_ending(self) -> bool:
-        """Whether somebody told it to end just now: then it is not started again.
+        """Whether it was just signalled to end; then it is not started again.
 
-        A command that lived on, a shell after Ctrl-C, is restarted as any other.
+        A command that survived, such as a shell after Ctrl-C, is restarted as usual.
         """
         return time.monotonic() < self._told_to_end_at + self._command.grace_seconds
 
     def _react(self) -> None:
-        """Begin what is due: an end with the command's own, or a rotation's reaction."""
+        """Begin what is due: the end after the command's, or the reaction to a rotation."""
         if self._stopping is not None:
             return
         if self._tree.exit_code is not None:
@@ -169,7 +169,7 @@ class Supervisor:
 
     @property
     def _react_at(self) -> float:
-        """From when on a rotation may have consequences."""
+        """When a rotation may first be acted on."""
         told_at = self._told_to_end_at + self._command.grace_seconds
         is_restart = self._command.reaction.number is None
         return max(told_at, self._started_at + BETWEEN_STARTS_SECONDS * is_restart)

@@ -1,4 +1,4 @@
-"""`sync`: a beat and new snapshots now, and what they brought."""
+"""`sync`: send a heartbeat and take snapshots now, and print the results."""
 
 from pathlib import Path
 
@@ -39,14 +39,14 @@ def command(config: Path | None, as_json: bool) -> int:
 
 
 def succeeded(answer: Synced) -> bool:
-    """Whether the beat and every snapshot came through."""
+    """Whether the heartbeat and every snapshot succeeded."""
     return answer["beat_error"] is None and all(
         session["error"] is None for session in answer["sessions"]
     )
 
 
 def describe(answer: Synced) -> str:
-    """Say how the beat and each session's snapshot went, a line for each."""
+    """Return a line for the heartbeat, and one for each session's snapshot."""
     beat = answer["beat_error"]
     lines = [f"heartbeat: {'sent' if beat is None else f'failed: {clean(beat)}'}"]
     lines += (_describe(session) for session in answer["sessions"])

@@ -1,7 +1,7 @@
-"""Manners at a terminal: how wide, whether in colour, in columns, and nothing foreign.
+"""Output for terminals: width, colours, columns, and escapes of foreign text.
 
-Text from elsewhere (a platform's error, a file's line) may hold control characters that
-move a cursor or retitle a window; it is shown with these escaped.
+Text from elsewhere (a platform's error, a line of a file) may contain control characters
+that move the cursor or change the title of the window; they are escaped.
 """
 
 import io
@@ -18,12 +18,12 @@ from rensei_daemon.core.escaping import LONGEST_LINE, escape_line, escape_lines
 
 NARROWEST, USUAL = 40, 80
 WIDEST = 100
-"""For prose; what stands in columns may be wider."""
+"""For prose; columns may be wider."""
 _BLANKS = re.compile(r"[ \t\r\n]+")
 
 
 class Style(StrEnum):
-    """What a text wants to say with its colour: SGR parameters."""
+    """The meaning of a colour, as SGR parameters."""
 
     GOOD = "1;30;42"
     WATCH = "1;30;43"
@@ -44,7 +44,7 @@ class Terminal:
 
 
 def measure(output: TextIO, environ: Mapping[str, str]) -> Terminal:
-    """Look at the other end: colour is for terminals, unless NO_COLOR asks for none."""
+    """Detect a terminal; colours are for terminals, unless NO_COLOR is set."""
     if not output.isatty():
         return Terminal()
     try:
@@ -56,18 +56,18 @@ def measure(output: TextIO, environ: Mapping[str, str]) -> Terminal:
 
 
 def tolerate(output: TextIO) -> None:
-    """Let an output that cannot spell our signs show a question mark for them."""
+    """Replace our signs by question marks if the encoding of the output lacks them."""
     if isinstance(output, io.TextIOWrapper):
         output.reconfigure(errors="replace")
 
 
 def paint(text: str, style: Style, *, colour: bool) -> str:
-    """Put a text in a colour, where there are colours."""
+    """Put a text in a colour, if there are colours."""
     return f"\x1b[{style}m{text}\x1b[0m" if colour else text
 
 
 def clean(text: object, *, longest: int = LONGEST_LINE) -> str:
-    """Make foreign text fit to print: one line of visible characters.
+    """Return foreign text as one line of visible characters.
 
     On a terminal it is cut to `longest`.
     """
@@ -76,7 +76,7 @@ def clean(text: object, *, longest: int = LONGEST_LINE) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """Make lines fit to print: a diff, an error; on a terminal long ones are cut."""
+    """Return lines with escapes: a diff, an error; on a terminal long ones are cut."""
     return escape_lines(text, longest=_limit(LONGEST_LINE))
 
 
@@ -85,7 +85,7 @@ def _limit(longest: int) -> int | None:
 
 
 def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:
-    """Break a text into lines, each behind its margin; a word too long stays whole."""
+    """Break a text into lines, each after its margin; a word too long is not broken."""
     return textwrap.fill(
         text,
         min(width, WIDEST),
@@ -97,7 +97,7 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Put cells below one another, two spaces apart; none is cut, however wide it is."""
+    """Align cells in columns, two spaces apart; none is cut."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()

@@ -1,4 +1,4 @@
-"""`uninstall`: take back what `install` did, and say what stays."""
+"""`uninstall`: undo `install`, and print what is left."""
 
 import os
 from pathlib import Path
@@ -32,17 +32,17 @@ def command(user: bool, root: Path, dry_run: bool, as_json: bool, purge: bool) -
     """
     places = chosen_paths(user, root, dry_run)
     require_ours(places, purge)
-    left = final_commands(places, purge)  # while the config can still be asked
+    left = final_commands(places, purge)  # while the config can still be read
     steps = uninstall_steps(places, purge)
-    said = perform(steps, dry_run=dry_run, quiet=as_json)
+    lines = perform(steps, dry_run=dry_run, quiet=as_json)
     if as_json:
-        print_json({"dry_run": dry_run, "steps": said, "left": left})
+        print_json({"dry_run": dry_run, "steps": lines, "left": left})
     else:
         click.echo("\n  ".join(("\nleft in place; to remove it for good:", *left)))
 
 
 def require_ours(places: InstallPaths, purge: bool) -> None:
-    """Raise `RenseiError` for a service that a package has installed."""
+    """Raise `RenseiError` if a package has installed the service."""
     if places.packaged_unit is not None and (purge or not places.unit.exists()):
         raise RenseiError(
             f"{places.packaged_unit} is a package's",
@@ -51,7 +51,7 @@ def require_ours(places: InstallPaths, purge: bool) -> None:
 
 
 def uninstall_steps(places: InstallPaths, purge: bool = False) -> list[Step]:
-    """Return the steps, in order; a packaged unit takes over when ours is removed."""
+    """Return the steps, in order; after them a packaged unit is in force again."""
     steps: list[Step] = []
     is_replaced = places.packaged_unit is not None
     if places.unit.exists() and places.is_manager_there(os.environ) and not is_replaced:
@@ -69,7 +69,7 @@ def uninstall_steps(places: InstallPaths, purge: bool = False) -> list[Step]:
 
 
 def final_commands(places: InstallPaths, purge: bool = False) -> list[str]:
-    """Return the commands that remove what stays."""
+    """Return the commands that remove what is left."""
     paths = [] if purge else [places.config.parent, places.state]
     if places.host is not None and not purge:
         paths.append(places.key)
@@ -77,14 +77,14 @@ def final_commands(places: InstallPaths, purge: bool = False) -> list[str]:
     commands = [f"rm -r {' '.join(map(str, paths))}"] if paths else []
     if places.host is not None:
         commands.append(f"userdel {NAME}")
-    if places.root == SYSTEM:  # the program of an image is another
+    if places.root == SYSTEM:  # the program is part of the image
         link = None if places.host is None else places.host.link
         commands.append(removal(this_program(), link))
     return commands
 
 
 def _elsewhere(places: InstallPaths) -> list[Path]:
-    """Return the state directory that the config names, if it names one of its own."""
+    """Return the state directory of the config, if it names one."""
     try:
         text = places.config.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""A daemon that runs and does not answer: what the kernel knows of it."""
+"""A daemon that runs but does not answer: what the kernel knows of it."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from rensei_daemon.locations import Locations
 
 
 def inspect_lock_holder(locations: Locations) -> ProcessFacts | None:
-    """Return what is to be seen of the process that holds the daemon's state."""
+    """Return what is known of the process that holds the daemon's state."""
     pid = lock_holder(locations.lock)
     return facts_of(pid) if pid else None
 
@@ -22,20 +22,22 @@ def inspect_lock_holder(locations: Locations) -> ProcessFacts | None:
 def with_process_facts(
     error: DaemonSilentError, facts: ProcessFacts, last: Mapping[str, Any] | None
 ) -> DaemonSilentError:
-    """Return the error with what holds the daemon, since when, and what to do about it."""
+    """Return the error, with what blocks the daemon, since when, and what to do."""
     what, hint = explain(facts)
-    said = f"{error}: pid {facts.pid} {what}"
+    text = f"{error}: pid {facts.pid} {what}"
     if facts.started_at is not None:
         age = format_duration(max(time.time() - facts.started_at, 0))
-        said += f"; it was started {age} ago"
+        text += f"; it was started {age} ago"
     if last and last.get("reported_at"):
-        heard = format_duration(max(format_age(last["reported_at"], datetime.now(UTC)), 0))
-        said += f", and last saved its state {heard} ago"
-    return DaemonSilentError(said, hint=hint)
+        saved_ago = format_duration(
+            max(format_age(last["reported_at"], datetime.now(UTC)), 0)
+        )
+        text += f", and last saved its state {saved_ago} ago"
+    return DaemonSilentError(text, hint=hint)
 
 
 def explain(facts: ProcessFacts) -> tuple[str, str]:
-    """Return what a process is doing, and what to do when it should do more."""
+    """Return what a process is doing, and what to do about it."""
     pid, where = facts.pid, f" ({facts.waits_in})" if facts.waits_in else ""
     if facts.is_frozen:
         service = service_of(pid)
@@ -63,5 +65,5 @@ def explain(facts: ProcessFacts) -> tuple[str, str]:
 
 
 def to_json(facts: ProcessFacts | None) -> Mapping[str, Any] | None:
-    """Spell it for scripts."""
+    """Return it as JSON."""
     return asdict(facts) if facts else None

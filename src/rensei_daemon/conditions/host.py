@@ -10,7 +10,7 @@ from rensei_daemon.settings.model import Pool
 _SUBJECT = "heartbeat"
 
 
-def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
+def post_pool(board: Board, pool: Pool | None, reported: HostStatus | None) -> None:
     """Show the state of the pool: the file's, else the platform's."""
     if pool is not None:
         line = PoolHealth(
@@ -20,12 +20,12 @@ def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
             candidates=pool.candidates,
             since=pool.since and CLOCK.steady(pool.since),
         )
-    elif said is not None and said.suspends_claiming:
+    elif reported is not None and reported.suspends_claiming:
         since = None if board.pool.is_ok else board.pool.since
         line = PoolHealth(
-            status=said.name.removeprefix("pool_"),
-            candidates=said.candidate_pool_ids,
-            action=said.recommended_action or None,
+            status=reported.name.removeprefix("pool_"),
+            candidates=reported.candidate_pool_ids,
+            action=reported.recommended_action or None,
             since=since or CLOCK.now(),
         )
     else:
@@ -33,15 +33,15 @@ def post_pool(board: Board, pool: Pool | None, said: HostStatus | None) -> None:
     board.post(line)
 
 
-def post_objection(board: Board, said: HostStatus | None) -> None:
+def post_objection(board: Board, reported: HostStatus | None) -> None:
     """Raise or clear the alarm that the platform objects to this host."""
-    if said is None or not said.is_objection:
+    if reported is None or not reported.is_objection:
         board.clear(Code.HOST_STATUS, _SUBJECT)
         return
     board.raise_alarm(
         Code.HOST_STATUS,
-        f"the platform says of this host: {said.status}",
-        hint=said.recommended_action or "ask who administers this organisation",
+        f"the platform says of this host: {reported.status}",
+        hint=reported.recommended_action or "ask who administers this organisation",
         now=CLOCK.now(),
         subject=_SUBJECT,
     )

@@ -167,8 +167,8 @@ def report(board: Board, now: datetime, ahead: timedelta = timedelta(0)) -> Stat
 
 
 def _report(board: Board, now: datetime) -> Status:
-    said = (replace(c, hint=board.address.hint(c.hint)) for c in _conditions(board, now))
-    found = root_causes.link_causes(said, board.heartbeat, board.sessions)
+    adapted = (replace(c, hint=board.address.hint(c.hint)) for c in _conditions(board, now))
+    found = root_causes.link_causes(adapted, board.heartbeat, board.sessions)
     return Status(
         state=_state(board, found, now),
         reported_at=now,

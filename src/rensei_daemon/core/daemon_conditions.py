@@ -74,11 +74,11 @@ def heartbeat_conditions(
     since = line.last_ok_at or started_at
     age = _age(since, now)
     if age >= warning_after:
-        said = f": {line.last_error}" if line.last_error else ""
+        detail = f": {line.last_error}" if line.last_error else ""
         yield condition(
             Code.HEARTBEAT_STALE,
             severity=Severity.ERROR if age >= error_after else Severity.WARNING,
-            message=f"no heartbeat gets through to the platform{said}",
+            message=f"no heartbeat gets through to the platform{detail}",
             hint="see why: rensei-daemon logs --level warning",
             since=since,
         )

@@ -35,8 +35,8 @@ def text(value: object, name: str, *, where: str = "", most: int = MAX_TEXT) -> 
     if not isinstance(value, str):
         raise decode_error(f"{name} must be a string, not {_kind(value)}", where=where)
     if len(value) > most:
-        said = f"{name[:MAX_ID]} of {len(value)} characters: at most {most}"
-        raise decode_error(said, where=where)
+        limit = f"{name[:MAX_ID]} of {len(value)} characters: at most {most}"
+        raise decode_error(limit, where=where)
     try:
         value.encode()
     except UnicodeEncodeError:

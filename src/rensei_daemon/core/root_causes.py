@@ -40,14 +40,14 @@ def link_causes(
     ordered = sorted(
         conditions, key=lambda c: (_GRAVITY[c.severity], c.since, c.code, c.subject)
     )
-    said: dict[tuple[str, str], Condition] = {}
-    speaker = {_cause(c): said.setdefault((c.code, c.message), c) for c in ordered}
+    by_text: dict[tuple[str, str], Condition] = {}
+    shown_as = {_cause(c): by_text.setdefault((c.code, c.message), c) for c in ordered}
     refused = {_message(c): c for c in reversed(ordered) if c.code == Code.UNAUTHORIZED}
     is_skewed = any(c.code == Code.CLOCK_SKEWED for c in ordered)
     groups: dict[Cause, list[Condition]] = {}
-    for condition in said.values():
+    for condition in by_text.values():
         blamed = _find_cause(condition, heartbeat, sessions, is_skewed=is_skewed)
-        root = speaker.get(blamed, condition)
+        root = shown_as.get(blamed, condition)
         if root.code == Code.UNAUTHORIZED:
             root = refused[_message(root)]
         groups.setdefault(_cause(root), []).append(condition)

@@ -1,11 +1,11 @@
-"""The doctor: what a person would check by hand, checked, with evidence and a fix.
+"""The doctor: does the checks a person would do by hand, with evidence and a fix.
 
 ::
 
-    host ─▶ Case ──────▶ families of checks ────────▶ findings ─▶ screen, JSON, bundle
-            (looked up    (each in a thread of its
-             once)         own, against one clock)
+    host ─▶ Context ───▶ groups of checks ─────────▶ results ─▶ screen, JSON, bundle
+            (looked up    (each in its own thread,
+             once)         with one deadline)
 
-It looks and does not touch: nothing at the platform, and on this host no more than two
-files beside the config, swapped and removed.
+It changes nothing at the platform, and on this host only two temporary files beside the
+config, which are exchanged and removed.
 """

@@ -1,7 +1,7 @@
-"""The API key: where the daemon would find it, and whether it is fit and private.
+"""The API key: where the daemon finds it, and whether it is valid and private.
 
-A service's credential is not in this command's environment, so it is looked for where
-the service manager lays it down, and where it takes it from.
+The credential of a unit is not in the environment of this command, so it is looked for
+where the service manager puts it, and where the service manager reads it from.
 """
 
 import stat
@@ -23,23 +23,23 @@ from rensei_daemon.errors import SettingsError
 from rensei_daemon.locations import Locations
 
 GIVEN = Path("/run/credentials")
-"""Where the system's service manager lays down what a unit is given."""
+"""Where the system's service manager puts the credentials of a running unit."""
 STORED = Path("/etc/credstore/rensei-daemon.api-key")
-"""Where systemd takes the unit's credential from."""
+"""Where systemd reads the unit's credential from."""
 
 _SUDO = "run it with sudo"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundKey:
-    """A key, and the place it was found in."""
+    """A key, and where it was found."""
 
     secret: str = field(repr=False)
     place: str
 
 
 def check_api_key(case: DoctorContext) -> Iterator[CheckResult]:
-    """Check the key in its place; its text is never shown."""
+    """Check the key where it is stored; its text is never shown."""
     stored = _stored(case.locations)
     if stored is not None:
         yield from _store(stored)
@@ -50,7 +50,7 @@ def check_api_key(case: DoctorContext) -> Iterator[CheckResult]:
         return
     except SettingsError as error:
         if case.is_running and not stored and _file(case) is None:
-            # It would not have started without one.
+            # Without one, the daemon would not have started.
             yield passed("key", "the running daemon has one from its own environment")
         else:
             yield failed_by("key", error)
@@ -62,10 +62,10 @@ def check_api_key(case: DoctorContext) -> Iterator[CheckResult]:
 
 
 def find_key(case: DoctorContext) -> FoundKey:
-    """Return the key the daemon uses, or would.
+    """Return the key that the daemon uses, or would use.
 
-    Raises `SettingsError` for one that is missing or unfit, `PermissionError` where it is
-    not ours to see.
+    Raises `SettingsError` if it is missing or invalid, `PermissionError` if this user may
+    not read it.
     """
     file = _file(case)
     for place, text in every_key(case):
@@ -77,9 +77,9 @@ def find_key(case: DoctorContext) -> FoundKey:
 
 
 def every_key(case: DoctorContext) -> Iterator[tuple[str, str]]:
-    """Yield (place, text) of each key that is here for the daemon, fit or not.
+    """Yield (place, text) of each key for the daemon, valid or not.
 
-    The one that counts comes first. Raises `PermissionError` where one is not ours to see.
+    The first one is used. Raises `PermissionError` if this user may not read one.
     """
     for place in (_given(case.locations, case.environ), _stored(case.locations)):
         if place is not None:
@@ -98,10 +98,10 @@ def _file(case: DoctorContext) -> Path | None:
 
 
 def key_awaiting_restart(locations: Locations, environ: Mapping[str, str]) -> Path | None:
-    """Return where another key than the running unit's is stored for it.
+    """Return where a different key than the running unit's is stored for it.
 
-    A unit is given its credentials when it starts, so no reload takes up a new one. None
-    also where that is not ours to see.
+    A unit gets its credentials when it starts, so no reload reads a new one. None also if
+    this user may not read it.
     """
     given, stored = _given(locations, environ), _stored(locations)
     with suppress(OSError):
@@ -127,11 +127,11 @@ def _stored(locations: Locations) -> Path | None:
 
 
 def _if_there(path: Path) -> Path | None:
-    """Return a path unless it is known to be missing; one that is hidden may be there."""
+    """Return a path unless it is known to be missing; a hidden one may exist."""
     try:
         path.stat()
     except PermissionError:
-        # A directory closed to us: that the file is missing cannot be told from here.
+        # We may not enter the directory, so the file may exist.
         return path
     except OSError:
         return None

@@ -1,8 +1,8 @@
-"""What a person who helps from afar needs to see, in one archive, without a secret.
+"""One archive with everything needed to help from afar, without a secret.
 
-The log is scrubbed as it is written and nothing else here ever holds a value; that is
-not taken on trust. Every text is searched for every secret known on this host, in each
-form it could have, and the archive is written only if none is found.
+Secrets are redacted in the log, and nothing else here contains one; but this is checked.
+Every text is searched for every secret known on this host, in each encoding, and the
+archive is written only if none is found.
 """
 
 import importlib.metadata
@@ -43,7 +43,7 @@ _LIBRARIES = (
 
 
 def gather_texts(case: DoctorContext, doctor: Mapping[str, Any]) -> dict[str, str]:
-    """Return every member of the archive by its name; what is not there is left out."""
+    """Return every member of the archive by name, without what does not exist."""
     places = case.locations
     texts = {
         "doctor.json": _json(doctor),
@@ -60,10 +60,10 @@ def gather_texts(case: DoctorContext, doctor: Mapping[str, Any]) -> dict[str, st
 
 
 def write_bundle(path: Path, texts: Mapping[str, str], secrets: Secrets) -> None:
-    """Write the archive (tar, gzip; mode 0600), unless a secret is in it.
+    """Write the archive (tar, gzip; mode 0600), unless it would contain a secret.
 
-    Raises `StorageError` where it cannot be written, and a `RenseiError` that names file
-    and secret where it must not be.
+    Raises `StorageError` if it cannot be written, and a `RenseiError` that names file and
+    secret if it must not be.
     """
     hits = [
         f"{member} holds {name}"
@@ -116,7 +116,7 @@ def _uptime() -> float | None:
 
 
 def _listing(case: DoctorContext) -> Iterator[str]:
-    """List what is in the daemon's directories, as `ls -l` would."""
+    """List the files of the daemon's directories, as `ls -l` does."""
     places = case.locations
     for directory in (places.config.parent, places.state, places.runtime):
         yield f"{directory}:\n"
@@ -149,7 +149,7 @@ def _log(case: DoctorContext) -> Iterator[str]:
 
 
 def _record(case: DoctorContext) -> Mapping[str, Any] | None:
-    """Ask the daemon for its record, or read what a stopped one left."""
+    """Request the daemon's record, or read what a stopped daemon left."""
     with suppress(FileNotFoundError, RenseiError):
         if case.is_running:
             return {"changes": _ask(case, CHANGES), "mutations": _ask(case, MUTATIONS)}

@@ -1,4 +1,4 @@
-"""Calls that may hang, and cannot be called off."""
+"""Calls that may hang and cannot be cancelled."""
 
 import threading
 from collections.abc import Callable
@@ -8,9 +8,9 @@ _T = TypeVar("_T")
 
 
 def call_with_timeout(seconds: float, call: Callable[[], _T]) -> _T:
-    """Return or raise what a call does; `TimeoutError` when it takes longer than this.
+    """Return or raise what a call does; `TimeoutError` if it takes longer than this.
 
-    It then goes on in a thread that nobody waits for.
+    The call then continues in a thread that nobody waits for.
     """
     answers: list[_T] = []
     errors: list[Exception] = []
@@ -18,7 +18,7 @@ def call_with_timeout(seconds: float, call: Callable[[], _T]) -> _T:
     def run() -> None:
         try:
             answers.append(call())
-        except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+        except Exception as error:  # noqa: BLE001 - it is raised in the calling thread
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

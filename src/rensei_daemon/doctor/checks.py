@@ -1,4 +1,4 @@
-"""Every check there is, in the order they are told."""
+"""All groups of checks, in the order in which they are shown."""
 
 from collections.abc import Mapping
 
@@ -22,4 +22,4 @@ CHECKS: Mapping[str, Check] = {
     "storage": check_storage,
     "unit": check_unit,
 }
-"""By the code that stands for a family that does not come to an end."""
+"""By the code that is reported if a group does not finish in time."""

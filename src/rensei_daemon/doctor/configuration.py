@@ -1,4 +1,4 @@
-"""The config file: whether it can be used, replaced and kept from others' hands."""
+"""The config file: whether it can be used and replaced, and is safe from other users."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def _file(case: DoctorContext) -> Iterator[CheckResult]:
         target = path.resolve(strict=True)
         found, directory = target.stat(), target.parent.stat()
     except (OSError, RuntimeError):  # the latter for a loop of links, before Python 3.13
-        return  # the text's check has said so
+        return  # the check of the text has reported it
     user = user_name(case.uid)
     if found.st_mode & stat.S_IWOTH:
         yield failed("config.file", f"everybody may write {target}", f"chmod o-w {target}")
@@ -49,7 +49,7 @@ def _file(case: DoctorContext) -> Iterator[CheckResult]:
         what = f"{user}, who runs the daemon, may not read {target}"
         yield failed("config.file", what, f"chown {user} {target}")
     elif not may_access(case.uid, directory, stat.S_IWUSR):
-        # The replace makes a file beside it and swaps the two.
+        # To replace the file, a new one is created beside it and exchanged with it.
         what = f"{user} may not write in {target.parent}, so mutations cannot be applied"
         yield failed("config.file", what, f"chown {user} {target.parent}")
     else:
@@ -67,7 +67,7 @@ def _file(case: DoctorContext) -> Iterator[CheckResult]:
 
 
 def _exchange(directory: Path) -> Iterator[CheckResult]:
-    """Try the swap that a replace is, where we may."""
+    """Test the exchange that replaces the file, if this user may."""
     if not os.access(directory, os.W_OK):
         return
     try:
@@ -92,7 +92,7 @@ def _exchange(directory: Path) -> Iterator[CheckResult]:
 
 
 def _hooks(case: DoctorContext) -> Iterator[CheckResult]:
-    """Look at the programs that on_rotate names; none is run."""
+    """Check the programs that on_rotate names, without running them."""
     sessions = case.settings.credentials.sessions if case.settings else ()
     programs = {session.on_rotate[0] for session in sessions if session.on_rotate}
     for program in sorted(programs):

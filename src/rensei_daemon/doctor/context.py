@@ -1,4 +1,4 @@
-"""What is known of the daemon before any check: looked up once, and shared by all."""
+"""What all checks need to know of the daemon, looked up once."""
 
 import os
 import pwd
@@ -26,7 +26,7 @@ from rensei_daemon.settings.model import Settings
 
 ANSWER_SECONDS = 2.0
 UNIT_USER = "rensei-daemon"
-"""Whom the packaged unit runs the daemon as."""
+"""The user of the packaged unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,33 +35,33 @@ class DoctorContext:
 
     locations: Locations
     environ: Mapping[str, str]
-    """The running daemon's own where it is to be seen, else this command's."""
+    """The environment of the running daemon if it can be read, else this command's."""
     shell: Mapping[str, str]
     """This command's."""
     settings: Settings | None
-    """Of the file; of the last good text where the file cannot be used."""
+    """The settings of the file, or of the last good text if the file cannot be used."""
     config_error: RenseiError | None
     """Why the file cannot be used."""
     status: Mapping[str, Any] | None
-    """What the daemon says of itself."""
+    """The daemon's status."""
     silence: RenseiError | None
-    """Why it says nothing."""
+    """Why there is no status."""
     last_status: Mapping[str, Any] | None
-    """What a daemon that is gone last wrote of itself."""
+    """The last status that a stopped daemon wrote."""
     is_running: bool
-    """Whether a daemon holds the state, or answers."""
+    """Whether a daemon holds the state directory, or answers."""
     uid: int
-    """The user it runs as, or would."""
+    """The user that the daemon runs as, or would run as."""
 
     pid: int | None
     """The daemon's process."""
 
     @property
     def url(self) -> str | None:
-        """The platform in force: a running daemon's own, else the file's."""
-        told = (self.status or {}).get("platform_url")
-        if isinstance(told, str) and told:
-            return told
+        """The platform in force: that of a running daemon, else the file's."""
+        url = (self.status or {}).get("platform_url")
+        if isinstance(url, str) and url:
+            return url
         return self.settings.platform.url if self.settings else None
 
 
@@ -93,7 +93,7 @@ def open_context(locations: Locations, environ: Mapping[str, str]) -> DoctorCont
         silence=silence,
         last_status=None if status else read_last_status(locations.status),
         is_running=status is not None
-        # A socket we cannot reach: somebody has created it.
+        # We may not connect to the socket, but it exists.
         or isinstance(silence, NotPermittedError)
         or is_locked(locations.lock),
         uid=_owner(locations),
@@ -102,7 +102,7 @@ def open_context(locations: Locations, environ: Mapping[str, str]) -> DoctorCont
 
 
 def _pid(status: Mapping[str, Any] | None, locations: Locations) -> int | None:
-    """Return the process as it says itself, or as the kernel does of one that is silent."""
+    """Return the process from the status, or the one that holds the lock."""
     pid = status.get("pid") if status else lock_holder(locations.lock)
     return pid if isinstance(pid, int) and pid > 0 else None
 

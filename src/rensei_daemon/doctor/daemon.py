@@ -1,7 +1,6 @@
-"""The daemon and its own record: whether it runs, and what it says of its work.
+"""The daemon and its status: whether it runs, and what it reports.
 
-What it says is judged by its own conditions, so that this can never be calmer than
-`status`.
+The conditions of the status decide, so the doctor never reports less than `status`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,11 +36,11 @@ _PARTS = {
     "consumers": ("delivery.failed", "consumer.lagging"),
     "mutations": ("mutation.conflict",),
 }
-"""Which conditions speak of which part of the record; the rest are `daemon`'s."""
+"""Which conditions concern which part of the status; the others concern `daemon`."""
 
 
 def check_daemon(case: DoctorContext) -> Iterator[CheckResult]:
-    """Judge a running daemon by its record, and a stopped one by what it left."""
+    """Check the status of a running daemon, or what a stopped one left."""
     status = case.status
     if status is None:
         yield _silent(case)
@@ -60,7 +59,7 @@ def check_daemon(case: DoctorContext) -> Iterator[CheckResult]:
 
 
 def _silent(case: DoctorContext) -> CheckResult:
-    assert case.silence is not None  # noqa: S101 - or there would be a status
+    assert case.silence is not None  # noqa: S101 - otherwise there would be a status
     if isinstance(case.silence, NotPermittedError):
         return warned("daemon", str(case.silence), case.silence.hint)
     if case.last_status is None:
@@ -89,7 +88,7 @@ def _process(case: DoctorContext, status: Mapping[str, Any]) -> Iterator[CheckRe
 
 
 def _limit(pid: int | None, name: str) -> int | None:
-    """Return a process's soft limit; None where it is not ours to see, or has no end."""
+    """Return a process's soft limit; None if it cannot be read or is unlimited."""
     try:
         text = Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
     except OSError:
@@ -112,9 +111,9 @@ def _part(
     status: Mapping[str, Any],
     look: Callable[[Mapping[str, Any]], tuple[bool, str]],
 ) -> Iterator[CheckResult]:
-    told = [c for c in _conditions(status) if c["code"] in _PARTS[code]]
-    if told:
-        yield from (_of_condition(code, condition) for condition in told)
+    found = [c for c in _conditions(status) if c["code"] in _PARTS[code]]
+    if found:
+        yield from (_of_condition(code, condition) for condition in found)
         return
     is_well, evidence = look(status)
     if is_well:
@@ -127,10 +126,10 @@ def _heartbeat(status: Mapping[str, Any]) -> tuple[bool, str]:
     line = status["heartbeat"]
     if not line["last_ok_at"]:
         return False, "no good beat yet"
-    said = f"last good beat {_ago(line['last_ok_at'])} ago, one every "
-    said += f"{line['interval_seconds']:g} s"
+    summary = f"last good beat {_ago(line['last_ok_at'])} ago, one every "
+    summary += f"{line['interval_seconds']:g} s"
     failures = line["consecutive_failures"]
-    return True, f"{said}; {failures} failed since" if failures else said
+    return True, f"{summary}; {failures} failed since" if failures else summary
 
 
 def _streams(status: Mapping[str, Any]) -> tuple[bool, str]:
@@ -151,10 +150,10 @@ def _consumers(status: Mapping[str, Any]) -> tuple[bool, str]:
 
 def _mutations(status: Mapping[str, Any]) -> tuple[bool, str]:
     line = status["mutations"]
-    said = f"{line['applied']} applied, {line['failed']} failed, "
+    summary = f"{line['applied']} applied, {line['failed']} failed, "
     owed, waiting = line["unacknowledged"], line["waiting"]
-    said += f"{owed} not yet acknowledged" if owed else "all acknowledged"
-    return not waiting, f"{said}, {waiting} waiting" if waiting else said
+    summary += f"{owed} not yet acknowledged" if owed else "all acknowledged"
+    return not waiting, f"{summary}, {waiting} waiting" if waiting else summary
 
 
 def _conditions(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
-"""What the settings name on this host: groups, TLS files, the log's directory.
+"""What the settings require of this host: groups, TLS files, the log's directory.
 
-`run` refuses to start without most of it, and a running daemon at its next start. It is
-judged for the daemon's user, in the groups that its process has.
+`run` does not start without most of it, nor does a running daemon at its next start. It is
+checked for the daemon's user, with the groups of its process.
 """
 
 import grp
@@ -103,7 +103,7 @@ def _log(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
         yield failed("needs", f"log.file: there is no directory {folder}", fix)
         return
     except OSError:
-        return  # not to be seen from here
+        return  # this user cannot see it
     if not (
         may_access(case.uid, found, stat.S_IWUSR)
         and may_access(case.uid, found, stat.S_IXUSR)

@@ -1,6 +1,6 @@
-"""The way to the platform, step by step: a name, a connection, trust, a clock, a key.
+"""The connection to the platform, step by step: name, connection, TLS, clock, key.
 
-A step that fails ends the way: what lies behind it cannot be seen.
+The checks end at the first step that fails, because the later ones depend on it.
 """
 
 import os
@@ -34,7 +34,7 @@ RESOLVE_SECONDS = 4.0
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 4.0
 CERTIFICATE_DAYS = 14
-"""With fewer days left nobody should count on its renewal any more."""
+"""With fewer days left, automatic renewal has probably failed."""
 SKEW_WARNING_SECONDS, SKEW_ERROR_SECONDS = 30.0, 300.0
 _AGENT = f"rensei-daemon-doctor/{__version__}"
 
@@ -42,10 +42,10 @@ _Address = tuple[str, int]
 
 
 def check_platform(case: DoctorContext) -> Iterator[CheckResult]:
-    """Go the way to the platform as far as it leads."""
+    """Check the connection step by step, up to the first failure."""
     settings, url = case.settings, case.url
     if settings is None or url is None:
-        return  # nobody knows where it is
+        return  # there is no address
     way = endpoint_of(url, case.environ)
     yield from _route(case, url, way)
     addresses: list[_Address] = []
@@ -63,12 +63,12 @@ def check_platform(case: DoctorContext) -> Iterator[CheckResult]:
 
 
 def _route(case: DoctorContext, url: str, way: Endpoint) -> Iterator[CheckResult]:
-    said = f"{url}: {way.route}"
+    message = f"{url}: {way.route}"
     if case.settings and url != case.settings.platform.url:
-        said += f"; from the next start on it is {case.settings.platform.url}"
+        message += f"; from the next start on it is {case.settings.platform.url}"
     if case.is_running and case.environ is case.shell:
-        said += "; by this shell's variables, for the daemon's own are not to be seen"
-    yield passed("platform.route", said)
+        message += "; by this shell's variables, for the daemon's own are not to be seen"
+    yield passed("platform.route", message)
     own = endpoint_of(url, case.shell).route
     if own != way.route:
         yield passed("platform.route", f"commands of this shell: {own}")
@@ -80,25 +80,25 @@ def _resolve(way: Endpoint, addresses: list[_Address]) -> Iterator[CheckResult]:
     try:
         found = call_with_timeout(RESOLVE_SECONDS, look_up)
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or str(error) or "no answer"
+        message = getattr(error, "strerror", None) or str(error) or "no answer"
         fix = f"getent ahosts {way.host}; is platform.url right, and /etc/resolv.conf?"
-        yield failed("platform.dns", f"{what} has no address: {said}", fix)
+        yield failed("platform.dns", f"{what} has no address: {message}", fix)
         return
     addresses += ((str(at[0]), way.port) for *_, at in found)
     names = ", ".join(address for address, _ in addresses)
-    said = "needs no name" if names == way.host else f"is {names}"
-    yield passed("platform.dns", f"{what} {said}")
+    message = "needs no name" if names == way.host else f"is {names}"
+    yield passed("platform.dns", f"{what} {message}")
 
 
 def _connect(way: Endpoint, addresses: list[_Address]) -> Iterator[CheckResult]:
     troubles = anyio.run(_connect_all, addresses)
     good = len(addresses) - len(troubles)
-    said = "; ".join(f"{address}: {why}" for address, why in troubles.items())
+    message = "; ".join(f"{address}: {why}" for address, why in troubles.items())
     if not good:
         fix = f"check the network and the firewall: nc -vz {way.host} {way.port}"
-        yield failed("platform.tcp", f"port {way.port} cannot be reached ({said})", fix)
+        yield failed("platform.tcp", f"port {way.port} cannot be reached ({message})", fix)
     elif troubles:
-        what = f"{good} of {len(addresses)} addresses can be reached ({said})"
+        what = f"{good} of {len(addresses)} addresses can be reached ({message})"
         fix = (
             "fix the route, or take the dead address out of DNS: each try of it costs time"
         )
@@ -108,7 +108,7 @@ def _connect(way: Endpoint, addresses: list[_Address]) -> Iterator[CheckResult]:
 
 
 async def _connect_all(addresses: list[_Address]) -> dict[str, str]:
-    """Return why each address cannot be reached that cannot."""
+    """Return the error of each address that cannot be reached."""
     troubles: dict[str, str] = {}
 
     async def connect(address: str, port: int) -> None:
@@ -119,7 +119,7 @@ async def _connect_all(addresses: list[_Address]) -> dict[str, str]:
         except TimeoutError:
             troubles[address] = f"no answer for {CONNECT_SECONDS:g} s"
         except OSError as error:
-            # asyncio puts its own words in the place of the system's.
+            # asyncio replaces the system's message by its own.
             number = getattr(error.__cause__, "errno", None)
             troubles[address] = os.strerror(number) if number else "it cannot be reached"
 
@@ -154,7 +154,7 @@ def _answer(case: DoctorContext, url: str, settings: Settings) -> Iterator[Check
 
 
 def _has_beaten(case: DoctorContext) -> bool:
-    """Whether a good beat has shown already that the url is right."""
+    """Whether a successful heartbeat has already shown that the url is right."""
     beats = (case.status or {}).get("heartbeat")
     return bool(isinstance(beats, dict) and beats.get("last_ok_at"))
 
@@ -181,7 +181,7 @@ def _certificate(ends: datetime) -> CheckResult:
 
 
 def _clock(date: datetime) -> CheckResult:
-    """Compare this host's clock with the platform's, which says whole seconds."""
+    """Compare this host's clock with the platform's, which has whole seconds."""
     skew = (datetime.now(UTC) - date).total_seconds()
     if abs(skew) <= SKEW_WARNING_SECONDS:
         return passed("clock", "within 30 s of the platform's")
@@ -192,15 +192,15 @@ def _clock(date: datetime) -> CheckResult:
 
 
 def _key(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
-    """Try the key with one snapshot, thrown away; a running daemon tries it by itself."""
+    """Test the key with one snapshot, discarded; a running daemon does so itself."""
     session = _first_session(settings)
     if session is None or case.config_error is not None:
-        return  # the last good text's platform may not be the one the key is for
+        return  # the key may not be meant for the platform of the last good text
     try:
         key = find_key(case).secret
         count = anyio.run(partial(_try_key, case, settings, key, session))
     except (PermissionError, SettingsError):
-        return  # the key's own check says so
+        return  # the check of the key has reported it
     except (UnauthorizedError, RefusedError) as error:
         yield failed_by("platform.key", error)
     except RenseiError as error:

@@ -1,8 +1,8 @@
-"""All checks of a case, side by side, against one clock.
+"""Runs all checks at the same time, with one deadline.
 
-A check may hang where its daemon would: in a name that does not resolve, on a disk that
-is gone. So each family of checks has a thread of its own that nobody waits for longer
-than the examination lasts; what it found until then counts.
+A check may hang where the daemon would: in a name lookup, or on a disk that is gone. So
+each group of checks has its own thread, and nobody waits for it longer than the deadline.
+What it has found by then is reported.
 """
 
 import threading
@@ -14,7 +14,7 @@ from rensei_daemon.doctor.result import CheckResult, failed, failed_by, warned
 from rensei_daemon.errors import RenseiError
 
 SECONDS = 11.0
-"""With what it takes to start and to be answered, 15 in all."""
+"""With the time to start and to be answered, 15 in all."""
 
 Check = Callable[[DoctorContext], Iterator[CheckResult]]
 
@@ -22,7 +22,7 @@ Check = Callable[[DoctorContext], Iterator[CheckResult]]
 def run_checks(
     case: DoctorContext, families: Mapping[str, Check], *, seconds: float = SECONDS
 ) -> list[CheckResult]:
-    """Return what every family found, in their order, after `seconds` at the latest."""
+    """Return the results of every group, in order, after `seconds` at the latest."""
     found: dict[str, list[CheckResult]] = {name: [] for name in families}
     threads = {
         name: threading.Thread(
@@ -48,7 +48,7 @@ def _collect(
 ) -> None:
     try:
         for finding in family(case):
-            found.append(finding)  # at once: the next one may hang
+            found.append(finding)  # at once, because the next one may hang
     except RenseiError as error:
         found.append(failed_by(name, error))
     except Exception as error:  # noqa: BLE001 - one broken check must not hide the others

@@ -1,7 +1,6 @@
-"""Every secret that is on this host because of the daemon, and where one is found again.
+"""Collects every secret of the daemon on this host, and finds them in texts.
 
-What is gathered here is compared and never kept: a secret leaves this module as the name
-of what it is.
+The secrets are only compared. What leaves this module is their names.
 """
 
 import json
@@ -21,13 +20,14 @@ _BY_LOOK = {
     "a key of the platform": re.compile(r"rs[kp]_live_[\w-]{8}", re.ASCII),
     "a URL with a password": re.compile(r"://[^/\s:@\[\]\"']+:[^/\s@\"']+@"),
 }
-"""Secrets by their form: one that is not used here may still be valid."""
+"""API keys by their format: one that is not used here may still be valid."""
 
 
 class Secrets:
-    """The secrets of one daemon, each by what it is called; its repr shows none.
+    """The secrets of one daemon, by name; its repr shows none.
 
-    One of fewer than eight characters is not looked for: it would be found everywhere.
+    A value of fewer than eight characters is not searched for: it would be found
+    everywhere.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class Secrets:
         named: Iterable[tuple[str, str]],
         of_sessions: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Take (name, value) pairs; a value goes by the first name it is given.
+        """Add (name, value) pairs; a value keeps the first name it gets.
 
-        Those of sessions are told apart: not every value a session has is a secret.
+        Those of sessions are kept apart: not every value of a session is a secret.
         """
         by_value: dict[str, str] = {}
         for name, value in named:
@@ -52,13 +52,13 @@ class Secrets:
         }
 
     def __repr__(self) -> str:
-        """Show nothing of the values."""
+        """Show no value."""
         return f"Secrets({len(self._forms)} values)"
 
     def also_in(self, configuration: str) -> Iterator[tuple[str, int]]:
-        """Yield the name and line of each session's value that a configuration holds.
+        """Yield (name, line) of each session value that a configuration contains.
 
-        A region or the name of a host may stand in both, and be no secret.
+        A region or a hostname may be in both and not be a secret.
         """
         for name, forms in self._forms.items():
             places = [configuration.find(form) for form in forms if form in configuration]
@@ -66,12 +66,12 @@ class Secrets:
                 yield name, configuration.count("\n", 0, min(places)) + 1
 
     def forget(self, names: Iterable[str]) -> None:
-        """Look for these no more: a person has said that they are no secrets."""
+        """Stop searching for these: a person has said that they are not secrets."""
         for name in names:
             del self._forms[name]
 
     def found_in(self, text: str) -> list[str]:
-        """Return the names of the secrets that a text holds, in whatever form."""
+        """Return the names of the secrets that a text contains, in any encoding."""
         known = [
             name
             for name, forms in self._forms.items()
@@ -83,8 +83,8 @@ class Secrets:
 def gather_secrets(case: DoctorContext) -> Secrets:
     """Look up the key, the runtime token and every session's values.
 
-    Raises `PermissionError` or a `RenseiError` where one is kept from us: what is not
-    known cannot be looked for.
+    Raises `PermissionError` or a `RenseiError` if one cannot be read, because it could not
+    be searched for.
     """
     keys = [(f"the API key of {place}", text) for place, text in every_key(case)]
     return Secrets([*keys, *_token(case)], [*_env_files(case), *_sessions(case)])
@@ -100,21 +100,21 @@ def _token(case: DoctorContext) -> Iterator[tuple[str, str]]:
 
 
 def _env_files(case: DoctorContext) -> Iterator[tuple[str, str]]:
-    """Read what is there, also for sessions that are no longer configured."""
+    """Read the env files, also of sessions that are no longer configured."""
     runtime = case.locations.runtime
     files = set(runtime.glob("*.env"))
     if case.settings is not None:
         sessions = case.settings.credentials.sessions
         files |= {runtime / session.env_file for session in sessions if session.env_file}
     for file in sorted(files):
-        with suppress(FileNotFoundError):  # not there yet
+        with suppress(FileNotFoundError):  # it does not exist yet
             text = file.read_text(errors="surrogateescape")
             for name, value in read_env_file(text).items():
                 yield f"{name} of {file}", value
 
 
 def _sessions(case: DoctorContext) -> Iterator[tuple[str, str]]:
-    """Ask the running daemon, for what it holds may be in no file."""
+    """Request the values of the running daemon, which may be in no file."""
     if not case.is_running:
         return
     if case.status is None:
@@ -125,7 +125,7 @@ def _sessions(case: DoctorContext) -> Iterator[tuple[str, str]]:
         )
     for session in case.status["sessions"]:
         if not session["generation"]:
-            continue  # it has nothing yet
+            continue  # the session has no values yet
         session_id = session["id"]
         reader = CredentialReader(case.locations.credential_socket, session_id)
         with closing(reader):

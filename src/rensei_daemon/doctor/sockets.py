@@ -1,4 +1,4 @@
-"""The daemon's doors: whether somebody listens behind them, and whom they let in."""
+"""The daemon's sockets: whether it listens on them, and who may connect."""
 
 import os
 import socket
@@ -14,9 +14,9 @@ CONNECT_SECONDS = 2.0
 
 
 def check_sockets(case: DoctorContext) -> Iterator[CheckResult]:
-    """Connect to every socket of a running daemon, and close without a request."""
+    """Connect to every socket of a running daemon, and close it without a request."""
     if not case.is_running or isinstance(case.silence, DaemonSilentError):
-        return  # that it does not run, or hangs, says it all
+        return  # another check reports a daemon that does not run or hangs
     restart = f"{case.locations.systemctl} restart rensei-daemon"
     for path, way_in in (
         (case.locations.control_socket, "a group that may read: [control].group"),
@@ -29,7 +29,7 @@ def check_sockets(case: DoctorContext) -> Iterator[CheckResult]:
 
 
 def _knock_over_tcp(address: tuple[str, int], restart: str) -> CheckResult:
-    """Knock where metrics are to be served; a connection and no word changes nothing."""
+    """Connect to the address of the metrics, without a request."""
     try:
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
     except OSError as error:

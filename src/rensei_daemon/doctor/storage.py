@@ -1,4 +1,4 @@
-"""What the daemon keeps on this host: room for it, its owner and modes, its soundness."""
+"""The daemon's files on this host: disk space, owners and modes, integrity."""
 
 import os
 import stat
@@ -29,32 +29,32 @@ def _rooms(case: DoctorContext) -> Iterator[CheckResult]:
     seen: set[int] = set()
     for path in (places.config.parent, places.state, places.runtime):
         try:
-            room = disk_space(path)
+            space = disk_space(path)
         except OSError as error:
             yield warned("disk", f"{path}: {error.strerror}", f"ls -ld {path}")
             continue
-        if room.device not in seen:
-            seen.add(room.device)
-            yield judge_disk_space(path, room)
+        if space.device not in seen:
+            seen.add(space.device)
+            yield judge_disk_space(path, space)
 
 
-def judge_disk_space(path: Path, room: DiskSpace) -> CheckResult:
-    """Say whether what is left will do."""
-    megabytes = room.free_bytes // 2**20
-    if room.is_read_only:
+def judge_disk_space(path: Path, space: DiskSpace) -> CheckResult:
+    """Return whether the space left is enough."""
+    megabytes = space.free_bytes // 2**20
+    if space.is_read_only:
         return failed("disk", f"{path} is read-only", f"findmnt --target {path}; dmesg")
-    if room.free_bytes < LEAST_BYTES or room.free_inodes == 0:
+    if space.free_bytes < LEAST_BYTES or space.free_inodes == 0:
         return failed("disk", f"{path} is full", f"df -h {path}; df -i {path}")
-    if room.free_inodes is not None and room.free_inodes < LOW_INODES:
-        what = f"{path} has room for {room.free_inodes} more files"
+    if space.free_inodes is not None and space.free_inodes < LOW_INODES:
+        what = f"{path} has space for {space.free_inodes} more files"
         return warned("disk", what, f"df -i {path}")
-    if room.free_bytes < LOW_BYTES:
+    if space.free_bytes < LOW_BYTES:
         return warned("disk", f"{path} has {megabytes} MiB left", f"df -h {path}")
     return passed("disk", f"{path} has {megabytes} MiB left")
 
 
 def _modes(case: DoctorContext) -> Iterator[CheckResult]:
-    """Compare owner, group and mode of what is there with what it should be."""
+    """Compare owner, group and mode of each file with what they should be."""
     troubles = list(_troubles(case))
     yield from troubles
     if not troubles:
@@ -95,11 +95,11 @@ def _troubles(case: DoctorContext) -> Iterator[CheckResult]:
 def _compare(
     case: DoctorContext, path: Path, mode: int, group: str | None = None
 ) -> Iterator[CheckResult]:
-    """Find fault with a file: others may do more with it than they should, or we less."""
+    """Return what is wrong with the owner, group or mode of a file."""
     try:
         found = path.stat()
     except OSError:
-        return  # it is not there, or not to be seen from here
+        return  # it does not exist, or this user cannot see it
     is_mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != case.uid:
         what = f"{path} belongs to {user_name(found.st_uid)}, not to {user_name(case.uid)}"
@@ -122,7 +122,7 @@ def _journal(case: DoctorContext) -> Iterator[CheckResult]:
     path = case.locations.journal
     try:
         with read_database(path) as database:
-            said = str(database.rows("PRAGMA quick_check(1)")[0][0])
+            verdict = str(database.rows("PRAGMA quick_check(1)")[0][0])
             count = int(database.rows("SELECT count(*) FROM mutations")[0][0])
     except FileNotFoundError:
         yield passed("state", "no journal yet: this host has never run the daemon")
@@ -133,9 +133,9 @@ def _journal(case: DoctorContext) -> Iterator[CheckResult]:
     except StorageError as error:
         yield failed_by("state", error)
         return
-    if said != "ok":
+    if verdict != "ok":
         yield failed(
-            "state", f"{path} is damaged: {said}", "start it: it is set aside, unread"
+            "state", f"{path} is damaged: {verdict}", "start it: it is set aside, unread"
         )
     else:
         yield passed("state", f"the journal is sound, with {count} mutations on record")

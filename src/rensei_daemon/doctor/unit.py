@@ -1,4 +1,4 @@
-"""The unit: whether systemd keeps the daemon alive, and how confined it is."""
+"""The unit: whether systemd restarts the daemon, and how it is confined."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
 
 UNIT = "rensei-daemon.service"
 MOST_EXPOSURE = 2.2
-"""What `systemd-analyze security` may say; the unit as packaged has 1.4."""
+"""The acceptable exposure in `systemd-analyze security`; the packaged unit has 1.4."""
 PROGRAM_SECONDS = 5.0
 
 _PROPERTIES = (
@@ -22,7 +22,7 @@ _EXPOSURE = re.compile(r"exposure level for [^:]+: ([0-9.]+)")
 
 
 def check_unit(case: DoctorContext) -> Iterator[CheckResult]:
-    """Ask systemd about the unit, where this daemon is one of its."""
+    """Check the unit, if the daemon has one."""
     scope = case.locations.unit_scope
     if scope is None:
         yield passed("unit", "started by hand: the configuration is not a unit's")
@@ -38,12 +38,12 @@ def check_unit(case: DoctorContext) -> Iterator[CheckResult]:
         return
     yield from judge_unit(shown, manager)
     if scope == "system" and shown["LoadState"] == "loaded":
-        said = _run("systemd-analyze", "security", "--no-pager", UNIT)
-        yield from judge_exposure(said or "")
+        output = _run("systemd-analyze", "security", "--no-pager", UNIT)
+        yield from judge_exposure(output or "")
 
 
 def judge_unit(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[CheckResult]:
-    """Say what is amiss with a unit whose properties are these."""
+    """Return the problems of a unit with these properties."""
     systemctl = _systemctl(manager)
     if shown["LoadState"] != "loaded":
         fix = "rensei-daemon install" + (" --user" if manager else "")
@@ -68,11 +68,11 @@ def judge_unit(shown: Mapping[str, str], manager: Sequence[str]) -> Iterator[Che
         yield passed("unit", what + again)
 
 
-def judge_exposure(said: str) -> Iterator[CheckResult]:
-    """Say whether what `systemd-analyze security` says is good enough."""
-    found = _EXPOSURE.search(said)
+def judge_exposure(output: str) -> Iterator[CheckResult]:
+    """Return whether the exposure in `systemd-analyze security` is acceptable."""
+    found = _EXPOSURE.search(output)
     if found is None:
-        return  # an older systemd, or one that may not be asked
+        return  # an older systemd, or this user may not ask it
     score = float(found[1])
     if score > MOST_EXPOSURE:
         what = f"the unit is confined less than it could be (exposure {score:g} of 10)"
@@ -83,26 +83,26 @@ def judge_exposure(said: str) -> Iterator[CheckResult]:
 
 
 def describe_unit(scope: str | None) -> str:
-    """Return the unit as systemd sees it, drop-ins included, without its environment."""
+    """Return the unit as systemd sees it, with drop-ins, without its environment."""
     manager = ("--user",) if scope == "user" else ()
     if scope is None:
         return ""
     words = (("cat",), ("status", "--no-pager", "--lines=0"))
-    said = "\n".join(_run("systemctl", *manager, *word, UNIT) or "" for word in words)
-    return without_environment(said).strip()
+    output = "\n".join(_run("systemctl", *manager, *word, UNIT) or "" for word in words)
+    return without_environment(output).strip()
 
 
 def without_environment(unit: str) -> str:
-    """Blot out what a unit sets: a key or a proxy's password may be in there."""
+    """Remove what a unit sets: it may contain a key or a proxy's password."""
     return _ENVIRONMENT.sub(r"\1…", unit)
 
 
 def _shown(manager: Sequence[str]) -> Mapping[str, str] | None:
     names = ",".join(_PROPERTIES)
-    said = _run("systemctl", *manager, "show", UNIT, f"--property={names}")
-    if not said:
+    output = _run("systemctl", *manager, "show", UNIT, f"--property={names}")
+    if not output:
         return None
-    pairs = dict(line.partition("=")[::2] for line in said.splitlines())
+    pairs = dict(line.partition("=")[::2] for line in output.splitlines())
     return {name: pairs.get(name, "") for name in _PROPERTIES}
 
 
@@ -112,7 +112,7 @@ def _systemctl(manager: Sequence[str]) -> str:
 
 def _run(*words: str) -> str | None:
     try:
-        done = subprocess.run(  # noqa: S603 - no word of the user's is in it
+        done = subprocess.run(  # noqa: S603 - no argument comes from the user
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,

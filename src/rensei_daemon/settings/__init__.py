@@ -1,7 +1,8 @@
-"""The operator's settings: text and environment in, one frozen value out.
+"""The operator's settings: from a text and an environment to one frozen value.
 
-No plugin of pydantic's that happens to be installed may see them. The variable that says
-so is set while the models are made, and not for the processes that the daemon starts.
+pydantic must not load plugins that happen to be installed: they would see the settings. The
+variable that prevents it is set while the models are created, and is not passed on to the
+processes that the daemon starts.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What is allowed but will probably not do what its author hopes."""
+"""Settings that are allowed, but probably do not do what the operator expects."""
 
 from collections.abc import Iterator
 from pathlib import PurePath

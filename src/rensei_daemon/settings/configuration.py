@@ -30,7 +30,7 @@ from rensei_daemon.settings.model import Settings
 from rensei_daemon.settings.restart_required import needs_restart
 
 PATIENCE = 100
-"""Different errors in a row that are each logged: a person fixes one after the other."""
+"""How many different errors in a row are logged: a person fixes one after another."""
 
 Load = Callable[..., Settings]
 """Returns the settings of a text, overridden by environment and command line."""
@@ -104,7 +104,7 @@ class Configuration:
         return validated(document, self.file.path, self._load)
 
     def read_anew(self) -> ValidText:
-        """Do the same, but validate the text in force too: a group may be missing now."""
+        """Do the same, but validate the text in force again: a group may be gone."""
         today = self.read()
         if today is not self.in_force:
             return today

@@ -1,7 +1,7 @@
-"""Keys that are right one by one, and wrong together.
+"""Keys that are valid by themselves and contradict each other.
 
-These rules look at the tree before it is a model, so that they are told beside whatever
-else is wrong; where a value is not even of the right type they keep still.
+These rules check the tree before the model is built, so that their problems are reported
+together with all others. A value of the wrong type is left to the model.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ Tree = Mapping[str, Any]
 
 
 def contradictions(tree: Tree) -> Iterator[ValidationProblem]:
-    """Return each key that another one does not allow."""
+    """Return a problem for each key that another key does not allow."""
     yield from _halves(tree)
     yield from _repeated_ids(tree)
 
@@ -40,7 +40,7 @@ def _repeated_ids(tree: Tree) -> Iterator[ValidationProblem]:
 
 
 def sessions_in(tree: Tree) -> list[Tree]:
-    """Return the tables of the sessions; what is no table is an empty one."""
+    """Return the tables of the sessions; a value that is not a table counts as empty."""
     found = _table(tree, "credentials").get("sessions")
     if not isinstance(found, (list, tuple)):
         return []

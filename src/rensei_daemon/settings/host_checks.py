@@ -1,4 +1,4 @@
-"""What a right configuration must find on the host it is used on."""
+"""Checks of settings against the host that they are used on."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from rensei_daemon.settings.validators import is_placeholder
 
 
 def host_problems(tree: Tree) -> Iterator[ValidationProblem]:
-    """Return what keeps a daemon of this process's user from starting with these keys."""
+    """Return the problems that would prevent a daemon of this user from starting."""
     yield from unset_platform(tree)
     for where, group in groups_in(tree):
         try:
@@ -20,9 +20,9 @@ def host_problems(tree: Tree) -> Iterator[ValidationProblem]:
 
 
 def unset_platform(tree: Tree) -> Iterator[ValidationProblem]:
-    """Refuse a platform.url that leads nowhere, as in the example.
+    """Refuse a placeholder as platform.url, such as the one in the example.
 
-    The API key goes to a platform that the operator has chosen, and to no other.
+    The API key is sent only to a platform that the operator has chosen.
     """
     table = tree.get("platform", {})
     url = table.get("url", "") if isinstance(table, dict) else None
@@ -34,7 +34,7 @@ def unset_platform(tree: Tree) -> Iterator[ValidationProblem]:
 
 
 def groups_in(tree: Tree) -> Iterator[tuple[KeyPath, str]]:
-    """Return every group that a key names, and the key."""
+    """Return every group that the settings name, with its key."""
     places: list[tuple[KeyPath, object]] = [
         ((section, "group"), table.get("group"))
         for section in ("control", "credentials")

@@ -1,10 +1,9 @@
-"""Where settings come from, and which of them a given key came from.
+"""Where settings come from: the command line, the environment, the file, the defaults.
 
-Three layers lie over the defaults: the command line, the environment, the file. This
-module reads `RENSEI_DAEMON_SECTION__KEY` variables into a tree shaped like the file's,
-and makes relative paths start at the config's directory. `projects`, `pool` and
-`model_access` have no variables: they are kept in step by edits of the file, and a
-variable over them would make every edit void.
+The first of these that sets a key wins. This module reads `RENSEI_DAEMON_SECTION__KEY`
+variables into a tree shaped like the file's, and makes relative paths start at the
+directory of the config. `projects`, `pool` and `model_access` have no variables: mutations
+edit them in the file, and a variable would hide every edit.
 """
 
 import json
@@ -33,7 +32,7 @@ _PATH_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the environment sets, and what it gets wrong."""
+    """What the environment sets, and its problems."""
 
     tree: Tree
     problems: tuple[Problem, ...] = field(default=())
@@ -50,17 +49,17 @@ _VARIABLES = {
     if isinstance(holder.annotation, type) and issubclass(holder.annotation, Section)
     for key, info in holder.annotation.model_fields.items()
 }
-"""Every variable there is: its section, its key, and whether it holds a JSON list."""
+"""All variables: section, key, and whether the value is a JSON list."""
 
 _WITH_ONE_UNDERSCORE = {name.replace("__", "_"): name for name in _VARIABLES}
-"""Every variable by the name that people write when they forget the second underscore."""
+"""All variables by the name with one underscore, which people write by mistake."""
 
 
 def read_environment(environ: Mapping[str, str]) -> Environment:
-    """Return what `RENSEI_DAEMON_*__*` variables set; an empty one sets nothing.
+    """Return what the `RENSEI_DAEMON_*__*` variables set; an empty one sets nothing.
 
     A variable with one underscore that spells a known key is a problem, because it sets
-    nothing; any other name without `__` belongs to somebody else.
+    nothing. Other names without `__` are ignored.
     """
     tree: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
@@ -89,14 +88,14 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
 
 
 def _nearest_variable(name: str) -> str:
-    # The prefix all of them share would make any two look alike.
+    # Their common prefix would make any two names look alike.
     words = {known.removeprefix(PREFIX): known for known in _VARIABLES}
     hint = nearest(name.removeprefix(PREFIX), words)
     return hint.replace('"', f'"{PREFIX}', 1)
 
 
 def anchored(tree: Tree, folder: Path) -> dict[str, Any]:
-    """Return the tree with relative paths made to start at `folder`."""
+    """Return the tree with relative paths that start at `folder`."""
     result = dict(tree)
     for section, key in _PATH_KEYS:
         table = result.get(section)

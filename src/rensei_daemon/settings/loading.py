@@ -1,7 +1,7 @@
-"""Text in, settings out; or an error with one line a problem, each saying where.
+"""From a text to settings, or to an error with one line for each problem.
 
-It opens no file: whoever read the text says what the file is called. Command line over
-environment over file over default.
+This module opens no file. The command line overrides the environment, which overrides the
+file, which overrides the defaults.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,11 +32,11 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 Check = Callable[[Tree], Iterable[ValidationProblem]]
-"""Finds fault with a tree beyond what the model does."""
+"""Returns problems of a tree that the model does not check."""
 
 
 def nothing_more(_: Tree) -> Iterable[ValidationProblem]:
-    """Find no fault."""
+    """Return no problems."""
     return ()
 
 
@@ -52,11 +52,11 @@ def load(
 ) -> Settings:
     """Return the settings in force for a config text.
 
-    `tree` is what the text means, if it has been parsed already.
-    `path` names the file in problems and anchors relative paths; `overrides` is shaped
-    like the file and comes from the command line. With `runtime`, the directory that
-    relative env files are in, no two of them may be one. `check` finds fault with what
-    all of them set. Raises `SettingsError`, which names every problem at once.
+    `tree` is the parsed text, if the caller has parsed it. Relative paths start at the
+    directory of `path`, which also names the file in problems. `overrides` come from the
+    command line and are shaped like the file. Relative env files are in `runtime`; if it is
+    given, no two sessions may have the same one. `check` finds problems of all layers
+    together. Raises `SettingsError`, which names every problem at once.
     """
     file = read_toml(text, path) if tree is None else parsed_toml(text, tree)
     environment = read_environment(environ)
@@ -86,7 +86,7 @@ def load(
 
 
 def _overlaid(layers: Mapping[str, Tree]) -> Tree:
-    """Return what the layers set together, the first one on top."""
+    """Return what the layers set together; the first layer wins."""
     together: dict[str, Any] = {}
     for layer in reversed(list(layers.values())):
         for section, keys in layer.items():
@@ -100,8 +100,8 @@ def _overlaid(layers: Mapping[str, Tree]) -> Tree:
 def _refusal(
     problems: Sequence[Problem], refused: Sequence[ValidationProblem], path: Path
 ) -> SettingsError:
-    """Return the error; problems that all have the same remedy tell that."""
-    remedies = {told.remedy for told in refused}
+    """Return the error. If all problems have the same remedy, it is the error's hint."""
+    remedies = {rejected.remedy for rejected in refused}
     if len(problems) == len(refused) and len(remedies) == 1 and all(remedies):
         without_hints = _error([replace(problem, hint="") for problem in problems])
         return SettingsError(str(without_hints), hint=remedies.pop(), problems=problems)
@@ -132,12 +132,14 @@ def check_settings(
         refused += validation_problems(error)
     refused += contradictions(_overlaid(layers))
     if refused or settings is None:
-        raise _error([Problem(message=told.message, hint=told.hint) for told in refused])
+        raise _error(
+            [Problem(message=rejected.message, hint=rejected.hint) for rejected in refused]
+        )
     return settings
 
 
 def is_blank(text: str) -> bool:
-    """Tell whether a text sets nothing: a truncated or emptied file, not a choice."""
+    """Whether a text sets nothing, as a truncated or emptied file does."""
     lines = text.removeprefix(BYTE_ORDER_MARK).splitlines()
     return all(not line.strip() or line.lstrip().startswith("#") for line in lines)
 
@@ -145,7 +147,8 @@ def is_blank(text: str) -> bool:
 def refuse_blank(text: str, *, path: Path) -> None:
     """Raise `SettingsError` for a text that sets nothing.
 
-    Emptied is more likely than meant: every key that is left out has a default.
+    All keys have defaults, but the file was more likely emptied by accident than on
+    purpose.
     """
     if is_blank(text):
         hint = "write it again, or begin with config.example.toml"
@@ -153,7 +156,7 @@ def refuse_blank(text: str, *, path: Path) -> None:
 
 
 def parse(text: str, *, path: Path) -> dict[str, Any]:
-    """Return the tree of a TOML text; raise `SettingsError` saying where it breaks."""
+    """Return the tree of a TOML text; raise `SettingsError` with the error position."""
     file = read_toml(text, path)
     if file.problems or file.tree is None:
         hint = f"check it with: rensei-daemon config check {path}"
@@ -172,33 +175,35 @@ def _placed(
     text: str,
     path: Path,
 ) -> list[Problem]:
-    """Say where each refused key was set, those of the file in the file's order."""
+    """Return the problems, each with the place where its key was set, in file order."""
     if not refused:
         return []
     written = toml_positions.Positions(text)
     outside: list[Problem] = []
     inside: list[tuple[toml_positions.Position, ValidationProblem]] = []
-    for told in refused:
-        where = told.path
+    for rejected in refused:
+        where = rejected.path
         source = next((name for name in layers if _holds(layers[name], where)), "file")
         if source == "environment" and len(where) > 1:
             name = variable(str(where[0]), str(where[1]))
-            outside.append(Problem(key=name, message=told.message, hint=told.hint))
+            outside.append(Problem(key=name, message=rejected.message, hint=rejected.hint))
         elif source == "command line":
-            outside.append(Problem(key=source, message=told.message, hint=told.hint))
+            outside.append(
+                Problem(key=source, message=rejected.message, hint=rejected.hint)
+            )
         else:
-            inside.append((written.find(where), told))
+            inside.append((written.find(where), rejected))
     inside.sort(key=lambda found: (found[0], found[1].message))
     return outside + [
         Problem(
-            message=told.message,
-            hint=told.hint or told.remedy,
-            key=told.key,
+            message=rejected.message,
+            hint=rejected.hint or rejected.remedy,
+            key=rejected.key,
             file=str(path),
             line=line,
             column=column,
         )
-        for (line, column), told in inside
+        for (line, column), rejected in inside
     ]
 
 

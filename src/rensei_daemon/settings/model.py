@@ -1,9 +1,9 @@
-"""Every key of `config.toml`: its type, its default, its unit and what it may hold.
+"""Every key of `config.toml`: its type, default, unit and allowed values.
 
-The model is the contract: an edit that it does not accept is not written, and a file
-that it does not accept is not used. It opens no file and reads no environment; the API
-key is not in it. `projects`, `pool` and `model_access` have two authors (the operator
-and the platform), so their keys are checked for shape, not for vocabulary.
+The model is the contract: an edit that it rejects is not written, and a file that it
+rejects is not used. This module opens no file and reads no environment; the API key is not
+part of it. `projects`, `pool` and `model_access` are written by the operator and by the
+platform, so only the types of their values are checked.
 """
 
 import socket
@@ -28,13 +28,13 @@ AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
 
 
 class Section(BaseModel):
-    """A table of the file: immutable, without unknown keys, silent about its input."""
+    """A table of the file: immutable, without unknown keys, hides its input in errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Platform(Section):
-    """Where the platform is, and who this host is to it."""
+    """The address of the platform, and the organisation of this host."""
 
     url: Annotated[Text, AfterValidator(validators.platform_url)] = (
         "https://your-platform.invalid"
@@ -48,24 +48,24 @@ class Platform(Section):
 
     @property
     def client_files(self) -> tuple[Path, Path] | None:
-        """The client certificate and its key, where the platform asks for one."""
+        """The client certificate and its key, if both are set."""
         if self.client_cert_file is None or self.client_key_file is None:
             return None
         return self.client_cert_file, self.client_key_file
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether the operator has chosen no platform yet."""
+        """Whether the operator has not chosen a platform yet."""
         return validators.is_placeholder(self.url)
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the platform runs on this very host."""
+        """Whether the platform runs on this host."""
         return is_loopback(self.url)
 
 
 class Machine(Section):
-    """What the platform is told about this host."""
+    """The description of this host for the platform."""
 
     name: Text = Field(default_factory=socket.gethostname)
     region: Text | None = None
@@ -73,13 +73,13 @@ class Machine(Section):
 
 
 class Heartbeat(Section):
-    """How often this host reports, as long as the platform names no interval."""
+    """The heartbeat interval, unless the platform sets one."""
 
     interval_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
 
 
 class Mutations(Section):
-    """What the platform may change here; it cannot change this."""
+    """What the platform may change here; no mutation can change this table."""
 
     allow: tuple[Annotated[str, AfterValidator(validators.operation_pattern)], ...] = (
         "project.*",
@@ -90,7 +90,7 @@ class Mutations(Section):
 
 
 class Session(Section):
-    """One session: whose credentials to fetch, and how to hand them out."""
+    """One session: which credentials to fetch, and how to deliver them."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     project_id: Text | None = None
@@ -102,12 +102,12 @@ class Session(Section):
 
     @property
     def env_file_permissions(self) -> int:
-        """`env_file_mode` as the number chmod takes."""
+        """`env_file_mode` as a number for chmod."""
         return int(self.env_file_mode, 8)
 
 
 class Credentials(Section):
-    """The sessions that exist on this host, and what they share."""
+    """The sessions of this host, and their common settings."""
 
     project_id: Text | None = None
     env_name: Text = "production"
@@ -129,7 +129,7 @@ class Credentials(Section):
 
 
 class Control(Section):
-    """Who, beside root and the daemon's user, may read status."""
+    """Who may read the status, besides root and the daemon's user."""
 
     group: Text | None = None
 
@@ -146,7 +146,7 @@ class Metrics(Section):
 
 
 class Log(Section):
-    """How much the daemon says, how, and where to."""
+    """The level, the format and the file of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "journal", "json"] = "auto"
@@ -154,34 +154,34 @@ class Log(Section):
 
 
 class Paths(Section):
-    """The two directories; `rensei_daemon.locations` is who finds them."""
+    """The state and runtime directories; `rensei_daemon.locations` finds them."""
 
     state: Path | None = None
     runtime: Path | None = None
 
 
 class Limits(Section):
-    """What the daemon may use of this host."""
+    """How much of this host the daemon may use."""
 
     state_mib: Annotated[int, Field(ge=48, le=1024 * 1024)] = 256
-    """MiB of the state directory; the log's three files alone may take up 29 of them."""
+    """MiB of the state directory; the three files of the log may take 29 of them."""
 
 
 class Admission(Section):
-    """Which projects this host tells the platform it admits."""
+    """Which projects this host reports as admitted."""
 
     mode: Literal["enumerated", "all-routed"] = "enumerated"
 
 
 class Project(Section):
-    """One project this host works for."""
+    """One project of this host."""
 
     repositories: tuple[str, ...] = ()
     enabled: StrictBool = True
 
 
 class Pool(Section):
-    """What became of the pool this host belonged to."""
+    """The last pool mutation of this host."""
 
     status: Text | None = None
     id: Text | None = None
@@ -191,7 +191,7 @@ class Pool(Section):
 
 
 class Cell(Section):
-    """What one auth mode of one row is allowed, and pinned to."""
+    """The rule for one auth mode of one row."""
 
     allowed: StrictBool
     host: str | None = None
@@ -200,7 +200,7 @@ class Cell(Section):
 
 
 class Policy(Section):
-    """A narrow-only policy: rows by model, company or `*`, cells by auth mode."""
+    """A policy that only restricts: rows by model, company or `*`, cells by auth mode."""
 
     matrix: dict[str, dict[AuthMode, Cell]] = {}
     auth_order: tuple[AuthMode, ...] | None = None
@@ -214,7 +214,7 @@ class ModelAccess(Section):
 
 
 class ConfigTree(BaseModel):
-    """The whole file, without the environment and the command line around it."""
+    """The whole file, without environment and command line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -235,19 +235,19 @@ class ConfigTree(BaseModel):
 
 
 class Settings(ConfigTree, BaseSettings):
-    """The settings in force: command line, environment, file and defaults as one."""
+    """The settings in force, from command line, environment, file and defaults."""
 
-    # Names are matched as they are written: `[Platform]` is an unknown table.
+    # Names are case-sensitive: `[Platform]` is an unknown table.
     model_config = SettingsConfigDict(case_sensitive=True)
 
     shortest_interval_seconds: ClassVar[float] = 5
     longest_interval_seconds: ClassVar[float] = 300
 
     def interval_seconds(self, named: float | None = None) -> float:
-        """Return the heartbeat interval in force when the platform named this one.
+        """Return the heartbeat interval; `named` is the platform's, if it sets one.
 
-        It is held to 5 to 300 seconds. One on this host, which only development and tests
-        have, may ask for less.
+        It is limited to 5 to 300 seconds. A platform on this host, as in development and
+        tests, may set a shorter one.
         """
         wanted = self.heartbeat.interval_seconds
         if named is not None and 0 < named < float("inf"):

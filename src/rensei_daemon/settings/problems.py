@@ -1,7 +1,6 @@
-"""What the model refused, said to the operator: the key, the place, the likely word.
+"""Describes what the model rejects: the key, its place, and the probable name.
 
-The values that were refused are never shown: any of them might be a secret in the wrong
-place.
+Rejected values are never shown, because any of them might be a misplaced secret.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,24 +16,24 @@ KeyPath = tuple[str | int, ...]
 
 
 class ValidationProblem(NamedTuple):
-    """A refused key, what is wrong with it, and what was probably meant."""
+    """A rejected key, its problem, and what was probably meant."""
 
     path: KeyPath
     message: str
     hint: str = ""
     remedy: str = ""
-    """What fixes it, where that is not in the file."""
+    """How to fix it, if that is not done in the file."""
 
     @property
     def key(self) -> str | None:
-        """The key as people write it."""
+        """The key as it is written in the file."""
         return dotted(self.path) or None
 
 
 def validation_problems(
     error: ValidationError, *, with_missing: bool = True
 ) -> Iterator[ValidationProblem]:
-    """Yield each refused key, and each that is missing, with a sentence about it."""
+    """Yield each rejected or missing key, with a sentence about it."""
     for detail in error.errors(include_input=False, include_url=False):
         if with_missing or detail["type"] != "missing":
             yield _refusal(detail)
@@ -76,7 +75,7 @@ _SENTENCES = {
     "timezone_aware": "must have a time zone, like 2026-11-23T16:00:00Z",
     "literal_error": "must be one of {expected}",
 }
-"""What to say of a value, by the library's own name for what is wrong with it."""
+"""Messages by pydantic's names of errors."""
 
 
 def _sentence(detail: ErrorDetails) -> str:
@@ -91,13 +90,13 @@ def _sentence(detail: ErrorDetails) -> str:
 def _context(detail: ErrorDetails) -> dict[str, Any]:
     context = dict(detail.get("ctx", {}))
     expected = str(context.get("expected", ""))
-    # As a person writes it in TOML.
+    # As it is written in TOML.
     context["expected"] = expected.replace("'", '"').replace(" or ", ", ")
     return context
 
 
 def _elements(path: KeyPath) -> str:
-    """Return what the list at `path` is a list of."""
+    """Return the item type of the list at `path`."""
     annotation: Any = ConfigTree
     for part in path:
         annotation = _below(_model(annotation), part)
@@ -129,7 +128,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def known_keys(path: KeyPath) -> tuple[str, ...]:
-    """Return the keys the table at `path` may have; none when any will do."""
+    """Return the allowed keys of the table at `path`; None if any key is allowed."""
     annotation: Any = ConfigTree
     for part in path:
         annotation = _below(_model(annotation), part)

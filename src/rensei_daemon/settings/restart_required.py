@@ -1,4 +1,4 @@
-"""What a reload changes, and what waits for a restart."""
+"""Which changed keys take effect at a reload, and which need a restart."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ RESTART_KEYS = (
     "paths.state",
     "paths.runtime",
 )
-"""Keys that are read once, at start; every other key takes effect live."""
+"""Keys that are read only at start; every other key takes effect at a reload."""
 
 
 def needs_restart(running: Settings, wanted: Settings) -> tuple[str, ...]:
-    """Return the keys of `wanted` that wait for a restart of the running daemon."""
+    """Return the changed keys of `wanted` that need a restart of the running daemon."""
     return tuple(
         name for name in RESTART_KEYS if _value(running, name) != _value(wanted, name)
     )
@@ -36,7 +36,7 @@ def _value(settings: Settings, name: str) -> object:
 
 
 def changed_keys(before: Settings, after: Settings) -> list[str]:
-    """Name the keys, `section.key`, that differ."""
+    """Return the keys, as `section.key`, that differ."""
     return [
         f"{section}.{key}"
         for section in type(before).model_fields

@@ -1,4 +1,4 @@
-"""Two sessions whose files are one, however each is spelled."""
+"""Finds sessions that have the same env file, however its path is spelled."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +10,9 @@ from rensei_daemon.settings.toml_positions import Positions
 
 
 def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[ValidationProblem]:
-    """Return a refusal for each file that an earlier session has; it names both lines.
+    """Return a problem for each file that an earlier session has; it names both lines.
 
-    `text` is the file's, for the other line; relative paths start at `runtime`.
+    `text` is the file's, to find the other line; relative paths start at `runtime`.
     """
     first: dict[Entry, tuple[KeyPath, str]] = {}
     for index, session in enumerate(sessions_in(tree)):

@@ -1,7 +1,7 @@
-"""A TOML text and all that is wrong with it as TOML, told plainly.
+"""Reads a TOML text, and describes every syntax error in it.
 
-The standard parser stops at the first mistake. What is wrong is left out and the rest is
-read, where that is sure: a key or table that stands twice, a statement on one line.
+The standard parser stops at the first error. This module leaves the error out and reads the
+rest, where that is safe: a key or table that occurs twice, or a statement on one line.
 """
 
 import re
@@ -36,24 +36,24 @@ _PLAIN = {
 
 
 class TomlText(NamedTuple):
-    """A text, read as far as it can be."""
+    """A text, parsed as far as possible."""
 
     tree: dict[str, Any] | None
-    """What the rest says; None when no rest can be told from what is wrong."""
+    """The values of the rest; None if the errors cannot be separated from it."""
     problems: list[Problem]
     rest: str
-    """The text with blanks in place of what is wrong; each offset is that of the text."""
+    """The text with blanks in place of the errors, so that offsets stay the same."""
     is_whole: bool
-    """Whether at most second places are left out of the tree."""
+    """Whether the tree only lacks repeated keys and tables."""
 
 
 def parsed_toml(text: str, tree: dict[str, Any]) -> TomlText:
-    """Return a text in which nothing is wrong, and what it means."""
+    """Return the result for a text without errors and its values."""
     return TomlText(tree, [], text.removeprefix(BYTE_ORDER_MARK), is_whole=True)
 
 
 def read_toml(text: str, path: Path) -> TomlText:
-    """Read a text; `path` names the file in the problems, of which at most 51 are found."""
+    """Parse a text; `path` names the file in the problems, at most 51 of them."""
     problems: list[Problem] = []
     is_whole = True
     whole = rest = text.removeprefix(BYTE_ORDER_MARK)
@@ -68,11 +68,11 @@ def read_toml(text: str, path: Path) -> TomlText:
             message = _PLACE.sub("", str(error))
         repeated = _without_repeated(rest, offset, message)
         if repeated is not None and len(problems) < MOST_REPEATS:
-            start, said, rest = repeated
-            problems.append(_problem(whole, start, said, path))
+            start, complaint, rest = repeated
+            problems.append(_problem(whole, start, complaint, path))
             continue
-        said = _PLAIN.get(message, message[:1].lower() + message[1:])
-        problems.append(_problem(whole, offset, said, path))
+        complaint = _PLAIN.get(message, message[:1].lower() + message[1:])
+        problems.append(_problem(whole, offset, complaint, path))
         line = _statement_line(rest, offset)
         if line is None or len(problems) > MOST_REPEATS:
             return TomlText(None, problems, rest, is_whole=False)
@@ -81,10 +81,10 @@ def read_toml(text: str, path: Path) -> TomlText:
 
 
 def _statement_line(text: str, offset: int) -> slice | None:
-    """Return the line at an offset, if leaving it out changes the meaning of no other.
+    """Return the line at an offset, if other lines mean the same without it.
 
-    A header says what the lines below it belong to, and a bracket or a triple quote may
-    go on below.
+    A header gives the lines below it their meaning, and a bracket or a triple quote may
+    continue below.
     """
     start = text.rfind("\n", 0, offset) + 1
     end = text.find("\n", offset)
@@ -113,12 +113,12 @@ def _offset(text: str, message: str) -> int:
 
 
 def _without_repeated(text: str, offset: int, message: str) -> tuple[int, str, str] | None:
-    """Return (where it stands, what to say, the text without it) of what stands twice."""
+    """Return (offset, message, text without it) of a repeated key or table."""
     is_table = _REPEATED_TABLE.fullmatch(message) is not None
     if not is_table and message != _REPEATED_KEY:
         return None
     known = statements_of(text)
-    # The parser names the end of a key's value, or a place in a table's header.
+    # The parser names the end of the key's value, or a place in the table's header.
     index = sum(statement.start < offset for statement in known) - 1
     if index < 0:
         return None
@@ -129,6 +129,6 @@ def _without_repeated(text: str, offset: int, message: str) -> tuple[int, str, s
         end = next(headers, len(text))
     line, _ = Positions(text[: again.start]).find(again.path)
     name = f"[{dotted(again.path)}]" if is_table else f'the key "{dotted(again.path)}"'
-    said = f"{name} is there twice; the first is on line {line}"
+    complaint = f"{name} is there twice; the first is on line {line}"
     blank = _NOT_A_BREAK.sub(" ", text[again.start : end])
-    return again.start, said, text[: again.start] + blank + text[end:]
+    return again.start, complaint, text[: again.start] + blank + text[end:]

@@ -1,12 +1,14 @@
 """The line and column of each key of a TOML text.
 
-The standard parser forgets positions, and an operator who reads "unknown key" needs the
-line. Rules:
+The standard parser forgets positions, but an operator who reads "unknown key" needs the
+line.
+
+Rules:
 
 1. A position is (line, column), both from 1, in characters.
 2. A key path is a tuple of names, and of indices for the elements of arrays and for
    `[[tables]]`.
-3. A text that the scanner cannot follow has the positions found before that.
+3. If the scanner cannot follow a text, the positions found before that are kept.
 """
 
 import contextlib

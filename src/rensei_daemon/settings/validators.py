@@ -1,7 +1,7 @@
-"""What single values must be, beyond their type.
+"""Rules for single values, beyond their type.
 
-Each function returns the value it was given, made regular, or raises `ValueError` with
-a sentence for the operator, which never quotes a value that could hold a secret.
+Each function returns the normalised value, or raises `ValueError` with a sentence for the
+operator, which never quotes a value that could be a secret.
 """
 
 import re
@@ -17,11 +17,11 @@ _MODE = re.compile(r"0?[0-7]{3}")
 
 
 def platform_url(url: str) -> str:
-    """Demand a plain https URL; http only to this host, where nobody listens in."""
+    """Require a plain https URL; http only for this host, where nobody can listen in."""
     text = url.strip().rstrip("/")
     try:
         parts = urlsplit(text)
-        _ = parts.port  # reading it is what checks it
+        _ = parts.port  # this also validates it
     except ValueError:
         raise ValueError("this is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -36,7 +36,7 @@ def platform_url(url: str) -> str:
 
 
 def is_placeholder(url: str) -> bool:
-    """Whether a URL leads nowhere, by a name that is never anybody's (RFC 6761)."""
+    """Whether the name of the URL is reserved for examples and tests (RFC 6761)."""
     try:
         return (urlsplit(url).hostname or "").endswith(".invalid")
     except ValueError:
@@ -44,7 +44,7 @@ def is_placeholder(url: str) -> bool:
 
 
 def operation_pattern(pattern: str) -> str:
-    """Demand the name of an op, or a pattern with `*` that fits at least one."""
+    """Require the name of an op, or a pattern with `*` that matches at least one."""
     if any(fnmatchcase(operation, pattern) for operation in Op):
         return pattern
     families = [f"{name.split('.')[0]}.*" for name in Op]
@@ -55,14 +55,14 @@ def operation_pattern(pattern: str) -> str:
 
 
 def octal_mode(mode: str) -> str:
-    """Demand three octal digits, with or without a leading zero."""
+    """Require three octal digits, with or without a leading zero."""
     if not _MODE.fullmatch(mode):
         raise ValueError('it must be an octal mode in quotes, like "0440"')
     return mode
 
 
 def env_file(path: Path) -> Path:
-    """Demand an absolute path, or one that stays inside the runtime directory."""
+    """Require an absolute path, or one that stays inside the runtime directory."""
     relative = PurePosixPath(path)
     if not relative.name or ".." in relative.parts:
         raise ValueError("it must name a file, without '..'")
@@ -72,16 +72,16 @@ def env_file(path: Path) -> Path:
 
 
 def argv(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Demand a program and its arguments, as the system takes them."""
+    """Require a program and its arguments, as the system accepts them."""
     if any("\0" in word for word in words):
         raise ValueError("a word must not hold a NUL")
     return words
 
 
 def listen_address(address: str) -> str:
-    """Demand ADDRESS:PORT, with brackets around an IPv6 address.
+    """Require ADDRESS:PORT, with brackets around an IPv6 address.
 
-    An address, not a name: nothing at the start may wait for a name to be resolved.
+    An address, not a name: the start must not wait for a name lookup.
     """
     try:
         split_address(address)

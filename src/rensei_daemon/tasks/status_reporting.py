@@ -89,14 +89,14 @@ async def keep_reporting(
     """
     changed, failures = WakeEvent(), status_failures(board)
     board.on_change = changed.set
-    said = ""
+    shown = ""
     while True:
         refresh()
         status = report(board, *CLOCK.read())
         line = summary(status)
-        if line != said:
+        if line != shown:
             notifier.status(line)
-            said = line
+            shown = line
         await write_status(board, path, failures)
         await anyio.sleep(AT_MOST_EVERY_SECONDS)
         await changed.wait(within=AT_LEAST_EVERY_SECONDS - AT_MOST_EVERY_SECONDS)
