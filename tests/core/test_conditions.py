@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from rensei_daemon.core.conditions import Code, severity_of
+from rensei_daemon.core.conditions import Code
 
 DOCS = Path(__file__).parents[2] / "docs/operations.md"
 ROW = re.compile(r"^\| (`[a-z_.]+`(?:, `[a-z_.]+`)*) \| (error|warning|note)")
@@ -19,4 +19,4 @@ def test_the_manual_has_a_row_for_every_code() -> None:
         for code in re.findall(r"[a-z_.]+", row[1])
         for severity in [row[2]]
     ]
-    assert sorted(documented) == sorted((code, severity_of(code)) for code in Code)
+    assert sorted(documented) == sorted((code, code.severity) for code in Code)

@@ -21,7 +21,7 @@ from rensei_daemon.cli.unresponsive_daemon import (
     with_process_facts,
 )
 from rensei_daemon.control_api.schema import STATUS
-from rensei_daemon.core.conditions import Code, severity_of
+from rensei_daemon.core.conditions import Code
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.disk.processes import ProcessFacts
 from rensei_daemon.errors import DaemonNotRunningError, DaemonSilentError, RenseiError
@@ -110,7 +110,7 @@ def _outdated(what: str, locations: Locations, now: datetime) -> dict[str, Any]:
     """Return the one condition that a daemon cannot know: another version is installed."""
     return {
         "code": Code.PROGRAM_OUTDATED,
-        "severity": severity_of(Code.PROGRAM_OUTDATED),
+        "severity": Code.PROGRAM_OUTDATED.severity,
         "message": what,
         "hint": locations.restart_command,
         "since": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

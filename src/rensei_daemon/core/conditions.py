@@ -8,7 +8,7 @@ explains which, in `root_causes`.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import Self
 
 
 class Severity(StrEnum):
@@ -22,90 +22,55 @@ class Severity(StrEnum):
 class Code(StrEnum):
     """What is wrong, in one word. A code that is also a `Failure` has the same value."""
 
-    HEARTBEAT_STALE = "heartbeat.stale"
-    SESSION_STALE = "session.stale"
-    SESSION_UNCONFIRMED = "session.unconfirmed"
-    TOO_LARGE = "session.too_large"
+    severity: Severity
+    """Of a condition with this code; a stale heartbeat becomes an error later."""
+
+    def __new__(cls, value: str, severity: Severity) -> Self:
+        """Return a code, which is its value, with a severity."""
+        code = str.__new__(cls, value)
+        code._value_, code.severity = value, severity
+        return code
+
+    HEARTBEAT_STALE = "heartbeat.stale", Severity.WARNING
+    SESSION_STALE = "session.stale", Severity.ERROR
+    SESSION_UNCONFIRMED = "session.unconfirmed", Severity.WARNING
+    TOO_LARGE = "session.too_large", Severity.WARNING
     """The platform has more values than a session may hold."""
-    STREAM_FLAPPING = "stream.flapping"
-    STREAM_INTERRUPTED = "stream.interrupted"
-    UNAUTHORIZED = "unauthorized"
-    TLS_REFUSED = "tls.refused"
+    STREAM_FLAPPING = "stream.flapping", Severity.WARNING
+    STREAM_INTERRUPTED = "stream.interrupted", Severity.WARNING
+    UNAUTHORIZED = "unauthorized", Severity.ERROR
+    TLS_REFUSED = "tls.refused", Severity.ERROR
     """The platform rejects our client certificate, or asks for one."""
-    FORBIDDEN = "forbidden"
+    FORBIDDEN = "forbidden", Severity.WARNING
     """The platform answers 403."""
-    CONFIG_INVALID = "config.invalid"
-    CONFIG_RESTART_NEEDED = "config.restart_needed"
-    STORAGE = "storage"
-    DELIVERY_FAILED = "delivery.failed"
-    CONSUMER_LAGGING = "consumer.lagging"
-    READERS_MISSING = "readers.missing"
+    CONFIG_INVALID = "config.invalid", Severity.WARNING
+    CONFIG_RESTART_NEEDED = "config.restart_needed", Severity.WARNING
+    STORAGE = "storage", Severity.ERROR
+    DELIVERY_FAILED = "delivery.failed", Severity.WARNING
+    CONSUMER_LAGGING = "consumer.lagging", Severity.WARNING
+    READERS_MISSING = "readers.missing", Severity.WARNING
     """Workers that were connected before a restart, still run, and have not reconnected."""
-    READERS_TURNED_AWAY = "readers.turned_away"
-    MUTATION_CONFLICT = "mutation.conflict"
-    POOL_DELETED = "pool.deleted"
-    POOL_DRAINING = "pool.draining"
-    POOL_DISABLED = "pool.disabled"
-    POOL_PAUSED = "pool.paused"
-    POOL_OTHER = "pool.other"
+    READERS_TURNED_AWAY = "readers.turned_away", Severity.WARNING
+    MUTATION_CONFLICT = "mutation.conflict", Severity.WARNING
+    POOL_DELETED = "pool.deleted", Severity.WARNING
+    POOL_DRAINING = "pool.draining", Severity.WARNING
+    POOL_DISABLED = "pool.disabled", Severity.WARNING
+    POOL_PAUSED = "pool.paused", Severity.WARNING
+    POOL_OTHER = "pool.other", Severity.WARNING
     """A pool status of the platform's that is newer than this daemon."""
-    CLOCK_SKEWED = "clock.skewed"
-    SESSIONS_NONE = "sessions.none"
-    LOG_LEVEL = "log.level"
-    LOG_DROPPED = "log.dropped"
-    HOST_STATUS = "host.status"
+    CLOCK_SKEWED = "clock.skewed", Severity.WARNING
+    SESSIONS_NONE = "sessions.none", Severity.INFO
+    LOG_LEVEL = "log.level", Severity.INFO
+    LOG_DROPPED = "log.dropped", Severity.INFO
+    HOST_STATUS = "host.status", Severity.WARNING
     """The platform reports a problem with this host other than its pool."""
-    HOST_DUPLICATE = "host.duplicate"
-    PLATFORM_FLOOD = "platform.flood"
-    ANSWER_OVERSIZED = "oversized"
-    RUNTIME_NOT_TMPFS = "runtime.not_tmpfs"
-    PROGRAM_OUTDATED = "program.outdated"
+    HOST_DUPLICATE = "host.duplicate", Severity.WARNING
+    PLATFORM_FLOOD = "platform.flood", Severity.WARNING
+    ANSWER_OVERSIZED = "oversized", Severity.WARNING
+    RUNTIME_NOT_TMPFS = "runtime.not_tmpfs", Severity.INFO
+    PROGRAM_OUTDATED = "program.outdated", Severity.INFO
     """Found by the program that asks, not by the daemon."""
-    RUN_BY_ROOT = "run_by_root"
-
-
-def severity_of(code: Code) -> Severity:
-    """Return the severity; a stale heartbeat becomes an error later."""
-    match code:
-        case Code.SESSION_STALE | Code.UNAUTHORIZED | Code.TLS_REFUSED | Code.STORAGE:
-            return Severity.ERROR
-        case (
-            Code.HEARTBEAT_STALE
-            | Code.SESSION_UNCONFIRMED
-            | Code.TOO_LARGE
-            | Code.STREAM_FLAPPING
-            | Code.STREAM_INTERRUPTED
-            | Code.FORBIDDEN
-            | Code.CONFIG_INVALID
-            | Code.CONFIG_RESTART_NEEDED
-            | Code.DELIVERY_FAILED
-            | Code.CONSUMER_LAGGING
-            | Code.READERS_MISSING
-            | Code.READERS_TURNED_AWAY
-            | Code.MUTATION_CONFLICT
-            | Code.POOL_DELETED
-            | Code.POOL_DRAINING
-            | Code.POOL_DISABLED
-            | Code.POOL_PAUSED
-            | Code.POOL_OTHER
-            | Code.CLOCK_SKEWED
-            | Code.HOST_STATUS
-            | Code.HOST_DUPLICATE
-            | Code.PLATFORM_FLOOD
-            | Code.ANSWER_OVERSIZED
-        ):
-            return Severity.WARNING
-        case (
-            Code.SESSIONS_NONE
-            | Code.LOG_LEVEL
-            | Code.LOG_DROPPED
-            | Code.RUNTIME_NOT_TMPFS
-            | Code.PROGRAM_OUTDATED
-            | Code.RUN_BY_ROOT
-        ):
-            return Severity.INFO
-        case _:
-            assert_never(code)
+    RUN_BY_ROOT = "run_by_root", Severity.INFO
 
 
 def shown_after_seconds(code: Code) -> float:
@@ -157,7 +122,7 @@ def condition(
     """Return a condition with the severity of its code, or with the one given."""
     return Condition(
         code=code,
-        severity=severity or severity_of(code),
+        severity=severity or code.severity,
         message=message,
         hint=hint,
         since=since,
