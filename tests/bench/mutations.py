@@ -25,7 +25,7 @@ import anyio.to_thread
 
 from rensei_daemon.core.document import ValidConfig
 from rensei_daemon.core.guards import Guards
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.atomic_file import replace_file

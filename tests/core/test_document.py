@@ -21,7 +21,7 @@ from rensei_daemon.core.mutation import (
     ProjectEnable,
     parse_mutation,
 )
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_scanner import Kind

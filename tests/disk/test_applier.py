@@ -15,7 +15,7 @@ from rensei_daemon.core.document import Document, ValidConfig
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation, delivered
 from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile

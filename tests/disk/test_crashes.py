@@ -22,8 +22,7 @@ from valid_texts import read_valid
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.core.mutation_state import POISON
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import POISON, Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile

@@ -17,8 +17,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.mutation import Op, parse_mutation
-from rensei_daemon.core.mutation_state import CorruptJournalError, MutationCounts
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import CorruptJournalError, MutationCounts, Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk import journal_schema
 from rensei_daemon.disk.journal import Journal, Received

@@ -11,7 +11,7 @@ from journals import open_journal
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_records import open_records

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
-from rensei_daemon.core.mutation_state import MutationCounts
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import MutationCounts, Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, open_database

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import click
 
-from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.rotate_credential import rotate
-from rensei_daemon.cli.session_lookup import session_state, sessions_of
+from rensei_daemon.cli.session_lookup import session_option, session_state, sessions_of
 from rensei_daemon.cli.terminal import clean, columns, tolerate
 from rensei_daemon.control_api.schema import (
     SessionConsumer,
@@ -100,13 +99,7 @@ def _ago(time: str | None, now: datetime) -> str:
 
 
 @command.command("wait")
-@click.option(
-    "--session",
-    "session_id",
-    metavar="ID",
-    shell_complete=session_ids,
-    help="Default: the only one that you may use.",
-)
+@session_option
 @click.option(
     "--timeout",
     "timeout_seconds",

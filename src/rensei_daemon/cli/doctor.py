@@ -18,10 +18,9 @@ from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import Style, clean, measure, paint, tolerate, wrap
 from rensei_daemon.core.status import plain
 from rensei_daemon.doctor.bundle import gather_texts, write_bundle
-from rensei_daemon.doctor.checks import CHECKS
 from rensei_daemon.doctor.context import DoctorContext, open_context
 from rensei_daemon.doctor.result import CheckResult, Verdict, worst
-from rensei_daemon.doctor.run_checks import run_checks
+from rensei_daemon.doctor.run_checks import CHECKS, run_checks
 from rensei_daemon.doctor.secrets import gather_secrets
 from rensei_daemon.errors import NotPermittedError
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from rensei_daemon.cli import PROGRAM
-from rensei_daemon.cli.completion import command_line, one_of, session_ids
+from rensei_daemon.cli.completion import command_line, one_of
 from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.credential_feed import CredentialFeed
-from rensei_daemon.cli.session_lookup import session_state
+from rensei_daemon.cli.session_lookup import session_option, session_state
 from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
 from rensei_daemon.core.child_environment import child_environment
 from rensei_daemon.core.escaping import escape_line
@@ -69,13 +69,7 @@ class _Exec(click.Command):
     context_settings={"allow_interspersed_args": False},
     no_args_is_help=True,
 )
-@click.option(
-    "--session",
-    "session_id",
-    metavar="ID",
-    shell_complete=session_ids,
-    help="Default: the only one that you may use.",
-)
+@session_option
 @click.option(
     "--wait",
     "wait_seconds",

@@ -1,11 +1,22 @@
 """Requests for the sessions of this host."""
 
+import click
+
+from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import ask
 from rensei_daemon.control_api.schema import SESSIONS, SessionCredentials
 from rensei_daemon.core.credential_frames import SessionState
 from rensei_daemon.delivery.session_query import choose_session, query_sessions
 from rensei_daemon.errors import ControlError, DaemonNotRunningError, DaemonSilentError
 from rensei_daemon.locations import Locations
+
+session_option = click.option(
+    "--session",
+    "session_id",
+    metavar="ID",
+    shell_complete=session_ids,
+    help="Default: the only one that you may use.",
+)
 
 
 def sessions_of(locations: Locations) -> list[SessionCredentials]:

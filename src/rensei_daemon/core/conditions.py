@@ -80,10 +80,8 @@ def shown_after_seconds(code: Code) -> float:
 
 def pool_code(status: str) -> Code:
     """Return the code of a pool status."""
-    try:
-        return Code(f"pool.{status}")
-    except ValueError:
-        return Code.POOL_OTHER
+    by_value = {str(code): code for code in Code}
+    return by_value.get(f"pool.{status}", Code.POOL_OTHER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

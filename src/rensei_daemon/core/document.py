@@ -23,8 +23,8 @@ from rensei_daemon.core.config_entries import without_empty_containers
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, copy_tables, differences
 from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
 from rensei_daemon.core.mutation import ModelAccessSet, Mutation, PoolRestored
+from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.core.operations import edits_for
-from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_rendering import render_key

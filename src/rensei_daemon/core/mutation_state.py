@@ -1,4 +1,4 @@
-"""The states of one mutation, and what to do about one that a crash interrupted.
+"""The states of one mutation, its outcome, and what to do after a crash.
 
 All transitions are in one table; one that is not in it is refused before anything
 changes. This module does not know where the states are stored.
@@ -18,6 +18,7 @@ An outcome is final: no transition leads from APPLIED to REJECTED, nor back.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rensei_daemon.core.edit import Edit
 from rensei_daemon.errors import StorageError
 
 
@@ -124,6 +125,24 @@ def after_crash(attempt: Attempt, boot_id: str) -> Attempt:
     """
     earlier = attempt.crashes if attempt.boot_id == boot_id else 0
     return Attempt(size=0, crashes=earlier + (attempt.size == 1), boot_id=boot_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The outcome of one mutation, or of one change that no mutation asked for."""
+
+    id: str = ""
+    """The mutation's; empty for a change that no mutation asked for."""
+    cause: str = ""
+    """The mutation's op, or what else caused the change."""
+    requested_by: str = ""
+    """Who asked for a rollback; for a mutation, its own record says."""
+    edits: tuple[Edit, ...] = ()
+    """Empty if the mutation failed, or if everything it asks for already holds."""
+    error: str = ""
+    """Why the mutation failed; empty if it did not."""
+    ignored: tuple[str, ...] = ()
+    """Dotted names of the parameters that the file has no place for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

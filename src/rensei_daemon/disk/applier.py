@@ -33,8 +33,13 @@ from rensei_daemon.core.edit import Edit, edited_copy, same
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.history import ChangeDetail, no_change, reversal
 from rensei_daemon.core.mutation import Mutation, Op, PoolRestored, parse_mutation
-from rensei_daemon.core.mutation_state import MAX_CRASHES, POISON, RecoveryAction, recovery
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import (
+    MAX_CRASHES,
+    POISON,
+    Outcome,
+    RecoveryAction,
+    recovery,
+)
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile
 from rensei_daemon.disk.journal import Journal

@@ -25,12 +25,10 @@ from rensei_daemon.disk.atomic_file import (
     temporaries,
     temporary_file,
 )
-from rensei_daemon.disk.config_lock import ConfigLock
+from rensei_daemon.disk.config_lock import ConfigLock, poll
 from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.disk.syscalls import NO_EXCHANGE, exchange, is_closed_for_writing
 from rensei_daemon.errors import Problem, RenseiError, SettingsError, StorageError
-
-_POLL_SECONDS = 0.02
 
 READ_BYTES = MAX_CONFIG_BYTES + 1
 """As many bytes as show that a file is too large."""
@@ -189,14 +187,12 @@ class ConfigFile:
         The kernel grants a read lease only then. The lease is released at once; it
         only answers the question.
         """
-        deadline = time.monotonic() + self._timeouts.writer_seconds
-        while not is_closed_for_writing(file):
-            if time.monotonic() > deadline:
-                raise StorageError(
-                    f"{path} is held open for writing by another program",
-                    hint=f"close it there; see which: fuser -v {path}",
-                )
-            time.sleep(_POLL_SECONDS)
+        seconds = self._timeouts.writer_seconds
+        if not poll(lambda: is_closed_for_writing(file), seconds):
+            raise StorageError(
+                f"{path} is held open for writing by another program",
+                hint=f"close it there; see which: fuser -v {path}",
+            )
 
 
 def _resolved(path: Path) -> Path:

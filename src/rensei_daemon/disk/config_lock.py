@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,14 +35,11 @@ class ConfigLock:
         """Hold the lock; raises `StorageError` if another process keeps it that long."""
         descriptor = self._open()
         try:
-            deadline = time.monotonic() + within_seconds
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise StorageError(
-                        f"{self.path} is held by another process",
-                        hint=f"see which: fuser -v {self.path}",
-                    )
-                time.sleep(_POLL_SECONDS)
+            if not poll(lambda: _try_lock(descriptor), within_seconds):
+                raise StorageError(
+                    f"{self.path} is held by another process",
+                    hint=f"see which: fuser -v {self.path}",
+                )
             yield
         finally:
             os.close(descriptor)
@@ -71,4 +68,14 @@ def _try_lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def poll(question: Callable[[], bool], within_seconds: float) -> bool:
+    """Ask until the answer is true; return whether that was in time."""
+    deadline = time.monotonic() + within_seconds
+    while not question():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
     return True

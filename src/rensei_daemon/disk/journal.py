@@ -21,10 +21,10 @@ from rensei_daemon.core.mutation_state import (
     UNCONFIRMED,
     UNDECIDED,
     MutationState,
+    Outcome,
     Transition,
     advance,
 )
-from rensei_daemon.core.outcome import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.attempts import Attempts
 from rensei_daemon.disk.journal_database import Database, Run

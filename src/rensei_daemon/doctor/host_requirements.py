@@ -7,13 +7,13 @@ checked for the daemon's user, with the groups of its process.
 import grp
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from rensei_daemon.disk.permissions import may_access, obstacle_to_reading
 from rensei_daemon.disk.processes import groups_of
 from rensei_daemon.disk.user_groups import belongs_to, user_name
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, passed
+from rensei_daemon.locations import may_exist
 from rensei_daemon.settings.model import Settings
 
 
@@ -75,20 +75,10 @@ def _files(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
         obstacle = obstacle_to_reading(path, case.uid)
         if obstacle is not None:
             yield failed("needs", f"{key}: {obstacle.what}", obstacle.fix)
-        elif key != "platform.api_key_file" and not _may_exist(path):
+        elif key != "platform.api_key_file" and not may_exist(path):
             yield failed(
                 "needs", f"{key}: there is no {path}", f"put it there, or fix {key}"
             )
-
-
-def _may_exist(path: Path) -> bool:
-    try:
-        path.stat()
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _log(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:

@@ -9,14 +9,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from rensei_daemon.doctor.api_key import check_api_key
+from rensei_daemon.doctor.configuration import check_configuration
 from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.daemon import check_daemon
+from rensei_daemon.doctor.host_requirements import check_host_requirements
+from rensei_daemon.doctor.platform import check_platform
 from rensei_daemon.doctor.result import CheckResult, failed, failed_by, warned
+from rensei_daemon.doctor.sockets import check_sockets
+from rensei_daemon.doctor.storage import check_storage
+from rensei_daemon.doctor.unit import check_unit
 from rensei_daemon.errors import RenseiError
 
 SECONDS = 11.0
 """With the time to start and to be answered, 15 in all."""
 
 Check = Callable[[DoctorContext], Iterator[CheckResult]]
+
+CHECKS: Mapping[str, Check] = {
+    "config": check_configuration,
+    "needs": check_host_requirements,
+    "key": check_api_key,
+    "platform": check_platform,
+    "daemon": check_daemon,
+    "socket": check_sockets,
+    "storage": check_storage,
+    "unit": check_unit,
+}
+"""By the code that is reported if a group does not finish in time."""
 
 
 def run_checks(

@@ -46,7 +46,7 @@ def judge_disk_space(path: Path, space: DiskSpace) -> CheckResult:
     if space.free_bytes < LEAST_BYTES or space.free_inodes == 0:
         return failed("disk", f"{path} is full", f"df -h {path}; df -i {path}")
     if space.free_inodes is not None and space.free_inodes < LOW_INODES:
-        what = f"{path} has space for {space.free_inodes} more files"
+        what = f"{path} has room for {space.free_inodes} more files"
         return warned("disk", what, f"df -i {path}")
     if space.free_bytes < LOW_BYTES:
         return warned("disk", f"{path} has {megabytes} MiB left", f"df -h {path}")

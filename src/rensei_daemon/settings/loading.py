@@ -16,6 +16,7 @@ from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.settings import toml_positions
 from rensei_daemon.settings.contradictions import contradictions
+from rensei_daemon.settings.host_checks import shared_files
 from rensei_daemon.settings.layers import (
     Tree,
     anchored,
@@ -24,7 +25,6 @@ from rensei_daemon.settings.layers import (
 )
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, validation_problems
-from rensei_daemon.settings.shared_files import shared_files
 from rensei_daemon.settings.toml_parsing import parsed_toml, read_toml
 
 _MOST_PROBLEMS = 50

@@ -31,7 +31,7 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.health import MutationsHealth
 from rensei_daemon.core.liveness import Deadlines
-from rensei_daemon.core.outcome import Outcome
+from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
