@@ -6,13 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.board import Board
-from rensei_daemon.core.counters import SessionCounters
-from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
 from rensei_daemon.core.session import Session
-from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.delivery.credential_socket import CredentialSocket
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.delivery.env_file import EnvFile
@@ -20,24 +15,20 @@ from rensei_daemon.delivery.hook import Hook, HookResources
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.subscribers import Subscribers
 from rensei_daemon.disk.user_groups import group_id
-from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.tasks.deferred import DeferredWork
 from rensei_daemon.tasks.rotation import Rotation
+from rensei_daemon.tasks.snapshots import SessionContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFactory:
-    """Creates rotations, and holds what all sessions share."""
+    """Creates rotations, and holds what their deliveries share."""
 
     runtime: Path
     hooks: HookResources
     scrub: Scrubber
     """Redacts every value in logs."""
-    deferred: DeferredWork = field(default_factory=DeferredWork)
-    """Its `run` must run as long as any session does."""
     credential_socket: CredentialSocket = field(default_factory=CredentialSocket)
-    counters: SessionCounters = field(default_factory=SessionCounters)
     fingerprints: Fingerprints = field(
         default_factory=lambda: Fingerprints(secrets.token_bytes(32))
     )
@@ -53,13 +44,9 @@ class SessionFactory:
     def start(
         self,
         session: SessionSettings,
+        context: SessionContext,
         *,
         org_id: str | None,
-        client: PlatformClient,
-        board: Board,
-        deadlines: Deadlines,
-        draw: Draw,
-        pace: SnapshotIntervals = PACE,
     ) -> Rotation:
         """Return a session's rotation, not yet running.
 
@@ -74,14 +61,8 @@ class SessionFactory:
                 org_id=org_id or "",
             ),
             [subscribers, *files, *hooks],
-            client=client,
-            board=board,
-            deadlines=deadlines,
-            draw=draw,
-            pace=pace,
-            deferred=self.deferred,
+            context,
             register_secrets=partial(self.scrub.register, f"session {session.id}"),
-            counters=self.counters,
         )
         subscribers.missing = partial(missing, rotation, files)
         return rotation

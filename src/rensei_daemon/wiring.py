@@ -39,6 +39,7 @@ from rensei_daemon.tasks.mutations import MutationLoop
 from rensei_daemon.tasks.reload import Reloader, watch
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.sessions import Sessions
+from rensei_daemon.tasks.snapshots import SessionContext
 from rensei_daemon.tasks.state_opening import keep_state_open
 from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting, measure_lag
 from rensei_daemon.wake_event import WakeEvent
@@ -158,9 +159,14 @@ class Daemon:
         return Sessions(self.configuration, self.board, start=self._start_session)
 
     def _start_session(self, session: SessionSettings) -> Rotation:
-        return self.resources.session_factory.start(
-            session,
-            org_id=self.configuration.settings.platform.org_id,
+        org_id = self.configuration.settings.platform.org_id
+        factory = self.resources.session_factory
+        return factory.start(session, self.session_context, org_id=org_id)
+
+    @cached_property
+    def session_context(self) -> SessionContext:
+        """What the loops of all sessions share."""
+        return SessionContext(
             client=self.client,
             board=self.board,
             deadlines=self.deadlines,
@@ -215,7 +221,7 @@ class Daemon:
             board=self.board,
             deadlines=self.deadlines,
             beats=self.heartbeat.counters,
-            sessions=self.resources.session_factory.counters,
+            sessions=self.session_context.counters,
             loop_lag=self.loop_lag,
             log_lines_dropped=lambda: self.log_level.dropped,
         )
@@ -251,7 +257,7 @@ class Daemon:
             "registration": partial(keep_registered, self.identity, self.configuration),
             "identity": partial(self.identity_saver.run, draw),
             "dead peers": self.http.dead_peers.run,
-            "deferred work": self.resources.session_factory.deferred.run,
+            "deferred work": self.session_context.deferred.run,
         }
 
     def _host_loops(self) -> dict[str, Loop]:

@@ -17,6 +17,7 @@ from stored_rows import StoredHost
 
 from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Condition
+from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.locations import Locations
@@ -56,8 +57,12 @@ class Running(Daemon):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.counters = self.resources.session_factory.counters
         self.changed = anyio.Event()
+
+    @property
+    def counters(self) -> SessionCounters:
+        """What the sessions have counted."""
+        return self.session_context.counters
 
     def wake(self) -> None:
         """Have every waiter look again."""

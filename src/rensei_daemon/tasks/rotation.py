@@ -23,30 +23,22 @@ from anyio.lowlevel import checkpoint
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.conditions.sessions import SessionFailures
-from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.board import Board
-from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.health import SessionHealth, StreamHealth
-from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.retry_policy import EARLY_SECONDS, requested_wait
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.session_values import IncomingValues, SessionValues
 from rensei_daemon.core.snapshot_schedule import (
-    PACE,
     WHY,
     RequestedSnapshot,
-    SnapshotIntervals,
     SnapshotReason,
 )
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import PlatformError
-from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import StreamUpdate, UnusableEvent
 from rensei_daemon.platform_api.wire import Snapshot
-from rensei_daemon.tasks.deferred import DeferredWork
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
-from rensei_daemon.tasks.snapshots import SnapshotLoop
+from rensei_daemon.tasks.snapshots import SessionContext, SnapshotLoop
 from rensei_daemon.tasks.streams import StreamLoop
 from rensei_daemon.wake_event import Cycle
 
@@ -61,53 +53,35 @@ class Rotation:
         self,
         session: Session,
         deliveries: Sequence[Delivery],
+        context: SessionContext,
         *,
-        client: PlatformClient,
-        board: Board,
-        deadlines: Deadlines,
-        draw: Draw,
-        deferred: DeferredWork,
-        pace: SnapshotIntervals = PACE,
         register_secrets: Callable[[Iterable[str]], None] = lambda _: None,
-        counters: SessionCounters | None = None,
     ) -> None:
         """`register_secrets` is called with the values in force, to redact them in logs."""
-        counters = counters or SessionCounters()
+        board, id_ = context.board, session.id
         self.session = session
         self.changed_at: dict[str, datetime] = {}
         """When each variable's value last changed."""
         self.session_deliveries = SessionDeliveries(
-            deliveries, session.id, board, draw, counters
+            deliveries, id_, board, context.draw, context.counters
         )
-        self._board, self._deadlines = board, deadlines
-        self._register_secrets, self._deferred = register_secrets, deferred
-        self._log = structlog.get_logger().bind(session_id=session.id)
+        self._board, self._deadlines = board, context.deadlines
+        self._register_secrets, self._deferred = register_secrets, context.deferred
+        self._log = structlog.get_logger().bind(session_id=id_)
         self._values = SessionValues()
         now = CLOCK.now()
-        self._line = SessionHealth(id=session.id, since=now, added_at=now)
+        self._line = SessionHealth(id=id_, since=now, added_at=now)
         self._shown_wanted: RequestedSnapshot | None = None
-        self._refusals = SessionFailures(
-            session.id, board, calm_seconds=pace.steady_seconds
-        )
-        self._snapshots = SnapshotLoop(
-            session,
-            self,
-            client=client,
-            pace=pace,
-            draw=draw,
-            deadlines=deadlines,
-            outcomes=counters.snapshots,
-        )
+        steady_seconds = context.pace.steady_seconds
+        self._failures = SessionFailures(id_, board, calm_seconds=steady_seconds)
+        self._snapshots = SnapshotLoop(session, self, context)
         self._stream = StreamLoop(
-            session.id,
+            id_,
             self._snapshots,
-            self._refusals,
-            take=self._take_event,
-            tell=self._stream_changed,
-            client=client,
-            pace=pace,
-            draw=draw,
-            ends=counters.streams,
+            self._failures,
+            context,
+            on_event=self._take_event,
+            on_change=self._stream_changed,
         )
 
     @property
@@ -193,7 +167,7 @@ class Rotation:
         """Apply a snapshot, deliver what it changed, and update the schedule."""
         if self._line.snapshot_failure is not None:
             self._stream.platform_answers()
-        self._refusals.snapshot_came()
+        self._failures.snapshot_came()
         before, now = self.credentials, anyio.current_time()
         wanted = self._values.take_snapshot(
             snapshot.env, snapshot.answered_at, now, dropped=snapshot.dropped
@@ -228,7 +202,7 @@ class Rotation:
     def snapshot_failed(self, error: PlatformError) -> None:
         """Note that a snapshot failed."""
         self._values.snapshot_failed()
-        self._refusals.snapshot_failed(error)
+        self._failures.snapshot_failed(error)
         self._line = replace(self._line, snapshot_failure=error.failure)
         self._post()
 
@@ -236,7 +210,7 @@ class Rotation:
 
     def _take_event(self, event: StreamUpdate | UnusableEvent, arrived_at: float) -> None:
         if isinstance(event, UnusableEvent):
-            self._refusals.event_not_understood(event.reason)
+            self._failures.event_not_understood(event.reason)
             self.request_snapshot(SnapshotReason.EVENT)
             return
         before = self.credentials

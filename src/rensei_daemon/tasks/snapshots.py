@@ -1,11 +1,13 @@
 """The loop of one session's snapshots: takes one whenever it is due."""
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
 
 from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.counters import EventCounter
+from rensei_daemon.core.board import Board
+from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.retry_policy import (
     RETRY,
@@ -15,6 +17,7 @@ from rensei_daemon.core.retry_policy import (
 )
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.snapshot_schedule import (
+    PACE,
     SnapshotIntervals,
     SnapshotReason,
     SnapshotSchedule,
@@ -22,7 +25,22 @@ from rensei_daemon.core.snapshot_schedule import (
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
+from rensei_daemon.tasks.deferred import DeferredWork
 from rensei_daemon.wake_event import Cycle, WakeEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext:
+    """What the loops of all sessions share."""
+
+    client: PlatformClient
+    board: Board
+    deadlines: Deadlines
+    draw: Draw
+    deferred: DeferredWork = field(default_factory=DeferredWork)
+    """Its `run` must run as long as any session does."""
+    counters: SessionCounters = field(default_factory=SessionCounters)
+    pace: SnapshotIntervals = PACE
 
 
 class SnapshotTaker(Protocol):
@@ -48,21 +66,17 @@ class SnapshotLoop:
         self,
         session: Session,
         taker: SnapshotTaker,
-        *,
-        client: PlatformClient,
-        pace: SnapshotIntervals,
-        draw: Draw,
-        deadlines: Deadlines,
-        outcomes: EventCounter,
+        context: SessionContext,
     ) -> None:
+        pace, draw = context.pace, context.draw
         self.schedule = SnapshotSchedule(pace, draw, anyio.current_time())
         self.cycle = Cycle()
         """One iteration is one snapshot, whether it succeeds or fails."""
         self.error: PlatformError | None = None
         """The error of the last snapshot; None if it succeeded."""
         self._session, self._taker = session, taker
-        self._client, self._pace, self._draw = client, pace, draw
-        self._deadlines, self._outcomes = deadlines, outcomes
+        self._client, self._pace, self._draw = context.client, pace, draw
+        self._deadlines, self._outcomes = context.deadlines, context.counters.snapshots
         self._changed = WakeEvent()
         self._retry = RETRY
 

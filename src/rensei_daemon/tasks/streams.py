@@ -6,49 +6,43 @@ import anyio
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.conditions.sessions import SessionFailures
-from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.counters import EventCounter
 from rensei_daemon.core.health import StreamHealth, StreamState
 from rensei_daemon.core.reconnect import ReconnectPolicy, StreamEnd
 from rensei_daemon.core.retry_policy import is_not_found, requested_wait
-from rensei_daemon.core.snapshot_schedule import SnapshotIntervals
 from rensei_daemon.errors import PlatformError, TransientError
-from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.stream import (
     EventStream,
     FirstByte,
     StreamUpdate,
     UnusableEvent,
 )
-from rensei_daemon.tasks.snapshots import SnapshotLoop
+from rensei_daemon.tasks.snapshots import SessionContext, SnapshotLoop
 from rensei_daemon.wake_event import WakeEvent
 
 
 class StreamLoop:
-    """Keeps a session's stream open, and tells the snapshots when it opens and ends."""
+    """Keeps a session's stream open, and informs the snapshots of its state."""
 
     def __init__(
         self,
         session_id: str,
         snapshots: SnapshotLoop,
-        refusals: SessionFailures,
+        failures: SessionFailures,
+        context: SessionContext,
         *,
-        take: Callable[[StreamUpdate | UnusableEvent, float], None],
-        tell: Callable[[StreamHealth], None],
-        client: PlatformClient,
-        pace: SnapshotIntervals,
-        draw: Draw,
-        ends: EventCounter,
+        on_event: Callable[[StreamUpdate | UnusableEvent, float], None],
+        on_change: Callable[[StreamHealth], None],
     ) -> None:
-        """`take` receives every event and its arrival time; `tell`, the stream's health."""
+        """`on_event` is called with each event and its arrival time."""
         self._session_id = session_id
         self._snapshots = snapshots
-        self._refusals = refusals
-        self._take, self._tell = take, tell
-        self._client, self._pace, self._draw = client, pace, draw
-        self._ends = ends
+        self._failures = failures
+        self._on_event, self._on_change = on_event, on_change
+        self._client, self._draw = context.client, context.draw
+        self._slow_seconds = context.pace.slow_poll_seconds
+        self._ends = context.counters.streams
         self._policy = ReconnectPolicy()
-        self._reconnect, self._is_told_to_wait = WakeEvent(), False
+        self._reconnect, self._must_wait = WakeEvent(), False
         self.line = StreamHealth(since=CLOCK.now())
 
     def retry_now(self) -> None:
@@ -57,7 +51,7 @@ class StreamLoop:
 
     def platform_answers(self) -> None:
         """Open the stream at once, unless the platform asked for the wait."""
-        if not self._is_told_to_wait:
+        if not self._must_wait:
             self._reconnect.set()
 
     async def run(self) -> None:
@@ -79,13 +73,13 @@ class StreamLoop:
         self._snapshots.schedule.stream_connected(anyio.current_time())
         self._snapshots.look_again()
         self._show(StreamState.SILENT)
-        self._refusals.stream_connected()
+        self._failures.stream_connected()
         async for event in stream:
             if isinstance(event, FirstByte):
                 self._snapshots.schedule.stream_is_live()
                 self._show(StreamState.LIVE)
             else:
-                self._take(event, stream.last_heard)
+                self._on_event(event, stream.last_heard)
 
     def _ended(
         self, opened: float | None, stream: EventStream | None, error: PlatformError | None
@@ -93,7 +87,7 @@ class StreamLoop:
         """Handle the end of a stream; return the seconds until the next attempt."""
         lived = 0.0 if opened is None else anyio.current_time() - opened
         asked = max(
-            requested_wait(error, self._pace.slow_poll_seconds),
+            requested_wait(error, self._slow_seconds),
             (stream and stream.retry_seconds) or 0.0,
         )
         end = StreamEnd(
@@ -103,7 +97,7 @@ class StreamLoop:
             asked_seconds=asked,
         )
         wait, self._policy = self._policy.next(end, self._draw)
-        self._is_told_to_wait = asked > 0
+        self._must_wait = asked > 0
         self._note_end(error, None if opened is None else lived)
         return wait
 
@@ -112,7 +106,7 @@ class StreamLoop:
         schedule = self._snapshots.schedule
         failure = error.failure if error else None
         self._ends.increment(self._session_id, failure or "age")
-        self._refusals.stream_ended(error, seconds=lived)
+        self._failures.stream_ended(error, seconds=lived)
         if is_not_found(error):
             schedule.stream_refused()
         if lived is not None:
@@ -121,8 +115,8 @@ class StreamLoop:
             schedule.stream_lost(anyio.current_time())
             self._snapshots.look_again()
         self.line = self.line.with_failure(failure)
-        self._tell(self.line)
+        self._on_change(self.line)
 
     def _show(self, state: StreamState) -> None:
         self.line = self.line.with_state(state, CLOCK.now())
-        self._tell(self.line)
+        self._on_change(self.line)
