@@ -5,32 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rensei_platform.errors import SettingsError
+from rensei_platform.errors import NotPermittedError, SettingsError
 
 MOST_BYTES = 1024 * 1024
-_KNOWN = frozenset({"providers"})
 
 
-def read_providers(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Return the `[providers.NAME]` tables of a file, unchecked but for their shape.
-
-    Raise SettingsError if the file cannot be read, is no TOML, or has another key.
-    """
-    found = _read(path)
-    for key in found.keys() - _KNOWN:
-        raise SettingsError(f"{path}: {key!a}: no such key", hint="See docs/providers.md.")
-    tables = found.get("providers", {})
-    if not isinstance(tables, dict) or not all(
-        isinstance(t, dict) for t in tables.values()
-    ):
-        raise SettingsError(f"{path}: providers: not tables such as [providers.NAME]")
-    return tables
-
-
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> Mapping[str, Any]:
+    """Return the content of a file. Raise SettingsError if it is unreadable or no TOML."""
     try:
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1)
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"{path}: this user may not read it", hint="Be root, or the service's user."
+        ) from error
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     if len(text) > MOST_BYTES:

@@ -27,6 +27,12 @@ class SettingsError(PlatformError):
     exit_code = 78
 
 
+class NotPermittedError(SettingsError):
+    """This user may not read a file that is needed."""
+
+    exit_code = 77
+
+
 class StartError(PlatformError):
     """The program cannot start now; it may later."""
 
@@ -104,7 +110,7 @@ class ProviderError(PlatformError):
 class UnavailableError(PlatformError):
     """The database cannot be reached; try again later."""
 
-    exit_code = 75
+    exit_code = 69
     status = 503
 
     def __init__(self, message: str | None = None, *, retry_after_seconds: int = 5) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rensei_platform.errors import SettingsError
+from rensei_platform.errors import NotPermittedError, SettingsError
 
 KEY_BYTES = 32
 CREDENTIAL = "master-key"
@@ -65,6 +65,11 @@ def read_master_keys(path: Path) -> tuple[MasterKey, ...]:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             text = file.read(MOST_FILE_BYTES)
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"{path}: this user may not read the master key",
+            hint="Be root, or the service's user.",
+        ) from error
     except OSError as error:
         raise MasterKeyError(
             f"{path}: cannot read the master key: {error.strerror}",

@@ -1,4 +1,4 @@
-"""How a server behaves; what stands in platform.toml and on the command line."""
+"""How a server behaves; what the services read of the configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,5 +25,11 @@ class ServerSettings:
     """Open at the same time; the next one is answered 503. None: as many as come."""
     deliver_once: bool = False
     """Deliver each mutation in one answer only, as one public document has it."""
+    retention: timedelta | None = None
+    """How long decided mutations are kept; None for ever."""
+    audit_retention: timedelta | None = None
+    """How long entries of the audit are kept; None for ever."""
+    host_names: frozenset[str] = frozenset()
+    """The names that a Host header may hold besides addresses and `localhost`."""
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The tables `[providers.NAME]`."""

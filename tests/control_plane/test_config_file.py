@@ -3,17 +3,15 @@
 from pathlib import Path
 
 import pytest
+from privileges import as_nobody
 
-from rensei_platform.config_file import read_providers
-from rensei_platform.errors import SettingsError
+from rensei_platform.config_file import read_toml
+from rensei_platform.errors import NotPermittedError, SettingsError
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"x = 1", "'x': no such key"),
-        (b"providers = 1", "providers: not tables such as [providers.NAME]"),
-        (b"[providers]\na = 1", "providers: not tables such as [providers.NAME]"),
         (b"\xff", "not UTF-8"),
         (b"x = canary", "Invalid value (at line 1, column 5)"),
         (b"#" * 1024 * 1025, "larger than 1048576 bytes"),
@@ -24,14 +22,23 @@ def test_wrong(text: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "platform.toml"
     path.write_bytes(text)
     with pytest.raises(SettingsError) as refused:
-        read_providers(path)
+        read_toml(path)
     assert str(refused.value) == f"{path}: {message}"
 
 
 def test_absent(tmp_path: Path) -> None:
-    """A file that is not there is refused; an empty one has no instances."""
+    """A file that is not there is refused; an empty one has no keys."""
     path = tmp_path / "platform.toml"
     with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
-        read_providers(path)
+        read_toml(path)
     path.touch()
-    assert read_providers(path) == {}
+    assert read_toml(path) == {}
+
+
+@pytest.mark.needs("root")
+def test_hidden(tmp_path: Path) -> None:
+    """A file that the user may not read says who may, with another exit code."""
+    tmp_path.chmod(0o700)
+    with as_nobody(), pytest.raises(NotPermittedError, match="may not read it") as refused:
+        read_toml(tmp_path / "platform.toml")
+    assert refused.value.exit_code == 77

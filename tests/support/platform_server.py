@@ -10,7 +10,7 @@ import httpx
 import openapi_check
 from sqlalchemy import URL
 
-from rensei_platform.http.server import listen, serving, url_of
+from rensei_platform.http.server import DIRECT, Exposure, listen, serving, url_of
 from rensei_platform.services.administration import found_org
 from rensei_platform.services.opening import ensure_master_key, opened
 from rensei_platform.services.platform import Platform, utc_now
@@ -96,7 +96,10 @@ class Worker:
 
 @asynccontextmanager
 async def running(
-    url: URL, key_file: Path, settings: ServerSettings | None = None
+    url: URL,
+    key_file: Path,
+    settings: ServerSettings | None = None,
+    exposure: Exposure = DIRECT,
 ) -> AsyncIterator[Server]:
     """Serve a new database while the block runs."""
     ensure_master_key(key_file)
@@ -107,7 +110,7 @@ async def running(
     async with opened(url, settings or ServerSettings(), key_file) as platform:
         with listen("127.0.0.1", 0) as listener:
             async with (
-                serving(platform, listener),
+                serving(platform, listener, exposure=exposure),
                 httpx.AsyncClient(
                     base_url=url_of(listener),
                     trust_env=False,

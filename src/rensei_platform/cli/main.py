@@ -6,12 +6,17 @@ import click
 
 from rensei_platform.cli.access import audit, key, org
 from rensei_platform.cli.credential import credential
+from rensei_platform.cli.database import migrate_command
 from rensei_platform.cli.host import host
+from rensei_platform.cli.init import init
 from rensei_platform.cli.mutations import mutations
 from rensei_platform.cli.rotation import rotation
-from rensei_platform.cli.server import init, migrate_command, serve
+from rensei_platform.cli.serve import serve
 from rensei_platform.errors import PlatformError
 from rensei_platform.version import version
+
+_USAGE = 64
+_INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,7 +43,14 @@ for command in (
 def main() -> None:
     """Run a command; print an error and end with its exit code."""
     try:
-        commands()
+        commands(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(_USAGE if isinstance(error, click.UsageError) else error.exit_code)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(_INTERRUPTED)
     except PlatformError as error:
         hint = f"\n{error.hint}" if error.hint else ""
         click.echo(f"error: {error}{hint}", err=True)

@@ -14,6 +14,7 @@ from rensei_platform.http import (
     rotation_routes,
     worker_routes,
 )
+from rensei_platform.http.host_header import KnownHosts
 from rensei_platform.http.metrics import Measured, Metrics
 from rensei_platform.http.requests import answer
 from rensei_platform.services.platform import Platform
@@ -30,7 +31,10 @@ def build_app(platform: Platform) -> Starlette:
             *rotation_routes.ROUTES,
             *health_routes.ROUTES,
         ],
-        middleware=[Middleware(Measured, metrics=metrics)],
+        middleware=[
+            Middleware(Measured, metrics=metrics),
+            Middleware(KnownHosts, names=platform.settings.host_names),
+        ],
         exception_handlers={
             PlatformError: _refused,
             HTTPException: _http_error,

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -15,6 +16,7 @@ from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
 from rensei_platform.http.connections import Connection
 from rensei_platform.http.descriptors import is_full
+from rensei_platform.http.tls import Certificate
 from rensei_platform.services.availability import Availability
 from rensei_platform.services.lease_keeper import LeaseKeeper
 from rensei_platform.services.platform import Platform
@@ -22,6 +24,19 @@ from rensei_platform.services.rotations import rotate_kind
 
 _GOODBYE_SECONDS = 5.0
 """For answers that are on their way when the server ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """How clients reach a server."""
+
+    certificate: Certificate | None = None
+    """With one the server speaks TLS."""
+    proxies: tuple[str, ...] = ()
+    """Addresses and networks whose X-Forwarded-For is believed."""
+
+
+DIRECT = Exposure()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,18 +57,22 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, exposure: Exposure = DIRECT) -> str:
     """Return the address of a server, like `http://127.0.0.1:8080`."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if exposure.certificate is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @asynccontextmanager
 async def serving(
-    platform: Platform, listener: socket.socket, app: ASGIApp | None = None
+    platform: Platform,
+    listener: socket.socket,
+    app: ASGIApp | None = None,
+    exposure: Exposure = DIRECT,
 ) -> AsyncIterator[None]:
     """Serve while the block runs; `app` is the platform's application unless given."""
-    server = _Server(platform, listener, app or build_app(platform))
+    server = _Server(platform, listener, exposure, app or build_app(platform))
     settings = platform.settings
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.live)
@@ -90,7 +109,13 @@ def _keeper_of(platform: Platform) -> LeaseKeeper:
 class _Server(uvicorn.Server):
     """uvicorn with its life in our hands: it takes over no signal handler."""
 
-    def __init__(self, platform: Platform, listener: socket.socket, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        listener: socket.socket,
+        exposure: Exposure,
+        app: ASGIApp,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -101,16 +126,20 @@ class _Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(exposure.proxies),
+                forwarded_allow_ips=list(exposure.proxies),
                 backlog=4096,
             )
         )
         self._platform = platform
         self._listener = listener
+        self._certificate = exposure.certificate
 
     async def live(self, *, task_status: TaskStatus[None]) -> None:
         """Serve until cancelled."""
         self.config.load()
+        if self._certificate is not None:
+            self.config.ssl = self._certificate.context
         self.lifespan = self.config.lifespan_class(self.config)
         await self.startup(sockets=[self._listener])
         await self.on_tick(0)
@@ -119,6 +148,8 @@ class _Server(uvicorn.Server):
             await anyio.sleep(1)
             await self.on_tick(0)  # the clock of the Date header
             self._warn_if_full()
+            if self._certificate is not None:
+                self._certificate.refresh()
 
     def _warn_if_full(self) -> None:
         count = len(self.server_state.connections) + len(self._platform.hub)

@@ -18,21 +18,29 @@ _LOCK = 7_306_083_015_912_871
 """The PostgreSQL advisory lock that one migration at a time holds."""
 
 
-def migrate(url: URL) -> None:
-    """Create the schema, or bring it up to date."""
+def migrate(url: URL) -> str:
+    """Create the schema, or bring it up to date; return its revision.
+
+    Raise SchemaError if it is a newer version's.
+    """
     with _connection(url) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK})
         config = _config()
         config.attributes["connection"] = connection
+        found = MigrationContext.configure(connection).get_current_revision()
+        known = _known_revisions()
+        if found is not None and found not in known:
+            raise _newer(found, known[0])
         command.upgrade(config, "head")
+        return known[0]
 
 
 def check_schema(url: URL) -> None:
     """Raise SchemaError unless the schema is this version's, or one migration newer."""
     with _connection(url) as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    known = [script.revision for script in _scripts().walk_revisions()]
+    known = _known_revisions()
     if found is None:
         raise SchemaError("the database is empty", hint="Run rensei-platform init.")
     if found in known[1:]:
@@ -41,10 +49,14 @@ def check_schema(url: URL) -> None:
             hint="Stop every server of it, then run rensei-platform migrate.",
         )
     if found not in known:
-        raise SchemaError(
-            f"the database's schema ({found}) is newer than this version ({known[0]})",
-            hint="Install the version that migrated it.",
-        )
+        raise _newer(found, known[0])
+
+
+def _newer(found: str, known: str) -> SchemaError:
+    return SchemaError(
+        f"the database's schema ({found}) is newer than this version ({known})",
+        hint="Install the version that migrated it.",
+    )
 
 
 def _config() -> Config:
@@ -54,8 +66,10 @@ def _config() -> Config:
     return config
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+def _known_revisions() -> list[str]:
+    """Return the revisions that this version knows, newest first."""
+    scripts = ScriptDirectory.from_config(_config())
+    return [script.revision for script in scripts.walk_revisions()]
 
 
 @contextmanager

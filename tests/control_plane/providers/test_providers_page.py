@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rensei_platform.config_file import read_providers
+from rensei_platform.config_file import read_toml
 from rensei_platform.providers.instances import TYPES, open_instance
 
 ROOT = Path(__file__).parents[3]
@@ -34,4 +34,4 @@ def test_every_type_is_shown() -> None:
 
 def test_example_file() -> None:
     """The example of platform.toml has the tables of the page."""
-    assert read_providers(ROOT / "platform.example.toml") == EXAMPLES
+    assert read_toml(ROOT / "platform.example.toml")["providers"] == EXAMPLES

@@ -1,0 +1,84 @@
+"""`serve`: the server."""
+
+import signal
+from pathlib import Path
+
+import anyio
+import click
+
+from rensei_platform.cli.database import FILE, Setup, master_key_option, uses_setup
+from rensei_platform.config import Config
+from rensei_platform.http.descriptors import most_streams, raise_limit
+from rensei_platform.http.server import Exposure, listen, serving, url_of
+from rensei_platform.http.tls import Certificate
+from rensei_platform.services.opening import opened
+
+SETTINGS = (
+    "master_key",
+    "host",
+    "port",
+    "heartbeat_interval_ms",
+    "token_ttl_seconds",
+    "deliver_once",
+    "stop_seconds",
+    "log_level",
+)
+
+
+@click.command("serve")
+@uses_setup(*SETTINGS)
+@master_key_option
+@click.option("--host", metavar="ADDRESS", help="Default: 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: 8790.")
+@click.option("--heartbeat-interval-ms", type=int, help="Default: 30000.")
+@click.option("--token-ttl-seconds", type=int, help="Default: 3600.")
+@click.option(
+    "--deliver-once", is_flag=True, default=None, help="Deliver each mutation only once."
+)
+@click.option(
+    "--stop-seconds",
+    type=float,
+    help="A stopping server ends its streams one after the other, within this time. "
+    "Default: 10.",
+)
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option(
+    "--ready-file", type=FILE, metavar="FILE", help="Write the URL here once it listens."
+)
+def serve(setup: Setup, ready_file: Path | None) -> None:
+    """Serve the control plane until TERM or INT.
+
+    Example: rensei-platform serve --database sqlite:////var/lib/rensei-platform/platform.db
+    """
+    anyio.run(_serve, setup, ready_file, backend_options={"use_uvloop": True})
+
+
+async def _serve(setup: Setup, ready_file: Path | None) -> None:
+    config, exposure = setup.config, _exposure(setup.config)
+    settings = config.server_settings(setup.providers, most_streams(raise_limit()))
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with opened(setup.database, settings, setup.master_key) as platform:
+            with listen(config.host, config.port) as listener:
+                async with serving(platform, listener, exposure=exposure):
+                    served_at = url_of(listener, exposure)
+                    click.echo(f"serving at {served_at}", err=True)
+                    if ready_file is not None:
+                        _write_ready(ready_file, served_at)
+                    async for _ in signals:
+                        break
+
+
+def _exposure(config: Config) -> Exposure:
+    config.check_exposure()
+    proxies = tuple(map(str, config.trusted_addresses)) if config.behind_proxy else ()
+    if config.tls_certificate is None or config.tls_key is None:
+        return Exposure(proxies=proxies)
+    certificate = Certificate(config.tls_certificate, config.tls_key)
+    return Exposure(certificate=certificate, proxies=proxies)
+
+
+def _write_ready(path: Path, url: str) -> None:
+    """Write the file in one step, so that who waits for it reads all of it."""
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(f"{url}\n")
+    draft.replace(path)
