@@ -22,7 +22,8 @@ import anyio
 import anyio.to_thread
 from footprint import BIN, CONFIG, daemon
 
-from rensei_daemon.local_platform.running import running
+# footprint.py has put what the tests share on the path.
+from platform_thread import running_platform
 
 ROUNDS = 40
 
@@ -90,13 +91,12 @@ async def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        async with running() as platform:
-            org = platform.state.add_org("acme").id
-            platform.state.set_credential(org, "github", "GITHUB_TOKEN", "x" * 40)
+        with running_platform() as platform:
+            platform.set_credential("github", "GITHUB_TOKEN", "x" * 40)
             (place / "config.toml").write_text(CONFIG.format(url=platform.url))
             environ = {
                 "PATH": os.environ["PATH"],
-                "RENSEI_API_KEY": platform.state.add_key(org),
+                "RENSEI_API_KEY": platform.add_key(),
                 "RENSEI_DAEMON_CONFIG": str(place / "config.toml"),
                 "RENSEI_DAEMON_PATHS__STATE": str(place / "state"),
                 "RENSEI_DAEMON_PATHS__RUNTIME": str(place / "run"),

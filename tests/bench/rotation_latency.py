@@ -34,12 +34,14 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.from_thread
 import httpx
 from anyio.abc import TaskStatus
 
 from rensei_daemon.disk.atomic_file import replace_file
-from rensei_daemon.local_platform.running import RunningPlatform, running
+
+# A bench is run as a script, and shares this with the tests.
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from platform_thread import PlatformThread, running_platform
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
 ROUNDS = 50
@@ -179,7 +181,7 @@ def _floor(place: Path) -> tuple[list[float], list[float]]:
 
 @contextmanager
 def _daemon(
-    place: Path, platform: RunningPlatform, sessions: list[str], *, has_hook: bool
+    place: Path, platform: PlatformThread, sessions: list[str], *, has_hook: bool
 ) -> Iterator[None]:
     config = place / "config.toml"
     hook = 'on_rotate = ["/bin/true"]\n' if has_hook else ""
@@ -203,14 +205,14 @@ def _daemon(
 
 
 def _measure(
-    place: Path, platform: RunningPlatform, sessions: list[str], has_hook: bool
+    place: Path, platform: PlatformThread, sessions: list[str], has_hook: bool
 ) -> dict[str, tuple[list[float], list[float]]]:
     """Return (told, replaced) seconds of each kind's rotations."""
     with _daemon(place, platform, sessions, has_hook=has_hook):
         for session in sessions:
             argv = [PROGRAM, "credentials", "wait", "--session", session]
             subprocess.run([*argv, "--config", str(place / "config.toml")], check=True)
-        while len(platform.state.streams) < len(sessions):
+        while len(platform.streams) < len(sessions):
             time.sleep(0.01)
         time.sleep(0.5)  # the snapshots that follow the streams
         rotated = {EVERYONES: len(sessions)}
@@ -223,7 +225,7 @@ def _measure(
 
 
 def _measure_kind(
-    place: Path, platform: RunningPlatform, sessions: list[str], kind: str, count: int
+    place: Path, platform: PlatformThread, sessions: list[str], kind: str, count: int
 ) -> tuple[list[float], list[float]]:
     told: list[float] = []
     replaced: list[float] = []
@@ -232,7 +234,7 @@ def _measure_kind(
         assert readers.stdout is not None
         readers.stdout.readline()
         for number in range(ROUNDS):
-            start = anyio.from_thread.run_sync(_rotate, platform, kind, f"v-{number:08}")
+            start = _rotate(platform, kind, f"v-{number:08}")
             seen = json.loads(readers.stdout.readline())
             told += (at - start for at in seen["told"])
             replaced += (at - start for at in seen["replaced"])
@@ -256,7 +258,7 @@ def _read(runtime: Path, count: int, sessions: list[str]) -> None:
 
 
 def _measure_streams(
-    kind: str, place: Path, platform: RunningPlatform, sessions: list[str]
+    kind: str, place: Path, platform: PlatformThread, sessions: list[str]
 ) -> list[float]:
     told: list[float] = []
     key_file = str(place / "key")
@@ -265,9 +267,7 @@ def _measure_streams(
         assert streams.stdout is not None
         streams.stdout.readline()
         for number in range(ROUNDS):
-            start = anyio.from_thread.run_sync(
-                _rotate, platform, EVERYONES, f"w-{number:08}"
-            )
+            start = _rotate(platform, EVERYONES, f"w-{number:08}")
             told += (at - start for at in json.loads(streams.stdout.readline()))
             time.sleep(PAUSE_SECONDS)
     return told
@@ -283,25 +283,18 @@ def _stream(url: str, key: str, sessions: list[str]) -> None:
         streams.told.clear()
 
 
-def _rotate(platform: RunningPlatform, kind: str, value: str) -> float:
-    _stage(platform, kind, value, is_staged=True)
+def _rotate(platform: PlatformThread, kind: str, value: str) -> float:
+    """Send a value that is stored already; return when."""
+    _store(platform, kind, value)
+    session_id = "s0" if kind == ONES else None
     start = time.perf_counter()
-    platform.state.rotate("org_acme", kind)
+    platform.send_update(session_id, **{f"{kind.upper()}_TOKEN": value})
     return start
 
 
-def _stage(
-    platform: RunningPlatform, kind: str, value: str, *, is_staged: bool = False
-) -> None:
-    project_id = "p-s0" if kind == ONES else None
-    platform.state.set_credential(
-        "acme",
-        kind,
-        f"{kind.upper()}_TOKEN",
-        value,
-        project_id=project_id,
-        is_staged=is_staged,
-    )
+def _store(platform: PlatformThread, kind: str, value: str) -> None:
+    project = "p-s0" if kind == ONES else ""
+    platform.set_credential(kind, f"{kind.upper()}_TOKEN", value, project=project)
 
 
 def _row(name: str, seconds: list[float]) -> dict[str, object]:
@@ -320,12 +313,11 @@ async def main(counts: list[int], *, directory: str, has_hook: bool) -> None:
     for count in counts:
         with tempfile.TemporaryDirectory(dir=directory) as name:
             place = Path(name)
-            async with running() as platform:
-                platform.state.add_org("acme", id="org_acme")
+            with running_platform() as platform:
                 for kind in (EVERYONES, ONES):
-                    _stage(platform, kind, "value-start")
+                    _store(platform, kind, "value-start")
                 key = place / "key"
-                key.write_text(platform.state.add_key("acme", "admin"))
+                key.write_text(platform.add_key())
                 key.chmod(0o600)
                 sessions = [f"s{number}" for number in range(count)]
                 hops, writes = await anyio.to_thread.run_sync(_floor, place)

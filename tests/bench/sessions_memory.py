@@ -21,7 +21,9 @@ import anyio.from_thread
 import anyio.to_thread
 from footprint import BIN, daemon, resident
 
-from rensei_daemon.local_platform.running import RunningPlatform, running
+# A bench is run as a script, and shares this with the tests.
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from platform_thread import PlatformThread, running_platform
 
 MANY = 200
 ROTATIONS = 2000
@@ -40,36 +42,31 @@ env_file = "s{number}.env"
 class Scene:
     """A host's files in memory, and a platform with values for each of its sessions."""
 
-    def __init__(self, place: Path, platform: RunningPlatform) -> None:
+    def __init__(self, place: Path, platform: PlatformThread) -> None:
         self.place = place
         self._platform = platform
-        state = platform.state
-        self._org = state.add_org("acme").id
         for number in range(MANY):
-            for name in ("TOKEN", "USER", "PASSWORD", "REGION", "ENDPOINT"):
-                kind = f"k{number}" if name == "TOKEN" else "fixed"
-                self._set(number, kind, name, secrets.token_hex(20))
+            names = ("USER", "PASSWORD", "REGION", "ENDPOINT")
+            fixed = {name: secrets.token_hex(20) for name in names}
+            platform.set_credentials("fixed", fixed, project=f"p{number}")
+            self._set_token(number)
         self.environ = {
             "PATH": os.environ["PATH"],
-            "RENSEI_API_KEY": state.add_key(self._org),
+            "RENSEI_API_KEY": platform.add_key(),
             "RENSEI_DAEMON_CONFIG": str(place / "config.toml"),
             "RENSEI_DAEMON_PATHS__STATE": str(place / "state"),
             "RENSEI_DAEMON_PATHS__RUNTIME": str(place / "run"),
         }
 
-    def _set(
-        self, number: int, kind: str, name: str, value: str, *, is_staged: bool = False
-    ) -> None:
-        project = f"p{number}"
-        self._platform.state.set_credential(
-            self._org, kind, name, value, project_id=project, is_staged=is_staged
-        )
+    def _set_token(self, number: int) -> str:
+        value, project = secrets.token_hex(20), f"p{number}"
+        self._platform.set_credential(f"k{number}", "TOKEN", value, project=project)
+        return value
 
     def rotate(self, number: int) -> str:
         """Rotate the token of one session, and return what it is now."""
-        value = secrets.token_hex(20)
-        self._set(number, f"k{number}", "TOKEN", value, is_staged=True)
-        self._platform.state.rotate(self._org, f"k{number}")
+        value = self._set_token(number)
+        self._platform.rotate(f"k{number}")
         return value
 
     def configure(self, count: int) -> None:
@@ -117,11 +114,13 @@ async def main() -> int:
     if not (BIN / "rensei-daemon").exists():
         print("make .venv/ready first")
         return 1
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        async with running() as platform:
-            scene = Scene(Path(folder), platform)
-            one, _ = await anyio.to_thread.run_sync(weigh, scene, 1, 0)
-            many, rotated = await anyio.to_thread.run_sync(weigh, scene, MANY, ROTATIONS)
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as folder,
+        running_platform() as platform,
+    ):
+        scene = Scene(Path(folder), platform)
+        one, _ = await anyio.to_thread.run_sync(weigh, scene, 1, 0)
+        many, rotated = await anyio.to_thread.run_sync(weigh, scene, MANY, ROTATIONS)
     each, growth = (many - one) / (MANY - 1), rotated - many
     rows = [
         ("one session", f"{one:.1f} MiB", "see footprint.py"),

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from platform_thread import PlatformThread, running_platform
 
 from rensei_daemon.cli.main import main
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
-from rensei_daemon.local_platform.running import RunningPlatform, running
 
 CONFIG = """\
 [platform]
@@ -42,14 +41,12 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 async def platform(
     config: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[RunningPlatform]:
+) -> AsyncIterator[PlatformThread]:
     """A platform with the host `host_1`, and an admin's key in the environment."""
-    async with running() as platform:
+    with running_platform() as platform:
         _point_to(platform.url, config)
-        platform.state.add_org("acme", id="org_acme")
-        platform.state.add_host("org_acme", "build-1", id="host_1")
-        key = platform.state.add_key("org_acme", "admin", owner="ada")
-        monkeypatch.setenv("RENSEI_API_KEY", key)
+        platform.add_host("build-1", host_id="host_1")
+        monkeypatch.setenv("RENSEI_API_KEY", platform.add_key())
         yield platform
 
 
@@ -127,7 +124,7 @@ def test_the_key_is_shown_to_no_platform_that_nobody_chose(
 
 
 async def test_an_operator_enqueues_lists_and_cancels(
-    platform: RunningPlatform, capsys: pytest.CaptureFixture[str]
+    platform: PlatformThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is asked for stands in the platform's list until it is taken back."""
     words = ("project.remove", "id=proj_b", "--host", "host_1", "--json")
@@ -142,21 +139,21 @@ async def test_an_operator_enqueues_lists_and_cancels(
     ]
     assert await _aside("mutations", "cancel", made["id"]) == 0
     assert capsys.readouterr().out == f"{made['id']} is cancelled\n"
-    assert platform.state.mutations[0].status == "cancelled"
+    assert platform.rows.mutations()[0].status == "cancelled"
 
 
 async def test_a_mutation_that_was_picked_up_cannot_be_cancelled(
-    platform: RunningPlatform, capsys: pytest.CaptureFixture[str]
+    platform: PlatformThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 1, and the hint says how to undo it."""
-    made = platform.state.enqueue("host_1", "project.remove", {"id": "b"})
-    platform.state.put(replace(made, delivered_at="2026-01-01T00:00:00Z"))
+    made = platform.enqueue("build-1", "project.remove", id="b")
+    platform.rows.mark_delivered(made)
     assert await _aside("mutations", "cancel", made.id) == 1
     assert "undo it with the inverse op" in capsys.readouterr().err
 
 
 async def test_refusals_have_the_exit_codes_of_whoever_must_act(
-    platform: RunningPlatform,
+    platform: PlatformThread,
     config: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -165,9 +162,7 @@ async def test_refusals_have_the_exit_codes_of_whoever_must_act(
     enqueue = ("mutations", "enqueue", "project.remove", "id=x")
     assert await _aside(*enqueue) == 64
     assert await _aside("mutations", "cancel", "dmut_nope") == 1
-    monkeypatch.setenv(
-        "RENSEI_API_KEY", platform.state.add_key("org_acme", "member", owner="bo")
-    )
+    monkeypatch.setenv("RENSEI_API_KEY", platform.add_key("member", owner="bob@acme.test"))
     assert await _aside(*enqueue, "--host", "host_1") == 77
     wrong = "rsk_live_" + "0" * 64
     monkeypatch.setenv("RENSEI_API_KEY", wrong)
@@ -185,10 +180,10 @@ def _rotate(*arguments: str) -> None:
 
 
 async def test_a_credential_is_rotated_for_the_organisation(
-    platform: RunningPlatform, capsys: pytest.CaptureFixture[str]
+    platform: PlatformThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The platform is asked once, and says how many sessions it told."""
-    platform.state.set_credential("org_acme", "anthropic", "KEY", "v")
+    platform.set_credential("anthropic", "KEY", "v")
     words = ("anthropic", "--org", "org_acme")
     await anyio.to_thread.run_sync(lambda: _rotate(*words))
     assert capsys.readouterr().out == "rotated anthropic: 0 sessions told\n"
@@ -203,7 +198,7 @@ async def test_a_credential_is_rotated_for_the_organisation(
     ],
 )
 async def test_a_rotation_is_refused_in_words(
-    platform: RunningPlatform, arguments: tuple[str, ...], kind: type[RenseiError]
+    platform: PlatformThread, arguments: tuple[str, ...], kind: type[RenseiError]
 ) -> None:
     """No organisation known, no such kind, another's organisation: each its own error."""
     refused: Any = None

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import pytest
 from needs import need
+from platform_thread import running_platform
 
 from rensei_daemon.doctor import platform
 from rensei_daemon.doctor.platform import check_platform
 from rensei_daemon.doctor.result import Verdict
-from rensei_daemon.local_platform.running import running
 
 if TYPE_CHECKING:
     from doctor.conftest import Patient
@@ -239,10 +239,9 @@ async def test_a_stopped_daemons_key_is_tried_and_changes_nothing(
     patient: "Patient",
 ) -> None:
     """One snapshot, thrown away: no registration, no beat, no stream."""
-    async with running() as platform:
-        platform.state.add_org("acme", id="org_acme")
-        platform.state.set_credential("acme", "github", "TOKEN", "canary-value")
-        patient.write_key(platform.state.add_key("acme", "admin"))
+    with running_platform() as platform:
+        platform.set_credential("github", "TOKEN", "canary-value")
+        patient.write_key(platform.add_key())
         session = '[credentials]\nproject_id = "p"\n[[credentials.sessions]]\nid = "b"\n'
         configure(patient, platform.url, f'org_id = "org_acme"\n{session}')
         found = await anyio.to_thread.run_sync(patient.find, check_platform)
@@ -252,8 +251,8 @@ async def test_a_stopped_daemons_key_is_tried_and_changes_nothing(
         kept.write_text(patient.locations.config.read_text())
         patient.write("[")
         broken = await anyio.to_thread.run_sync(patient.find, check_platform)
-        state = platform.state
-        assert [*state.workers, *state.beats, *state.streams] == []
+        log = platform.log
+        assert [*log.registrations, *log.beats, *platform.streams] == []
     # Whom the key is for now, a file that cannot be read does not say.
     assert "platform.http" in broken
     assert "platform.key" not in broken

@@ -17,13 +17,13 @@ import anyio.to_thread
 import pytest
 from anyio.abc import Process
 from deadlines import HANG_SECONDS
+from platform_thread import PlatformThread, running_platform
 from polling import until
+from stored_rows import StoredHost
 
-from rensei_daemon.local_platform.records import Host, Mutation
-from rensei_daemon.local_platform.running import RunningPlatform, running
-from rensei_daemon.local_platform.settings import PlatformSettings
+from rensei_platform.rules.mutations import Mutation
+from rensei_platform.settings import ServerSettings
 
-ORG = "org_acme"
 HOST = "h1"
 
 TEXT = """\
@@ -61,7 +61,7 @@ class Lab:
     """One host's files, and the platform; `run` starts its daemon."""
 
     place: Path
-    platform: RunningPlatform
+    platform: PlatformThread
     key: str
 
     def __post_init__(self) -> None:
@@ -133,7 +133,7 @@ class Lab:
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until it holds; it is asked after each change of the platform."""
         with anyio.fail_after(HANG_SECONDS):
-            await self.platform.until(lambda _: bool(condition()))
+            await self.platform.until(condition)
 
     async def becomes(self, path: Path, text: str) -> None:
         """Wait until a file says so."""
@@ -141,21 +141,21 @@ class Lab:
 
     def enqueue(self, op: str, **params: Any) -> Mutation:
         """Ask the host for a change."""
-        return self.platform.state.enqueue(HOST, op, params)
+        return self.platform.enqueue(HOST, op, **params)
 
     def status_of(self, mutation: Mutation) -> str:
         """What the platform knows of it."""
-        return self.platform.state.tables.mutations[mutation.id].status
+        return self.platform.rows.mutation(mutation.id).status
 
     @property
-    def host(self) -> Host:
+    def host(self) -> StoredHost:
         """The platform's row of the host."""
-        return self.platform.state.host(HOST)
+        return self.platform.rows.host(HOST)
 
     @property
     def beats(self) -> list[Any]:
         """The bodies of the beats that were taken."""
-        return [beat.body for beat in self.platform.state.beats]
+        return [beat.body for beat in self.platform.log.beats]
 
 
 def _text(path: Path) -> str | None:
@@ -194,11 +194,11 @@ class Daemon:
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
     """A host that has not registered yet, in a place with a short path."""
-    settings = PlatformSettings(heartbeat_interval_ms=100)
-    with tempfile.TemporaryDirectory() as place:
-        async with running(settings) as platform:
-            platform.state.add_org("acme", id=ORG)
-            key = platform.state.add_key("acme", "admin")
-            platform.state.add_host("acme", HOST)
-            platform.state.set_credential(ORG, "github", "TOKEN", "canary-one-7f3a")
-            yield Lab(place=Path(place), platform=platform, key=key)
+    settings = ServerSettings(heartbeat_interval_ms=100)
+    with (
+        tempfile.TemporaryDirectory() as place,
+        running_platform(settings) as platform,
+    ):
+        platform.add_host(HOST)
+        platform.set_credential("github", "TOKEN", "canary-one-7f3a")
+        yield Lab(place=Path(place), platform=platform, key=platform.add_key())

@@ -14,7 +14,7 @@ from deadlines import HANG_SECONDS
 if TYPE_CHECKING:
     from e2e.conftest import Lab
 
-ORG = "org_acme"
+HOST = "h1"
 BEAT = "/api/workers/wkr_"
 
 
@@ -30,11 +30,8 @@ async def test_the_main_job(lab: "Lab") -> None:
         assert 'proj_b = { repositories = ["https://github.com/b"] }\n' in text
 
         await lab.becomes(lab.runtime / "build.env", 'TOKEN="canary-one-7f3a"\n')
-        await lab.until(lambda: lab.platform.state.streams)
-        lab.platform.state.set_credential(
-            ORG, "github", "TOKEN", "canary-two-9c21", is_staged=True
-        )
-        lab.platform.state.rotate(ORG, "github")
+        await lab.until(lambda: lab.platform.streams)
+        lab.platform.rotate("github", TOKEN="canary-two-9c21")
         await lab.becomes(lab.runtime / "build.env", 'TOKEN="canary-two-9c21"\n')
 
         status = await lab.call("status", "--json")
@@ -150,12 +147,12 @@ async def test_a_kill_loses_nothing(lab: "Lab") -> None:
     async with lab.daemon() as daemon:
         await lab.until(lambda: all(lab.status_of(m) == "applied" for m in asked))
         assert await daemon.stop() == 0
-    assert {ack.error for ack in lab.platform.state.acks} == {None}
+    assert {ack.error for ack in lab.platform.log.acks} == {None}
     text = lab.config.read_text()
     assert [text.count(f"https://github.com/{n}") for n in range(3)] == [1, 1, 1]
     assert list(lab.place.glob(".config.toml.*.tmp")) == []
     # A changed project set registers anew, perhaps before the next kill: the same host.
-    assert {worker.host_id for worker in lab.platform.state.workers} == {lab.host.id}
+    assert set(lab.platform.rows.workers()) == set(lab.platform.rows.workers(lab.host.id))
 
 
 async def test_status_says_what_holds_a_daemon_that_does_not_answer(lab: "Lab") -> None:
@@ -241,7 +238,7 @@ async def test_the_example_as_it_is_does_not_start(lab: "Lab") -> None:
 async def test_a_new_key_is_taken_up_by_a_reload(lab: "Lab") -> None:
     """The answer says so, once, and what follows is asked for with it."""
     async with lab.daemon() as daemon:
-        lab.write_key(lab.platform.state.add_key("acme", "admin"))
+        lab.write_key(lab.platform.add_key())
         assert "the API key" in (await lab.call("reload")).stdout
         assert "the API key" not in (await lab.call("reload")).stdout
         count = len(lab.beats)
@@ -355,7 +352,7 @@ async def test_every_event_of_a_life_is_in_the_catalogue(lab: "Lab") -> None:
     async with lab.daemon() as daemon:
         await lab.call("logs", "--set-level", "debug")
         asked = lab.enqueue("project.add", id="proj_b", repository="https://github.com/b")
-        lab.enqueue("project.add", id="proj_b")
+        lab.platform.rows.add_mutation(HOST, "project.add", {"id": "proj_b"})
         await lab.until(lambda: lab.status_of(asked) == "applied")
         await lab.call("sync")
         await lab.call("reload")

@@ -20,11 +20,11 @@ import anyio.abc
 import anyio.to_thread
 import pytest
 from deadlines import HANG_SECONDS
+from platform_thread import PlatformThread, running_platform
 
 from rensei_daemon.control_api.client import request
 from rensei_daemon.control_api.schema import RELOAD, SESSIONS, STATUS, SYNC
 from rensei_daemon.disk.last_status import read_last_status
-from rensei_daemon.local_platform.running import RunningPlatform, running
 from rensei_daemon.tasks.former_readers import former_readers
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
@@ -54,10 +54,10 @@ echo "leaked: $TOKEN"
 class Scene:
     """A platform, a daemon with one session, and a pipe its hook tells of rotations."""
 
-    def __init__(self, place: Path, platform: RunningPlatform) -> None:
+    def __init__(self, place: Path, platform: PlatformThread) -> None:
         self.place = place
         self.platform = platform
-        self.key = self._found_tenant()
+        self.key = platform.add_key()
         self.told = place / "told"
         os.mkfifo(self.told)
         self._told = os.open(self.told, os.O_RDWR | os.O_NONBLOCK)
@@ -74,21 +74,15 @@ class Scene:
         self.value = ""
         self.set("tok_canary_0")
 
-    def _found_tenant(self) -> str:
-        self.platform.state.add_org("acme", id="org_acme")
-        return self.platform.state.add_key("acme", "admin")
-
-    def set(self, value: str, *, is_staged: bool = False) -> None:
-        """Give the credential a value, or the one it is to rotate to."""
+    def set(self, value: str) -> None:
+        """Give the credential a value, and tell nobody."""
         self.value = value
-        self.platform.state.set_credential(
-            "acme", "github", "TOKEN", value, is_staged=is_staged
-        )
+        self.platform.set_credential("github", "TOKEN", value)
 
     def rotate(self, value: str) -> None:
         """Rotate the credential to this value."""
-        self.set(value, is_staged=True)
-        self.platform.state.rotate("org_acme", "github")
+        self.value = value
+        self.platform.rotate("github", TOKEN=value)
 
     async def hook_says(self) -> list[str]:
         """Wait for the next run of the hook: generation, value, changed names."""
@@ -194,7 +188,7 @@ class Scene:
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     """A scene without its daemon."""
-    async with running() as platform:
+    with running_platform() as platform:
         scene = Scene(tmp_path, platform)
         yield scene
         scene.close()
@@ -246,7 +240,7 @@ async def test_a_rotation_reaches_every_consumer_and_no_log(scene: Scene) -> Non
         assert await scene.hook_says() == ["1", "tok_canary_0", "TOKEN"]
         reader = Reader(scene)
         assert await reader.hear() == "INITIAL"
-        await scene.platform.until(lambda state: len(state.streams) == 1)
+        await scene.platform.until(lambda: len(scene.platform.streams) == 1)
         scene.rotate("tok_canary_1")
         assert await reader.hear() == "UPDATE"
         assert reader.env == {"TOKEN": "tok_canary_1"}
@@ -277,11 +271,12 @@ async def test_two_hundred_rotations_a_second_end_on_the_newest(scene: Scene) ->
         await scene.hook_says()
         reader = Reader(scene)
         await reader.hear()
-        await scene.platform.until(lambda state: len(state.streams) == 1)
+        await scene.platform.until(lambda: len(scene.platform.streams) == 1)
         start = anyio.current_time()
-        for number in range(400):
-            scene.rotate(f"tok_canary_burst_{number}")
+        for number in range(399):
+            scene.platform.send_update(TOKEN=f"tok_canary_burst_{number}")
             await anyio.sleep_until(start + number / 200)
+        scene.rotate("tok_canary_newest")
         while reader.env["TOKEN"] != scene.value:
             await reader.hear()
         while (await scene.hook_says())[1] != scene.value:
@@ -300,7 +295,7 @@ async def test_a_daemon_started_again_runs_no_hook_for_nothing(scene: Scene) -> 
     async with scene.daemon():
         reader = await _reader_when_it_listens(scene)
         await reader.hear()
-        await scene.platform.until(lambda state: len(state.streams) == 1)
+        await scene.platform.until(lambda: len(scene.platform.streams) == 1)
         scene.rotate("tok_canary_1")
         assert await scene.hook_says() == ["2", "tok_canary_1", "TOKEN"]
         await scene.hook_has_ended(2)
@@ -321,7 +316,7 @@ async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
         reader.socket.close()
         await scene.hook_has_ended(1)  # a shell reads its script as it goes
         script.write_text(f"{text}exec sleep 60\n")
-        await scene.platform.until(lambda state: len(state.streams) == 1)
+        await scene.platform.until(lambda: len(scene.platform.streams) == 1)
         scene.rotate("tok_canary_1")
         assert await scene.hook_says() == ["2", "tok_canary_1", "TOKEN"]
     script.write_text(text)
@@ -383,7 +378,7 @@ async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
         scene.config.write_text(f'{text}env_file_mode = "0400"\n')
         await scene.tell("reload")
         await scene.until_condition("")
-        await scene.platform.until(lambda state: len(state.streams) == 1)
+        await scene.platform.until(lambda: len(scene.platform.streams) == 1)
         scene.rotate("tok_canary_1")
         assert await reader.hear() == "UPDATE"
         assert reader.env == {"TOKEN": "tok_canary_1"}
@@ -460,7 +455,7 @@ async def test_an_env_file_that_somebody_altered_is_put_right(scene: Scene) -> N
         file.write_text("TOKEN=stale\n")
         await scene.order(*RELOAD)
         assert file.read_text() == 'TOKEN="tok_canary_0"\n'
-        await scene.platform.until(lambda state: len(state.streams) == 1)
+        await scene.platform.until(lambda: len(scene.platform.streams) == 1)
         scene.rotate("tok_canary_1")
         assert await scene.hook_says() == ["2", "tok_canary_1", "TOKEN"]
 

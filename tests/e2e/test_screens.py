@@ -15,12 +15,11 @@ import anyio
 import anyio.to_thread
 import click
 import pytest
-from rig.host import NAME, ORG, Host, open_host
+from rig.host import NAME, Host, open_host
 
 from rensei_daemon.cli.completion import mutation_ids
 from rensei_daemon.cli.main import main
 from rensei_daemon.core.toml_rendering import render_key
-from rensei_daemon.local_platform.records import Mutation
 
 HIDDEN = "\x07\x1b[2J\x7f\x85\x9b31m\u200b\u2028\u202e\u2066\u3164\ufeff\U000e0041"
 NASTY = f"x{HIDDEN}\ud800y"
@@ -102,20 +101,20 @@ def planted() -> Mapping[str, tuple[str, Any, str]]:
     byok = {"byok": {"allowed": True, "host": KEPT, "model": KEPT, KEPT: 1}}
     policy = {"policy": {"authOrder": ["byok"], "matrix": {KEPT: byok}, KEPT: 1}}
     return {
-        ID: ("project.remove", {"id": "proj_a"}, NASTY),
-        "dmut_op": (NASTY, {NASTY: NASTY}, NASTY),
-        "dmut_params": ("project.remove", {"id": KEPT}, NASTY),
+        ID: ("project.remove", {"id": "proj_a"}, KEPT),
+        "dmut_op": (KEPT, {KEPT: KEPT}, KEPT),
+        "dmut_params": ("project.remove", {"id": KEPT}, KEPT),
         "dmut_long": ("project.add", {"id": "p", "repository": LONG}, LONG),
         "dmut_added": (
             "project.add",
             {"id": "proj_b", "repository": f"https://g/{KEPT}"},
-            NASTY,
+            KEPT,
         ),
-        "dmut_access": ("modelAccess.set", policy, NASTY),
+        "dmut_access": ("modelAccess.set", policy, KEPT),
         "dmut_pool": (
             "pool.deleted",
             {"poolId": "pool_a", "candidatePoolIds": [KEPT], "reason": LONG},
-            NASTY,
+            KEPT,
         ),
     }
 
@@ -125,25 +124,21 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     """A running daemon that has answered all of it."""
     async with open_host(tmp_path, body=BODY) as host:
         host.environ["RENSEI_DAEMON_LOG__FILE"] = str(host.state / "log.jsonl")
-        state = host.platform.state
-        host.environ["RENSEI_DAEMON_PLATFORM__WORKER_HOST_ID"] = state.host(NAME).id
+        rows = host.platform.rows
+        host.environ["RENSEI_DAEMON_PLATFORM__WORKER_HOST_ID"] = rows.host(NAME).id
         await host.start()
         made = [
-            Mutation(
-                id=id_,
-                org_id=ORG,
-                host_id=state.host(NAME).id,
-                op=op,
-                params=params,
-                requested_by=who,
-                created_at=NASTY,
-            )
+            rows.add_mutation(NAME, op, params, mutation_id=id_, requested_by=who)
             for id_, (op, params, who) in planted().items()
         ]
-        state.put(*made)
-        state.set_host_status(
-            NAME, NASTY, recommended_action=NASTY, candidate_pool_ids=[NASTY]
+        host.platform.set_host_status(
+            NAME, NASTY, recommendedAction=NASTY, candidatePoolIds=[NASTY]
         )
+        # No database keeps all of NASTY, but another platform may send it.
+        brought = {"id": "dmut_nasty", "op": NASTY, "params": {NASTY: NASTY}}
+        brought |= {"requestedAt": NASTY, "requestedBy": NASTY}
+        answer = {"acknowledged": True, "pendingMutations": [brought]}
+        host.platform.faults.add("POST", "/api/workers/wkr_", status=200, body=answer)
         await host.settled(made)
         await host.until(lambda s: any(c["code"] == "host.status" for c in s["conditions"]))
         for name, value in host.variables().items():

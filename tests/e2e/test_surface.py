@@ -15,15 +15,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import click
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 from commands_page import EXIT_CODES, walk
 from deadlines import HANG_SECONDS
+from platform_thread import PlatformThread, running_platform
+from polling import wait_until
 
-from rensei_daemon.local_platform.running import RunningPlatform, running
-from rensei_daemon.local_platform.settings import PlatformSettings
+from rensei_platform.settings import ServerSettings
 
 if TYPE_CHECKING:
     from e2e.forking import Done, Job
@@ -73,7 +72,7 @@ mutations list                                            0        0    0    1  
 mutations show nope                                      64       64   64    1   77  64
 mutations preview project.disable id=proj_a               0        0    0    0    0   0
 mutations list --remote --host host_{name}                0        .    .    .   77  69
-mutations enqueue project.enable --host host_{name}       0        .    .    .   77  69
+mutations enqueue project.enable id=a --host host_{name}  0        .    .    .   77  69
 mutations cancel nope                                     1        .    .    .   77  69
 credentials list                                          0        0    3    1   77   0
 credentials wait --session build --timeout 0.5            0        0    3    1   77   1
@@ -159,32 +158,19 @@ class _Daemon:
                 process.wait()
 
 
-@contextmanager
-def _platform() -> Iterator[tuple[BlockingPortal, RunningPlatform]]:
-    """Run a platform in a thread; whoever touches its state does so in there."""
-    settings = PlatformSettings(heartbeat_interval_ms=100)
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(running(settings)) as platform,
-    ):
-        yield portal, platform
-
-
-async def _furnish(platform: RunningPlatform, name: str) -> str:
+def _add_tenant(platform: PlatformThread, name: str) -> str:
     """Return the key of an org of its own: in one org this machine would be one host."""
-    state = platform.state
-    org = state.add_org(name, id=f"org_{name}").id
-    state.add_host(org, name, id=f"host_{name}")
-    state.set_credential(org, "github", "TOKEN", "canary-one-7f3a")
-    return state.add_key(org, "admin")
+    org = f"org_{name}"
+    platform.add_org(org)
+    platform.add_host(name, org=org, host_id=f"host_{name}")
+    platform.set_credential("github", "TOKEN", "canary-one-7f3a", org=org)
+    return platform.add_key(org=org, owner=f"admin@{org}.test")
 
 
-async def _delete_pool(platform: RunningPlatform) -> None:
-    made = platform.state.enqueue("host_degraded", "pool.deleted", {"poolId": "pool_a"})
-    with anyio.fail_after(HANG_SECONDS):
-        await platform.until(
-            lambda state: state.tables.mutations[made.id].status == "applied"
-        )
+def _delete_pool(platform: PlatformThread) -> None:
+    params = {"poolId": "pool_a"}
+    made = platform.enqueue("degraded", "pool.deleted", org="org_degraded", **params)
+    wait_until(lambda: platform.rows.mutation(made.id).status == "applied")
 
 
 def _become(daemon: _Daemon, state: str) -> None:
@@ -206,11 +192,12 @@ def _become(daemon: _Daemon, state: str) -> None:
 @contextmanager
 def _hosts(place: Path) -> Iterator[Mapping[str, _Daemon]]:
     """Bring up a host for each state."""
-    with _platform() as (portal, platform), ExitStack() as stack:
+    settings = ServerSettings(heartbeat_interval_ms=100)
+    with running_platform(settings) as platform, ExitStack() as stack:
         made = {}
         for state in STATES:
             if state != "shut":
-                key = portal.call(_furnish, platform, state)
+                key = _add_tenant(platform, state)
                 made[state] = _Daemon(place / state, platform.url, key)
         with socket.create_server(("127.0.0.1", 0)) as closed:
             nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -218,7 +205,7 @@ def _hosts(place: Path) -> Iterator[Mapping[str, _Daemon]]:
         cut.config.write_text(CONFIG.format(url=nowhere, name=cut.name))
         coming = {state: stack.enter_context(daemon.up()) for state, daemon in made.items()}
         processes = {state: ready() for state, ready in coming.items()}
-        portal.call(_delete_pool, platform)
+        _delete_pool(platform)
         _become(made["healthy"], "ok")
         _become(made["degraded"], "degraded")
         processes["dead"].kill()

@@ -30,12 +30,12 @@ from e2e.systemd.conftest import (  # noqa: E402 - found where the line above sa
     CONFIG,
     GOOD_CONFIG,
     KEY,
-    PORT,
     UNIT,
     Host,
     booted,
     cgroup,
     furnish,
+    serve_platform,
 )
 
 OLD = "0.0.9"
@@ -230,21 +230,12 @@ def debian(directory: Path) -> Iterator[Debian]:
         subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
         version = (tree / BUILD).read_text().strip()
         older(tree, opt / "old.deb")
-        shutil.copytree((tree / BUILD).parent, opt / "platform/rensei_daemon")
+        shutil.copytree((tree / BUILD).parents[1], opt / "platform")
         for wheel in (directory / "wheels").glob("*.whl"):
             zipfile.ZipFile(wheel).extractall(opt / "platform")
         with booted(scratch, opt.parent, group) as host:
-            _serve_platform(host)
+            serve_platform(host, "env", "PYTHONPATH=/opt/platform", "/usr/bin/python3")
             yield Debian(host, version)
-
-
-def _serve_platform(host: Host) -> None:
-    words = ["-m", "rensei_daemon", "platform", "serve", f"--port={PORT}"]
-    words += ["--heartbeat-interval-ms=300", "--ready-file=/run/platform"]
-    path = "--setenv=PYTHONPATH=/opt/platform"
-    unit = ["systemd-run", "--quiet", "--unit=local-platform", path]
-    host.run(*unit, "/usr/bin/python3", *words)
-    wait_until(host.path("/run/platform").exists)
 
 
 def passes_lintian(package: Path) -> bool:

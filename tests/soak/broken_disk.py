@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from rig.host import ORG, Host, open_host
+from rig.host import Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check, check_no_leftovers
 
@@ -104,8 +104,8 @@ AT_START = (
 
 async def suffer(host: Host, fault: Fault, place: Path) -> str:
     """Break the disk under a daemon that runs, and fix it; return how it went."""
-    state = host.platform.state
-    state.set_credential(ORG, "anthropic", "API_KEY", "first")
+    platform = host.platform
+    platform.set_credential("anthropic", "API_KEY", "first")
     await host.start()
     await host.until(lambda status: bool(status["state"] == "ok"))
     before = host.config.read_bytes()
@@ -120,11 +120,10 @@ async def suffer(host: Host, fault: Fault, place: Path) -> str:
     if fault.cause not in said:
         raise BrokenPromiseError(f"the cause is not told: {said}")
     await anyio.sleep(OUTAGE_SECONDS)  # so that retries grow rare
-    state.set_credential(ORG, "anthropic", "API_KEY", "second", is_staged=True)
-    state.rotate(ORG, "anthropic")
+    platform.rotate("anthropic", API_KEY="second")
     await host.until_file(host.runtime / "build.env", "second", within=2)
-    if state.acks or host.config.read_bytes() != before:
-        raise BrokenPromiseError(f"acked {state.acks}, or the file was touched")
+    if platform.log.acks or host.config.read_bytes() != before:
+        raise BrokenPromiseError(f"acked {platform.log.acks}, or the file was touched")
 
     fault.mend_it(place)
     fixed = time.monotonic()
@@ -141,8 +140,8 @@ def _storage(status: dict[str, list[dict[str, str]]]) -> list[str]:
 
 async def start_broken(host: Host, fault: Fault, place: Path) -> str:
     """Start a daemon on a broken disk, and fix it; return how it went."""
-    state = host.platform.state
-    state.set_credential(ORG, "anthropic", "API_KEY", "first")
+    platform = host.platform
+    platform.set_credential("anthropic", "API_KEY", "first")
     fault.break_it(place)
     before = host.config.read_bytes()
     model = Model()
@@ -154,11 +153,10 @@ async def start_broken(host: Host, fault: Fault, place: Path) -> str:
     shown = await host.until(lambda status: bool(_storage(status)))
     said = next(text for text in _storage(shown) if "mutations wait" in text)
     await host.until(lambda status: bool(status["heartbeat"]["last_ok_at"]))
-    state.set_credential(ORG, "anthropic", "API_KEY", "second", is_staged=True)
-    state.rotate(ORG, "anthropic")
+    platform.rotate("anthropic", API_KEY="second")
     await host.until_file(host.runtime / "build.env", "second", within=2)
-    if state.acks or host.config.read_bytes() != before:
-        raise BrokenPromiseError(f"acked {state.acks}, or the file was touched")
+    if platform.log.acks or host.config.read_bytes() != before:
+        raise BrokenPromiseError(f"acked {platform.log.acks}, or the file was touched")
 
     fault.mend_it(place)
     fixed = time.monotonic()

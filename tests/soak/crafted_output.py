@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
-from rig.host import ORG, Host, open_host
+from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
 from rensei_daemon.control_api.client import request
@@ -37,11 +37,10 @@ exit 0
 
 async def slowest_answer(host: Host, rounds: int) -> float:
     """Rotate so often, asking all the while; return the median of the slowest answers."""
-    slowest, state = [], host.platform.state
+    slowest, platform = [], host.platform
     for _ in range(rounds):
         value = f"value-{time.monotonic_ns()}"
-        state.set_credential(ORG, "small", "SMALL", value, is_staged=True)
-        state.rotate(ORG, "small")
+        platform.rotate("small", SMALL=value)
         slowest.append(await anyio.to_thread.run_sync(ask, host, ROUND_SECONDS))
     return statistics.median(slowest)
 
@@ -63,17 +62,16 @@ async def live(place: Path, say: Callable[[str], None]) -> None:
     blocks = "".join(SESSION.format(number=number) for number in range(SESSIONS))
     blocks = blocks.replace('id = "s0"\n', f'id = "s0"\non_rotate = ["{hook}"]\n')
     async with open_host(place, body=f"[credentials]\n{blocks}[projects]\n") as host:
-        state = host.platform.state
+        platform = host.platform
         for number in range(SESSIONS):
-            for index in range(VALUES):
-                value = f"{'A' * 2030}{number:08}{index:08}"
-                state.set_credential(
-                    ORG, "crafted", f"V{index}", value, project_id=f"p{number}"
-                )
-        state.set_credential(ORG, "small", "SMALL", "value-0")
+            values = {
+                f"V{index}": f"{'A' * 2030}{number:08}{index:08}" for index in range(VALUES)
+            }
+            platform.set_credentials("crafted", values, project=f"p{number}")
+        platform.set_credential("small", "SMALL", "value-0")
         await host.start()
         await host.until(lambda status: bool(status["state"] == "ok"))
-        await host.platform.until(lambda state: len(state.streams) == SESSIONS)
+        await host.platform.until(lambda: len(platform.streams) == SESSIONS)
         quiet = await slowest_answer(host, ROUNDS)
         (place / "is-loud").touch()
         loud = await slowest_answer(host, ROUNDS)

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
-from rig.host import ORG, Host, open_host
+from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
+
+from rensei_platform.bus.hub import Stream
 
 CAP_SECONDS = 20.0
 MINUTES = 10.0
@@ -71,25 +73,25 @@ def connected(host: Host, session: str, rotated_at: list[float]) -> Worker:
 
 async def cap_streams(host: Host, cap_seconds: float) -> None:
     """End every stream at this age; never returns."""
-    opened: dict[object, float] = {}
+    opened: dict[Stream, float] = {}
     while True:
         now = time.monotonic()
-        for stream in host.platform.state.streams:
+        for stream in host.platform.streams:
             if now - opened.setdefault(stream, now) >= cap_seconds:
-                stream.end()
+                host.platform.end_stream(stream)
         await anyio.sleep(cap_seconds / 200)
 
 
 async def rotate(host: Host, rotated_at: list[float], seconds: float) -> None:
     """Rotate at random moments."""
-    state, draw = host.platform.state, random.Random(7)  # noqa: S311 - no secret
+    draw = random.Random(7)  # noqa: S311 - no secret
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         await anyio.sleep(draw.expovariate(1 / MEAN_SECONDS))
         number = len(rotated_at) + 1
-        state.set_credential(ORG, "github", "TOKEN", str(number), is_staged=True)
+        host.platform.set_credential("github", "TOKEN", str(number))
         rotated_at.append(time.monotonic())
-        state.rotate(ORG, "github")
+        host.platform.rotate("github")
 
 
 async def live(
@@ -100,7 +102,7 @@ async def live(
     body = f'[credentials]\nproject_id = "p"\n{blocks}[projects]\n'
     rotated_at: list[float] = []
     async with open_host(place, body=body) as host:
-        host.platform.state.set_credential(ORG, "github", "TOKEN", "0")
+        host.platform.set_credential("github", "TOKEN", "0")
         await host.start()
         await host.until(lambda status: bool(status["state"] == "ok"))
         workers = [connected(host, name, rotated_at) for name in SESSIONS]
@@ -114,7 +116,7 @@ async def live(
                     await anyio.sleep(0.05)
             status = await host.status()
             tasks.cancel_scope.cancel()
-        asked = sum("snapshot" in entry.action for entry in host.platform.state.audit)
+        asked = host.platform.log.counts["POST", "/api/daemon/credentials/snapshot"]
     late = sorted(second for worker in workers for second in worker.late)
     p50, p99, worst = late[len(late) // 2], late[int(len(late) * 0.99)], late[-1]
     over = sum(second > P99_SECONDS for second in late)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from rig.host import ORG, Host, open_host
+from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
 BEAT_WITHIN = 21.0
@@ -82,9 +82,9 @@ def _stream(status: dict[str, Any]) -> str:
 
 async def _stay_quiet(host: Host, seconds: float) -> None:
     """Let the stream be silent; raises `BrokenPromiseError` if it does not live on."""
-    streams = list(host.platform.state.streams)
+    streams = list(host.platform.streams)
     await anyio.sleep(seconds)
-    if list(host.platform.state.streams) != streams:
+    if list(host.platform.streams) != streams:
         raise BrokenPromiseError("a healthy stream was given up")
     print(f"the stream lives after {seconds:.0f} s of silence", flush=True)
 
@@ -110,23 +110,24 @@ async def live(place: Path, quiet_seconds: float) -> None:
             place, beat_ms=1000, body=BODY, keepalive_seconds=3600, address=PLATFORM
         ) as host:
             host.entry = entry
-            state = host.platform.state
-            state.set_credential(ORG, "github", "TOKEN", "before")
+            platform = host.platform
+            platform.set_credential("github", "TOKEN", "before")
             await host.start()
             await host.until(
                 lambda status: status["state"] == "ok" and _stream(status) == "live"
             )
             await _stay_quiet(host, quiet_seconds)
             await _cut(host)
-            state.set_credential(ORG, "github", "TOKEN", "meanwhile")
+            platform.set_credential("github", "TOKEN", "meanwhile")
             fixed = time.monotonic()
             _run("ip", "link", "set", "here", "up")
             await host.until_file(
                 host.runtime / "build.env", "meanwhile", within=RECOVERED_WITHIN
             )
             print(f"all well {time.monotonic() - fixed:.1f} s after it was fixed")
-            if len(state.workers) != 1:
-                raise BrokenPromiseError(f"registered {len(state.workers)} times")
+            workers = platform.rows.workers()
+            if len(workers) != 1:
+                raise BrokenPromiseError(f"registered {len(workers)} times")
 
 
 def main() -> int:

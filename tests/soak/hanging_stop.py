@@ -74,7 +74,7 @@ async def disk(place: Path) -> str:
         mark.touch()
         mutation = host.enqueue("project.add", id="proj_1", repository="r")
         await host.platform.until(
-            lambda s: bool(s.tables.mutations[mutation.id].delivered_at)
+            lambda: host.platform.rows.mutation(mutation.id).delivered_at
         )
         went = await _stop(host, 1)
         if host.config.read_text() != before:

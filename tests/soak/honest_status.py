@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from rig.host import ORG, Host, open_host
+from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
 BEAT_SECONDS = 0.5
@@ -91,8 +91,7 @@ async def stream_and_snapshots_go(host: Host) -> None:
     """Nothing comes any more: the stream is told of first, then the credentials' age."""
     for method, path in (("POST", SNAPSHOT), ("GET", STREAM)):
         host.platform.faults.add(method, path, times=ALWAYS)
-    for stream in host.platform.state.streams:
-        stream.end()
+    host.platform.drop_streams()
     cut = datetime.now(UTC)
     (session,) = (await host.status())["sessions"]
     until = datetime.fromisoformat(session["refresh_until"])
@@ -115,7 +114,7 @@ async def live(place: Path) -> None:
     async with open_host(
         place, beat_ms=beat_ms, body=BODY, refresh_seconds=REFRESH_SECONDS
     ) as host:
-        host.platform.state.set_credential(ORG, "anthropic", "API_KEY", "value")
+        host.platform.set_credential("anthropic", "API_KEY", "value")
         await host.start()
         for trouble in (beats_fail, file_breaks, stream_and_snapshots_go):
             await host.until(_is_ok)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
-from rig.host import ORG, open_host
+from rig.host import open_host
 from rig.verdict import BrokenPromiseError
 
 ROTATIONS = 200
@@ -51,19 +51,18 @@ async def read_value(connection: socket.socket, inbox: bytearray) -> str:
 async def live(place: Path, rotations: int, say: Callable[[str], None]) -> None:
     """Go through it; raises `BrokenPromiseError`."""
     async with open_host(place, body=BODY) as host:
-        state, inbox = host.platform.state, bytearray()
+        platform, inbox = host.platform, bytearray()
 
         async def rotate(value: str) -> None:
-            state.set_credential(ORG, "github", "TOKEN", value, is_staged=True)
-            state.rotate(ORG, "github")
+            platform.rotate("github", TOKEN=value)
             with anyio.fail_after(10):
                 while await read_value(connection, inbox) != value:
                     pass
 
-        state.set_credential(ORG, "github", "TOKEN", "small-value-0")
+        platform.set_credential("github", "TOKEN", "small-value-0")
         pid = await host.start()
         await host.until(lambda status: bool(status["state"] == "ok"))
-        await host.platform.until(lambda state: bool(state.streams))
+        await host.platform.until(lambda: platform.streams)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(host.runtime / "credentials.sock"))
             connection.sendall(b'{"type":"HELLO","sessionId":"build"}\n')

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import anyio
-from rig.host import ORG, Host, open_host
+from platform_template import ORG
+from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
 LATE_SECONDS = (8.0, 40.0, 75.0)
@@ -52,7 +53,7 @@ async def boot_early(
     async with open_host(place, beat_ms=beat_ms, body=BODY) as host:
         text = host.config.read_text()
         host.config.write_text(text.replace(f'org_id = "{ORG}"\n', ""))
-        host.platform.state.set_credential(ORG, "anthropic", "API_KEY", "value")
+        host.platform.set_credential("anthropic", "API_KEY", "value")
         await host.start()
         await host.until_file(host.runtime / "build.env", "value")
         await host.end(signal.SIGTERM)

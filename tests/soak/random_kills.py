@@ -11,7 +11,7 @@ import random
 import secrets
 import signal
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -41,12 +41,12 @@ class Life:
 
     def ask_again(self) -> None:
         """Send some that were acked again, half of them with other content."""
-        state = self.host.platform.state
-        acked = [m for m in state.mutations if m.acked_at is not None]
+        rows = self.host.platform.rows
+        acked = [m for m in rows.mutations() if m.decided_at is not None]
         for mutation in self.chance.sample(acked, min(3, len(acked))):
             is_other = self.chance.random() < 0.5
             op, params = draw(self.chance) if is_other else (mutation.op, mutation.params)
-            state.put(replace(mutation, op=op, params=params, acked_at=None))
+            rows.deliver_again(mutation, op, params)
 
     async def edit(self, *, at_rest: bool) -> None:
         """Save by hand; what overwrites what it has not read only while all is at rest."""
@@ -71,7 +71,7 @@ class Life:
 
     async def rest(self) -> None:
         """Let everything settle, and compare."""
-        await self.host.settled(self.host.platform.state.mutations)
+        await self.host.settled(self.host.platform.rows.mutations())
         check(self.host, self.model)
         check_no_leftovers(self.host)
         if lost := editor.missing(self.host.config, range(self.edits)):
@@ -92,7 +92,7 @@ async def live(directory: Path, seed: int, kills: int) -> str:
                 await anyio.sleep(life.chance.uniform(0, 0.06))
             if is_nearly_poison(host):
                 # A third death would rightly fail it, and the model knows of no deaths.
-                await host.settled(host.platform.state.mutations)
+                await host.settled(host.platform.rows.mutations())
             if await host.end() != -signal.SIGKILL:
                 raise BrokenPromiseError("the daemon ended by itself")
             if life.chance.random() < 0.2:
@@ -100,8 +100,8 @@ async def live(directory: Path, seed: int, kills: int) -> str:
         await host.start()
         await life.rest()
         return (
-            f"{kills} kills, {len(host.platform.state.mutations)} mutations,"
-            f" {len(host.platform.state.acks)} acks, {life.edits} hand edits:"
+            f"{kills} kills, {len(host.platform.rows.mutations())} mutations,"
+            f" {len(host.platform.log.acks)} acks, {life.edits} hand edits:"
             " file, acks and journal are as the model says"
         )
 

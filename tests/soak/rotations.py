@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from rig.host import ORG, Host, open_host
+from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
 CANARY = "sk_canary_rotating_"
@@ -85,9 +85,7 @@ class Scene:
     def rotate(self) -> None:
         """Rotate the credential once more."""
         self.count += 1
-        state = self.host.platform.state
-        state.set_credential(ORG, "github", "TOKEN", self.newest, is_staged=True)
-        state.rotate(ORG, "github")
+        self.host.platform.rotate("github", TOKEN=self.newest)
 
     async def all_newest(self, within: float) -> float:
         """Wait until every consumer has the newest value; return how long it took."""
@@ -134,7 +132,7 @@ async def flap(scene: Scene, seconds: float) -> int:
     while time.monotonic() - began < seconds:
         await anyio.sleep(DROP_SECONDS)
         scene.rotate()
-        dropped += scene.host.platform.state.drop_streams()
+        dropped += scene.host.platform.drop_streams()
     return dropped
 
 
@@ -164,12 +162,12 @@ async def open_scene(place: Path) -> AsyncIterator[Scene]:
     blocks = "".join(SESSION.format(id=name, hook=hook) for name in SESSIONS)
     body = f'[credentials]\nproject_id = "p"\n{blocks}[projects]\n'
     async with open_host(place, body=body) as host:
-        state = host.platform.state
-        state.set_credential(ORG, "github", "TOKEN", f"{CANARY}{0:08}")
+        platform = host.platform
+        platform.set_credential("github", "TOKEN", f"{CANARY}{0:08}")
         pid = await host.start()
         await host.until(lambda status: bool(status["state"] == "ok"))
         readers = [_connected(host, name) for name in SESSIONS]
-        await host.platform.until(lambda state: len(state.streams) == len(SESSIONS))
+        await host.platform.until(lambda: len(platform.streams) == len(SESSIONS))
         async with anyio.create_task_group() as listening:
             for reader in readers:
                 listening.start_soon(reader.listen)

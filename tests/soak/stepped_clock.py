@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from rig.host import ORG, Host, open_host
+from rig.host import Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check
 
@@ -45,7 +45,7 @@ def library() -> Path | None:
 
 async def step(host: Host, model: Model, offset: str, number: int) -> float:
     """Step the clock, and return how long everything took to be well again."""
-    state = host.platform.state
+    platform = host.platform
     (host.directory / "clock").write_text(f"{offset}\n")
     stepped = time.monotonic()
     await host.until(lambda status: _tells_truly(status, offset), within=WELL_WITHIN)
@@ -58,8 +58,7 @@ async def step(host: Host, model: Model, offset: str, number: int) -> float:
     mutation = host.enqueue("project.add", id=f"proj_{number}", repository="r")
     model.apply(mutation)
     value = f"value-{number}"
-    state.set_credential(ORG, "anthropic", "API_KEY", value, is_staged=True)
-    state.rotate(ORG, "anthropic")
+    platform.rotate("anthropic", API_KEY=value)
     await host.settled([mutation], within=WELL_WITHIN)
     await host.until_file(host.runtime / "build.env", value, within=WELL_WITHIN)
     await host.until(lambda status: _tells_truly(status, offset), within=WELL_WITHIN)
@@ -101,14 +100,14 @@ async def main() -> None:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "DONT_FAKE_MONOTONIC": "1",
             }
-            host.platform.state.set_credential(ORG, "anthropic", "API_KEY", "value")
+            host.platform.set_credential("anthropic", "API_KEY", "value")
             await host.start()
             await host.until(lambda status: bool(status["heartbeat"]["last_ok_at"]))
             model, began = Model(), time.monotonic()
             for number, offset in enumerate(STEPS):
                 took = await step(host, model, offset, number)
                 print(f"clock at {offset:>6} s: all well {took:.1f} s later", flush=True)
-            workers = len(host.platform.state.workers)
+            workers = len(host.platform.rows.workers())
             minutes = (time.monotonic() - began) / 60
             if workers > 2 + minutes:  # a changed project set registers once a minute
                 raise BrokenPromiseError(f"registered {workers} times")

@@ -1,6 +1,7 @@
 """What an operator does with a control plane, as plain methods that return when done."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from platform_template import ORG
@@ -44,9 +45,10 @@ class PlatformOperator(ABC):
         """Revoke a key that `add_key` returned."""
         self.ask("DELETE", f"/api/admin/keys/{self._key_ids[key]}")
 
-    def add_host(self, name: str, *, org: str = ORG) -> str:
+    def add_host(self, name: str, *, org: str = ORG, host_id: str | None = None) -> str:
         """Add a host before it registers, and return its id."""
-        return str(self.ask("POST", "/api/admin/hosts", {"name": name}, org=org)["id"])
+        body = {"name": name, "id": host_id}
+        return str(self.ask("POST", "/api/admin/hosts", body, org=org)["id"])
 
     def set_host_status(self, host: str, status: str | None, **more: Any) -> None:
         """Have a host told this `hostStatus` with each heartbeat. None: nothing."""
@@ -55,17 +57,21 @@ class PlatformOperator(ABC):
         self.ask("PUT", path, {"hostStatus": told})
 
     def set_credential(
-        self,
-        kind: str,
-        name: str,
-        value: str,
-        *,
-        org: str = ORG,
-        project: str | None = None,
-        environment: str | None = None,
+        self, kind: str, name: str, value: str, *, org: str = ORG, project: str = ""
     ) -> None:
         """Store a value, and tell nobody."""
-        body = {"values": {name: value}, "projectId": project, "envName": environment}
+        self.set_credentials(kind, {name: value}, org=org, project=project)
+
+    def set_credentials(
+        self,
+        kind: str,
+        values: Mapping[str, str],
+        *,
+        org: str = ORG,
+        project: str = "",
+    ) -> None:
+        """Store several values, and tell nobody."""
+        body = {"values": values, "projectId": project or None}
         self.ask("PUT", f"/api/admin/credentials/{kind}/values", body, org=org)
 
     def unset_credentials(self, kind: str) -> None:
@@ -74,8 +80,8 @@ class PlatformOperator(ABC):
 
     def rotate(self, kind: str, *, org: str = ORG, **values: str) -> int:
         """Store values, rotate their kind, and return how many sessions were told."""
-        for name, value in values.items():
-            self.set_credential(kind, name, value, org=org)
+        if values:
+            self.set_credentials(kind, values, org=org)
         body = {"orgId": org, "kind": kind}
         answer = self.ask("POST", "/api/daemon/credentials/rotate", body, org=org)
         return int(answer["sessionCount"])

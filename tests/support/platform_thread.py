@@ -8,6 +8,7 @@ the network is in `log`. `until` waits in the caller's event loop.
 """
 
 import dataclasses
+import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -18,10 +19,9 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from changes import Changes
 from faults import Faults
-from platform_operator import ADMIN, PlatformOperator
-from platform_template import ORG, copy_template, key_file_of, sqlite_url
+from platform_operator import PlatformOperator
+from platform_template import copy_template, key_file_of, sqlite_url
 from request_log import RequestLog
-from sqlalchemy import update
 from starlette.types import Receive, Scope, Send
 from stored_rows import StoredRows
 
@@ -30,13 +30,11 @@ from rensei_platform.http.app import build_app
 from rensei_platform.http.server import listen, serving, url_of
 from rensei_platform.ids import new_id
 from rensei_platform.master_key import create_master_key_file
-from rensei_platform.rules.mutations import Mutation, Status
+from rensei_platform.rules.times import wire_time
 from rensei_platform.sealing import Sealer
 from rensei_platform.services.opening import opened
 from rensei_platform.services.platform import Platform, utc_now
 from rensei_platform.settings import ServerSettings
-from rensei_platform.store import mutations
-from rensei_platform.store.tables import workers
 from rensei_platform.tokens import Tokens
 
 
@@ -66,8 +64,11 @@ class PlatformThread(PlatformOperator):
         return self._portal.call(self._ask, method, path, body, key)
 
     async def _ask(self, method: str, path: str, body: Any, key: str) -> Any:
+        # In ASCII, so that it can hold what is no Unicode text.
+        content = None if body is None else json.dumps(body)
+        headers = {"Authorization": f"Bearer {key}"}
         response = await self._client.request(
-            method, path, json=body, headers={"Authorization": f"Bearer {key}"}
+            method, path, content=content, headers=headers
         )
         assert response.is_success, (response.status_code, response.text)
         return response.json()
@@ -78,15 +79,6 @@ class PlatformThread(PlatformOperator):
         """Change settings of the running server."""
         self._settings = dataclasses.replace(self._settings, **settings)
         self._portal.call(self._replace, {"settings": self._settings})
-
-    def enqueue_unchecked(self, host: str, op: str, params: dict[str, Any]) -> Mutation:
-        """Enqueue a mutation that the control plane itself would refuse."""
-        mutation: Mutation = self._portal.call(self._enqueue_unchecked, host, op, params)
-        return mutation
-
-    def forget_worker(self, worker_id: str) -> None:
-        """Have a worker answered 404 from now on."""
-        self._portal.call(self._forget_worker, worker_id)
 
     def invalidate_tokens(self) -> None:
         """Have every runtime token that was issued so far refused."""
@@ -107,46 +99,28 @@ class PlatformThread(PlatformOperator):
         self._portal.call(self._platform.hub.end_all)
         return count
 
-    def push(self, *frames: bytes) -> None:
-        """Send these frames on every stream."""
-        self._portal.call(self._push, frames)
+    def end_stream(self, stream: Stream) -> None:
+        """End one stream."""
+        self._portal.call(stream.end)
 
-    async def _push(self, frames: tuple[bytes, ...]) -> None:
+    def send_update(self, session_id: str | None = None, **values: str) -> None:
+        """Send values on every stream, or on those of one session; store nothing."""
+        update = {"type": "UPDATE", "delta": values, "rotatedAt": wire_time(utc_now())}
+        frame = f"event: UPDATE\ndata: {json.dumps(update)}\n\n".encode()
+        self.push(frame, session_id=session_id)
+
+    def push(self, *frames: bytes, session_id: str | None = None) -> None:
+        """Send these frames on every stream, or on those of one session."""
+        self._portal.call(self._push, frames, session_id)
+
+    def _push(self, frames: tuple[bytes, ...], session_id: str | None) -> None:
         for stream in self._platform.hub.all():
-            for frame in frames:
-                stream.push(frame)
+            if session_id in (None, stream.session_id):
+                for frame in frames:
+                    stream.push(frame)
 
     async def _replace(self, resources: dict[str, Any]) -> None:
         self._use(dataclasses.replace(self._platform, **resources))
-
-    async def _forget_worker(self, worker_id: str) -> None:
-        async with self._platform.store.write() as db:
-            await db.execute(
-                update(workers)
-                .where(workers.c.id == worker_id)
-                .values(forgotten_at=utc_now())
-            )
-
-    async def _enqueue_unchecked(
-        self, host: str, op: str, params: dict[str, Any]
-    ) -> Mutation:
-        host_id = self.rows.host(host).id
-        async with self._platform.store.write() as db:
-            seq = await mutations.next_seq(db, ORG, host_id)
-            assert seq is not None
-            mutation = Mutation(
-                seq=seq,
-                id=new_id("dmut"),
-                org_id=ORG,
-                host_id=host_id,
-                op=op,
-                params=params,
-                status=Status.PENDING,
-                requested_by=ADMIN,
-                created_at=utc_now(),
-            )
-            await mutations.add_mutation(db, mutation, size=1, key_id="")
-        return mutation
 
     # ---- its life ------------------------------------------------------------------------
 

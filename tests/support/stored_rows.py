@@ -1,14 +1,25 @@
-"""Reads a control plane's embedded database from a test's own thread."""
+"""A control plane's embedded database, read and changed from a test's own thread."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import URL, RowMapping, Select, create_engine, select
+from sqlalchemy import (
+    URL,
+    Executable,
+    RowMapping,
+    create_engine,
+    insert,
+    select,
+    text,
+    update,
+)
 
+from rensei_platform.ids import new_id
 from rensei_platform.rules.mutations import Mutation, Status
 from rensei_platform.rules.reports import REPORTED
-from rensei_platform.store.tables import hosts, mutations, workers
+from rensei_platform.services.platform import utc_now
+from rensei_platform.store.tables import UNDECIDED, hosts, mutations, workers
 
 _MUTATION = tuple(mutations.c[name] for name in Mutation.__dataclass_fields__)
 
@@ -45,6 +56,11 @@ class StoredRows:
         by_age = (mutations.c.created_at, mutations.c.seq)
         return [_mutation(row) for row in self._rows(select(*_MUTATION).order_by(*by_age))]
 
+    def undecided(self) -> list[str]:
+        """Return the ids of the mutations that are pending or delivered."""
+        found = select(mutations.c.id).where(text(UNDECIDED))
+        return [row["id"] for row in self._rows(found)]
+
     def host(self, name: str) -> StoredHost:
         """Return the host of this name."""
         (row,) = self._rows(select(hosts).where(hosts.c.hostname == name))
@@ -63,7 +79,64 @@ class StoredRows:
             found = found.where(workers.c.host_id == host_id)
         return [row["id"] for row in self._rows(found)]
 
-    def _rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+    def add_mutation(
+        self,
+        host: str,
+        op: str,
+        params: dict[str, Any],
+        *,
+        mutation_id: str | None = None,
+        requested_by: str = "bo@acme.test",
+    ) -> Mutation:
+        """Enqueue a mutation that the control plane itself may refuse."""
+        seq = hosts.c.last_seq + 1
+        (row,) = self._rows(
+            update(hosts)
+            .where(hosts.c.hostname == host)
+            .values(last_seq=seq)
+            .returning(hosts.c.id, hosts.c.org_id, hosts.c.last_seq)
+        )
+        mutation = Mutation(
+            seq=row["last_seq"],
+            id=mutation_id or new_id("dmut"),
+            org_id=row["org_id"],
+            host_id=row["id"],
+            op=op,
+            params=params,
+            status=Status.PENDING,
+            requested_by=requested_by,
+            created_at=utc_now(),
+        )
+        self._execute(insert(mutations).values(**asdict(mutation), size=1))
+        return mutation
+
+    def deliver_again(self, mutation: Mutation, op: str, params: dict[str, Any]) -> None:
+        """Forget the outcome of a mutation, so that it is delivered once more, as this."""
+        self._execute(
+            update(mutations)
+            .where(mutations.c.id == mutation.id)
+            .values(op=op, params=params, status=Status.DELIVERED, decided_at=None)
+        )
+
+    def mark_delivered(self, mutation: Mutation) -> None:
+        """Note that a mutation was delivered."""
+        self._execute(
+            update(mutations)
+            .where(mutations.c.id == mutation.id)
+            .values(status=Status.DELIVERED, delivered_at=utc_now())
+        )
+
+    def forget_worker(self, worker_id: str) -> None:
+        """Have a worker answered 404 from now on."""
+        self._execute(
+            update(workers).where(workers.c.id == worker_id).values(forgotten_at=utc_now())
+        )
+
+    def _execute(self, statement: Executable) -> None:
+        with self._engine.connect() as db:
+            db.execute(statement)
+
+    def _rows(self, statement: Executable) -> Sequence[RowMapping]:
         with self._engine.connect() as db:
             return db.execute(statement).mappings().all()
 

@@ -84,7 +84,7 @@ async def test_a_new_worker_is_told_everything(home: "Home") -> None:
         await daemon.until(lambda: len(home.beats) >= 2)
         old = home.host.worker_id
         assert old is not None
-        home.platform.forget_worker(old)
+        home.platform.rows.forget_worker(old)
         count = len(home.beats)
         await daemon.until(lambda: len(home.beats) >= count + 2)
         assert home.host.worker_id != old
@@ -115,7 +115,7 @@ async def test_acks_are_sent_until_they_are_answered(home: "Home") -> None:
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         good = home.enqueue("project.enable", id="proj_a")
-        bad = home.platform.enqueue_unchecked(HOST, "project.enable", {})
+        bad = home.platform.rows.add_mutation(HOST, "project.enable", {})
         await daemon.until(lambda: home.mutation(bad).status == "delivered")
         lost = home.platform.faults.add("POST", BEAT, status=502, times=10**6)
         await daemon.until(lambda: any(good.id.encode() in body for body in lost.served))

@@ -28,6 +28,7 @@ from polling import wait_until
 
 CHECKOUT = Path(__file__).parents[3]
 PROGRAM = "/opt/rensei-daemon/bin/rensei-daemon"
+PYTHON = "/opt/rensei-daemon/bin/python"
 UNIT = "rensei-daemon.service"
 CONFIG = "/etc/rensei-daemon/config.toml"
 KEY = "/etc/credstore/rensei-daemon.api-key"
@@ -106,20 +107,33 @@ class Host:
         """Write over a file in place, as some editors do."""
         self.path(name).write_text(text)
 
-    def post(self, path: str, body: object, key: str = "") -> dict[str, Any]:
-        """Ask the platform that listens there."""
+    def ask(self, method: str, path: str, body: object) -> dict[str, Any]:
+        """Ask the platform that listens there, as its owner."""
         connection = http.client.HTTPConnection("127.0.0.1", PORT)
         # A socket belongs to the network of the thread that made it, for good.
         with ThreadPoolExecutor(1) as elsewhere:
             connection.sock = elsewhere.submit(self._connect).result()
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-        connection.request("POST", path, json.dumps(body), headers)
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self.key}",
+        }
+        connection.request(method, path, json.dumps(body), headers)
         answer = connection.getresponse()
         content = answer.read().decode()
         connection.close()
         assert answer.status < 300, content
         parsed: dict[str, Any] = json.loads(content)
         return parsed
+
+    def set_credentials(self, kind: str, **values: str) -> None:
+        """Have the platform store values, and tell nobody."""
+        self.ask("PUT", f"/api/admin/credentials/{kind}/values", {"values": values})
+
+    def rotate(self, value: str) -> None:
+        """Have the platform rotate the credential to this value."""
+        self.set_credentials("github", TOKEN=value)
+        body = {"orgId": "org_acme", "kind": "github"}
+        self.ask("POST", "/api/daemon/credentials/rotate", body)
 
     def _connect(self) -> socket.socket:
         with Path(f"/proc/{self.leader}/ns/net").open() as network:
@@ -249,22 +263,28 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 def _installed(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:
     with booted(scratch, stage, group) as host:
         host.run(PROGRAM, "install")
-        serve = [PROGRAM, "platform", "serve", f"--port={PORT}"]
-        serve += ["--heartbeat-interval-ms=300", "--ready-file=/run/platform"]
-        host.run("systemd-run", "--quiet", "--unit=local-platform", *serve)
-        wait_until(host.path("/run/platform").exists)
+        serve_platform(host, PYTHON)
         furnish(host)
         yield host
 
 
+def serve_platform(host: Host, *python: str) -> None:
+    """Create a tenant there, and serve the control plane as a unit of its own."""
+    database = "--database=sqlite:////run/platform.db"
+    module = ("-m", "rensei_platform")
+    tenant = ("--org=acme", "--org-id=org_acme", "--owner=ada@acme.test", "--json")
+    said = host.run(*python, *module, "init", database, *tenant).stdout
+    host.key = json.loads(said)["key"]
+    serve = ("serve", database, f"--port={PORT}", "--heartbeat-interval-ms=300")
+    unit = ("systemd-run", "--quiet", "--unit=control-plane")
+    host.run(*unit, *python, *module, *serve, "--ready-file=/run/platform")
+    wait_until(host.path("/run/platform").exists)
+
+
 def furnish(host: Host) -> None:
-    """Set up a tenant with a key, a credential and this host; configure the daemon."""
-    host.post("/lab/orgs", {"name": "acme", "id": "org_acme"})
-    owner = {"org": "acme", "role": "admin", "owner": "ada"}
-    host.key = host.post("/lab/keys", owner)["key"]["token"]
-    host.post("/lab/hosts", {"org": "acme", "name": "h1", "id": "wh_h1"})
-    token = {"org": "acme", "kind": "github", "name": "TOKEN", "value": "first"}
-    host.post("/lab/credentials", token)
+    """Set up a credential and this host; configure the daemon."""
+    host.ask("POST", "/api/admin/hosts", {"name": "h1", "id": "wh_h1"})
+    host.set_credentials("github", TOKEN="first")
     host.run("groupadd", "build")
     drop_in = host.path(f"/etc/systemd/system/{UNIT}.d/groups.conf")
     drop_in.parent.mkdir()

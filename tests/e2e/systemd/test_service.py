@@ -55,15 +55,7 @@ def enqueue(host: "Host", project: str) -> None:
     """Have the platform ask for a project on this host."""
     params = {"id": project, "repository": f"https://github.com/acme/{project}"}
     body = {"workerHostId": "wh_h1", "op": "project.add", "params": params}
-    host.post("/api/daemon/mutations", body, host.key)
-
-
-def rotate(host: "Host", value: str) -> None:
-    """Have the platform rotate the credential to this value."""
-    token = {"org": "acme", "kind": "github", "name": "TOKEN", "value": value}
-    host.post("/lab/credentials", token | {"staged": True})
-    kind = {"orgId": "org_acme", "kind": "github"}
-    host.post("/api/daemon/credentials/rotate", kind, host.key)
+    host.ask("POST", "/api/daemon/mutations", body)
 
 
 def example(name: str) -> str:
@@ -110,7 +102,7 @@ def test_a_file_open_for_writing_is_waited_for(running: "Host") -> None:
 
 def test_a_rotation_reaches_the_env_file(running: "Host") -> None:
     """The env file has the new value, and belongs to the session's group."""
-    rotate(running, "second")
+    running.rotate("second")
     running.until(lambda: _text_with(running, running.env_file, "second"))
     seen = running.run("stat", "--format=%a %U %G", running.env_file, "/run/rensei-daemon")
     assert seen.stdout == "440 rensei-daemon build\n711 rensei-daemon rensei-daemon\n"
@@ -123,7 +115,7 @@ def test_a_worker_is_reloaded_by_the_path_unit(running: "Host") -> None:
     running.write("/etc/systemd/system/worker.service", WORKER)
     running.run("systemctl", "daemon-reload")
     running.run("systemctl", "start", "worker.service", "worker-reload.path")
-    rotate(running, "for-the-path-unit")
+    running.rotate("for-the-path-unit")
     running.until(lambda: _text_with(running, "/run/reloaded", "for-the-path-unit"))
     running.run("systemctl", "stop", "worker-reload.path")
 
@@ -142,19 +134,17 @@ def test_a_hook_reloads_one_worker_by_the_polkit_rule(running: "Host") -> None:
     hooked = running.good_config.replace(session, f"{session}\n{hook}")
     running.write(running.config, hooked)
     running.run(running.program, "reload")
-    rotate(running, "for-the-hook")
+    running.rotate("for-the-hook")
     running.until(lambda: _text_with(running, "/run/reloaded", "for-the-hook"))
     daemon = ("setpriv", "--reuid=rensei-daemon", "--regid=rensei-daemon", "--clear-groups")
-    for words in (("stop", "worker.service"), ("restart", "local-platform.service")):
+    for words in (("stop", "worker.service"), ("restart", "control-plane.service")):
         systemctl = (*daemon, "systemctl", "--no-ask-password", *words)
         assert "authentication required" in running.run(*systemctl, check=False).stderr
 
 
 def test_an_environment_file_gives_a_unit_every_value(running: "Host") -> None:
     """`EnvironmentFile=` sets exactly what the platform sent, however awkward it is."""
-    for name, value in AWKWARD.items():
-        secret = {"org": "acme", "kind": "odd", "name": name, "value": value}
-        running.post("/lab/credentials", secret)
+    running.set_credentials("odd", **AWKWARD)
     running.run(running.program, "sync")
     running.until(lambda: _text_with(running, running.env_file, "UNICODE="))
     unit = [f"--property=EnvironmentFile={running.env_file}"]

@@ -74,7 +74,7 @@ def off(prepared: "Host") -> Iterator["Host"]:
     """That host, with the daemon stopped, and every worker stopped in the end."""
     configure(prepared, "build")
     prepared.run("systemctl", "stop", prepared.unit)
-    rotate(prepared, "first")
+    prepared.rotate("first")
     yield prepared
     prepared.run("systemctl", "stop", "worker*", prepared.unit)
     prepared.run("systemctl", "reset-failed")
@@ -88,22 +88,14 @@ def configure(host: "Host", group: str) -> None:
     host.write(host.config, head + SESSIONS.format(group=group))
 
 
-def rotate(host: "Host", value: str) -> None:
-    """Have the platform rotate the credential to this value."""
-    token = {"org": "acme", "kind": "github", "name": "TOKEN", "value": value}
-    host.post("/lab/credentials", token | {"staged": True})
-    kind = {"orgId": "org_acme", "kind": "github"}
-    host.post("/api/daemon/credentials/rotate", kind, host.key)
-
-
 @contextmanager
 def late_platform(host: "Host") -> Iterator[None]:
     """Have the platform take connections and say nothing while the block runs."""
-    host.run("systemctl", "kill", "--signal=STOP", "local-platform")
+    host.run("systemctl", "kill", "--signal=STOP", "control-plane")
     try:
         yield
     finally:
-        host.run("systemctl", "kill", "--signal=CONT", "local-platform")
+        host.run("systemctl", "kill", "--signal=CONT", "control-plane")
 
 
 @contextmanager
@@ -150,7 +142,7 @@ def test_a_worker_starts_with_values_however_late_the_platform_is(off: "Host") -
     assert shown(off, "worker.service", "ActiveState") == "active"
     assert shown(off, "worker.service", "User") == "worker"
     assert said(off) == ["start first"]
-    rotate(off, "second")
+    off.rotate("second")
     off.until(lambda: "start second" in said(off))
     assert said(off) == ["start first", "stop", "start second"]
 
@@ -169,7 +161,7 @@ def test_only_new_values_touch_a_worker(off: "Host") -> None:
     off.until(off.path(off.env_file).exists)
     until_looked(off, before)
     assert said(off) == ["start first"]
-    rotate(off, "second")
+    off.rotate("second")
     off.until(lambda: "start second" in said(off))
     assert said(off) == ["start first", "stop", "start second"]
 
@@ -192,10 +184,10 @@ def test_a_worker_that_can_reload_is_not_restarted(off: "Host") -> None:
     try:
         off.run("systemctl", "start", off.unit, "worker-reload.path", "worker.service")
         off.until(lambda: said(off))
-        rotate(off, "second")
+        off.rotate("second")
         off.until(lambda: said(off) == ["start first", 'reload "second"'])
         for number in range(20):
-            rotate(off, f"burst-{number}")
+            off.rotate(f"burst-{number}")
         off.until(lambda: said(off)[-1] == 'reload "burst-19"')
         assert "stop" not in said(off)
     finally:
@@ -211,10 +203,10 @@ def test_a_worker_of_one_group_need_not_name_its_session(off: "Host") -> None:
         off.run("systemctl", "start", "--no-block", off.unit, unit)
         off.until(lambda: shown(off, off.unit, "ActiveState") == "active")
     off.until(lambda: said(off, unit) == ["start first"])
-    rotate(off, "second")
+    off.rotate("second")
     off.until(lambda: said(off, unit) == ["start first", "start second"])
     off.run("systemctl", "restart", off.unit)
-    rotate(off, "third")
+    off.rotate("third")
     off.until(lambda: said(off, unit)[2:] == ["start third"])
 
 

@@ -1,7 +1,7 @@
 """One worker host in a directory of its own, with a real daemon and a real platform.
 
-The daemon is a process of its own, so that it can be killed; the platform lives in the
-caller's event loop, so that what it was told can be looked at.
+The daemon is a process of its own, so that it can be killed; the platform lives in a
+thread, so that what it was told can be looked at.
 """
 
 import os
@@ -11,20 +11,22 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio.abc import Process, UNIXDatagramSocket
+from platform_template import ORG
+from platform_thread import PlatformThread, running_platform
 
 from rensei_daemon.control_api.client import request
 from rensei_daemon.errors import ControlError
-from rensei_daemon.local_platform.records import Mutation
-from rensei_daemon.local_platform.running import RunningPlatform, running
-from rensei_daemon.local_platform.settings import PlatformSettings
+from rensei_platform.rules.mutations import Mutation
+from rensei_platform.settings import ServerSettings
 
 RIG = str(Path(__file__).parents[1])
-ORG, NAME = "org_acme", "soak-1"
+NAME = "soak-1"
 
 HEAD = """\
 # the head: the daemon has no business here
@@ -48,7 +50,7 @@ class Host:
     """The files of one host, and the daemon that lives by them."""
 
     directory: Path
-    platform: RunningPlatform
+    platform: PlatformThread
     key: str
     state: Path = field(init=False)
     config: Path = field(init=False)
@@ -165,16 +167,14 @@ class Host:
         self, mutations: Sequence[Mutation], *, within: float = 20.0
     ) -> list[Mutation]:
         """Wait until the platform has an outcome of each, and return them as they are."""
-        ids = [mutation.id for mutation in mutations]
+        rows, ids = self.platform.rows, {mutation.id for mutation in mutations}
         with anyio.fail_after(within):
-            await self.platform.until(
-                lambda s: all(s.tables.mutations[i].acked_at is not None for i in ids)
-            )
-        return [self.platform.state.tables.mutations[i] for i in ids]
+            await self.platform.until(lambda: ids.isdisjoint(rows.undecided()))
+        return [rows.mutation(mutation.id) for mutation in mutations]
 
     def enqueue(self, op: str, **params: Any) -> Mutation:
-        """Ask this host for a change."""
-        return self.platform.state.enqueue(NAME, op, params, requested_by="ada")
+        """Ask this host for a change, also for one that the control plane would refuse."""
+        return self.platform.rows.add_mutation(NAME, op, params, requested_by="ada")
 
 
 async def _is_ready(process: Process, heard: UNIXDatagramSocket, within: float) -> bool:
@@ -206,15 +206,14 @@ async def open_host(
     address: str = "127.0.0.1",
 ) -> AsyncIterator[Host]:
     """Serve a platform with one tenant and lay out a host of its; nothing runs yet."""
-    settings = PlatformSettings(
+    settings = ServerSettings(
         heartbeat_interval_ms=beat_ms,
         keepalive_seconds=keepalive_seconds,
-        refresh_seconds=refresh_seconds,
+        refresh_interval=timedelta(seconds=refresh_seconds),
     )
-    async with running(settings, host=address) as platform:
-        platform.state.add_org("acme", id=ORG)
-        key = platform.state.add_key(ORG, "admin", owner="ada")
-        platform.state.add_host(ORG, NAME)
+    with running_platform(settings, address=address) as platform:
+        platform.add_host(NAME)
+        key = platform.add_key()
         host = Host(directory, platform, key)
         host.config.write_text(host.head() + body)
         try:

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from rensei_daemon.local_platform.records import Mutation
+from rensei_platform.rules.mutations import Mutation
 
 WORKLOADS = ("qa", "research", "merge")
 MODES = ("host-session", "byok", "metered")

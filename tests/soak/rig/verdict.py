@@ -37,7 +37,7 @@ def check_file(host: Host, model: Model) -> None:
 def check_acks(host: Host, model: Model) -> None:
     """Compare every ack the platform ever saw, the repeated ones too, with the model."""
     said: dict[str, set[str | None]] = defaultdict(set)
-    for ack in host.platform.state.acks:
+    for ack in host.platform.log.acks:
         said[ack.mutation_id].add(ack.error)
     for mutation_id, outcome in model.outcomes.items():
         if said[mutation_id] != {outcome}:
