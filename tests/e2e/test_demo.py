@@ -35,6 +35,11 @@ def run(line: str) -> str:
     return done.stdout
 
 
+def _command(line: str) -> str:
+    """Return the first word after the program."""
+    return line.split()[1]
+
+
 def test_what_it_offers_works_as_printed_and_ctrl_c_ends_it() -> None:
     """Every line can be pasted; Ctrl-C, which all of its group gets, is no accident."""
     with subprocess.Popen(
@@ -48,19 +53,19 @@ def test_what_it_offers_works_as_printed_and_ctrl_c_ends_it() -> None:
         shown = []
         for line in demo.stdout:
             shown.append(line)
-            if "pool_draining" in line:
+            if "host show" in line:
                 break
         start = next(n for n, line in enumerate(shown) if "another terminal" in line) + 1
         export, *offered = (line.strip() for line in shown[start:])
         folder = Path(export.partition("=")[2]).parent
         said = {
-            line.removeprefix(PROGRAM).split()[0]: run(f"{export}; {line}")
+            _command(line): run(f"{export}; {line}")
             for line in offered
             if not any(word in line for word in ENDLESS)
         }
         os.killpg(demo.pid, signal.SIGINT)
         rest = demo.stdout.read()
-    assert set(said) == {"mutations", "credentials", "exec", "platform"}
+    assert set(said) == {"mutations", "credentials", "exec", "host"}
     assert "project.add" in said["mutations"]
     assert said["credentials"] == "rotated github: 1 session told\n"
     assert said["exec"].startswith("ghp_")
@@ -91,6 +96,6 @@ def test_without_the_platform_it_says_so_at_once() -> None:
     )
     what, remedy = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (64, "")
-    assert what == "rensei-daemon: the local platform needs starlette: not installed"
+    assert what == "rensei-daemon: the control plane needs starlette: not installed"
     assert remedy.startswith("  in an environment of its own: pip install ")
-    assert remedy.endswith("[local-platform]'")
+    assert remedy.endswith("[platform]'")

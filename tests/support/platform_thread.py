@@ -140,7 +140,7 @@ class PlatformThread(PlatformOperator):
         self._platform = platform
         self._app = build_app(platform)
         self._client = httpx.AsyncClient(
-            base_url="http://platform.test", transport=httpx.ASGITransport(self._app)
+            base_url="http://localhost", transport=httpx.ASGITransport(self._app)
         )
 
     async def _current_app(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import secrets
 import shlex
 import signal
 import sys
@@ -13,8 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from rensei_daemon.cli.admin_client import require_local_platform
 from rensei_daemon.cli.demo_lab import HOST, Lab, Worker, open_lab, open_worker
+from rensei_daemon.cli.demo_platform import command_line, require_platform
 from rensei_daemon.cli.status_screen import render
 from rensei_daemon.cli.terminal import Style, Terminal, measure, paint
 
@@ -73,7 +74,7 @@ TO_TRY = (
     "{program} credentials rotate github",
     "{program} exec -- sh -c 'echo $GITHUB_TOKEN'",
     "$EDITOR {config}      # and see it taken up within 2 s",
-    "{program} platform host status --url {url} {host} pool_draining",
+    "{platform} host show --url {url} --key-file {key_file} {host_id}",
 )
 """Lines for a shell in which RENSEI_DAEMON_CONFIG is set."""
 CHECK_SECONDS = 0.2
@@ -88,13 +89,14 @@ def command(keep: bool) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # through every `finally`: nothing stays behind
-    require_local_platform()
+    require_platform()
     terminal = measure(sys.stdout, os.environ)
     started = time.monotonic()
     say = _Narrator(terminal)
     say.step("A platform and a daemon start, two processes on loopback")
     with open_lab() as lab:
-        say.line(f"platform at {lab.url}, heartbeats every 0.3 s (30 s in a fleet)")
+        url = lab.platform.url
+        say.line(f"platform at {url}, heartbeats every 0.3 s (30 s in a fleet)")
         say.line(f"daemon registered as {lab.status()['worker_id']} for host {HOST}")
         _change_configuration(lab, say)
         with open_worker(lab) as worker:
@@ -149,15 +151,17 @@ def _change_configuration(lab: Lab, say: _Narrator) -> None:
 
     say.step("The platform calls the host ok again, so [pool] goes as it came")
     before = lab.config.read_text()
-    lab.set_host_status("ok")
+    lab.platform.set_host_status(lab.host_id, "ok")
     lab.wait_for("the pool's return", lambda: "[pool]" not in lab.config.read_text())
     say.diff(_difference(before, lab.config.read_text()))
 
 
 def _send(lab: Lab, say: _Narrator, op: str, params: dict[str, object], why: str) -> None:
     started = time.monotonic()
-    mutation_id = lab.enqueue(op, params)
-    outcome = lab.wait_for(f"the outcome of {op}", lambda: lab.outcome(mutation_id))
+    mutation_id = lab.platform.enqueue(lab.host_id, op, params)
+    outcome = lab.wait_for(
+        f"the outcome of {op}", lambda: lab.platform.outcome(lab.host_id, mutation_id)
+    )
     seconds = time.monotonic() - started
     told = "applied" if outcome == "applied" else "failed "
     say.line(f"{op:16} {told} and acked in {seconds:3.1f} s   {why}")
@@ -174,8 +178,9 @@ def _rotate(lab: Lab, worker: Worker, say: _Narrator) -> None:
     say.step("A worker runs with the session's credential; the platform rotates it")
     _, token = lab.wait_for("the worker's first values", worker.next_report)
     say.line(f"worker {worker.pid} holds GITHUB_TOKEN {_masked(token)}")
+    lab.platform.set_credential("github", "GITHUB_TOKEN", f"ghp_{secrets.token_hex(18)}")
     started = time.monotonic()
-    lab.rotate("github")
+    lab.platform.rotate("github")
     told_at, token = lab.wait_for("the worker's new values", worker.next_report)
     milliseconds = (told_at - started) * 1000
     say.line(f"worker {worker.pid} holds GITHUB_TOKEN {_masked(token)}")
@@ -200,7 +205,13 @@ def _stay(lab: Lab, say: _Narrator) -> None:
     program = shlex.quote(str(Path(sys.argv[0]).absolute()))
     say.line(f"export RENSEI_DAEMON_CONFIG={lab.config}")
     for line in TO_TRY:
-        say.line(line.format(program=program, config=lab.config, url=lab.url, host=HOST))
+        words = {"program": program, "platform": shlex.join(command_line())}
+        words |= {
+            "config": str(lab.config),
+            "url": lab.platform.url,
+            "host_id": lab.host_id,
+        }
+        say.line(line.format(**words, key_file=lab.key_file))
     sys.stdout.flush()
     try:
         while True:

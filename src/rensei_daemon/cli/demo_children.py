@@ -64,7 +64,7 @@ def child(
         process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", *module],
             cwd=folder,
-            env=_environment() | dict(environ),
+            env=own_environment() | dict(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if piped else said,
             stderr=said,
@@ -78,7 +78,7 @@ def child(
             started.end()
 
 
-def _environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     """Return the caller's environment without variables that lead to another daemon."""
     own = ("RENSEI_", "DONMAI_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")
     return {key: value for key, value in os.environ.items() if not key.startswith(own)}

@@ -3,9 +3,8 @@
 import json
 import os
 import shutil
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
@@ -15,13 +14,12 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rensei_daemon.cli.admin_client import ask
-from rensei_daemon.cli.demo_children import Child, child
+from rensei_daemon.cli.demo_children import Child, child, own_environment
+from rensei_daemon.cli.demo_platform import DemoPlatform, init_platform, serve_words
 from rensei_daemon.control_api.client import request
 from rensei_daemon.errors import ControlError, TransientError
 
-HOST, ORG, SESSION = "demo-host", "org_demo", "build"
-HEARTBEAT_MS = 300
+HOST, SESSION = "demo-host", "build"
 PATIENCE_SECONDS = 60.0
 """For a machine that is busy with other things; a process that ends is seen at once."""
 ROOM_BYTES = 64 * 1024 * 1024
@@ -63,14 +61,13 @@ _T = TypeVar("_T")
 class Lab:
     """A platform and a daemon that run, and what the demo asks of them."""
 
-    def __init__(self, folder: Path, url: str, client: httpx.Client) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = url
         self.config = folder / "config.toml"
-        self.key = ""
-        self.host_id = ""
+        self.key_file = folder / "api-key"
         self.children: list[Child] = []
-        self._client = client
+        self.platform: DemoPlatform
+        self.host_id = ""
 
     def wait_for(self, what: str, look: Callable[[], _T | None]) -> _T:
         """Return what `look` finds as soon as it finds something.
@@ -91,51 +88,14 @@ class Lab:
             hint="\n  ".join(process.last_words() for process in self.children),
         )
 
-    def furnish(self) -> None:
-        """Set up an organisation with a key, this host and a credential."""
-        ask(self.url, "orgs", {"name": "Demo", "id": ORG})
-        value = {"kind": "github", "name": "GITHUB_TOKEN", "value": "ghp_" + "a" * 36}
-        ask(self.url, "credentials", {"org": ORG, **value})
-        self.key = ask(self.url, "keys", {"org": ORG, "role": "admin"})["key"]["token"]
-        self.host_id = ask(self.url, "hosts", {"org": ORG, "name": HOST})["host"]["id"]
-        _write_private(self.folder / "api-key", self.key)
-        names = {"url": self.url, "host": HOST, "host_id": self.host_id, "session": SESSION}
-        self.config.write_text(CONFIG.format(**names))
-
-    def is_listening(self) -> bool:
-        """Whether the platform can be reached."""
-        with suppress(httpx.HTTPError):
-            return self._client.get("/lab/state").is_success
-        return False
-
-    def enqueue(self, op: str, params: Mapping[str, object]) -> str:
-        """Ask the platform for a change of this host, as an admin would; return its id."""
-        answer = self._post("/api/daemon/mutations", self._mutation(op, params))
-        return str(answer["mutation"]["id"])
-
-    def _mutation(self, op: str, params: Mapping[str, object]) -> dict[str, object]:
-        return {"workerHostId": self.host_id, "op": op, "params": params}
-
-    def rotate(self, kind: str) -> None:
-        """Have the platform rotate a credential, as an admin would."""
-        self._post("/api/daemon/credentials/rotate", {"orgId": ORG, "kind": kind})
-
-    def _post(self, path: str, body: object) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.key}"}
-        response = self._client.post(path, json=body, headers=headers)
-        response.raise_for_status()
-        answer: dict[str, Any] = response.json()
-        return answer
-
-    def set_host_status(self, status: str) -> None:
-        """Have the platform call this host that from the next heartbeat on."""
-        ask(self.url, "host-status", {"host": self.host_id, "status": status})
-
-    def outcome(self, mutation_id: str) -> str | None:
-        """Return what the daemon told the platform about a mutation; None: nothing yet."""
-        acks = self._client.get("/lab/state").json()["acks"]
-        found = [ack for ack in acks if ack["id"] == mutation_id]
-        return (found[0]["error"] or "applied") if found else None
+    def prepare(self, platform: DemoPlatform) -> None:
+        """Have a platform know this host and a credential; configure the daemon."""
+        self.platform = platform
+        self.host_id = platform.add_host(HOST)
+        platform.set_credential("github", "GITHUB_TOKEN", "ghp_" + "a" * 36)
+        _write_private(self.key_file, platform.key)
+        names = {"url": platform.url, "host": HOST, "host_id": self.host_id}
+        self.config.write_text(CONFIG.format(**names, session=SESSION))
 
     def status(self) -> dict[str, Any]:
         """Return the daemon's own status."""
@@ -149,20 +109,17 @@ def open_lab() -> Iterator[Lab]:
     """Start a platform and a daemon on temporary paths; end them and remove every trace."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(_temporary_folder()))
-        port = _free_port()
-        url = f"http://127.0.0.1:{port}"
-        client = httpx.Client(base_url=url, trust_env=False, timeout=10.0)
-        lab = Lab(folder, url, stack.enter_context(client))
-        pace = ["--port", str(port), "--heartbeat-interval-ms", str(HEARTBEAT_MS)]
+        client = stack.enter_context(httpx.Client(trust_env=False, timeout=10.0))
+        lab, ready = Lab(folder), folder / "platform.url"
 
         def start(name: str, *words: str) -> None:
-            module = ["rensei_daemon", *words]
-            lab.children.append(stack.enter_context(child(name, folder, module)))
+            lab.children.append(stack.enter_context(child(name, folder, words)))
 
-        start("platform", "platform", "serve", *pace)
-        lab.wait_for("the platform's start", lab.is_listening)
-        lab.furnish()
-        start("daemon", "run", "--config", str(lab.config))
+        key = init_platform(folder, own_environment())
+        start("platform", *serve_words(folder, ready))
+        lab.wait_for("the platform's start", ready.exists)
+        lab.prepare(DemoPlatform(ready.read_text().strip(), key, client))
+        start("daemon", "rensei_daemon", "run", "--config", str(lab.config))
         lab.wait_for("the daemon's first beat", lambda: lab.status()["state"] != "starting")
         yield lab
 
@@ -177,12 +134,6 @@ def _temporary_folder() -> TemporaryDirectory[str]:
 def _write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Worker:
