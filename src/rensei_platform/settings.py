@@ -23,6 +23,12 @@ class ServerSettings:
     """Within which a stopping server ends its streams, one after the other."""
     most_streams: int | None = None
     """Open at the same time; the next one is answered 503. None: as many as come."""
+    away_seconds: float = 30.0
+    """Without the database or the bus, after which streams end and requests are refused."""
+    reconcile_seconds: float = 5.0
+    """Between two readings of what other servers may have done unheard."""
+    confirm_seconds: float = 2.0
+    """For the other servers to confirm that their sessions were notified of a rotation."""
     deliver_once: bool = False
     """Deliver each mutation in one answer only, as one public document has it."""
     retention: timedelta | None = None

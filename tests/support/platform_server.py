@@ -107,6 +107,19 @@ async def running(
     store = Store(url)
     made = await found_org(store, ORG, "Acme", OWNER, utc_now(), is_operator=True)
     await store.close()
+    async with serving_replica(url, key_file, made.text, settings, exposure) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving_replica(
+    url: URL,
+    key_file: Path,
+    key: str,
+    settings: ServerSettings | None = None,
+    exposure: Exposure = DIRECT,
+) -> AsyncIterator[Server]:
+    """Serve a database that is there, beside its other servers, while the block runs."""
     async with opened(url, settings or ServerSettings(), key_file) as platform:
         with listen("127.0.0.1", 0) as listener:
             async with (
@@ -117,7 +130,7 @@ async def running(
                     event_hooks={"response": [openapi_check.check]},
                 ) as http,
             ):
-                yield Server(platform, url_of(listener), made.text, http, url)
+                yield Server(platform, url_of(listener), key, http, url)
 
 
 def sqlite_url(directory: Path) -> URL:

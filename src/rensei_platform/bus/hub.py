@@ -17,6 +17,8 @@ class Stream(Protocol):
     org_id: str
     key_id: str
     session_id: str
+    version: int
+    """Of the organization's values, up to which it has been notified of rotations."""
 
     def push(self, frame: bytes) -> bool:
         """Send a frame; False if the stream has ended, or its reader is too slow."""

@@ -23,7 +23,7 @@ from rensei_platform.rules.times import wire_time
 from rensei_platform.services import credentials, mutations, rotations
 from rensei_platform.services.audit import note
 from rensei_platform.services.callers import caller_of, is_stale_token
-from rensei_platform.services.streams import require_stream
+from rensei_platform.services.streams import admit_stream
 
 DEFAULT_ENVIRONMENT = "production"
 
@@ -122,10 +122,11 @@ async def rotate_stream(request: Request) -> Response:
     """GET /api/daemon/credentials/rotate-stream: events while it is open."""
     platform = platform_of(request)
     caller = await _caller(request)
-    require_stream(platform, caller)
     session_id = text(request.query_params, "sessionId")
-    stream = EventStream(platform.hub, caller.org_id, caller.key_id, session_id)
-    return StreamResponse(stream)
+    version = await admit_stream(platform, caller)
+    return StreamResponse(
+        EventStream(platform.hub, caller.org_id, caller.key_id, session_id, version)
+    )
 
 
 async def login(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature

@@ -25,9 +25,11 @@ async def healthz(request: Request) -> Response:  # noqa: ARG001 - Starlette's s
 
 
 async def readyz(request: Request) -> Response:
-    """GET /readyz: the database answers as well; 503 if it does not."""
+    """GET /readyz: the database and the other servers are in reach; 503 if not."""
+    platform = platform_of(request)
     with anyio.move_on_after(READY_SECONDS):
-        await platform_of(request).store.ping()
+        platform.availability.require()
+        await platform.store.ping()
         return answer({"ready": True})
     raise UnavailableError
 

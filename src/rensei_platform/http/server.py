@@ -4,23 +4,20 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
-from rensei_platform.bus.hub import end_spread, keep_alive
+from rensei_platform.bus.hub import end_spread
 from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
 from rensei_platform.http.connections import Connection
 from rensei_platform.http.descriptors import is_full
 from rensei_platform.http.tls import Certificate
-from rensei_platform.services.availability import Availability
-from rensei_platform.services.lease_keeper import LeaseKeeper
+from rensei_platform.services.background import run_in_background
 from rensei_platform.services.platform import Platform
-from rensei_platform.services.rotations import rotate_kind
 
 _GOODBYE_SECONDS = 5.0
 """For answers that are on their way when the server ends."""
@@ -73,37 +70,15 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serve while the block runs; `app` is the platform's application unless given."""
     server = _Server(platform, listener, exposure, app or build_app(platform))
-    settings = platform.settings
     async with anyio.create_task_group() as tasks:
+        await tasks.start(run_in_background, platform)
         await tasks.start(server.live)
-        availability = Availability(platform.store.ping, platform.hub)
-        tasks.start_soon(availability.check_regularly)
-        tasks.start_soon(keep_alive, platform.hub, settings.keepalive_seconds)
-        tasks.start_soon(
-            platform.presence.write_regularly, platform.store, settings.presence_seconds
-        )
-        tasks.start_soon(_keeper_of(platform).run)
         try:
             yield
         finally:
             with anyio.CancelScope(shield=True):
                 await server.stop()
             tasks.cancel_scope.cancel()
-    with anyio.CancelScope(shield=True), anyio.move_on_after(_GOODBYE_SECONDS):
-        await platform.presence.write(platform.store)
-
-
-def _keeper_of(platform: Platform) -> LeaseKeeper:
-    """Return what renews the leases of a platform, and rotates what it cannot renew."""
-    rotate = partial(rotate_kind, platform, requested_by="lease-keeper")
-    return LeaseKeeper(
-        platform.store,
-        platform.locks,
-        platform.registry,
-        platform.sealer,
-        rotate,
-        platform.now,
-    )
 
 
 class _Server(uvicorn.Server):

@@ -41,10 +41,13 @@ class EventStream(asyncio.Protocol):
         "key_id",
         "org_id",
         "session_id",
+        "version",
     )
 
-    def __init__(self, hub: Hub, org_id: str, key_id: str, session_id: str) -> None:
-        self._hub = hub
+    def __init__(
+        self, hub: Hub, org_id: str, key_id: str, session_id: str, version: int
+    ) -> None:
+        self._hub, self.version = hub, version
         self.org_id, self.key_id = sys.intern(org_id), sys.intern(key_id)
         self.session_id = session_id
         self._was_behind = False

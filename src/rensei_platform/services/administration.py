@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rensei_platform.bus.messages import Message, Topic
 from rensei_platform.errors import ConflictError, ForbiddenError, NotFoundError
 from rensei_platform.ids import digest, new_id, new_key, shown_prefix
 from rensei_platform.rules.callers import (
@@ -162,7 +163,7 @@ async def revoke_key(platform: Platform, caller: Caller, key_id: str) -> None:
         if not await orgs.revoke_key(db, caller.org_id, key_id, now):
             raise NotFoundError("Key not found")
         await audit.add_entry(db, caller, "key.revoke", key_id, now)
-    platform.hub.end_of_keys({key_id})
+    await platform.bus.publish(Message(Topic.KEY_REVOKED, (key_id,)))
 
 
 async def list_keys(platform: Platform, caller: Caller) -> Sequence[RowMapping]:

@@ -18,7 +18,9 @@ async def caller_of(platform: Platform, bearer: str | None, address: str) -> Cal
 
     Raise UnauthorizedError for a key that is none, TooManyRequestsError for an address
     that has offered too many of those. A good key is not held up by its neighbours.
+    Raise UnavailableError while this server cannot know what others do.
     """
+    platform.availability.require()
     if bearer is not None and bearer.startswith(KEY_PREFIXES):
         async with platform.store.read() as db:
             found = await orgs.caller_of_key(db, digest(bearer), platform.now())
@@ -35,8 +37,10 @@ async def worker_of(
     """Return the worker of a path, if the bearer, a token or a key, may speak for it.
 
     Raise UnauthorizedError, also for a token whose key was revoked, ForbiddenError for the
-    token of another worker, NotFoundError for a worker of another organization.
+    token of another worker, NotFoundError for a worker of another organization,
+    UnavailableError while this server cannot know what others do.
     """
+    platform.availability.require()
     if is_token(bearer or ""):
         claims = platform.tokens.read(bearer or "", platform.now())
         if claims.worker_id != worker_id:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rensei_platform.bus.messages import Message, Topic
 from rensei_platform.errors import (
     ConflictError,
     InvalidRequestError,
@@ -86,6 +87,7 @@ async def enqueue(
         await audit.add_entry(
             db, caller, "mutation.enqueue", mutation.id, now, op=known_op, host=host_id
         )
+    await platform.bus.publish(Message(Topic.HOST_PENDING, (host_id,)))
     return mutation
 
 

@@ -1,11 +1,16 @@
 """Opening a platform: the database, the master key, the providers."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL
 
+from rensei_platform.bus.hub import Hub
+from rensei_platform.bus.local import LocalBus
+from rensei_platform.bus.messages import Bus, Topic
+from rensei_platform.errors import UnavailableError
+from rensei_platform.ids import new_id
 from rensei_platform.master_key import (
     CREDENTIAL,
     MasterKeyError,
@@ -16,11 +21,13 @@ from rensei_platform.master_key import (
 from rensei_platform.providers.database import DatabaseProvider, ValueScope
 from rensei_platform.providers.registry import Registry
 from rensei_platform.sealing import Sealer
+from rensei_platform.services.availability import Availability
+from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.platform import Platform, utc_now
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
-from rensei_platform.store import credentials, master_keys
-from rensei_platform.store.engine import Store
+from rensei_platform.store import credentials, master_keys, replicas
+from rensei_platform.store.engine import Store, listening_conninfo
 from rensei_platform.store.lock import exclusive
 from rensei_platform.store.locks import Locks
 from rensei_platform.store.schema import check_schema
@@ -64,19 +71,52 @@ async def opened(
         store = Store(url)
         try:
             await check_master_key(store, sealer, master_key)
-            locks = Locks(store)
-            registry = Registry(DatabaseProvider(_Rows(store), sealer), settings.providers)
-            yield Platform(
-                settings=settings,
-                store=store,
-                sealer=sealer,
-                tokens=Tokens(sealer, settings.token_lifetime),
-                registry=registry,
-                values=Values(store, sealer, registry, locks, utc_now),
-                locks=locks,
-            )
+            yield _platform(url, settings, store, sealer)
         finally:
             await store.close()
+
+
+def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) -> Platform:
+    locks, hub, replica_id = Locks(store), Hub(), new_id("replica")
+    registry = Registry(DatabaseProvider(_Rows(store), sealer), settings.providers)
+    bus = _bus(url, store, replica_id)
+    bus.subscribe(Topic.KEY_REVOKED, lambda message: hub.end_of_keys(message.ids))
+    return Platform(
+        settings=settings,
+        store=store,
+        sealer=sealer,
+        tokens=Tokens(sealer, settings.token_lifetime),
+        registry=registry,
+        values=Values(store, sealer, registry, locks, utc_now),
+        locks=locks,
+        bus=bus,
+        hub=hub,
+        availability=Availability(
+            store.ping,
+            bus,
+            hub,
+            away_seconds=settings.away_seconds,
+            spread_seconds=settings.stop_seconds,
+        ),
+        fan_out=FanOutState(bus, utc_now()),
+        id=replica_id,
+    )
+
+
+def _bus(url: URL, store: Store, replica_id: str) -> Bus:
+    """Return how this server hears of the others: an embedded database has no others."""
+    if store.is_sqlite:
+        return LocalBus()
+
+    # An embedded database does without the driver's 10 MB.
+    from rensei_platform.bus.postgresql import PostgresqlBus
+
+    async def send(channel: str, payload: str) -> None:
+        with suppress(UnavailableError):
+            async with store.read() as db:
+                await replicas.notify(db, channel, payload)
+
+    return PostgresqlBus(listening_conninfo(url), replica_id, send)
 
 
 async def check_master_key(store: Store, sealer: Sealer, path: Path) -> None:

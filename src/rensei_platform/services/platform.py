@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rensei_platform.bus.hub import Hub
+from rensei_platform.bus.messages import Bus
 from rensei_platform.providers.registry import Registry
 from rensei_platform.rules.times import whole_milliseconds
 from rensei_platform.sealing import Sealer
+from rensei_platform.services.availability import Availability
+from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.limits import FailureLimiter
 from rensei_platform.services.log_limit import LogLimit
 from rensei_platform.services.presence import Presence
@@ -34,7 +37,12 @@ class Platform:
     registry: Registry
     values: Values
     locks: Locks
-    hub: Hub = field(default_factory=Hub)
+    bus: Bus
+    hub: Hub
+    availability: Availability
+    fan_out: FanOutState
+    id: str
+    """Of this server, among those of its database; new with each start."""
     presence: Presence = field(default_factory=Presence)
     failures: FailureLimiter = field(default_factory=FailureLimiter)
     log_limit: LogLimit = field(default_factory=LogLimit)

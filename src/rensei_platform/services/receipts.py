@@ -11,8 +11,8 @@ from rensei_platform.errors import NotFoundError
 from rensei_platform.rules.callers import Access, Caller, require_access
 from rensei_platform.rules.credentials import Scope, kinds_seen
 from rensei_platform.rules.receipts import Receipt, receipt
+from rensei_platform.services.fan_out import SCOPE_LIFETIME
 from rensei_platform.services.platform import Platform
-from rensei_platform.services.rotations import SCOPE_LIFETIME
 from rensei_platform.services.values import OrgValues
 from rensei_platform.store import credentials, uptake
 from rensei_platform.store.uptake import KeyUser, Reported

@@ -5,6 +5,7 @@ there is one writer at a time, and it takes the write lock when it begins, so th
 fails halfway because another was faster.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -22,6 +23,14 @@ _POOL_TIMEOUT_SECONDS = 5.0
 _SQLITE_READERS = 4
 _POSTGRESQL_POOL = 10
 _BUSY_SECONDS = 5.0
+_POSTGRESQL_SOCKET = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
+"""So that a server which is gone without a word is noticed in 20 seconds."""
 _POSTGRESQL_OPTIONS = "-c statement_timeout=10000 -c lock_timeout=5000"
 
 
@@ -118,6 +127,13 @@ def _translated() -> Iterator[None]:
         raise UnavailableError from error
 
 
+def listening_conninfo(url: URL) -> str:
+    """Return how PostgreSQL's own driver is told of the database and of its timeouts."""
+    timeouts = {name: str(value) for name, value in _POSTGRESQL_SOCKET.items()}
+    own = url.set(drivername="postgresql").update_query_dict(timeouts)
+    return own.render_as_string(hide_password=False)
+
+
 def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     asynchronous = url.set(drivername="sqlite+aiosqlite")
     readers = create_async_engine(
@@ -164,12 +180,14 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    # It warns of each query that is cancelled, which a stop does.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     options: dict[str, Any] = {
         "pool_size": _POSTGRESQL_POOL,
         "max_overflow": 0,
         "pool_timeout": _POOL_TIMEOUT_SECONDS,
         "pool_pre_ping": False,
-        "connect_args": {"connect_timeout": 5, "options": _POSTGRESQL_OPTIONS},
+        "connect_args": {**_POSTGRESQL_SOCKET, "options": _POSTGRESQL_OPTIONS},
     }
     readers = create_async_engine(
         url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options

@@ -186,7 +186,12 @@ async def revoke_key(db: AsyncConnection, org_id: str, key_id: str, now: datetim
     return bool(changed.rowcount)
 
 
+def revoked_statement(since: datetime) -> Select[Any]:
+    """Return the query of the keys revoked since a time."""
+    return select(keys.c.id).where(keys.c.revoked_at >= since)
+
+
 async def revoked_since(db: AsyncConnection, since: datetime) -> Sequence[str]:
     """Return the ids of the keys revoked since a time, whose streams have to end."""
-    found = await db.execute(select(keys.c.id).where(keys.c.revoked_at >= since))
-    return found.scalars().all()
+    found: Sequence[str] = (await db.scalars(revoked_statement(since))).all()
+    return found

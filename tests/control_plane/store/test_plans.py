@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, ClauseElement, Select, select, text
 
-from rensei_platform.store import credentials, hosts, mutations, orgs, uptake
+from rensei_platform.store import credentials, hosts, mutations, orgs, replicas, uptake
 from rensei_platform.store.engine import Store
 from rensei_platform.store.schema import migrate
 from rensei_platform.store.tables import hosts as hosts_table
@@ -25,6 +25,9 @@ HOT: dict[str, Select[Any]] = {
     "the sessions of an organization": uptake.of_org_statement("o"),
     "the hosts that use keys": uptake.users_statement(["k"]),
     "the rotations before one": credentials.last_rotations_statement("o", 7),
+    "the versions of those who listen": replicas.versions_statement(["o", "p"]),
+    "the rotations that a server has missed": replicas.rotations_statement("o", 7),
+    "the keys that were revoked": orgs.revoked_statement(WHEN),
     "the scopes of the sessions": credentials.scopes_statement("o", WHEN),
 }
 
