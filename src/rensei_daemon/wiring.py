@@ -9,7 +9,6 @@ from functools import cached_property, partial
 from typing import Any
 
 from rensei_daemon.control_api.wire import Routes
-from rensei_daemon.control_routes import ControlRoutes
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.counters import Histogram
 from rensei_daemon.core.liveness import Deadlines
@@ -20,13 +19,14 @@ from rensei_daemon.disk.identity_file import IdentityFile, boot_id
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.logs.rotating_file import growth
-from rensei_daemon.monitoring_routes import MonitoringRoutes
 from rensei_daemon.mutation_inbox import MutationInbox
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.record_routes import RecordRoutes
 from rensei_daemon.resources import Resources
+from rensei_daemon.routes.control import ControlRoutes
+from rensei_daemon.routes.monitoring import MonitoringRoutes
+from rensei_daemon.routes.records import RecordRoutes
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds

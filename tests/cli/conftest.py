@@ -15,7 +15,7 @@ from deadlines import HANG_SECONDS
 
 from rensei_daemon.control_api.schema import SESSIONS
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Request, Route
+from rensei_daemon.control_api.wire import Request, Routes
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.delivery.credential_socket import CredentialSocket
 
@@ -40,7 +40,7 @@ class Host:
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
         """Have a daemon listen while the block runs."""
-        routes = {SESSIONS: Route(self._tell)}
+        routes: Routes = {SESSIONS: self._tell}
         async with anyio.create_task_group() as tasks:
             control, credentials = (
                 self.runtime / name for name in ("control.sock", "credentials.sock")

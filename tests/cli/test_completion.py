@@ -21,7 +21,7 @@ from rensei_daemon.cli.completion import SCRIPTS
 from rensei_daemon.cli.root import COMMANDS
 from rensei_daemon.control_api.schema import MUTATIONS
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Request, Route
+from rensei_daemon.control_api.wire import Request
 
 if TYPE_CHECKING:
     from cli.conftest import Host
@@ -228,7 +228,7 @@ async def test_mutations_are_known_from_the_daemon(host: "Host") -> None:
     line = f"rensei-daemon mutations show --config {host.config} dmut"
     async with anyio.create_task_group() as tasks:
         socket = host.runtime / "control.sock"
-        await tasks.start(serve_control, socket, {MUTATIONS: Route(answer)})
+        await tasks.start(serve_control, socket, {MUTATIONS: answer})
         found = await anyio.to_thread.run_sync(bash, line, host.config.parent)
         tasks.cancel_scope.cancel()
     assert found == ["dmut_2", "dmut_1"]

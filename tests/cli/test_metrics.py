@@ -13,7 +13,7 @@ from deadlines import HANG_SECONDS
 from rensei_daemon.cli.main import main
 from rensei_daemon.control_api.schema import METRICS, METRICS_JSON
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Request, Route, Text
+from rensei_daemon.control_api.wire import Request, Text
 
 TOLD = "# HELP a A “quoted” thing.\n# TYPE a gauge\na 1\n"
 
@@ -46,7 +46,7 @@ async def test_it_prints_what_the_daemon_serves(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The text as it is; with --json a list."""
-    routes = {METRICS: Route(_text), METRICS_JSON: Route(_list)}
+    routes = {METRICS: _text, METRICS_JSON: _list}
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             await tasks.start(serve_control, config.parent / "run/control.sock", routes)

@@ -16,14 +16,15 @@ import anyio
 import pytest
 from anyio.abc import TaskStatus
 from deadlines import HANG_SECONDS
+from structlog.testing import capture_logs
 
 from rensei_daemon import __version__
 from rensei_daemon.cli.control import ask
 from rensei_daemon.cli.main import main
 from rensei_daemon.cli.status import redraw
-from rensei_daemon.control_api.schema import RELOAD, STATUS, SYNC
+from rensei_daemon.control_api.schema import RELOAD, STATUS, SYNC, Endpoint
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Request, Route, Routes
+from rensei_daemon.control_api.wire import Request, Routes
 from rensei_daemon.errors import DaemonNotRunningError, SettingsError
 from rensei_daemon.locations import Locations
 
@@ -57,20 +58,20 @@ async def daemon(host: Path, routes: Routes) -> AsyncIterator[None]:
     async def serve(*, task_status: TaskStatus[None]) -> None:
         await serve_control(host / "control.sock", routes, task_status=task_status)
 
-    with anyio.fail_after(HANG_SECONDS):
+    with anyio.fail_after(HANG_SECONDS), capture_logs():
         async with anyio.create_task_group() as group:
             await group.start(serve)
             yield
             group.cancel_scope.cancel()
 
 
-def answering(verb: tuple[str, str], answer: Any) -> Routes:
-    """Make routes of one verb with one answer."""
+def answering(endpoint: Endpoint[Any], answer: Any) -> Routes:
+    """Make routes of one endpoint with one answer."""
 
     async def handler(request: Request) -> Any:
         return answer
 
-    return {verb: Route(handler)}
+    return {endpoint: handler}
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ async def test_reload_of_a_broken_file_is_a_configuration_error(
     async def refuse(request: Request) -> Any:
         raise SettingsError("config.toml:3:1: no such key", hint="remove it")
 
-    async with daemon(host, {RELOAD: Route(refuse)}):
+    async with daemon(host, {RELOAD: refuse}):
         assert await run_aside("reload") == 78
     assert capsys.readouterr().err == (
         "rensei-daemon: config.toml:3:1: no such key\n  remove it\n"

@@ -19,7 +19,7 @@ from deadlines import HANG_SECONDS
 from rensei_daemon.cli.terminal import Style
 from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Request, Route
+from rensei_daemon.control_api.wire import Request
 
 pytestmark = pytest.mark.needs("tmux")
 
@@ -146,7 +146,7 @@ async def asked(
         show, str(PROGRAM), "status", columns=columns, colour=True, **environ, **more
     )
     async with anyio.create_task_group() as tasks:
-        await tasks.start(serve_control, path, {STATUS: Route(answer)})
+        await tasks.start(serve_control, path, {STATUS: answer})
         screen = await anyio.to_thread.run_sync(command)
         tasks.cancel_scope.cancel()
     return screen

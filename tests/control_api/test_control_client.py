@@ -18,7 +18,7 @@ from privileges import as_nobody
 from rensei_daemon.control_api.client import is_locked, request
 from rensei_daemon.control_api.request_reader import RequestLimits
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Request, Route
+from rensei_daemon.control_api.wire import Request
 from rensei_daemon.errors import (
     ControlError,
     ControlRefusedError,
@@ -70,9 +70,9 @@ async def test_a_question_is_answered_by_the_server(control_socket: Path) -> Non
         raise StorageError("disk full")
 
     routes = {
-        ("POST", "/v1/echo"): Route(echo),
-        ("POST", "/v1/reload"): Route(refuse),
-        ("POST", "/v1/sync"): Route(fail),
+        ("POST", "/v1/echo"): echo,
+        ("POST", "/v1/reload"): refuse,
+        ("POST", "/v1/sync"): fail,
     }
 
     async def ask(path: str, body: object = None) -> object:
@@ -105,7 +105,7 @@ async def test_a_busy_daemon_is_asked_again(control_socket: Path) -> None:
 
         async def serve(*, task_status: anyio.abc.TaskStatus[None]) -> None:
             limits = RequestLimits(clients=1, seconds=0.2)
-            routes = {("GET", "/v1/status"): Route(ok)}
+            routes = {("GET", "/v1/status"): ok}
             await serve_control(
                 control_socket, routes, limits=limits, task_status=task_status
             )

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from rensei_daemon.control_api.request_reader import RequestLimits
 from rensei_daemon.control_api.server import serve_control
-from rensei_daemon.control_api.wire import Request, Route, Routes
+from rensei_daemon.control_api.wire import Request, Routes
 from rensei_daemon.errors import InvalidMutationError, TransientError
 
 GET_STATUS = b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -60,13 +60,13 @@ async def _half_a_character(request: Request) -> Any:
 
 DEFAULTS = RequestLimits()
 ROUTES: Routes = {
-    ("GET", "/v1/status"): Route(_status),
-    ("GET", "/v1/mutations/{id}"): Route(_echo),
-    ("GET", "/v1/mistake"): Route(_mistake),
-    ("GET", "/v1/half"): Route(_half_a_character),
-    ("POST", "/v1/echo"): Route(_echo),
-    ("POST", "/v1/refuse"): Route(_refuse),
-    ("POST", "/v1/sync"): Route(_unreachable, writes=True),
+    ("GET", "/v1/status"): _status,
+    ("GET", "/v1/mutations/{id}"): _echo,
+    ("GET", "/v1/mistake"): _mistake,
+    ("GET", "/v1/half"): _half_a_character,
+    ("POST", "/v1/echo"): _echo,
+    ("POST", "/v1/refuse"): _refuse,
+    ("POST", "/v1/sync"): _unreachable,
 }
 
 
@@ -228,7 +228,7 @@ async def test_a_client_that_does_not_read_is_dropped(control_socket: Path) -> N
         return "x" * 4_000_000
 
     limits = RequestLimits(seconds=0.2, clients=1)
-    routes = {("GET", "/v1/status"): Route(large)}
+    routes = {("GET", "/v1/status"): large}
     async with (
         serving(control_socket, routes, limits),
         await anyio.connect_unix(control_socket) as deaf,
@@ -306,7 +306,7 @@ async def test_one_that_does_not_take_its_answer_gives_way(control_socket: Path)
         return "x" * 4_000_000 if request.query else "small"
 
     limits = RequestLimits(seconds=60, clients=1, grace_seconds=0.05)
-    routes = {("GET", "/v1/status"): Route(large)}
+    routes = {("GET", "/v1/status"): large}
     async with (
         serving(control_socket, routes, limits),
         await anyio.connect_unix(control_socket) as deaf,
@@ -382,7 +382,7 @@ async def test_cancellation_closes_every_client_and_takes_the_file_away(
         entered.set()
         await anyio.sleep_forever()
 
-    async with serving(control_socket, {("GET", "/v1/status"): Route(hang)}):
+    async with serving(control_socket, {("GET", "/v1/status"): hang}):
         waiting = await anyio.connect_unix(control_socket)
         speaking = await anyio.connect_unix(control_socket)
         await waiting.send(GET_STATUS)

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from rensei_daemon.control_api.schema import Endpoint
 from rensei_daemon.control_api.wire import (
+    Handler,
     Request,
     Response,
-    Route,
     Routes,
     encode,
     find_route,
@@ -30,11 +31,14 @@ from rensei_daemon.errors import (
 )
 
 
-async def _nothing(request: Request) -> Any:
-    return None
+def _handler(name: str) -> Handler:
+    async def handler(request: Request) -> Any:
+        return name
+
+    return handler
 
 
-LIST, SHOW, LATEST, CANCEL = (Route(_nothing) for _ in range(4))
+LIST, SHOW, LATEST, CANCEL = (_handler(name) for name in ("l", "s", "n", "c"))
 ROUTES: Routes = {
     ("GET", "/v1/mutations"): LIST,
     ("GET", "/v1/mutations/{id}"): SHOW,
@@ -44,7 +48,7 @@ ROUTES: Routes = {
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "route", "path", "query"),
+    ("method", "target", "handler", "path", "query"),
     [
         ("GET", "/v1/mutations", LIST, {}, {}),
         ("GET", "/v1/mutations?last=5&op=", LIST, {}, {"last": "5", "op": ""}),
@@ -55,12 +59,12 @@ ROUTES: Routes = {
     ],
 )
 def test_a_route_is_found_with_what_it_was_given(
-    method: str, target: str, route: Route, path: dict[str, str], query: dict[str, str]
+    method: str, target: str, handler: Handler, path: dict[str, str], query: dict[str, str]
 ) -> None:
     """Spelt-out routes win; parameters arrive unquoted."""
     found = find_route(ROUTES, method, target)
     assert not isinstance(found, Response)
-    assert found[0] is route
+    assert found[0] is handler
     assert found[1:] == (path, query)
 
 
@@ -127,3 +131,14 @@ def test_json_alone_is_spelt() -> None:
     """An answer that JSON cannot spell is our mistake, and shows as one."""
     with pytest.raises(TypeError):
         encode(Response(200, json))
+
+
+def test_an_endpoint_gets_its_parameters_and_query_quoted() -> None:
+    """What a user typed as an id cannot name another path."""
+    show: Endpoint[Any] = Endpoint("GET", "/v1/mutations/{id}")
+    assert show.at(id="a/b ?") == ("GET", "/v1/mutations/a%2Fb%20%3F")
+    changes: Endpoint[Any] = Endpoint("GET", "/v1/changes")
+    assert changes.at({"limit": 5, "before": "a&b"}) == (
+        "GET",
+        "/v1/changes?limit=5&before=a%26b",
+    )

@@ -12,7 +12,7 @@ from deadlines import HANG_SECONDS
 from rig.tcp import free_port, get, say
 
 from rensei_daemon.control_api.server import serve_metrics
-from rensei_daemon.control_api.wire import Request, Response, Route, Routes, Text
+from rensei_daemon.control_api.wire import Request, Response, Routes, Text
 from rensei_daemon.errors import SettingsError
 
 GET = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -31,9 +31,9 @@ async def _write(request: Request) -> Any:
 
 
 ROUTES: Routes = {
-    ("GET", "/metrics"): Route(_metrics),
-    ("GET", "/readyz"): Route(_unready),
-    ("POST", "/write"): Route(_write, writes=True),
+    ("GET", "/metrics"): _metrics,
+    ("GET", "/readyz"): _unready,
+    ("POST", "/write"): _write,
 }
 
 

@@ -9,10 +9,10 @@ from faults import Hold
 
 from rensei_daemon.control_api.schema import SYNC, Synced
 from rensei_daemon.control_api.wire import Request
-from rensei_daemon.control_routes import SYNCS_AT_ONCE, ControlRoutes
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.snapshot_schedule import SnapshotReason
 from rensei_daemon.errors import ControlRefusedError
+from rensei_daemon.routes.control import SYNCS_AT_ONCE, ControlRoutes
 from rensei_daemon.sockets.peer import Peer
 from rensei_daemon.tasks.reload import reload
 
@@ -45,7 +45,7 @@ async def _sync(daemon: "Running", verbs: ControlRoutes | None = None) -> Synced
     request = Request(peer=Peer(uid=0, pid=1))
     verbs = verbs or _verbs(daemon)
     with anyio.fail_after(HANG_SECONDS):
-        found: Synced = await verbs.routes()[SYNC].handler(request)
+        found: Synced = await verbs.routes()[SYNC](request)
     return found
 
 
@@ -117,7 +117,7 @@ async def test_syncs_do_not_pile_up_while_the_platform_hangs(home: "Home") -> No
             for _ in range(SYNCS_AT_ONCE):
                 tasks.start_soon(_sync, daemon, verbs)
             await hold.until_ready()
-            with pytest.raises(ControlRefusedError, match="under way already"):
+            with pytest.raises(ControlRefusedError, match="8 syncs are running already"):
                 await _sync(daemon, verbs)
             hold.release()
         await _sync(daemon, verbs)

@@ -8,15 +8,19 @@ completion here answers at once or not at all, and a failure completes nothing.
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from rensei_daemon.core.escaping import escape_line, is_visible
 from rensei_daemon.errors import RenseiError
 
-if TYPE_CHECKING:  # every command imports this module, but none needs this one
+if TYPE_CHECKING:  # every command imports this module, and none of them needs these
     from click.shell_completion import CompletionItem
+
+    from rensei_daemon.control_api.schema import Endpoint
+
+_T = TypeVar("_T")
 
 SCRIPTS = {
     "bash": "rensei-daemon.bash",
@@ -65,7 +69,8 @@ def session_ids(
     """Complete the id of a session of this host."""
     from rensei_daemon.control_api.schema import SESSIONS
 
-    found = _ask(context, SESSIONS).get("sessions", [])
+    answer = _ask(context, SESSIONS)
+    found = answer["sessions"] if answer else []
     return _beginning(incomplete, [session["id"] for session in found])
 
 
@@ -75,8 +80,7 @@ def mutation_ids(
     """Complete the id of one of the newest mutations of this host, with a description."""
     from rensei_daemon.control_api.schema import MUTATIONS
 
-    method, path = MUTATIONS
-    newest = _ask(context, (method, f"{path}?limit=50")) or []
+    newest = _ask(context, MUTATIONS.at({"limit": 50})) or []
     return _beginning(incomplete, [(found["id"], found["op"]) for found in newest])
 
 
@@ -90,14 +94,16 @@ def command_line(context: click.Context) -> "list[CompletionItem[str]]":
     return [CompletionItem(str(len(context.params.get("argv") or ())), type="command")]
 
 
-def _ask(context: click.Context, verb: tuple[str, str]) -> Any:
+def _ask(context: click.Context, endpoint: "Endpoint[_T]") -> _T | None:
     from rensei_daemon.cli.control import ask, find_daemon
 
     with suppress(RenseiError):
         return ask(
-            find_daemon(context.params.get("config")), verb, timeout_seconds=ASK_SECONDS
+            find_daemon(context.params.get("config")),
+            endpoint,
+            timeout_seconds=ASK_SECONDS,
         )
-    return {}
+    return None
 
 
 def _beginning(

@@ -18,7 +18,7 @@ from rensei_daemon.cli.printing import (
     print_table,
 )
 from rensei_daemon.cli.terminal import clean, clean_lines
-from rensei_daemon.control_api.schema import BLAME, CHANGE, CHANGES, ROLLBACK, RolledBack
+from rensei_daemon.control_api.schema import BLAME, CHANGE, CHANGES, ROLLBACK
 from rensei_daemon.core.history import (
     BlameRecord,
     ChangeDetail,
@@ -42,10 +42,8 @@ def history_command(config: Path | None, limit: int, as_json: bool) -> None:
 
     Example: rensei-daemon config history -n 5
     """
-    method, path = CHANGES
-    changes = read_records(
-        find_daemon(config), (method, f"{path}?limit={limit}"), lambda r: r.changes(limit)
-    )
+    endpoint = CHANGES.at({"limit": limit})
+    changes = read_records(find_daemon(config), endpoint, lambda r: r.changes(limit))
     if as_json:
         print_json({"changes": changes})
     elif changes:
@@ -72,9 +70,8 @@ def diff_command(number: int | None, config: Path | None, as_json: bool) -> None
     Example: rensei-daemon config diff 12
     """
     locations = find_daemon(config)
-    method, path = CHANGE
-    verb = (method, path.format(number=number or "latest"))
-    change = read_records(locations, verb, lambda records: _change(records, number))
+    endpoint = CHANGE.at(number=number or "latest")
+    change = read_records(locations, endpoint, lambda records: _change(records, number))
     name = locations.config.name
     if as_json:
         print_json(with_diff(change, name))
@@ -126,7 +123,7 @@ def rollback_command(
     Example: rensei-daemon config rollback 12 --dry-run
     """
     locations = find_daemon(config)
-    answer: RolledBack = send_command(
+    answer = send_command(
         locations,
         ROLLBACK,
         {"change": number, "dry_run": dry_run},

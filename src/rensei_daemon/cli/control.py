@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from rensei_daemon.control_api.client import request
-from rensei_daemon.control_api.schema import STATUS
+from rensei_daemon.control_api.schema import STATUS, Endpoint
 from rensei_daemon.errors import (
     ControlError,
     DaemonNotRunningError,
@@ -17,6 +17,8 @@ from rensei_daemon.errors import (
     SettingsError,
 )
 from rensei_daemon.locations import Locations, in_force, locate, may_exist
+
+_T = TypeVar("_T")
 
 PULSE_SECONDS = 2.0
 """The time in which a healthy daemon answers a cheap request."""
@@ -44,22 +46,20 @@ def find_daemon(config: Path | None) -> Locations:
 
 def ask(
     locations: Locations,
-    verb: tuple[str, str],
+    endpoint: Endpoint[_T],
     body: Any = None,
     *,
     timeout_seconds: float = PULSE_SECONDS,
-) -> Any:
-    """Send a request to the daemon and return its answer; `verb` is (method, path).
+) -> _T:
+    """Send a request to the daemon and return its answer.
 
     Raises what `control_api.client.request` raises, with a hint that starts this daemon if
     it does not run.
     """
-    method, path = verb
     try:
-        return request(
+        answer: _T = request(
             locations.control_socket,
-            method,
-            path,
+            *endpoint,
             body,
             lock=locations.lock,
             timeout_seconds=timeout_seconds,
@@ -67,19 +67,20 @@ def ask(
     except DaemonNotRunningError as error:
         error.hint = f"start it: {locations.start_command}"
         raise
+    return answer
 
 
 def send_command(
     locations: Locations,
-    verb: tuple[str, str],
+    endpoint: Endpoint[_T],
     body: Any = None,
     *,
     timeout_seconds: float,
-) -> Any:
-    """Send a request for a command to which a daemon that hangs is an ordinary failure."""
+) -> _T:
+    """Do what `ask` does; raise `ControlError` if the daemon does not respond."""
     try:
         _check_alive(locations, min(timeout_seconds, PULSE_SECONDS))
-        return ask(locations, verb, body, timeout_seconds=timeout_seconds)
+        return ask(locations, endpoint, body, timeout_seconds=timeout_seconds)
     except DaemonSilentError as error:
         raise ControlError(str(error), hint=error.hint) from error
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,15 +14,17 @@ from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session_lookup import session_option, session_state, sessions_of
 from rensei_daemon.cli.terminal import clean, columns, tolerate
-from rensei_daemon.control_api.schema import (
-    SessionConsumer,
-    SessionCredentials,
-    SessionVariable,
-)
 from rensei_daemon.core.credential_frames import SessionState
 from rensei_daemon.core.duration import format_duration
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.locations import Locations
+
+if TYPE_CHECKING:
+    from rensei_daemon.core.session_report import (
+        ConsumerReport,
+        SessionReport,
+        VariableReport,
+    )
 
 RETRY_SECONDS = (0.1, 0.5)
 """The first wait and the longest: all workers of a host may wait at the same time."""
@@ -56,7 +59,7 @@ def list_(as_json: bool, config: Path | None) -> None:
     click.echo("\n".join(_describe(session, now) for session in sessions), nl=False)
 
 
-def _describe(session: SessionCredentials, now: datetime) -> str:
+def _describe(session: "SessionReport", now: datetime) -> str:
     head = f"session {clean(session['id'])}: "
     if session["generation"]:
         head += f"generation {session['generation']}"
@@ -79,12 +82,12 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"  {line}" for line in columns([titles, *rows])]
 
 
-def _variable(variable: SessionVariable, now: datetime) -> tuple[str, ...]:
+def _variable(variable: "VariableReport", now: datetime) -> tuple[str, ...]:
     changed = _ago(variable["changed_at"], now)
     return (clean(variable["name"]), variable["fingerprint"], changed)
 
 
-def _consumer(consumer: SessionConsumer) -> tuple[str, ...]:
+def _consumer(consumer: "ConsumerReport") -> tuple[str, ...]:
     generation, lag = consumer["generation"], consumer["lag"]
     text = "none yet" if generation is None else str(generation)
     if lag:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from rensei_daemon.cli.control import send_command
 from rensei_daemon.cli.terminal import clean_lines
+from rensei_daemon.control_api.schema import Endpoint
 from rensei_daemon.core.history import EditRecord, unified
 from rensei_daemon.disk.journal_records import JournalRecords, open_records
 from rensei_daemon.errors import DaemonNotRunningError
@@ -17,24 +18,21 @@ _T = TypeVar("_T")
 
 
 def read_records(
-    locations: Locations, verb: tuple[str, str], read: Callable[[JournalRecords], _T]
+    locations: Locations, endpoint: Endpoint[_T], read: Callable[[JournalRecords], _T]
 ) -> _T:
     """Return the daemon's answer, or what `read` finds in a stopped daemon's journal.
 
-    Raises what `control.order` raises; DaemonNotRunningError only if there is no journal
-    either, NotPermittedError if the caller may not read it.
+    Raises what `control.send_command` does, but `DaemonNotRunningError` only if there is
+    no journal either, and `NotPermittedError` if the caller may not read it.
     """
     try:
-        answer: Any = send_command(locations, verb, timeout_seconds=TIMEOUT_SECONDS)
+        return send_command(locations, endpoint, timeout_seconds=TIMEOUT_SECONDS)
     except DaemonNotRunningError as error:
         try:
             with open_records(locations.journal) as records:
                 return read(records)
         except FileNotFoundError:
             raise error from None
-    else:
-        found: _T = answer
-        return found
 
 
 def show_diff(before: str | None, after: str | None, *, name: str) -> str:

@@ -78,14 +78,9 @@ def list_command(
         return
     if host:
         raise UsageError("--host goes with --remote: the record here is this host's own")
-    method, path = MUTATIONS
-    from urllib.parse import urlencode
-
-    query = urlencode({"limit": limit, "before": before})
+    endpoint = MUTATIONS.at({"limit": limit, "before": before})
     found = read_records(
-        find_daemon(config),
-        (method, f"{path}?{query}"),
-        lambda r: r.mutations(limit, before),
+        find_daemon(config), endpoint, lambda r: r.mutations(limit, before)
     )
     if as_json:
         print_json({"mutations": found})
@@ -128,12 +123,9 @@ def show_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
 
     Example: rensei-daemon mutations show dmut_1
     """
-    from urllib.parse import quote
-
     locations = find_daemon(config)
-    method, path = MUTATION
-    verb = (method, path.format(id=quote(mutation_id, safe="")))
-    found = read_records(locations, verb, lambda records: _mutation(records, mutation_id))
+    endpoint = MUTATION.at(id=mutation_id)
+    found = read_records(locations, endpoint, lambda r: _mutation(r, mutation_id))
     change, name = found["change"], locations.config.name
     if as_json:
         detail = with_diff(change, name) if change else None

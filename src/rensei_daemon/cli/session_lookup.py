@@ -1,14 +1,19 @@
 """Requests for the sessions of this host."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import ask
-from rensei_daemon.control_api.schema import SESSIONS, SessionCredentials
+from rensei_daemon.control_api.schema import SESSIONS
 from rensei_daemon.core.credential_frames import SessionState
 from rensei_daemon.delivery.session_query import choose_session, query_sessions
 from rensei_daemon.errors import ControlError, DaemonNotRunningError, DaemonSilentError
 from rensei_daemon.locations import Locations
+
+if TYPE_CHECKING:
+    from rensei_daemon.core.session_report import SessionReport
 
 session_option = click.option(
     "--session",
@@ -19,16 +24,15 @@ session_option = click.option(
 )
 
 
-def sessions_of(locations: Locations) -> list[SessionCredentials]:
+def sessions_of(locations: Locations) -> "list[SessionReport]":
     """Return what every session has, for an operator.
 
     Raises `DaemonNotRunningError`, `ControlError` or `NotPermittedError`.
     """
     try:
-        sessions: list[SessionCredentials] = ask(locations, SESSIONS)["sessions"]
+        return ask(locations, SESSIONS)["sessions"]
     except DaemonSilentError as error:
         raise ControlError(str(error), hint=error.hint) from error
-    return sessions
 
 
 def session_state(

@@ -99,7 +99,7 @@ def look(locations: Locations, terminal: Terminal, as_json: bool) -> tuple[str, 
         return _show_last(last, error, facts, terminal, as_json, now), error.exit_code
     if what := difference(status.get("version")):
         status.setdefault("conditions", []).append(_outdated(what, locations, now))
-    exit_code = EXIT_CODES.get(status.get("state"), 1)
+    exit_code = EXIT_CODES.get(status.get("state", ""), 1)
     if as_json:
         return json.dumps(status, indent=2) + "\n", exit_code
     screen = render(status, width=terminal.width, colour=terminal.colour, now=now)

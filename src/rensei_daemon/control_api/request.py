@@ -17,9 +17,9 @@ from rensei_daemon.control_api.connection import send
 from rensei_daemon.control_api.connection_limit import Client, ConnectionLimit
 from rensei_daemon.control_api.request_reader import RequestLimits, read_request
 from rensei_daemon.control_api.wire import (
+    Handler,
     Request,
     Response,
-    Route,
     Routes,
     encode,
     find_route,
@@ -121,15 +121,15 @@ class RequestServer:
         found = find_route(self._routes, method, target)
         if isinstance(found, Response):
             return found
-        route, path, query = found
-        if route.writes:
+        handler, path, query = found
+        if method != "GET":
             verb = f"{method} {target[:200]}"
             who: dict[str, Any] = {"verb": verb, "uid": peer.uid, "pid": peer.pid}
             if not peer.is_trusted(os.geteuid()):
                 self._refusals.report_event("control.refused", f"{peer.uid} {verb}", **who)
                 return _READ_ONLY
             log.info("control.requested", **who)
-        return await _call(route, peer, path, query, body)
+        return await _call(handler, peer, path, query, body)
 
 
 def _names_this_host(head: h11.Request) -> bool:
@@ -143,16 +143,18 @@ def _names_this_host(head: h11.Request) -> bool:
 
 
 async def _call(
-    route: Route, peer: Peer, path: Mapping[str, str], query: Mapping[str, str], body: bytes
+    handler: Handler,
+    peer: Peer,
+    path: Mapping[str, str],
+    query: Mapping[str, str],
+    body: bytes,
 ) -> Response:
     try:
         content: Any = json.loads(body) if body else None
     except (ValueError, RecursionError):
         return refuse(HTTPStatus.BAD_REQUEST, "the body is not JSON")
     try:
-        result = await route.handler(
-            Request(peer=peer, path=path, query=query, body=content)
-        )
+        result = await handler(Request(peer=peer, path=path, query=query, body=content))
     except RenseiError as error:
         return refuse_for(error)
     return result if isinstance(result, Response) else Response(HTTPStatus.OK, result)

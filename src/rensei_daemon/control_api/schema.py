@@ -1,139 +1,118 @@
-"""The daemon's own verbs, by the names both ends use, and what each answers.
+"""The endpoints of the control API, and the type of each answer.
 
-Importing this costs nothing: `status` does.
+Both ends use them: the commands that send a request, and the handlers in `routes`. Imports
+next to nothing, because `status` does not either.
 """
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
 
-STATUS = ("GET", "/v1/status")
-"""Answers the JSON of a `Status`. Reads."""
-RELOAD = ("POST", "/v1/reload")
-"""Answers `Reloaded`, or refuses with the file's error. Writes."""
-SYNC = ("POST", "/v1/sync")
-"""Answers `Synced` once the beat and every snapshot have come or failed. Writes."""
-HEALTHZ = ("GET", "/healthz")
-"""Answers 200 while every loop turns, 503 with the late ones' names. Reads; also on TCP."""
-READYZ = ("GET", "/readyz")
-"""Answers 200 once file and sessions are as they should be, 503 with what is missing.
-Reads; also on TCP."""
-METRICS = ("GET", "/metrics")
-"""Answers what Prometheus reads. Reads; also on TCP."""
-METRICS_JSON = ("GET", "/v1/metrics")
-"""Answers a list of `MetricRecord`. Reads."""
-SESSIONS = ("GET", "/v1/sessions")
-"""Answers `Sessions`. Reads."""
-LOG_LEVEL = ("GET", "/v1/log-level")
-"""Answers `LogLevelAnswer`. Reads."""
-SET_LOG_LEVEL = ("POST", "/v1/log-level")
-"""Takes `{"level": "debug"}`, or `"config"` for the file's; answers the same. Writes."""
-CHANGES = ("GET", "/v1/changes")
-"""Answers a list of `ChangeRecord`, newest first; `?limit=`. Reads."""
-CHANGE = ("GET", "/v1/changes/{number}")
-"""Answers a `ChangeDetail`; the number may be `latest`. Reads."""
-BLAME = ("GET", "/v1/blame")
-"""Answers a list of `BlameRecord`. Reads."""
-MUTATIONS = ("GET", "/v1/mutations")
-"""Answers a list of `MutationRecord`, newest first; `?limit=`. Reads."""
-MUTATION = ("GET", "/v1/mutations/{id}")
-"""Answers a `MutationDetail`. Reads."""
-ROLLBACK = ("POST", "/v1/rollback")
-"""Takes `{"change": number, "dry_run": bool}`, answers `RolledBack`. Writes."""
+if TYPE_CHECKING:
+    from rensei_daemon.core.history import (
+        BlameRecord,
+        ChangeDetail,
+        ChangeRecord,
+        MutationDetail,
+        MutationRecord,
+    )
+    from rensei_daemon.core.session_report import SessionReport
+
+_T = TypeVar("_T")
 
 
-class RolledBack(TypedDict):
-    """The file's text before and after a rollback."""
+class Endpoint(NamedTuple, Generic[_T]):
+    """A method and a path, which answer with a `_T`.
 
-    before: str
-    after: str
+    Only root and the daemon's user may use a method other than GET.
+    """
+
+    method: str
+    path: str
+    """A segment of it may be a parameter: `/v1/mutations/{id}`."""
+
+    def at(self, query: Mapping[str, Any] | None = None, **segments: Any) -> "Endpoint[_T]":
+        """Return the endpoint with the parameters of its path, and a query."""
+        from urllib.parse import quote, urlencode
+
+        quoted = {name: quote(str(value), safe="") for name, value in segments.items()}
+        path = self.path.format_map(quoted)
+        return Endpoint(self.method, f"{path}?{urlencode(query)}" if query else path)
 
 
-class SampleRecord(TypedDict):
-    """One number of a metric."""
+class Reloaded(TypedDict):
+    """The result of reading the configuration again."""
 
-    value: float
-    labels: dict[str, str]
-    suffix: str
-    """`_bucket`, `_sum` or `_count` of a histogram, else empty."""
+    applied: list[str]
+    """The keys that took effect; none if the file had not changed."""
+    needs_restart: list[str]
+    """The keys that changed, but take effect at a restart."""
 
 
-class MetricRecord(TypedDict):
-    """A metric."""
+class SyncedSession(TypedDict):
+    """The result of one session's snapshot."""
 
-    name: str
-    kind: str
-    help: str
-    samples: list[SampleRecord]
+    id: str
+    generation: int
+    changed: list[str]
+    """Names of the variables that were changed, added or removed."""
+    error: str | None
+
+
+class Synced(TypedDict):
+    """The result of a heartbeat and a snapshot of every session."""
+
+    beat_error: str | None
+    sessions: list[SyncedSession]
+
+
+class Sessions(TypedDict):
+    """The sessions of this host, sorted by id."""
+
+    sessions: "list[SessionReport]"
 
 
 class LogLevelAnswer(TypedDict):
     """Which events are logged."""
 
     level: str
-    """From this level on."""
+    """The lowest level that is logged."""
     configured_level: str
-    """What the configuration says, which comes back with a restart."""
+    """The level in the configuration, which applies again after a restart."""
 
 
-class Reloaded(TypedDict):
-    """What re-reading the configuration brought."""
+class RolledBack(TypedDict):
+    """The text of the file before and after a rollback."""
 
-    applied: list[str]
-    """The keys that took effect; none when the file had not changed."""
-    needs_restart: list[str]
-    """The keys that changed but wait for a restart."""
+    before: str
+    after: str
 
 
-class SyncedSession(TypedDict):
-    """One session's snapshot."""
+STATUS: Endpoint[dict[str, Any]] = Endpoint("GET", "/v1/status")
+"""The JSON of `core.status.Status`."""
+RELOAD: Endpoint[Reloaded] = Endpoint("POST", "/v1/reload")
+SYNC: Endpoint[Synced] = Endpoint("POST", "/v1/sync")
+"""Answers when the heartbeat and every snapshot have succeeded or failed."""
+SESSIONS: Endpoint[Sessions] = Endpoint("GET", "/v1/sessions")
+LOG_LEVEL: Endpoint[LogLevelAnswer] = Endpoint("GET", "/v1/log-level")
+SET_LOG_LEVEL: Endpoint[LogLevelAnswer] = Endpoint("POST", "/v1/log-level")
+"""Takes `{"level": "debug"}`, or `"config"` for the level in the file."""
+CHANGES: "Endpoint[list[ChangeRecord]]" = Endpoint("GET", "/v1/changes")
+"""Newest first; takes `limit`."""
+CHANGE: "Endpoint[ChangeDetail]" = Endpoint("GET", "/v1/changes/{number}")
+"""The number may be `latest`."""
+BLAME: "Endpoint[list[BlameRecord]]" = Endpoint("GET", "/v1/blame")
+MUTATIONS: "Endpoint[list[MutationRecord]]" = Endpoint("GET", "/v1/mutations")
+"""Newest first; takes `limit`, and `before`, the id of a mutation."""
+MUTATION: "Endpoint[MutationDetail]" = Endpoint("GET", "/v1/mutations/{id}")
+ROLLBACK: Endpoint[RolledBack] = Endpoint("POST", "/v1/rollback")
+"""Takes `{"change": number, "dry_run": bool}`."""
+METRICS_JSON: Endpoint[list[dict[str, Any]]] = Endpoint("GET", "/v1/metrics")
+"""The JSON of every `core.prometheus.Metric`."""
 
-    id: str
-    generation: int
-    changed: list[str]
-    """Names of variables whose value changed, or that came or went."""
-    error: str | None
-
-
-class Synced(TypedDict):
-    """What a beat and new snapshots brought."""
-
-    beat_error: str | None
-    sessions: list[SyncedSession]
-
-
-class SessionVariable(TypedDict):
-    """A variable of a session, told by its fingerprint."""
-
-    name: str
-    fingerprint: str
-    """Twelve hex digits; equal values have equal ones while this daemon runs."""
-    changed_at: str
-    """When the value last became another, as far as this daemon saw."""
-
-
-class SessionConsumer(TypedDict):
-    """Who is handed a session's values."""
-
-    kind: str
-    name: str
-    generation: int | None
-    lag: int | None
-    """How many generations it is behind; None: it has had none."""
-
-
-class SessionCredentials(TypedDict):
-    """What one session has, and who has it."""
-
-    id: str
-    generation: int
-    """0 before the first snapshot."""
-    refreshed_at: str | None
-    error: str | None
-    """What the last snapshot failed with."""
-    variables: list[SessionVariable]
-    consumers: list[SessionConsumer]
-
-
-class Sessions(TypedDict):
-    """Every session of this host, by id."""
-
-    sessions: list[SessionCredentials]
+# These three are served over TCP too.
+METRICS: Endpoint[str] = Endpoint("GET", "/metrics")
+"""The text that Prometheus reads."""
+HEALTHZ: Endpoint[dict[str, Any]] = Endpoint("GET", "/healthz")
+"""200 while every loop runs; 503 with the names of the late ones."""
+READYZ: Endpoint[dict[str, Any]] = Endpoint("GET", "/readyz")
+"""200 once the configuration is valid and every session has data; 503 with what is not."""

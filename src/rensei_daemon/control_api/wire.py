@@ -1,18 +1,17 @@
-"""What is said over the control socket: requests, answers, and who may say what.
+"""Requests, responses and routes of the control API, as values.
 
-Values and rules only; no bytes arrive or leave here. The routes themselves are handed
-in by whoever assembles the daemon. An answer is JSON, or plain text where a handler says
-so; one that refuses is
-`{"error": what, "hint": what to do, "exit_code": what a shell should see}`.
+A response is JSON, or text if its handler returns a `Text`. A refusal is
+`{"error": what happened, "hint": what to do, "exit_code": the exit code of the command}`.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from rensei_daemon.control_api.schema import Endpoint
 from rensei_daemon.core.urls import is_address
 from rensei_daemon.errors import (
     ControlError,
@@ -30,28 +29,14 @@ from rensei_daemon.sockets.peer import Peer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a handler is given."""
+    """What a handler gets."""
 
     peer: Peer
     path: Mapping[str, str] = field(default_factory=dict)
-    """What stands where the route says `{name}`."""
+    """The parameters of the path, by name."""
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
-    """Decoded JSON; None when there was none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One verb of the daemon."""
-
-    handler: Callable[[Request], Awaitable[Any]]
-    """Returns a JSON value, a `Text` or a `Response`; a RenseiError becomes a refusal."""
-    writes: bool = False
-    """Whether only root and the daemon's user may use it."""
-
-
-Routes = Mapping[tuple[str, str], Route]
-"""By (method, path); a segment of the path may be a parameter: `/v1/mutations/{id}`."""
+    """Decoded JSON; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +49,34 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A status and what JSON can spell, or a `Text`."""
+    """A status, and a JSON value or a `Text`."""
 
     status: int
     body: Any
     allow: tuple[str, ...] = ()
-    """The methods that would have worked, with a 405."""
+    """The methods of the path, with a 405."""
+
+
+Handler = Callable[[Request], Awaitable[Any]]
+"""Returns a JSON value, a `Text` or a `Response`; a `RenseiError` becomes a refusal."""
+
+Routes = Mapping[tuple[str, str], Handler]
+"""The handler of each `Endpoint`."""
+
+_T = TypeVar("_T")
+
+
+def route(
+    endpoint: Endpoint[_T], handler: Callable[[Request], Awaitable[_T | Text | Response]]
+) -> tuple[Endpoint[_T], Handler]:
+    """Return an item of `Routes` whose handler answers what the endpoint promises."""
+    return endpoint, handler
 
 
 def refuse(
     status: HTTPStatus, message: str, *, hint: str = "", allow: tuple[str, ...] = ()
 ) -> Response:
-    """Answer no to a request that never reached a handler."""
+    """Refuse a request that no handler gets."""
     code = {
         HTTPStatus.FORBIDDEN: NotPermittedError.exit_code,
         HTTPStatus.SERVICE_UNAVAILABLE: ControlError.exit_code,
@@ -95,7 +96,7 @@ _STATUSES: tuple[tuple[type[RenseiError], HTTPStatus], ...] = (
 
 
 def refuse_for(error: RenseiError) -> Response:
-    """Answer no in a handler's own words."""
+    """Return the refusal of a handler that raised an error."""
     kinds = (status for kind, status in _STATUSES if isinstance(error, kind))
     return Response(
         next(kinds, HTTPStatus.INTERNAL_SERVER_ERROR),
@@ -105,10 +106,10 @@ def refuse_for(error: RenseiError) -> Response:
 
 def find_route(
     routes: Routes, method: str, target: str
-) -> tuple[Route, Mapping[str, str], Mapping[str, str]] | Response:
-    """Find (route, path parameters, query) for a request's first line, or refuse.
+) -> tuple[Handler, Mapping[str, str], Mapping[str, str]] | Response:
+    """Return (handler, path parameters, query) of a request's first line, or a refusal.
 
-    A route spelt out wins over one with parameters.
+    A path without parameters is preferred to one with them.
     """
     try:
         url = urlsplit(target)
@@ -140,9 +141,9 @@ def find_route(
 
 
 def is_own_name(host: str) -> bool:
-    """Whether a `Host` header calls this host by an address, or localhost.
+    """Whether a `Host` header has an address or `localhost`.
 
-    Any other name may be another site's, made to point here.
+    Any other name may be the name of another site that resolves to this host.
     """
     try:
         named = urlsplit(f"//{host}").hostname or ""
@@ -163,20 +164,20 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     return parameters
 
 
-def encode(answer: Response) -> bytes:
-    """Spell an answer as the last one on its connection."""
-    if isinstance(answer.body, Text):
-        text, media_type = answer.body.content, answer.body.media_type
+def encode(response: Response) -> bytes:
+    """Return the bytes of a response, the only one on its connection."""
+    if isinstance(response.body, Text):
+        text, media_type = response.body.content, response.body.media_type
     else:
-        text = json.dumps(answer.body, separators=(",", ":"))
+        text = json.dumps(response.body, separators=(",", ":"))
         media_type = "application/json"
     body = text.encode(errors="replace")
     head = [
-        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+        f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
         f"Content-Type: {media_type}",
         f"Content-Length: {len(body)}",
         "Connection: close",
     ]
-    if answer.allow:
-        head.append(f"Allow: {', '.join(answer.allow)}")
+    if response.allow:
+        head.append(f"Allow: {', '.join(response.allow)}")
     return "\r\n".join([*head, "", ""]).encode() + body

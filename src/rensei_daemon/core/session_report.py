@@ -1,25 +1,26 @@
 """What a session has: names, fingerprints and ages, never a value."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TypedDict
 
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.core.scrub import Fingerprints
+from rensei_daemon.core.status import format_time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VariableReport:
+class VariableReport(TypedDict):
     """One variable of a session."""
 
     name: str
     fingerprint: str
-    changed_at: datetime
+    """Twelve hex digits; equal values have equal ones while this daemon runs."""
+    changed_at: str
+    """When the daemon last saw the value change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerReport:
+class ConsumerReport(TypedDict):
     """One consumer of a session's values."""
 
     kind: str
@@ -29,16 +30,17 @@ class ConsumerReport:
     """How many generations it is behind; None if it has none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionReport:
-    """One session, its variables and its consumers."""
+class SessionReport(TypedDict):
+    """One session, its variables and its consumers, as JSON."""
 
     id: str
     generation: int
-    refreshed_at: datetime | None
+    """0 before the first snapshot."""
+    refreshed_at: str | None
     error: str | None
-    variables: tuple[VariableReport, ...]
-    consumers: tuple[ConsumerReport, ...]
+    """Why the last snapshot failed."""
+    variables: list[VariableReport]
+    consumers: list[ConsumerReport]
 
 
 def report_session(
@@ -50,20 +52,26 @@ def report_session(
     error: str | None,
     consumers: Iterable[ConsumerHealth],
     fingerprints: Fingerprints,
+    clock_ahead: timedelta,
 ) -> SessionReport:
-    """Return the report of one session; `changed_at` has a time for each name."""
+    """Return the report of one session; `changed_at` has a time for each name.
+
+    `clock_ahead` is how far the wall clock is ahead of these times.
+    """
     return SessionReport(
         id=id_,
         generation=credentials.generation,
-        refreshed_at=refreshed_at,
+        refreshed_at=format_time(refreshed_at + clock_ahead) if refreshed_at else None,
         error=error,
-        variables=tuple(
+        variables=[
             VariableReport(
-                name=name, fingerprint=fingerprints.of(value), changed_at=changed_at[name]
+                name=name,
+                fingerprint=fingerprints.of(value),
+                changed_at=format_time(changed_at[name] + clock_ahead),
             )
             for name, value in sorted(credentials.env.items())
-        ),
-        consumers=tuple(
+        ],
+        consumers=[
             ConsumerReport(
                 kind=consumer.kind,
                 name=consumer.name,
@@ -71,5 +79,5 @@ def report_session(
                 lag=None if has is None else credentials.generation - has,
             )
             for consumer in consumers
-        ),
+        ],
     )

@@ -67,13 +67,17 @@ def to_json(status: Status) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Return any value, including nested dataclasses, in JSON types."""
     if isinstance(value, datetime):
-        zulu = value.astimezone(UTC).isoformat(timespec="milliseconds")
-        return zulu.replace("+00:00", "Z")
+        return format_time(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     return value
+
+
+def format_time(time: datetime) -> str:
+    """Return a time in ISO 8601 with milliseconds and Z."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def shift_times(value: Any, by: timedelta) -> Any:

@@ -22,7 +22,7 @@ from typing import Any
 
 from rensei_daemon import __version__
 from rensei_daemon.control_api.client import request
-from rensei_daemon.control_api.schema import CHANGES, MUTATIONS
+from rensei_daemon.control_api.schema import CHANGES, MUTATIONS, Endpoint
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.journal_records import open_records
 from rensei_daemon.disk.user_groups import group_name, user_name
@@ -159,9 +159,8 @@ def _record(case: DoctorContext) -> Mapping[str, Any] | None:
     return None
 
 
-def _ask(case: DoctorContext, verb: tuple[str, str]) -> Any:
-    method, path = verb
-    return request(case.locations.control_socket, method, f"{path}?limit={RECORDS}")
+def _ask(case: DoctorContext, endpoint: Endpoint[Any]) -> Any:
+    return request(case.locations.control_socket, *endpoint.at({"limit": RECORDS}))
 
 
 def _text(path: Path) -> str:

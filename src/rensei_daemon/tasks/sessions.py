@@ -8,6 +8,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.scrub import Fingerprints
@@ -55,10 +56,10 @@ class Sessions:
         """The rotations that run."""
         return tuple(running.rotation for running in self._running.values())
 
-    def report(self, fingerprints: Fingerprints) -> tuple[SessionReport, ...]:
+    def report(self, fingerprints: Fingerprints) -> list[SessionReport]:
         """Return a report of every session, sorted by id."""
         rotations = sorted(self.rotations, key=lambda rotation: rotation.session.id)
-        return tuple(
+        return [
             report_session(
                 rotation.session.id,
                 rotation.credentials,
@@ -67,9 +68,10 @@ class Sessions:
                 error=str(rotation.snapshot_error) if rotation.snapshot_error else None,
                 consumers=rotation.session_deliveries.consumers,
                 fingerprints=fingerprints,
+                clock_ahead=CLOCK.ahead(),
             )
             for rotation in rotations
-        )
+        ]
 
     def platform_recovered(self) -> None:
         """Let every session retry at once what failed while the platform was down."""

@@ -17,7 +17,7 @@ import anyio.to_thread
 from rensei_daemon.control_api.client import request
 from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.control_api.server import serve_control, serve_metrics
-from rensei_daemon.control_api.wire import Request, Route
+from rensei_daemon.control_api.wire import Request
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.counters import HeartbeatCounters, Histogram, SessionCounters
 from rensei_daemon.core.health import (
@@ -28,7 +28,7 @@ from rensei_daemon.core.health import (
 )
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.status import to_json
-from rensei_daemon.monitoring_routes import MonitoringRoutes
+from rensei_daemon.routes.monitoring import MonitoringRoutes
 from rig import crowd
 from rig.tcp import free_port, get
 
@@ -102,7 +102,7 @@ async def crowded_listeners(clients: int) -> AsyncIterator[Listeners]:
         return to_json(report(shown, datetime.now(UTC)))
 
     async def control(*, task_status: Any) -> None:
-        routes = {**probes.control_routes(), STATUS: Route(status)}
+        routes = {**probes.control_routes(), STATUS: status}
         await serve_control(path, routes, task_status=task_status)
 
     async def metrics(*, task_status: Any) -> None:

@@ -8,7 +8,13 @@ import anyio
 import pytest
 from rig.exposition import read
 
-from rensei_daemon.control_api.schema import HEALTHZ, METRICS, METRICS_JSON, READYZ
+from rensei_daemon.control_api.schema import (
+    HEALTHZ,
+    METRICS,
+    METRICS_JSON,
+    READYZ,
+    Endpoint,
+)
 from rensei_daemon.control_api.wire import Request, Response, Text
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.counters import HeartbeatCounters, Histogram, SessionCounters
@@ -19,7 +25,7 @@ from rensei_daemon.core.health import (
     WorkerHealth,
 )
 from rensei_daemon.core.liveness import Deadlines
-from rensei_daemon.monitoring_routes import MonitoringRoutes
+from rensei_daemon.routes.monitoring import MonitoringRoutes
 from rensei_daemon.sockets.peer import UNKNOWN_PEER
 
 
@@ -46,9 +52,9 @@ def probes() -> MonitoringRoutes:
     )
 
 
-async def ask(probes: MonitoringRoutes, verb: tuple[str, str]) -> Any:
+async def ask(probes: MonitoringRoutes, endpoint: Endpoint[Any]) -> Any:
     """Send a request as a client on a network would."""
-    return await probes.control_routes()[verb].handler(Request(peer=UNKNOWN_PEER))
+    return await probes.control_routes()[endpoint](Request(peer=UNKNOWN_PEER))
 
 
 async def test_it_lives_while_every_loop_turns(probes: MonitoringRoutes) -> None:
@@ -110,4 +116,4 @@ def test_only_reads_are_served_over_tcp(probes: MonitoringRoutes) -> None:
     """There are three routes, and none of them changes anything."""
     routes = probes.routes()
     assert routes.keys() == {HEALTHZ, READYZ, METRICS}
-    assert not any(route.writes for route in probes.control_routes().values())
+    assert {method for method, _ in probes.control_routes()} == {"GET"}

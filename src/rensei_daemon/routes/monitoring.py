@@ -13,8 +13,8 @@ import anyio
 
 from rensei_daemon import process
 from rensei_daemon.clock import CLOCK
-from rensei_daemon.control_api.schema import HEALTHZ, METRICS, METRICS_JSON, READYZ
-from rensei_daemon.control_api.wire import Request, Response, Route, Routes, Text
+from rensei_daemon.control_api import schema
+from rensei_daemon.control_api.wire import Request, Response, Routes, Text, route
 from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.counters import (
     Counters,
@@ -31,7 +31,7 @@ from rensei_daemon.tasks.status_reporting import LATE_BEFORE_WATCHDOG_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringRoutes:
-    """Handles the routes, from the board and the counters of the tasks."""
+    """The handlers, and what they read."""
 
     board: Board
     deadlines: Deadlines
@@ -42,15 +42,19 @@ class MonitoringRoutes:
 
     def routes(self) -> Routes:
         """Return the routes that are served over TCP too."""
-        return {
-            HEALTHZ: Route(self._healthz),
-            READYZ: Route(self._readyz),
-            METRICS: Route(self._metrics),
-        }
+        return dict(
+            [
+                route(schema.HEALTHZ, self._healthz),
+                route(schema.READYZ, self._readyz),
+                route(schema.METRICS, self._metrics),
+            ]
+        )
 
     def control_routes(self) -> Routes:
         """Return these, and the one of our own command line."""
-        return {**self.routes(), METRICS_JSON: Route(self._metrics_json)}
+        return dict(
+            [*self.routes().items(), route(schema.METRICS_JSON, self._metrics_json)]
+        )
 
     async def _healthz(self, _: Request) -> Response:
         late = self.deadlines.overdue(anyio.current_time() - LATE_BEFORE_WATCHDOG_SECONDS)

@@ -11,16 +11,8 @@ from typing import Any
 
 import anyio.to_thread
 
-from rensei_daemon.control_api.schema import (
-    BLAME,
-    CHANGE,
-    CHANGES,
-    MUTATION,
-    MUTATIONS,
-    ROLLBACK,
-    RolledBack,
-)
-from rensei_daemon.control_api.wire import Request, Route, Routes
+from rensei_daemon.control_api import schema
+from rensei_daemon.control_api.wire import Request, Routes, route
 from rensei_daemon.core.history import (
     BlameRecord,
     ChangeDetail,
@@ -43,7 +35,7 @@ DEFAULT_LIMIT, MOST = 20, 5000
 
 @dataclass(frozen=True, slots=True)
 class RecordRoutes:
-    """Handles the routes."""
+    """The handlers, and the parts of the daemon that they use."""
 
     mutations: MutationLoop
     records: JournalRecords
@@ -51,14 +43,16 @@ class RecordRoutes:
 
     def routes(self) -> Routes:
         """Return the routes."""
-        return {
-            CHANGES: Route(self._changes),
-            CHANGE: Route(self._change),
-            BLAME: Route(self._blame),
-            MUTATIONS: Route(self._mutations),
-            MUTATION: Route(self._mutation),
-            ROLLBACK: Route(self._rollback, writes=True),
-        }
+        return dict(
+            [
+                route(schema.CHANGES, self._changes),
+                route(schema.CHANGE, self._change),
+                route(schema.BLAME, self._blame),
+                route(schema.MUTATIONS, self._mutations),
+                route(schema.MUTATION, self._mutation),
+                route(schema.ROLLBACK, self._rollback),
+            ]
+        )
 
     async def _changes(self, request: Request) -> list[ChangeRecord]:
         limit = _limit(request.query)
@@ -91,7 +85,7 @@ class RecordRoutes:
             raise no_mutation(wanted)
         return mutation
 
-    async def _rollback(self, request: Request) -> RolledBack:
+    async def _rollback(self, request: Request) -> schema.RolledBack:
         body = request.body if isinstance(request.body, dict) else {}
         uid = request.peer.uid
         name = await anyio.to_thread.run_sync(user_name, uid)
@@ -100,7 +94,7 @@ class RecordRoutes:
             requested_by=f"{name}@{os.uname().nodename}",
             dry_run=bool(body.get("dry_run")),
         )
-        return RolledBack(before=before.text, after=after.text)
+        return schema.RolledBack(before=before.text, after=after.text)
 
 
 def _limit(query: Mapping[str, str]) -> int:

@@ -1,0 +1,1 @@
+"""The handlers of the control API: what the daemon does at each of its endpoints."""
