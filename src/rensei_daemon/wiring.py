@@ -94,6 +94,7 @@ class Daemon:
             environ=self.resources.environ,
             machine_id_file=self.resources.locations.machine_id,
             scrub=self.resources.session_factory.scrub,
+            draw=self._draw,
         )
 
     @cached_property

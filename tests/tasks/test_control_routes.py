@@ -53,7 +53,7 @@ async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
     """Values changed upstream are here when it returns, and it names them."""
     home.write(SESSION)
     home.platform.set_credential("github", "TOKEN", "one")
-    home.platform.configure(heartbeat_interval_ms=1000)
+    home.platform.configure(heartbeat_interval_ms=300_000)
     async with home.daemon() as daemon:
         await daemon.until(lambda: daemon.board.sessions and daemon.session.generation)
         await daemon.until(lambda: daemon.session.stream == "live" and home.beats)

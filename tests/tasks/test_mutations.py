@@ -14,6 +14,7 @@ from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.document import Document
+from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.errors import StorageError
 from rensei_daemon.settings import loading
 from rensei_daemon.tasks.reload import reload
@@ -204,9 +205,34 @@ async def test_a_mended_file_is_enough(home: "Home") -> None:
     waiting = home.enqueue("project.enable", id="proj_a")
     async with home.daemon(draw=_far_off) as daemon:
         await daemon.until(lambda: home.mutation(waiting).status == "delivered")
+        await daemon.until(lambda: daemon.board.mutations.waiting)  # a round has failed
         home.write()
         await daemon.until(lambda: home.mutation(waiting).status == "applied")
         assert len(home.beats) == 2
+
+
+async def test_a_start_finishes_what_is_recorded_without_an_outcome(home: "Home") -> None:
+    """No heartbeat and no edit has to come first."""
+    async with home.daemon(without=("heartbeat", "mutations")) as daemon:
+        mutation = PendingMutation(id="dmut_1", op="project.enable", params={"id": "p"})
+        await daemon.inbox.put([mutation])
+    async with home.daemon(without=("heartbeat",), draw=_far_off) as daemon:
+        await daemon.until(lambda: daemon.board.mutations.applied)
+    assert "p" in _tree(home)["projects"]
+
+
+async def test_a_rollback_is_reported_at_once(home: "Home") -> None:
+    """The platform need not wait for the next heartbeat."""
+    home.platform.configure(heartbeat_interval_ms=300_000)
+    home.enqueue("project.enable", id="proj_a")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: len(home.beats) == 2)
+        await daemon.until(lambda: not daemon.board.mutations.unacknowledged)
+        await daemon.mutations.roll_back(1, requested_by="ada", dry_run=True)
+        assert "proj_a" in _tree(home)["projects"]
+        await daemon.mutations.roll_back(1, requested_by="ada", dry_run=False)
+        await daemon.until(lambda: len(home.beats) == 3)
+    assert "proj_a" not in _tree(home).get("projects", {})
 
 
 async def test_a_redelivery_with_other_content_is_a_condition(home: "Home") -> None:

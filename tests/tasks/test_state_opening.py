@@ -1,19 +1,23 @@
 """A disk that does not give the state at the start: a condition, and not the end."""
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 import pytest
 from deadlines import HANG_SECONDS
 
+from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.errors import StateInUseError
 from rensei_daemon.tasks.state_opening import keep_state_open
 
 if TYPE_CHECKING:
-    from tasks.conftest import Home
+    from tasks.conftest import Home, Running
 
 ORG = "org_acme"
 SESSIONS = """
@@ -52,6 +56,43 @@ async def test_credentials_and_beats_go_on_without_a_journal(home: "Home") -> No
         await daemon.until(lambda: not daemon.conditions)
         assert daemon.board.mutations.applied == 1
     assert "[projects]\nproj_a" in home.config.read_text()
+
+
+def _hardly_ever(low: float, high: float) -> float:
+    """Draw retries and intervals that no test waits for."""
+    return 1000.0
+
+
+async def _open_state(daemon: "Running", home: "Home") -> None:
+    (home.state / "journal.db").rmdir()
+    state = daemon.resources.state
+    await anyio.to_thread.run_sync(partial(state.open, now=datetime.now(UTC)))
+    daemon.state_opened()
+
+
+async def test_mutations_are_applied_as_soon_as_the_state_is_open(home: "Home") -> None:
+    """No heartbeat has to come first, nor a retry."""
+    without = ("heartbeat", "state", "mutations")
+    async with (
+        home.daemon(draw=_hardly_ever, without=without) as daemon,
+        anyio.create_task_group() as tasks,
+    ):
+        mutation = PendingMutation(id="dmut_1", op="project.enable", params={"id": "p"})
+        await daemon.inbox.put([mutation])
+        tasks.start_soon(daemon.mutations.run)
+        await daemon.until(lambda: (Code.STORAGE, "config") in daemon.board.alarms)
+        await _open_state(daemon, home)
+        await daemon.until(lambda: daemon.board.mutations.applied)
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_heartbeat_follows_as_soon_as_the_state_is_open(home: "Home") -> None:
+    """It carries the outcomes of an earlier run."""
+    async with home.daemon(draw=_hardly_ever, without=("state",)) as daemon:
+        await daemon.until(lambda: daemon.board.heartbeat.last_ok_at)
+        beats = len(home.beats)
+        await _open_state(daemon, home)
+        await daemon.until(lambda: len(home.beats) > beats)
 
 
 async def test_what_is_damaged_is_set_aside_as_soon_as_it_is_seen(home: "Home") -> None:

@@ -107,6 +107,7 @@ def open_identity(
     environ: Mapping[str, str],
     machine_id_file: Path,
     scrub: Scrubber,
+    draw: Draw,
 ) -> Identity:
     """Return the identity of this host, as it was saved; raise `SettingsError`.
 
@@ -134,7 +135,14 @@ def open_identity(
         return key
 
     key = ActiveApiKey(read_key, approve=configuration.require_chosen_url)
-    return Identity(http, key=key, describe=describe, saved=saver.read(), save=saver.save)
+    return Identity(
+        http,
+        key=key,
+        describe=describe,
+        saved=saver.read(),
+        save=saver.save,
+        draw=draw,
+    )
 
 
 async def keep_registered(
