@@ -55,25 +55,13 @@ def main(words: Sequence[str]) -> None:
 
 def start(config: str | None = None, log_level: str | None = None) -> None:
     """Run the daemon with these options. Raises what ended it."""
+    _prepare_process()
     # Imported here, so that help and completion do not wait for the whole daemon.
-    from rensei_daemon.process import (
-        harden,
-        let_the_loop_interrupt,
-        raise_nofile_limit,
-        share_one_heap,
-    )
-
-    harden()
-    fork_under_init(os.getpid())  # while PID 1 has not loaded the whole daemon
-
     import anyio
 
     from rensei_daemon.daemon import run
     from rensei_daemon.exit_deadline import ExitDeadline
 
-    share_one_heap()
-    let_the_loop_interrupt()
-    raise_nofile_limit()
     overrides = {"log": {"level": log_level}} if log_level else {}
     locations = locate(
         environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None
@@ -93,6 +81,21 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
         known = errors  # Python 3.11 to 3.11.3 wrap what is raised in here in a group
     if known is not None:
         raise _first(known)
+
+
+def _prepare_process() -> None:
+    from rensei_daemon.process import (
+        harden,
+        let_the_loop_interrupt,
+        raise_nofile_limit,
+        share_one_heap,
+    )
+
+    harden()
+    fork_under_init(os.getpid())  # while PID 1 has not loaded the whole daemon
+    share_one_heap()
+    let_the_loop_interrupt()
+    raise_nofile_limit()
 
 
 def _first(errors: BaseExceptionGroup[RenseiError]) -> RenseiError:

@@ -67,12 +67,7 @@ def load(
         "environment": environment.tree,
         "file": file.tree,
     }
-    refused: list[ValidationProblem] = []
-    settings = None
-    try:
-        settings = _merge([anchored(layer, path.parent) for layer in layers.values()])
-    except ValidationError as error:
-        refused += validation_problems(error, with_missing=file.is_whole)
+    settings, refused = _merged(layers, path.parent, with_missing=file.is_whole)
     if file.is_whole:
         together = _overlaid(layers)
         refused += (*contradictions(together), *check(together))
@@ -124,12 +119,7 @@ def check_settings(
         "environment": read_environment(environ).tree,
         "file": tree,
     }
-    refused: list[ValidationProblem] = []
-    settings = None
-    try:
-        settings = _merge([anchored(layer, folder) for layer in layers.values()])
-    except ValidationError as error:
-        refused += validation_problems(error)
+    settings, refused = _merged(layers, folder)
     refused += contradictions(_overlaid(layers))
     if refused or settings is None:
         raise _error(
@@ -164,6 +154,16 @@ def parse(text: str, *, path: Path) -> dict[str, Any]:
     return file.tree
 
 
+def _merged(
+    layers: Mapping[str, Tree], folder: Path, *, with_missing: bool = True
+) -> tuple[Settings | None, list[ValidationProblem]]:
+    """Return the settings of all layers, or None and the problems."""
+    try:
+        return _merge([anchored(layer, folder) for layer in layers.values()]), []
+    except ValidationError as error:
+        return None, list(validation_problems(error, with_missing=with_missing))
+
+
 def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
     sources = tuple(InitSettingsSource(Settings, layer) for layer in layers)
     return Settings(_build_sources=(sources, {}))
@@ -182,17 +182,10 @@ def _placed(
     outside: list[Problem] = []
     inside: list[tuple[toml_positions.Position, ValidationProblem]] = []
     for rejected in refused:
-        where = rejected.path
-        source = next((name for name in layers if _holds(layers[name], where)), "file")
-        if source == "environment" and len(where) > 1:
-            name = variable(str(where[0]), str(where[1]))
-            outside.append(Problem(key=name, message=rejected.message, hint=rejected.hint))
-        elif source == "command line":
-            outside.append(
-                Problem(key=source, message=rejected.message, hint=rejected.hint)
-            )
+        if key := _outside_file(layers, rejected.path):
+            outside.append(Problem(key=key, message=rejected.message, hint=rejected.hint))
         else:
-            inside.append((written.find(where), rejected))
+            inside.append((written.find(rejected.path), rejected))
     inside.sort(key=lambda found: (found[0], found[1].message))
     return outside + [
         Problem(
@@ -205,6 +198,14 @@ def _placed(
         )
         for (line, column), rejected in inside
     ]
+
+
+def _outside_file(layers: Mapping[str, Tree], where: KeyPath) -> str:
+    """Return the variable or `command line` that sets a key; empty for the file."""
+    source = next((name for name in layers if _holds(layers[name], where)), "file")
+    if source == "environment" and len(where) > 1:
+        return variable(str(where[0]), str(where[1]))
+    return source if source == "command line" else ""
 
 
 def _holds(tree: Any, where: KeyPath) -> bool:

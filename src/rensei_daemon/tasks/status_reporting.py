@@ -45,11 +45,11 @@ def open_board(
     `config_error` is the error of the configuration file, if any; `state` is where a
     damaged journal was moved, or why there is no journal.
     """
-    settings, now = configuration.settings, CLOCK.now()
+    settings = configuration.settings
     board = Board(
         version=__version__,
         pid=os.getpid(),
-        started_at=now,
+        started_at=CLOCK.now(),
         config=ConfigHealth(
             path=str(configuration.file.path), digest=configuration.document.digest
         ),
@@ -66,6 +66,12 @@ def open_board(
         configuration.refuse(config_error, board)
     if isinstance(state, Path):
         report_set_aside(state, board)
+    _report_environment(board, runtime)
+    return board
+
+
+def _report_environment(board: Board, runtime: Path) -> None:
+    now = CLOCK.now()
     if not is_tmpfs(runtime):
         message = f"{runtime} is not in memory: credentials in it reach the disk"
         hint = "put [paths].runtime on a tmpfs, such as /run"
@@ -73,7 +79,6 @@ def open_board(
     if os.geteuid() == 0:
         hint = "run it as a user of its own: rensei-daemon install sets one up"
         board.raise_alarm(Code.RUN_BY_ROOT, "the daemon runs as root", hint=hint, now=now)
-    return board
 
 
 async def keep_reporting(
