@@ -113,6 +113,9 @@ async def test_a_host_that_was_suspended_looks_at_everything(home: "Home") -> No
     """A heartbeat and a snapshot at once, and a token refresh if it is due."""
     async with home.daemon(draw=_hardly_ever) as daemon:
         await daemon.until(lambda: home.env() and daemon.board.heartbeat.last_ok_at)
+        await daemon.until(
+            lambda: daemon.session.stream == "live" and not daemon.session.wanted_for
+        )
         beats, refreshed = len(home.beats), daemon.session.refreshed_at
         daemon.host_resumed()
         await daemon.until(
