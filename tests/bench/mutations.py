@@ -31,7 +31,7 @@ from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.disk.journal_database import open_database
+from rensei_daemon.disk.journal_database import Database
 from rensei_daemon.settings.loading import check_settings, load
 from rensei_daemon.settings.model import Settings
 
@@ -115,8 +115,8 @@ async def measure(case: Case, directory: Path) -> Sequence[str]:
     path.write_text(text(case.projects))
     least = min(floor(path) for _ in range(3))
     now = datetime.now(UTC)
-    database, _ = open_database(directory / "journal.db", now=now)
-    with closing(database):
+    with closing(Database(directory / "journal.db")) as database:
+        database.open(now=now)
         journal = Journal(database)
         file = ConfigFile(path)
         applier = Applier(

@@ -83,11 +83,17 @@ def test_coming_and_going() -> None:
     assert [over.count for over in recovered] == failed
 
 
-def test_what_only_happens() -> None:
-    """Without successes in between, only the calm time ends a streak."""
+def test_events_that_are_over_at_once() -> None:
+    """Only the calm time ends their streak, since each recovers at once."""
     streak = FailureStreak(calm_seconds=60)
-    assert [s for s in range(0, 400, 10) if streak.happen(s)] == [0, 90]
-    assert streak.happen(390 + 60)
+
+    def happen(now: float) -> bool:
+        should_log = streak.fail(now)
+        streak.recover(now)
+        return should_log
+
+    assert [s for s in range(0, 400, 10) if happen(s)] == [0, 90]
+    assert happen(390 + 60)
     assert streak.count == 1
 
 

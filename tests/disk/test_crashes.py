@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import open_database
 from valid_texts import read_valid
 
 from rensei_daemon.core.document import Document
@@ -27,7 +28,7 @@ from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.disk.journal_database import Database, Run, open_database
+from rensei_daemon.disk.journal_database import Database, Run
 from rensei_daemon.errors import StorageError
 from rensei_daemon.settings.loading import check_settings
 from rensei_daemon.settings.model import Settings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journals import open_journal
+from journals import open_database, open_journal
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
@@ -21,7 +21,6 @@ from rensei_daemon.core.mutation_state import CorruptJournalError, MutationCount
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk import journal_schema
 from rensei_daemon.disk.journal import Journal, Received
-from rensei_daemon.disk.journal_database import open_database
 from rensei_daemon.errors import InvalidMutationError, StorageError
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -353,11 +352,11 @@ def test_a_read_only_directory_is_said(path: Path) -> None:
     path.parent.chmod(0o555)
     script = (
         "import os, json; from pathlib import Path; from datetime import datetime, UTC\n"
-        "from rensei_daemon.disk.journal_database import open_database\n"
+        "from rensei_daemon.disk.journal_database import Database\n"
         "from rensei_daemon.errors import StorageError\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try:\n"
-        f" open_database(Path({str(path)!r}), now=datetime.now(UTC))\n"
+        f" Database(Path({str(path)!r})).open(now=datetime.now(UTC))\n"
         "except StorageError as error: print(json.dumps([str(error), error.hint]))\n"
     )
     said = subprocess.run(

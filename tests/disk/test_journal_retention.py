@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from journals import open_database
 from pydantic import ValidationError
 
 from rensei_daemon.core.document import Document
@@ -14,7 +15,7 @@ from rensei_daemon.core.edit import ABSENT, Edit
 from rensei_daemon.core.mutation_state import MutationCounts, Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, open_database
+from rensei_daemon.disk.journal_database import WAL_MOST_BYTES
 from rensei_daemon.errors import StorageError
 from rensei_daemon.settings.model import Limits
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journals import open_database
 from needs import lack, need
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.filesystem_probe import is_mount_point
-from rensei_daemon.disk.journal_database import open_database
 from rensei_daemon.errors import StorageError
 from rensei_daemon.sockets.private_socket import private_socket
 

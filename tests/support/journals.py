@@ -6,7 +6,16 @@ from datetime import datetime
 from pathlib import Path
 
 from rensei_daemon.disk.journal import Journal
-from rensei_daemon.disk.journal_database import open_database
+from rensei_daemon.disk.journal_database import Database
+
+
+def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
+    """Return the open database, and where a foreign file was moved to.
+
+    Raises the errors of `Database.open`.
+    """
+    database = Database(path)
+    return database, database.open(now=now)
 
 
 @contextmanager

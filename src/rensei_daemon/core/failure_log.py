@@ -79,12 +79,6 @@ class FailureStreak:
             self._logged_at, self.owes_recovery = now, True
         return should_log
 
-    def happen(self, now: float, text: str = "") -> bool:
-        """Count an event that has no success in between; return whether to log it."""
-        should_log = self.fail(now, text)
-        self.recover(now)
-        return should_log
-
     def _is_new_text(self, text: str) -> bool:
         key = hash(text)
         if key in self._texts or len(self._texts) >= self._most_texts:

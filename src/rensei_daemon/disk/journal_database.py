@@ -116,15 +116,6 @@ class Database:
             self._opened.close()
 
 
-def open_database(path: Path, *, now: datetime) -> tuple[Database, Path | None]:
-    """Return the open database, and where a foreign file was moved to.
-
-    Raises the errors of `Database.open`.
-    """
-    database = Database(path)
-    return database, database.open(now=now)
-
-
 def _open(path: Path, now: datetime) -> tuple[sqlite3.Connection, Path | None]:
     aside = None
     try:
