@@ -44,7 +44,7 @@ _rensei_daemon "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}"
 
 
 def bash(line: str, place: Path, prelude: str = "") -> list[str]:
-    """Return bash's candidates; a `=` that stands alone is what bash makes of `--x=y`."""
+    """Return bash's candidates; bash splits `--x=y` at the `=`."""
     ends = "_" if line.endswith(" ") else "."
     done = subprocess.run(
         ["bash", "--norc", "-c", prelude + BASH, "bash", ends],
@@ -131,7 +131,7 @@ def shell(request: pytest.FixtureRequest) -> Shell:
 
 
 def last_words(found: list[str]) -> list[str]:
-    """Leave of whole lines what stands at their end."""
+    """Keep of whole lines only their last words."""
     return [re.split("[ =]", line)[-1] for line in found]
 
 
@@ -179,7 +179,7 @@ def test_a_value_behind_an_equals_sign_is_completed(shell: Shell, tmp_path: Path
 def test_the_command_behind_exec_is_completed_as_ever(
     shell: Shell, tmp_path: Path, line: str, word: str
 ) -> None:
-    """What stands behind `exec` is a command line, of a program with its own words."""
+    """The words after `exec` are the command line of another program."""
     if shell is bash and not line.endswith("daem"):
         # What bash-completion offers for this, as far as it matters here.
         prelude = "_command_offset() { COMPREPLY=(at $1); };"

@@ -124,7 +124,7 @@ def test_a_host_without_anything_is_told_what_it_lacks(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_written_beside_the_report(tmp_path: Path) -> None:
-    """What is said of it does not disturb the JSON."""
+    """Messages about the bundle do not disturb the JSON."""
     done = run(tmp_path, "--json", "--bundle", str(tmp_path / "b.tar.gz"))
     assert (tmp_path / "b.tar.gz").exists()
     assert json.loads(done.stdout)["verdict"] == "fail"
@@ -167,7 +167,7 @@ def test_a_script_says_that_a_value_in_the_configuration_is_no_secret(
 
 @pytest.mark.parametrize(("answer", "is_written"), [(b"y\n", True), (b"n\n", False)])
 def test_a_person_is_asked(with_a_region: Path, answer: bytes, is_written: bool) -> None:
-    """On a terminal, and no is what nothing said means."""
+    """On a terminal, where an empty answer means no."""
     bundle = with_a_region / "b.tar.gz"
     ours, theirs = pty.openpty()
     try:

@@ -165,7 +165,7 @@ async def test_without_a_daemon_it_fails_after_the_wait(host: "Host") -> None:
 
 
 async def test_a_command_may_start_without_credentials(host: "Host") -> None:
-    """It is told so, in both spellings, and so is whoever reads stderr."""
+    """The command sees it in both variables, and stderr has a message."""
     argv = ("exec", "--config={config}", "--wait=0.1", "--without-credentials")
     code, out, err = await host.run(*argv, "--session", "build", "--", "env")
     assert code == 0

@@ -51,7 +51,7 @@ if os.environ.get("TOKEN") == "1":
 
 
 class Screen:
-    """A terminal with a shell on it, and somebody who types and looks."""
+    """A terminal with a shell in it, and a person who types and reads."""
 
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal
@@ -153,7 +153,7 @@ async def test_job_control_works_as_without_exec(host: "Host") -> None:
 async def test_ctrl_c_reaches_a_command_once_when_its_input_is_no_terminal(
     host: "Host",
 ) -> None:
-    """Whether we share its terminal is not told by standard input."""
+    """Whether we share its terminal does not depend on standard input."""
     loop = "while signal.pause() or True:\n    line = ''"
     script = WORKER.replace("for line in sys.stdin:", loop)
     async with supervised(host, script, redirected="</dev/null") as (screen, pid):

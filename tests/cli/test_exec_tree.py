@@ -204,7 +204,7 @@ class _Immortal(ProcessTree):
     """A tree of one process that no signal reaches."""
 
     def __init__(self) -> None:
-        """Adopt nobody."""
+        """Adopt no process."""
 
     def members(self) -> list[int]:
         """Return an id that no process can have."""

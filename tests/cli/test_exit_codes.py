@@ -156,7 +156,7 @@ def named(line: str) -> str:
 
 
 def with_option(line: str, *option: str) -> list[str]:
-    """Return the words of a line with an option of our own; CMD's stand behind `--`."""
+    """Return the words of a line with an option of our own; those of CMD follow `--`."""
     ours, *separator, theirs = line.partition(" -- ")
     return [*ours.split(), *option, *(["--", *theirs.split()] if separator[0] else [])]
 
@@ -297,7 +297,7 @@ def test_exec_ends_as_its_command_does(
 def test_only_root_changes_the_services_of_a_host(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Others are told of sudo and of --user."""
+    """Other users get a hint to use sudo or --user."""
     with as_nobody():
         assert run(command) == 77
     assert "--user" in assert_two_lines(capsys, of=command)

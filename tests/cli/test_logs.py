@@ -140,7 +140,7 @@ def test_no_such_file(environ: dict[str, str]) -> None:
 
 
 def test_a_directory(environ: dict[str, str], tmp_path: Path) -> None:
-    """What is no file cannot be read, which is said without a traceback."""
+    """What is not a file cannot be read, and the error has no traceback."""
     code, _, said = run(environ, "--file", str(tmp_path))
     assert (code, said.splitlines()[0]) == (
         1,
@@ -179,7 +179,7 @@ def test_nothing_found(
 
 
 def test_empty_log(environ: dict[str, str], tmp_path: Path) -> None:
-    """A log without a line is no mistake, but worth a word."""
+    """An empty log is no error, but there is a message."""
     (tmp_path / "state/log.jsonl").write_text("")
     assert run(environ) == (
         0,
@@ -190,7 +190,7 @@ def test_empty_log(environ: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_set_level_without_a_daemon(environ: dict[str, str], tmp_path: Path) -> None:
-    """There is nobody to change it, and the way to start one is named."""
+    """There is no daemon to change it, and the hint starts one."""
     code, _, said = run(environ, "--set-level", "debug")
     assert code == 3
     assert "the daemon is not running" in said
@@ -297,7 +297,7 @@ def test_follow_an_unknown_event(environ: dict[str, str]) -> None:
 
 
 def test_interrupt(environ: dict[str, str]) -> None:
-    """Ctrl-C ends following without a word."""
+    """Ctrl-C ends following without a message."""
     with subprocess.Popen(
         [*PROGRAM, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ
     ) as following:

@@ -1,4 +1,4 @@
-"""`metrics`, and what it says when there is nobody to ask."""
+"""`metrics`, and its error without a daemon."""
 
 import json
 from collections.abc import Iterator

@@ -126,7 +126,7 @@ def test_the_key_is_shown_to_no_platform_that_nobody_chose(
 async def test_an_operator_enqueues_lists_and_cancels(
     platform: PlatformThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is asked for stands in the platform's list until it is taken back."""
+    """A requested mutation is in the platform's list until it is cancelled."""
     words = ("project.remove", "id=proj_b", "--host", "host_1", "--json")
     assert await _aside("mutations", "enqueue", *words) == 0
     made = json.loads(capsys.readouterr().out)["mutation"]
@@ -182,7 +182,7 @@ def _rotate(*arguments: str) -> None:
 async def test_a_credential_is_rotated_for_the_organisation(
     platform: PlatformThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The platform is asked once, and says how many sessions it told."""
+    """The platform gets one request, and its answer has the number of sessions."""
     platform.set_credential("anthropic", "KEY", "v")
     words = ("anthropic", "--org", "org_acme")
     await anyio.to_thread.run_sync(lambda: _rotate(*words))

@@ -1,4 +1,4 @@
-"""`status` from the shell's side: exit codes, and what is said without a daemon."""
+"""`status` as a shell sees it: exit codes, and the output without a daemon."""
 
 import json
 import os
@@ -279,7 +279,7 @@ async def _read_until(receive: Callable[[], Any], word: bytes) -> bytes:
 async def test_reload_says_what_it_brought(
     host: Path, capsys: pytest.CaptureFixture[str], answer: Any, said: str
 ) -> None:
-    """What is in effect is told from what must wait."""
+    """The output separates what is in effect from what needs a restart."""
     async with daemon(host, answering(RELOAD, answer)):
         assert await run_aside("reload") == 0
     assert capsys.readouterr().out == said.format(config=host / "config.toml")

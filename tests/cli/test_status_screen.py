@@ -140,7 +140,7 @@ def failed() -> Board:
 
 
 def unreachable() -> Board:
-    """One that no lane of finds the platform, and one session's data are old by now."""
+    """A daemon that cannot reach the platform, with old data in one session."""
     board = well()
     gone = Failure.UNREACHABLE
     board.post(
@@ -290,7 +290,7 @@ def test_a_daemon_that_is_gone_never_looks_well(width: int) -> None:
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_narrow_screen_loses_no_word(name: str) -> None:
-    """At 40 columns only a head or one long word is wider, and every word is there."""
+    """At 40 columns only a heading or a long word is wider, and no word is missing."""
     drawn = screen(SCREENS[name](), width=40)
     heads = re.compile(r"[A-Z●◌▲✖○ ]+ .*|(\w+  +| +(→ )?)\S+")
     too_wide = [line for line in drawn.splitlines() if len(line) > 40]

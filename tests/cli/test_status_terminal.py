@@ -191,7 +191,7 @@ async def test_a_terminal_may_do_without_colour(
 def test_a_daemon_that_is_gone_is_shown_in_red(
     show: Show, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """Whatever it last said of itself."""
+    """Whatever its last status was."""
     (tmp_path / "status.json").write_text(json.dumps(status("ok")))
     screen = show(str(PROGRAM), "status", columns=80, colour=True, **environ)
     assert shown_in(painted(screen), Style.BAD) == " ○ NOT RUNNING "

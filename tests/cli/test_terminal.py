@@ -77,7 +77,7 @@ def test_an_output_without_our_signs_shows_question_marks() -> None:
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:
-    """Line breaks become blanks; other characters that nobody can see are named."""
+    """Line breaks become blanks; other invisible characters are escaped."""
     assert clean("a\x1b[31m\r\nb\tc\x07\u202e ") == "a\\x1b[31m b c\\x07\\u202e"
 
 
@@ -98,7 +98,7 @@ def test_colour_is_put_around_a_text_or_not_at_all() -> None:
 
 
 def test_columns_line_up_and_nothing_is_cut() -> None:
-    """Cells stand below one another, each of them whole: it may have to be copied."""
+    """Cells are aligned in columns, each of them whole, because it may be copied."""
     rows = [("NAME", "SIZE"), ("a", "1"), ("a-very-long-name", "22")]
     assert columns(rows) == [
         "NAME              SIZE",

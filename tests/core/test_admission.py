@@ -55,7 +55,7 @@ B = ("proj_b", "https://github.com/o/b")
 def test_the_hash_is_the_platforms(
     mode: str, ids: list[str], entries: list[tuple[str, str]], digest: str
 ) -> None:
-    """Every vector comes out, whatever the order and the blanks around the ids."""
+    """Every vector is reproduced, whatever the order and the blanks around the ids."""
     assert report_from(mode=mode, enabled_ids=ids, entries=entries).hash == digest
 
 

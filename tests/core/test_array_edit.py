@@ -1,4 +1,4 @@
-"""An array edited where it stands."""
+"""Arrays that are edited in place."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ def test_what_the_text_does_not_mean_is_not_edited() -> None:
 
 
 def test_a_time_may_have_a_blank_in_it() -> None:
-    """TOML lets a date and a time stand apart; they are one value."""
+    """TOML allows a blank between date and time; they are one value."""
     moment = datetime(1979, 5, 27, 7, 32, tzinfo=UTC)
     text = "[1979-05-27 07:32:00Z, 2] # no more"
     assert edit_array(text.partition(" #")[0], [moment, 2], [(moment, "?"), (3, "3")]) == (

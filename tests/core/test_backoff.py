@@ -28,7 +28,7 @@ def test_a_thousand_failures_do_not_overflow() -> None:
 
 
 def test_a_wait_that_was_asked_for_is_kept_and_spread() -> None:
-    """Never sooner than asked, up to a fifth later, and later still if backoff says so."""
+    """Never sooner than requested, up to a fifth later, and later still after failures."""
     policy = Backoff(base_seconds=1, cap_seconds=60)
     assert policy.next(_lowest, at_least=10)[0] == 10
     assert policy.next(_highest, at_least=10)[0] == 12

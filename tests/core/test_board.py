@@ -46,7 +46,7 @@ def session(
     refreshed: float | None = 0,
     until: float | None = 900,
 ) -> SessionHealth:
-    """One that is well, but for what is said."""
+    """A healthy board, except for the given records."""
     return SessionHealth(
         id=id,
         stream=stream,
@@ -395,7 +395,7 @@ def test_conditions_come_gravest_first_then_oldest() -> None:
 
 
 def test_an_alarm_raised_again_keeps_its_age_and_takes_the_new_words() -> None:
-    """How long something is wrong counts from the first time it was said."""
+    """The age of a condition counts from when it was first posted."""
     board = board_with(beaten(0))
     board.raise_alarm(Code.STORAGE, "disk full", hint="free some", now=after(1))
     board.raise_alarm(Code.STORAGE, "read-only", hint="remount", now=after(9))

@@ -1,4 +1,4 @@
-"""Three young tokens refused within half an hour: somebody else has this machine id."""
+"""Three young tokens refused within half an hour: another host has this machine id."""
 
 from rensei_daemon.core.duplicate_host import EarlyTokenRefusals
 

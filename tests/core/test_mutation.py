@@ -249,7 +249,7 @@ def test_a_text_beyond_its_limit_is_refused() -> None:
 
 @pytest.mark.parametrize("hidden", ["\u200b", "\u3164"])
 def test_an_id_in_the_params_can_be_shown(hidden: str) -> None:
-    """It becomes a key of the file, and stands on screens."""
+    """It becomes a key of the file, and is shown on screens."""
     with pytest.raises(InvalidMutationError) as refused:
         parse_mutation("project.remove", {"id": f"a{hidden}b"})
     assert str(refused.value) == "decode params: id holds characters that cannot be shown"

@@ -1,4 +1,4 @@
-"""What the platform sent is measured before anything looks at it."""
+"""What the platform sent is measured before anything else reads it."""
 
 from typing import Any
 

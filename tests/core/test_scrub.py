@@ -129,7 +129,7 @@ def test_nothing_is_left_of_what_is_forgotten() -> None:
 
 @pytest.mark.parametrize("length", [4095, 4096, 4103, 4104, 4105, 8192, 50_001])
 def test_a_long_value_is_found_whole(length: int) -> None:
-    """It is looked for in pieces; what stands between two of them is a mark too."""
+    """It is searched for in pieces; the text between two of them is redacted too."""
     value = "".join(random.Random(length).choices(ALPHABET, k=length))  # noqa: S311
     scrub = Scrubber()
     scrub.register("build", [value])
@@ -148,7 +148,7 @@ def test_two_secrets_that_overlap_both_go(spelled: str) -> None:
 
 
 def test_a_common_beginning_is_no_secret() -> None:
-    """What is public in a value is left alone, however often it is said."""
+    """What is public in a value is not redacted, however often it occurs."""
     scrub = Scrubber()
     scrub.register("build", ["https://hooks.example/T0/s3cret", "https://a:b@db.example"])
     text = "https://example.com, https://hooks.example/T1/, https://example.com"

@@ -1,4 +1,4 @@
-"""The word somebody probably meant."""
+"""The name that was probably meant."""
 
 import pytest
 
@@ -21,5 +21,5 @@ def test_the_likeliest_known_word_is_named(word: str, expected: str) -> None:
 
 
 def test_the_question_can_be_another() -> None:
-    """It stands before the word."""
+    """The question precedes the name."""
     assert nearest("levvl", ["level"], what="see") == 'see "level"?'

@@ -12,7 +12,7 @@ from rensei_daemon.core.toml_scanner import ScanError, read_items, tokens
 
 
 def test_a_value_brings_the_tables_along_that_nobody_spelled() -> None:
-    """It needs no table to stand there before."""
+    """The table need not exist before."""
     draft = TomlEditor(Layout(""))
     draft.make(Edit(("a", "b", "c"), ABSENT, 1))
     assert draft.text() == "[a.b]\nc = 1\n"
@@ -34,7 +34,7 @@ def test_a_section_ends_behind_its_last_statement(text: str, index: int, end: in
 
 @pytest.mark.parametrize("text", ["a 1", "= 1", "[a", "a = 'x"])
 def test_what_is_not_toml_has_no_lines(text: str) -> None:
-    """It was to be read by the parser first; whoever asks all the same is told."""
+    """The parser should have read it before; otherwise the caller gets an error."""
     with pytest.raises(ValueError, match=r"^not TOML at offset"):
         list(read_items(text))
 
@@ -51,7 +51,7 @@ def test_an_error_says_where_it_is(text: str, at: int) -> None:
 
 
 def test_reading_starts_at_any_line() -> None:
-    """A header that stands before the given line is not known."""
+    """A header before the given line is not known."""
     [item] = read_items("[t]\na = 1\n", 4)
     assert (item.start, item.path) == (4, ("a",))
 

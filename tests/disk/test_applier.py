@@ -31,7 +31,7 @@ POOL = '[pool]\nstatus = "deleted"\nid = "p"\n'
 
 
 class EditedFile(ConfigFile):
-    """A file that somebody saves at the moment when the daemon replaces it."""
+    """A file that a person saves at the moment when the daemon replaces it."""
 
     def __init__(self, path: Path, edits: list[Callable[[str], str]]) -> None:
         super().__init__(path)

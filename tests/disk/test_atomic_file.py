@@ -12,7 +12,7 @@ from rensei_daemon.errors import StorageError
 
 
 def test_the_mode_is_asserted_whatever_the_umask(tmp_path: Path) -> None:
-    """Each replacement sets the mode again, even if somebody has changed it."""
+    """Each replacement sets the mode again, even if it was changed."""
     path = tmp_path / "build.env"
     umask = os.umask(0o777)
     try:
@@ -27,7 +27,7 @@ def test_the_mode_is_asserted_whatever_the_umask(tmp_path: Path) -> None:
 
 
 def test_a_symlink_is_replaced_not_followed(tmp_path: Path) -> None:
-    """A link that somebody planted in a secret's place leads nowhere."""
+    """A link in the place of a secret, from another user, is not followed."""
     elsewhere, path = tmp_path / "elsewhere", tmp_path / "token"
     elsewhere.write_text("theirs")
     path.symlink_to(elsewhere)

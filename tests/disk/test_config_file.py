@@ -41,7 +41,7 @@ def _names(directory: Path) -> list[str]:
 
 
 class RacedFile(ConfigFile):
-    """A file that somebody saves after it was compared and before it is exchanged."""
+    """A file that a person saves after it was compared and before it is exchanged."""
 
     def __init__(self, path: Path, save: Callable[[Path], None]) -> None:
         super().__init__(path)
@@ -349,7 +349,7 @@ def test_the_directory_is_flushed_after_a_rename(path: Path, steps: list[str]) -
 
 
 def test_a_writer_who_never_closes_is_named(path: Path) -> None:
-    """After a while the call gives up, says so, and has touched nothing."""
+    """After a while the call raises an error, and has changed nothing."""
     file = ConfigFile(path, timeouts=HASTE)
     with path.open("a"):
         assert file.is_being_written()
@@ -423,7 +423,7 @@ def test_a_read_only_place_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_full_disk_leaves_the_file_whole(small_disk: Path) -> None:
-    """Nothing half-written remains, the error says so, and free space fixes it."""
+    """Nothing half-written remains, the error has a hint, and free space fixes it."""
     path = small_disk / "config.toml"
     path.write_text(BEFORE.text)
     big = Document(AFTER.text + "#" * 400_000)
@@ -523,7 +523,7 @@ def test_a_stranger_beside_the_file_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_loop_of_links_is_a_storage_error(tmp_path: Path) -> None:
-    """It is said as what it is, whatever the Python."""
+    """The error describes it, with every version of Python."""
     path = tmp_path / "config.toml"
     path.symlink_to(path)
     with pytest.raises(StorageError, match="Too many levels of symbolic links"):

@@ -173,7 +173,7 @@ class Host:
     def daemon(
         self, fuse: Fuse | None = None
     ) -> Iterator[tuple[Applier[Settings], Journal]]:
-        """Start the daemon; it dies when the fuse says so."""
+        """Start the daemon; it dies when the fuse decides."""
         fuse = fuse or Fuse()
         database, _ = open_database(self.place / "journal.db", now=NOW)
         with closing(database):

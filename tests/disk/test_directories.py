@@ -32,7 +32,7 @@ def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
 
 
 def test_the_state_is_one_daemons(tmp_path: Path) -> None:
-    """The second is told which process holds it; once the first has ended it may start."""
+    """The error names the process that holds it; once that has ended, another may start."""
     lock = tmp_path / "lock"
     with (
         state_lock(lock),

@@ -301,7 +301,7 @@ def test_an_empty_file_is_a_fresh_journal(path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
-    """Nothing is set aside: the newer version can go on with it."""
+    """Nothing is moved aside: the newer version can continue with it."""
     with open_journal(path, now=NOW):
         pass
     connection = sqlite3.connect(path)
@@ -368,7 +368,7 @@ def test_a_read_only_directory_is_said(path: Path) -> None:
 
 
 def test_an_older_journal_takes_the_steps_it_lacks(path: Path) -> None:
-    """What the first version recorded is there, and nothing is set aside."""
+    """The records of the first version are there, and nothing is moved aside."""
     connection = sqlite3.connect(path)
     connection.executescript(f"{journal_schema.STEPS[0]} PRAGMA user_version = 1;")
     connection.execute(

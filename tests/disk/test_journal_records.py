@@ -137,7 +137,7 @@ def test_what_is_no_journal_of_ours_is_said(path: Path) -> None:
 
 @pytest.mark.needs("root")
 def test_others_are_told_who_may_look(path: Path) -> None:
-    """A user without permission is told who has it, not that there is no journal."""
+    """A user without permission learns who has it, not that there is no journal."""
     path.write_bytes(b"")
     path.parent.chmod(0o700)
     script = (

@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_file_held_open_goes_back_at_once(path: Path) -> None:
-    """Ours never stands there while a writer is waited for: a next save would meet it."""
+    """Our file is not in place while a writer is waited for: a save would hit it."""
     held: list[int] = []
     file = RacedFile(path, lambda p: held.append(os.open(p, os.O_WRONLY | os.O_APPEND)))
     started = time.monotonic()

@@ -92,7 +92,7 @@ def test_the_credential_of_the_running_unit_counts(
 def test_an_unfit_credential_is_named_by_its_place(
     unit: tuple["Patient", Path, Path], tmp_path: Path
 ) -> None:
-    """Not as some variable that nobody has set."""
+    """Not as a variable that is not set."""
     patient, given, _ = unit
     given.write_text("canary")
     (found,) = patient.find(check_api_key, XDG_RUNTIME_DIR=str(tmp_path))["key"]
@@ -138,7 +138,7 @@ def test_a_newer_key_that_waits_for_a_restart_is_said(
 
 
 def test_a_key_that_is_hidden_is_no_failure(patient: "Patient") -> None:
-    """Who may not look is told how to."""
+    """A user who may not read it gets a hint how to."""
     patient.key.chmod(0)
     with hidden_files():
         (found,) = patient.find(check_api_key)["key"]

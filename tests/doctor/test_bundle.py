@@ -112,7 +112,7 @@ def test_a_secret_in_any_form_forbids_the_bundle(
 def test_what_is_a_secret_by_its_look_forbids_the_bundle(
     full: "Patient", tmp_path: Path, text: str, name: str
 ) -> None:
-    """Nobody here uses it; somewhere it may still be good for something."""
+    """It is not used here, but it may be valid elsewhere."""
     with full.locations.log.open("a") as log:
         log.write(f"{text}\n")
     case = full.case()
@@ -134,7 +134,7 @@ def test_a_key_that_is_not_in_use_is_looked_for(full: "Patient", tmp_path: Path)
 
 
 def test_a_key_that_is_unfit_is_looked_for(full: "Patient") -> None:
-    """It may be somebody's all the same."""
+    """It may be a valid key all the same."""
     full.write_key("sk_test_canary_0123", mode=0o644)
     secrets = gather_secrets(full.case())
     assert secrets.found_in("so: sk_test_canary_0123") == [f"the API key of {full.key}"]
@@ -177,7 +177,7 @@ def test_a_sessions_value_in_the_configuration_is_named_by_both_places() -> None
 
 
 def test_a_short_value_is_not_looked_for() -> None:
-    """It would be found everywhere; and a value told under two names is one."""
+    """A short value would be found everywhere; a value with two names is one secret."""
     secrets = Secrets([("a", "1234567"), ("b", "12345678"), ("c", "12345678")])
     assert secrets.found_in("12345678") == ["b"]
     assert "1234" not in repr(secrets)

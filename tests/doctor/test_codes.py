@@ -1,4 +1,4 @@
-"""Every check's code, as it stands in the source and in the docs."""
+"""The code of every check, in the source and in the docs."""
 
 import ast
 import re

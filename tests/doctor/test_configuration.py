@@ -39,7 +39,7 @@ def test_a_broken_file_fails_by_line_and_column(patient: "Patient") -> None:
 
 
 def test_an_emptied_file_is_no_valid_one(patient: "Patient") -> None:
-    """Every key has a default, but nobody meant them all."""
+    """Every key has a default, but an empty file is hardly meant."""
     patient.write("# nothing\n")
     (found,) = patient.find(check_configuration)["config"]
     assert found.verdict is Verdict.FAIL
@@ -47,7 +47,7 @@ def test_an_emptied_file_is_no_valid_one(patient: "Patient") -> None:
 
 
 def test_the_example_as_it_is_fails(patient: "Patient") -> None:
-    """Nobody has chosen a platform yet."""
+    """The operator has not chosen a platform yet."""
     patient.write("[projects]\n")
     (found,) = patient.find(check_configuration)["config"]
     assert found.verdict is Verdict.FAIL
@@ -66,7 +66,7 @@ def test_the_last_good_text_stands_in(patient: "Patient") -> None:
 
 
 def test_a_missing_file_is_said_once(patient: "Patient") -> None:
-    """And nothing is said of the file that is not there."""
+    """And there is no message about the missing file."""
     patient.locations.config.unlink()
     found = patient.find(check_configuration)
     assert list(found) == ["config"]
@@ -98,7 +98,7 @@ def test_a_file_mounted_by_itself_fails(patient: "Patient") -> None:
 
 
 def test_a_loop_of_links_is_told_by_the_text_alone(patient: "Patient") -> None:
-    """It leads to no file to look at."""
+    """It leads to no file that could be checked."""
     patient.locations.config.unlink()
     patient.locations.config.symlink_to(patient.locations.config)
     found = patient.find(check_configuration)
@@ -107,7 +107,7 @@ def test_a_loop_of_links_is_told_by_the_text_alone(patient: "Patient") -> None:
 
 
 def test_a_file_that_everybody_may_write_fails(patient: "Patient") -> None:
-    """Whoever writes it names the hooks that are run."""
+    """A user who can write it decides which hooks run."""
     patient.locations.config.chmod(0o666)
     (found,) = patient.find(check_configuration)["config.file"]
     assert (found.verdict, found.fix) == (

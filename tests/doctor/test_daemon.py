@@ -50,7 +50,7 @@ def examined(patient: "Patient", status: Mapping[str, Any]) -> dict[str, CheckRe
 
 
 def test_a_daemon_that_is_well_passes_in_every_part(patient: "Patient") -> None:
-    """With the numbers that say so."""
+    """With the numbers as evidence."""
     found = examined(patient, healthy())
     assert {code: f.verdict for code, f in found.items()} == dict.fromkeys(
         ("daemon", "registration", "heartbeat", "streams", "consumers", "mutations"),
@@ -131,7 +131,7 @@ def test_an_older_version_that_still_runs_is_a_warning(patient: "Patient") -> No
 
 
 def test_a_stopped_daemon_fails_with_what_starts_it(patient: "Patient") -> None:
-    """Together with what it last said, and who it was."""
+    """With its last status, and its process."""
     patient.leave({"state": "ok", "reported_at": ago(720)})
     identity = IdentityFile(patient.locations.identity, patient.locations.token)
     identity.save(Worker(id="wkr_7", machine_id="m"))

@@ -23,7 +23,7 @@ def found_as(case: DoctorContext, uid: int, pid: int | None = None) -> list[Chec
 
 
 def test_nothing_named_needs_nothing(patient: "Patient") -> None:
-    """One pass says so."""
+    """There is one result, a pass."""
     (found,) = patient.find(check_host_requirements)["needs"]
     assert found.verdict is Verdict.PASS
 

@@ -32,7 +32,7 @@ def test_findings_come_in_the_order_of_their_families(patient: "Patient") -> Non
 
 
 def test_a_check_that_hangs_costs_no_other(patient: "Patient") -> None:
-    """What it found before counts, and that it hangs is said."""
+    """Its results until then count, and a result reports that it hangs."""
     never = threading.Event()
 
     def stuck(_: DoctorContext) -> Iterator[CheckResult]:

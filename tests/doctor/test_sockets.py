@@ -21,7 +21,7 @@ def test_a_stopped_daemon_is_not_knocked_at(patient: "Patient") -> None:
 
 @pytest.mark.parametrize("listening", [True, False])
 def test_a_socket_is_served_or_a_failure(patient: "Patient", listening: bool) -> None:
-    """A file that nobody listens behind is as bad as none."""
+    """A socket file without a listener is as bad as none."""
     places, case = patient.locations, replace(patient.case(), is_running=True)
     with ExitStack() as stack:
         for path in (places.control_socket, places.credential_socket):

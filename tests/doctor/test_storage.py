@@ -103,7 +103,7 @@ def test_a_file_of_somebody_else_fails(patient: "Patient") -> None:
 
 
 def test_the_journal_of_a_stopped_daemon_is_read(patient: "Patient") -> None:
-    """Sound, or damaged: told before the daemon is started on it."""
+    """Sound or damaged; reported before the daemon is started on it."""
     journal = patient.locations.journal
     with open_journal(journal, now=datetime.now(UTC)):
         pass

@@ -64,7 +64,7 @@ def test_a_unit_is_judged_by_what_systemd_says(
 
 
 def test_a_unit_file_that_systemd_has_not_read_is_said_besides() -> None:
-    """What runs is not what stands there; a user's manager is reached with --user."""
+    """The running unit may differ from its file; a user's manager needs --user."""
     reread, well = judge_unit(WELL | {"NeedDaemonReload": "yes"}, ("--user",))
     assert (reread.verdict, well.verdict) == (Verdict.WARN, Verdict.PASS)
     assert reread.fix.startswith("systemctl --user daemon-reload")

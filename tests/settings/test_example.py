@@ -34,7 +34,7 @@ def test_it_changes_nothing() -> None:
 
 
 def test_every_default_is_written() -> None:
-    """Each key with a default stands in the example, not in a comment."""
+    """Each key with a default is in the example, not in a comment."""
     written = tomllib.loads(EXAMPLE.read_text())
     defaults = load("", path=EXAMPLE, environ={}).model_dump(exclude_none=True)
     del defaults["machine"]["name"]  # the host name: no text can state it

@@ -28,7 +28,7 @@ def problems(text: str, **environ: str) -> list[str]:
 
 
 def test_order() -> None:
-    """Command line, environment, file, default: the first that speaks is heard."""
+    """Command line, environment, file, default: the first that sets a key wins."""
     text = """
         [log]
         level = "warning"
@@ -225,7 +225,7 @@ url = 2
 
 
 def test_a_broken_line_hides_nothing_else() -> None:
-    """The rest is read; what only a left out line may be to blame for is not said."""
+    """The rest is read; problems that only a left out line may cause are not reported."""
     text = """\
 [log]
 level = debug
@@ -252,7 +252,7 @@ region = "x
     "broken", ["[log", "a = oops [", "a = oops }", 'a = oops """', "a = [\n[oops],\n1]"]
 )
 def test_nothing_is_said_below_a_line_that_may_go_on(broken: str) -> None:
-    """What belongs to it and what does not cannot be told apart."""
+    """It is not clear which lines belong to it."""
     (line,) = problems(f"{broken}\nlevel = 7\nunknown = 1\n")
     assert line.startswith("/c/config.toml:")
 
@@ -328,7 +328,7 @@ def test_one_problem_of_the_host_says_what_mends_it() -> None:
 
 
 def test_every_refusal_is_plain() -> None:
-    """Whatever a key may not hold, no sentence of a library about types comes out."""
+    """No message of a library about types is shown, whatever a key may not hold."""
     wrong = ["", "x\0", 1, -1, 0.5, 10**30, True, [], [1], [[]], {}, {"a": 1}, None]
     for section, holder in ConfigTree.model_fields.items():
         for value in wrong:
@@ -389,7 +389,7 @@ def test_values_are_never_shown() -> None:
 
 
 def test_relative_paths() -> None:
-    """A relative path starts at the config's directory, whoever names it."""
+    """A relative path starts at the config's directory, wherever it is set."""
     settings = load(
         '[platform]\nca_file = "ca.pem"\napi_key_file = "/k"\n[paths]\nstate = "s"\n',
         path=PATH,

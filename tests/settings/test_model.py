@@ -109,7 +109,7 @@ def test_interval_of_the_platform(named: float | None, expected: float) -> None:
 
 
 def test_interval_on_loopback() -> None:
-    """A platform on this host is taken at its word, and so is the file beside it."""
+    """A platform on this host may set any interval, and so may the file beside it."""
     settings = loaded(
         'platform.url = "http://127.0.0.1:1"\nheartbeat.interval_seconds = 0.2'
     )
@@ -219,7 +219,7 @@ def test_bad_addresses(address: str) -> None:
     ],
 )
 def test_good_addresses(address: str, parts: tuple[str, int]) -> None:
-    """An address is taken apart for whoever binds it; localhost is this host's own."""
+    """An address is split for the caller that binds it; localhost is this host's own."""
     assert loaded(f'metrics.listen = "{address}"').metrics.address == parts
 
 
@@ -243,7 +243,7 @@ def test_refused(tree: dict[str, Any]) -> None:
 
 
 def test_errors_hide_their_input() -> None:
-    """Even the model's own error, which nobody should print, holds no value."""
+    """Not even the model's own error, which is never printed, holds a value."""
     with pytest.raises(ValidationError) as caught:
         ConfigTree.model_validate({"platform": {"api_key": "CANARY"}, "x": "CANARY"})
     assert "CANARY" not in str(caught.value)

@@ -82,7 +82,7 @@ def test_two_names_of_one_inode_are_two_files(runtime: Path) -> None:
 
 @pytest.mark.needs("mount")
 def test_a_bind_mount_is_one_directory(runtime: Path) -> None:
-    """The kernel says so, where no path does."""
+    """The kernel identifies the entry, where no path does."""
     elsewhere = runtime.parent / "mounted"
     elsewhere.mkdir()
     script = (

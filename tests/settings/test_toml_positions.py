@@ -1,4 +1,4 @@
-"""Where keys stand in a text."""
+"""The positions of keys in a text."""
 
 import tomllib
 from collections.abc import Iterator

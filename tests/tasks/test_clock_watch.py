@@ -22,7 +22,7 @@ ALONE = ("mutations", "sessions", "configuration")
 
 @dataclass
 class Machine:
-    """A machine whose clocks pass when told to."""
+    """A machine whose clocks the test moves."""
 
     wall: datetime = START
     boot: float = 100.0

@@ -1,4 +1,4 @@
-"""Work that waits until everybody has been told."""
+"""Work that is deferred until the values have been delivered."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

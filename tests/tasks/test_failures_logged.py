@@ -55,7 +55,7 @@ def told(events: Events, *names: str) -> list[tuple[str, str, Any]]:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait for what no board tells of."""
+    """Wait for a condition that no board reports."""
     with anyio.fail_after(HANG_SECONDS):
         while not condition():
             await anyio.wait_all_tasks_blocked()

@@ -1,4 +1,4 @@
-"""The heartbeat over real HTTP: what it tells, what it takes, and how it fails."""
+"""The heartbeat over real HTTP: what it sends, what it receives, and how it fails."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -270,7 +270,7 @@ async def test_a_host_that_serves_nothing_says_so_at_once(home: "Home") -> None:
 async def test_an_objection_of_the_platform_is_a_condition(
     home: "Home", status: str
 ) -> None:
-    """It shows the platform's word and advice, until the platform says ok."""
+    """It shows the platform's status and recommendation, until the platform reports ok."""
     home.platform.set_host_status(HOST, status, recommendedAction="Ask for a new key.")
     async with home.daemon() as daemon:
         await daemon.until(lambda: "host.status" in daemon.conditions)
@@ -313,7 +313,7 @@ async def test_a_registration_that_is_refused_is_retried_soon(home: "Home") -> N
 
 
 async def test_the_farewell_says_draining(home: "Home") -> None:
-    """The last heartbeat says so; if it fails, that is only logged."""
+    """The last heartbeat reports it; if that fails, the failure is only logged."""
     async with home.daemon() as daemon:
         await daemon.until(lambda: home.beats)
         home.platform.faults.add("POST", BEAT, status=500)

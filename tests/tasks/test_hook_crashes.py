@@ -160,7 +160,7 @@ class Uptake:
         self._event = anyio.Event()
 
     def happen(self) -> None:
-        """Wake whoever waits."""
+        """Wake every waiter."""
         self._event.set()
         self._event = anyio.Event()
 

@@ -43,12 +43,12 @@ def home(home: "Home") -> "Home":
 
 
 def _set(home: "Home", value: str, name: str = "TOKEN") -> None:
-    """Change a value without a word to anyone."""
+    """Change a value without an event."""
     home.platform.set_credential("github", name, value)
 
 
 def _rotate(home: "Home", value: str) -> None:
-    """Change a value and tell the streams."""
+    """Change a value and send an event."""
     home.platform.rotate("github", TOKEN=value)
 
 

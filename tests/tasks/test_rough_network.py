@@ -32,7 +32,7 @@ HASTY_SECONDS = 0.3
 
 
 class FaultProxy:
-    """A TCP proxy before the platform that treats what it answers as it is told."""
+    """A TCP proxy before the platform that distorts responses as configured."""
 
     def __init__(self, port: int, upstream: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -117,7 +117,7 @@ def _reset(client: SocketStream) -> None:
 
 @asynccontextmanager
 async def _proxy(home: "Home") -> AsyncIterator[FaultProxy]:
-    """Stand between this host and its platform."""
+    """Put the proxy between this host and its platform."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - not Django's
     proxy = FaultProxy(port, int(home.platform.url.rpartition(":")[2]))

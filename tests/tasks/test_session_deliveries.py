@@ -25,7 +25,7 @@ LAGGING = (Code.CONSUMER_LAGGING, "build:fake")
 
 
 class FakeDelivery:
-    """A delivery that notes what it is handed, and fails when told."""
+    """A delivery that records what it gets, and fails if configured to."""
 
     def __init__(
         self,

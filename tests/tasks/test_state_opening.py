@@ -39,7 +39,7 @@ def home(home: "Home") -> "Home":
 
 
 async def test_credentials_and_beats_go_on_without_a_journal(home: "Home") -> None:
-    """Mutations wait and status says so; they are applied once the state is open."""
+    """Mutations wait, which the status shows; they are applied once the state is open."""
     home.platform.configure(deliver_once=True)
     mutation = home.enqueue("project.enable", id="proj_a")
     async with home.daemon() as daemon:

@@ -1,4 +1,4 @@
-"""What the outside is told: the state file, the service manager, the first board."""
+"""What the daemon reports: the status file, the service manager, the first board."""
 
 import json
 import select
@@ -41,12 +41,12 @@ class Manager:
         self.notifier = Notifier.from_environ({"NOTIFY_SOCKET": listener.getsockname()})
 
     async def hear(self) -> str:
-        """Wait for what is said next."""
+        """Wait for the next message."""
         return (await anyio.to_thread.run_sync(self._listener.recv, 4096)).decode()
 
     @property
     def has_heard_nothing(self) -> bool:
-        """Whether nothing at all has been said."""
+        """Whether no message has been sent."""
         return not select.select([self._listener], [], [], 0)[0]
 
 

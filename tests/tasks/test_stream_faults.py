@@ -39,7 +39,7 @@ def home(home: "Home") -> "Home":
 
 
 def _set(home: "Home", value: str, name: str = "TOKEN") -> None:
-    """Change a value without a word to anyone."""
+    """Change a value without an event."""
     home.platform.set_credential("github", name, value)
 
 
