@@ -186,7 +186,7 @@ async def test_a_credential_is_rotated_for_the_organisation(
     platform.set_credential("anthropic", "KEY", "v")
     words = ("anthropic", "--org", "org_acme")
     await anyio.to_thread.run_sync(lambda: _rotate(*words))
-    assert capsys.readouterr().out == "rotated anthropic: 0 sessions told\n"
+    assert capsys.readouterr().out == "rotated anthropic: sent to 0 sessions\n"
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_without_a_daemon_the_last_state_is_shown_as_past(
     (host / "status.json").write_text(json.dumps(last))
     assert run("status") == 3
     out = capsys.readouterr().out
-    assert out.startswith("○ NOT RUNNING  it was ok when last heard of, 12 min ago\n")
+    assert out.startswith("○ NOT RUNNING  last status: ok, 12 min ago\n")
     assert out.endswith(f"  start it: rensei-daemon run --config {host}/config.toml\n")
 
 

@@ -67,7 +67,7 @@ def test_what_it_offers_works_as_printed_and_ctrl_c_ends_it() -> None:
         rest = demo.stdout.read()
     assert set(said) == {"mutations", "credentials", "exec", "host"}
     assert "project.add" in said["mutations"]
-    assert said["credentials"] == "rotated github: 1 session told\n"
+    assert said["credentials"] == "rotated github: sent to 1 session\n"
     assert said["exec"].startswith("ghp_")
     assert "Traceback" not in rest
     assert "Both stopped and every temporary file removed" in rest

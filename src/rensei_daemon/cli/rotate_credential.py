@@ -31,7 +31,7 @@ def rotate(kind: str, org: str | None, config: Path | None, as_json: bool) -> No
         print_json({**answer, "rotated_at": done.rotated_at or None})
         return
     sessions = "1 session" if done.session_count == 1 else f"{done.session_count} sessions"
-    click.echo(f"rotated {clean(done.kind)}: {sessions} told")
+    click.echo(f"rotated {clean(done.kind)}: sent to {sessions}")
 
 
 def _org_of(asking: OperatorAccess) -> str:

@@ -69,7 +69,7 @@ def _headline(
     banner = paint(f" {banner} ", style, colour=True) if colour else banner
     if not alive:
         gone = format_duration(format_age(status.get("reported_at"), now))
-        return [f"{banner}  it was {state} when last heard of, {gone} ago"]
+        return [f"{banner}  last status: {state}, {gone} ago"]
     if troubles and state in ("degraded", "failed"):
         banner += f" for {format_duration(format_age(troubles[0][0]['since'], now))}"
     up = format_duration(status.get("uptime_seconds", 0))

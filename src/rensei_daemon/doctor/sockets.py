@@ -34,7 +34,7 @@ def _knock_over_tcp(address: tuple[str, int], restart: str) -> CheckResult:
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
     except OSError as error:
         what = (
-            f"[metrics].listen is set, but nobody answers there: {error.strerror or error}"
+            f"[metrics].listen is set, but nothing answers there: {error.strerror or error}"
         )
         return failed("metrics", what, restart)
     return passed("metrics", f"{address[0]} port {address[1]} is served")
@@ -52,6 +52,6 @@ def _knock(path: Path, way_in: str, restart: str) -> CheckResult:
             what = f"{path} accepts no connection: the daemon is stuck or overloaded"
             return failed("socket", what, "rensei-daemon logs -n 50")
         except OSError as error:
-            what = f"nobody listens at {path}: {error.strerror}"
+            what = f"nothing listens at {path}: {error.strerror}"
             return failed("socket", what, restart)
     return passed("socket", f"{path} is served")

@@ -135,7 +135,9 @@ def _journal(case: DoctorContext) -> Iterator[CheckResult]:
         return
     if verdict != "ok":
         yield failed(
-            "state", f"{path} is damaged: {verdict}", "start it: it is set aside, unread"
+            "state",
+            f"{path} is damaged: {verdict}",
+            "start the daemon, which moves it aside",
         )
     else:
         yield passed("state", f"the journal is sound, with {count} mutations on record")

@@ -17,7 +17,7 @@ def advisories(settings: Settings) -> Iterator[str]:
         if any(map(holds_secret, entry.repositories)):
             yield (
                 f"projects.{render_key((project,))} has a repository with a user name, "
-                "password or token in its URL; the platform is told the URL without it"
+                "password or token in its URL; the platform gets the URL without it"
             )
     address = settings.metrics.address
     if address is not None and not is_loopback_host(address[0]):

@@ -74,7 +74,7 @@ def env_file(path: Path) -> Path:
 def argv(words: tuple[str, ...]) -> tuple[str, ...]:
     """Require a program and its arguments, as the system accepts them."""
     if any("\0" in word for word in words):
-        raise ValueError("a word must not hold a NUL")
+        raise ValueError("an argument must not contain a NUL")
     return words
 
 
