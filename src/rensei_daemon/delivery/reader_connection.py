@@ -139,7 +139,7 @@ class ReaderConnection:
                 bye_reason = None
             finally:
                 self._is_waiting = False
-                subscribers.remove(self)
+                subscribers.remove(self.send_at_once)
             both.cancel_scope.cancel()
         return bye_reason
 
@@ -183,7 +183,7 @@ class ReaderConnection:
         self._known = newest
         if self._subscribers is not None:
             pid = self._peer.pid
-            self._subscribers.record(self, self._title, pid, newest.generation)
+            self._subscribers.record(self.send_at_once, self._title, pid, newest.generation)
 
     def _is_writable(self) -> bool:
         """Whether most of what was sent has been read, so that a frame and a BYE fit."""

@@ -6,7 +6,6 @@ Knows no socket: readers wait here for changes and report what they were sent.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 import anyio
 
@@ -19,15 +18,11 @@ from rensei_daemon.failure_reporter import FailureReporter
 CALM_SECONDS = 60.0
 
 
-class Subscriber(Protocol):
-    """A reader, as its subscribers' list sees it."""
+Reader = Callable[[Credentials], bool]
+"""A reader's function that sends it the newest values, if that needs no waiting.
 
-    def send_at_once(self, newest: Credentials) -> bool:
-        """Send values to a waiting reader if that needs no waiting.
-
-        Returns whether that is done; if not, the reader has to be woken to send
-        them itself.
-        """
+Returns whether it has; if not, the reader has to be woken to send them itself.
+"""
 
 
 class Subscribers:
@@ -60,7 +55,7 @@ class Subscribers:
         self._changed = anyio.Event()
         self._waiting = 0
         """How many readers wait, whether or not they have been sent the newest values."""
-        self._readers: dict[Subscriber, ConsumerHealth] = {}
+        self._readers: dict[Reader, ConsumerHealth] = {}
         self._last_frame: tuple[Credentials | None, Credentials, bytes] | None = None
 
     @property
@@ -72,7 +67,7 @@ class Subscribers:
         """Send the values to every reader; slow ones delay nobody."""
         self.newest = credentials
         self._rotated_at = datetime.now(UTC)
-        sent = sum([reader.send_at_once(credentials) for reader in self._readers])
+        sent = sum([send(credentials) for send in self._readers])
         if sent < self._waiting:  # waking readers that are up to date would delay others
             self._announce()
         return True
@@ -120,7 +115,7 @@ class Subscribers:
         self._last_frame = (known, newest, frame)
         return frame
 
-    def record(self, reader: Subscriber, title: str, pid: int, generation: int) -> None:
+    def record(self, reader: Reader, title: str, pid: int, generation: int) -> None:
         """Record what a reader has been sent."""
         self._readers[reader] = ConsumerHealth(
             kind=self.kind, name=title, generation=generation, pid=pid
@@ -128,7 +123,7 @@ class Subscribers:
         self.awaited.discard(pid)
         self.on_uptake()
 
-    def remove(self, reader: Subscriber) -> None:
+    def remove(self, reader: Reader) -> None:
         """Remove a reader that has gone."""
         if self._readers.pop(reader, None):
             self.on_uptake()

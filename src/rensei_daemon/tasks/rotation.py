@@ -74,7 +74,13 @@ class Rotation:
         self._shown_wanted: RequestedSnapshot | None = None
         steady_seconds = context.pace.steady_seconds
         self._failures = SessionFailures(id_, board, calm_seconds=steady_seconds)
-        self._snapshots = SnapshotLoop(session, self, context)
+        self._snapshots = SnapshotLoop(
+            session,
+            context,
+            on_request=self._values.snapshot_requested,
+            on_snapshot=self._take_snapshot,
+            on_failure=self._snapshot_failed,
+        )
         self._stream = StreamLoop(
             id_,
             self._snapshots,
@@ -149,11 +155,11 @@ class Rotation:
 
     # -- snapshots --
 
-    def snapshot_requested(self) -> None:
-        """Note that a snapshot was requested from the platform."""
-        self._values.snapshot_requested()
+    async def _take_snapshot(self, snapshot: Snapshot) -> None:
+        await self._register(snapshot)
+        self._apply(snapshot)
 
-    async def prepare(self, snapshot: Snapshot) -> None:
+    async def _register(self, snapshot: Snapshot) -> None:
         """Register new values for redaction, a few at a time.
 
         All 5,000 that a session may have would take up to 0.2 s of one turn of the loop.
@@ -163,7 +169,7 @@ class Rotation:
             self._register_secrets([*self.credentials.env.values(), *arriving[:end]])
             await checkpoint()
 
-    def snapshot_came(self, snapshot: Snapshot) -> None:
+    def _apply(self, snapshot: Snapshot) -> None:
         """Apply a snapshot, deliver what it changed, and update the schedule."""
         if self._line.snapshot_failure is not None:
             self._stream.platform_answers()
@@ -199,8 +205,7 @@ class Rotation:
         )
         self._post()
 
-    def snapshot_failed(self, error: PlatformError) -> None:
-        """Note that a snapshot failed."""
+    def _snapshot_failed(self, error: PlatformError) -> None:
         self._values.snapshot_failed()
         self._failures.snapshot_failed(error)
         self._line = replace(self._line, snapshot_failure=error.failure)

@@ -1,7 +1,7 @@
 """The loop of one session's snapshots: takes one whenever it is due."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import anyio
 
@@ -43,38 +43,27 @@ class SessionContext:
     pace: SnapshotIntervals = PACE
 
 
-class SnapshotTaker(Protocol):
-    """The receiver of the snapshots."""
-
-    def snapshot_requested(self) -> None:
-        """Note that a snapshot was requested from the platform."""
-
-    async def prepare(self, snapshot: Snapshot) -> None:
-        """Do in advance, in small steps, what a large snapshot takes long for."""
-
-    def snapshot_came(self, snapshot: Snapshot) -> None:
-        """Apply a snapshot and update the schedule."""
-
-    def snapshot_failed(self, error: PlatformError) -> None:
-        """Note that a snapshot failed."""
-
-
 class SnapshotLoop:
     """Takes snapshots when the schedule says so, one at a time."""
 
     def __init__(
         self,
         session: Session,
-        taker: SnapshotTaker,
         context: SessionContext,
+        *,
+        on_request: Callable[[], None],
+        on_snapshot: Callable[[Snapshot], Awaitable[None]],
+        on_failure: Callable[[PlatformError], None],
     ) -> None:
+        """`on_snapshot` applies a snapshot and updates the schedule."""
         pace, draw = context.pace, context.draw
         self.schedule = SnapshotSchedule(pace, draw, anyio.current_time())
         self.cycle = Cycle()
         """One iteration is one snapshot, whether it succeeds or fails."""
         self.error: PlatformError | None = None
         """The error of the last snapshot; None if it succeeded."""
-        self._session, self._taker = session, taker
+        self._session, self._on_request = session, on_request
+        self._on_snapshot, self._on_failure = on_snapshot, on_failure
         self._client, self._pace, self._draw = context.client, pace, draw
         self._deadlines, self._outcomes = context.deadlines, context.counters.snapshots
         self._changed = WakeEvent()
@@ -103,7 +92,7 @@ class SnapshotLoop:
             self.cycle.end()
 
     async def _take(self) -> str:
-        self._taker.snapshot_requested()
+        self._on_request()
         try:
             snapshot = await self._client.snapshot(self._session)
         except PlatformError as error:
@@ -112,11 +101,10 @@ class SnapshotLoop:
             asked = requested_wait(error, self._pace.slow_poll_seconds)
             delay, self._retry = self._retry.next(self._draw, at_least=asked)
             self.schedule.fail(anyio.current_time(), delay, asked_seconds=asked)
-            self._taker.snapshot_failed(error)
+            self._on_failure(error)
             return error.failure
         self.error, self._retry = None, RETRY
-        await self._taker.prepare(snapshot)
-        self._taker.snapshot_came(snapshot)
+        await self._on_snapshot(snapshot)
         return "ok"
 
     def _set_deadline(self, wait: float) -> None:
