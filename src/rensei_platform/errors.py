@@ -39,6 +39,12 @@ class StartError(PlatformError):
     exit_code = 75
 
 
+class StorageError(PlatformError):
+    """A file cannot be written."""
+
+    exit_code = 73
+
+
 class SchemaError(PlatformError):
     """The database's schema is not one that this version can use."""
 

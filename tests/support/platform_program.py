@@ -30,7 +30,7 @@ class Program:
         """Return what a command prints on stdout; on stderr if it is to fail."""
         done = subprocess.run(
             [*COMMAND, *map(str, arguments)],
-            env=self._environ() | environ,
+            env=self.environment() | environ,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -59,7 +59,7 @@ class Program:
         ready.unlink(missing_ok=True)
         with subprocess.Popen(
             [*COMMAND, "serve", *map(str, arguments), "--ready-file", str(ready)],
-            env=self._environ(),
+            env=self.environment(),
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -74,6 +74,7 @@ class Program:
                 _, errors = process.communicate(timeout=HANG_SECONDS)
             assert stop != signal.SIGTERM or process.returncode == 0, errors
 
-    def _environ(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a command."""
         kept = {"PATH": os.environ["PATH"], "HOME": str(self.directory)}
         return kept | {STATE_VARIABLE: str(self.directory / "state")} | self.environ

@@ -5,10 +5,13 @@ import sys
 import click
 
 from rensei_platform.cli.access import audit, key, org
+from rensei_platform.cli.backup import backup
 from rensei_platform.cli.credential import credential
 from rensei_platform.cli.database import migrate_command
+from rensei_platform.cli.doctor import doctor
 from rensei_platform.cli.host import host
 from rensei_platform.cli.init import init
+from rensei_platform.cli.master_key import rotate_master
 from rensei_platform.cli.mutations import mutations
 from rensei_platform.cli.rotation import rotation
 from rensei_platform.cli.serve import serve
@@ -29,6 +32,8 @@ for command in (
     init,
     serve,
     migrate_command,
+    backup,
+    doctor,
     credential,
     host,
     key,
@@ -38,6 +43,7 @@ for command in (
     audit,
 ):
     commands.add_command(command)
+key.add_command(rotate_master)
 
 
 def main() -> None:

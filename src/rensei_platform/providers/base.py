@@ -77,6 +77,15 @@ class LeasingProvider(Provider, Protocol):
         ...
 
 
+@runtime_checkable
+class ProbedProvider(Provider, Protocol):
+    """A source that can be asked whether it would answer."""
+
+    async def probe(self) -> None:
+        """Ask for nothing secret. Raise ResolveError if a resolution would fail too."""
+        ...
+
+
 # ---- errors ------------------------------------------------------------------------------
 
 

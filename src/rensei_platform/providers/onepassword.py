@@ -51,6 +51,10 @@ class OnePasswordProvider:
             timeout=limits.timeout_seconds,
         )
 
+    async def probe(self) -> None:
+        """List the vaults that the token may see."""
+        await self._get("/v1/vaults")
+
     async def resolve(self, location: Location) -> Resolved:
         """Return an item's fields by label; by `section.label` where one has a section."""
         if len(location.path) != 2:

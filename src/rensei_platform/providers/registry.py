@@ -19,6 +19,7 @@ from rensei_platform.providers.base import (
     LeaseEndedError,
     LeasingProvider,
     Location,
+    ProbedProvider,
     Provider,
     ProviderDeniedError,
     ProviderUnavailableError,
@@ -82,6 +83,14 @@ class Registry:
             if isinstance(instance.provider, LeasingProvider):
                 with _bounded(instance.limits):
                     await instance.provider.revoke(lease)
+
+    async def probe(self, provider: str) -> None:
+        """Ask an instance whether it answers, if it can be asked. Raise ResolveError."""
+        with _named(provider, ""):
+            instance = self._get(provider)
+            if isinstance(instance.provider, ProbedProvider):
+                with _bounded(instance.limits):
+                    await instance.provider.probe()
 
     def _get(self, name: str) -> Instance:
         if name not in self._instances:

@@ -87,6 +87,10 @@ class VaultProvider:
         self.session = VaultSession(client, parsed.login(), parsed.namespace)
         self._mount, self._engine = parsed.mount, parsed.engine
 
+    async def probe(self) -> None:
+        """Look our own token up, which proves the server, the login and the token."""
+        await self.session.call("GET", "auth/token/lookup-self")
+
     async def resolve(self, location: Location) -> Resolved:
         """Return the newest version of a secret, or a secret made for us."""
         path = _url_path(location.path)

@@ -146,13 +146,14 @@ def first_due(times: Times, leases: Leases) -> datetime | None:
     return None if first is None else whole_milliseconds(first)
 
 
-def _identity(what: str, binding_id: str) -> str:
+def sealed_identity(what: str, binding_id: str) -> str:
+    """Return what the text of a set, its values or its leases, is sealed for."""
     return "\0".join(("resolved", what, binding_id))
 
 
 def _sealed(sealer: Sealer, what: str, binding_id: str, content: object) -> str:
-    return sealer.seal(json.dumps(content), _identity(what, binding_id))
+    return sealer.seal(json.dumps(content), sealed_identity(what, binding_id))
 
 
 def _opened(sealer: Sealer, what: str, binding_id: str, sealed: str) -> Any:
-    return json.loads(sealer.unseal(sealed, _identity(what, binding_id)))
+    return json.loads(sealer.unseal(sealed, sealed_identity(what, binding_id)))

@@ -8,10 +8,11 @@ fails halfway because another was faster.
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
-from sqlalchemy import URL, event, make_url, select
+from sqlalchemy import URL, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from rensei_platform.errors import InvalidRequestError, SettingsError, UnavailableError
 
 _NOTHING = select(1)
+_CLOCK = select(func.clock_timestamp())
 _POOL_TIMEOUT_SECONDS = 5.0
 _SQLITE_READERS = 4
 _POSTGRESQL_POOL = 10
@@ -100,6 +102,14 @@ class Store:
         """Ask the database for nothing. Raise UnavailableError if it does not answer."""
         async with self.read() as db:
             await db.execute(_NOTHING)
+
+    async def clock(self) -> datetime:
+        """Return the time of the database, which is this machine's for an embedded one."""
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        async with self.read() as db:
+            now: datetime = (await db.execute(_CLOCK)).scalar_one()
+        return now
 
     async def close(self) -> None:
         """Close every connection."""

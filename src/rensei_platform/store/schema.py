@@ -18,6 +18,9 @@ _LOCK = 7_306_083_015_912_871
 """The PostgreSQL advisory lock that one migration at a time holds."""
 
 
+_INIT = "Run rensei-platform init."
+
+
 def migrate(url: URL) -> str:
     """Create the schema, or bring it up to date; return its revision.
 
@@ -38,11 +41,13 @@ def migrate(url: URL) -> str:
 
 def check_schema(url: URL) -> None:
     """Raise SchemaError unless the schema is this version's, or one migration newer."""
+    if url.drivername == "sqlite" and not Path(str(url.database)).exists():
+        raise SchemaError(f"{url.database}: there is no database", hint=_INIT)
     with _connection(url) as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     known = _known_revisions()
     if found is None:
-        raise SchemaError("the database is empty", hint="Run rensei-platform init.")
+        raise SchemaError("the database is empty", hint=_INIT)
     if found in known[1:]:
         raise SchemaError(
             f"the database's schema is older ({found}) than this version ({known[0]})",

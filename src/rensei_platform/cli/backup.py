@@ -1,0 +1,34 @@
+"""`backup`: a copy of the database."""
+
+import json
+from pathlib import Path
+
+import click
+
+from rensei_platform.cli.database import FILE, Setup, uses_setup
+from rensei_platform.store.backup import back_up
+from rensei_platform.store.schema import check_schema
+
+
+@click.command("backup")
+@uses_setup()
+@click.argument("file", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backup(setup: Setup, file: Path, as_json: bool) -> None:
+    """Write a copy of the database to a new FILE. Servers may run meanwhile.
+
+    The master key is not in it, and without the key no stored value can be read. Keep a
+    copy of the key apart from the backup.
+
+    Example: rensei-platform backup /var/backups/rensei-platform-2026-11-28.db
+    """
+    check_schema(setup.database)
+    back_up(setup.database, file)
+    size, key = file.stat().st_size, setup.master_key
+    if as_json:
+        click.echo(json.dumps({"file": str(file), "bytes": size, "masterKey": str(key)}))
+    else:
+        click.echo(
+            f"{file}: {size} bytes. The master key {key} is not in it: without the key the "
+            "backup restores no stored value. Keep a copy of it elsewhere."
+        )

@@ -1,0 +1,66 @@
+"""Checks that ask the database: its schema, its clock, its master key, its values."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+from sqlalchemy import URL
+
+from rensei_platform.doctor.result import Result, reported
+from rensei_platform.sealing import Sealer
+from rensei_platform.services.opening import check_master_key
+from rensei_platform.services.resealing import unopened
+from rensei_platform.store.engine import Store
+from rensei_platform.store.schema import check_schema
+
+MOST_SKEW_SECONDS = 5.0
+
+
+async def check_database(url: URL, master_key: Path) -> list[Result]:
+    """Return what is found. Without a database nothing else can be asked."""
+    found: list[Result] = []
+    with reported("database", found):
+        await anyio.to_thread.run_sync(check_schema, url)
+        found.append(
+            Result("database", "ok", f"{url.get_backend_name()}, its schema is up to date")
+        )
+    if found[-1].state != "ok":
+        return found
+    store = Store(url)
+    try:
+        with reported("clock", found):
+            found.append(await _clock(store))
+        with reported("master key", found):
+            found.append(await _master_key(store, master_key))
+    finally:
+        await store.close()
+    return found
+
+
+async def _clock(store: Store) -> Result:
+    begun = time.monotonic()
+    there = await store.clock()
+    skew = abs((datetime.now(UTC) - there).total_seconds())
+    skew = max(0.0, skew - (time.monotonic() - begun))
+    if skew > MOST_SKEW_SECONDS:
+        message = f"this machine and the database differ by {skew:.0f} s"
+        return Result("clock", "error", message, "Let both follow the same time server.")
+    return Result("clock", "ok", "agrees with the database's")
+
+
+async def _master_key(store: Store, path: Path) -> Result:
+    sealer = Sealer.from_file(path)
+    await check_master_key(store, sealer, path)
+    if broken := await unopened(store, sealer):
+        return Result(
+            "master key",
+            "error",
+            f"{path} does not open {len(broken)} of the first values, such as {broken[0]}",
+            "Set these credentials again, or restore the database and its key together.",
+        )
+    if len(sealer.keys) > 1:
+        message = f"{path} holds {len(sealer.keys)} keys: a replacement has not ended"
+        hint = "Run `rensei-platform key rotate-master` again."
+        return Result("master key", "warning", message, hint)
+    return Result("master key", "ok", f"{path} opens the stored values")

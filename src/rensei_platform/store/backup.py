@@ -1,0 +1,103 @@
+"""A copy of the database, made while servers use it."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from rensei_platform.errors import StorageError, UnavailableError
+
+_LONGEST_MESSAGE = 500
+
+
+def back_up(url: URL, file: Path) -> None:
+    """Write a copy to a new file, mode 0600; it is on disk when this returns.
+
+    Raise StorageError if it cannot be written, UnavailableError if the database is away or
+    the program that copies it fails.
+    """
+    with _draft_of(file) as draft:
+        if url.drivername == "sqlite":
+            _copy_sqlite(Path(str(url.database)), draft)
+        else:
+            _dump_postgresql(url, draft)
+
+
+@contextmanager
+def _draft_of(file: Path) -> Iterator[Path]:
+    """Lend a file beside the one asked for, which becomes it if the block succeeds."""
+    draft = file.with_name(f".{file.name}.part")
+    try:
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        yield draft
+        with draft.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.link(draft, file)  # unlike a rename it replaces nothing
+        directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise StorageError(
+            f"{file}: cannot write the backup: {error.strerror}",
+            hint="Name a new file, in a directory with room for a copy of the database.",
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _copy_sqlite(database: Path, draft: Path) -> None:
+    """Copy in one step: it reads one state of the database, and no writer waits for it."""
+    try:
+        with (
+            closing(
+                sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+            ) as source,
+            closing(sqlite3.connect(draft)) as target,
+        ):
+            source.backup(target)
+            target.execute(
+                "PRAGMA journal_mode=DELETE"
+            )  # one file, without a log beside it
+            (found,) = target.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise UnavailableError(f"{database}: cannot copy the database: {error}") from error
+    if found != "ok":
+        raise UnavailableError(f"{database}: the database is damaged: {found}")
+
+
+def _dump_postgresql(url: URL, draft: Path) -> None:
+    """Have pg_dump write its own format. The password is not among its arguments."""
+    program = shutil.which("pg_dump")
+    if program is None:
+        raise UnavailableError(
+            "pg_dump is not on this machine: install PostgreSQL's client programs, or back "
+            "the database up as you do with your others"
+        )
+    public = url.set(drivername="postgresql", password=None).render_as_string()
+    environ = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+    done = subprocess.run(  # noqa: S603 - no shell, a fixed program
+        [
+            program,
+            "--format=custom",
+            "--no-password",
+            f"--file={draft}",
+            f"--dbname={public}",
+        ],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode:
+        message = " ".join(done.stderr.split())[:_LONGEST_MESSAGE]
+        raise UnavailableError(f"pg_dump failed: {message}")

@@ -1,0 +1,209 @@
+"""`backup`, `doctor`, `migrate` and `key rotate-master` beside a running server."""
+
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from platform_program import COMMAND, Program
+from sqlalchemy import URL, create_engine, text
+
+DATABASE = ("--database", "sqlite:///platform.db")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """The program, with an embedded database that holds one value."""
+    program = Program(tmp_path)
+    program.init(DATABASE[1])
+    (tmp_path / "value").write_text("canary-value")
+    with program.serving(*DATABASE, "--port", 0) as url:
+        program.run("credential", "set", "--kind", "k", "A=@value", *_access(url))
+    return program
+
+
+def _access(url: str) -> tuple[str, ...]:
+    return ("--url", url, "--key-file", "owner.key")
+
+
+def _value(program: Program, url: str) -> str:
+    key = (program.directory / "owner.key").read_text()
+    answer = httpx.post(
+        f"{url}/api/daemon/credentials/snapshot",
+        json={"orgId": "org_acme", "sessionId": "s"},
+        headers={"Authorization": f"Bearer {key}"},
+        trust_env=False,
+    )
+    return str(answer.json()["env"]["A"])
+
+
+def test_backup_of_a_running_server_is_restored(program: Program) -> None:
+    """The copy and the master key together serve what was stored; nothing else does."""
+    home, copy = program.directory, program.directory / "copy.db"
+    with program.serving(*DATABASE, "--port", 0):
+        said = program.run("backup", *DATABASE, copy)
+    assert said.startswith(f"{copy}: ")
+    assert "without the key the backup restores no stored value" in said
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert sorted(file.name for file in home.glob("*copy*")) == ["copy.db"]
+    restored = home / "restored.db"
+    shutil.copy(copy, restored)
+    lone = ("--database", f"sqlite:///{restored}", "--port", 0)
+    assert "cannot read the master key" in program.run("serve", *lone, exit_code=78)
+    shutil.copy(home / "platform.db.key", home / "restored.db.key")
+    with program.serving(*lone) as url:
+        assert _value(program, url) == "canary-value"
+
+
+def test_backup_overwrites_nothing(program: Program) -> None:
+    """An earlier backup stays as it is."""
+    (program.directory / "copy.db").write_text("earlier")
+    message = program.run("backup", *DATABASE, "copy.db", exit_code=73)
+    assert "copy.db: cannot write the backup: File exists" in message
+    assert (program.directory / "copy.db").read_text() == "earlier"
+
+
+def test_absent_database_is_not_made(tmp_path: Path) -> None:
+    """A misspelt name is an error, and leaves no empty database behind."""
+    program = Program(tmp_path)
+    for command in (("backup", "copy.db"), ("key", "rotate-master"), ("serve",)):
+        (tmp_path / "other.db.key").write_text("bW1t" * 10 + "bW0=\n")
+        (tmp_path / "other.db.key").chmod(0o600)
+        message = program.run(*command, "--database", "sqlite:///other.db", exit_code=78)
+        assert message.endswith("there is no database\nRun rensei-platform init.\n")
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_postgresql_is_dumped(tmp_path: Path, database: URL) -> None:
+    """pg_dump writes its own format; without the program the answer says what to do."""
+    if database.drivername == "sqlite":
+        return
+    program = Program(tmp_path)
+    url = database.set(drivername="postgresql").render_as_string(hide_password=False)
+    program.init(url)
+    program.run("backup", "--database", url, "copy.dump")
+    assert (tmp_path / "copy.dump").read_bytes().startswith(b"PGDMP")
+    message = program.run(
+        "backup", "--database", url, "other.dump", exit_code=69, PATH=str(tmp_path)
+    )
+    assert "pg_dump is not on this machine: install PostgreSQL's client" in message
+    assert not (tmp_path / "other.dump").exists()
+
+
+def test_master_key_is_replaced_beside_a_running_server(program: Program) -> None:
+    """A command that is killed is run again; the server reads the values all the while."""
+    key_file = program.directory / "platform.db.key"
+    old = key_file.read_text()
+    rotate = ("key", "rotate-master", *DATABASE, "--settle-seconds")
+    with program.serving(*DATABASE, "--port", 0) as url:
+        with subprocess.Popen(
+            [*COMMAND, *rotate, "3600"], cwd=program.directory, env=program.environment()
+        ) as process:
+            while key_file.read_text() == old:
+                assert process.poll() is None
+            process.send_signal(signal.SIGKILL)
+        assert old in key_file.read_text()
+        assert _value(program, url) == "canary-value"
+        said = program.run(*rotate, 0)
+        assert "values are encrypted with the new key" in said
+        assert old not in key_file.read_text()
+        assert len(key_file.read_text().splitlines()) == 1
+        assert _value(program, url) == "canary-value"
+        answer = program.json("credential", "list", *_access(url))
+        assert answer["bindings"][0]["kind"] == "k"
+    with program.serving(*DATABASE, "--port", 0) as url:
+        assert _value(program, url) == "canary-value"
+
+
+def test_older_schema_is_migrated(program: Program) -> None:
+    """An earlier version's database is refused until it is migrated; it loses nothing."""
+    with closing(sqlite3.connect(program.directory / "platform.db")) as db:
+        db.execute("DROP TABLE master_keys")
+        db.execute("UPDATE alembic_version SET version_num = '0001'")
+        db.commit()
+    message = program.run("serve", *DATABASE, "--port", 0, exit_code=78)
+    assert "the database's schema is older (0001) than this version (" in message
+    assert message.endswith("Stop every server of it, then run rensei-platform migrate.\n")
+    assert program.json("migrate", *DATABASE)["schema"] > "0001"
+    with program.serving(*DATABASE, "--port", 0) as url:
+        assert _value(program, url) == "canary-value"
+
+
+def test_newer_schema_is_refused(program: Program) -> None:
+    """Neither `serve` nor `migrate` touches what a later version has made."""
+    engine = create_engine(f"sqlite:///{program.directory}/platform.db")
+    with engine.begin() as db:
+        db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    for command in ("serve", "migrate"):
+        message = program.run(command, *DATABASE, exit_code=78)
+        assert "the database's schema (9999) is newer than this version" in message
+        assert message.endswith("Install the version that migrated it.\n")
+
+
+def test_migration_waits_for_no_server(program: Program) -> None:
+    """A database that a server holds is busy, for `migrate` and for a second `serve`."""
+    with program.serving(*DATABASE, "--port", 0):
+        for command in ("migrate", "serve"):
+            message = program.run(command, *DATABASE, exit_code=75)
+            assert "another process holds the database" in message
+
+
+def test_doctor_finds_nothing_wrong(program: Program) -> None:
+    """Beside a running server every check is made, and all are well."""
+    with program.serving(*DATABASE, "--port", 0):
+        checks = program.json("doctor", *DATABASE)["checks"]
+    assert {check["name"]: check["state"] for check in checks} | {"open files": "ok"} == {
+        "configuration": "ok",
+        "open files": "ok",
+        "exposure": "ok",
+        "database file": "ok",
+        "database": "ok",
+        "clock": "ok",
+        "master key": "ok",
+    }
+
+
+def test_doctor_names_what_is_wrong(program: Program) -> None:
+    """Each trouble has a line of its own, with a remedy; the exit code is 1."""
+    home = program.directory
+    (home / "platform.toml").write_text(
+        'host = "0.0.0.0"\n'
+        '[providers.gone]\ntype = "vault"\naddress = "http://127.0.0.1:9"\n'
+        'allow_http = true\ntoken = "canary"\nallow = { "*" = "" }\n'
+        '[providers.lost]\ntype = "file"\ndirectory = "/nonexistent"\n'
+        'allow = { "*" = "" }\n'
+    )
+    (home / "platform.toml").chmod(0o666)
+    (home / "platform.db.key").write_text("bW1t" * 10 + "bW0=\n")
+    config = ("--config", "platform.toml", *DATABASE)
+    done = subprocess.run(
+        [*COMMAND, "doctor", *config],
+        cwd=home,
+        env=program.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    assert "canary" not in done.stdout
+    for line in (
+        "error    configuration: platform.toml: others may change it (mode 0666)",
+        "error    exposure: '0.0.0.0' is not a loopback address, and there is no TLS",
+        "error    master key: platform.db.key: this is not the master key of the database",
+        "error    provider gone: Credential provider gone: cannot be reached",
+        "error    provider lost: [providers.lost] directory: /nonexistent: not a directory",
+    ):
+        assert line in done.stdout, done.stdout
+
+
+def test_doctor_without_a_database(tmp_path: Path) -> None:
+    """What cannot be asked is not asked; the first step is named."""
+    done = Program(tmp_path).run("doctor", *DATABASE, exit_code=1)
+    assert done == ""
+    assert list(tmp_path.iterdir()) == []
