@@ -19,15 +19,18 @@ from rensei_platform.providers.database import ValueScope
 from rensei_platform.rules.callers import Caller, Role
 from rensei_platform.rules.fields import (
     Json,
+    check_id,
     check_text,
     choice,
     mapping,
+    optional_flag,
+    optional_id,
     optional_mapping,
     optional_text,
     optional_texts,
     text,
 )
-from rensei_platform.rules.reports import REPORTED
+from rensei_platform.rules.reports import REPORTED, parse_host_status
 from rensei_platform.rules.times import optional_wire_time, wire_time
 from rensei_platform.services import administration, credentials
 from rensei_platform.services.callers import caller_of
@@ -46,7 +49,7 @@ async def _caller(request: Request) -> Caller:
 async def list_hosts(request: Request) -> Response:
     """GET /api/admin/hosts?limit=&after=NAME: hosts by name."""
     caller = await _caller(request)
-    after = request.query_params.get("after", "")
+    after = optional_text(request.query_params, "after") or ""
     rows = await administration.list_hosts(
         platform_of(request), caller, after=after, limit=limit(request.query_params)
     )
@@ -56,7 +59,7 @@ async def list_hosts(request: Request) -> Response:
 async def get_host(request: Request) -> Response:
     """GET /api/admin/hosts/{host_id}."""
     caller = await _caller(request)
-    host_id = request.path_params["host_id"]
+    host_id = text(request.path_params, "host_id")
     row = await administration.get_host(platform_of(request), caller, host_id)
     return answer({"host": _host(request, row)})
 
@@ -66,7 +69,7 @@ async def add_host(request: Request) -> Response:
     caller = await _caller(request)
     body = await read_json(request)
     host_id = await administration.add_host(
-        platform_of(request), caller, text(body, "name"), optional_text(body, "id")
+        platform_of(request), caller, text(body, "name"), optional_id(body, "id")
     )
     return answer({"id": host_id}, status=201)
 
@@ -74,8 +77,8 @@ async def add_host(request: Request) -> Response:
 async def set_host_status(request: Request) -> Response:
     """PUT /api/admin/hosts/{host_id}/status {hostStatus}: what the host is told."""
     caller = await _caller(request)
-    status = optional_mapping(await read_json(request), "hostStatus")
-    host_id = request.path_params["host_id"]
+    status = parse_host_status(await read_json(request))
+    host_id = text(request.path_params, "host_id")
     await administration.set_host_status(platform_of(request), caller, host_id, status)
     return answer({"ok": True})
 
@@ -126,7 +129,7 @@ async def add_key(request: Request) -> Response:
         platform_of(request),
         caller,
         name=text(body, "name"),
-        for_host=body.get("forHost") is True,
+        for_host=optional_flag(body, "forHost") or False,
         owner=optional_text(body, "owner"),
         role=Role(role) if role else None,
         projects=optional_texts(body, "projects"),
@@ -156,7 +159,7 @@ async def list_keys(request: Request) -> Response:
 async def revoke_key(request: Request) -> Response:
     """DELETE /api/admin/keys/{key_id}: the key is refused from now on."""
     caller = await _caller(request)
-    key_id = request.path_params["key_id"]
+    key_id = text(request.path_params, "key_id")
     await administration.revoke_key(platform_of(request), caller, key_id)
     return answer({"ok": True})
 
@@ -176,9 +179,9 @@ async def set_values(request: Request) -> Response:
         raise InvalidRequestError("values must hold at least one name")
     scope = ValueScope(
         caller.org_id,
-        check_text(request.path_params["kind"], "kind"),
-        optional_text(body, "projectId") or "",
-        optional_text(body, "envName") or "",
+        check_id(text(request.path_params, "kind"), "kind"),
+        optional_id(body, "projectId") or "",
+        optional_id(body, "envName") or "",
     )
     await credentials.set_values(platform_of(request), caller, scope, values)
     return answer({"ok": True, "names": sorted(values)})
@@ -203,9 +206,9 @@ async def bind(request: Request) -> Response:
     binding = StoredBinding(
         id=new_id("bind"),
         org_id=caller.org_id,
-        kind=check_text(request.path_params["kind"], "kind"),
-        project_id=optional_text(body, "projectId") or "",
-        environment=optional_text(body, "envName") or "",
+        kind=check_id(text(request.path_params, "kind"), "kind"),
+        project_id=optional_id(body, "projectId") or "",
+        environment=optional_id(body, "envName") or "",
         provider=text(body, "provider"),
         path=text(body, "path"),
         names={name: check_text(value, f"names.{name}") for name, value in names.items()},
@@ -221,9 +224,9 @@ async def unbind(request: Request) -> Response:
     await credentials.unbind(
         platform_of(request),
         caller,
-        request.path_params["kind"],
-        query.get("projectId", ""),
-        query.get("envName", ""),
+        text(request.path_params, "kind"),
+        optional_text(query, "projectId") or "",
+        optional_text(query, "envName") or "",
     )
     return answer({"ok": True})
 

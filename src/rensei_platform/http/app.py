@@ -1,10 +1,13 @@
 """The control plane as a web application, and how an error looks on the wire."""
 
+from http import HTTPStatus
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from rensei_platform.errors import PlatformError
 from rensei_platform.http import (
@@ -57,11 +60,23 @@ async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG
     return response
 
 
-async def _http_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     response = answer({"error": error.detail}, status=error.status_code)
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of a path; each of its routes knows its own alone."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature

@@ -62,7 +62,7 @@ async def enqueue(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """DELETE /api/daemon/mutations/{mutation_id}: possible until it is delivered."""
     caller = await _caller(request)
-    mutation_id = request.path_params["mutation_id"]
+    mutation_id = text(request.path_params, "mutation_id")
     if await mutations.cancel(platform_of(request), caller, mutation_id):
         return answer({"cancelled": True})
     return answer({"cancelled": False, "reason": "already_delivered"}, status=409)

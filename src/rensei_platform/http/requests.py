@@ -1,6 +1,7 @@
 """Requests in, answers out: bounded, checked, and always JSON."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from rensei_platform.rules.fields import Json
 from rensei_platform.services.platform import Platform
 
 MOST_BODY_BYTES = 4 * 1024 * 1024
+MOST_DEPTH = 100
+"""Of what is nested in a body: what is stored must be read again, by every version."""
 MOST_LISTED = 500
 
 
@@ -50,12 +53,15 @@ async def read_json(request: Request) -> Json:
 
     Raise InvalidRequestError if it is none, TooLargeError for more than 4 MiB.
     """
+    text = await _read_body(request)
     try:
-        body = json.loads(await _read_body(request), parse_constant=_refuse)
+        body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         raise InvalidRequestError("body must be JSON") from None
     if not isinstance(body, dict):
         raise InvalidRequestError("body must be a JSON object")
+    if text.count(b"{") + text.count(b"[") > MOST_DEPTH and _is_too_deep(body):
+        raise InvalidRequestError(f"body must be nested at most {MOST_DEPTH} deep")
     return body
 
 
@@ -76,6 +82,21 @@ async def _read_body(request: Request) -> bytes:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(constant)
+
+
+def _finite(number: str) -> float:
+    """Return the number. Raise ValueError for 1e999, which no JSON could say again."""
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
+
+
+def _is_too_deep(body: Json) -> bool:
+    level: list[Any] = [body]
+    for _ in range(MOST_DEPTH):
+        dicts = [node.values() for node in level if isinstance(node, dict)]
+        lists = [node for node in level if isinstance(node, list)]
+        level = [child for children in (*dicts, *lists) for child in children]
+    return any(isinstance(node, dict | list) for node in level)
 
 
 def limit(query: Mapping[str, str]) -> int:

@@ -88,14 +88,15 @@ async def heartbeat_daemon(request: Request) -> Response:
 
 async def poll(request: Request) -> Response:
     """GET /api/workers/{worker_id}/poll: no work is handed out here."""
-    if not is_token(bearer(request) or ""):
+    token = bearer(request)
+    if token is not None and not is_token(token):
         raise ForbiddenError("poll takes a runtime token")
     await _worker(request)
     return answer({"work": []})
 
 
 async def _worker(request: Request) -> Worker:
-    worker_id = request.path_params["worker_id"]
+    worker_id = text(request.path_params, "worker_id")
     return await worker_of(
         platform_of(request), bearer(request), worker_id, address(request)
     )

@@ -3,6 +3,7 @@
 Text is accepted as it is, but for what no database can keep: NUL and lone surrogates.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -10,6 +11,7 @@ from rensei_platform.errors import InvalidRequestError
 
 Json = dict[str, Any]
 
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}")
 LONGEST_TEXT = 1024
 """Characters of an id, a name or any other short text."""
 
@@ -42,6 +44,21 @@ def check_text(value: object, name: str, *, longest: int = LONGEST_TEXT) -> str:
     return value
 
 
+def check_id(value: str, name: str) -> str:
+    """Return an id that a caller chose: it stands in URLs and in paths of providers."""
+    if _ID.fullmatch(value) is None:
+        raise InvalidRequestError(
+            f"{name} must have at most 128 of A-Z a-z 0-9 _ . : @ + -"
+        )
+    return value
+
+
+def optional_id(body: Mapping[str, Any], name: str) -> str | None:
+    """Return an id that a caller chose; None if absent, null or empty."""
+    value = optional_text(body, name)
+    return None if value is None else check_id(value, name)
+
+
 def text(body: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) -> str:
     """Return a text that must be there."""
     value = body.get(name)
@@ -65,7 +82,7 @@ def optional_count(body: Mapping[str, Any], name: str) -> int | None:
         return None
     if not _is_count(value):
         raise InvalidRequestError(f"{name} must be a non-negative number")
-    return value
+    return int(value)
 
 
 def count(body: Mapping[str, Any], name: str) -> int:
@@ -81,11 +98,14 @@ def positive(body: Mapping[str, Any], name: str) -> int:
     value = body.get(name)
     if not _is_count(value) or not value:
         raise InvalidRequestError(f"{name} must be a positive number")
-    return value
+    return int(value)
 
 
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+def _is_count(value: object) -> TypeGuard[int | float]:
+    """Whether this is a whole number that a column holds; to JSON, 4.0 is one as well."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < 2**31 and value == int(value)
 
 
 def mapping(body: Mapping[str, Any], name: str) -> Json:
@@ -99,6 +119,14 @@ def mapping(body: Mapping[str, Any], name: str) -> Json:
 def optional_mapping(body: Mapping[str, Any], name: str) -> Json | None:
     """Return an object; None if absent or null."""
     return None if body.get(name) is None else mapping(body, name)
+
+
+def optional_flag(body: Mapping[str, Any], name: str) -> bool | None:
+    """Return true or false; None if absent or null."""
+    value = body.get(name)
+    if not isinstance(value, bool | None):
+        raise InvalidRequestError(f"{name} must be true or false")
+    return value
 
 
 def optional_texts(body: Mapping[str, Any], name: str) -> tuple[str, ...] | None:

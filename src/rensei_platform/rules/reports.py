@@ -8,9 +8,11 @@ from rensei_platform.errors import InvalidRequestError
 from rensei_platform.rules.fields import (
     Json,
     count,
+    is_storable,
     optional_count,
     optional_mapping,
     optional_text,
+    optional_texts,
     positive,
     storable,
     text,
@@ -18,6 +20,8 @@ from rensei_platform.rules.fields import (
 from rensei_platform.rules.mutations import Outcomes
 
 STATUSES = ("idle", "busy", "draining")
+MOST_OUTCOMES = 5_000
+"""Of each kind in one heartbeat; an answer brings 500 mutations at most."""
 LONGEST_ERROR = 64 * 1024
 """Characters of a mutation's error that are kept."""
 
@@ -105,21 +109,48 @@ def _mirror(body: Json) -> dict[str, Any]:
 
 
 def _outcomes(body: Json) -> Outcomes:
-    applied = body.get("appliedMutations") or []
-    failed = body.get("mutationFailures") or []
-    if not isinstance(applied, list) or not all(isinstance(i, str) for i in applied):
+    applied = _outcome_list(body, "appliedMutations")
+    failed = _outcome_list(body, "mutationFailures")
+    if not all(isinstance(item, str) for item in applied):
         raise InvalidRequestError("appliedMutations must be a list of ids")
-    if not isinstance(failed, list) or not all(_is_failure(item) for item in failed):
+    if not all(_is_failure(item) for item in failed):
         raise InvalidRequestError("mutationFailures must be a list of {id, error}")
     return Outcomes(
-        applied=tuple(applied),
+        applied=tuple(filter(is_storable, applied)),
         failed=tuple(
-            (item["id"], storable(item["error"], LONGEST_ERROR)) for item in failed
+            (item["id"], storable(item["error"], LONGEST_ERROR))
+            for item in failed
+            if is_storable(item["id"])
         ),
     )
+
+
+def _outcome_list(body: Json, name: str) -> list[Any]:
+    value = body.get(name)
+    if not isinstance(value, list | None):
+        raise InvalidRequestError(f"{name} must be a list")
+    if value is not None and len(value) > MOST_OUTCOMES:
+        raise InvalidRequestError(f"{name} must have at most {MOST_OUTCOMES} elements")
+    return value or []
 
 
 def _is_failure(item: object) -> bool:
     return isinstance(item, dict) and all(
         isinstance(item.get(name), str) for name in ("id", "error")
     )
+
+
+def parse_host_status(body: Json) -> Json | None:
+    """Return the `hostStatus` that a host is to be told; None for none.
+
+    Raise InvalidRequestError for one that a daemon could not read.
+    """
+    asked = optional_mapping(body, "hostStatus")
+    if asked is None:
+        return None
+    status: Json = {"status": text(asked, "status")}
+    if (action := optional_text(asked, "recommendedAction")) is not None:
+        status["recommendedAction"] = action
+    if (pools := optional_texts(asked, "candidatePoolIds")) is not None:
+        status["candidatePoolIds"] = list(pools)
+    return status

@@ -22,6 +22,7 @@ from rensei_platform.rules.callers import (
     require_admin,
     require_grant,
 )
+from rensei_platform.rules.fields import check_id
 from rensei_platform.services.platform import Platform
 from rensei_platform.store import audit, hosts, orgs
 from rensei_platform.store.engine import Store
@@ -48,8 +49,9 @@ async def found_org(
     """Store an organization with its first owner, and return the owner's first key.
 
     `is_operator`: the owner runs the platform, and may add organizations.
-    Raise ConflictError if the id is taken.
+    Raise InvalidRequestError for an id that is none, ConflictError if it is taken.
     """
+    check_id(org_id, "id")
     try:
         async with store.write() as db:
             await orgs.add_org(db, org_id, name, now)

@@ -8,9 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.errors import ConflictError, InvalidRequestError, NotFoundError
 from rensei_platform.ids import new_id
-from rensei_platform.providers.base import Binding
+from rensei_platform.providers.base import BadAnswerError, Binding
 from rensei_platform.providers.database import ValueScope
+from rensei_platform.providers.fields import check_values
 from rensei_platform.providers.instances import DATABASE
+from rensei_platform.providers.options import Limits
 from rensei_platform.rules.callers import (
     Access,
     Caller,
@@ -78,6 +80,7 @@ async def set_values(
     now = platform.now()
 
     async def write(db: AsyncConnection) -> None:
+        await _check_resolvable(db, platform, scope, values)
         await _bind_to_database(db, scope, now)
         for name, value in values.items():
             await credentials.put_value(
@@ -97,6 +100,23 @@ async def set_values(
 
     where = Scope(scope.project_id, scope.environment)
     await platform.values.change(scope.org_id, scope.kind, where, write)
+
+
+async def _check_resolvable(
+    db: AsyncConnection, platform: Platform, scope: ValueScope, values: Mapping[str, str]
+) -> None:
+    """Raise InvalidRequestError if a scope with these values too could not be resolved."""
+    sealed = await credentials.sealed_values(
+        db, scope.org_id, scope.kind, scope.project_id, scope.environment
+    )
+    stored = {
+        name: platform.sealer.unseal(text, scope.identity(name))
+        for name, text in sealed.items()
+    }
+    try:
+        check_values({**stored, **values}, Limits().most_bytes)
+    except BadAnswerError as error:
+        raise InvalidRequestError(error.reason) from None
 
 
 async def _bind_to_database(db: AsyncConnection, scope: ValueScope, now: datetime) -> None:

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    Update,
+    bindparam,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.mutations import MOST_DELIVERED, Mutation, Outcomes, Status
@@ -103,25 +113,27 @@ async def decide(
     decided = 0
     if outcomes.applied:
         changed = await db.execute(
-            _decision(host_id, list(outcomes.applied)).values(
+            _decision(host_id, mutations.c.id.in_(outcomes.applied)).values(
                 status=Status.APPLIED, decided_at=now
             )
         )
         decided += changed.rowcount
-    for mutation_id, error in outcomes.failed:
+    if outcomes.failed:
+        failure = _decision(host_id, mutations.c.id == bindparam("failed_id"))
         changed = await db.execute(
-            _decision(host_id, [mutation_id]).values(
-                status=Status.FAILED, decided_at=now, error=error
-            )
+            failure.values(
+                status=Status.FAILED, decided_at=now, error=bindparam("failed_error")
+            ),
+            [{"failed_id": id_, "failed_error": text} for id_, text in outcomes.failed],
         )
         decided += changed.rowcount
     return decided
 
 
-def _decision(host_id: str, ids: Sequence[str]) -> Any:
+def _decision(host_id: str, which: ColumnElement[bool]) -> Update:
     return (
         update(mutations)
-        .where(mutations.c.id.in_(ids) & (mutations.c.host_id == host_id))
+        .where(which & (mutations.c.host_id == host_id))
         .where(mutations.c.status == Status.DELIVERED)
     )
 
