@@ -4,7 +4,13 @@ PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test fix lint types imports core unit soak bench fuzz deb deb-test bare clean
+# The tool that reads the OpenAPI document, with 28 packages that nothing else needs.
+.venv-fuzz/ready: requirements-fuzz.lock
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
+	@touch $@
+
+.PHONY: help demo test fix lint types imports core unit soak bench fuzz fuzz-platform deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -74,6 +80,10 @@ bench: .venv-dev/ready ## what it costs, beside the least it could cost
 
 fuzz: .venv-dev/ready ## every answer of the platform gone wrong (FUZZ_SECONDS=3600, SEED=n)
 	@.venv-dev/bin/python tests/fuzz/responses.py
+	@$(MAKE) --no-print-directory fuzz-platform FUZZ_SECONDS=300
+
+fuzz-platform: .venv-dev/ready .venv-fuzz/ready ## every call of the control plane, right and wrong (FUZZ_SECONDS=60)
+	@.venv-dev/bin/python tests/fuzz/platform_calls.py
 
 # A package for one Debian release, made in a minimal system of it. Both are kept below build/.
 RELEASE ?= bookworm
@@ -103,4 +113,4 @@ fix: .venv-dev/ready ## format, and fix what can be fixed
 	.venv-dev/bin/python tests/docs/commands_page.py
 
 clean: ## remove what make made
-	rm -rf build .venv .venv-dev .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .venv .venv-dev .venv-fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis
