@@ -42,6 +42,7 @@ from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.tasks.snapshots import SessionContext
 from rensei_daemon.tasks.state_opening import keep_state_open
 from rensei_daemon.tasks.status_reporting import feed_watchdog, keep_reporting, measure_lag
+from rensei_daemon.tasks.uptake import report_uptake
 from rensei_daemon.wake_event import WakeEvent
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
@@ -252,6 +253,9 @@ class Daemon:
         return {
             "heartbeat": partial(
                 send_heartbeats, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
+            ),
+            "uptake": partial(
+                report_uptake, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
             ),
             "mutations": self.mutations.run,
             "runtime token": self.identity.keep_fresh,

@@ -160,12 +160,19 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                 "since": AT_NOON,
                 "added_at": AT_NOON,
                 "generation": 2,
+                "version": None,
                 "refreshed_at": AT_NOON,
                 "refresh_until": "2026-11-24T12:15:00.000Z",
                 "names": ["TOKEN"],
                 "dropped_names": ["PATH"],
                 "consumers": [
-                    {"kind": "hook", "name": "/bin/reload", "generation": 2, "pid": None}
+                    {
+                        "kind": "hook",
+                        "name": "/bin/reload",
+                        "generation": 2,
+                        "pid": None,
+                        "proof": "unknown",
+                    }
                 ],
                 "snapshot_failure": None,
                 "stream_failure": None,

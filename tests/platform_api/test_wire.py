@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 
 from rensei_daemon.core.admission import report_from
+from rensei_daemon.core.extensions import Extensions
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer, Load
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.core.sse import ServerEvent
+from rensei_daemon.core.uptake import SessionUptake
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.json_fields import is_id
+from rensei_daemon.platform_api.stream import StreamUpdate, parse_event
 from rensei_daemon.platform_api.wire import Grant
 
 NOW = datetime(2026, 6, 2, 12, 0, tzinfo=UTC)
@@ -462,3 +466,54 @@ def test_an_id_of_ours_can_be_seen() -> None:
     assert is_id("wkr_1")
     assert not is_id("wkr\u3164")
     assert not is_id("wkr\u202e")
+
+
+# ---- the extension `uptake` --------------------------------------------------------------
+
+
+def test_uptake_has_exactly_these_keys() -> None:
+    """Zero counts and empty lists are sent, and an absent report is no key at all."""
+    said = SessionUptake(id="build", version=42, confirmed=1, behind=("hook /bin/x",))
+    body = wire.beat_body(replace(QUIET, uptake=(said, SessionUptake(id="q", version=0))))
+    nothing = {"confirmed": 0, "received": 0, "unknown": 0}
+    assert body["uptake"] == [
+        {
+            "id": "build",
+            "version": 42,
+            "consumers": nothing | {"confirmed": 1},
+            "behind": ["hook /bin/x"],
+        },
+        {"id": "q", "version": 0, "consumers": nothing, "behind": []},
+    ]
+    assert wire.beat_body(replace(QUIET, uptake=()))["uptake"] == []
+    assert "uptake" not in wire.beat_body(QUIET)
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (["uptake", "mutations-event"], {"uptake"}),
+        ("uptake", set()),
+        ({"uptake": True}, set()),
+        ([["uptake"], None, 7], set()),
+        (None, set()),
+    ],
+)
+def test_extensions_are_read_liberally(named: object, expected: set[str]) -> None:
+    """What is no list of names offers nothing."""
+    found = wire.beat_answer({"extensions": named}, worker_id="w", url="https://a.test")
+    assert found.extensions == Extensions("https://a.test", frozenset(expected))
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [(42, 42), (0, 0), (-1, None), (2**63, None), (True, None), ("42", None), (4.2, None)],
+)
+def test_a_version_is_a_whole_number(sent: object, expected: int | None) -> None:
+    """Anything else is none, in a snapshot as in an UPDATE."""
+    found = wire.snapshot({"env": {}, "version": sent}, answered_at=NOW)
+    assert found.version == expected
+    payload = {"delta": {"A": "1"}, "version": sent, "previousVersion": sent}
+    event = parse_event(ServerEvent("UPDATE", json.dumps(payload)))
+    assert isinstance(event, StreamUpdate)
+    assert (event.version, event.previous_version) == (expected, expected)

@@ -47,6 +47,7 @@ class FakeDelivery:
         self.alteration = ""
         """What a look finds."""
         self.checked: list[int] = []
+        self.confirmed: list[int] = []
         self.looking = anyio.Event()
         self.looking.set()
         self.gate = anyio.Event()
@@ -79,6 +80,10 @@ class FakeDelivery:
         self.checked.append(credentials.generation)
         await self.looking.wait()
         return self.alteration
+
+    def confirm(self, credentials: Credentials) -> None:
+        """Note that the consumer has had these values."""
+        self.confirmed.append(credentials.generation)
 
     async def withdraw(self) -> None:
         self.handed.append((-1, ()))
@@ -210,14 +215,14 @@ async def test_one_comes_after_another(board: Board) -> None:
 
 
 async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:
-    """If the env file has these values already, the hook does not run."""
+    """If the env file has these values already, the hook has run for them before."""
     first = FakeDelivery("first")
     second = FakeDelivery("second", after=first)
     first.is_news = False
     async with kept(board, first, second) as session_deliveries:
         session_deliveries.offer(generations("1")[0])
         await first.tries(1)
-    assert second.handed == []
+    assert (second.handed, second.confirmed) == ([], [1])
 
 
 async def test_a_failure_is_told_at_once_and_retried_for_ever(board: Board) -> None:

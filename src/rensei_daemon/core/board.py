@@ -56,6 +56,7 @@ class Board:
         worker: WorkerHealth,
         heartbeat: HeartbeatHealth,
         on_change: Callable[[], None] = lambda: None,
+        on_session_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.version = version
         self.pid = pid
@@ -73,6 +74,7 @@ class Board:
         """How commands reach this daemon; hints are adapted to it."""
         self.is_stopping = False
         self.on_change = on_change
+        self.on_session_change = on_session_change
 
     def post(self, line: Line) -> None:
         """Replace the record of the same type."""
@@ -82,6 +84,8 @@ class Board:
                 return  # readers leave because we do; who they were stays on record
             before = self.sessions.get(line.id)
             self.sessions[line.id] = line
+            if before != line:
+                self.on_session_change()
         else:
             before = self._replace(line)
         if before != line:
@@ -121,6 +125,8 @@ class Board:
         ]
         for key in about_it:
             del self.alarms[key]
+        if line:
+            self.on_session_change()
         if line or about_it:
             self.on_change()
 

@@ -132,6 +132,19 @@ class MutationsHealth:
     last: LastMutation | None = None
 
 
+class Proof(StrEnum):
+    """What it proves that a consumer has a generation."""
+
+    CONFIRMED = "confirmed"
+    """The consumer succeeded with the values: a hook, a supervised process."""
+    RECEIVED = "received"
+    """A process took the values and says no more: a reader of the socket."""
+    UNKNOWN = "unknown"
+    """The values are where a process may read them, as in a file."""
+    NOTHING = "nothing"
+    """Another consumer speaks for this one: the hook for the file it runs after."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerHealth:
     """A process or file that receives a session's credentials."""
@@ -143,6 +156,7 @@ class ConsumerHealth:
     """The latest generation it has received."""
     pid: int | None = None
     """The pid of the process at the socket."""
+    proof: Proof = Proof.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +171,8 @@ class SessionHealth:
     added_at: datetime
     """When the daemon started the session; never changes."""
     generation: int = 0
+    version: int | None = None
+    """The platform's version of these values; None if it names none."""
     refreshed_at: datetime | None = None
     """When a snapshot was last applied; equal data counts. An event says nothing about the
     values it does not name."""

@@ -1,11 +1,13 @@
 """A heartbeat and its answer, as values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from rensei_daemon.core.admission import AdmissionReport
+from rensei_daemon.core.extensions import Extensions
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.core.uptake import SessionUptake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Beat:
     report_in_full: bool
     """Whether the platform has not received this report yet."""
     acks: Acks
+    uptake: tuple[SessionUptake, ...] | None = None
+    """What each session holds; None: not to be told, or told already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +64,12 @@ class BeatAnswer:
     """In the order in which to apply them."""
     skipped: int = 0
     """Items without a usable id, which can be neither applied nor answered."""
+    extensions: Extensions = field(default_factory=Extensions)
+    """What the platform offers for the next heartbeat."""
     carried_acks: bool = True
     """Whether the request could carry acks; the platform's older endpoint cannot."""
+    carried_uptake: bool = False
+    """Whether the request carried the uptake; a repeated one does not."""
     answered_at: datetime | None = None
     """By the platform's clock, if known."""
     worker_id: str = ""

@@ -33,6 +33,10 @@ class IncomingValues:
     rotated_at: datetime | None = None
     is_whole: bool = True
     """False: it named more variables, whose values were not text."""
+    version: int | None = None
+    """The platform's version of the values; None if it names none."""
+    previous_version: int | None = None
+    """Of the rotation before it."""
 
 
 class SessionValues:
@@ -40,6 +44,8 @@ class SessionValues:
 
     def __init__(self) -> None:
         self.credentials = Credentials()
+        self.version: int | None = None
+        """The platform's version of the values; None if it names none."""
         self.dropped_names: tuple[str, ...] = ()
         """Sorted names of variables that may not reach a process."""
         self.lost_names = 0
@@ -64,24 +70,27 @@ class SessionValues:
         now: float,
         *,
         dropped: Iterable[str] = (),
+        version: int | None = None,
     ) -> SnapshotReason | None:
         """Apply a snapshot; return why another one is wanted.
 
-        `dropped` are names whose value was not text. An update that arrived during
-        the snapshot overrides it unless its stamp is older; another snapshot then
-        shows which was newer.
+        `version` is the platform's version of the snapshot. `dropped` are names whose
+        value was not text. An update that arrived during the snapshot overrides it unless
+        its stamp or version is older; another snapshot then shows which was newer.
         """
         before, meanwhile = self.credentials, self._meanwhile or ()
         self._meanwhile = None
         accepted = filter_values(env)
         self.dropped_names = _sorted_names((*accepted.dropped, *dropped))
         self._order = self._order.after_snapshot(answered_at, now)
-        values = {**accepted.env}
+        values, self.version = {**accepted.env}, version
         for update in meanwhile:
-            if self._order.outlives_snapshot(update.rotated_at, now):
+            is_newer = self._order.outlives_snapshot(update.rotated_at, now)
+            if is_newer and not _is_older(update, version):
                 values |= filter_values(update.delta).env
+                self.version = _advanced(self.version, update)
         if not size_of(values).is_allowed:
-            values = {**accepted.env}
+            values, self.version = {**accepted.env}, version
         self.credentials = before.replaced(values)
         self._size = size_of(values)
         self.lost_names = _lost(before, self.credentials)
@@ -91,7 +100,8 @@ class SessionValues:
 
     def take_update(self, update: IncomingValues, now: float) -> SnapshotReason | None:
         """Apply an update if allowed; return why a snapshot is wanted."""
-        if not self._order.admits(update.rotated_at, now):
+        is_late = _is_older(update, self.version)
+        if is_late or not self._order.admits(update.rotated_at, now):
             return SnapshotReason.ORDER
         accepted = filter_values(update.delta)
         grown = self._size.changed(self.credentials.env, accepted.env)
@@ -109,8 +119,33 @@ class SessionValues:
             self.dropped_names = _sorted_names((*self.dropped_names, *accepted.dropped))
         self.credentials = self.credentials.updated(accepted.env)
         self._size = grown
-        # The value it was meant to replace must not stay in use.
-        return SnapshotReason.EVENT if is_spoilt or not update.is_whole else None
+        if is_spoilt or not update.is_whole:
+            # The value it was meant to replace must not stay in use.
+            return SnapshotReason.EVENT
+        self.version = _advanced(self.version, update)
+        return SnapshotReason.EVENT if _has_missed_one(self.version, update) else None
+
+
+def _is_older(update: IncomingValues, held: int | None) -> bool:
+    """Whether values that are held came after the update."""
+    version = update.version
+    return held is not None and version is not None and version < held
+
+
+def _has_missed_one(held: int | None, update: IncomingValues) -> bool:
+    """Whether the rotation before this one has not arrived."""
+    previous = update.previous_version
+    return held is not None and previous is not None and held < previous
+
+
+def _advanced(held: int | None, update: IncomingValues) -> int | None:
+    """Return the version after an update.
+
+    It says nothing of the other kinds, so a session that has missed one does not hold it.
+    """
+    if held is None or update.version is None or update.previous_version is None:
+        return held
+    return held if held < update.previous_version else max(held, update.version)
 
 
 def _lost(before: Credentials, after: Credentials) -> int:

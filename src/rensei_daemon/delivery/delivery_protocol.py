@@ -53,6 +53,9 @@ class Delivery(Protocol):
         `DeliveryError`.
         """
 
+    def confirm(self, credentials: Credentials) -> None:
+        """Note that the consumers have had these values since before a restart."""
+
     async def check(self, credentials: Credentials) -> str:
         """Return how the delivered values were altered; empty while they are in place.
 

@@ -7,14 +7,14 @@ if that differs.
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.env_file import render_env_file
-from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.core.health import ConsumerHealth, Proof
 from rensei_daemon.delivery.delivery_protocol import ignore_uptake
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.disk.atomic_file import remove_temporaries, replace_file, storage_errors
@@ -48,7 +48,8 @@ class EnvFile:
         """Type, mode and owner after the last write."""
         self._seen: tuple[int, ...] = ()
         """The file's `lstat` identity when its content was last compared."""
-        self._line = ConsumerHealth(kind=self.kind, name=str(path))
+        proof = Proof.UNKNOWN if hook_record is None else Proof.NOTHING
+        self._line = ConsumerHealth(kind=self.kind, name=str(path), proof=proof)
 
     @property
     def name(self) -> str:
@@ -83,9 +84,7 @@ class EnvFile:
         return is_news
 
     def _note(self, credentials: Credentials) -> None:
-        self._line = ConsumerHealth(
-            kind=self.kind, name=self.name, generation=credentials.generation
-        )
+        self._line = replace(self._line, generation=credentials.generation)
         self.on_uptake()
 
     def _write(self, credentials: Credentials, is_first: bool) -> bool:
@@ -115,6 +114,9 @@ class EnvFile:
         record = self._hook_record
         is_due = record is not None and not record.holds(credentials)
         return not is_due and _holds(self._path, data)
+
+    def confirm(self, credentials: Credentials) -> None:
+        """Do nothing: the file is written in any case."""
 
     async def check(self, credentials: Credentials) -> str:
         """Return how the file was removed or altered; cheap if it was not."""

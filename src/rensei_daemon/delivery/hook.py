@@ -8,7 +8,7 @@ import pwd
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import geteuid
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import anyio.to_thread
 import structlog
 
 from rensei_daemon.core.credential import Credentials, Difference
-from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.core.health import ConsumerHealth, Proof
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.core.start_error import explain_start_error
 from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
@@ -79,7 +79,7 @@ class Hook:
         self._session_id = session_id
         self._env_file = env_file
         self._resources = resources
-        self._line = ConsumerHealth(kind=self.kind, name=self.name)
+        self._line = ConsumerHealth(kind=self.kind, name=self.name, proof=Proof.CONFIRMED)
 
     @property
     def name(self) -> str:
@@ -113,14 +113,20 @@ class Hook:
             raise self._error(f"was ended by signal {-ended.exit_code}")
         if ended.exit_code > 0:
             raise self._error(f"ended with exit code {ended.exit_code}")
-        self._line = ConsumerHealth(
-            kind=self.kind, name=self.name, generation=credentials.generation
-        )
+        self._note(credentials)
         if self._record is not None:
             with suppress(StorageError):  # then it runs again after a restart
                 await anyio.to_thread.run_sync(self._record.write, credentials, changes)
         self.on_uptake()
         return True
+
+    def confirm(self, credentials: Credentials) -> None:
+        """Note that the program has run for these values before a restart."""
+        self._note(credentials)
+        self.on_uptake()
+
+    def _note(self, credentials: Credentials) -> None:
+        self._line = replace(self._line, generation=credentials.generation)
 
     async def check(self, credentials: Credentials) -> str:  # noqa: ARG002 - it has run
         """Return an empty text: a run cannot be undone."""

@@ -11,7 +11,7 @@ import anyio
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
-from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.core.health import ConsumerHealth, Proof
 from rensei_daemon.delivery.delivery_protocol import ignore_uptake
 from rensei_daemon.failure_reporter import FailureReporter
 
@@ -76,6 +76,9 @@ class Subscribers:
         """Send the values to every reader."""
         return self.deliver_at_once(credentials)
 
+    def confirm(self, credentials: Credentials) -> None:
+        """Do nothing: readers do not outlive the connection."""
+
     async def check(self, credentials: Credentials) -> str:  # noqa: ARG002 - they have it
         """Return an empty text: a reader cannot lose what it was sent."""
         return ""
@@ -118,7 +121,11 @@ class Subscribers:
     def record(self, reader: Reader, title: str, pid: int, generation: int) -> None:
         """Record what a reader has been sent."""
         self._readers[reader] = ConsumerHealth(
-            kind=self.kind, name=title, generation=generation, pid=pid
+            kind=self.kind,
+            name=title,
+            generation=generation,
+            pid=pid,
+            proof=Proof.RECEIVED,
         )
         self.awaited.discard(pid)
         self.on_uptake()

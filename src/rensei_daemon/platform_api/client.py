@@ -27,11 +27,17 @@ class PlatformClient:
         self._http = http
         self._identity = identity
 
+    @property
+    def url(self) -> str:
+        """The url of the platform."""
+        return self._http.url
+
     async def heartbeat(self, beat: Beat) -> BeatAnswer:
         """Send a heartbeat, after registering this host if necessary.
 
-        A heartbeat that is refused (401, 404, a redirect) is sent once more, unchanged,
-        with a new token; the answer names the worker that sent it. Raises
+        A heartbeat that is refused (401, 404, a redirect) is sent once more with a new
+        token, and without what needs an offer: the refusal made none. The answer names the
+        worker that sent it. Raises
         `TransientError`, also for an unreadable answer, so that no ack is lost;
         `UnauthorizedError`; `RefusedError`.
         """
@@ -43,7 +49,8 @@ class PlatformClient:
         except RefusedError as refusal:
             if refusal.status != 404:
                 raise
-        return await self._beat(await self._identity.replace_refused(worker), beat)
+        again = replace(beat, uptake=None)
+        return await self._beat(await self._identity.replace_refused(worker), again)
 
     async def _beat(self, worker: Worker, beat: Beat) -> BeatAnswer:
         is_old = self._identity.is_old
@@ -55,9 +62,16 @@ class PlatformClient:
             body = wire.beat_body(beat)
         bearer = self._identity.bearer(worker)
         answer = await self._http.call("POST", path, bearer=bearer, body=body)
-        read = partial(wire.beat_answer, answer.body, worker_id=worker.id)
+        read = partial(
+            wire.beat_answer, answer.body, worker_id=worker.id, url=self._http.url
+        )
         found = await run_in_thread(read, size=answer.size)
-        return replace(found, carried_acks=not is_old, answered_at=answer.date)
+        return replace(
+            found,
+            carried_acks=not is_old,
+            carried_uptake=not is_old and beat.uptake is not None,
+            answered_at=answer.date,
+        )
 
     async def snapshot(self, session: Session) -> Snapshot:
         """Fetch every value of the session.

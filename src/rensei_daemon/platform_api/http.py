@@ -224,6 +224,11 @@ class Http:
             for_streams=for_streams,
         )
 
+    @property
+    def url(self) -> str:
+        """The url of the platform."""
+        return str(self._url)
+
     def _path(self, path: str) -> str:
         return str(self._url).rstrip("/") + path
 

@@ -39,6 +39,13 @@ class JsonFields:
             return None
         return number if math.isfinite(number) else None
 
+    def version(self, key: str) -> int | None:
+        """Return a version of values: a whole number below 2**63, not negative."""
+        found = self.raw.get(key)
+        if isinstance(found, bool) or not isinstance(found, int):
+            return None
+        return found if 0 <= found < 2**63 else None
+
     def items(self, key: str) -> list[Any]:
         """Return a list of anything; empty if absent."""
         found = self.raw.get(key)

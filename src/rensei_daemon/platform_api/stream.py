@@ -33,6 +33,10 @@ class StreamUpdate:
     """False if the event named more values, which were not text."""
     rotated_at: datetime | None = None
     """When the platform rotated them, by its own clock; None if unknown."""
+    version: int | None = None
+    """The platform's version of the values; None if it names none."""
+    previous_version: int | None = None
+    """Of the rotation before it; a session without that one has missed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,7 @@ def parse_event(event: ServerEvent) -> StreamEvent | None:
     kind = payload.get("type")
     if not is_named and isinstance(kind, str) and kind != "UPDATE":
         return None
+    fields = JsonFields(payload)
     found = [payload[key] for key in ("delta", "env") if isinstance(payload.get(key), dict)]
     values = found[0] if found else {}
     delta = {key: value for key, value in values.items() if isinstance(value, str)}
@@ -175,5 +180,7 @@ def parse_event(event: ServerEvent) -> StreamEvent | None:
     return StreamUpdate(
         delta,
         is_whole=len(delta) == len(values),
-        rotated_at=timestamp(JsonFields(payload).text("rotatedAt")),
+        rotated_at=timestamp(fields.text("rotatedAt")),
+        version=fields.version("version"),
+        previous_version=fields.version("previousVersion"),
     )

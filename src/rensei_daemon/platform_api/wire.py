@@ -13,10 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rensei_daemon.core.credential import MOST_BYTES, MOST_NAMES, size_of
+from rensei_daemon.core.extensions import Extensions
 from rensei_daemon.core.heartbeat import Beat, BeatAnswer
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.pending_mutation import PendingMutation, can_be_answered, delivered
 from rensei_daemon.core.session import Session
+from rensei_daemon.core.uptake import SessionUptake
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import Failure, TransientError
 from rensei_daemon.platform_api.json_fields import (
@@ -161,7 +163,22 @@ def beat_body(beat: Beat) -> dict[str, Any]:
         ]
         body["enabledProjectIds"] = list(report.enabled_ids)
         body["projectAdmissionMode"] = report.mode
+    if beat.uptake is not None:
+        body["uptake"] = [_uptake(session) for session in beat.uptake]
     return body | {key: value for key, value in optional.items() if value}
+
+
+def _uptake(session: SessionUptake) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "version": session.version,
+        "consumers": {
+            "confirmed": session.confirmed,
+            "received": session.received,
+            "unknown": session.unknown,
+        },
+        "behind": list(session.behind),
+    }
 
 
 def old_beat_body(
@@ -187,7 +204,7 @@ def _are_finite(*numbers: float) -> bool:
     return all(math.isfinite(number) for number in numbers)
 
 
-def beat_answer(body: object, *, worker_id: str) -> BeatAnswer:
+def beat_answer(body: object, *, worker_id: str, url: str = "") -> BeatAnswer:
     """Read the answer to a heartbeat.
 
     Raises `TransientError` when it is not an object. An answer that does not acknowledge
@@ -202,6 +219,7 @@ def beat_answer(body: object, *, worker_id: str) -> BeatAnswer:
         host_status=_host_status(found.fields("hostStatus")),
         pending=tuple(usable),
         skipped=len(items) - len(usable),
+        extensions=Extensions.of_answer(url, found.items("extensions")),
         worker_id=worker_id,
     )
 
@@ -245,6 +263,8 @@ class Snapshot:
     """The time of the response by the platform's clock."""
     dropped: tuple[str, ...] = ()
     """Names whose value was not text, sorted."""
+    version: int | None = None
+    """The platform's version of the values; None if it names none."""
 
 
 def snapshot_body(session: Session, *, org_id: str) -> dict[str, Any]:
@@ -289,4 +309,5 @@ def snapshot(body: object, *, answered_at: datetime) -> Snapshot:
         refresh_until=until,
         answered_at=answered_at,
         dropped=tuple(sorted(text(name) for name in values.raw.keys() - env.keys())),
+        version=found.version("version"),
     )

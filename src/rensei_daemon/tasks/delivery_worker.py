@@ -73,6 +73,11 @@ class DeliveryWorker:
         self._behind_since = self._behind_since or CLOCK.now()
         self._offered.set()
 
+    def confirm(self, credentials: Credentials) -> None:
+        """Note that the consumers have had these values since before a restart."""
+        self._newest = self._delivered = credentials
+        self._delivery.confirm(credentials)
+
     async def check(self, until_tried: bool) -> None:
         """Restore what was removed or altered, unless a delivery is in progress."""
         delivered = self._delivered
@@ -154,11 +159,12 @@ class DeliveryWorker:
                 self._note_failure(error, wait)
             else:
                 self._failures, self._retry, wait = 0, RETRY, None
-                # A restored file is no rotation, so no hook runs.
-                self._note_delivered(newest, is_news and not is_repair)
+                self._note_delivered(newest, is_news, is_repair)
             self._cycle.end()
 
-    def _note_delivered(self, newest: Credentials, is_news: bool) -> None:
+    def _note_delivered(
+        self, newest: Credentials, is_news: bool, is_repair: bool = False
+    ) -> None:
         self._delivered = newest
         now = anyio.current_time()
         arrived_at = now if self._arrived_at is None else self._arrived_at
@@ -168,9 +174,13 @@ class DeliveryWorker:
         if newest is self._newest:
             self._behind_since = self._arrived_at = None
         self._reporter.report_recovery("delivery.recovered")
-        if is_news:
-            for follower in self.followers:
+        if is_repair:
+            return  # a restored file is no rotation, so no hook runs
+        for follower in self.followers:
+            if is_news:
                 follower.offer(newest, arrived_at)
+            else:
+                follower.confirm(newest)
 
     def _next_wait(self) -> float | None:
         """Return the seconds until the next attempt; None if there is none."""

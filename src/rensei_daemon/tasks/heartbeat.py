@@ -19,10 +19,12 @@ from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import HeartbeatCounters
+from rensei_daemon.core.extensions import UPTAKE, Extensions
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.mutation import Op
+from rensei_daemon.core.uptake import SessionUptake, uptake_of
 from rensei_daemon.disk.host_info import LoadMeter, load_average
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import (
@@ -73,6 +75,12 @@ class HeartbeatSender:
     """Responses with mutations that have no id to acknowledge."""
     platform_ahead: timedelta | None = None
     """How far the platform's clock is ahead of `CLOCK`; None if unknown."""
+    extensions: Extensions = field(default_factory=Extensions)
+    """What the platform has offered for the next heartbeat."""
+    uptake_reported: tuple[str, tuple[SessionUptake, ...]] | None = None
+    """(worker id, report) that was acknowledged last; None before the first."""
+    uptake_changed: WakeEvent = field(default_factory=WakeEvent)
+    """Set when there may be a new report."""
     on_recovery: Callable[[], None] = lambda: None
     """Called after the first heartbeat that succeeds after a failure."""
 
@@ -104,8 +112,11 @@ class HeartbeatSender:
             report=report,
             report_in_full=in_full,
             acks=acks,
+            uptake=self.owed_uptake(),
         )
+        self.extensions = Extensions()  # of a failed heartbeat, too
         answer = await self.client.heartbeat(beat)
+        self.extensions = answer.extensions
         if answer.answered_at is not None:
             self.platform_ahead = answer.answered_at - CLOCK.now()
         await self._take(answer, pool_may_be_restored=not owes_pool)
@@ -118,6 +129,20 @@ class HeartbeatSender:
             self.reported = (answer.worker_id, report.hash)
         if answer.carried_acks:
             await self._confirm(acks)
+        if not self.extensions.offers(UPTAKE, self.client.url):
+            self.uptake_reported = None  # whoever offers it next knows nothing
+        elif answer.carried_uptake and beat.uptake is not None:
+            self.uptake_reported = (answer.worker_id, beat.uptake)
+        if self.owed_uptake() is not None:
+            self.uptake_changed.set()
+
+    def owed_uptake(self) -> tuple[SessionUptake, ...] | None:
+        """Return what each session holds; None if it is not offered, or was reported."""
+        if not self.extensions.offers(UPTAKE, self.client.url):
+            return None
+        report = uptake_of(self.board.sessions.values())
+        is_known = self.uptake_reported == (self.identity.worker_id, report)
+        return None if is_known else report
 
     def _owed(self) -> tuple[Acks, bool]:
         """Return the acks to send, and whether pool.deleted is one of them."""

@@ -176,7 +176,11 @@ class Rotation:
         self._failures.snapshot_came()
         before, now = self.credentials, anyio.current_time()
         wanted = self._values.take_snapshot(
-            snapshot.env, snapshot.answered_at, now, dropped=snapshot.dropped
+            snapshot.env,
+            snapshot.answered_at,
+            now,
+            dropped=snapshot.dropped,
+            version=snapshot.version,
         )
         self._hand_on(before, "snapshot", now)
         self._snapshots.schedule.succeed(
@@ -219,7 +223,13 @@ class Rotation:
             self.request_snapshot(SnapshotReason.EVENT)
             return
         before = self.credentials
-        arrived = IncomingValues(event.delta, event.rotated_at, event.is_whole)
+        arrived = IncomingValues(
+            event.delta,
+            event.rotated_at,
+            event.is_whole,
+            event.version,
+            event.previous_version,
+        )
         wanted = self._values.take_update(arrived, arrived_at)
         if wanted is not None:
             self.request_snapshot(wanted)
@@ -264,6 +274,7 @@ class Rotation:
         self._line = replace(
             self._line,
             generation=self.credentials.generation,
+            version=self._values.version,
             names=tuple(sorted(self.credentials.env)),
             dropped_names=self._values.dropped_names,
             consumers=self.session_deliveries.consumers,

@@ -1,0 +1,54 @@
+"""Uptake: which version of the values each session holds, and how far its consumers are.
+
+The version is the platform's; the generation is this host's count of changed values. Each
+consumer's record says which generation it has, and what that proves, so a report is made
+of the sessions' health records alone.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rensei_daemon.core.health import ConsumerHealth, Proof, SessionHealth
+
+MOST_NAMES = 100
+"""Consumers of a session that are named."""
+MOST_CHARACTERS = 256
+"""Of a name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUptake:
+    """One session's report."""
+
+    id: str
+    version: int
+    """The platform's version of the values that this host holds; 0 if it is unknown."""
+    confirmed: int = 0
+    received: int = 0
+    unknown: int = 0
+    behind: tuple[str, ...] = ()
+    """Consumers that do not have these values yet."""
+
+
+def uptake_of(sessions: Iterable[SessionHealth]) -> tuple[SessionUptake, ...]:
+    """Return the reports of all sessions, by id."""
+    return tuple(map(_of_session, sorted(sessions, key=lambda session: session.id)))
+
+
+def _of_session(session: SessionHealth) -> SessionUptake:
+    behind = [one for one in session.consumers if _is_behind(one, session.generation)]
+    proofs = [one.proof for one in session.consumers if one not in behind]
+    return SessionUptake(
+        id=session.id,
+        version=session.version or 0,
+        confirmed=proofs.count(Proof.CONFIRMED),
+        received=proofs.count(Proof.RECEIVED),
+        unknown=proofs.count(Proof.UNKNOWN),
+        behind=tuple(f"{one.kind} {one.name}"[:MOST_CHARACTERS] for one in behind)[
+            :MOST_NAMES
+        ],
+    )
+
+
+def _is_behind(consumer: ConsumerHealth, generation: int) -> bool:
+    return consumer.generation is None or consumer.generation < generation

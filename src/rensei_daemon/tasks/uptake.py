@@ -1,0 +1,27 @@
+"""Reports what the sessions hold soon after it has changed.
+
+A rotation reaches every host of a fleet at once. So each waits a random time before its
+heartbeat, and says then how far it is.
+"""
+
+import anyio
+
+from rensei_daemon.core.backoff import Draw
+from rensei_daemon.tasks.heartbeat import HeartbeatSender
+from rensei_daemon.wake_event import WakeEvent
+
+SPREAD_SECONDS = 5.0
+
+
+async def report_uptake(
+    heartbeat: HeartbeatSender, *, wake_heartbeat: WakeEvent, draw: Draw
+) -> None:
+    """Have a heartbeat sent whenever there is something new to report; never return."""
+    changed = heartbeat.uptake_changed
+    heartbeat.board.on_session_change = changed.set
+    while True:
+        await changed.wait()
+        if heartbeat.owed_uptake() is None:
+            continue
+        await anyio.sleep(draw(0.0, SPREAD_SECONDS))
+        wake_heartbeat.set()

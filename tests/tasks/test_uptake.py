@@ -1,0 +1,189 @@
+"""What a host says of the values its sessions hold, and of who uses them."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio import to_thread
+from platform_template import ORG
+
+if TYPE_CHECKING:
+    from tasks.conftest import Home, Running
+
+BEAT = "/api/workers/wkr_"
+SESSIONS = """\
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "hooked"
+env_file = "hooked.env"
+on_rotate = ["{hook}"]
+[[credentials.sessions]]
+id = "plain"
+env_file = "plain.env"
+"""
+
+
+def said(home: "Home") -> dict[str, Any]:
+    """Return what the platform was told last, by session."""
+    told = [body["uptake"] for body in home.beats if "uptake" in body]
+    return {session["id"]: session for session in told[-1]} if told else {}
+
+
+def rotate(home: "Home", value: str) -> str:
+    """Store a value and rotate its kind; return the id of the rotation."""
+    home.platform.set_credential("github", "TOKEN", value)
+    body = {"orgId": ORG, "kind": "github"}
+    answer = home.platform.ask("POST", "/api/daemon/credentials/rotate", body)
+    return str(answer["rotationId"])
+
+
+def receipt(home: "Home", rotation_id: str, query: str = "") -> Any:
+    """Return the receipt of a rotation."""
+    path = f"/api/admin/rotations/{rotation_id}{query}"
+    return home.platform.ask("GET", path)["receipt"]
+
+
+def consumers(**counts: int) -> dict[str, int]:
+    """Return how many consumers have followed, by what they prove."""
+    return {"confirmed": 0, "received": 0, "unknown": 0} | counts
+
+
+def with_sessions(home: "Home") -> Path:
+    """Configure two sessions; the hook ends when something reads the pipe, each time."""
+    gate, hook = home.place / "gate", home.place / "hook"
+    os.mkfifo(gate)
+    hook.write_text(f"#!/bin/sh\necho done > {gate}\n")
+    hook.chmod(0o755)
+    home.write(SESSIONS.format(hook=hook))
+    home.platform.set_credential("github", "TOKEN", "one")
+    return gate
+
+
+async def settled(home: "Home", daemon: "Running", gate: Path) -> None:
+    """Wait until both sessions have the first values, with the hook's first run."""
+    await daemon.until(lambda: said(home).get("hooked", {}).get("behind"))
+    await to_thread.run_sync(gate.read_text)
+    await daemon.until(
+        lambda: (
+            said(home)["hooked"]["consumers"] == consumers(confirmed=1)
+            and said(home)["plain"]["consumers"] == consumers(unknown=1)
+        )
+    )
+
+
+async def test_a_receipt_goes_from_behind_to_yes(home: "Home") -> None:
+    """The hook confirms the file it runs after; a plain file has to be accepted."""
+    gate = with_sessions(home)
+    async with home.daemon() as daemon:
+        await settled(home, daemon, gate)
+        rotation = rotate(home, "two")
+        found = receipt(home, rotation)
+        assert (found["notified"], found["safeToRevoke"]) == (2, False)
+        await daemon.until(lambda: receipt(home, rotation)["held"] == 2)
+        await daemon.until(lambda: said(home)["plain"]["consumers"] == consumers(unknown=1))
+        (behind,) = receipt(home, rotation, "?acceptUnknown=true")["behind"]
+        assert (behind["sessionId"], behind["behind"]) == (
+            "hooked",
+            [f"hook {home.place / 'hook'}"],
+        )
+        await to_thread.run_sync(gate.read_text)
+        await daemon.until(lambda: receipt(home, rotation)["confirmed"] == 1)
+        assert receipt(home, rotation)["obstacles"] == ["1 session is unable to tell"]
+        assert receipt(home, rotation, "?acceptUnknown=true")["safeToRevoke"]
+
+
+async def test_a_session_that_ends_is_left_out(home: "Home") -> None:
+    """A report names every session, so the platform knows that this one has ended."""
+    home.write('[[credentials.sessions]]\nid = "sock"\n')
+    home.platform.set_credential("github", "TOKEN", "one")
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: said(home).get("sock", {}).get("version"))
+        assert said(home)["sock"]["consumers"] == consumers()
+        home.write()
+        await daemon.until(lambda: home.beats[-1].get("uptake") == [])
+
+
+async def test_a_version_is_held_with_equal_values(home: "Home") -> None:
+    """Nothing is delivered, and still the old value may go."""
+    gate = with_sessions(home)
+    async with home.daemon() as daemon:
+        await settled(home, daemon, gate)
+        rotation = rotate(home, "one")
+        query = "?acceptUnknown=true"
+        await daemon.until(lambda: receipt(home, rotation, query)["safeToRevoke"])
+        assert daemon.session.generation == 1
+
+
+async def test_what_was_reported_is_not_repeated(home: "Home") -> None:
+    """And after a restart the hook, which does not run again, has followed all the same."""
+    gate = with_sessions(home)
+    async with home.daemon() as daemon:
+        await settled(home, daemon, gate)
+        count = len(home.beats)
+        await daemon.until(lambda: len(home.beats) >= count + 3)
+        assert not any("uptake" in body for body in home.beats[count:])
+    home.platform.log.beats.clear()
+    async with home.daemon() as daemon:
+        await daemon.until(
+            lambda: said(home).get("hooked", {}).get("consumers") == consumers(confirmed=1)
+        )
+        assert said(home)["hooked"]["behind"] == []
+
+
+async def test_a_platform_that_does_not_offer_it_is_told_nothing(home: "Home") -> None:
+    """Neither before the first offer, nor after an answer without one."""
+    gate = with_sessions(home)
+    plain = {"acknowledged": True, "pendingMutations": []}
+    before = home.platform.faults.add("POST", BEAT, status=200, body=plain, times=5)
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: len(before.served) == 5)
+        await settled(home, daemon, gate)
+        after = home.platform.faults.add("POST", BEAT, status=200, body=plain, times=5)
+        await daemon.until(lambda: after.served)
+        rotate(home, "two")
+        await to_thread.run_sync(gate.read_text)
+        await daemon.until(lambda: len(after.served) == 5)
+        held = daemon.session.version
+        await daemon.until(lambda: said(home)["hooked"]["version"] == held)
+    for body in (*before.served, *after.served[1:]):
+        assert "uptake" not in json.loads(body)
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_a_failed_heartbeat_ends_the_offer(home: "Home", status: int) -> None:
+    """The next one is without it: the platform may be another by then."""
+    gate = with_sessions(home)
+    async with home.daemon() as daemon:
+        await settled(home, daemon, gate)
+        held = home.platform.faults.hold("POST", BEAT)
+        await held.until_ready()
+        refused = home.platform.faults.add("POST", BEAT, status=status)
+        rotate(home, "two")
+        version = daemon.session.version
+        await daemon.until(lambda: daemon.session.version != version)
+        count = len(home.beats)
+        held.release()
+        await daemon.until(lambda: refused.served and len(home.beats) > count)
+        assert "uptake" in json.loads(refused.served[0])
+        assert "uptake" not in home.beats[count]
+        await daemon.until(lambda: "uptake" in home.beats[-1])
+        await to_thread.run_sync(gate.read_text)
+
+
+async def test_a_fleet_does_not_beat_at_once(home: "Home") -> None:
+    """Each host waits a random time of up to five seconds before it reports."""
+    home.platform.configure(heartbeat_interval_ms=300_000)
+    gate = with_sessions(home)
+    drawn: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return low
+
+    async with home.daemon(draw=draw) as daemon:
+        await settled(home, daemon, gate)
+        assert len(home.beats) < 8
+    assert (0.0, 5.0) in drawn
