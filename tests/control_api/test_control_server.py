@@ -430,6 +430,9 @@ async def test_running_out_of_descriptors_only_delays(control_socket: Path) -> N
             async with await UNIXSocketStream.from_socket(client) as stream:
                 await stream.send(GET_STATUS)
                 assert parse(await _read_all(stream))[0] == 200
+    assert [(log["event"], log["error"]) for log in logs] == [
+        ("control.starved", "Too many open files")
+    ]
 
 
 def _take_all_descriptors() -> list[int]:

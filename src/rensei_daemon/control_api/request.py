@@ -71,6 +71,11 @@ class RequestServer:
         self._refusals = FailureReporter(calm_seconds=CALM_SECONDS)
         """Clients that may not change anything; a script may try all night."""
         self._internal_errors = FailureReporter(calm_seconds=CALM_SECONDS)
+        self._accept_failures = FailureReporter(calm_seconds=CALM_SECONDS)
+
+    def report_accept_failure(self, why: str) -> None:
+        """Log that a client's connection could not be accepted."""
+        self._accept_failures.report_event("control.starved", why, error=why)
 
     async def serve(self, connection: socket.socket, peer: Peer) -> None:
         """Read one request and answer it; no error leaves this method."""
@@ -124,11 +129,13 @@ class RequestServer:
         handler, path, query = found
         if method != "GET":
             verb = f"{method} {target[:200]}"
-            who: dict[str, Any] = {"verb": verb, "uid": peer.uid, "pid": peer.pid}
             if not peer.is_trusted(os.geteuid()):
-                self._refusals.report_event("control.refused", f"{peer.uid} {verb}", **who)
+                text = f"{peer.uid} {verb}"
+                self._refusals.report_event(
+                    "control.refused", text, verb=verb, uid=peer.uid, pid=peer.pid
+                )
                 return _READ_ONLY
-            log.info("control.requested", **who)
+            log.info("control.requested", verb=verb, uid=peer.uid, pid=peer.pid)
         return await _call(handler, peer, path, query, body)
 
 

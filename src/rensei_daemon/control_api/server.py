@@ -20,7 +20,6 @@ from rensei_daemon.sockets.peer import UNKNOWN_PEER
 from rensei_daemon.sockets.persistent_socket import Report, ignore
 from rensei_daemon.sockets.serving import Acceptor, serve_file
 
-_FAILURE_EVENT = "control.starved"
 _BACKLOG = 1024
 _REMEDIES = {
     errno.EADDRINUSE: "another process listens there; see which: ss -ltnp",
@@ -44,10 +43,11 @@ async def serve_control(
     file had to be restored. Raises `StateInUseError`, `SettingsError` or `StorageError` if
     it cannot listen.
     """
+    server = RequestServer(routes, limits)
     await serve_file(
         path,
-        RequestServer(routes, limits).serve,
-        _FAILURE_EVENT,
+        server.serve,
+        server.report_accept_failure,
         gid=gid,
         report=report,
         task_status=task_status,
@@ -71,7 +71,7 @@ async def serve_metrics(
         async with anyio.create_task_group() as clients:
             task_status.started()
             await Acceptor(
-                clients, server.serve, _FAILURE_EVENT, lambda _: UNKNOWN_PEER
+                clients, server.serve, server.report_accept_failure, lambda _: UNKNOWN_PEER
             ).run(listening)
 
 

@@ -16,7 +16,8 @@ from rensei_daemon.core import credential_frames
 from rensei_daemon.delivery import connection_quota
 from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
 from rensei_daemon.delivery.reader_connection import ReaderConnection, ReaderTimeouts
-from rensei_daemon.delivery.subscribers import Subscribers
+from rensei_daemon.delivery.subscribers import CALM_SECONDS, Subscribers
+from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.sockets import persistent_socket
 from rensei_daemon.sockets.peer import Peer
 from rensei_daemon.sockets.serving import serve_file
@@ -31,6 +32,7 @@ class CredentialSocket:
     def __init__(self, timeouts: ReaderTimeouts | None = None) -> None:
         self._timeouts = timeouts or ReaderTimeouts()
         self._subscribers: dict[str, Subscribers] = {}
+        self._accept_failures = FailureReporter(calm_seconds=CALM_SECONDS)
         self.on_reader_refused: connection_quota.Report = connection_quota.ignore
 
     def subscribers(self, session_id: str, gid: int | None) -> Subscribers:
@@ -42,6 +44,9 @@ class CredentialSocket:
         else:
             subscribers.renew(gid)
         return subscribers
+
+    def _report_accept_failure(self, why: str) -> None:
+        self._accept_failures.report_event("reader.starved", why, error=why)
 
     def _forget(self, session_id: str) -> None:
         self._subscribers.pop(session_id, None)
@@ -80,7 +85,7 @@ class CredentialSocket:
         await serve_file(
             path,
             serve_reader,
-            "reader.starved",
+            self._report_accept_failure,
             gid=gid,
             report=report,
             task_status=task_status,

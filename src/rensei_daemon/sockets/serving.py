@@ -8,17 +8,15 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
-from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.sockets.peer import Peer, peer_of
 from rensei_daemon.sockets.persistent_socket import PersistentSocket, Report, ignore
 
-CALM_SECONDS = 60.0
 PAUSE_SECONDS = 0.1
 
 Handler = Callable[[socket.socket, Peer], Awaitable[None]]
 """Serves one connection, which does not block and is closed when the handler returns."""
-Identify = Callable[[socket.socket], Peer]
-"""Returns the process at the other end; raises `OSError`."""
+OnFailure = Callable[[str], None]
+"""Called with the reason why a connection could not be accepted."""
 
 
 class Acceptor:
@@ -28,15 +26,14 @@ class Acceptor:
         self,
         clients: TaskGroup,
         handle: Handler,
-        failure_event: str,
-        identify: Identify = peer_of,
+        on_failure: OnFailure,
+        identify: Callable[[socket.socket], Peer] = peer_of,
     ) -> None:
-        """`failure_event` is logged when a connection cannot be accepted."""
+        """`identify` returns the process at the other end; it may raise `OSError`."""
         self._clients = clients
         self._handle = handle
-        self._failure_event = failure_event
+        self._on_failure = on_failure
         self._identify = identify
-        self._failures = FailureReporter(calm_seconds=CALM_SECONDS)
 
     async def run(self, listening: socket.socket) -> None:
         """Accept until cancelled; the handlers continue after that."""
@@ -67,14 +64,13 @@ class Acceptor:
                 await self._handle(connection, peer)
 
     def _report(self, error: OSError) -> None:
-        why = error.strerror or str(error)
-        self._failures.report_event(self._failure_event, why, error=why)
+        self._on_failure(error.strerror or str(error))
 
 
 async def serve_file(
     path: Path,
     handle: Handler,
-    failure_event: str,
+    on_failure: OnFailure,
     *,
     gid: int | None = None,
     report: Report = ignore,
@@ -89,4 +85,4 @@ async def serve_file(
     with PersistentSocket(path, gid, report) as kept:
         async with anyio.create_task_group() as clients:
             task_status.started()
-            await kept.serve(Acceptor(clients, handle, failure_event).run)
+            await kept.serve(Acceptor(clients, handle, on_failure).run)
