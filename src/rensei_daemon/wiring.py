@@ -150,7 +150,7 @@ class Daemon:
             self.journal,
             self.configuration,
             self.board,
-            beat=self.wake_heartbeat,
+            wake_heartbeat=self.wake_heartbeat,
             deadlines=self.deadlines,
             draw=self._draw,
         )

@@ -173,28 +173,6 @@ class OptionalStep:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveTree:
-    """Remove a directory with its content."""
-
-    path: Path
-
-    def plan(self) -> str:
-        """Return what it would do."""
-        return f"{'remove' if _exists(self.path) else 'find no'} {self.path}"
-
-    def carry_out(self) -> str:
-        """Remove it; a symbolic link is not followed."""
-        if not _exists(self.path):
-            return f"found no {self.path}"
-        with storage_errors(self.path):
-            if self.path.is_symlink():
-                self.path.unlink()
-            else:
-                shutil.rmtree(self.path)
-        return f"removed {self.path}"
-
-
-@dataclass(frozen=True, slots=True)
 class RemoveFile:
     """Remove a file that `install` wrote."""
 
@@ -206,12 +184,24 @@ class RemoveFile:
 
     def carry_out(self) -> str:
         """Remove it if it exists."""
+        if not _exists(self.path):
+            return f"found no {self.path}"
         with storage_errors(self.path):
-            try:
-                self.path.unlink()
-            except FileNotFoundError:
-                return f"found no {self.path}"
+            self._remove()
         return f"removed {self.path}"
+
+    def _remove(self) -> None:
+        self.path.unlink()
+
+
+class RemoveTree(RemoveFile):
+    """Remove a directory with its content; a symbolic link is not followed."""
+
+    def _remove(self) -> None:
+        if self.path.is_symlink():
+            self.path.unlink()
+        else:
+            shutil.rmtree(self.path)
 
 
 @dataclass(frozen=True, slots=True)

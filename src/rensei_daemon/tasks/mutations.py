@@ -66,7 +66,7 @@ class MutationLoop:
     journal: Journal
     configuration: Configuration
     board: Board
-    beat: WakeEvent
+    wake_heartbeat: WakeEvent
     """Set when there is an outcome to send, or another text to report."""
     deadlines: Deadlines
     draw: Draw
@@ -113,7 +113,7 @@ class MutationLoop:
             if not dry_run:
                 _log.info("config.rolled_back", change=number, requested_by=requested_by)
                 self.configuration.adopt(after, self.board)
-                self.beat.set()
+                self.wake_heartbeat.set()
         return before.document, after.document
 
     async def _round(self) -> float | None:
@@ -133,7 +133,7 @@ class MutationLoop:
             await self._report(outcomes, health)
             self.configuration.adopt(today, self.board)
         if outcomes or taken.refused:
-            self.beat.set()
+            self.wake_heartbeat.set()
         if health.waiting:  # a round is bounded; the next one takes the rest
             self.inbox.wake_event.set()
         return STORE_AGAIN_SECONDS if not_stored else None

@@ -96,7 +96,7 @@ class Reloader:
     key: ActiveApiKey
     reread_certificate: Callable[[], Awaitable[bool]]
     sessions: Sessions
-    beat: WakeEvent
+    wake_heartbeat: WakeEvent
     notifier: Notifier
 
     async def __call__(self) -> Reload:
@@ -146,5 +146,5 @@ class Reloader:
 
     def _retry_now(self) -> None:
         """Retry at once what may have waited for this."""
-        self.beat.set()
+        self.wake_heartbeat.set()
         self.sessions.retry_now()

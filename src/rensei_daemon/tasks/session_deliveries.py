@@ -80,9 +80,9 @@ class SessionDeliveries:
         `until_tried`: return after the first attempt.
         """
         with anyio.move_on_after(CHECK_SECONDS):
-            async with anyio.create_task_group() as looks:
+            async with anyio.create_task_group() as checks:
                 for worker in self._workers.values():
-                    looks.start_soon(worker.check, until_tried)
+                    checks.start_soon(worker.check, until_tried)
 
     def report(self) -> None:
         """Log what was delivered, and show on the board what lags behind."""

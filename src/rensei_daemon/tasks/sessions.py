@@ -48,7 +48,7 @@ class Sessions:
         self._board = board
         self._start = start
         self._running: dict[str, _Running] = {}
-        self._refusals = dict[str, FailureReporter]()
+        self._failures = dict[str, FailureReporter]()
         self._is_started = False
 
     @property
@@ -85,9 +85,9 @@ class Sessions:
 
     async def check_deliveries(self, *, until_tried: bool = False) -> None:
         """Check the deliveries of all sessions, as `SessionDeliveries.check` does."""
-        async with anyio.create_task_group() as looks:
+        async with anyio.create_task_group() as checks:
             for rotation in self.rotations:
-                looks.start_soon(
+                checks.start_soon(
                     partial(rotation.session_deliveries.check, until_tried=until_tried)
                 )
 
@@ -152,9 +152,9 @@ class Sessions:
         except SettingsError as error:
             if not self._is_started:
                 raise
-            if id_ not in self._refusals:
-                self._refusals[id_] = FailureReporter(board=self._board, subject=id_)
-            self._refusals[id_].report_error(
+            if id_ not in self._failures:
+                self._failures[id_] = FailureReporter(board=self._board, subject=id_)
+            self._failures[id_].report_error(
                 "session.refused",
                 error,
                 alarm=Code.DELIVERY_FAILED,
@@ -162,8 +162,8 @@ class Sessions:
                 session_id=id_,
             )
             return None
-        if refusals := self._refusals.pop(id_, None):
-            refusals.report_recovery("session.recovered", session_id=id_)
+        if failures := self._failures.pop(id_, None):
+            failures.report_recovery("session.recovered", session_id=id_)
         return rotation
 
     async def _run(self, running: _Running) -> None:
