@@ -67,19 +67,7 @@ class DoctorContext:
 
 def open_context(locations: Locations, environ: Mapping[str, str]) -> DoctorContext:
     """Look up what the checks share; it takes as long as the daemon takes to answer."""
-    status: Mapping[str, Any] | None = None
-    silence: RenseiError | None = None
-    try:
-        status = request(
-            locations.control_socket,
-            *STATUS,
-            lock=locations.lock,
-            timeout_seconds=ANSWER_SECONDS,
-        )
-    except (ControlError, NotPermittedError) as error:
-        silence = error
-        if isinstance(error, DaemonNotRunningError):
-            error.hint = f"start it: {locations.start_command}"
+    status, silence = _status(locations)
     pid = _pid(status, locations)
     in_force = (environ_of(pid) if pid else None) or environ
     settings, config_error = _settings(locations, in_force)
@@ -99,6 +87,20 @@ def open_context(locations: Locations, environ: Mapping[str, str]) -> DoctorCont
         uid=_owner(locations),
         pid=pid,
     )
+
+
+def _status(
+    locations: Locations,
+) -> tuple[Mapping[str, Any] | None, RenseiError | None]:
+    """Return the daemon's status, or why there is none."""
+    path, lock = locations.control_socket, locations.lock
+    try:
+        status = request(path, *STATUS, lock=lock, timeout_seconds=ANSWER_SECONDS)
+    except (ControlError, NotPermittedError) as error:
+        if isinstance(error, DaemonNotRunningError):
+            error.hint = f"start it: {locations.start_command}"
+        return None, error
+    return status, None
 
 
 def _pid(status: Mapping[str, Any] | None, locations: Locations) -> int | None:

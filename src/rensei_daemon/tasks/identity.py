@@ -6,6 +6,7 @@ only a registration changes the platform's own list of them, so both are sent.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -114,35 +115,43 @@ def open_identity(
     `scrub` is given the API key.
     """
     machine = machine_id(environ=environ, fallback=machine_id_file)
-
-    def describe() -> Registration:
-        settings = configuration.settings
-        return Registration(
-            machine_id=machine,
-            hostname=settings.machine.name,
-            capacity=max(1, settings.machine.max_sessions),
-            version=__version__,
-            report=configuration.report,
-            region=settings.machine.region or "",
-            capabilities=CAPABILITIES,
-            host=host_info(version=__version__, started_at=started_at),
-        )
-
-    def read_key() -> ApiKey:
-        file = configuration.settings.platform.api_key_file
-        key = read_api_key(environ=environ, api_key_file=file)
-        scrub.register("the API key", [key.secret])
-        return key
-
-    key = ActiveApiKey(read_key, approve=configuration.require_chosen_url)
+    key = ActiveApiKey(
+        partial(_read_key, configuration, environ, scrub),
+        approve=configuration.require_chosen_url,
+    )
     return Identity(
         http,
         key=key,
-        describe=describe,
+        describe=partial(_describe, configuration, machine, started_at),
         saved=saver.read(),
         save=saver.save,
         draw=draw,
     )
+
+
+def _describe(
+    configuration: Configuration, machine: str, started_at: datetime
+) -> Registration:
+    settings = configuration.settings
+    return Registration(
+        machine_id=machine,
+        hostname=settings.machine.name,
+        capacity=max(1, settings.machine.max_sessions),
+        version=__version__,
+        report=configuration.report,
+        region=settings.machine.region or "",
+        capabilities=CAPABILITIES,
+        host=host_info(version=__version__, started_at=started_at),
+    )
+
+
+def _read_key(
+    configuration: Configuration, environ: Mapping[str, str], scrub: Scrubber
+) -> ApiKey:
+    file = configuration.settings.platform.api_key_file
+    key = read_api_key(environ=environ, api_key_file=file)
+    scrub.register("the API key", [key.secret])
+    return key
 
 
 async def keep_registered(
