@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.1
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
-# .venv runs the daemon and the local platform; .venv-dev adds the tools that check them.
+# .venv runs the daemon and the control plane; .venv-dev adds the tools that check them.
 # They are two because some of the tools, once installed, slow every import of the daemon.
 .venv/ready: requirements.lock
 .venv-dev/ready: requirements-dev.lock

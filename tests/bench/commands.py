@@ -1,6 +1,6 @@
 """What the commands cost that are called most, beside the least a Python program can.
 
-One daemon with one session beside a local platform on loopback, both from `.venv`, as a
+One daemon with one session beside a control plane on loopback, both from `.venv`, as a
 host would install them. Every command is run in turn, many rounds, so that a busy moment
 of the machine falls on all of them. A JSON line for each: wall time from fork to exit and
 processor time (median and 95th percentile, in milliseconds), and the most memory it ever

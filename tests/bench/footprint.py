@@ -1,6 +1,6 @@
 """What the daemon weighs at rest, and how soon it is there.
 
-One daemon with one session beside a local platform on loopback, both from `.venv`, as a
+One daemon with one session beside a control plane on loopback, both from `.venv`, as a
 host would install them. Resident memory is VmRSS of /proc in MiB once the daemon has
 been idle for a while, the most of a few daemons; readiness is the time from the start of
 the process to READY=1; `status` is the wall time of the whole command. The floor is a

@@ -1,6 +1,6 @@
 """What a session weighs, and that its rotations leave nothing behind.
 
-One daemon from `.venv` beside a local platform on loopback, first with one session, then
+One daemon from `.venv` beside a control plane on loopback, first with one session, then
 with many; each has five values, a stream, an env file and a socket reader. Resident memory
 is VmRSS of /proc in MiB after a rest. Then the sessions of the many are rotated in turn,
 and memory is read again. Run it alone:

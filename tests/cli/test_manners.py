@@ -23,7 +23,6 @@ WITHOUT_JSON = {
     "run": "logs, as [log] has it",
     "exec": "its output is that of the worker",
     "demo": "a show",
-    "platform serve": "--ready-file is for scripts",
 }
 
 

@@ -80,7 +80,6 @@ credentials rotate github --org org_{name}                0        .    .    .  
 access check --batch /dev/null                            0        0    0    0    0   0
 install --user --dry-run                                  0        0    0    0    .   0
 uninstall --dry-run                                       0        0    0    0    .   0
-platform org add x --url http://127.0.0.1:9               .        .   69    .    .   .
 """
 """What a command exits with; a dot where nothing new could come of it.
 
@@ -96,7 +95,6 @@ EXPECTED: Mapping[str, tuple[int | None, ...]] = {
 EXEMPT = {
     "run": "is the daemon",
     "demo": "brings a daemon of its own",
-    "platform serve": "is the platform",
 }
 LEAVES = {
     " ".join(context.command_path.split()[1:])
@@ -216,8 +214,6 @@ def _hosts(place: Path) -> Iterator[Mapping[str, _Daemon]]:
 
 def _states(command: str) -> list[str]:
     """Return the states in which a command is tried."""
-    if command.startswith("platform"):
-        return ["dead"]  # it asks no daemon
     codes = EXPECTED.get(command, tuple(range(len(STATES))))
     asked = [s for s, code in zip(STATES, codes, strict=True) if code is not None]
     return asked if os.getuid() == 0 else [s for s in asked if s != "shut"]

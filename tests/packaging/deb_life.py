@@ -4,7 +4,7 @@
 
 DIRECTORY is what `make deb` has filled: the package, wheels/ and host-system/, a minimal
 system of that release. Each is booted with its own systemd, over a layer in memory, with
-the local platform on its loopback. Takes root; leaves nothing.
+the control plane on its loopback. Takes root; leaves nothing.
 """
 
 import json

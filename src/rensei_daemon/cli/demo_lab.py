@@ -1,4 +1,4 @@
-"""The demo's laboratory: a platform, a daemon, a worker, on paths that vanish with it."""
+"""The demo's platform, daemon and worker, on paths that are removed at the end."""
 
 import json
 import os

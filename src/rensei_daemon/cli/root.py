@@ -30,7 +30,6 @@ COMMANDS = {
     "mutations": "See what the platform asked of this host; ask for more.",
     "credentials": "See what this host's sessions have, and wait for it.",
     "access": "Try the model-access policy of this host.",
-    "platform": "Serve a small platform on this machine, and fill it.",
     "demo": "Demonstrate the main job on temporary paths.",
     "install": "Make this program a service of this host, or of one user.",
     "uninstall": "Undo what install did.",

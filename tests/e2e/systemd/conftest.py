@@ -1,7 +1,7 @@
 """A throw-away copy of this host, booted with its own systemd in namespaces of its own.
 
 One is booted for all tests of the folder. The package is installed on it from a wheel,
-and the local platform listens on the loopback address of its own network. To boot another
+and the control plane listens on the loopback address of its own network. To boot another
 systemd than this host's, name a directory with such a system in RENSEI_TEST_SYSTEM.
 """
 

@@ -1,1 +1,0 @@
-"""The platform in small: real HTTP on loopback, for development, tests and labs."""
