@@ -6,6 +6,7 @@ replaced. Nothing about them is stored.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import jwt
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -80,6 +81,7 @@ class Tokens:
         return Claims(claims["sub"], claims["org"], str(claims.get("reg", "")))
 
 
+@lru_cache(maxsize=8)
 def _signing_key(key: MasterKey) -> bytes:
     derivation = HKDF(SHA256(), length=32, salt=None, info=b"rensei-platform runtime token")
     return derivation.derive(key.secret)

@@ -22,8 +22,8 @@ async def caller_of(platform: Platform, bearer: str | None, address: str) -> Cal
     """
     platform.availability.require()
     if bearer is not None and bearer.startswith(KEY_PREFIXES):
-        async with platform.store.read() as db:
-            found = await orgs.caller_of_key(db, digest(bearer), platform.now())
+        now = platform.now()
+        found = await orgs.caller_of_key(platform.store, digest(bearer), now)
         if found is not None:
             return replace(found, address=address)
     platform.failures.check(address)
@@ -50,8 +50,7 @@ async def worker_of(
         caller = await caller_of(platform, bearer, address)
         require_access(caller, Access.HEARTBEAT)
         org_id, key_id = caller.org_id, caller.key_id
-    async with platform.store.read() as db:
-        worker = await hosts.find_worker(db, worker_id, key_id, platform.now())
+    worker = await hosts.find_worker(platform.store, worker_id, key_id, platform.now())
     if worker is None or worker.org_id != org_id:
         raise NotFoundError("Worker not found")
     if not worker.is_key_valid:

@@ -82,7 +82,7 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
     changed = {
         name: value for name, value in beat.mirror.items() if value != worker.mirror[name]
     }
-    owed: list[Mutation]
+    owed: list[Mutation] = []
     news = await _uptake_changes(platform, worker, beat)
     if changed or news is not None or not beat.outcomes.is_empty:
         async with platform.store.write() as db:
@@ -90,13 +90,8 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
             if news is not None:
                 await uptake.store_changes(db, news, worker=worker, now=platform.now())
             owed = await _deliver(db, platform, worker)
-    else:
-        async with platform.store.read() as db:
-            waiting = _fitting(await mutations.undecided(db, worker.host_id))
-        owed = _redelivered(platform, waiting)
-        if any(mutation.status == Status.PENDING for mutation in waiting):
-            async with platform.store.write() as db:
-                owed = await _deliver(db, platform, worker)
+    elif worker.is_owed:
+        owed = await _deliver_again(platform, worker)
     answer["pendingMutations"] = [for_host(mutation) for mutation in owed]
     return answer
 
@@ -148,10 +143,16 @@ async def _deliver(
     ]
 
 
+async def _deliver_again(platform: Platform, worker: Worker) -> list[Mutation]:
+    """Return what the host is owed; it is written only if something of it is new."""
+    async with platform.store.read() as db:
+        waiting = _fitting(await mutations.undecided(db, worker.host_id))
+    if any(mutation.status == Status.PENDING for mutation in waiting):
+        async with platform.store.write() as db:
+            return await _deliver(db, platform, worker)
+    return [] if platform.settings.deliver_once else waiting
+
+
 def _fitting(waiting: list[tuple[Mutation, int]]) -> list[Mutation]:
     count = fitting(size for _, size in waiting)
     return [mutation for mutation, _ in waiting[:count]]
-
-
-def _redelivered(platform: Platform, waiting: list[Mutation]) -> list[Mutation]:
-    return [] if platform.settings.deliver_once else waiting

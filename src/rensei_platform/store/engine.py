@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from rensei_platform.errors import InvalidRequestError, SettingsError, UnavailableError
+from rensei_platform.store.quick import PostgresqlReader, QuickReader, SqliteReader
 
 _NOTHING = select(1)
 _CLOCK = select(func.clock_timestamp())
@@ -61,10 +62,13 @@ class Store:
 
     def __init__(self, url: URL) -> None:
         self.is_sqlite = url.drivername == "sqlite"
+        self.quick: QuickReader
         if self.is_sqlite:
             self._readers, self._writers = _sqlite_engines(url)
+            self.quick = SqliteReader(url)
         else:
             self._readers, self._writers = _postgresql_engines(url)
+            self.quick = PostgresqlReader(url, _POSTGRESQL_OPTIONS)
         self._turn = anyio.Semaphore(1 if self.is_sqlite else _POSTGRESQL_POOL)
 
     @asynccontextmanager
@@ -113,6 +117,7 @@ class Store:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.quick.close()
         await self._readers.dispose()
         await self._writers.dispose()
 

@@ -5,12 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, insert, select, update
+from sqlalchemy import RowMapping, Select, bindparam, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.reports import REPORTED, Registration
-from rensei_platform.store.tables import hosts, keys, presence, workers
+from rensei_platform.store.engine import Store
+from rensei_platform.store.tables import (
+    UNDECIDED,
+    hosts,
+    keys,
+    mutations,
+    presence,
+    workers,
+)
 
 MIRROR = tuple(REPORTED.values())
 
@@ -29,6 +37,8 @@ class Worker:
     host_status: Mapping[str, Any] | None
     has_reported: bool
     """Whether it has ever said which values its sessions hold."""
+    is_owed: bool
+    """Whether a mutation waits for it."""
 
 
 async def find_host(
@@ -102,37 +112,51 @@ async def add_worker(
     )
 
 
-def worker_statement(worker_id: str, key_id: str) -> Select[Any]:
-    """Return the query of a worker with its host and the key that vouches for it."""
+def worker_statement(worker_id: object, key_id: object) -> Select[Any]:
+    """Return the query of a worker with its host and the key that vouches for it.
+
+    It is all that a heartbeat reads which says nothing new and is owed nothing.
+    """
+    is_owed = (
+        select(mutations.c.seq)
+        .where((mutations.c.host_id == workers.c.host_id) & text(UNDECIDED))
+        .correlate(workers)
+        .exists()
+    )
     columns = [hosts.c[name] for name in (*MIRROR, "host_status", "uptake_at")]
     return (
         select(workers.c.org_id, workers.c.host_id, *columns)
         .add_columns(keys.c.id.label("key_id"), keys.c.revoked_at, keys.c.expires_at)
+        .add_columns(is_owed.label("is_owed"))
         .join(hosts, hosts.c.id == workers.c.host_id)
         .outerjoin(keys, (keys.c.id == key_id) & (keys.c.org_id == workers.c.org_id))
         .where((workers.c.id == worker_id) & workers.c.forgotten_at.is_(None))
     )
 
 
+_WORKER = worker_statement(bindparam("worker_id"), bindparam("of_key"))
+
+
 async def find_worker(
-    db: AsyncConnection, worker_id: str, key_id: str, now: datetime
+    store: Store, worker_id: str, key_id: str, now: datetime
 ) -> Worker | None:
     """Return a worker. None if there is none, or it was forgotten."""
-    found = await db.execute(worker_statement(worker_id, key_id))
-    row = found.one_or_none()
+    row = await store.quick.one(_WORKER, {"worker_id": worker_id, "of_key": key_id})
     if row is None:
         return None
+    expires_at = row["expires_at"]
     return Worker(
         id=worker_id,
-        org_id=row.org_id,
-        host_id=row.host_id,
+        org_id=row["org_id"],
+        host_id=row["host_id"],
         key_id=key_id,
-        is_key_valid=row.key_id is not None
-        and row.revoked_at is None
-        and (row.expires_at is None or row.expires_at > now),
-        mirror={name: row._mapping[name] for name in MIRROR},
-        host_status=row.host_status,
-        has_reported=row.uptake_at is not None,
+        is_key_valid=row["key_id"] is not None
+        and row["revoked_at"] is None
+        and (expires_at is None or expires_at > now),
+        mirror={name: row[name] for name in MIRROR},
+        host_status=row["host_status"],
+        has_reported=row["uptake_at"] is not None,
+        is_owed=bool(row["is_owed"]),
     )
 
 

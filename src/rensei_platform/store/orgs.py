@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, insert, select, update
+from sqlalchemy import RowMapping, Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.callers import Caller, CallerKind, Role
+from rensei_platform.store.engine import Store
 from rensei_platform.store.tables import keys, members, orgs, users
 
 
@@ -124,7 +125,7 @@ async def add_key(db: AsyncConnection, key: NewKey) -> None:
     )
 
 
-def key_statement(digest: str) -> Select[Any]:
+def key_statement(digest: object) -> Select[Any]:
     """Return the query of a key that is not revoked, with its user and role."""
     return (
         select(keys, users.c.email, users.c.is_operator, members.c.role)
@@ -138,23 +139,26 @@ def key_statement(digest: str) -> Select[Any]:
     )
 
 
-async def caller_of_key(db: AsyncConnection, digest: str, now: datetime) -> Caller | None:
+_KEY = key_statement(bindparam("digest"))
+
+
+async def caller_of_key(store: Store, digest: str, now: datetime) -> Caller | None:
     """Return who a key speaks for. None if there is none, or it is no longer valid."""
-    found = await db.execute(key_statement(digest))
-    row = found.one_or_none()
-    if row is None or (row.expires_at is not None and row.expires_at <= now):
+    row = await store.quick.one(_KEY, {"digest": digest})
+    if row is None or (row["expires_at"] is not None and row["expires_at"] <= now):
         return None
+    projects, environments = row["projects"], row["environments"]
     return Caller(
-        kind=CallerKind(row.kind),
-        org_id=row.org_id,
-        user_id=row.user_id,
-        name=row.email,
-        role=Role(row.role),
-        scopes=frozenset(row.scopes),
-        key_id=row.id,
-        projects=None if row.projects is None else tuple(row.projects),
-        environments=None if row.environments is None else tuple(row.environments),
-        is_operator=row.is_operator,
+        kind=CallerKind(row["kind"]),
+        org_id=row["org_id"],
+        user_id=row["user_id"],
+        name=row["email"],
+        role=Role(row["role"]),
+        scopes=frozenset(row["scopes"]),
+        key_id=row["id"],
+        projects=None if projects is None else tuple(projects),
+        environments=None if environments is None else tuple(environments),
+        is_operator=row["is_operator"],
     )
 
 
