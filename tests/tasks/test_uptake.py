@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
-from anyio import to_thread
 from platform_template import ORG
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
 
+LIVE = "live"
 BEAT = "/api/workers/wkr_"
 SESSIONS = """\
 [credentials]
@@ -62,10 +63,19 @@ def with_sessions(home: "Home") -> Path:
     return gate
 
 
+async def end_hook(gate: Path) -> None:
+    """Let the hook that runs, or is about to, succeed."""
+    reading = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        await anyio.wait_readable(reading)
+    finally:
+        os.close(reading)
+
+
 async def settled(home: "Home", daemon: "Running", gate: Path) -> None:
     """Wait until both sessions have the first values, with the hook's first run."""
     await daemon.until(lambda: said(home).get("hooked", {}).get("behind"))
-    await to_thread.run_sync(gate.read_text)
+    await end_hook(gate)
     await daemon.until(
         lambda: (
             said(home)["hooked"]["consumers"] == consumers(confirmed=1)
@@ -89,7 +99,7 @@ async def test_a_receipt_goes_from_behind_to_yes(home: "Home") -> None:
             "hooked",
             [f"hook {home.place / 'hook'}"],
         )
-        await to_thread.run_sync(gate.read_text)
+        await end_hook(gate)
         await daemon.until(lambda: receipt(home, rotation)["confirmed"] == 1)
         assert receipt(home, rotation)["obstacles"] == ["1 session is unable to tell"]
         assert receipt(home, rotation, "?acceptUnknown=true")["safeToRevoke"]
@@ -144,7 +154,7 @@ async def test_a_platform_that_does_not_offer_it_is_told_nothing(home: "Home") -
         after = home.platform.faults.add("POST", BEAT, status=200, body=plain, times=5)
         await daemon.until(lambda: after.served)
         rotate(home, "two")
-        await to_thread.run_sync(gate.read_text)
+        await end_hook(gate)
         await daemon.until(lambda: len(after.served) == 5)
         held = daemon.session.version
         await daemon.until(lambda: said(home)["hooked"]["version"] == held)
@@ -170,7 +180,7 @@ async def test_a_failed_heartbeat_ends_the_offer(home: "Home", status: int) -> N
         assert "uptake" in json.loads(refused.served[0])
         assert "uptake" not in home.beats[count]
         await daemon.until(lambda: "uptake" in home.beats[-1])
-        await to_thread.run_sync(gate.read_text)
+        await end_hook(gate)
 
 
 async def test_a_fleet_does_not_beat_at_once(home: "Home") -> None:
