@@ -1,37 +1,87 @@
 """`credentials rotate KIND`: have the platform resolve a credential again and send it."""
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from rensei_daemon.cli.control import config_option
+from rensei_daemon.cli.follow_rotation import (
+    Patience,
+    conclude,
+    follow,
+    show_this_host,
+)
 from rensei_daemon.cli.operator_access import OperatorAccess, operator_access
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.worker import claims
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.errors import UsageError
+from rensei_daemon.platform_api.rotation_receipt import Receipt
 
 
 @click.command("rotate")
 @click.argument("kind")
 @click.option("--org", metavar="ID", help="The organisation, instead of this host's own.")
+@click.option("--wait", is_flag=True, help="Follow it until the old value can be revoked.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="S",
+    help="With --wait: give up after so many seconds.",
+)
+@click.option(
+    "--accept-unknown", is_flag=True, help="With --wait: let pass what cannot tell."
+)
 @config_option
 @json_option
-def rotate(kind: str, org: str | None, config: Path | None, as_json: bool) -> None:
+def rotate(
+    kind: str,
+    org: str | None,
+    wait: bool,
+    timeout_seconds: float,
+    accept_unknown: bool,
+    config: Path | None,
+    as_json: bool,
+) -> None:
     """Have the platform resolve the credential KIND anew and send it to every session.
 
-    Example: rensei-daemon credentials rotate anthropic
+    With --wait it names who is behind, and ends with 0 only when it is safe to revoke the
+    old value; with 1 if it is not in time, or if the platform cannot tell. Then it says
+    what is known of this host.
+
+    Example: rensei-daemon credentials rotate anthropic --wait
     """
     asking = operator_access(config)
     org_id = org or _org_of(asking)
     done = asking.ask(lambda platform: platform.rotate_credential(org_id, kind))
+    receipt: Receipt | None = None
+    if not as_json:
+        count = done.session_count
+        sessions = "1 session" if count == 1 else f"{count} sessions"
+        click.echo(f"rotated {clean(done.kind)}: {sessions} told")
+    if wait and done.id:
+        patience = Patience(
+            seconds=timeout_seconds,
+            accept_unknown=accept_unknown,
+            show=(lambda _: None) if as_json else click.echo,
+        )
+        receipt = asking.ask(lambda platform: follow(platform, done.id, patience))
     if as_json:
         answer = {"kind": done.kind, "org_id": org_id, "sessions": done.session_count}
-        print_json({**answer, "rotated_at": done.rotated_at or None})
-        return
-    sessions = "1 session" if done.session_count == 1 else f"{done.session_count} sessions"
-    click.echo(f"rotated {clean(done.kind)}: sent to {sessions}")
+        rotation = {"rotated_at": done.rotated_at or None, "rotation_id": done.id or None}
+        print_json({**answer, **rotation, "receipt": receipt and asdict(receipt)})
+        if wait and not (receipt and receipt.is_safe):
+            sys.exit(1)
+    elif receipt is not None:
+        conclude(receipt, done.id)
+    elif wait:
+        show_this_host(asking.locations)
 
 
 def _org_of(asking: OperatorAccess) -> str:

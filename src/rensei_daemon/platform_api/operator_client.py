@@ -18,9 +18,11 @@ from rensei_daemon.platform_api.json_fields import (
     unexpected_shape,
 )
 from rensei_daemon.platform_api.responses import PlatformResponse
+from rensei_daemon.platform_api.rotation_receipt import Receipt, read_receipt
 
 MUTATIONS = "/api/daemon/mutations"
 ROTATE = "/api/daemon/credentials/rotate"
+ROTATIONS = "/api/admin/rotations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Rotation:
     session_count: int
     """Sessions that were notified; 0 is not an error."""
     rotated_at: str
+    id: str = ""
+    """Empty if the platform cannot be asked what has become of it."""
 
 
 class OperatorClient:
@@ -108,7 +112,17 @@ class OperatorClient:
             kind=kind,
             session_count=int(found.number("sessionCount") or 0),
             rotated_at=found.text("rotatedAt"),
+            id=found.text("rotationId"),
         )
+
+    async def rotation_receipt(self, rotation_id: str, *, accept_unknown: bool) -> Receipt:
+        """Return how far the fleet is with a rotation.
+
+        Raises `RefusedError` with status 404 if it is unknown.
+        """
+        query = {"acceptUnknown": "true"} if accept_unknown else None
+        path = f"{ROTATIONS}/{quote(rotation_id, safe='')}"
+        return read_receipt((await self._call("GET", path, query=query)).body)
 
     async def _call(
         self,
