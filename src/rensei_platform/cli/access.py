@@ -16,6 +16,7 @@ def key() -> None:
 @key.command("add")
 @uses_client
 @click.option("--for-host", is_flag=True, help="May register, beat and read credentials.")
+@click.option("--personal", is_flag=True, help="A token of your own, with your role.")
 @click.option("--project", "projects", multiple=True, metavar="ID", help="Only these.")
 @click.option("--env", "environments", multiple=True, metavar="NAME", help="Only these.")
 @click.argument("name")
@@ -23,6 +24,7 @@ def add_key(
     client: Client,
     as_json: bool,
     for_host: bool,
+    personal: bool,
     projects: tuple[str, ...],
     environments: tuple[str, ...],
     name: str,
@@ -31,7 +33,9 @@ def add_key(
 
     Example: rensei-platform key add --for-host --project proj_a build-hosts
     """
-    body: dict[str, object] = {"name": name, "forHost": for_host}
+    if personal and (for_host or projects or environments):
+        raise click.UsageError("--personal goes with no other limit")
+    body: dict[str, object] = {"name": name, "forHost": for_host, "personal": personal}
     if projects:
         body["projects"] = projects
     if environments:
@@ -103,18 +107,19 @@ def add_org(client: Client, as_json: bool, name: str, owner: str, org_id: str) -
 @uses_client
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @click.option("--before", metavar="SEQ", type=int, help="Begin before this entry.")
-def audit(client: Client, as_json: bool, limit: int, before: int | None) -> None:
+@click.option("--actor", metavar="EMAIL", help="Only what this one did.")
+@click.option("--action", metavar="NAME", help="Only this, such as key.add.")
+@click.option("--since", metavar="TIME", help="Not older, such as 2026-09-01T00:00:00Z.")
+def audit(client: Client, as_json: bool, **query: object) -> None:
     """List what was done by whom, newest first.
 
     Example: rensei-platform audit --limit 20
     """
-    answer = client.call(
-        "GET", path("api", "admin", "audit"), query={"limit": limit, "before": before}
-    )
+    answer = client.call("GET", path("api", "admin", "audit"), query=query)
     if as_json:
         print_json(answer)
         return
-    columns = ("seq", "at", "actor", "action", "object", "outcome", "address")
+    columns = ("seq", "at", "actor", "action", "object", "outcome", "count", "address")
     print_table(
         [column.upper() for column in columns],
         ([entry[column] for column in columns] for entry in answer["entries"]),

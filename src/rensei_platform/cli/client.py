@@ -25,6 +25,22 @@ class AnswerError(PlatformError):
     exit_code = 69
 
 
+class RefusedError(RequestError):
+    """The control plane refused what it was asked."""
+
+    def __init__(self, http_status: int, message: str) -> None:
+        super().__init__(f"HTTP {http_status}: {message}", hint=_HINTS.get(http_status, ""))
+        self.exit_code = 77 if http_status in (401, 403) else 69
+
+
+_HINTS = {
+    401: "Check the key file; `rensei-platform init --recover` replaces a lost key.",
+    403: "Ask an owner or admin of the organization.",
+    429: "Wait a minute; too many wrong keys came from this address.",
+    503: "Try again; `rensei-platform doctor` on the server shows what is wrong.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """The control plane at a URL, asked with a key."""
@@ -41,7 +57,7 @@ class Client:
     ) -> dict[str, Any]:
         """Return the answer's JSON object. A list in `query` repeats its name.
 
-        Raise RequestError if it is refused, AnswerError if no answer of ours comes.
+        Raise RefusedError if it is refused, AnswerError if no answer of ours comes.
         """
         given = ((name, value) for name, value in (query or {}).items() if value)
         params = {
@@ -55,7 +71,7 @@ class Client:
                     self.url.rstrip("/") + path,
                     json=body,
                     params=params,
-                    headers={"authorization": f"Bearer {self.key}"},
+                    headers={"authorization": f"Bearer {self.key}"} if self.key else {},
                 )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise AnswerError(
@@ -77,7 +93,7 @@ def _content(answer: httpx.Response) -> dict[str, Any]:
     if answer.is_success:
         return content
     message = str(content.get("error") or content.get("reason") or "refused")
-    raise RequestError(f"HTTP {answer.status_code}: {message[:_LONGEST_MESSAGE]}")
+    raise RefusedError(answer.status_code, message[:_LONGEST_MESSAGE])
 
 
 def path(*segments: str) -> str:
@@ -92,12 +108,12 @@ def uses_client(command: Callable[..., None]) -> Callable[..., None]:
     def run(url: str, key_file: Path, **options: object) -> None:
         command(client=Client(url, read_key(key_file)), **options)
 
-    for option in (_json_option, _key_file_option, _url_option):
+    for option in (_json_option, _key_file_option, url_option):
         run = option(run)
     return run
 
 
-_url_option = click.option(
+url_option = click.option(
     "--url",
     envvar=URL_VARIABLE,
     required=True,

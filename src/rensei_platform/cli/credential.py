@@ -184,8 +184,18 @@ def list_bindings(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    columns = ("kind", "projectId", "envName", "provider", "path", "names")
+    columns = ("kind", "projectId", "envName", "provider", "path")
     print_table(
-        ("KIND", "PROJECT", "ENVIRONMENT", "PROVIDER", "PATH", "NAMES"),
-        ([*(b[c] for c in columns[:5]), ", ".join(b["names"])] for b in answer["bindings"]),
+        (*("KIND", "PROJECT", "ENVIRONMENT", "PROVIDER", "PATH"), "NAMES", "STATE"),
+        (
+            [*(one[name] for name in columns), ", ".join(one["names"]), _state(one)]
+            for one in answer["bindings"]
+        ),
     )
+
+
+def _state(binding: dict[str, Any]) -> str:
+    """Say when a provider answered last, or why it does not."""
+    if failure := binding["failure"]:
+        return f"fails since {failure['at']}: {failure['error']}"
+    return f"resolved {binding['resolvedAt']}" if binding["resolvedAt"] else "not asked yet"

@@ -9,40 +9,70 @@ from sqlalchemy import URL
 
 from rensei_platform.cli.database import Setup, master_key_option, uses_setup
 from rensei_platform.ids import new_id
+from rensei_platform.rules.fields import email
+from rensei_platform.rules.times import wire_time
 from rensei_platform.sealing import Sealer
-from rensei_platform.services.administration import MadeKey, found_org
+from rensei_platform.services.administration import (
+    MadeKey,
+    found_org,
+    link_of_owner,
+    only_org_of,
+    recover_key,
+)
 from rensei_platform.services.opening import check_master_key, ensure_master_key
 from rensei_platform.services.platform import utc_now
+from rensei_platform.services.users import Link
 from rensei_platform.store.engine import Store
 from rensei_platform.store.lock import exclusive
-from rensei_platform.store.schema import migrate
+from rensei_platform.store.schema import check_schema, migrate
 
 
 @click.command("init")
 @uses_setup("master_key")
 @master_key_option
-@click.option("--org", "name", required=True, help="Name of the first organization.")
+@click.option("--org", "name", help="Name of the first organization.")
 @click.option("--org-id", metavar="ID", help="Its id. Default: a random one.")
 @click.option("--owner", required=True, metavar="EMAIL", help="Its first owner.")
+@click.option("--recover", is_flag=True, help="Make a key for an owner who lost theirs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def init(setup: Setup, name: str, org_id: str | None, owner: str, as_json: bool) -> None:
+def init(
+    setup: Setup,
+    name: str | None,
+    org_id: str | None,
+    owner: str,
+    recover: bool,
+    as_json: bool,
+) -> None:
     """Create the database, an organization and its owner; print the owner's key once.
+
+    With --recover, on the database's host: print another key for an owner; a server may run
+    meanwhile, and the lost key works until it is revoked.
 
     Example: rensei-platform init --database sqlite:////var/lib/rensei-platform/platform.db
     --org Acme --owner ada@acme.test
     """
-    url, org_id = setup.database, org_id or new_id("org")
-    made = anyio.run(_initialize, url, setup.master_key, org_id, name, owner)
-    _show_master_key(url, setup.master_key)
+    owner = email(owner)
+    if recover:
+        org_id, made, link = anyio.run(_recover, setup.database, org_id, owner)
+    elif name is None:
+        raise click.UsageError("--org NAME is missing")
+    else:
+        url, org_id = setup.database, org_id or new_id("org")
+        made, link = anyio.run(_initialize, url, setup.master_key, org_id, name, owner)
+        _show_master_key(url, setup.master_key)
     if as_json:
         click.echo(json.dumps({"orgId": org_id, "key": made.text}))
     else:
         click.echo(f"organization: {org_id}\nkey of {owner}, shown once: {made.text}")
+        click.echo(
+            f"link to set a password, until {wire_time(link.expires_at)}: {link.text}\n"
+            "Give it to `rensei-platform user set-password`."
+        )
 
 
 async def _initialize(
     url: URL, master_key: Path, org_id: str, name: str, owner: str
-) -> MadeKey:
+) -> tuple[MadeKey, Link]:
     if url.drivername == "sqlite":
         Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with exclusive(url):
@@ -52,9 +82,23 @@ async def _initialize(
         store = Store(url)
         try:
             await check_master_key(store, sealer, master_key)
-            return await found_org(store, org_id, name, owner, utc_now(), is_operator=True)
+            made = await found_org(store, org_id, name, owner, utc_now(), is_operator=True)
+            return made, await link_of_owner(store, org_id, owner, utc_now())
         finally:
             await store.close()
+
+
+async def _recover(url: URL, org_id: str | None, owner: str) -> tuple[str, MadeKey, Link]:
+    await anyio.to_thread.run_sync(check_schema, url)
+    store = Store(url)
+    try:
+        org_id = org_id or await only_org_of(store, owner)
+        made, others, link = await recover_key(store, org_id, owner, utc_now())
+    finally:
+        await store.close()
+    for key_id in others:
+        click.echo(f"still valid: {key_id} (rensei-platform key revoke {key_id})", err=True)
+    return org_id, made, link
 
 
 def _show_master_key(url: URL, path: Path) -> None:

@@ -13,8 +13,10 @@ from rensei_platform.cli.host import host
 from rensei_platform.cli.init import init
 from rensei_platform.cli.master_key import rotate_master
 from rensei_platform.cli.mutations import mutations
+from rensei_platform.cli.provider import provider
 from rensei_platform.cli.rotation import rotation
 from rensei_platform.cli.serve import serve
+from rensei_platform.cli.user import user
 from rensei_platform.errors import PlatformError
 from rensei_platform.version import version
 
@@ -35,7 +37,9 @@ for command in (
     backup,
     doctor,
     credential,
+    provider,
     host,
+    user,
     key,
     org,
     mutations,

@@ -7,16 +7,15 @@ from starlette.routing import Route
 
 from rensei_platform.errors import InvalidRequestError
 from rensei_platform.http.requests import (
-    address,
     answer,
-    bearer,
+    authenticated,
     limit,
     platform_of,
     read_json,
 )
 from rensei_platform.ids import new_id
 from rensei_platform.providers.database import ValueScope
-from rensei_platform.rules.callers import Caller, Role
+from rensei_platform.rules.callers import Role
 from rensei_platform.rules.fields import (
     Json,
     check_id,
@@ -28,19 +27,17 @@ from rensei_platform.rules.fields import (
     optional_mapping,
     optional_text,
     optional_texts,
+    optional_time,
     text,
 )
 from rensei_platform.rules.reports import REPORTED, parse_host_status
 from rensei_platform.rules.times import optional_wire_time, wire_time
 from rensei_platform.services import administration, credentials
-from rensei_platform.services.callers import caller_of
+from rensei_platform.services.resolver import Failure
+from rensei_platform.store.audit import Filter
 from rensei_platform.store.credentials import StoredBinding
 
 LONGEST_VALUE = 256 * 1024
-
-
-async def _caller(request: Request) -> Caller:
-    return await caller_of(platform_of(request), bearer(request), address(request))
 
 
 # ---- hosts -------------------------------------------------------------------------------
@@ -48,7 +45,7 @@ async def _caller(request: Request) -> Caller:
 
 async def list_hosts(request: Request) -> Response:
     """GET /api/admin/hosts?limit=&after=NAME: hosts by name."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     after = optional_text(request.query_params, "after") or ""
     rows = await administration.list_hosts(
         platform_of(request), caller, after=after, limit=limit(request.query_params)
@@ -58,7 +55,7 @@ async def list_hosts(request: Request) -> Response:
 
 async def get_host(request: Request) -> Response:
     """GET /api/admin/hosts/{host_id}."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     host_id = text(request.path_params, "host_id")
     row = await administration.get_host(platform_of(request), caller, host_id)
     return answer({"host": _host(request, row)})
@@ -66,7 +63,7 @@ async def get_host(request: Request) -> Response:
 
 async def add_host(request: Request) -> Response:
     """POST /api/admin/hosts {name, id?}: add a host before it registers."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
     host_id = await administration.add_host(
         platform_of(request), caller, text(body, "name"), optional_id(body, "id")
@@ -76,7 +73,7 @@ async def add_host(request: Request) -> Response:
 
 async def set_host_status(request: Request) -> Response:
     """PUT /api/admin/hosts/{host_id}/status {hostStatus}: what the host is told."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     status = parse_host_status(await read_json(request))
     host_id = text(request.path_params, "host_id")
     await administration.set_host_status(platform_of(request), caller, host_id, status)
@@ -111,7 +108,7 @@ def _host(request: Request, row: RowMapping) -> Json:
 
 async def add_org(request: Request) -> Response:
     """POST /api/admin/orgs {id, name, owner}: for operators of the platform."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
     org_id = text(body, "id")
     made = await administration.add_org(
@@ -122,8 +119,12 @@ async def add_org(request: Request) -> Response:
 
 async def add_key(request: Request) -> Response:
     """POST /api/admin/keys {name, forHost?, owner?, role?, projects?, environments?}."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
+    if body.get("personal") is True:
+        name = text(body, "name")
+        token = await administration.add_token(platform_of(request), caller, name)
+        return answer({"id": token.id, "key": token.text}, status=201)
     role = choice(body, "role", tuple(Role)) if "role" in body else None
     made = await administration.add_key(
         platform_of(request),
@@ -140,7 +141,9 @@ async def add_key(request: Request) -> Response:
 
 async def list_keys(request: Request) -> Response:
     """GET /api/admin/keys."""
-    rows = await administration.list_keys(platform_of(request), await _caller(request))
+    rows = await administration.list_keys(
+        platform_of(request), await authenticated(request)
+    )
     keys = [
         {
             "id": row["id"],
@@ -158,7 +161,7 @@ async def list_keys(request: Request) -> Response:
 
 async def revoke_key(request: Request) -> Response:
     """DELETE /api/admin/keys/{key_id}: the key is refused from now on."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     key_id = text(request.path_params, "key_id")
     await administration.revoke_key(platform_of(request), caller, key_id)
     return answer({"ok": True})
@@ -169,7 +172,7 @@ async def revoke_key(request: Request) -> Response:
 
 async def set_values(request: Request) -> Response:
     """PUT /api/admin/credentials/{kind}/values {values, projectId?, envName?}."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
     values = {
         check_text(name, "a name", longest=256): _value(name, value)
@@ -193,14 +196,30 @@ def _value(name: str, value: object) -> str:
 
 async def list_credentials(request: Request) -> Response:
     """GET /api/admin/credentials: kinds and where their values come from; no values."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     found = await credentials.list_bindings(platform_of(request), caller)
-    return answer({"bindings": [_binding(one) for one in found]})
+    failures = platform_of(request).values.resolver.failures
+    shown = [
+        _binding(one)
+        | {
+            "resolvedAt": optional_wire_time(stored.resolved_at if stored else None),
+            "failure": _failure(failures.get(one.id)),
+        }
+        for one, stored in found
+    ]
+    return answer({"bindings": shown})
+
+
+def _failure(failure: Failure | None) -> Json | None:
+    if failure is None:
+        return None
+    at, error = wire_time(failure.at), failure.error
+    return {"at": at, "cause": error.cause, "error": str(error)}
 
 
 async def bind(request: Request) -> Response:
     """PUT /api/admin/credentials/{kind}/binding {provider, path, names?, ...}."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
     names = optional_mapping(body, "names") or {}
     binding = StoredBinding(
@@ -219,7 +238,7 @@ async def bind(request: Request) -> Response:
 
 async def unbind(request: Request) -> Response:
     """DELETE /api/admin/credentials/{kind}/binding?projectId=&envName=."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     query = request.query_params
     await credentials.unbind(
         platform_of(request),
@@ -246,16 +265,22 @@ def _binding(binding: StoredBinding) -> Json:
 
 
 async def list_audit(request: Request) -> Response:
-    """GET /api/admin/audit?limit=&before=SEQ: newest first."""
-    caller = await _caller(request)
-    before = request.query_params.get("before", "")
+    """GET /api/admin/audit?limit=&before=SEQ&actor=&action=&since=TIME: newest first."""
+    caller = await authenticated(request)
+    query = request.query_params
+    before = query.get("before", "")
     if before and not (before.isascii() and before.isdigit() and len(before) <= 18):
         raise InvalidRequestError("before must be a whole number")
     rows = await administration.list_audit(
         platform_of(request),
         caller,
-        before=int(before) if before else None,
-        limit=limit(request.query_params),
+        Filter(
+            before=int(before) if before else None,
+            actor=optional_text(query, "actor"),
+            action=optional_text(query, "action"),
+            since=optional_time(query, "since"),
+        ),
+        limit(query),
     )
     entries = [
         {
@@ -271,7 +296,10 @@ async def list_audit(request: Request) -> Response:
         }
         for row in rows
     ]
-    return answer({"entries": entries})
+    content: Json = {"entries": entries}
+    if len(entries) == limit(query):
+        content["before"] = entries[-1]["seq"]  # for the next page
+    return answer(content)
 
 
 ROUTES = (

@@ -14,24 +14,30 @@ from rensei_platform.http import (
     admin_routes,
     daemon_routes,
     health_routes,
+    provider_routes,
     rotation_routes,
+    user_routes,
     worker_routes,
 )
 from rensei_platform.http.host_header import KnownHosts
 from rensei_platform.http.metrics import Measured, Metrics
-from rensei_platform.http.requests import answer
+from rensei_platform.http.requests import address, answer
+from rensei_platform.rules.callers import Caller
 from rensei_platform.services.platform import Platform
+from rensei_platform.services.refusals import Refusal
 
 
 def build_app(platform: Platform) -> Starlette:
     """Return the application that serves a platform."""
-    metrics = Metrics(platform.hub)
+    metrics = Metrics(platform.hub, platform.values.resolver)
     app = Starlette(
         routes=[
             *worker_routes.ROUTES,
             *daemon_routes.ROUTES,
             *admin_routes.ROUTES,
             *rotation_routes.ROUTES,
+            *user_routes.ROUTES,
+            *provider_routes.ROUTES,
             *health_routes.ROUTES,
         ],
         middleware=[
@@ -51,8 +57,29 @@ def build_app(platform: Platform) -> Starlette:
     return app
 
 
-async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+_COUNTED = (401, 403, 429)
+"""Refusals that the audit tells of."""
+
+
+def _count(request: Request, status: int) -> None:
+    caller: Caller | None = getattr(request.state, "caller", None)
+    platform: Platform = request.app.state.platform
+    platform.refusals.count(
+        Refusal(
+            caller.org_id if caller else None,
+            caller.name if caller else "unknown",
+            caller.key_id if caller else None,
+            getattr(request.scope.get("endpoint"), "__name__", "none"),
+            status,
+            address(request),
+        )
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, PlatformError)  # noqa: S101 - registered for nothing else
+    if error.status in _COUNTED:
+        _count(request, error.status)
     response = answer({"error": str(error)}, status=error.status)
     retry_after = getattr(error, "retry_after_seconds", None)
     if retry_after is not None:

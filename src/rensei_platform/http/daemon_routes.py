@@ -7,34 +7,29 @@ from starlette.routing import Route
 
 from rensei_platform.errors import InvalidRequestError
 from rensei_platform.http.requests import (
-    address,
     answer,
+    authenticated,
     bearer,
     limit,
     platform_of,
     read_json,
 )
 from rensei_platform.http.streams import EventStream, StreamResponse
-from rensei_platform.rules.callers import Caller
 from rensei_platform.rules.credentials import Scope
 from rensei_platform.rules.fields import check_text, mapping, optional_text, text
 from rensei_platform.rules.mutations import for_operator
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services import credentials, mutations, rotations
 from rensei_platform.services.audit import note
-from rensei_platform.services.callers import caller_of, is_stale_token
+from rensei_platform.services.callers import is_stale_token
 from rensei_platform.services.streams import admit_stream
 
 DEFAULT_ENVIRONMENT = "production"
 
 
-async def _caller(request: Request) -> Caller:
-    return await caller_of(platform_of(request), bearer(request), address(request))
-
-
 async def list_mutations(request: Request) -> Response:
     """GET /api/daemon/mutations: the latest of one host, newest first."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     count = limit(request.query_params)
     host_id = text(request.query_params, "workerHostId")
     found = await mutations.history(platform_of(request), caller, host_id, count)
@@ -43,7 +38,7 @@ async def list_mutations(request: Request) -> Response:
 
 async def enqueue(request: Request) -> Response:
     """POST /api/daemon/mutations: ask a host for a change."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
     idempotency_key = request.headers.get("idempotency-key")
     if idempotency_key is not None:
@@ -61,7 +56,7 @@ async def enqueue(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """DELETE /api/daemon/mutations/{mutation_id}: possible until it is delivered."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     mutation_id = text(request.path_params, "mutation_id")
     if await mutations.cancel(platform_of(request), caller, mutation_id):
         return answer({"cancelled": True})
@@ -76,7 +71,7 @@ async def snapshot(request: Request) -> Response:
     platform = platform_of(request)
     if is_stale_token(platform, bearer(request)):
         return RedirectResponse("/login", status_code=307)
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
     org_id = text(body, "orgId")
     project_id = optional_text(body, "projectId")
@@ -101,7 +96,7 @@ async def snapshot(request: Request) -> Response:
 async def rotate(request: Request) -> Response:
     """POST /api/daemon/credentials/rotate: resolve a kind again and tell the sessions."""
     platform = platform_of(request)
-    caller = await _caller(request)
+    caller = await authenticated(request)
     body = await read_json(request)
     org_id, kind = text(body, "orgId"), text(body, "kind")
     done = await rotations.rotate(platform, caller, org_id, kind)
@@ -121,7 +116,7 @@ async def rotate(request: Request) -> Response:
 async def rotate_stream(request: Request) -> Response:
     """GET /api/daemon/credentials/rotate-stream: events while it is open."""
     platform = platform_of(request)
-    caller = await _caller(request)
+    caller = await authenticated(request)
     session_id = text(request.query_params, "sessionId")
     version = await admit_stream(platform, caller)
     return StreamResponse(

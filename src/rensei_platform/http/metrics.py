@@ -1,13 +1,17 @@
 """Numbers about the requests and streams of one server."""
 
 import time
-from collections.abc import MutableMapping
+from collections import Counter as Counts
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rensei_platform.bus.hub import Hub
+from rensei_platform.services.resolver import Resolver
 from rensei_platform.version import version
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -19,7 +23,7 @@ STREAM_CALL = "rotate_stream"
 class Metrics:
     """The metrics of one server, in a registry of their own."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, resolver: Resolver) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "rensei_platform_requests",
@@ -42,6 +46,7 @@ class Metrics:
             "rensei_platform_info", "This server.", ("version",), registry=self.registry
         )
         info.labels(version()).set(1)
+        self.registry.register(_Failures(resolver))
 
     def note(self, call: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request. Labels are words of ours, never a caller's."""
@@ -49,6 +54,26 @@ class Metrics:
         self._requests.labels(call, known, str(status)).inc()
         if call != STREAM_CALL:
             self._seconds.labels(call).observe(seconds)
+
+
+class _Failures(Collector):
+    """Bindings whose provider failed last, by instance and cause."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauge."""
+        gauge = GaugeMetricFamily(
+            "rensei_platform_provider_failures",
+            "Bindings that are served with older values, or with none.",
+            labels=("provider", "cause"),
+        )
+        failures = self._resolver.failures.values()
+        counts = Counts((one.error.instance, one.error.cause) for one in failures)
+        for labels, count in sorted(counts.items()):
+            gauge.add_metric(labels, count)
+        yield gauge
 
 
 class Measured:

@@ -10,7 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from rensei_platform.errors import InvalidRequestError, TooLargeError
+from rensei_platform.rules.callers import Caller
 from rensei_platform.rules.fields import Json
+from rensei_platform.services.callers import caller_of
 from rensei_platform.services.platform import Platform
 
 MOST_BODY_BYTES = 4 * 1024 * 1024
@@ -34,6 +36,13 @@ def bearer(request: Request) -> str | None:
 def address(request: Request) -> str:
     """Return the address that the request came from."""
     return request.client.host if request.client else ""
+
+
+async def authenticated(request: Request) -> Caller:
+    """Return who asks. Raise UnauthorizedError, TooManyRequestsError."""
+    caller = await caller_of(platform_of(request), bearer(request), address(request))
+    request.state.caller = caller  # whom a refusal is counted for
+    return caller
 
 
 def answer(

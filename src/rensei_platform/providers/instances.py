@@ -33,6 +33,7 @@ class Instance:
     limits: Limits
     allow: Mapping[str, str]
     """Organization, or `*`, to the prefix of its paths."""
+    type: str = DATABASE
 
     def prefix(self, org_id: str) -> tuple[str, ...] | None:
         """Return the prefix of an organization's paths. None if it may not use this."""
@@ -56,7 +57,7 @@ def open_instance(name: str, table: Mapping[str, Any]) -> Instance:
             Limits, {key: options.pop(key) for key in Limits.model_fields if key in options}
         )
         factory = _factory(kind)
-        return Instance(factory(options, limits), limits, _checked_allow(allow))
+        return Instance(factory(options, limits), limits, _checked_allow(allow), kind)
     except SettingsError as error:
         raise SettingsError(f"[providers.{name}] {error}", hint=error.hint) from error
 

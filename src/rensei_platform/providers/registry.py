@@ -7,7 +7,7 @@ every failure names instance and kind.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -32,6 +32,15 @@ from rensei_platform.providers.options import Limits
 from rensei_platform.providers.paths import parse_path
 
 
+class Described(NamedTuple):
+    """What an organization may know of an instance."""
+
+    name: str
+    type: str
+    prefix: str
+    """Of every path of the organization."""
+
+
 class Registry:
     """Resolves bindings."""
 
@@ -46,6 +55,14 @@ class Registry:
         """Return the names of the instances that an organization may use."""
         instances = self._instances.items()
         return sorted(name for name, one in instances if one.prefix(org_id) is not None)
+
+    def describe(self, org_id: str) -> list[Described]:
+        """Return the instances that an organization may use, by name."""
+        return [
+            Described(name, one.type, "/".join(one.prefix(org_id) or ()))
+            for name, one in sorted(self._instances.items())
+            if one.prefix(org_id) is not None
+        ]
 
     def check(self, binding: Binding) -> None:
         """Raise InvalidRequestError unless the organization may make this binding."""

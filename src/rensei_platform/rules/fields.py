@@ -5,6 +5,7 @@ Text is accepted as it is, but for what no database can keep: NUL and lone surro
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from rensei_platform.errors import InvalidRequestError
@@ -73,6 +74,29 @@ def optional_text(
     """Return a text; None if absent, null or empty."""
     value = body.get(name)
     return None if value in (None, "") else check_text(value, name, longest=longest)
+
+
+def optional_time(body: Mapping[str, Any], name: str) -> datetime | None:
+    """Return a time such as 2026-09-01T00:00:00Z; None if absent, null or empty."""
+    value = optional_text(body, name, longest=40)
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidRequestError(f"{name} must be a time such as 2026-09-01T00:00:00Z")
+
+
+def email(value: object) -> str:
+    """Return an address in lower case. It is a name, and need not receive anything."""
+    found = check_text(value, "email", longest=254).lower()
+    local, _, domain = found.rpartition("@")
+    if not (local and domain and found.isprintable()) or set(found) & set(" /\\,;<>"):
+        raise InvalidRequestError("email must be an address such as ada@acme.test")
+    return found
 
 
 def optional_count(body: Mapping[str, Any], name: str) -> int | None:

@@ -24,7 +24,8 @@ from rensei_platform.rules.callers import (
 )
 from rensei_platform.rules.fields import check_id
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import audit, hosts, orgs
+from rensei_platform.services.users import Link, make_link
+from rensei_platform.store import audit, hosts, orgs, users
 from rensei_platform.store.engine import Store
 from rensei_platform.store.orgs import NewKey
 
@@ -126,6 +127,73 @@ async def _put_member(
     return user_id
 
 
+async def add_token(platform: Platform, caller: Caller, name: str) -> MadeKey:
+    """Make a personal token, which has its user's role and is theirs alone.
+
+    Any member makes one for themselves, but not with a key that is limited.
+    """
+    require_access(caller, Access.ADMIN)
+    if Access.ALL not in caller.scopes or caller.projects or caller.environments:
+        raise ForbiddenError("A limited key makes no personal token")
+    now = platform.now()
+    async with platform.store.write() as db:
+        made = await _add_key(
+            db,
+            caller.org_id,
+            caller.user_id or "",
+            name,
+            now,
+            kind=CallerKind.USER_TOKEN,
+        )
+        await audit.add_entry(db, caller, "token.add", made.id, now, name=name)
+    return made
+
+
+async def link_of_owner(store: Store, org_id: str, owner: str, now: datetime) -> Link:
+    """Make the link with which an owner sets a password. Raise NotFoundError."""
+    async with store.write() as db:
+        member = await users.find_member(db, org_id, owner)
+        if member is None:
+            raise NotFoundError(f"{owner} is not an owner of {org_id}")
+        return await make_link(db, member["id"], now)
+
+
+async def only_org_of(store: Store, owner: str) -> str:
+    """Return the organization that somebody owns. Raise NotFoundError, ConflictError."""
+    async with store.read() as db:
+        found = await users.organizations_of(db, owner, Role.OWNER)
+    if not found:
+        raise NotFoundError(f"{owner} owns no organization")
+    if len(found) > 1:
+        raise ConflictError(f"{owner} owns {', '.join(found)}: say which with --org-id")
+    return found[0]
+
+
+async def recover_key(
+    store: Store, org_id: str, owner: str, now: datetime
+) -> tuple[MadeKey, Sequence[str], Link]:
+    """Make a key and a password link for an owner who has lost theirs.
+
+    Return them with the ids of the owner's other keys, which go on to work. It is for who
+    holds the database, and needs no caller. Raise NotFoundError if there is no such owner.
+    """
+    async with store.write() as db:
+        member = await users.find_member(db, org_id, owner)
+        if member is None or member["role"] != Role.OWNER:
+            raise NotFoundError(f"{owner} is not an owner of {org_id}")
+        others = await users.valid_keys(db, org_id, member["id"])
+        made = await _add_key(db, org_id, member["id"], "recovered key", now)
+        owner_here = Caller(
+            kind=CallerKind.API_KEY,
+            org_id=org_id,
+            user_id=None,
+            name="init --recover",
+            role=Role.OWNER,
+        )
+        await audit.add_entry(db, owner_here, "key.recover", made.id, now, owner=owner)
+        return made, others, await make_link(db, member["id"], now)
+
+
 async def _add_key(
     db: AsyncConnection,
     org_id: str,
@@ -133,18 +201,20 @@ async def _add_key(
     name: str,
     now: datetime,
     *,
+    kind: CallerKind = CallerKind.API_KEY,
     scopes: Sequence[str] = (Access.ALL,),
     projects: Sequence[str] | None = None,
     environments: Sequence[str] | None = None,
 ) -> MadeKey:
-    made = MadeKey(new_id("key"), new_key())
+    prefix = "rsu_live_" if kind is CallerKind.USER_TOKEN else "rsk_live_"
+    made = MadeKey(new_id("key"), new_key(prefix))
     await orgs.add_key(
         db,
         NewKey(
             id=made.id,
             org_id=org_id,
             user_id=user_id,
-            kind=CallerKind.API_KEY,
+            kind=kind,
             name=name,
             prefix=shown_prefix(made.text),
             digest=digest(made.text),
@@ -222,9 +292,9 @@ async def list_hosts(
 
 
 async def list_audit(
-    platform: Platform, caller: Caller, *, before: int | None, limit: int
+    platform: Platform, caller: Caller, wanted: audit.Filter, limit: int
 ) -> Sequence[RowMapping]:
     """Return the latest audit entries of the caller's organization, newest first."""
     require_admin(caller, Access.ADMIN)
     async with platform.store.read() as db:
-        return await audit.latest(db, caller.org_id, before=before, limit=limit)
+        return await audit.latest(db, caller.org_id, wanted, limit)

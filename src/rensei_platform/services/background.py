@@ -12,6 +12,7 @@ from rensei_platform.services.fan_out import notify_regularly
 from rensei_platform.services.lease_keeper import LeaseKeeper
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.replication import leave, reconcile_regularly
+from rensei_platform.services.retention import prune_regularly
 from rensei_platform.services.rotations import rotate_kind
 
 _GOODBYE_SECONDS = 5.0
@@ -32,6 +33,16 @@ async def run_in_background(platform: Platform, *, task_status: TaskStatus[None]
                 platform.presence.write_regularly, platform.store, settings.presence_seconds
             )
             tasks.start_soon(_keeper_of(platform).run)
+            tasks.start_soon(
+                platform.refusals.write_regularly, platform.store, platform.now
+            )
+            tasks.start_soon(
+                prune_regularly,
+                platform.store,
+                platform.now,
+                settings.retention,
+                settings.audit_retention,
+            )
             task_status.started()
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_GOODBYE_SECONDS):
@@ -40,6 +51,7 @@ async def run_in_background(platform: Platform, *, task_status: TaskStatus[None]
 
 async def _say_goodbye(platform: Platform) -> None:
     await platform.presence.write(platform.store)
+    await platform.refusals.write(platform.store, platform.now)
     with suppress(UnavailableError):  # the others notice it in time
         await leave(platform)
 

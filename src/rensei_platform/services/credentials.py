@@ -26,8 +26,9 @@ from rensei_platform.rules.fields import Json
 from rensei_platform.rules.refresh import refresh_until
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import audit, credentials
+from rensei_platform.store import audit, credentials, resolved_sets
 from rensei_platform.store.credentials import StoredBinding
+from rensei_platform.store.resolved_sets import Pair
 
 # ---- what a session asks for -------------------------------------------------------------
 
@@ -186,8 +187,16 @@ async def unbind(
     await platform.values.change(caller.org_id, kind, where, write)
 
 
-async def list_bindings(platform: Platform, caller: Caller) -> list[StoredBinding]:
-    """Return the bindings of the caller's organization."""
+async def list_bindings(platform: Platform, caller: Caller) -> list[Pair]:
+    """Return the bindings of the caller's organization, with what they resolved to."""
     require_access(caller, Access.ADMIN)
     async with platform.store.read() as db:
-        return await credentials.find_bindings(db, caller.org_id)
+        pairs = await resolved_sets.of_organization(db, caller.org_id)
+    return sorted(
+        pairs,
+        key=lambda one: (
+            one.binding.kind,
+            one.binding.project_id,
+            one.binding.environment,
+        ),
+    )

@@ -14,6 +14,7 @@ from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.limits import FailureLimiter
 from rensei_platform.services.log_limit import LogLimit
 from rensei_platform.services.presence import Presence
+from rensei_platform.services.refusals import Refusals
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store.engine import Store
@@ -44,6 +45,7 @@ class Platform:
     id: str
     """Of this server, among those of its database; new with each start."""
     presence: Presence = field(default_factory=Presence)
+    refusals: Refusals = field(default_factory=Refusals)
     failures: FailureLimiter = field(default_factory=FailureLimiter)
     log_limit: LogLimit = field(default_factory=LogLimit)
     now: Callable[[], datetime] = utc_now

@@ -25,6 +25,7 @@ class Failure:
     """A provider's last failure, until it works again."""
 
     at: datetime
+    org_id: str
     error: ResolveError
 
 
@@ -36,12 +37,16 @@ class Resolver:
         self.failures: dict[str, Failure] = {}
         """By binding: those that are served with old values, or not at all."""
 
+    def failures_of(self, org_id: str) -> list[Failure]:
+        """Return the failures of an organization's bindings that this server has met."""
+        return [one for one in self.failures.values() if one.org_id == org_id]
+
     async def resolve(self, binding: StoredBinding) -> Resolved:
         """Return what a binding resolves to now. Raise ResolveError."""
         try:
             resolved = await self._registry.resolve(provider_binding(binding))
         except ResolveError as error:
-            self.failures[binding.id] = Failure(self._now(), error)
+            self.failures[binding.id] = Failure(self._now(), binding.org_id, error)
             raise
         self.failures.pop(binding.id, None)
         return resolved

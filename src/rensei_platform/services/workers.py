@@ -18,6 +18,9 @@ from rensei_platform.services.platform import Platform
 from rensei_platform.store import hosts, mutations, uptake
 from rensei_platform.store.hosts import Worker
 
+MOST_WORKERS = 16
+"""Of one host that are known; its earlier ones are answered 404, and register anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -48,6 +51,7 @@ async def register(
             key_id=caller.key_id,
             now=now,
         )
+        await hosts.prune_workers(db, host_id, MOST_WORKERS)
     return _token(platform, worker_id, caller.org_id, caller.key_id)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, insert, select, text, update
+from sqlalchemy import RowMapping, Select, bindparam, delete, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -109,6 +109,19 @@ async def add_worker(
         insert(workers).values(
             id=worker_id, host_id=host_id, org_id=org_id, key_id=key_id, created_at=now
         )
+    )
+
+
+async def prune_workers(db: AsyncConnection, host_id: str, kept: int) -> None:
+    """Forget all workers of a host but the latest."""
+    latest = (
+        select(workers.c.id)
+        .where(workers.c.host_id == host_id)
+        .order_by(workers.c.created_at.desc())
+        .limit(kept)
+    )
+    await db.execute(
+        delete(workers).where((workers.c.host_id == host_id) & workers.c.id.not_in(latest))
     )
 
 

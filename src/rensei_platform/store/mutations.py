@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -10,6 +10,8 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
+    delete,
+    func,
     insert,
     select,
     text,
@@ -210,3 +212,47 @@ async def note_request(db: AsyncConnection, **values: Any) -> None:
 
 def _mutation(row: RowMapping) -> Mutation:
     return Mutation(**{column.name: row[column.name] for column in _COLUMNS})
+
+
+# ---- pruning -----------------------------------------------------------------------------
+
+
+class Pruned(NamedTuple):
+    """What one step over a host's oldest mutations has done."""
+
+    removed: int
+    last_seq: int | None
+    """Where the next step goes on. None: the rest is too young, or there is none."""
+
+
+async def next_host(db: AsyncConnection, after: str) -> str | None:
+    """Return the next host's id. None behind the last one."""
+    found = await db.scalars(
+        select(hosts.c.id).where(hosts.c.id > after).order_by(hosts.c.id).limit(1)
+    )
+    return found.one_or_none()
+
+
+async def prune(
+    db: AsyncConnection, host_id: str, after: int, before: datetime, limit: int
+) -> Pruned:
+    """Look at a host's mutations behind `after`; remove those decided before a time."""
+    decided_at = func.coalesce(mutations.c.decided_at, mutations.c.cancelled_at)
+    found = await db.execute(
+        select(mutations.c.seq, mutations.c.created_at, decided_at.label("decided_at"))
+        .where((mutations.c.host_id == host_id) & (mutations.c.seq > after))
+        .order_by(mutations.c.seq)
+        .limit(limit)
+    )
+    rows = found.all()
+    old = [
+        row.seq for row in rows if row.decided_at is not None and row.decided_at < before
+    ]
+    if old:
+        await db.execute(
+            delete(mutations)
+            .where((mutations.c.host_id == host_id) & mutations.c.seq.in_(old))
+            .where(mutations.c.status.not_in((Status.PENDING, Status.DELIVERED)))
+        )
+    is_last = len(rows) < limit or rows[-1].created_at >= before
+    return Pruned(len(old), None if is_last else rows[-1].seq)

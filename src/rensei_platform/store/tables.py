@@ -375,4 +375,6 @@ audit = Table(
     Column("address", Text, nullable=False),
     Column("details", JsonText),
     Index(None, "org_id", "seq"),
+    Index(None, "org_id", "actor", "seq"),
+    Index(None, "org_id", "action", "seq"),
 )

@@ -124,6 +124,8 @@ def test_older_schema_is_migrated(program: Program) -> None:
     """An earlier version's database is refused until it is migrated; it loses nothing."""
     with closing(sqlite3.connect(program.directory / "platform.db")) as db:
         db.execute("DROP TABLE master_keys")
+        db.execute("DROP INDEX ix_audit_org_id_actor_seq")
+        db.execute("DROP INDEX ix_audit_org_id_action_seq")
         db.execute("UPDATE alembic_version SET version_num = '0001'")
         db.commit()
     message = program.run("serve", *DATABASE, "--port", 0, exit_code=78)

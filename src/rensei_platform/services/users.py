@@ -1,0 +1,142 @@
+"""Users: who belongs to an organization, and how they set a password."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import anyio
+from argon2 import PasswordHasher
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rensei_platform.bus.messages import Message, Topic
+from rensei_platform.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+)
+from rensei_platform.ids import digest, new_id, new_key
+from rensei_platform.rules.callers import (
+    Access,
+    Caller,
+    Role,
+    require_access,
+    require_admin,
+    require_grant,
+)
+from rensei_platform.services.platform import Platform
+from rensei_platform.store import audit, orgs, users
+
+LINK_PREFIX = "rsl_live_"
+LINK_LIFETIME = timedelta(days=3)
+LEAST_PASSWORD, MOST_PASSWORD = 12, 1024
+"""Characters of a password."""
+
+_HASHER = PasswordHasher()
+_HASHES = anyio.CapacityLimiter(2)
+"""Each takes 64 MiB for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a user sets a password with, once. Its text is shown once and stored nowhere."""
+
+    text: str = field(repr=False)
+    expires_at: datetime
+
+
+async def make_link(db: AsyncConnection, user_id: str, now: datetime) -> Link:
+    """Store a link for a user, in place of all earlier ones."""
+    link = Link(new_key(LINK_PREFIX), now + LINK_LIFETIME)
+    await users.put_link(db, user_id, digest(link.text), now, link.expires_at)
+    return link
+
+
+async def list_users(platform: Platform, caller: Caller) -> Sequence[RowMapping]:
+    """Return the members of the caller's organization."""
+    require_access(caller, Access.ADMIN)
+    async with platform.store.read() as db:
+        return await users.list_members(db, caller.org_id)
+
+
+async def add_user(platform: Platform, caller: Caller, email: str, role: Role) -> Link:
+    """Make a user a member, and return the link with which they set a password.
+
+    Raise ConflictError if they are one already: a role is not changed by accident.
+    """
+    require_admin(caller, Access.ADMIN)
+    require_grant(caller, (role,))
+    now = platform.now()
+    async with platform.store.write() as db:
+        await users.lock_org(db, caller.org_id)
+        if await users.find_member(db, caller.org_id, email) is not None:
+            raise ConflictError(f"{email} is a member already")
+        user_id = await orgs.put_user(db, new_id("user"), email, now)
+        await orgs.put_member(db, caller.org_id, user_id, role, now)
+        await audit.add_entry(db, caller, "user.add", email, now, role=role)
+        return await make_link(db, user_id, now)
+
+
+async def reset_user(platform: Platform, caller: Caller, email: str) -> Link:
+    """Return a new link for a member; the earlier ones end. Raise NotFoundError."""
+    require_admin(caller, Access.ADMIN)
+    now = platform.now()
+    async with platform.store.write() as db:
+        member = await _member(db, caller, email)
+        await audit.add_entry(db, caller, "user.reset", email, now)
+        return await make_link(db, member["id"], now)
+
+
+async def remove_user(platform: Platform, caller: Caller, email: str) -> None:
+    """Remove a member, and end what their keys and streams can do.
+
+    Raise NotFoundError, or ConflictError for the last owner.
+    """
+    require_admin(caller, Access.ADMIN)
+    now = platform.now()
+    async with platform.store.write() as db:
+        await users.lock_org(db, caller.org_id)
+        member = await _member(db, caller, email)
+        is_owner = member["role"] == Role.OWNER
+        if is_owner and await users.count_owners(db, caller.org_id) == 1:
+            raise ConflictError("The last owner of an organization stays")
+        revoked = await users.remove_member(db, caller.org_id, member["id"], now)
+        await audit.add_entry(db, caller, "user.remove", email, now, keys=list(revoked))
+    if revoked:
+        await platform.bus.publish(Message(Topic.KEY_REVOKED, tuple(revoked)))
+
+
+async def _member(db: AsyncConnection, caller: Caller, email: str) -> RowMapping:
+    """Return a member whom the caller may change."""
+    member = await users.find_member(db, caller.org_id, email)
+    if member is None:
+        raise NotFoundError("User not found")
+    require_grant(caller, (Role(member["role"]),))
+    if member["is_operator"] and not caller.is_operator:
+        raise ForbiddenError("Only an operator of the platform changes an operator")
+    return member
+
+
+async def set_password(platform: Platform, link: str, password: str, address: str) -> None:
+    """Set the password of the user whose link this is; it can be used once.
+
+    Raise NotFoundError for a link that is none or no more, TooManyRequestsError for an
+    address that has tried too many of those.
+    """
+    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
+        raise InvalidRequestError(
+            f"password must have {LEAST_PASSWORD} to {MOST_PASSWORD} characters"
+        )
+    platform.failures.check(address)
+    async with platform.store.read() as db:
+        is_valid = await users.is_link_valid(db, digest(link), platform.now())
+    if is_valid:
+        hashed = await anyio.to_thread.run_sync(_HASHER.hash, password, limiter=_HASHES)
+        async with platform.store.write() as db:
+            user_id = await users.use_link(db, digest(link), platform.now())
+            if user_id is not None:
+                await users.set_password(db, user_id, hashed)
+                return
+    platform.failures.count(address)
+    raise NotFoundError("The link is not valid, or was used; ask for another")

@@ -1,0 +1,85 @@
+"""The audit over HTTP: filters, pages, and refusals counted together."""
+
+from datetime import timedelta
+
+import pytest
+from platform_server import OWNER, Server
+
+from rensei_platform.rules.times import wire_time
+
+
+async def _add_hosts(server: Server, count: int) -> None:
+    for number in range(count):
+        await server.ok("POST", "/api/admin/hosts", {"name": f"h{number}"})
+
+
+async def test_pages_follow_one_another(server: Server) -> None:
+    """`before` of one answer asks for the next; the last page has none."""
+    await _add_hosts(server, 5)
+    found: list[int] = []
+    params: dict[str, int] = {"limit": 2}
+    while True:
+        page = await server.ok("GET", "/api/admin/audit", params=params)
+        found += [entry["seq"] for entry in page["entries"]]
+        if "before" not in page:
+            break
+        params["before"] = page["before"]
+    assert found == sorted(found, reverse=True)
+    assert len(found) == len(set(found)) == 5
+
+
+async def test_filters(server: Server) -> None:
+    """By who did it, by what was done, and by when."""
+    await _add_hosts(server, 2)
+    await server.ok("POST", "/api/admin/keys", {"name": "k"})
+    later = wire_time(server.platform.now() + timedelta(hours=1))
+
+    async def count(**params: str) -> int:
+        return len((await server.ok("GET", "/api/admin/audit", params=params))["entries"])
+
+    assert await count(action="host.add") == 2
+    assert await count(actor=OWNER) == 3
+    assert await count(actor=OWNER, action="key.add") == 1
+    assert await count(actor="bob@acme.test") == 0
+    assert await count(since=later) == 0
+    assert await count(since="2026-01-01T00:00:00Z") == 3
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-01-01", "9999999999", "\0"])
+async def test_wrong_time_is_refused(server: Server, since: str) -> None:
+    """A time without a zone means another one to everybody."""
+    answer = await server.call("GET", "/api/admin/audit", params={"since": since})
+    assert answer.status_code == 400
+
+
+async def test_refusals_are_counted_and_written_together(server: Server) -> None:
+    """Ten refusals are one row, with the actor and the call; strangers are in no org's."""
+    made = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
+    for _ in range(10):
+        answer = await server.call(
+            "POST", "/api/admin/hosts", {"name": "h"}, key=made["key"]
+        )
+        assert answer.status_code == 403
+    await server.call("GET", "/api/admin/hosts", key="rsk_live_wrong")
+    platform = server.platform
+    await platform.refusals.write(platform.store, platform.now)
+    await platform.refusals.write(platform.store, platform.now)  # nothing more to write
+    found = (await server.ok("GET", "/api/admin/audit"))["entries"]
+    (entry,) = [one for one in found if one["action"] == "request.refused"]
+    assert (entry["actor"], entry["object"], entry["outcome"], entry["count"]) == (
+        OWNER,
+        "add_host",
+        "refused 403",
+        10,
+    )
+
+
+async def test_refusals_are_bounded(server: Server) -> None:
+    """However many addresses are refused, a minute makes a bounded number of rows."""
+    from rensei_platform.services.refusals import MOST_ACTORS, Refusal, Refusals
+
+    refusals = Refusals()
+    for number in range(MOST_ACTORS + 50):
+        refusals.count(Refusal(None, "unknown", None, "register", 401, str(number)))
+    assert len(refusals._counts) == MOST_ACTORS + 1
+    assert refusals._counts.total() == MOST_ACTORS + 50

@@ -1,0 +1,122 @@
+"""Users of an organization, and the links with which they set a password."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from platform_server import OWNER, Server
+from sqlalchemy import select, update
+
+from rensei_platform.store.tables import password_links, users
+
+BOB = "bob@acme.test"
+PASSWORD = "correct horse battery"
+
+
+async def _add(server: Server, role: str = "admin", email: str = BOB) -> dict[str, Any]:
+    found: dict[str, Any] = await server.ok(
+        "POST", "/api/admin/users", {"email": email, "role": role}
+    )
+    return found
+
+
+async def _key_of(server: Server, email: str = BOB) -> str:
+    made = await server.ok("POST", "/api/admin/keys", {"name": "k", "owner": email})
+    return str(made["key"])
+
+
+async def _set(server: Server, link: str, password: str = PASSWORD) -> Any:
+    return await server.call(
+        "POST", "/api/password", {"link": link, "password": password}, key="none"
+    )
+
+
+async def test_user_is_added_listed_and_removed(server: Server) -> None:
+    """A member has a role from the start; removed, their keys are refused."""
+    await _add(server)
+    listed = (await server.ok("GET", "/api/admin/users"))["users"]
+    assert [(one["email"], one["role"], one["hasPassword"]) for one in listed] == [
+        (OWNER, "owner", False),
+        (BOB, "admin", False),
+    ]
+    key = await _key_of(server)
+    await server.ok("GET", "/api/admin/users", key=key)
+    await server.ok("DELETE", f"/api/admin/users/{BOB}")
+    assert (await server.call("GET", "/api/admin/users", key=key)).status_code == 401
+    entries = (await server.ok("GET", "/api/admin/audit"))["entries"]
+    assert [one["action"] for one in entries] == ["user.remove", "key.add", "user.add"]
+
+
+async def test_password_is_set_once(server: Server) -> None:
+    """A link works once, and only the latest of a user; the password is kept as argon2."""
+    first = (await _add(server))["link"]
+    second = (await server.ok("POST", f"/api/admin/users/{BOB}/reset"))["link"]
+    assert (await _set(server, first)).status_code == 404
+    assert (await _set(server, second, "short")).status_code == 400
+    assert (await _set(server, second)).json() == {"ok": True}
+    used = await _set(server, second, "another password")
+    assert used.json() == {"error": "The link is not valid, or was used; ask for another"}
+    async with server.platform.store.read() as db:
+        query = select(users.c.password_hash).where(users.c.email == BOB)
+        hashed = (await db.execute(query)).scalar_one()
+    assert hashed.startswith("$argon2id$")
+    assert PasswordHasher().verify(hashed, PASSWORD)
+
+
+async def test_link_expires(server: Server) -> None:
+    """After three days a link is worth nothing."""
+    link = (await _add(server))["link"]
+    async with server.platform.store.write() as db:
+        ended = server.platform.now() - timedelta(milliseconds=1)
+        await db.execute(update(password_links).values(expires_at=ended))
+    assert (await _set(server, link)).status_code == 404
+
+
+async def test_links_cannot_be_guessed_for_long(server: Server) -> None:
+    """Wrong links are limited like wrong keys."""
+    answers = [await _set(server, f"rsl_live_{number}") for number in range(21)]
+    assert [one.status_code for one in answers] == [404] * 20 + [429]
+
+
+async def test_admin_has_no_power_over_owners(server: Server) -> None:
+    """An admin adds no owner, and neither resets nor removes one."""
+    await _add(server)
+    key = await _key_of(server)
+    for method, path, body in (
+        ("POST", "/api/admin/users", {"email": "eve@acme.test", "role": "owner"}),
+        ("POST", f"/api/admin/users/{OWNER}/reset", None),
+        ("DELETE", f"/api/admin/users/{OWNER}", None),
+    ):
+        assert (await server.call(method, path, body, key=key)).status_code == 403
+
+
+async def test_last_owner_stays(server: Server) -> None:
+    """An organization always has an owner; the first may go when there is a second."""
+    refused = await server.call("DELETE", f"/api/admin/users/{OWNER}")
+    assert refused.json() == {"error": "The last owner of an organization stays"}
+    await _add(server, "owner")
+    await server.ok("DELETE", f"/api/admin/users/{OWNER}")
+
+
+@pytest.mark.parametrize("email", ["", "ada", "a b@c", "a@b/c", "@acme.test", "a\u202e@b"])
+async def test_malformed_address_is_refused(server: Server, email: str) -> None:
+    """What could not be told from another, or be part of a path, is no address."""
+    body = {"email": email, "role": "member"}
+    assert (await server.call("POST", "/api/admin/users", body)).status_code == 400
+
+
+async def test_personal_token_has_its_users_role(server: Server) -> None:
+    """A member's token reads and changes nothing; a limited key makes none."""
+    await _add(server, "member")
+    key = await _key_of(server)
+    body = {"name": "laptop", "personal": True}
+    token = (await server.ok("POST", "/api/admin/keys", body, key=key))["key"]
+    assert token.startswith("rsu_live_")
+    await server.ok("GET", "/api/admin/hosts", key=token)
+    rotate = {"orgId": "org_acme", "kind": "github"}
+    refused = await server.call("POST", "/api/daemon/credentials/rotate", rotate, key=token)
+    assert refused.status_code == 403
+    host = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
+    refused = await server.call("POST", "/api/admin/keys", body, key=host["key"])
+    assert refused.status_code == 403
