@@ -4,6 +4,7 @@ The key id of a token is that of the master key, so tokens stay valid while a ma
 replaced. Nothing about them is stored.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -19,6 +20,8 @@ from rensei_platform.sealing import Sealer
 _ALGORITHM = "HS256"
 _SCOPES = ["worker:register", "worker:poll", "worker:heartbeat", "worker:session"]
 _REQUIRED = ["exp", "iat", "sub", "org"]
+MOST_REMEMBERED = 20_000
+"""Tokens that were found valid; beyond, the one remembered longest is read anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,15 @@ class Claims:
     """The API key that the worker registered with."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A token whose signature is good."""
+
+    claims: Claims
+    expires_at: datetime
+    key_id: str
+
+
 def is_token(bearer: str) -> bool:
     """Whether a bearer is a runtime token rather than a key: it has exactly two dots."""
     return bearer.count(".") == 2
@@ -41,6 +53,7 @@ class Tokens:
 
     def __init__(self, sealer: Sealer, lifetime: timedelta) -> None:
         self._sealer, self._lifetime = sealer, lifetime
+        self._remembered: dict[bytes, _Read] = {}
 
     def issue(
         self, worker_id: str, org_id: str, key_id: str, token_id: str, now: datetime
@@ -63,7 +76,23 @@ class Tokens:
         return token, expires_at
 
     def read(self, token: str, now: datetime) -> Claims:
-        """Return the claims of a token. Raise UnauthorizedError unless it is valid."""
+        """Return the claims of a token. Raise UnauthorizedError unless it is valid.
+
+        Reading one is half of a heartbeat's work, so its claims are remembered: under the
+        token's digest, and for as long as the key that signed it is valid.
+        """
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        found = self._remembered.get(digest)
+        if found is None or found.key_id not in {key.id for key in self._sealer.keys}:
+            found = self._read(token)
+            if len(self._remembered) >= MOST_REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[digest] = found
+        if found.expires_at <= now:
+            raise UnauthorizedError("Runtime token expired")
+        return found.claims
+
+    def _read(self, token: str) -> _Read:
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
             key = next(key for key in self._sealer.keys if key.id == key_id)
@@ -76,9 +105,8 @@ class Tokens:
             expires_at = datetime.fromtimestamp(claims["exp"], UTC)
         except (jwt.InvalidTokenError, StopIteration, ValueError, TypeError, OverflowError):
             raise UnauthorizedError from None
-        if expires_at <= now:
-            raise UnauthorizedError("Runtime token expired")
-        return Claims(claims["sub"], claims["org"], str(claims.get("reg", "")))
+        read = Claims(claims["sub"], claims["org"], str(claims.get("reg", "")))
+        return _Read(read, expires_at, key.id)
 
 
 @lru_cache(maxsize=8)
