@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.1
 	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
 	@touch $@
 
-.PHONY: help demo test fix lint types imports core unit soak bench fuzz fuzz-platform deb deb-test bare clean
+.PHONY: help demo test fix lint types imports core unit soak bench fuzz fuzz-platform bench-platform deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -77,6 +77,10 @@ soak: .venv-dev/ready ## the long proofs, some half an hour
 
 bench: .venv-dev/ready ## what it costs, beside the least it could cost
 	$(call run_each,tests/bench/*.py)
+
+bench-platform: .venv-dev/ready ## what the control plane carries (HOSTS=1000, or 10000; WRITE=1 its page)
+	@failed=; for script in streams numbers; do \
+		.venv-dev/bin/python tests/bench/platform_$$script.py $(or $(HOSTS),1000) || failed=1; done; [ -z "$$failed" ]
 
 fuzz: .venv-dev/ready ## every answer of the platform gone wrong (FUZZ_SECONDS=3600, SEED=n)
 	@.venv-dev/bin/python tests/fuzz/responses.py
