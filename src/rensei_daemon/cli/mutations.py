@@ -44,7 +44,7 @@ _params_argument = click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
 
 @click.group("mutations")
 def command() -> None:
-    """See what the platform asked of this host, and ask for more.
+    """See the mutations of this host, and request others.
 
     Example: rensei-daemon mutations list
     """
@@ -181,7 +181,7 @@ def preview_command(
 ) -> int:
     """Show what a mutation would do to today's file, or why it would fail (exit 1).
 
-    Nothing is touched and nobody asked. KEY=text, KEY:=json or KEY=@file.
+    Nothing is changed, and the platform is not asked. KEY=text, KEY:=json or KEY=@file.
 
     Example: rensei-daemon mutations preview project.remove id=proj_a
     """
@@ -245,7 +245,7 @@ def enqueue_command(
 @config_option
 @json_option
 def cancel_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
-    """Take a mutation back that no host has picked up yet.
+    """Cancel a mutation that no host has received yet.
 
     Example: rensei-daemon mutations cancel dmut_1
     """

@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 15.0
 def command(config: Path | None, as_json: bool) -> None:
     """Have the daemon read its configuration again now.
 
-    A file it cannot use changes nothing, and says where it is wrong: exit code 78.
+    A file that cannot be used changes nothing; the error names the place: exit code 78.
 
     Example: rensei-daemon reload
     """

@@ -27,7 +27,7 @@ COMMANDS = {
     "exec": "Start a worker with its session's credentials.",
     "metrics": "Print the daemon's metrics, as Prometheus would read them.",
     "config": "Find, check and show the configuration, and its history.",
-    "mutations": "See what the platform asked of this host; ask for more.",
+    "mutations": "See the mutations of this host; request others.",
     "credentials": "See what this host's sessions have, and wait for it.",
     "access": "Try the model-access policy of this host.",
     "demo": "Demonstrate the main job on temporary paths.",

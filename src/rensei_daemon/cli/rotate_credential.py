@@ -49,7 +49,7 @@ def rotate(
     config: Path | None,
     as_json: bool,
 ) -> None:
-    """Have the platform resolve the credential KIND anew and send it to every session.
+    """Have the platform resolve KIND again and send it to every session.
 
     With --wait it names who is behind, and ends with 0 only when it is safe to revoke the
     old value; with 1 if it is not in time, or if the platform cannot tell. Then it says

@@ -18,9 +18,9 @@ TIMEOUT_SECONDS = 60.0
 @config_option
 @json_option
 def command(config: Path | None, as_json: bool) -> int:
-    """Send a heartbeat and fetch new credentials now, and say how that went.
+    """Send a heartbeat and fetch new credentials now, and print the results.
 
-    Exit code 1 when any of it failed.
+    Exit code 1 if any of it failed.
 
     Example: rensei-daemon sync
     """

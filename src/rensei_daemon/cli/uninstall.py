@@ -26,7 +26,7 @@ from rensei_daemon.locations import find_paths
 def command(user: bool, root: Path, dry_run: bool, as_json: bool, purge: bool) -> None:
     """Stop the service, remove its unit and the completions; say what is left.
 
-    Config, key and record stay, but for --purge; the user and the program always do.
+    Config, key and state are kept without --purge; user and program always are.
 
     Example: rensei-daemon uninstall --dry-run
     """
