@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from tasks.conftest import Home, Running
 
 ALONE = ("heartbeat", "mutations", "sessions", "runtime token")
+SESSION = """
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+env_file = "build.env"
+"""
 QUIET = '[log]\nlevel = "error"\n'
 
 
@@ -131,6 +138,29 @@ async def test_a_reload_of_a_bad_file_says_so(home: "Home") -> None:
         with pytest.raises(SettingsError, match=r"config\.toml:1:2: "):
             await reload(daemon.configuration, daemon.board)
         assert "config.invalid" in daemon.conditions
+
+
+def _hardly_ever(low: float, high: float) -> float:
+    """Draw retries and intervals that no test waits for."""
+    return 1000.0
+
+
+@pytest.mark.parametrize("refused", ["/api/workers/", "/api/daemon/"])
+async def test_a_new_key_is_used_at_once(home: "Home", refused: str) -> None:
+    """Heartbeats and sessions that were refused do not wait for their next retry."""
+    home.write(SESSION)
+    home.platform.set_credential("github", "TOKEN", "one")
+    for method in ("GET", "POST"):
+        home.platform.faults.add(method, refused, status=401, times=1_000_000)
+    async with home.daemon(draw=_hardly_ever) as daemon:
+        await daemon.until(lambda: "unauthorized" in daemon.conditions)
+        await daemon.until(lambda: daemon.session.snapshot_failure)
+        if refused == "/api/daemon/":
+            await daemon.until(lambda: daemon.board.heartbeat.last_ok_at)
+        home.platform.faults.clear()
+        home.write_key(home.platform.add_key())
+        assert "the API key" in (await daemon.reload()).applied
+        await daemon.until(lambda: daemon.board.heartbeat.last_ok_at and home.env())
 
 
 async def test_listeners_hear_of_news_only(home: "Home") -> None:
