@@ -131,13 +131,11 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             rows.add_mutation(NAME, op, params, mutation_id=id_, requested_by=who)
             for id_, (op, params, who) in planted().items()
         ]
-        host.platform.set_host_status(
-            NAME, NASTY, recommendedAction=NASTY, candidatePoolIds=[NASTY]
-        )
         # No database keeps all of NASTY, but another platform may send it.
         brought = {"id": "dmut_nasty", "op": NASTY, "params": {NASTY: NASTY}}
         brought |= {"requestedAt": NASTY, "requestedBy": NASTY}
-        answer = {"acknowledged": True, "pendingMutations": [brought]}
+        status = {"status": NASTY, "recommendedAction": NASTY, "candidatePoolIds": [NASTY]}
+        answer = {"acknowledged": True, "pendingMutations": [brought], "hostStatus": status}
         host.platform.faults.add("POST", "/api/workers/wkr_", status=200, body=answer)
         await host.settled(made)
         await host.until(lambda s: any(c["code"] == "host.status" for c in s["conditions"]))

@@ -191,7 +191,8 @@ async def set_values(request: Request) -> Response:
 
 
 def _value(name: str, value: object) -> str:
-    return check_text(value, name, longest=LONGEST_VALUE)
+    """Return a value; a variable may be empty."""
+    return "" if value == "" else check_text(value, name, longest=LONGEST_VALUE)
 
 
 async def list_credentials(request: Request) -> Response:

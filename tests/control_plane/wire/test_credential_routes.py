@@ -153,3 +153,9 @@ async def test_values_are_in_no_row_and_no_audit(server: Server) -> None:
         for table in metadata.sorted_tables:
             rows = (await db.execute(table.select())).all()
             assert "canary-71c0" not in repr(rows), table.name
+
+
+async def test_a_value_may_be_empty(server: Server) -> None:
+    """A snapshot has it as it was stored."""
+    await put(server, "github", {"EMPTY": ""})
+    assert (await snapshot(server))["env"] == {"EMPTY": ""}
