@@ -115,6 +115,7 @@ class Daemon:
             self.inbox,
             LoadMeter(),
             self.deadlines,
+            refresh_sessions=self.sessions.refresh,
             on_recovery=self.platform_recovered,
         )
 

@@ -172,6 +172,7 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                         "generation": 2,
                         "pid": None,
                         "proof": "unknown",
+                        "has_unread": False,
                     }
                 ],
                 "snapshot_failure": None,

@@ -38,6 +38,7 @@ def test_each_consumer_counts_by_what_it_proves() -> None:
                 consumer("e", 3, Proof.NOTHING),
                 consumer("f", 2, Proof.CONFIRMED),
                 consumer("g", None, Proof.NOTHING),
+                replace(consumer("h", 3, Proof.RECEIVED), has_unread=True),
             ),
             session(id_="a"),
         ]
@@ -50,7 +51,7 @@ def test_each_consumer_counts_by_what_it_proves() -> None:
             confirmed=1,
             received=2,
             unknown=1,
-            behind=("hook f", "hook g"),
+            behind=("hook f", "hook g", "hook h"),
         ),
     )
 

@@ -157,6 +157,8 @@ class ConsumerHealth:
     pid: int | None = None
     """The pid of the process at the socket."""
     proof: Proof = Proof.UNKNOWN
+    has_unread: bool = False
+    """Whether the process at the socket has not read all that it was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

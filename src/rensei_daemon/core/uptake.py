@@ -51,4 +51,5 @@ def _of_session(session: SessionHealth) -> SessionUptake:
 
 
 def _is_behind(consumer: ConsumerHealth, generation: int) -> bool:
-    return consumer.generation is None or consumer.generation < generation
+    has = consumer.generation
+    return has is None or has < generation or consumer.has_unread

@@ -4,9 +4,12 @@ Limits what a reader may cost: how long its HELLO may take, how far behind it ma
 `subscribers` decides what it is sent. A reader can make only its own connection fail.
 """
 
+import fcntl
 import os
 import select
 import socket
+import sys
+import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -161,6 +164,14 @@ class ReaderConnection:
                 _log_dropped(subscribers, self._title)
                 return credential_frames.TOO_SLOW
 
+    def _has_unread(self) -> bool:
+        """Whether the reader has not read all that it was sent.
+
+        The kernel counts what waits in the socket; what waits here was not sent at all.
+        """
+        waiting = fcntl.ioctl(self._connection, termios.TIOCOUTQ, bytes(4))
+        return bool(self._unsent) or int.from_bytes(waiting, sys.byteorder) > 0
+
     def send_at_once(self, newest: Credentials) -> bool:
         """Send the newest values if the reader is up to date and the socket has room."""
         subscribers = self._subscribers
@@ -183,7 +194,9 @@ class ReaderConnection:
         self._known = newest
         if self._subscribers is not None:
             pid = self._peer.pid
-            self._subscribers.record(self.send_at_once, self._title, pid, newest.generation)
+            self._subscribers.record(
+                self.send_at_once, self._title, pid, newest.generation, self._has_unread
+            )
 
     def _is_writable(self) -> bool:
         """Whether most of what was sent has been read, so that a frame and a BYE fit."""

@@ -5,6 +5,7 @@ Knows no socket: readers wait here for changes and report what they were sent.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import anyio
@@ -23,6 +24,9 @@ Reader = Callable[[Credentials], bool]
 
 Returns whether it has; if not, the reader has to be woken to send them itself.
 """
+
+HasUnread = Callable[[], bool]
+"""Returns whether a reader has not read all that it was sent."""
 
 
 class Subscribers:
@@ -55,13 +59,16 @@ class Subscribers:
         self._changed = anyio.Event()
         self._waiting = 0
         """How many readers wait, whether or not they have been sent the newest values."""
-        self._readers: dict[Reader, ConsumerHealth] = {}
+        self._readers: dict[Reader, tuple[ConsumerHealth, HasUnread]] = {}
         self._last_frame: tuple[Credentials | None, Credentials, bytes] | None = None
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The readers that have been sent values and are still connected."""
-        return tuple(self._readers.values())
+        return tuple(
+            replace(line, has_unread=True) if has_unread() else line
+            for line, has_unread in self._readers.values()
+        )
 
     def deliver_at_once(self, credentials: Credentials) -> bool:
         """Send the values to every reader; slow ones delay nobody."""
@@ -118,15 +125,23 @@ class Subscribers:
         self._last_frame = (known, newest, frame)
         return frame
 
-    def record(self, reader: Reader, title: str, pid: int, generation: int) -> None:
+    def record(
+        self,
+        reader: Reader,
+        title: str,
+        pid: int,
+        generation: int,
+        has_unread: HasUnread,
+    ) -> None:
         """Record what a reader has been sent."""
-        self._readers[reader] = ConsumerHealth(
+        line = ConsumerHealth(
             kind=self.kind,
             name=title,
             generation=generation,
             pid=pid,
             proof=Proof.RECEIVED,
         )
+        self._readers[reader] = (line, has_unread)
         self.awaited.discard(pid)
         self.on_uptake()
 

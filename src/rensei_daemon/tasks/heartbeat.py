@@ -79,6 +79,8 @@ class HeartbeatSender:
     """What the platform has offered for the next heartbeat."""
     uptake_reported: tuple[str, tuple[SessionUptake, ...]] | None = None
     """(worker id, report) that was acknowledged last; None before the first."""
+    refresh_sessions: Callable[[], None] = lambda: None
+    """Has the board show the sessions as they are now."""
     uptake_changed: WakeEvent = field(default_factory=WakeEvent)
     """Set when there may be a new report."""
     on_recovery: Callable[[], None] = lambda: None
@@ -140,6 +142,7 @@ class HeartbeatSender:
         """Return what each session holds; None if it is not offered, or was reported."""
         if not self.extensions.offers(UPTAKE, self.client.url):
             return None
+        self.refresh_sessions()
         report = uptake_of(self.board.sessions.values())
         is_known = self.uptake_reported == (self.identity.worker_id, report)
         return None if is_known else report

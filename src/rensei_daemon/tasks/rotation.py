@@ -139,6 +139,10 @@ class Rotation:
         self._snapshots.request(reason)
         self._deferred.run_soon(self._account)
 
+    def refresh(self) -> None:
+        """Show the consumers as they are now: readers may have read meanwhile."""
+        self._post()
+
     def retry_now(self) -> None:
         """Retry snapshot and stream at once, whatever they wait for."""
         self.request_snapshot(SnapshotReason.ASKED)

@@ -83,6 +83,11 @@ class Sessions:
         for rotation in self.rotations:
             rotation.retry_now()
 
+    def refresh(self) -> None:
+        """Show the consumers of every session as they are now."""
+        for rotation in self.rotations:
+            rotation.refresh()
+
     async def check_deliveries(self, *, until_tried: bool = False) -> None:
         """Check the deliveries of all sessions, as `SessionDeliveries.check` does."""
         async with anyio.create_task_group() as checks:

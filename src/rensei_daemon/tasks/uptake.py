@@ -7,10 +7,13 @@ heartbeat, and says then how far it is.
 import anyio
 
 from rensei_daemon.core.backoff import Draw
+from rensei_daemon.core.uptake import uptake_of
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.wake_event import WakeEvent
 
 SPREAD_SECONDS = 5.0
+LOOK_SECONDS = 5.0
+"""How often those that are behind are looked at: a reader tells nobody that it has read."""
 
 
 async def report_uptake(
@@ -20,7 +23,9 @@ async def report_uptake(
     changed = heartbeat.uptake_changed
     heartbeat.board.on_session_change = changed.set
     while True:
-        await changed.wait()
+        sessions = uptake_of(heartbeat.board.sessions.values())
+        is_behind = any(session.behind for session in sessions)
+        await changed.wait(within=LOOK_SECONDS if is_behind else None)
         if heartbeat.owed_uptake() is None:
             continue
         await anyio.sleep(draw(0.0, SPREAD_SECONDS))

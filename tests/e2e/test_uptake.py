@@ -1,0 +1,115 @@
+"""A rotation, from the consumers of a daemon to the platform's answer for the fleet."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from deadlines import HANG_SECONDS
+from platform_template import ORG
+
+if TYPE_CHECKING:
+    from e2e.conftest import Lab
+
+SESSIONS = """\
+[[credentials.sessions]]
+id = "hooked"
+env_file = "hooked.env"
+on_rotate = ["{hook}"]
+[[credentials.sessions]]
+id = "read"
+"""
+
+
+@contextmanager
+def reader(lab: "Lab") -> Iterator[socket.socket]:
+    """Connect to the credential socket as a worker does."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(HANG_SECONDS)
+        connection.connect(str(lab.runtime / "credentials.sock"))
+        connection.sendall(b'{"type":"HELLO","sessionId":"read"}\n')
+        yield connection
+
+
+def frame(connection: socket.socket) -> Any:
+    """Read one frame."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += connection.recv(65536)
+    return json.loads(line)
+
+
+def receipt(lab: "Lab", rotation: str, query: str = "") -> Any:
+    """Return the receipt of a rotation."""
+    path = f"/api/admin/rotations/{rotation}{query}"
+    return lab.platform.ask("GET", path)["receipt"]
+
+
+def rotate(lab: "Lab", value: str) -> str:
+    """Store a value, rotate its kind, and return the id of the rotation."""
+    lab.platform.set_credential("github", "TOKEN", value)
+    body = {"orgId": ORG, "kind": "github"}
+    answer = lab.platform.ask("POST", "/api/daemon/credentials/rotate", body)
+    return str(answer["rotationId"])
+
+
+def behind(lab: "Lab", rotation: str) -> dict[str, list[str]]:
+    """Return who is behind, by session: the kinds of the consumers."""
+    found = receipt(lab, rotation)["behind"]
+    return {one["sessionId"]: [n.split()[0] for n in one["behind"]] for one in found}
+
+
+def configure(lab: "Lab", gate: Path) -> None:
+    """Add sessions; the hook of one succeeds while the gate is there."""
+    hook = lab.place / "hook"
+    hook.write_text(f"#!/bin/sh\ntest -e {gate}\n")
+    hook.chmod(0o755)
+    gate.touch()
+    text, sessions = lab.config.read_text(), SESSIONS.format(hook=hook)
+    lab.config.write_text(text.replace("[projects]", f"{sessions}[projects]"))
+
+
+async def test_the_way_of_a_receipt(lab: "Lab") -> None:
+    """A reader of the socket, a hook, a plain file: behind, then received, then yes."""
+    gate = lab.place / "gate"
+    configure(lab, gate)
+    async with lab.daemon():
+        await lab.until(lambda: (lab.runtime / "hooked.env").exists())
+        with reader(lab) as connection:
+            first = await anyio.to_thread.run_sync(frame, connection)
+            assert first["env"] == {"TOKEN": "canary-one-7f3a"}
+            await lab.until(lambda: len(lab.platform.streams) == 3)
+            gate.unlink()
+            rotation = rotate(lab, "two")
+            await lab.until(lambda: receipt(lab, rotation)["held"] == 3)
+            await lab.until(lambda: receipt(lab, rotation)["unknown"] == 1)
+            assert behind(lab, rotation) == {"hooked": ["hook"], "read": ["socket"]}
+            update = await anyio.to_thread.run_sync(frame, connection)
+            assert update["delta"] == {"TOKEN": "two"}
+            await lab.until(lambda: behind(lab, rotation) == {"hooked": ["hook"]})
+            gate.touch()  # its next try, after a second, succeeds
+            await lab.until(lambda: behind(lab, rotation) == {})
+            found = receipt(lab, rotation, "?acceptUnknown=true")
+            assert (found["confirmed"], found["received"], found["unknown"]) == (1, 1, 1)
+            assert (found["notified"], found["safeToRevoke"]) == (3, True)
+            assert receipt(lab, rotation)["obstacles"] == ["1 session is unable to tell"]
+
+
+async def test_a_host_that_is_gone_blocks_until_it_is_excluded(lab: "Lab") -> None:
+    """What it had followed before it went is settled."""
+    configure(lab, lab.place / "gate")
+    async with lab.daemon() as daemon:
+        await lab.until(lambda: len(lab.platform.streams) == 3)
+        await lab.until(lambda: any(body.get("uptake") for body in lab.beats))
+        early, query = rotate(lab, "two"), "?acceptUnknown=true"
+        await lab.until(lambda: receipt(lab, early, query)["safeToRevoke"])
+        daemon.process.kill()
+        await daemon.process.wait()
+    late = rotate(lab, "three")
+    assert set(behind(lab, late)) == {"build", "hooked", "read"}
+    assert not receipt(lab, late, query)["safeToRevoke"]
+    assert receipt(lab, late, "?without=h1")["safeToRevoke"]
+    assert receipt(lab, early, query)["obstacles"] == []
