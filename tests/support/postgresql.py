@@ -21,10 +21,45 @@ _MEMORY = _SHM if os.access(_SHM, os.W_OK) else None
 
 
 class Cluster:
-    """A running cluster, which trusts whoever can reach its directory."""
+    """A cluster, which trusts whoever can reach its directory."""
 
-    def __init__(self, directory: Path, programs: Path) -> None:
-        self.directory, self._programs = directory, programs
+    def __init__(
+        self, directory: Path, programs: Path, owner: int | None, settings: dict[str, str]
+    ) -> None:
+        self.directory, self._programs, self._owner = directory, programs, owner
+        self._settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(directory),
+            **settings,
+        }
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        options = (f"--{name}={value}" for name, value in self._settings.items())
+        self._process = process = subprocess.Popen(
+            [self._programs / "postgres", "-D", self.directory / "data", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            user=self._owner,
+            cwd=self.directory,
+            text=True,
+        )
+        assert process.stderr is not None
+        logged = ""
+        for line in process.stderr:
+            logged += line
+            if "ready to accept connections" in line:
+                return
+        raise AssertionError(logged)
+
+    def stop(self) -> None:
+        """Stop it at once, without a checkpoint."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)
+            process.communicate()
 
     def sql(self, statement: str, user: str = ROLE, password: str = "") -> str:
         """Return what psql prints for a statement. Raise CalledProcessError if it fails."""
@@ -71,42 +106,14 @@ def running_postgresql(*, trust: bool = True, **settings: str) -> Iterator[Clust
         if not trust:
             rules = f"local all {ROLE} trust\nlocal all all scram-sha-256\n"
             (data / "pg_hba.conf").write_text(rules)
-        with _serving(programs, directory, data, owner, {**_FAST, **settings}):
-            yield Cluster(directory, programs)
+        cluster = Cluster(directory, programs, owner, {**_FAST, **settings})
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
     finally:
         shutil.rmtree(directory)
-
-
-@contextmanager
-def _serving(
-    programs: Path, directory: Path, data: Path, owner: int | None, settings: dict[str, str]
-) -> Iterator[None]:
-    options = {
-        "listen_addresses": "",
-        "unix_socket_directories": str(directory),
-        **settings,
-    }
-    with subprocess.Popen(
-        [programs / "postgres", "-D", data, *(f"--{k}={v}" for k, v in options.items())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        user=owner,
-        cwd=directory,
-        text=True,
-    ) as process:
-        try:
-            assert process.stderr is not None
-            logged = ""
-            for line in process.stderr:
-                logged += line
-                if "ready to accept connections" in line:
-                    break
-            else:
-                raise AssertionError(logged)
-            yield
-        finally:
-            process.send_signal(signal.SIGQUIT)  # at once, without a checkpoint
 
 
 def _owner(directory: Path) -> int | None:

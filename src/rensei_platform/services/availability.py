@@ -16,6 +16,8 @@ from rensei_platform.errors import UnavailableError
 
 CHECKS = 6
 """Until they have been away too long."""
+PING_SECONDS = 5.0
+"""For the database's answer to a check."""
 RETRY_AFTER_SECONDS = 10
 
 _log = structlog.get_logger()
@@ -37,31 +39,32 @@ class Availability:
         self._ping, self._bus, self._hub, self._clock = ping, bus, hub, clock
         self._away_seconds, self._spread_seconds = away_seconds, spread_seconds
         self._last_answer = clock()
-        self._is_away = False
+        self.is_away = False
+        """Whether the database or the bus has been away too long."""
 
     def require(self) -> None:
         """Raise UnavailableError if the database or the bus has been away too long."""
-        if self._is_away:
+        if self.is_away:
             raise UnavailableError(retry_after_seconds=RETRY_AFTER_SECONDS)
 
     async def check(self) -> None:
         """Ask the database; end every stream if it or the bus is away too long."""
         if await self._is_there():
             self._last_answer = self._clock()
-            if self._is_away:
+            if self.is_away:
                 _log.info("database.back")
-            self._is_away = False
+            self.is_away = False
         elif self._clock() - self._last_answer >= self._away_seconds:
-            if not self._is_away:
+            if not self.is_away:
                 _log.error("database.away", seconds=self._away_seconds)
-            self._is_away = True
+            self.is_away = True
             await end_spread(self._hub, self._spread_seconds)
 
     async def _is_there(self) -> bool:
         if not self._bus.is_connected:
             return False
         try:
-            with anyio.fail_after(self._away_seconds / CHECKS):
+            with anyio.fail_after(PING_SECONDS):
                 await self._ping()
         except (UnavailableError, TimeoutError):
             return False
