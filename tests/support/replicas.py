@@ -1,9 +1,13 @@
 """A replica of the control plane without HTTP, and a source that a test decides."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
+from sqlalchemy import CursorResult, Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.master_key import MasterKey
@@ -44,6 +48,7 @@ class Source:
 
     async def renew(self, lease: Lease) -> Lease:
         self.renewed.append(lease.id)
+        await self.open.wait()
         answer = self.renewals.pop(0) if self.renewals else lease
         if isinstance(answer, Exception):
             raise answer
@@ -53,6 +58,37 @@ class Source:
         if self.revocation_error is not None:
             raise self.revocation_error
         self.revoked.append(lease.id)
+
+
+class InterruptedStore(Store):
+    """A database to which something happens once, between two statements of a reader."""
+
+    def __init__(self, store: Store, happens: Callable[[], Awaitable[object]]) -> None:
+        self.__dict__ |= store.__dict__
+        self._happens = happens
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Any]:
+        happens, self._happens = self._happens, _nothing
+        async with super().read() as connection:
+            yield _Interrupted(connection, happens)
+
+
+async def _nothing() -> None:
+    """Let nothing happen."""
+
+
+class _Interrupted:
+    def __init__(
+        self, connection: AsyncConnection, happens: Callable[[], Awaitable[object]]
+    ) -> None:
+        self._connection, self._happens, self._count = connection, happens, 0
+
+    async def execute(self, statement: Executable) -> CursorResult[Any]:
+        self._count += 1
+        if self._count == 2:
+            await self._happens()
+        return await self._connection.execute(statement)
 
 
 @dataclass

@@ -1,6 +1,10 @@
 """Leases that are renewed and revoked on a clock, and sources that are watched."""
 
+from collections.abc import Callable
+
+import anyio
 import pytest
+from polling import until
 from replicas import Replica
 
 from rensei_platform.providers.base import (
@@ -12,6 +16,7 @@ from rensei_platform.providers.base import (
     Resolved,
 )
 from rensei_platform.services.lease_keeper import LeaseKeeper
+from rensei_platform.store.locks import Locks
 
 
 def _lease(number: int, *, seconds: float = 3600, renewable: bool = True) -> Lease:
@@ -76,6 +81,46 @@ async def test_renewed_by_one(replica: Replica) -> None:
     assert replica.source.renewed == ["lease-1"]
 
 
+async def _look_together(replica: Replica, count: Callable[[], int]) -> None:
+    """Let two replicas look; the second one while the source answers the first."""
+    keeper, other = Keeper(replica), replica.another()
+    other_keeper, before = Keeper(other), count()
+    assert other.locks is not None
+    names = len(other.locks.names)
+    replica.source.open = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.keeper.look)
+        await until(lambda: count() == before + 1)
+        tasks.start_soon(other_keeper.keeper.look)
+        await until(lambda: count() > before + 1 or _is_waiting(other.locks, names))
+        replica.source.open.set()
+
+
+def _is_waiting(locks: Locks | None, names: int) -> bool:
+    """Whether a task of a replica of its own waits for a lock."""
+    return locks is not None and len(locks.names) > names
+
+
+@pytest.mark.parametrize("replica", ["postgresql"], indirect=True)
+async def test_renewed_once(replica: Replica) -> None:
+    """Of two replicas that look at the same time one renews, and the other one waits."""
+    await _leased(replica, _lease(1))
+    replica.wait(seconds=2400)
+    await _look_together(replica, lambda: len(replica.source.renewed))
+    assert replica.source.renewed == ["lease-1"]
+
+
+@pytest.mark.parametrize("replica", ["postgresql"], indirect=True)
+async def test_watched_once(replica: Replica) -> None:
+    """Of two replicas that look at the same time one asks the source."""
+    await replica.bind("byok", "app", watch_seconds=60)
+    replica.source.answers["app"] = Resolved({"KEY": "1"})
+    await replica.seen()
+    replica.wait(seconds=60)
+    await _look_together(replica, lambda: len(replica.source.asked))
+    assert replica.source.asked == ["app", "app"]
+
+
 async def test_lease_that_was_cut(replica: Replica) -> None:
     """A lease that is not renewable any more is replaced by a rotation before it ends."""
     keeper = await _leased(replica, _lease(1))
@@ -118,6 +163,7 @@ async def test_replaced_lease_is_revoked(replica: Replica) -> None:
     assert replica.source.revoked == []
     await keeper.after(seconds=1)
     assert replica.source.revoked == ["lease-1"]
+    assert replica.source.renewed == []
     await keeper.after(minutes=30)
     assert replica.source.revoked == ["lease-1"]
     assert await replica.seen() == {"USER": "v-2"}

@@ -4,42 +4,56 @@ import anyio
 import pytest
 from deadlines import HANG_SECONDS
 from replicas import Replica
+from sqlalchemy import text
 
 from rensei_platform.store.locks import MOST_CONNECTIONS, Locks
 
 
-async def _two_at_once(first: Locks, second: Locks, names: tuple[str, str]) -> bool:
-    """Whether both locks can be held at the same time."""
-    entered = anyio.Event()
+async def _held_together(first: Locks, second: Locks, names: tuple[str, str]) -> None:
+    """Hold both locks at the same time."""
+    granted = anyio.Event()
 
     async def enter() -> None:
         async with second.hold(names[1]):
-            entered.set()
+            granted.set()
 
-    async with first.hold(names[0]), anyio.create_task_group() as tasks:
-        tasks.start_soon(enter)
-        with anyio.move_on_after(0.2):
-            await entered.wait()
-        tasks.cancel_scope.cancel()
-    return entered.is_set()
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as tasks, first.hold(names[0]):
+            tasks.start_soon(enter)
+            await granted.wait()
+
+
+async def _held_in_turn(first: Locks, second: Locks, name: str) -> None:
+    """Hold the lock, and have it asked for again: that is granted only afterwards."""
+    granted = anyio.Event()
+
+    async def enter() -> None:
+        async with second.hold(name):
+            granted.set()
+
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as tasks:
+            async with first.hold(name):
+                tasks.start_soon(enter)
+                await anyio.sleep(0.1)  # passes time: nothing tells that nothing happens
+                assert not granted.is_set()
+            await granted.wait()
 
 
 async def test_one_replica(replica: Replica) -> None:
     """A name is held by one task at a time; other names are not kept waiting."""
     locks = Locks(replica.store)
-    assert not await _two_at_once(locks, locks, ("a", "a"))
-    assert await _two_at_once(locks, locks, ("a", "b"))
-    assert await _two_at_once(locks, locks, ("a", "b"))
+    await _held_in_turn(locks, locks, "a")
+    await _held_together(locks, locks, ("a", "b"))
+    assert locks.names == []
 
 
 @pytest.mark.parametrize("replica", ["postgresql"], indirect=True)
 async def test_two_replicas(replica: Replica) -> None:
     """A name is held by one replica at a time."""
     one, other = Locks(replica.store), Locks(replica.store)
-    assert not await _two_at_once(one, other, ("a", "a"))
-    assert await _two_at_once(one, other, ("a", "b"))
-    async with other.hold("a"):  # those that gave up left nothing behind
-        pass
+    await _held_in_turn(one, other, "a")
+    await _held_together(one, other, ("a", "b"))
 
 
 async def test_released(replica: Replica) -> None:
@@ -72,3 +86,19 @@ async def test_many(replica: Replica) -> None:
                 tasks.start_soon(hold, name)
     assert sorted(held) == sorted(names * 2)
     assert locks.names == []
+
+
+async def test_connections_are_left(replica: Replica) -> None:
+    """However many locks are asked for, those who hold one can still use the database."""
+    locks, done = Locks(replica.store), []
+
+    async def work(name: str) -> None:
+        async with locks.hold(name), replica.store.write() as db:
+            await db.execute(text("SELECT 1"))
+            done.append(name)
+
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as tasks:
+            for number in range(40):
+                tasks.start_soon(work, f"lock {number}")
+    assert len(done) == 40

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from replicas import Replica
+from replicas import InterruptedStore, Replica
 from sqlalchemy import select
 
 from rensei_platform.errors import NotFoundError, UnavailableError
@@ -15,6 +15,8 @@ from rensei_platform.providers.base import (
     Resolved,
 )
 from rensei_platform.rules.credentials import Scope, snapshot
+from rensei_platform.services.values import Values
+from rensei_platform.store.locks import Locks
 from rensei_platform.store.tables import orgs, resolved_sets
 
 CANARY = "canary-of-the-resolution-tests"
@@ -184,6 +186,24 @@ async def test_record_fails(replica: Replica) -> None:
     assert await replica.seen() == {"KEY": "1"}
 
 
+async def test_rotation_amid_a_read(replica: Replica) -> None:
+    """What is read while it changes is never kept as newer than it is."""
+    await replica.bind("byok", "app")
+    replica.source.answers["app"] = Resolved({"KEY": "old"})
+    await replica.seen()
+    reader = replica.another()
+    reader.values = Values(
+        InterruptedStore(replica.store, replica.rotate),
+        replica.sealer,
+        replica.registry,
+        replica.locks or Locks(replica.store),
+        lambda: replica.now,
+    )
+    replica.source.answers["app"] = Resolved({"KEY": "new"})
+    await reader.values.current("org")
+    assert await reader.seen() == {"KEY": "new"}
+
+
 # ---- time --------------------------------------------------------------------------------
 
 
@@ -204,6 +224,20 @@ async def test_stale(replica: Replica) -> None:
     replica.wait(minutes=15)
     assert await replica.seen() == {"KEY": "new"}
     assert await _version(replica) == version + 1
+
+
+async def test_fresh_again(replica: Replica) -> None:
+    """Values that were asked for again and are the same have the new times at once."""
+    await replica.bind("byok", "app")
+    replica.source.answers["app"] = Resolved({"KEY": "same"})
+    await replica.seen()
+    replica.wait(minutes=15)
+    (pair,) = (await replica.values.for_scope("org", SCOPE)).pairs.values()
+    assert pair.stored is not None
+    assert pair.stored.stale_at == replica.now + timedelta(minutes=15)
+    (pair,) = (await replica.values.current("org")).pairs.values()
+    assert pair.stored is not None
+    assert pair.stored.stale_at == replica.now + timedelta(minutes=15)
 
 
 async def test_lease_that_is_not_renewable(replica: Replica) -> None:
@@ -315,6 +349,32 @@ async def test_changed_binding(replica: Replica) -> None:
     replica.source.answers["new"] = Resolved({"USER": "v-3"})
     assert await another.seen("web") == {"USER": "v-3", "WEB": "v-2"}
     assert replica.source.asked == ["old", "web", "new"]
+
+
+async def test_changed_source(replica: Replica) -> None:
+    """What a kind resolved to is forgotten by a change that leaves its binding alone."""
+    await replica.bind("byok", "app")
+    replica.source.answers["app"] = Resolved({"KEY": "old"})
+    await replica.seen()
+    replica.source.answers["app"] = Resolved({"KEY": "new"})
+
+    async def write(_: object) -> None:
+        return
+
+    await replica.values.change("org", "byok", Scope("", ""), write)
+    assert await replica.seen() == {"KEY": "new"}
+
+
+@pytest.mark.parametrize("error", [DOWN, ProviderDeniedError("no")])
+async def test_lease_that_cannot_be_ended(replica: Replica, error: Exception) -> None:
+    """A change succeeds also when the source does not end the lease: it runs out."""
+    await replica.bind("pg", "old")
+    replica.source.answers["old"] = Resolved({"USER": "v-1"}, _lease(1))
+    await replica.seen()
+    replica.source.revocation_error = error
+    await replica.bind("pg", "new")
+    replica.source.answers["new"] = Resolved({"USER": "v-2"})
+    assert await replica.seen() == {"USER": "v-2"}
 
 
 async def test_change_fails(replica: Replica) -> None:
