@@ -8,18 +8,17 @@ from typing import Any
 
 import httpx
 import openapi_check
+import platform_template
 from sqlalchemy import URL
 
 from rensei_platform.http.server import DIRECT, Exposure, listen, serving, url_of
-from rensei_platform.services.administration import found_org
 from rensei_platform.services.opening import ensure_master_key, opened
-from rensei_platform.services.platform import Platform, utc_now
+from rensei_platform.services.platform import Platform
 from rensei_platform.settings import ServerSettings
-from rensei_platform.store.engine import Store
 from rensei_platform.store.schema import migrate
 
-ORG = "org_acme"
-OWNER = "ada@acme.test"
+ORG, OWNER = platform_template.ORG, platform_template.OWNER
+sqlite_url = platform_template.sqlite_url
 
 
 @dataclass
@@ -102,13 +101,18 @@ async def running(
     exposure: Exposure = DIRECT,
 ) -> AsyncIterator[Server]:
     """Serve a new database while the block runs."""
+    key = await _prepare(url, key_file)
+    async with serving_replica(url, key_file, key, settings, exposure) as server:
+        yield server
+
+
+async def _prepare(url: URL, key_file: Path) -> str:
+    """Create a database with an organization, and return its owner's API key."""
+    if url.drivername == "sqlite":
+        return platform_template.copy_to(url, key_file)
     ensure_master_key(key_file)
     migrate(url)
-    store = Store(url)
-    made = await found_org(store, ORG, "Acme", OWNER, utc_now(), is_operator=True)
-    await store.close()
-    async with serving_replica(url, key_file, made.text, settings, exposure) as server:
-        yield server
+    return await platform_template.add_org(url)
 
 
 @asynccontextmanager
@@ -131,8 +135,3 @@ async def serving_replica(
                 ) as http,
             ):
                 yield Server(platform, url_of(listener), key, http, url)
-
-
-def sqlite_url(directory: Path) -> URL:
-    """Return the URL of an embedded database in a directory."""
-    return URL.create("sqlite", database=str(directory / "platform.db"))

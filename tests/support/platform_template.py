@@ -30,11 +30,11 @@ def key_file_of(directory: Path) -> Path:
     return directory / f"{_DATABASE}.key"
 
 
-def copy_template(directory: Path) -> str:
-    """Put a database and its master key in a directory; return its owner's API key."""
+def copy_to(url: URL, key_file: Path) -> str:
+    """Make an embedded database and its master key; return its owner's API key."""
     template, key = _template()
-    for file in template.iterdir():
-        shutil.copy(file, directory)
+    shutil.copy(template / _DATABASE, str(url.database))
+    shutil.copy(key_file_of(template), key_file)
     return key
 
 
@@ -45,10 +45,11 @@ def _template() -> tuple[Path, str]:
     create_master_key_file(key_file_of(directory))
     migrate(sqlite_url(directory))
     with anyio.from_thread.start_blocking_portal() as portal:
-        return directory, portal.call(_found, sqlite_url(directory))
+        return directory, portal.call(add_org, sqlite_url(directory))
 
 
-async def _found(url: URL) -> str:
+async def add_org(url: URL) -> str:
+    """Add the organization to a database, and return its owner's API key."""
     store = Store(url)
     made = await found_org(store, ORG, "Acme", OWNER, utc_now(), is_operator=True)
     await store.close()

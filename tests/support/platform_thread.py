@@ -20,7 +20,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from changes import Changes
 from faults import Faults
 from platform_operator import PlatformOperator
-from platform_template import copy_template, key_file_of, sqlite_url
+from platform_template import copy_to, key_file_of, sqlite_url
 from request_log import RequestLog
 from starlette.types import Receive, Scope, Send
 from stored_rows import StoredRows
@@ -44,7 +44,7 @@ class PlatformThread(PlatformOperator):
     def __init__(
         self, portal: BlockingPortal, directory: Path, settings: ServerSettings
     ) -> None:
-        super().__init__(copy_template(directory))
+        super().__init__(copy_to(sqlite_url(directory), key_file_of(directory)))
         self.url = ""
         """Like `http://127.0.0.1:40123`."""
         self.changes = Changes()
