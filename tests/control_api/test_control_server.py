@@ -166,7 +166,7 @@ async def test_a_path_parameter_and_a_body_reach_the_handler(control_socket: Pat
         (
             GET_STATUS.replace(b"/v1/status", b"//["),
             400,
-            "the request asks for no path",
+            "the request has no path",
         ),
         (
             GET_STATUS.replace(b"/v1/status", b"/v1/mistake"),

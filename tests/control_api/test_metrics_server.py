@@ -138,7 +138,7 @@ async def test_a_port_that_is_taken_is_told_with_its_remedy() -> None:
 async def test_an_address_of_another_host_is_told() -> None:
     """It is no address to listen on."""
     error = await _refused("192.0.2.7", 9464)
-    assert error.hint == "give an address of this host's own: ip address"
+    assert error.hint == "use an address of this host; list them: ip address"
 
 
 async def test_the_port_is_free_again_at_once() -> None:

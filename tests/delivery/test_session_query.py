@@ -71,7 +71,7 @@ def test_what_cannot_be_chosen_is_said(
             DeliveryError,
             ": too many readers",
         ),
-        (b"\n", DeliveryError, "does not say which sessions there are"),
+        (b"\n", DeliveryError, "does not list its sessions"),
     ],
 )
 async def test_a_daemon_that_does_not_answer(

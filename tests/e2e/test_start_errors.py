@@ -77,7 +77,7 @@ CASES = {
         78,
         "cannot listen on 192.0.2.1:9 for [metrics].listen:"
         " Cannot assign requested address",
-        "give an address of this host's own: ip address",
+        "use an address of this host; list them: ip address",
         text=GOOD + '[metrics]\nlisten = "192.0.2.1:9"\n',
     ),
     "a second daemon": Case(

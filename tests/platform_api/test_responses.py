@@ -63,7 +63,7 @@ def test_other_refusals_carry_status_and_detail(status: int) -> None:
         (b"two\r\nlines\x1b[31m", "two lines [31m"),
         (b"\xff\xfe", "\ufffd\ufffd"),
         (b"", ""),
-        (b"<!DOCTYPE html><p>x", "an HTML page, not the platform's own words"),
+        (b"<!DOCTYPE html><p>x", "an HTML page, which is not from the platform"),
         (b'{"error": "bad key %s"}' % KEY.encode(), "bad key …"),
         (b"old key rsp_live_abc-1 and eyJhbGc.eyJz.c2ln.", "old key … and …."),
         (b"x" * 5000, "x" * 2048),

@@ -1,8 +1,8 @@
-"""Asking the daemon on this host: one request, one answer, and a clear word when not.
+"""Send a request to the daemon of this host, and return its answer.
 
-Only the standard library, and little of it: `status` and `exec` start in a fraction of
-the time a real HTTP client takes to import. What is told apart here is who must act: no
-daemon, a daemon that does not answer, a caller who may not ask, a daemon that says no.
+Imports little, and only the standard library: `status` and `exec` start in a fraction of
+the time that importing an HTTP client takes. Each error tells who must act: there
+is no daemon, it does not respond, the caller has no permission, or the daemon refuses.
 """
 
 import json
@@ -51,18 +51,18 @@ def request(
     lock: Path | None = None,
     timeout_seconds: float = 2.0,
 ) -> Any:
-    """Ask the daemon and return its answer, decoded; text that is no JSON as it is.
+    """Send a request to the daemon and return its answer: decoded JSON, or text.
 
-    With `lock`, the state lock's file, a daemon that holds it but does not listen is told
-    from one that is not there. Raises DaemonNotRunningError, DaemonSilentError,
-    NotPermittedError, or what the daemon refused with: ControlRefusedError, or the error
-    its exit code stands for.
+    With `lock`, the file of the state lock, a daemon that holds the lock but does not
+    listen yet is waited for. Raises `DaemonNotRunningError`, `DaemonSilentError`,
+    `NotPermittedError`, or the daemon's refusal: the error of its exit code, else
+    `ControlRefusedError`.
     """
     deadline = time.monotonic() + timeout_seconds
-    question = _encode(method, path, body)
+    raw_request = _encode(method, path, body)
     while True:
         try:
-            status, answer = _ask(control_socket, question, deadline)
+            status, answer = _exchange(control_socket, raw_request, deadline)
         except TimeoutError as error:
             raise DaemonSilentError(
                 f"the daemon runs but has not answered for {timeout_seconds:g} s"
@@ -82,7 +82,7 @@ def _encode(method: str, path: str, body: Any) -> bytes:
     return f"{head}\r\nConnection: close\r\n\r\n".encode() + content
 
 
-def _ask(control_socket: Path, question: bytes, deadline: float) -> tuple[int, Any]:
+def _exchange(control_socket: Path, raw_request: bytes, deadline: float) -> tuple[int, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_left(deadline))
         with connect_errors(
@@ -92,9 +92,9 @@ def _ask(control_socket: Path, question: bytes, deadline: float) -> tuple[int, A
                 connection.connect(os.fspath(control_socket))
             except BlockingIOError:
                 return BUSY, None  # its queue is full
-        # A daemon that has heard enough hangs up; what it says about that can be read.
+        # The daemon may refuse and close before it has read all; its answer can be read.
         with suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(question)
+            connection.sendall(raw_request)
         return _decode(_read(connection, deadline), control_socket)
 
 
@@ -127,9 +127,9 @@ def _decode(raw: bytes, control_socket: Path) -> tuple[int, Any]:
 def _accept(status: int, answer: Any) -> Any:
     if status < 300:
         return answer
-    said = answer if isinstance(answer, dict) else {}
-    kind = _KINDS.get(said.get("exit_code", 1), ControlRefusedError)
-    raise kind(str(said.get("error", "")), hint=str(said.get("hint", "")))
+    refusal = answer if isinstance(answer, dict) else {}
+    kind = _KINDS.get(refusal.get("exit_code", 1), ControlRefusedError)
+    raise kind(str(refusal.get("error", "")), hint=str(refusal.get("hint", "")))
 
 
 def _pause(deadline: float, timeout_seconds: float) -> None:
@@ -145,5 +145,5 @@ def _left(deadline: float) -> float:
 
 
 def is_locked(lock: Path) -> bool:
-    """Whether a process holds a lock on this file; no is also said when nobody can tell."""
+    """Whether a process holds a lock on this file; False if that is unknown."""
     return lock_holder(lock) is not None

@@ -23,8 +23,8 @@ from rensei_daemon.sockets.serving import Acceptor, serve_file
 _BACKLOG = 1024
 _REMEDIES = {
     errno.EADDRINUSE: "another process listens there; see which: ss -ltnp",
-    errno.EADDRNOTAVAIL: "give an address of this host's own: ip address",
-    errno.EACCES: "give a port from 1024 on",
+    errno.EADDRNOTAVAIL: "use an address of this host; list them: ip address",
+    errno.EACCES: "use a port from 1024 on",
 }
 
 
@@ -80,7 +80,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setblocking(False)
-        # Connections of the last run may linger; another listener is refused all the same.
+        # Old connections may linger after a restart; a second listener is still refused.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(_BACKLOG)

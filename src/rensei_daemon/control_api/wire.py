@@ -114,29 +114,28 @@ def find_route(
     try:
         url = urlsplit(target)
     except ValueError:
-        return refuse(HTTPStatus.BAD_REQUEST, "the request asks for no path")
+        return refuse(HTTPStatus.BAD_REQUEST, "the request has no path")
     segments = [unquote(segment) for segment in url.path.split("/")]
-    matches = {
-        (known, path): parameters
-        for known, path in sorted(routes, key=lambda route: route[1].count("{"))
-        if (parameters := _match(path.split("/"), segments)) is not None
-    }
-    for (known, path), parameters in matches.items():
-        if known == method:
+    allow = set[str]()
+    for known, path in sorted(routes, key=lambda route: route[1].count("{")):
+        parameters = _match(path.split("/"), segments)
+        if parameters is not None and known == method:
             query = dict(parse_qsl(url.query, keep_blank_values=True))
             return routes[known, path], parameters, query
-    if matches:
-        allow = tuple(sorted({known for known, _ in matches}))
-        return refuse(
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            f"{url.path} does not take {method}",
-            hint=f"it takes {', '.join(allow)}",
-            allow=allow,
-        )
+        if parameters is not None:
+            allow.add(known)
+    return _no_route(method, url.path, tuple(sorted(allow)))
+
+
+def _no_route(method: str, path: str, allow: tuple[str, ...]) -> Response:
+    if not allow:
+        hint = "command and daemon may be of different versions: restart the daemon"
+        return refuse(HTTPStatus.NOT_FOUND, f"there is no {path}", hint=hint)
     return refuse(
-        HTTPStatus.NOT_FOUND,
-        f"there is no {url.path}",
-        hint="command and daemon may be of different versions: restart the daemon",
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        f"{path} does not take {method}",
+        hint=f"it takes {', '.join(allow)}",
+        allow=allow,
     )
 
 

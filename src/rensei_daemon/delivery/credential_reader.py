@@ -111,16 +111,16 @@ def first_values(reader: CredentialReader, *, wait_seconds: float) -> Mapping[st
     an unknown session and `NotPermittedError` at once.
     """
     deadline = time.monotonic() + wait_seconds
-    said: RenseiError | None = None
+    failure: RenseiError | None = None
     while True:
         try:
             return _ask(reader, deadline)
         except (DaemonNotRunningError, DeliveryError) as error:
             # A last try that the deadline cuts short must not hide the
             # earlier reason.
-            said = said if said and isinstance(error, _SilentError) else error
+            failure = failure if failure and isinstance(error, _SilentError) else error
             if time.monotonic() + RETRY_SECONDS >= deadline:
-                raise said from None
+                raise failure from None
         time.sleep(RETRY_SECONDS)
 
 

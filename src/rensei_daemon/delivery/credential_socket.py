@@ -71,22 +71,23 @@ class CredentialSocket:
         """
         most = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS, 8)
         quota = ConnectionQuota(most, lambda *refusal: self.on_reader_refused(*refusal))
-
-        async def serve_reader(connection: socket.socket, peer: Peer) -> None:
-            reader = ReaderConnection(
-                connection, peer, self._subscribers, self._timeouts, quota
-            )
-            try:
-                with quota.of_user(peer.uid):
-                    await reader.serve()
-            except QuotaExceededError:
-                reader.close(credential_frames.TOO_MANY)
-
         await serve_file(
             path,
-            serve_reader,
+            partial(self._serve_reader, quota),
             self._report_accept_failure,
             gid=gid,
             report=report,
             task_status=task_status,
         )
+
+    async def _serve_reader(
+        self, quota: ConnectionQuota, connection: socket.socket, peer: Peer
+    ) -> None:
+        reader = ReaderConnection(
+            connection, peer, self._subscribers, self._timeouts, quota
+        )
+        try:
+            with quota.of_user(peer.uid):
+                await reader.serve()
+        except QuotaExceededError:
+            reader.close(credential_frames.TOO_MANY)

@@ -170,7 +170,7 @@ class Hook:
     def _error(self, what: str) -> DeliveryError:
         return DeliveryError(
             f"hook {self.name} {what}",
-            hint=f"see what it said: rensei-daemon logs --session {self._session_id}",
+            hint=f"see its output: rensei-daemon logs --session {self._session_id}",
         )
 
     def _tell(self, ended: ProgramResult, generation: int, seconds: float) -> None:

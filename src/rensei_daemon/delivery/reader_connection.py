@@ -23,7 +23,7 @@ from rensei_daemon.delivery.subscribers import Subscribers
 from rensei_daemon.sockets.peer import Peer
 
 AT_ONCE_BYTES = 32 * 1024
-"""A frame up to this size fits if the kernel reports room."""
+"""A frame up to this size fits if the kernel reports that there is space."""
 
 _log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class ReaderConnection:
 
     async def serve(self) -> None:
         """Serve the connection to its end, and close it."""
-        bye_reason: str | None = credential_frames.SHUTDOWN  # said if this is cancelled
+        bye_reason: str | None = credential_frames.SHUTDOWN  # sent if this is cancelled
         try:
             bye_reason = await self._run()
         except QuotaExceededError:
@@ -173,7 +173,7 @@ class ReaderConnection:
         return bool(self._unsent) or int.from_bytes(waiting, sys.byteorder) > 0
 
     def send_at_once(self, newest: Credentials) -> bool:
-        """Send the newest values if the reader is up to date and the socket has room."""
+        """Send the newest values if the reader is up to date and the socket has space."""
         subscribers = self._subscribers
         if subscribers is None or not self._is_waiting or not self._may_have(subscribers):
             return False
@@ -243,8 +243,8 @@ class ReaderConnection:
     async def _wait_until_closed(self) -> None:
         """Ignore further lines until BYE or the end."""
         while (line := await self._line()) is not None:
-            said = credential_frames.read_frame(line)
-            if said is not None and said.type == "BYE":
+            frame = credential_frames.read_frame(line)
+            if frame is not None and frame.type == "BYE":
                 return
 
     async def _receive(self) -> bytes:

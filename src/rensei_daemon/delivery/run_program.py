@@ -62,15 +62,7 @@ async def run_program(
     """
     # If this is cancelled while it starts, the program would run on without us.
     with anyio.CancelScope(shield=True):
-        process = await anyio.open_process(
-            list(argv),
-            env=dict(env),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            umask=0o022,
-        )
+        process = await _start(argv, env)
     output = _Output(keep_bytes)
     assert process.stdout is not None  # noqa: S101 - it was asked for
     async with _closing(process), anyio.create_task_group() as reading:
@@ -89,6 +81,18 @@ async def run_program(
     code = None if limit.cancelled_caught else process.returncode
     left_pid = process.pid if process.returncode is None else None
     return ProgramResult(code, bytes(output.kept), output.is_cut, left_pid)
+
+
+async def _start(argv: Sequence[str], env: Mapping[str, str]) -> Process:
+    return await anyio.open_process(
+        list(argv),
+        env=dict(env),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        umask=0o022,
+    )
 
 
 @asynccontextmanager

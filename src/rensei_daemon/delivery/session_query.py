@@ -59,15 +59,15 @@ def _ask(path: Path, session_id: str | None) -> SessionList:
 
 
 def _unanswered(line: bytes) -> RenseiError:
-    said = credential_frames.read_frame(line)
-    if said is not None and said.reason == credential_frames.HELLO_UNREADABLE:
+    frame = credential_frames.read_frame(line)
+    if frame is not None and frame.reason == credential_frames.HELLO_UNREADABLE:
         return UsageError(
             "the running daemon is older than this program: it does not list its sessions",
             hint="restart it: systemctl restart rensei-daemon",
         )
-    why = said.reason if said is not None else ""
+    why = frame.reason if frame is not None else ""
     return DeliveryError(
-        f"the daemon does not say which sessions there are{f': {why}' if why else ''}",
+        f"the daemon does not list its sessions{f': {why}' if why else ''}",
         hint="check the daemon: rensei-daemon status",
     )
 

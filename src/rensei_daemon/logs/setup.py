@@ -146,8 +146,8 @@ class _Pipeline:
 
     def take_foreign(self, level: str, logger: str, text: str, trace: str) -> None:
         """Log a message of a library."""
-        said = {"event": "library.logged", "logger": logger, "text": self._scrub(text)}
-        self.write(self.complete(level, said | {"exception": trace}))
+        event = {"event": "library.logged", "logger": logger, "text": self._scrub(text)}
+        self.write(self.complete(level, event | {"exception": trace}))
 
     def write(self, event: Event) -> None:
         self._writer.put(event)

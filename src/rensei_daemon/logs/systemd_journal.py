@@ -84,9 +84,9 @@ def decode(entry: Mapping[str, object]) -> dict[str, object]:
     }
     if f"{_PREFIX}EVENT" not in entry:
         text = _plain(entry.get("MESSAGE"))
-        said = _from_text(text) if text.startswith("{") else text
-        if isinstance(said, dict) and "event" in said:
-            return event | said
+        value = _from_text(text) if text.startswith("{") else text
+        if isinstance(value, dict) and "event" in value:
+            return event | value
         event["event"] = text
         return event
     # journalctl returns fields in no order; an event should always look the same.

@@ -98,7 +98,7 @@ class DeadPeerDetector:
             del self._watched[connection]
 
     async def run(self) -> None:
-        """Check each connection whenever its peer could be dead; never return.
+        """Check each connection when its peer could be dead; never return.
 
         A connection that is added during the sleep cannot be due before its end.
         """

@@ -108,11 +108,11 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
 
 
 def _explain_refusal(refusal: TlsRefusedError) -> tuple[str, str]:
-    said = refusal.alert.lower().replace("_", " ")
+    alert = refusal.alert.lower().replace("_", " ")
     if not refusal.has_certificate:
-        what = f"it asks for a client certificate, and this host has none ({said})"
+        what = f"it asks for a client certificate, and this host has none ({alert})"
         return what, f"set {_OURS}, then restart the daemon"
-    what = f"it does not accept this host's client certificate ({said})"
+    what = f"it does not accept this host's client certificate ({alert})"
     if refusal.trouble:
         what += f", and it cannot be read again: {refusal.trouble}"
     return what, f"put a valid pair in {_OURS}, then: rensei-daemon reload"

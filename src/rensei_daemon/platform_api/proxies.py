@@ -101,10 +101,10 @@ def _ascii(name: str) -> str:
 
 def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the name and the value of the variable that applies."""
-    for spelled in (name, name.upper()):
-        if spelled in environ:
+    for variable in (name, name.upper()):
+        if variable in environ:
             # An empty variable in lower case overrides the one in upper case.
-            return (spelled, text) if (text := environ[spelled].strip()) else None
+            return (variable, text) if (text := environ[variable].strip()) else None
     return None
 
 

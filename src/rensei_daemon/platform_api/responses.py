@@ -137,7 +137,7 @@ class RawResponse:
 
 
 def read(raw: RawResponse, *, now: datetime) -> PlatformResponse:
-    """Return the JSON of a response, or raise the error that it stands for."""
+    """Return the JSON of a response, or raise the error that it means."""
     refuse(raw, now=now)
     if raw.is_html:
         raise _captive_portal(raw)
@@ -163,7 +163,7 @@ def oversized(host: str, what: str) -> TransientError:
 
 
 def refuse(raw: RawResponse, *, now: datetime) -> None:
-    """Raise the error that a status other than 2xx stands for.
+    """Raise the error that a status other than 2xx means.
 
     A redirect counts as a refusal of the bearer, because the platform redirects an expired
     one to a login page. Others may redirect too, so the error only states the redirect.
@@ -171,9 +171,9 @@ def refuse(raw: RawResponse, *, now: datetime) -> None:
     status = raw.status
     if 200 <= status < 300:
         return
-    said = f"{raw.host} answered {status}"
+    text = f"{raw.host} answered {status}"
     detail = _detail(raw)
-    text = f"{said}: {detail}" if detail else said
+    text = f"{text}: {detail}" if detail else text
     if status >= 500 or status < 200 or status in _RETRYABLE:
         asked = retry_after(raw.headers, now=now)
         raise TransientError(text, retry_after=asked, failure=Failure.UNAVAILABLE)
@@ -190,8 +190,8 @@ def _redirect(raw: RawResponse) -> UnauthorizedError:
     hint = "the API key or token is no longer accepted; check platform.url too"
     if raw.is_of_stream:
         hint = "redirects are not followed: does a gateway before the platform send one?"
-    said = f"{raw.host} answered {raw.status}, a redirect to {where}"
-    return UnauthorizedError(said, hint=hint)
+    text = f"{raw.host} answered {raw.status}, a redirect to {where}"
+    return UnauthorizedError(text, hint=hint)
 
 
 def _captive_portal(raw: RawResponse) -> TransientError:
@@ -204,7 +204,7 @@ def _captive_portal(raw: RawResponse) -> TransientError:
 def _detail(raw: RawResponse) -> str:
     """Return the platform's error message, scrubbed, on one line."""
     if raw.is_html:
-        return "an HTML page, not the platform's own words"
+        return "an HTML page, which is not from the platform"
     if len(raw.content) > MAX_QUOTABLE:
         return f"{len(raw.content)} bytes, too many to quote"
     text = raw.content.decode(errors="replace").lstrip("\ufeff \t\r\n")

@@ -80,7 +80,7 @@ class CertificateRefusals:
     ) -> str | None:
         """Return the alert that explains a failed request; None if there is none.
 
-        `ask` waits for an alert on a connection of its own.
+        `ask` waits for an alert on a new connection.
         """
         if alert := alert_in(error):
             self._alert, self._asked_at = alert, anyio.current_time()

@@ -65,7 +65,7 @@ def trust(url: httpx.URL, ca_file: Path | None) -> ssl.SSLContext:
     certifi's on a system without any, and those of `ca_file`.
     """
     if url.scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and takes no time
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts no CA, and takes no time
     context = ssl.create_default_context() if _has_roots() else httpx.create_ssl_context()
     if ca_file is not None:
         _add_authorities(context, ca_file)

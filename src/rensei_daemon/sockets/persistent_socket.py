@@ -60,7 +60,7 @@ class PersistentSocket:
         self._closing.close()
 
     async def serve(self, accept: Accept) -> None:
-        """Run `accept` on whichever socket is bound now; never returns."""
+        """Run `accept` on the socket that is bound now; never returns."""
         while True:
             async with anyio.create_task_group() as accepting:
                 accepting.start_soon(accept, self._bound.listening)

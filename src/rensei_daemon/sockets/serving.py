@@ -20,7 +20,7 @@ OnFailure = Callable[[str], None]
 
 
 class Acceptor:
-    """Accepts connections, and runs the handler of each in a task of its own."""
+    """Accepts connections, and runs the handler of each in a new task."""
 
     def __init__(
         self,
