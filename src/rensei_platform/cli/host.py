@@ -37,7 +37,9 @@ def list_hosts(client: Client, as_json: bool, limit: int, after: str | None) -> 
 @uses_client
 @click.argument("host_id", metavar="ID")
 def show(client: Client, as_json: bool, host_id: str) -> None:
-    """Show a host and what it reports.
+    """Show a host and what it reports, beside what it was asked for.
+
+    A difference that lasts two heartbeats is marked as drift.
 
     Example: rensei-platform host show host_5f0c2b6a91d3e874a0b1c2d3
     """
@@ -48,6 +50,16 @@ def show(client: Client, as_json: bool, host_id: str) -> None:
     shown = dict(answer["host"])
     reported = shown.pop("reported")
     print_fields(shown | {f"reported {name}": value for name, value in reported.items()})
+    if answer["projects"]:
+        click.echo()
+        columns = ("id", "asked", "acked", "reported")
+        print_table(
+            ("PROJECT", "ASKED", "ACKED", "REPORTED", ""),
+            (
+                [*(one[name] for name in columns), "drift" if one["drift"] else " "]
+                for one in answer["projects"]
+            ),
+        )
 
 
 @host.command("add")

@@ -1,5 +1,7 @@
 """The calls below /api/admin: what owners and admins of an organization do."""
 
+from datetime import datetime
+
 from sqlalchemy import RowMapping
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +18,7 @@ from rensei_platform.http.requests import (
 from rensei_platform.ids import new_id
 from rensei_platform.providers.database import ValueScope
 from rensei_platform.rules.callers import Role
+from rensei_platform.rules.drift import ProjectState
 from rensei_platform.rules.fields import (
     Json,
     check_id,
@@ -32,7 +35,7 @@ from rensei_platform.rules.fields import (
 )
 from rensei_platform.rules.reports import REPORTED, parse_host_status
 from rensei_platform.rules.times import optional_wire_time, wire_time
-from rensei_platform.services import administration, credentials
+from rensei_platform.services import administration, comparison, credentials
 from rensei_platform.services.resolver import Failure
 from rensei_platform.store.audit import Filter
 from rensei_platform.store.credentials import StoredBinding
@@ -54,11 +57,25 @@ async def list_hosts(request: Request) -> Response:
 
 
 async def get_host(request: Request) -> Response:
-    """GET /api/admin/hosts/{host_id}."""
+    """GET /api/admin/hosts/{host_id}: also what it was asked for, acked and reports."""
     caller = await authenticated(request)
     host_id = text(request.path_params, "host_id")
     row = await administration.get_host(platform_of(request), caller, host_id)
-    return answer({"host": _host(request, row)})
+    seen_at = _presence(request, row)[0]
+    projects = await comparison.project_states(platform_of(request), row, seen_at)
+    return answer(
+        {"host": _host(request, row), "projects": [_project(one) for one in projects]}
+    )
+
+
+def _project(state: ProjectState) -> Json:
+    return {
+        "id": state.id,
+        "asked": state.asked,
+        "acked": state.acked,
+        "reported": state.reported,
+        "drift": state.is_drift,
+    }
 
 
 async def add_host(request: Request) -> Response:
@@ -80,10 +97,14 @@ async def set_host_status(request: Request) -> Response:
     return answer({"ok": True})
 
 
+def _presence(request: Request, row: RowMapping) -> tuple[datetime | None, int | None]:
+    """Return when a host was seen last, and how many sessions were active."""
+    newer = platform_of(request).presence.get(row["id"])
+    return newer or (row["last_seen_at"], row["active_count"])
+
+
 def _host(request: Request, row: RowMapping) -> Json:
-    seen_at, active = row["last_seen_at"], row["active_count"]
-    if (newer := platform_of(request).presence.get(row["id"])) is not None:
-        seen_at, active = newer
+    seen_at, active = _presence(request, row)
     return {
         "id": row["id"],
         "name": row["hostname"],

@@ -177,8 +177,6 @@ presence = Table(
     Column("host_id", Text, ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True),
     Column("last_seen_at", Time, nullable=False),
     Column("active_count", Integer, nullable=False, server_default="0"),
-    # Beats since the host last acked or reported a change: drift is what outlasts two.
-    Column("quiet_beats", Integer, nullable=False, server_default="0"),
 )
 
 # ---- mutations ---------------------------------------------------------------------------

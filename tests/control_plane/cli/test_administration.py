@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,17 @@ async def test_a_receipt_names_who_is_behind(
     assert "safe to revoke the old value: yes\n" in (await run(*show)).output
     listed = json.loads((await run("rotation", "list", "--json")).output)["rotations"]
     assert [one["id"] for one in listed] == [rotated["rotationId"]]
+
+
+async def test_a_host_is_shown_with_its_drift(server: Server, run: Run) -> None:
+    """Asked, acked and reported stand side by side."""
+    host = await server.register()
+    mutation = await host.enqueue("project.enable", id="p")
+    await host.beat()
+    await host.beat(appliedMutations=[mutation], enabledProjectIds=[])
+    later = server.platform.now() + timedelta(seconds=60)
+    server.platform.presence.note(host.host_id, later, 0)
+    shown = (await run("host", "show", host.host_id)).output
+    assert shown.endswith(
+        "PROJECT  ASKED    ACKED    REPORTED\np        enabled  enabled  absent    drift\n"
+    )

@@ -312,7 +312,6 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("host_id", sa.Text(), nullable=False),
         sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
         sa.Column("active_count", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("quiet_beats", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["host_id"], ["hosts.id"], name=op.f("fk_presence_host_id"), ondelete="CASCADE"
         ),
