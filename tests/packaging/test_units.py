@@ -8,6 +8,7 @@ import pytest
 
 PACKAGING = Path(__file__).parents[2] / "packaging/systemd"
 UNIT = PACKAGING / "rensei-daemon.service"
+PLATFORM_UNIT = PACKAGING / "rensei-platform.service"
 USER_UNIT = PACKAGING / "user/rensei-daemon.service"
 
 pytestmark = pytest.mark.needs("systemd-analyze")
@@ -18,6 +19,7 @@ def root(tmp_path: Path) -> Path:
     """A system in a directory, with systemd's own units and our program and unit."""
     for name in (
         "usr/bin/rensei-daemon",
+        "usr/bin/rensei-platform",
         "usr/local/bin/worker",
         "bin/sh",
         "bin/systemctl",
@@ -30,6 +32,7 @@ def root(tmp_path: Path) -> Path:
     units = tmp_path / "etc/systemd/system"
     units.mkdir(parents=True)
     shutil.copy(UNIT, units)
+    shutil.copy(PLATFORM_UNIT, units)
     return tmp_path
 
 
@@ -41,9 +44,10 @@ def analyze(*words: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_unit_is_valid(root: Path) -> None:
+@pytest.mark.parametrize("name", [UNIT.name, PLATFORM_UNIT.name])
+def test_the_unit_is_valid(root: Path, name: str) -> None:
     """`systemd-analyze verify` has nothing to say: it exits 0 even where it complains."""
-    unit = root / "etc/systemd/system/rensei-daemon.service"
+    unit = root / "etc/systemd/system" / name
     assert analyze("verify", f"--root={root}", str(unit)) == (0, "")
 
 
@@ -73,10 +77,11 @@ def test_the_user_unit_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert analyze("--user", "verify", str(unit)) == (0, "")
 
 
-def test_the_unit_is_hardened() -> None:
+@pytest.mark.parametrize("unit", [UNIT, PLATFORM_UNIT])
+def test_the_unit_is_hardened(unit: Path) -> None:
     """Its exposure is 2.2 at most, by systemd's own count."""
     options = ("--offline=yes", "--threshold=22", "--no-pager")
-    code, said = analyze("security", *options, str(UNIT))
+    code, said = analyze("security", *options, str(unit))
     assert code == 0, said
 
 

@@ -3,7 +3,13 @@
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.output import print_fields, print_json, print_table
+from rensei_platform.cli.output import (
+    print_fields,
+    print_json,
+    print_table,
+    repeat,
+    watch_option,
+)
 
 
 @click.group("host")
@@ -15,11 +21,22 @@ def host() -> None:
 @uses_client
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @click.option("--after", metavar="NAME", help="Begin behind this name.")
-def list_hosts(client: Client, as_json: bool, limit: int, after: str | None) -> None:
+@watch_option
+def list_hosts(
+    client: Client,
+    as_json: bool,
+    limit: int,
+    after: str | None,
+    watch_seconds: float | None,
+) -> None:
     """List hosts by name.
 
     Example: rensei-platform host list --json
     """
+    repeat(watch_seconds, lambda: _list(client, as_json, limit, after))
+
+
+def _list(client: Client, as_json: bool, limit: int, after: str | None) -> None:
     answer = client.call(
         "GET", path("api", "admin", "hosts"), query={"limit": limit, "after": after}
     )

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.output import print_json, print_table
+from rensei_platform.cli.output import print_json, print_table, repeat, watch_option
 
 _MUTATIONS = path("api", "daemon", "mutations")
 
@@ -20,11 +20,18 @@ def mutations() -> None:
 @uses_client
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @click.argument("host_id", metavar="HOST")
-def list_mutations(client: Client, as_json: bool, limit: int, host_id: str) -> None:
+@watch_option
+def list_mutations(
+    client: Client, as_json: bool, limit: int, host_id: str, watch_seconds: float | None
+) -> None:
     """List a host's mutations, newest first.
 
     Example: rensei-platform mutations list host_5f0c2b6a91d3e874a0b1c2d3
     """
+    repeat(watch_seconds, lambda: _list(client, as_json, limit, host_id))
+
+
+def _list(client: Client, as_json: bool, limit: int, host_id: str) -> None:
     answer = client.call("GET", _MUTATIONS, query={"workerHostId": host_id, "limit": limit})
     if as_json:
         print_json(answer)

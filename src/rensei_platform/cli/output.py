@@ -1,7 +1,9 @@
 """What the administration commands print."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -19,6 +21,27 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def repeat(seconds: float | None, show: Callable[[], None]) -> None:
+    """Show something once, or every few seconds until the user interrupts it."""
+    show()
+    while seconds is not None:
+        time.sleep(seconds)
+        if sys.stdout.isatty():
+            click.clear()
+        show()
+
+
+watch_option = click.option(
+    "--watch",
+    "watch_seconds",
+    type=click.FloatRange(0.1),
+    is_flag=False,
+    flag_value=2.0,
+    metavar="[SECONDS]",
+    help="Show it again and again, every 2 seconds unless told otherwise.",
+)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -1,17 +1,24 @@
 """`serve`: the server."""
 
+import os
 import signal
 from pathlib import Path
 
 import anyio
 import click
+import structlog
 
 from rensei_platform.cli.database import FILE, Setup, master_key_option, uses_setup
 from rensei_platform.config import Config
 from rensei_platform.http.descriptors import most_streams, raise_limit
 from rensei_platform.http.server import Exposure, listen, serving, url_of
 from rensei_platform.http.tls import Certificate
+from rensei_platform.logs import configure_log
 from rensei_platform.services.opening import opened
+from rensei_platform.systemd import feed_watchdog, notify
+from rensei_platform.version import version
+
+_log = structlog.get_logger()
 
 SETTINGS = (
     "master_key",
@@ -22,6 +29,7 @@ SETTINGS = (
     "deliver_once",
     "stop_seconds",
     "log_level",
+    "log_format",
 )
 
 
@@ -41,6 +49,7 @@ SETTINGS = (
     help="A stopping server ends its streams one after the other, within this time. "
     "Default: 10.",
 )
+@click.option("--log-format", metavar="FORMAT", help="auto, text or json.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @click.option(
     "--ready-file", type=FILE, metavar="FILE", help="Write the URL here once it listens."
@@ -50,6 +59,7 @@ def serve(setup: Setup, ready_file: Path | None) -> None:
 
     Example: rensei-platform serve --database sqlite:////var/lib/rensei-platform/platform.db
     """
+    configure_log(setup.config.log_level, setup.config.log_format)
     anyio.run(_serve, setup, ready_file, backend_options={"use_uvloop": True})
 
 
@@ -59,13 +69,17 @@ async def _serve(setup: Setup, ready_file: Path | None) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with opened(setup.database, settings, setup.master_key) as platform:
             with listen(config.host, config.port) as listener:
-                async with serving(platform, listener, exposure=exposure):
-                    served_at = url_of(listener, exposure)
-                    click.echo(f"serving at {served_at}", err=True)
-                    if ready_file is not None:
-                        _write_ready(ready_file, served_at)
+                async with (
+                    serving(platform, listener, exposure=exposure),
+                    anyio.create_task_group() as tasks,
+                ):
+                    tasks.start_soon(feed_watchdog, os.environ)
+                    _tell_ready(url_of(listener, exposure), ready_file)
                     async for _ in signals:
                         break
+                    notify(os.environ, "STOPPING=1")
+                    _log.info("server.stopping")
+                    tasks.cancel_scope.cancel()
 
 
 def _exposure(config: Config) -> Exposure:
@@ -75,6 +89,14 @@ def _exposure(config: Config) -> Exposure:
         return Exposure(proxies=proxies)
     certificate = Certificate(config.tls_certificate, config.tls_key)
     return Exposure(certificate=certificate, proxies=proxies)
+
+
+def _tell_ready(url: str, ready_file: Path | None) -> None:
+    """Tell the log, the service manager and who waits for the file."""
+    _log.info("server.ready", url=url, version=version())
+    notify(os.environ, "READY=1", f"STATUS=serving at {url}")
+    if ready_file is not None:
+        _write_ready(ready_file, url)
 
 
 def _write_ready(path: Path, url: str) -> None:

@@ -1,5 +1,6 @@
 """A server that may have few files open, and is asked for more streams than that."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -36,9 +37,9 @@ def served(directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     ) as process:
         assert process.stdout is not None
         try:
-            said, _, url = process.stdout.readline().decode().rpartition(" ")
-            assert said == "serving at"
-            yield process, url.strip()
+            event = json.loads(process.stdout.readline())
+            assert event["event"] == "server.ready"
+            yield process, event["url"]
         finally:
             process.kill()
 
@@ -67,7 +68,7 @@ async def test_full(tmp_path: Path) -> None:
                 assert b" 200 " in await _status(url, key, "/api/admin/hosts")
         process.terminate()
         said, _ = process.communicate()
-        assert said.count(b"\n") == 1, said
+        assert said.count(b"\n") == 2, said  # and that it stops
         assert b"streams.full" in said
         assert process.returncode == 0
 

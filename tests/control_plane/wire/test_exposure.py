@@ -7,9 +7,9 @@ import anyio
 import httpx
 import pytest
 from certificates import write_certificate
-from deadlines import HANG_SECONDS
 from platform_program import Program
 from platform_server import Server, running, sqlite_url
+from polling import wait_until
 
 from rensei_platform.errors import SettingsError
 from rensei_platform.http.server import Exposure
@@ -117,9 +117,7 @@ async def test_certificate_is_renewed_while_the_server_runs(tmp_path: Path) -> N
         assert await anyio.to_thread.run_sync(serving_now) == first
         write_certificate(tmp_path)  # the server looks every second
         second = ssl.PEM_cert_to_DER_cert(files[0].read_text())
-        with anyio.fail_after(HANG_SECONDS):
-            while await anyio.to_thread.run_sync(serving_now) != second:  # noqa: ASYNC110
-                await anyio.sleep(0.05)
+        await anyio.to_thread.run_sync(wait_until, lambda: serving_now() == second)
 
 
 def test_unusable_certificate_is_refused(tmp_path: Path) -> None:
