@@ -64,7 +64,7 @@ def rotate(
     if not as_json:
         count = done.session_count
         sessions = "1 session" if count == 1 else f"{count} sessions"
-        click.echo(f"rotated {clean(done.kind)}: {sessions} told")
+        click.echo(f"rotated {clean(done.kind)}: sent to {sessions}")
     if wait and done.id:
         patience = Patience(
             seconds=timeout_seconds,
