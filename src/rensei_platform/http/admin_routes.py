@@ -142,7 +142,7 @@ async def add_key(request: Request) -> Response:
     """POST /api/admin/keys {name, forHost?, owner?, role?, projects?, environments?}."""
     caller = await authenticated(request)
     body = await read_json(request)
-    if body.get("personal") is True:
+    if optional_flag(body, "personal"):
         name = text(body, "name")
         token = await administration.add_token(platform_of(request), caller, name)
         return answer({"id": token.id, "key": token.text}, status=201)

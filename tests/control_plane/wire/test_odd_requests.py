@@ -105,6 +105,18 @@ async def test_many_outcomes_count_once_each(server: Server) -> None:
             {"name": "k", "forHost": "no"},
             "forHost must be true or false",
         ),
+        (
+            "POST",
+            "/api/admin/keys",
+            {"name": "k", "personal": {}},
+            "personal must be true or false",
+        ),
+        (
+            "POST",
+            "/api/admin/users",
+            {"email": "a\u0099b@x.test", "role": "member"},
+            "email must be an address such as ada@acme.test",
+        ),
         ("PUT", "/api/admin/hosts/h/status", {"hostStatus": {}}, "status is required"),
         (
             "PUT",
