@@ -38,6 +38,7 @@ import httpx
 from anyio.abc import TaskStatus
 
 from rensei_daemon.disk.atomic_file import replace_file
+from rensei_platform.settings import ServerSettings
 
 # A bench is run as a script, and shares this with the tests.
 sys.path.append(str(Path(__file__).parents[1] / "support"))
@@ -313,7 +314,7 @@ async def main(counts: list[int], *, directory: str, has_hook: bool) -> None:
     for count in counts:
         with tempfile.TemporaryDirectory(dir=directory) as name:
             place = Path(name)
-            with running_platform() as platform:
+            with running_platform(ServerSettings(keepalive_seconds=3600)) as platform:
                 for kind in (EVERYONES, ONES):
                     _store(platform, kind, "value-start")
                 key = place / "key"
