@@ -74,7 +74,7 @@ def test_it_ends_when_the_old_value_may_go(fleet: Fleet) -> None:
     assert command.stdout is not None
     seen = [command.stdout.readline() for _ in range(2)]
     assert seen == [
-        "rotated github: 0 sessions told\n",
+        "rotated github: sent to 0 sessions\n",
         "notified 0, held 0, confirmed 0, received 0, unknown 0, behind 1\n",
     ]
     assert command.poll() is None
@@ -115,5 +115,5 @@ def test_a_platform_that_cannot_tell(fleet: Fleet) -> None:
     path = "/api/daemon/credentials/rotate"
     fleet.platform.faults.add("POST", path, status=200, body=body)
     code, output, errors = end(fleet.rotate("--wait"))
-    assert (code, output) == (3, "rotated github: 1 session told\n")
+    assert (code, output) == (3, "rotated github: sent to 1 session\n")
     assert "not running" in errors
