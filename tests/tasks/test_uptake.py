@@ -2,12 +2,17 @@
 
 import json
 import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from platform_template import ORG
+
+from rensei_daemon.core.health import ConsumerHealth, Proof, SessionHealth
+from rensei_daemon.tasks import uptake
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -94,11 +99,10 @@ async def test_a_receipt_goes_from_behind_to_yes(home: "Home") -> None:
         assert (found["notified"], found["safeToRevoke"]) == (2, False)
         await daemon.until(lambda: receipt(home, rotation)["held"] == 2)
         await daemon.until(lambda: said(home)["plain"]["consumers"] == consumers(unknown=1))
+        hook = f"hook {home.place / 'hook'}"
+        await daemon.until(lambda: said(home)["hooked"]["behind"] == [hook])
         (behind,) = receipt(home, rotation, "?acceptUnknown=true")["behind"]
-        assert (behind["sessionId"], behind["behind"]) == (
-            "hooked",
-            [f"hook {home.place / 'hook'}"],
-        )
+        assert (behind["sessionId"], behind["behind"]) == ("hooked", [hook])
         await end_hook(gate)
         await daemon.until(lambda: receipt(home, rotation)["confirmed"] == 1)
         assert receipt(home, rotation)["obstacles"] == ["1 session is unable to tell"]
@@ -197,3 +201,37 @@ async def test_a_fleet_does_not_beat_at_once(home: "Home") -> None:
         await settled(home, daemon, gate)
         assert len(home.beats) < 8
     assert (0.0, 5.0) in drawn
+
+
+async def test_who_offers_it_again_is_told_again(home: "Home") -> None:
+    """An answer without the offer may come from a platform that has lost the report."""
+    gate = with_sessions(home)
+    async with home.daemon() as daemon:
+        await settled(home, daemon, gate)
+        plain = {"acknowledged": True, "pendingMutations": []}
+        without = home.platform.faults.add("POST", BEAT, status=200, body=plain)
+        await daemon.until(lambda: without.served)
+        home.platform.log.beats.clear()
+        await daemon.until(lambda: len(said(home)) == 2)
+
+
+async def test_who_is_behind_is_looked_at_again(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader tells nobody that it has read, and the next heartbeat may be far away."""
+    monkeypatch.setattr(uptake, "LOOK_SECONDS", 0.01)
+    home.platform.configure(heartbeat_interval_ms=300_000)
+    now = datetime.now(UTC)
+    reader = ConsumerHealth(
+        kind="socket", name="x", generation=1, proof=Proof.RECEIVED, has_unread=True
+    )
+    line = SessionHealth(
+        id="s", since=now, added_at=now, generation=1, version=7, consumers=(reader,)
+    )
+    async with home.daemon(without=("sessions",)) as daemon:
+        daemon.board.post(line)
+        await daemon.until(lambda: said(home).get("s", {}).get("behind") == ["socket x"])
+        await daemon.until(lambda: daemon.heartbeat.uptake_reported)
+        read = replace(line, consumers=(replace(reader, has_unread=False),))
+        daemon.heartbeat.refresh_sessions = lambda: daemon.board.post(read)
+        await daemon.until(lambda: said(home)["s"]["consumers"] == consumers(received=1))
