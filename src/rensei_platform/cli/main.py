@@ -13,6 +13,7 @@ from rensei_platform.cli.host import host
 from rensei_platform.cli.init import init
 from rensei_platform.cli.master_key import rotate_master
 from rensei_platform.cli.mutations import mutations
+from rensei_platform.cli.output import shown
 from rensei_platform.cli.provider import provider
 from rensei_platform.cli.rotation import rotation
 from rensei_platform.cli.serve import serve
@@ -63,5 +64,6 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
     except PlatformError as error:
         hint = f"\n{error.hint}" if error.hint else ""
-        click.echo(f"error: {error}{hint}", err=True)
+        lines = f"error: {error}{hint}".splitlines()
+        click.echo("\n".join(map(shown, lines)), err=True)
         sys.exit(error.exit_code)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.ids import new_id
@@ -36,6 +37,16 @@ async def register(
 ) -> Registered:
     """Give a host a new worker id and a token."""
     require_access(caller, Access.REGISTER)
+    try:
+        worker_id = await _add_worker(platform, caller, registration)
+    except IntegrityError:  # another request has added the same host a moment ago
+        worker_id = await _add_worker(platform, caller, registration)
+    return _token(platform, worker_id, caller.org_id, caller.key_id)
+
+
+async def _add_worker(
+    platform: Platform, caller: Caller, registration: Registration
+) -> str:
     now, worker_id = platform.now(), new_id("wkr")
     async with platform.store.write() as db:
         host_id = await hosts.find_host(db, caller.org_id, registration)
@@ -52,7 +63,7 @@ async def register(
             now=now,
         )
         await hosts.prune_workers(db, host_id, MOST_WORKERS)
-    return _token(platform, worker_id, caller.org_id, caller.key_id)
+    return worker_id
 
 
 def renew(platform: Platform, worker: Worker) -> Registered:
