@@ -1,12 +1,10 @@
 """An embedded database with an organization, made once a process and copied for a test."""
 
-import atexit
-import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 
-import anyio
+from anyio.from_thread import start_blocking_portal
 from sqlalchemy import URL
 
 from rensei_platform.master_key import create_master_key_file
@@ -32,20 +30,23 @@ def key_file_of(directory: Path) -> Path:
 
 def copy_to(url: URL, key_file: Path) -> str:
     """Make an embedded database and its master key; return its owner's API key."""
-    template, key = _template()
-    shutil.copy(template / _DATABASE, str(url.database))
-    shutil.copy(key_file_of(template), key_file)
+    database, master_key, key = _template()
+    Path(str(url.database)).write_bytes(database)
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(master_key)
     return key
 
 
 @cache
-def _template() -> tuple[Path, str]:
-    directory = Path(tempfile.mkdtemp(prefix="platform-template-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    create_master_key_file(key_file_of(directory))
-    migrate(sqlite_url(directory))
-    with anyio.from_thread.start_blocking_portal() as portal:
-        return directory, portal.call(add_org, sqlite_url(directory))
+def _template() -> tuple[bytes, bytes, str]:
+    """Return a database, its master key and the owner's API key."""
+    with tempfile.TemporaryDirectory() as place, start_blocking_portal() as portal:
+        directory = Path(place)
+        url, key_file = sqlite_url(directory), key_file_of(directory)
+        create_master_key_file(key_file)
+        migrate(url)
+        key = portal.call(add_org, url)
+        return Path(str(url.database)).read_bytes(), key_file.read_bytes(), key
 
 
 async def add_org(url: URL) -> str:
