@@ -91,8 +91,8 @@ class Host:
         body = {"hostname": self.name, "machineId": f"mid_{self.name}", "capacity": 1}
         answer = await self.servers.insist("POST", "/api/workers/register", body)
         self.worker_id, self.token = answer["workerId"], answer["runtimeToken"]
-        hosts = (await self.servers.insist("GET", "/api/admin/hosts", None))["hosts"]
-        (self.id,) = [host["id"] for host in hosts if host["name"] == self.name]
+        found = await self.servers.insist("GET", "/api/admin/hosts?limit=500", None)
+        (self.id,) = [host["id"] for host in found["hosts"] if host["name"] == self.name]
 
     async def beat(self) -> None:
         """Send a heartbeat to either server, with acks; take what it brings."""
