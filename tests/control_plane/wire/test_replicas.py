@@ -16,6 +16,7 @@ from raw_streams import PATH, RawStream, open_streams
 from sqlalchemy import URL, text
 
 from rensei_platform.bus.messages import Message, Topic
+from rensei_platform.services.fan_out import notify_org
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import replicas
 
@@ -241,13 +242,35 @@ async def test_a_revoked_key_ends_its_streams_everywhere(
 
 
 async def test_a_pending_mutation_is_announced(two: Two) -> None:
-    """To every server, by the id of its host."""
-    heard: list[Message] = []
-    two.b.platform.bus.subscribe(Topic.HOST_PENDING, heard.append)
+    """To every server once, by the id of its host."""
+    heard: dict[str, list[Message]] = {"a": [], "b": []}
+    two.a.platform.bus.subscribe(Topic.HOST_PENDING, heard["a"].append)
+    two.b.platform.bus.subscribe(Topic.HOST_PENDING, heard["b"].append)
     worker = await two.a.register()
     await worker.enqueue()
-    await until(lambda: heard)
-    assert heard == [Message(Topic.HOST_PENDING, (worker.host_id,))]
+    last = Message(Topic.HOST_PENDING, ("the last",))
+    await two.b.platform.bus.publish(last)
+    await until(lambda: last in heard["a"])
+    assert heard["a"] == [Message(Topic.HOST_PENDING, (worker.host_id,)), last]
+    await until(lambda: len(heard["b"]) == 2)
+
+
+async def test_only_who_is_behind_is_notified_again(two: Two) -> None:
+    """A reading that finds an old rotation leaves those alone who have heard of it."""
+    await two.put("t")
+    await two.snapshot(two.a, "behind")
+    await two.snapshot(two.a, "up to date")
+    streams = {name: await two.listen(two.a, name) for name in ("behind", "up%20to%20date")}
+    first = (await two.rotate(two.a))["rotatedAt"]
+    for stream in two.a.platform.hub.all():
+        if stream.session_id == "behind":
+            stream.version = 0
+    await notify_org(two.a.platform, ORG)
+    second = (await two.rotate(two.a))["rotatedAt"]
+    heard = [(await streams["behind"].event())["rotatedAt"] for _ in range(3)]
+    assert heard == [first, first, second]
+    other = streams["up%20to%20date"]
+    assert [(await other.event())["rotatedAt"] for _ in range(2)] == [first, second]
 
 
 async def test_no_value_is_sent(two: Two) -> None:
