@@ -83,7 +83,7 @@ async def ask(port: int, method: str, path: str, key: str, body: object) -> obje
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     content = json.dumps(body).encode()
     writer.write(
-        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
         f"Connection: close\r\nContent-Length: {len(content)}\r\n\r\n".encode()
         + content
     )
@@ -108,7 +108,7 @@ async def measure(port: int, pid: int, key: str) -> tuple[float, float]:
     await ask(port, "PUT", path, key, {"values": {"TOKEN": "x" * 40}})
     request = (
         "GET /api/daemon/credentials/rotate-stream?sessionId=sess_NUMBER HTTP/1.1\r\n"
-        f"Host: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+        f"Host: localhost\r\nAuthorization: Bearer {key}\r\n\r\n"
     )
     streams = Streams(port, request)
     await streams.open(WARM)
