@@ -1,8 +1,11 @@
 """`key`, `org` and `audit`: who may do what, and who did."""
 
+from pathlib import Path
+
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
 from rensei_platform.cli.output import print_json, print_table
 
 _KEYS = ("api", "admin", "keys")
@@ -19,6 +22,7 @@ def key() -> None:
 @click.option("--personal", is_flag=True, help="A token of your own, with your role.")
 @click.option("--project", "projects", multiple=True, metavar="ID", help="Only these.")
 @click.option("--env", "environments", multiple=True, metavar="NAME", help="Only these.")
+@write_key_option
 @click.argument("name")
 def add_key(
     client: Client,
@@ -27,6 +31,7 @@ def add_key(
     personal: bool,
     projects: tuple[str, ...],
     environments: tuple[str, ...],
+    new_key: Path | None,
     name: str,
 ) -> None:
     """Make a key and print it once.
@@ -40,11 +45,13 @@ def add_key(
         body["projects"] = projects
     if environments:
         body["environments"] = environments
-    answer = client.call("POST", path(*_KEYS), body)
+    with new_key_file(new_key):
+        answer = client.call("POST", path(*_KEYS), body)
+    shown = shown_key(answer["key"], new_key)
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{answer['id']}, shown once: {answer['key']}")
+        click.echo(f"{answer['id']}, {shown}")
 
 
 @key.command("list")

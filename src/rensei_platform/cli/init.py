@@ -8,6 +8,7 @@ import click
 from sqlalchemy import URL
 
 from rensei_platform.cli.database import Setup, master_key_option, uses_setup
+from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
 from rensei_platform.ids import new_id
 from rensei_platform.rules.fields import email
 from rensei_platform.rules.times import wire_time
@@ -35,6 +36,7 @@ from rensei_platform.store.schema import check_schema, migrate
 @click.option("--owner", required=True, metavar="EMAIL", help="Its first owner.")
 @click.option("--recover", is_flag=True, help="Make a key for an owner who lost theirs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@write_key_option
 def init(
     setup: Setup,
     name: str | None,
@@ -42,6 +44,7 @@ def init(
     owner: str,
     recover: bool,
     as_json: bool,
+    new_key: Path | None,
 ) -> None:
     """Create the database, an organization and its owner; print the owner's key once.
 
@@ -52,18 +55,20 @@ def init(
     --org Acme --owner ada@acme.test
     """
     owner = email(owner)
-    if recover:
-        org_id, made, link = anyio.run(_recover, setup.database, org_id, owner)
-    elif name is None:
+    if not recover and name is None:
         raise click.UsageError("--org NAME is missing")
-    else:
-        url, org_id = setup.database, org_id or new_id("org")
-        made, link = anyio.run(_initialize, url, setup.master_key, org_id, name, owner)
-        _show_master_key(url, setup.master_key)
+    with new_key_file(new_key):
+        if name is None or recover:
+            org_id, made, link = anyio.run(_recover, setup.database, org_id, owner)
+        else:
+            url, org_id = setup.database, org_id or new_id("org")
+            made, link = anyio.run(_initialize, url, setup.master_key, org_id, name, owner)
+            _show_master_key(url, setup.master_key)
+    shown = shown_key(made.text, new_key)
     if as_json:
         click.echo(json.dumps({"orgId": org_id, "key": made.text}))
     else:
-        click.echo(f"organization: {org_id}\nkey of {owner}, shown once: {made.text}")
+        click.echo(f"organization: {org_id}\nkey of {owner}, {shown}")
         click.echo(
             f"link to set a password, until {wire_time(link.expires_at)}: {link.text}\n"
             "Give it to `rensei-platform user set-password`."
