@@ -19,11 +19,11 @@ def program(tmp_path: Path) -> Program:
 
 
 @pytest.fixture
-def url(database: URL) -> str:
+def url(empty_database: URL) -> str:
     """The database as an operator writes it down."""
-    return database.set(drivername=database.get_backend_name()).render_as_string(
-        hide_password=False
-    )
+    return empty_database.set(
+        drivername=empty_database.get_backend_name()
+    ).render_as_string(hide_password=False)
 
 
 def _key_file(program: Program, url: str) -> Path:
