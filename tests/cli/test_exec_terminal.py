@@ -109,7 +109,17 @@ async def supervised(
         async with shell() as screen:
             screen.type(f"{words} -- {sys.executable} -S -E {worker} {redirected}\n")
             await screen.shows("start 1 below ")
-            yield screen, int(await screen.shows("\n"))
+            pid = int(await screen.shows("\n"))
+            yield screen, pid
+        await until(lambda: _has_ended(pid))  # its shell does not wait for it
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 async def _until_stopped(pid: int) -> None:
