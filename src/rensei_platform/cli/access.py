@@ -6,12 +6,17 @@ import click
 
 from rensei_platform.cli.client import Client, path, uses_client
 from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
+from rensei_platform.cli.lazy_group import LazyGroup
 from rensei_platform.cli.output import print_json, print_table
 
 _KEYS = ("api", "admin", "keys")
 
 
-@click.group("key")
+@click.group(
+    "key",
+    cls=LazyGroup,
+    lazy={"rotate-master": "rensei_platform.cli.master_key:rotate_master"},
+)
 def key() -> None:
     """Add, list and revoke API keys."""
 

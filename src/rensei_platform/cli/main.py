@@ -4,51 +4,41 @@ import sys
 
 import click
 
-from rensei_platform.cli.access import audit, key, org
-from rensei_platform.cli.backup import backup
-from rensei_platform.cli.credential import credential
-from rensei_platform.cli.database import migrate_command
-from rensei_platform.cli.doctor import doctor
-from rensei_platform.cli.host import host
-from rensei_platform.cli.init import init
-from rensei_platform.cli.master_key import rotate_master
-from rensei_platform.cli.mutations import mutations
+from rensei_platform.cli.lazy_group import LazyGroup
 from rensei_platform.cli.output import shown
-from rensei_platform.cli.provider import provider
-from rensei_platform.cli.rotation import rotation
-from rensei_platform.cli.serve import serve
-from rensei_platform.cli.user import user
 from rensei_platform.errors import PlatformError
 from rensei_platform.version import version
+
+_COMMANDS = {
+    "audit": "access:audit",
+    "backup": "backup:backup",
+    "credential": "credential:credential",
+    "doctor": "doctor:doctor",
+    "host": "host:host",
+    "init": "init:init",
+    "key": "access:key",
+    "migrate": "database:migrate_command",
+    "mutations": "mutations:mutations",
+    "org": "access:org",
+    "provider": "provider:provider",
+    "rotation": "rotation:rotation",
+    "serve": "serve:serve",
+    "user": "user:user",
+}
+"""Where each command is, below this package."""
 
 _USAGE = 64
 _INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    lazy={name: f"rensei_platform.cli.{where}" for name, where in _COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(version(), prog_name="rensei-platform")
 def commands() -> None:
     """Run and administer the control plane of a fleet of hosts."""
-
-
-for command in (
-    init,
-    serve,
-    migrate_command,
-    backup,
-    doctor,
-    credential,
-    provider,
-    host,
-    user,
-    key,
-    org,
-    mutations,
-    rotation,
-    audit,
-):
-    commands.add_command(command)
-key.add_command(rotate_master)
 
 
 def main() -> None:
