@@ -171,6 +171,8 @@ async def test_ctrl_c_reaches_a_command_once_when_its_input_is_no_terminal(
         await screen.shows("interrupted 1")
         os.kill(pid, signal.SIGUSR1)
         await screen.shows("count 1")
+        os.kill(pid, signal.SIGTERM)
+        await screen.shows("$ ")
 
 
 async def test_a_worker_started_anew_has_the_terminal(host: "Host") -> None:
