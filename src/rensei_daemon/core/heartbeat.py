@@ -49,7 +49,7 @@ class Beat:
     """Whether the platform has not received this report yet."""
     acks: Acks
     uptake: tuple[SessionUptake, ...] | None = None
-    """What each session holds; None: not to be told, or told already."""
+    """What each session holds; None: not offered, or reported already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

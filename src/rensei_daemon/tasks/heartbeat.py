@@ -132,7 +132,7 @@ class HeartbeatSender:
         if answer.carried_acks:
             await self._confirm(acks)
         if not self.extensions.offers(UPTAKE, self.client.url):
-            self.uptake_reported = None  # whoever offers it next knows nothing
+            self.uptake_reported = None  # the next to offer it knows nothing
         elif answer.carried_uptake and beat.uptake is not None:
             self.uptake_reported = (answer.worker_id, beat.uptake)
         if self.owed_uptake() is not None:

@@ -13,7 +13,7 @@ from rensei_daemon.wake_event import WakeEvent
 
 SPREAD_SECONDS = 5.0
 LOOK_SECONDS = 5.0
-"""How often those that are behind are looked at: a reader tells nobody that it has read."""
+"""How often consumers that are behind are checked: a reader sends nothing after reading."""
 
 
 async def report_uptake(

@@ -26,7 +26,7 @@ class Topic(StrEnum):
     HOST_PENDING = "host-pending"
     """Host: a mutation waits for it."""
     MISSED = "missed"
-    """Nothing: messages may have been lost. A bus tells this of itself; it is not sent."""
+    """No ids: messages may have been lost. A bus raises it by itself; it is never sent."""
 
 
 class Message(NamedTuple):

@@ -1,7 +1,7 @@
 """The bus between servers that share a PostgreSQL: LISTEN and NOTIFY.
 
 LISTEN has a connection of its own, since a pooler of transactions cannot hold one. When it
-is lost it is opened again, and subscribers of `Topic.MISSED` are told.
+is lost it is opened again, and subscribers of `Topic.MISSED` are notified.
 """
 
 import random

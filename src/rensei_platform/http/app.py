@@ -58,7 +58,7 @@ def build_app(platform: Platform) -> Starlette:
 
 
 _COUNTED = (401, 403, 429)
-"""Refusals that the audit tells of."""
+"""Refusals that the audit records."""
 
 
 def _count(request: Request, status: int) -> None:

@@ -141,7 +141,7 @@ def _is_failure(item: object) -> bool:
 
 
 def parse_host_status(body: Json) -> Json | None:
-    """Return the `hostStatus` that a host is to be told; None for none.
+    """Return the `hostStatus` to send to a host; None for none.
 
     Raise InvalidRequestError for one that a daemon could not read.
     """

@@ -1,6 +1,6 @@
 """Fan-out: every live stream of this process is notified of each rotation once, in order.
 
-Each stream knows the version up to which it has been notified. Whoever hears of a rotation
+Each stream knows the version up to which it has been notified. Who hears of a rotation
 (by the bus, by the request that asked for it, by the reconciling read) notifies the streams
 of its organization of everything after that, under a lock of the organization. What other
 replicas ask for is confirmed to them.
@@ -64,7 +64,7 @@ async def notify_org(
 
 
 async def _confirm(platform: Platform, counts: Mapping[str, int]) -> None:
-    """Tell whoever asked for these rotations how many sessions have heard of them."""
+    """Confirm to other servers how many sessions were notified of these rotations."""
     foreign = platform.fan_out.note(counts)
     if not foreign or platform.store.is_sqlite:
         return

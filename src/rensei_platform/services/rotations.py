@@ -33,8 +33,8 @@ class Rotation:
 async def rotate(platform: Platform, caller: Caller, org_id: str, kind: str) -> Rotation:
     """Resolve a kind again, and tell every live stream that sees it the fresh values.
 
-    Equal values are told too: who listens computes the difference. Raise NotFoundError
-    for a kind without a binding; ProviderError, and then nobody has been told anything.
+    Equal values are sent too: the daemon computes the difference. Raise NotFoundError
+    for a kind without a binding; ProviderError, and then nothing was sent.
     """
     require_rotation(caller, org_id)
     return await rotate_kind(platform, org_id, kind, requested_by=caller.name)

@@ -143,7 +143,7 @@ def _translated() -> Iterator[None]:
 
 
 def listening_conninfo(url: URL) -> str:
-    """Return how PostgreSQL's own driver is told of the database and of its timeouts."""
+    """Return the connection string of PostgreSQL's own driver, with its timeouts."""
     timeouts = {name: str(value) for name, value in _POSTGRESQL_SOCKET.items()}
     own = url.set(drivername="postgresql").update_query_dict(timeouts)
     return own.render_as_string(hide_password=False)

@@ -150,7 +150,7 @@ hosts = Table(
     Column("enabled_project_ids", JsonText),
     Column("admission_mode", Text),
     Column("reported_at", Time),  # when one of these changed last
-    Column("uptake_at", Time),  # when it last changed its `uptake`; null: it never told
+    Column("uptake_at", Time),  # when its `uptake` last changed; null: never sent
     # What the host is told of itself (`hostStatus`); null: nothing.
     Column("host_status", JsonText),
     UniqueConstraint("org_id", "machine_id"),
