@@ -24,7 +24,7 @@ UNWIND_SECONDS = 20.0
 """What a test that took too long has to end; a loop it has upset may wait for ever."""
 
 _kept: set[int] = set()
-"""Processes of fixtures that serve several tests."""
+"""Processes that serve several tests."""
 
 
 def pytest_configure() -> None:
@@ -44,6 +44,11 @@ def children(pid: int) -> set[int]:
         with suppress(OSError):
             found.update(map(int, task.read_text().split()))
     return found
+
+
+def keep(pid: int) -> None:
+    """Let a child outlive the test that started it; it ends with this process."""
+    _kept.add(pid)
 
 
 def _of_this_test() -> set[int]:

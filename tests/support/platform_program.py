@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forked
 from deadlines import HANG_SECONDS
 from polling import wait_until
 
 from rensei_platform.locations import STATE_VARIABLE
 
-COMMAND = (sys.executable, "-m", "rensei_platform")
+PACKAGE = "rensei_platform"
+COMMAND = (sys.executable, "-m", PACKAGE)
+"""The program as it is started where no fork of another process will do."""
 
 
 @dataclass
@@ -28,15 +31,11 @@ class Program:
 
     def run(self, *arguments: object, exit_code: int = 0, **environ: str) -> str:
         """Return what a command prints on stdout; on stderr if it is to fail."""
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
+        done = forked.run(
+            PACKAGE,
+            *map(str, arguments),
             env=self.environment() | environ,
             cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=HANG_SECONDS,
         )
         assert done.returncode == exit_code, (done.returncode, done.stdout, done.stderr)
         return done.stderr if exit_code else done.stdout
@@ -57,13 +56,12 @@ class Program:
         """Serve while the block runs; lend the URL. The program must end with 0."""
         ready = self.directory / "ready"
         ready.unlink(missing_ok=True)
-        with subprocess.Popen(
-            [*COMMAND, "serve", *map(str, arguments), "--ready-file", str(ready)],
+        with forked.Forked(
+            PACKAGE,
+            *("serve", *map(str, arguments), "--ready-file", str(ready)),
             env=self.environment(),
             cwd=self.directory,
-            stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
         ) as process:
             try:
                 wait_until(lambda: ready.exists() or process.poll() is not None)
