@@ -9,6 +9,7 @@ import structlog
 from rensei_platform.errors import UnavailableError
 from rensei_platform.store import audit, mutations
 from rensei_platform.store.engine import Store
+from rensei_platform.store.pruning import KEPT, prune_older
 
 PRUNE_SECONDS = 3600.0
 BATCH = 500
@@ -45,14 +46,29 @@ async def prune_audit(store: Store, before: datetime) -> int:
             return removed
 
 
+async def prune_expired(store: Store, now: datetime) -> int:
+    """Remove what nothing reads any more, whatever the settings; return how many rows."""
+    removed = 0
+    for column, kept in KEPT.items():
+        while True:
+            async with store.write() as db:
+                count = await prune_older(db, column, now - kept, BATCH)
+            removed += count
+            if count < BATCH:
+                break
+    return removed
+
+
 async def prune(
     store: Store,
     now: datetime,
     retention: timedelta | None,
     audit_retention: timedelta | None,
 ) -> None:
-    """Remove what has been kept long enough; None keeps it for ever."""
+    """Remove what has been kept long enough; None keeps mutations or audit for ever."""
     try:
+        if count := await prune_expired(store, now):
+            _log.debug("expired.pruned", count=count)
         if retention is not None:
             count = await prune_mutations(store, now - retention)
             _log.debug("mutations.pruned", count=count)
