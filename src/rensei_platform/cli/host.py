@@ -1,5 +1,7 @@
 """`host`: the hosts of an organization, and what they report."""
 
+from typing import Any
+
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
@@ -21,25 +23,33 @@ def host() -> None:
 @uses_client
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @click.option("--after", metavar="NAME", help="Begin behind this name.")
+@click.option("--after-id", metavar="ID", help="Begin behind this host of that name.")
+@click.option("--removed", is_flag=True, help="List those that were removed.")
 @watch_option
 def list_hosts(
     client: Client,
     as_json: bool,
     limit: int,
     after: str | None,
+    after_id: str | None,
+    removed: bool,
     watch_seconds: float | None,
 ) -> None:
     """List hosts by name.
 
     Example: rensei-platform host list --json
     """
-    repeat(watch_seconds, lambda: _list(client, as_json, limit, after))
+    query = {
+        "limit": limit,
+        "after": after,
+        "afterId": after_id,
+        "removed": "true" if removed else None,
+    }
+    repeat(watch_seconds, lambda: _list(client, as_json, query))
 
 
-def _list(client: Client, as_json: bool, limit: int, after: str | None) -> None:
-    answer = client.call(
-        "GET", path("api", "admin", "hosts"), query={"limit": limit, "after": after}
-    )
+def _list(client: Client, as_json: bool, query: dict[str, Any]) -> None:
+    answer = client.call("GET", path("api", "admin", "hosts"), query=query)
     if as_json:
         print_json(answer)
         return
@@ -92,3 +102,27 @@ def add(client: Client, as_json: bool, name: str) -> None:
         print_json(answer)
     else:
         click.echo(answer["id"])
+
+
+@host.command("remove")
+@uses_client
+@click.argument("host_id", metavar="ID")
+@click.option("--force", is_flag=True, help="Also if the host is alive.")
+def remove(client: Client, as_json: bool, host_id: str, force: bool) -> None:
+    """Remove a host that will not come back.
+
+    What it has not decided is cancelled, its workers and their tokens end, and no rotation
+    waits for it. Its history stays. If its daemon runs again, it registers as a new host:
+    revoke its key to keep it away.
+
+    Example: rensei-platform host remove host_5f0c2b6a91d3e874a0b1c2d3
+    """
+    answer = client.call(
+        "DELETE",
+        path("api", "admin", "hosts", host_id),
+        query={"force": "true" if force else None},
+    )
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"removed; {answer['cancelledMutations']} mutations cancelled")

@@ -11,6 +11,7 @@ from rensei_platform.errors import InvalidRequestError
 from rensei_platform.http.requests import (
     answer,
     authenticated,
+    flag,
     limit,
     platform_of,
     read_json,
@@ -35,7 +36,12 @@ from rensei_platform.rules.fields import (
 )
 from rensei_platform.rules.reports import REPORTED, parse_host_status
 from rensei_platform.rules.times import optional_wire_time, wire_time
-from rensei_platform.services import administration, comparison, credentials
+from rensei_platform.services import (
+    administration,
+    comparison,
+    credentials,
+    decommissioning,
+)
 from rensei_platform.services.resolver import Failure
 from rensei_platform.store.audit import Filter
 from rensei_platform.store.credentials import StoredBinding
@@ -47,11 +53,15 @@ LONGEST_VALUE = 256 * 1024
 
 
 async def list_hosts(request: Request) -> Response:
-    """GET /api/admin/hosts?limit=&after=NAME: hosts by name."""
+    """GET /api/admin/hosts?limit=&after=NAME&afterId=ID&removed=: hosts by name and id."""
     caller = await authenticated(request)
-    after = optional_text(request.query_params, "after") or ""
+    query = request.query_params
     rows = await administration.list_hosts(
-        platform_of(request), caller, after=after, limit=limit(request.query_params)
+        platform_of(request),
+        caller,
+        after=(optional_text(query, "after") or "", optional_text(query, "afterId")),
+        limit=limit(query),
+        removed=flag(query, "removed"),
     )
     return answer({"hosts": [_host(request, row) for row in rows]})
 
@@ -88,6 +98,18 @@ async def add_host(request: Request) -> Response:
     return answer({"id": host_id}, status=201)
 
 
+async def remove_host(request: Request) -> Response:
+    """DELETE /api/admin/hosts/{host_id}?force=: a host that will not come back."""
+    caller = await authenticated(request)
+    cancelled = await decommissioning.remove_host(
+        platform_of(request),
+        caller,
+        text(request.path_params, "host_id"),
+        force=flag(request.query_params, "force"),
+    )
+    return answer({"ok": True, "cancelledMutations": cancelled})
+
+
 async def set_host_status(request: Request) -> Response:
     """PUT /api/admin/hosts/{host_id}/status {hostStatus}: what the host is told."""
     caller = await authenticated(request)
@@ -121,6 +143,7 @@ def _host(request: Request, row: RowMapping) -> Json:
         "reportedAt": optional_wire_time(row["reported_at"]),
         "hostStatus": row["host_status"],
         "createdAt": wire_time(row["created_at"]),
+        "removedAt": optional_wire_time(row["removed_at"]),
     }
 
 
@@ -328,6 +351,7 @@ ROUTES = (
     Route("/api/admin/hosts", list_hosts, methods=["GET"]),
     Route("/api/admin/hosts", add_host, methods=["POST"]),
     Route("/api/admin/hosts/{host_id}", get_host, methods=["GET"]),
+    Route("/api/admin/hosts/{host_id}", remove_host, methods=["DELETE"]),
     Route("/api/admin/hosts/{host_id}/status", set_host_status, methods=["PUT"]),
     Route("/api/admin/orgs", add_org, methods=["POST"]),
     Route("/api/admin/keys", list_keys, methods=["GET"]),

@@ -116,3 +116,11 @@ def limit(query: Mapping[str, str]) -> int:
     if not 1 <= int(value) <= MOST_LISTED:
         raise InvalidRequestError(f"limit must be between 1 and {MOST_LISTED}")
     return int(value)
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Return a flag of a query, false by default. Raise InvalidRequestError."""
+    value = query.get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidRequestError(f"{name} must be true or false")
+    return value == "true"

@@ -6,7 +6,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rensei_platform.errors import InvalidRequestError
-from rensei_platform.http.requests import address, answer, bearer, limit, platform_of
+from rensei_platform.http.requests import (
+    address,
+    answer,
+    bearer,
+    flag,
+    limit,
+    platform_of,
+)
 from rensei_platform.rules.fields import Json, check_text
 from rensei_platform.rules.receipts import SessionUptake
 from rensei_platform.rules.times import wire_time
@@ -31,9 +38,7 @@ async def get_rotation(request: Request) -> Response:
     """GET /api/admin/rotations/{rotation_id}?acceptUnknown=&without=HOST: the receipt."""
     caller = await caller_of(platform_of(request), bearer(request), address(request))
     query = request.query_params
-    accept = query.get("acceptUnknown", "false")
-    if accept not in ("true", "false"):
-        raise InvalidRequestError("acceptUnknown must be true or false")
+    accept_unknown = flag(query, "acceptUnknown")
     without = query.getlist("without")
     if len(without) > MOST_EXCLUDED:
         raise InvalidRequestError(
@@ -44,7 +49,7 @@ async def get_rotation(request: Request) -> Response:
         caller,
         request.path_params["rotation_id"],
         without=[check_text(host, "without") for host in without],
-        accept_unknown=accept == "true",
+        accept_unknown=accept_unknown,
     )
     return answer({"rotation": _rotation(found.rotation), "receipt": _receipt(found)})
 

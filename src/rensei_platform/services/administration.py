@@ -283,12 +283,19 @@ async def get_host(platform: Platform, caller: Caller, host_id: str) -> RowMappi
 
 
 async def list_hosts(
-    platform: Platform, caller: Caller, *, after: str, limit: int
+    platform: Platform,
+    caller: Caller,
+    *,
+    after: tuple[str, str | None],
+    limit: int,
+    removed: bool = False,
 ) -> Sequence[RowMapping]:
-    """Return the next hosts of the caller's organization by name."""
+    """Return the next hosts of the caller's organization by name and id."""
     require_access(caller, Access.READ_MUTATIONS)
     async with platform.store.read() as db:
-        return await hosts.list_hosts(db, caller.org_id, after=after, limit=limit)
+        return await hosts.list_hosts(
+            db, caller.org_id, after=after, limit=limit, removed=removed
+        )
 
 
 async def list_audit(

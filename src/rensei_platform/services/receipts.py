@@ -124,11 +124,16 @@ def _unknown_keys(
     }
 
 
+def silent_since(platform: Platform) -> datetime:
+    """Return the time since which a host must have been seen to be alive."""
+    interval = timedelta(milliseconds=platform.settings.heartbeat_interval_ms)
+    return platform.now() - max(INTERVALS_TO_SILENCE * interval, LEAST_SILENCE)
+
+
 def _silent_hosts(
     platform: Platform, reported: Sequence[Reported], users: Sequence[KeyUser]
 ) -> set[str]:
-    interval = timedelta(milliseconds=platform.settings.heartbeat_interval_ms)
-    limit = platform.now() - max(INTERVALS_TO_SILENCE * interval, LEAST_SILENCE)
+    limit = silent_since(platform)
     seen: dict[str, datetime | None] = {
         one.session.host_id: one.seen_at for one in reported
     }

@@ -1,5 +1,6 @@
 """Workers: how a host registers, and how its heartbeats are answered."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rensei_platform.errors import UnavailableError
 from rensei_platform.ids import new_id
 from rensei_platform.rules.callers import Access, Caller, require_access
 from rensei_platform.rules.extensions import OFFERED
@@ -16,11 +18,17 @@ from rensei_platform.rules.receipts import UptakeChanges, changes, read_uptake
 from rensei_platform.rules.reports import Beat, Registration
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services.platform import Platform
+from rensei_platform.services.presence import SEEN_EVERY
 from rensei_platform.store import hosts, mutations, uptake
 from rensei_platform.store.hosts import Worker
 
-MOST_WORKERS = 16
-"""Of one host that are known; its earlier ones are answered 404, and register anew."""
+KEPT_WORKERS = 16
+"""The latest of one host, which stay whether they are alive or not."""
+MOST_WORKERS = 1000
+"""Of one host that are known; its others are answered 404, and register anew."""
+ALIVE_FOR = 3 * SEEN_EVERY
+"""After it was last written that a worker was seen."""
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +45,16 @@ async def register(
 ) -> Registered:
     """Give a host a new worker id and a token."""
     require_access(caller, Access.REGISTER)
-    try:
-        worker_id = await _add_worker(platform, caller, registration)
-    except IntegrityError:  # another request has added the same host a moment ago
-        worker_id = await _add_worker(platform, caller, registration)
-    return _token(platform, worker_id, caller.org_id, caller.key_id)
+    for _ in range(_ATTEMPTS):
+        # Another request may have added, taken or removed the same host a moment ago.
+        with suppress(IntegrityError, _HostChangedError):
+            worker_id = await _add_worker(platform, caller, registration)
+            return _token(platform, worker_id, caller.org_id, caller.key_id)
+    raise UnavailableError("The host changes too fast; register again later")
+
+
+class _HostChangedError(Exception):
+    """The host that was found has been removed, or become another machine's."""
 
 
 async def _add_worker(
@@ -53,7 +66,8 @@ async def _add_worker(
         if host_id is None:
             host_id = new_id("host")
             await hosts.add_host(db, host_id, caller.org_id, registration.hostname, now)
-        await hosts.note_registration(db, host_id, registration, now)
+        if not await hosts.note_registration(db, host_id, registration, now):
+            raise _HostChangedError
         await hosts.add_worker(
             db,
             worker_id,
@@ -62,7 +76,13 @@ async def _add_worker(
             key_id=caller.key_id,
             now=now,
         )
-        await hosts.prune_workers(db, host_id, MOST_WORKERS)
+        await hosts.prune_workers(
+            db,
+            host_id,
+            kept=KEPT_WORKERS,
+            seen_since=now - ALIVE_FOR,
+            most=MOST_WORKERS,
+        )
     return worker_id
 
 
@@ -82,6 +102,7 @@ def note_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
     """Note that a host is there; return what every heartbeat is answered with."""
     now = platform.now()
     platform.presence.note(worker.host_id, now, beat.active_count)
+    platform.presence.note_worker(worker.id, now)
     return {"acknowledged": True, "serverTime": wire_time(now), "pendingWorkCount": 0}
 
 

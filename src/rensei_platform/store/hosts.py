@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    RowMapping,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +28,8 @@ from rensei_platform.store.tables import (
     keys,
     mutations,
     presence,
+    session_scopes,
+    uptake,
     workers,
 )
 
@@ -48,7 +61,7 @@ async def find_host(
 
     A host that was added in advance has a name and no machine id yet.
     """
-    of_org = hosts.c.org_id == org_id
+    of_org = (hosts.c.org_id == org_id) & hosts.c.removed_at.is_(None)
     if registration.machine_id is not None:
         found = await db.execute(
             select(hosts.c.id).where(
@@ -79,8 +92,12 @@ async def add_host(
 
 async def note_registration(
     db: AsyncConnection, host_id: str, registration: Registration, now: datetime
-) -> None:
-    """Store what a host said when it registered."""
+) -> bool:
+    """Store what a host said when it registered.
+
+    False if it was removed, or became another machine's, since it was found.
+    """
+    still = (hosts.c.id == host_id) & hosts.c.removed_at.is_(None)
     values: dict[str, Any] = {
         "hostname": registration.hostname,
         "registered_at": now,
@@ -92,7 +109,11 @@ async def note_registration(
     }
     if registration.machine_id is not None:
         values["machine_id"] = registration.machine_id
-    await db.execute(update(hosts).where(hosts.c.id == host_id).values(values))
+        still &= func.coalesce(hosts.c.machine_id, registration.machine_id) == (
+            registration.machine_id
+        )
+    changed = await db.execute(update(hosts).where(still).values(values))
+    return bool(changed.rowcount)
 
 
 async def add_worker(
@@ -112,16 +133,33 @@ async def add_worker(
     )
 
 
-async def prune_workers(db: AsyncConnection, host_id: str, kept: int) -> None:
-    """Forget all workers of a host but the latest."""
-    latest = (
-        select(workers.c.id)
-        .where(workers.c.host_id == host_id)
-        .order_by(workers.c.created_at.desc())
-        .limit(kept)
-    )
+async def prune_workers(
+    db: AsyncConnection, host_id: str, *, kept: int, seen_since: datetime, most: int
+) -> None:
+    """Forget workers of a host that are neither among the latest nor alive.
+
+    The latest `kept` stay, and those seen since a time, but never more than `most`.
+    Machines that share a machine id are one host with many workers that are alive.
+    """
+    of_host = workers.c.host_id == host_id
+    seen_at = func.coalesce(workers.c.seen_at, workers.c.created_at)
+    ids = select(workers.c.id).where(of_host)
+    latest = ids.order_by(workers.c.created_at.desc()).limit(kept)
+    alive = ids.order_by(seen_at.desc()).limit(most)
     await db.execute(
-        delete(workers).where((workers.c.host_id == host_id) & workers.c.id.not_in(latest))
+        delete(workers)
+        .where(of_host & workers.c.id.not_in(latest))
+        .where((seen_at < seen_since) | workers.c.id.not_in(alive))
+    )
+
+
+async def note_workers(db: AsyncConnection, seen: Mapping[str, datetime]) -> None:
+    """Store when workers were seen last: in the order of ids, so that two do not block."""
+    await db.execute(
+        update(workers)
+        .where(workers.c.id == bindparam("worker"))
+        .values(seen_at=bindparam("at")),
+        [{"worker": id_, "at": at} for id_, at in sorted(seen.items())],
     )
 
 
@@ -189,6 +227,7 @@ async def set_host_status(
     changed = await db.execute(
         update(hosts)
         .where((hosts.c.id == host_id) & (hosts.c.org_id == org_id))
+        .where(hosts.c.removed_at.is_(None))
         .values(host_status=status)
     )
     return bool(changed.rowcount)
@@ -203,16 +242,73 @@ async def get_host(db: AsyncConnection, org_id: str, host_id: str) -> RowMapping
 
 
 async def list_hosts(
-    db: AsyncConnection, org_id: str, *, after: str, limit: int
+    db: AsyncConnection,
+    org_id: str,
+    *,
+    after: tuple[str, str | None],
+    limit: int,
+    removed: bool = False,
 ) -> Sequence[RowMapping]:
-    """Return the next hosts of an organization in the order of their names."""
+    """Return the next hosts of an organization in the order of (name, id).
+
+    `after` is where the page before has ended; without an id, the end of a name.
+    """
+    is_removed = hosts.c.removed_at.is_not(None)
+    name, host_id = after
+    is_next = hosts.c.hostname > name
+    if host_id is not None:
+        is_next = tuple_(hosts.c.hostname, hosts.c.id) > tuple_(name, host_id)
     found = await db.execute(
         _with_presence()
-        .where((hosts.c.org_id == org_id) & (hosts.c.hostname > after))
-        .order_by(hosts.c.hostname)
+        .where((hosts.c.org_id == org_id) & (is_removed if removed else ~is_removed))
+        .where(is_next)
+        .order_by(hosts.c.hostname, hosts.c.id)
         .limit(limit)
     )
     return found.mappings().all()
+
+
+async def remove_host(db: AsyncConnection, host_id: str, now: datetime) -> bool:
+    """Remove a host, its workers and its sessions; its history stays.
+
+    False if somebody else has removed it.
+    """
+    changed = await db.execute(
+        update(hosts)
+        .where((hosts.c.id == host_id) & hosts.c.removed_at.is_(None))
+        .values(removed_at=now, machine_id=None)
+    )
+    if not changed.rowcount:
+        return False
+    await _forget_scopes(db, host_id)
+    await db.execute(delete(workers).where(workers.c.host_id == host_id))
+    await db.execute(delete(uptake).where(uptake.c.host_id == host_id))
+    return True
+
+
+async def _forget_scopes(db: AsyncConnection, host_id: str) -> None:
+    """Forget the snapshots of a host's sessions; one that lives on takes another.
+
+    Which sessions a host has is known if it has reported them. Those of a host that never
+    did are all of its key, unless another host has the key too.
+    """
+    of_host = select(workers.c.key_id).where(workers.c.host_id == host_id)
+    of_others = select(workers.c.key_id).where(workers.c.host_id != host_id)
+    has_reported = select(hosts.c.id).where(
+        (hosts.c.id == host_id) & hosts.c.uptake_at.is_not(None)
+    )
+    reported = select(uptake.c.session_id).where(uptake.c.host_id == host_id)
+    keys_alone = session_scopes.c.key_id.not_in(
+        of_others.where(workers.c.key_id == session_scopes.c.key_id)
+    )
+    await db.execute(
+        delete(session_scopes)
+        .where(session_scopes.c.key_id.in_(of_host))
+        .where(
+            session_scopes.c.session_id.in_(reported)
+            | (keys_alone & ~has_reported.exists())
+        )
+    )
 
 
 def _with_presence() -> Any:

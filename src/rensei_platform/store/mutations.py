@@ -47,6 +47,7 @@ async def next_seq(db: AsyncConnection, org_id: str, host_id: str) -> int | None
     found = await db.execute(
         update(hosts)
         .where((hosts.c.id == host_id) & (hosts.c.org_id == org_id))
+        .where(hosts.c.removed_at.is_(None))
         .values(last_seq=hosts.c.last_seq + 1)
         .returning(hosts.c.last_seq)
     )
@@ -149,6 +150,16 @@ async def cancel(db: AsyncConnection, org_id: str, mutation_id: str, now: dateti
         .values(status=Status.CANCELLED, cancelled_at=now)
     )
     return bool(changed.rowcount)
+
+
+async def cancel_all(db: AsyncConnection, host_id: str, now: datetime, error: str) -> int:
+    """Cancel what a host has not decided, delivered or not; return how many."""
+    changed = await db.execute(
+        update(mutations)
+        .where((mutations.c.host_id == host_id) & text(UNDECIDED))
+        .values(status=Status.CANCELLED, cancelled_at=now, error=error)
+    )
+    return changed.rowcount
 
 
 def mutation_statement(org_id: str, mutation_id: str) -> Select[Any]:

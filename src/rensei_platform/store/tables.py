@@ -153,6 +153,8 @@ hosts = Table(
     Column("uptake_at", Time),  # when its `uptake` last changed; null: never sent
     # What the host is told of itself (`hostStatus`); null: nothing.
     Column("host_status", JsonText),
+    # From then on only its history is left: no worker, no machine id, nothing owed.
+    Column("removed_at", Time),
     UniqueConstraint("org_id", "machine_id"),
     Index(None, "org_id", "hostname"),
 )
@@ -166,6 +168,7 @@ workers = Table(
     Column("key_id", Text, ForeignKey("keys.id"), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("forgotten_at", Time),  # answered 404 from then on
+    Column("seen_at", Time),  # written at most every few minutes; null: not yet
     Index(None, "host_id", "created_at"),
     Index(None, "key_id", "host_id"),
 )

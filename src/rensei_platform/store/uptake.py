@@ -110,7 +110,7 @@ def of_org_statement(org_id: str) -> Select[Any]:
         select(uptake, hosts.c.hostname, presence.c.last_seen_at)
         .join(hosts, hosts.c.id == uptake.c.host_id)
         .outerjoin(presence, presence.c.host_id == uptake.c.host_id)
-        .where(uptake.c.org_id == org_id)
+        .where((uptake.c.org_id == org_id) & hosts.c.removed_at.is_(None))
     )
 
 

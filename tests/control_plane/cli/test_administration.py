@@ -153,6 +153,18 @@ async def test_mutation_is_enqueued_listed_and_cancelled(server: Server, run: Ru
     assert str(done.exception) == "HTTP 409: already_delivered"
 
 
+async def test_a_host_is_removed(server: Server, run: Run) -> None:
+    """A live one only by force; it is listed with --removed from then on."""
+    host = await server.register()
+    await host.enqueue()
+    refused = await run("host", "remove", host.host_id, fails=True)
+    assert "build-07 is alive: stop its daemon first" in str(refused.exception)
+    done = await run("host", "remove", host.host_id, "--force")
+    assert done.output == "removed; 1 mutations cancelled\n"
+    assert host.host_id not in (await run("host", "list")).output
+    assert host.host_id in (await run("host", "list", "--removed")).output
+
+
 async def test_key_is_added_and_revoked(server: Server, run: Run) -> None:
     """A host's key works until it is revoked."""
     added = await run("key", "add", "--for-host", "--project", "p", "build", "--json")

@@ -1,11 +1,13 @@
 """What is kept, and what is forgotten after a time."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from platform_server import Server
+from platform_server import ORG, Server, Worker
+from sqlalchemy import func, insert, select
 
-from rensei_platform.services import retention
+from rensei_platform.services import retention, workers
+from rensei_platform.store import tables
 
 DAY = timedelta(days=1)
 
@@ -39,15 +41,109 @@ async def test_audit_is_forgotten(server: Server, monkeypatch: pytest.MonkeyPatc
     assert (await server.ok("GET", "/api/admin/audit"))["entries"] == []
 
 
-async def test_workers_of_a_host_are_bounded(server: Server) -> None:
+async def beats(worker: Worker) -> int:
+    """Return the status with which a heartbeat is answered."""
+    path = f"/api/workers/{worker.id}/heartbeat"
+    body = {"activeCount": 0}
+    return (await worker.server.call("POST", path, body, key=worker.token)).status_code
+
+
+def set_clock(server: Server, now: datetime) -> None:
+    """Have it be a time at a server."""
+    object.__setattr__(server.platform, "now", lambda: now)
+
+
+async def test_workers_that_are_alive_stay(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machines that share a machine id are one host; only what has ended is forgotten."""
+    monkeypatch.setattr(workers, "KEPT_WORKERS", 2)
+    now = server.platform.now()
+    clones = [await server.register() for _ in range(4)]
+    ended = await server.register()
+    for minutes in (11, 22, 33):
+        set_clock(server, now + timedelta(minutes=minutes))
+        assert [await beats(clone) for clone in clones] == [200] * 4
+        await server.platform.presence.write(server.platform.store)
+    latest = [await server.register() for _ in range(2)]
+    assert [await beats(one) for one in [*clones, *latest]] == [200] * 6
+    assert await beats(ended) == 404
+
+
+async def test_workers_of_a_host_are_bounded(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A host that registers again and again leaves its latest workers alone."""
-    first = await server.register()
-    for _ in range(15):
-        last = await server.register()
-    await first.beat()
-    last = await server.register()
-    await last.beat()
-    gone = await server.call(
-        "POST", f"/api/workers/{first.id}/heartbeat", {"activeCount": 0}, key=first.token
-    )
-    assert gone.status_code == 404
+    monkeypatch.setattr(workers, "KEPT_WORKERS", 1)
+    monkeypatch.setattr(workers, "MOST_WORKERS", 2)
+    now, made = server.platform.now(), []
+    for seconds in range(4):
+        set_clock(server, now + timedelta(seconds=seconds))
+        made.append(await server.register())
+    assert [await beats(one) for one in made] == [404, 404, 200, 200]
+
+
+async def test_a_live_worker_is_written_now_and_then(server: Server) -> None:
+    """Not with every beat: that would be most of the database's work."""
+    host, now = await server.register(), server.platform.now()
+    store, presence = server.platform.store, server.platform.presence
+    written = []
+    for minutes in (0, 5, 9, 10, 21):
+        set_clock(server, now + timedelta(minutes=minutes))
+        await host.beat()
+        await presence.write(store)
+        async with store.read() as db:
+            seen_at = await db.scalar(
+                select(tables.workers.c.seen_at).where(tables.workers.c.id == host.id)
+            )
+        assert seen_at is not None
+        written.append((seen_at - now) // timedelta(minutes=1))
+    assert written == [0, 0, 0, 10, 21]
+
+
+async def test_what_nothing_reads_is_forgotten(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of old requests, sessions and replicas; those of today stay."""
+    monkeypatch.setattr(retention, "BATCH", 2)
+    store, now = server.platform.store, server.platform.now()
+    host = await server.register()
+    for number in range(5):
+        body = {"workerHostId": host.host_id, "op": "project.enable", "params": {"id": "p"}}
+        headers = {"Idempotency-Key": f"k{number}"}
+        await server.ok("POST", "/api/daemon/mutations", body, headers=headers)
+        body = {"orgId": ORG, "sessionId": f"s{number}"}
+        await server.ok("POST", "/api/daemon/credentials/snapshot", body)
+    sessions = [{"id": f"s{number}", "version": 0} for number in range(5)]
+    await host.beat(uptake=sessions)
+    await host.beat(uptake=sessions[:1])
+    async with store.write() as db:
+        row = {"session_count": 1, "at": now, "replica_id": "r"}
+        rows = [{"rotation_id": f"rot{number}", **row} for number in range(5)]
+        await db.execute(insert(tables.rotation_replicas), rows)
+    assert await counts(server) == {
+        "idempotency_keys": 5,
+        "rotation_replicas": 5,
+        "session_scopes": 5,
+        "uptake": 5,
+    }
+    await retention.prune(store, now, None, None)
+    assert sum((await counts(server)).values()) == 20
+    await retention.prune(store, now + 9 * DAY, None, None)
+    assert await counts(server) == {
+        "idempotency_keys": 0,
+        "rotation_replicas": 0,
+        "session_scopes": 0,
+        "uptake": 1,  # the session that has not ended
+    }
+
+
+async def counts(server: Server) -> dict[str, int]:
+    """Return how many rows the tables have."""
+    found: dict[str, int] = {}
+    async with server.platform.store.read() as db:
+        for name in ("idempotency_keys", "rotation_replicas", "session_scopes", "uptake"):
+            table = tables.metadata.tables[name]
+            count = await db.scalar(select(func.count()).select_from(table))
+            found[name] = int(count or 0)
+    return found

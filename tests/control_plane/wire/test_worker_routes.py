@@ -1,5 +1,6 @@
 """Registration, tokens and the walls between tenants, over the wire."""
 
+import anyio
 import httpx
 import pytest
 from platform_server import ORG, Server
@@ -22,6 +23,24 @@ async def test_a_host_that_was_added_is_found_by_its_name(server: Server) -> Non
     """It has no machine id yet."""
     await server.ok("POST", "/api/admin/hosts", {"name": "build-07", "id": "host_1"})
     assert (await server.register()).host_id == "host_1"
+
+
+async def test_machines_of_one_name_are_told_apart(server: Server) -> None:
+    """One of them is the host that was added, whoever comes first; nobody is mixed up."""
+    await server.ok("POST", "/api/admin/hosts", {"name": "build-07", "id": "host_1"})
+
+    async def register(machine: str) -> None:
+        body = {"hostname": "build-07", "machineId": machine, "capacity": 1}
+        await server.ok("POST", "/api/workers/register", body)
+
+    for _ in range(2):  # each registers again as itself
+        async with anyio.create_task_group() as tasks:
+            for number in range(10):
+                tasks.start_soon(register, f"m{number}")
+    hosts = (await server.ok("GET", "/api/admin/hosts"))["hosts"]
+    assert sorted(host["machineId"] for host in hosts) == [f"m{n}" for n in range(10)]
+    assert {host["registrations"] for host in hosts} == {2}
+    assert "host_1" in {host["id"] for host in hosts}
 
 
 async def test_a_token_is_renewed(server: Server) -> None:
