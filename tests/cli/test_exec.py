@@ -249,6 +249,24 @@ async def test_a_daemon_that_restarts_is_no_rotation(host: "Host") -> None:
             assert await worker.line() == "hup 1"
 
 
+async def test_a_reload_during_a_restart_does_not_end_it(host: "Host") -> None:
+    """HUP from a service manager is no hang-up: there is no terminal."""
+    ends_at_hup = 'signal.signal(signal.SIGHUP, lambda *_: sys.exit()); say("term")'
+    script = WORKER.replace('say("term"); sys.exit(9)', ends_at_hup)
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        async with _worker(host, "--on-rotate=restart", script=script) as worker:
+            assert await worker.line() == "start 1"
+            await host.rotate("build", TOKEN="2")
+            assert await worker.line() == "term 1"
+            worker.process.send_signal(signal.SIGHUP)
+            assert await worker.line() == "start 2"
+            worker.process.send_signal(signal.SIGTERM)
+            assert await worker.line() == "term 2"
+            worker.process.send_signal(signal.SIGHUP)
+
+
 async def test_a_command_started_without_credentials_gets_them_when_they_come(
     host: "Host",
 ) -> None:
@@ -290,8 +308,10 @@ def _children_seconds() -> float:
 
 
 @asynccontextmanager
-async def _worker(host: "Host", *how: str) -> AsyncIterator["Command"]:
-    argv = ("exec", "--config={config}", *how, *PYTHON, WORKER)
+async def _worker(
+    host: "Host", *how: str, script: str = WORKER
+) -> AsyncIterator["Command"]:
+    argv = ("exec", "--config={config}", *how, *PYTHON, script)
     with anyio.fail_after(HANG_SECONDS):
         async with host.running(*argv) as worker:
             yield worker

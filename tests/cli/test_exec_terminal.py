@@ -1,4 +1,4 @@
-"""`exec` under a shell's job control, on a real terminal."""
+"""`exec` under a shell's job control, on a real terminal that may hang up."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
 import pytest
 from deadlines import HANG_SECONDS
 from polling import until
@@ -36,6 +37,7 @@ for line in sys.stdin:
     if line == "quit\\n": sys.exit(5)
     say("read", token, line)
 """
+READS, PAUSES = "for line in sys.stdin:", "while line := str(signal.pause()):"
 # As an interactive shell does: takes the terminal for a group of its own, turns the echo
 # off, and does not end at TERM. Started anew it is a plain worker.
 GREEDY = """
@@ -50,16 +52,31 @@ if os.environ.get("TOKEN") == "1":
 """
 
 
+# Asked to end it says so, and does not, so that whoever restarts it waits.
+STUBBORN = """
+signal.signal(signal.SIGTERM, lambda *_: say("term"))
+"""
+
+
 class Screen:
     """A terminal with a shell in it, and a person who types and reads."""
 
-    def __init__(self, terminal: int) -> None:
+    def __init__(self, terminal: int, process: anyio.abc.Process) -> None:
         self._terminal = terminal
+        self._process = process
         self._seen = self.all = b""
 
     def type(self, keys: str) -> None:
         """Press keys."""
         os.write(self._terminal, keys.encode())
+
+    async def hang_up(self) -> None:
+        """Take the terminal away; return when the shell has ended, all signals sent."""
+        if self._terminal >= 0:
+            os.close(self._terminal)
+            self._terminal = -1
+        with anyio.move_on_after(HANG_SECONDS, shield=True):
+            await self._process.wait()
 
     async def shows(self, text: str) -> str:
         """Wait for a text, and return what came before it."""
@@ -73,45 +90,54 @@ class Screen:
 
 @asynccontextmanager
 async def shell() -> AsyncIterator[Screen]:
-    """Run an interactive shell on a terminal of its own."""
+    """Run an interactive shell on a terminal of its own.
+
+    A hang-up reaches what it runs also if the tests themselves are run by nohup.
+    """
     terminal, other = os.openpty()
+    words = ("env", "--default-signal=HUP", "setsid", "--ctty")
     with anyio.fail_after(HANG_SECONDS):
         async with await anyio.open_process(
-            ["setsid", "--ctty", "bash", "--norc", "--noprofile", "--noediting", "-i"],
+            [*words, "bash", "--norc", "--noprofile", "--noediting", "-i"],
             stdin=other,
             stdout=other,
             stderr=other,
             env={"PATH": os.environ["PATH"], "PS1": "$ "},
         ) as process:
             os.close(other)
+            screen = Screen(terminal, process)
             try:
-                yield (screen := Screen(terminal))
+                yield screen
             except BaseException as error:
                 error.add_note(f"the screen: {screen.all!r}")
                 raise
             finally:
-                os.close(terminal)  # hangs up on whoever is left
-                with anyio.move_on_after(HANG_SECONDS, shield=True):
-                    await process.wait()
+                await screen.hang_up()  # on whoever is left
 
 
 @asynccontextmanager
 async def supervised(
-    host: "Host", script: str, *, redirected: str = ""
+    host: "Host", script: str, *, before: str = "", redirected: str = "", grace: float = 0.3
 ) -> AsyncIterator[tuple[Screen, int]]:
     """Type an `exec` at a shell's prompt; with its process id, its first values there."""
     worker = Path(host.config).with_name("worker.py")
     worker.write_text(script)
     host.add("build")
-    words = f"{PROGRAM} exec --config={host.config} --on-rotate=restart --grace=0.3"
+    words = f"{PROGRAM} exec --config={host.config} --on-rotate=restart --grace={grace}"
     async with host.up():
         await host.rotate("build", TOKEN="1")
         async with shell() as screen:
-            screen.type(f"{words} -- {sys.executable} -S -E {worker} {redirected}\n")
+            screen.type(
+                f"{before} {words} -- {sys.executable} -S -E {worker} {redirected}\n"
+            )
             await screen.shows("start 1 below ")
             pid = int(await screen.shows("\n"))
             yield screen, pid
         await until(lambda: _has_ended(pid))  # its shell does not wait for it
+
+
+def _children(pid: int) -> list[int]:
+    return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
 def _has_ended(pid: int) -> bool:
@@ -132,8 +158,7 @@ async def _until_stopped(pid: int) -> None:
 
 
 def _are_stopped(pid: int) -> bool:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    stats = [Path(f"/proc/{child}/stat").read_text() for child in children]
+    stats = [Path(f"/proc/{child}/stat").read_text() for child in _children(pid)]
     return bool(stats) and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
@@ -164,15 +189,12 @@ async def test_ctrl_c_reaches_a_command_once_when_its_input_is_no_terminal(
     host: "Host",
 ) -> None:
     """Whether we share its terminal does not depend on standard input."""
-    loop = "while signal.pause() or True:\n    line = ''"
-    script = WORKER.replace("for line in sys.stdin:", loop)
+    script = WORKER.replace(READS, PAUSES)
     async with supervised(host, script, redirected="</dev/null") as (screen, pid):
         screen.type("\x03")
         await screen.shows("interrupted 1")
         os.kill(pid, signal.SIGUSR1)
         await screen.shows("count 1")
-        os.kill(pid, signal.SIGTERM)
-        await screen.shows("$ ")
 
 
 async def test_a_worker_started_anew_has_the_terminal(host: "Host") -> None:
@@ -188,3 +210,90 @@ async def test_a_worker_started_anew_has_the_terminal(host: "Host") -> None:
         await screen.shows("$ ")
         screen.type("echo code $?\n")
         await screen.shows("code 5")
+
+
+@pytest.mark.parametrize("before", ["", "exec"])
+@pytest.mark.parametrize("redirected", ["", "</dev/null"])
+async def test_a_hang_up_ends_exec_and_its_command(
+    host: "Host", before: str, redirected: str
+) -> None:
+    """As a job of a shell, and in its place, where the kernel tells only us."""
+    script = WORKER.replace(READS, PAUSES)
+    async with supervised(host, script, before=before, redirected=redirected) as (s, pid):
+        (worker,) = _children(pid)
+        await s.hang_up()
+        await until(lambda: _has_ended(pid) and _has_ended(worker))
+
+
+async def test_a_hang_up_ends_a_stopped_exec_and_its_command(host: "Host") -> None:
+    """The shell continues what it hangs up on."""
+    async with supervised(host, WORKER) as (screen, pid):
+        (worker,) = _children(pid)
+        screen.type("\x1a")
+        await screen.shows("$ ")
+        await _until_stopped(pid)
+        await screen.hang_up()
+        await until(lambda: _has_ended(pid) and _has_ended(worker))
+
+
+async def test_after_a_hang_up_a_command_is_not_started_anew(
+    host: "Host", tmp_path: Path
+) -> None:
+    """The signal that came during a restart is not lost with the old command."""
+    starts = tmp_path / "starts"
+    note = f"\nwith open({str(starts)!r}, 'a') as file: file.write('start ')\n"
+    script = WORKER.replace('say("start"', STUBBORN + note + 'say("start"')
+    async with supervised(host, script, before="exec", grace=60) as (screen, pid):
+        (worker,) = _children(pid)
+        await host.rotate("build", TOKEN="2")
+        await screen.shows("term")
+        await screen.hang_up()
+        await until(lambda: _has_ended(pid) and _has_ended(worker))
+    assert starts.read_text() == "start "
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_hang_up_before_the_command_was_started(host: "Host", waits: bool) -> None:
+    """While the program is imported, and while it waits for credentials."""
+    host.add("build")
+    subscribers = host.door.find("build")
+    assert subscribers is not None
+    asked: list[bool] = []
+
+    def missing() -> str:
+        asked.append(True)
+        return "no credentials"
+
+    subscribers.missing = missing
+    words = f"{PROGRAM} exec --config={host.config} --on-rotate=restart"
+    async with host.up(), shell() as screen:
+        screen.type(f"sh -c 'echo p\"\"id $$; exec {words} -- cat' </dev/null\n")
+        await screen.shows("pid ")
+        pid = int(await screen.shows("\n"))
+        if waits:
+            await until(lambda: asked)
+        await screen.hang_up()
+        await until(lambda: _has_ended(pid))
+
+
+async def test_nohup_outlives_its_terminal(host: "Host", tmp_path: Path) -> None:
+    """The command ignores the hang-up as `exec` does, and is still informed of signals."""
+    output = tmp_path / "output"
+    host.add("build")
+    worker = tmp_path / "worker.py"
+    worker.write_text(
+        WORKER.replace("for line in sys.stdin:", "while signal.pause() or 1:")
+    )
+    words = f"nohup {PROGRAM} exec --config={host.config} --on-rotate=restart"
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        async with shell() as screen:
+            screen.type(f"{words} -- {sys.executable} -S -E {worker} ")
+            screen.type(f"</dev/null >{output} 2>&1 &\n")
+            await until(lambda: output.is_file() and output.read_text().endswith("\n"))
+            pid = int(output.read_text().split()[-1])
+            await screen.hang_up()
+        os.kill(pid, signal.SIGUSR1)
+        await until(lambda: "count 0" in output.read_text())
+        os.kill(pid, signal.SIGTERM)
+        await until(lambda: _has_ended(pid))

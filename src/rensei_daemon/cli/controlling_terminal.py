@@ -24,6 +24,11 @@ class ControllingTerminal:
         """Whether our process group receives the keyboard's signals."""
         return self._foreground() == os.getpgrp()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether there was one at the start, and it has hung up since."""
+        return self._descriptor >= 0 and self._foreground() is None
+
     def _foreground(self) -> int | None:
         try:
             return os.tcgetpgrp(self._descriptor)

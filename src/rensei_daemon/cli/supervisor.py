@@ -142,13 +142,17 @@ class Supervisor:
                 self._stopping.signal_new()
             self._stop(restarts=False)
             return
-        if number in TYPED:
+        # Without a hang-up it is sent to reload, and a command started anew has loaded.
+        is_hang_up = number is signal.SIGHUP and self._terminal.is_gone
+        if number in TYPED or is_hang_up:
             self._told_to_end_at = time.monotonic()
         if number not in TYPED or not self._terminal.is_foreground:
             self._tree.signal_command(number)
 
     def _is_ending(self) -> bool:
         """Whether it was just signalled to end; then it is not started again.
+
+        From the keyboard, or because the terminal went away.
 
         A command that survived, such as a shell after Ctrl-C, is restarted as usual.
         """
