@@ -11,6 +11,7 @@ from rensei_daemon.core.child_environment import child_environment, inherited
         "RENSEI_API_KEY",
         "RENSEI_RSK_TOKEN",
         "RENSEI_API_TOKEN",
+        "DONMAI_RSK_TOKEN",
         "RENSEI_DAEMON_CONFIG",
         "RENSEI_DAEMON_JWT",
         "DONMAI_DAEMON_TOKEN",

@@ -85,15 +85,17 @@ def rotate(
 
 
 def _org_of(asking: OperatorAccess) -> str:
-    """Return the organisation of the file, else that of the runtime token."""
-    if asking.settings.platform.org_id:
-        return asking.settings.platform.org_id
-    locations = asking.locations
-    worker = IdentityFile(locations.identity, locations.token).read()
-    org = claims(worker.token).get("org") if worker else None
+    """Return the organisation of the environment, the file or the runtime token."""
+    if asking.org_id:
+        return asking.org_id
+    org: object = None
+    if asking.is_of_this_host:
+        locations = asking.locations
+        worker = IdentityFile(locations.identity, locations.token).read()
+        org = claims(worker.token).get("org") if worker else None
     if not isinstance(org, str) or not org:
         raise UsageError(
-            "which organisation? Neither the file nor a runtime token here says",
+            "which organisation? Neither RENSEI_ORG_ID, the file nor a runtime token says",
             hint="name it with --org, or once and for all: platform.org_id",
         )
     return org

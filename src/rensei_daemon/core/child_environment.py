@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 from rensei_daemon.core.credential import BLOCKED_NAMES
 
-OWN_SECRETS = frozenset({"RENSEI_API_KEY", "RENSEI_RSK_TOKEN", "RENSEI_API_TOKEN"})
+OWN_SECRETS = frozenset(
+    {
+        "RENSEI_API_KEY",
+        *("RENSEI_RSK_TOKEN", "RENSEI_API_TOKEN"),
+        *("DONMAI_RSK_TOKEN", "DONMAI_API_TOKEN"),
+    }
+)
 OWN_PREFIXES = ("RENSEI_DAEMON_", "RENSEI_CREDENTIAL_", "DONMAI_CREDENTIAL_")
 """Set by the daemon or kept from workers, whatever the caller has."""
 
