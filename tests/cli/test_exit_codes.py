@@ -72,7 +72,7 @@ COMMANDS = {
 NEVER_STOPPED = {"config path", "doctor"}
 """They tell what they find: `path` where the file would be, `doctor` what is wrong."""
 
-WITHOUT_CONFIG = {"demo", "install", "uninstall"}
+WITHOUT_CONFIG = {"demo", "install", "uninstall", "mutations ops"}
 
 CODES = {
     "RenseiError": 1,

@@ -126,6 +126,15 @@ class StoredRows:
             .values(status=Status.DELIVERED, delivered_at=utc_now())
         )
 
+    def decide(self, mutation: Mutation, error: str | None) -> None:
+        """Note a host's answer; without an error it has applied the mutation."""
+        status = Status.APPLIED if error is None else Status.FAILED
+        self._execute(
+            update(mutations)
+            .where(mutations.c.id == mutation.id)
+            .values(status=status, decided_at=utc_now(), error=error)
+        )
+
     def forget_worker(self, worker_id: str) -> None:
         """Have a worker answered 404 from now on."""
         self._execute(

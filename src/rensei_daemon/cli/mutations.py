@@ -5,7 +5,6 @@ requests to the platform; `preview` neither sends nor changes anything.
 """
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +13,10 @@ import click
 from rensei_daemon.cli.completion import mutation_ids, one_of
 from rensei_daemon.cli.config_history import describe_change, with_diff
 from rensei_daemon.cli.control import config_option, find_daemon
+from rensei_daemon.cli.enqueue_mutation import enqueue_command
 from rensei_daemon.cli.journal_reader import read_records
-from rensei_daemon.cli.param_arguments import parse_params
+from rensei_daemon.cli.mutation_ops import ops_command
+from rensei_daemon.cli.param_arguments import parse_params, read_param_file
 from rensei_daemon.cli.printing import (
     json_option,
     limit_option,
@@ -31,6 +32,7 @@ from rensei_daemon.core.history import (
     unified,
 )
 from rensei_daemon.core.mutation import Op
+from rensei_daemon.core.op_catalog import complete_params
 from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.errors import MutationError, RenseiError, UsageError
 
@@ -188,7 +190,7 @@ def preview_command(
     from rensei_daemon.cli.preview import preview
 
     locations = find_daemon(config)
-    given = parse_params(params, _read_file)
+    given = complete_params(op, parse_params(params, read_param_file))
     try:
         before, after = preview(locations.config, op, given, now=datetime.now(UTC))
     except MutationError as error:
@@ -205,39 +207,6 @@ def preview_command(
             nl=False,
         )
     return 0
-
-
-@command.command("enqueue")
-@_op_argument
-@_params_argument
-@_host_option
-@config_option
-@json_option
-def enqueue_command(
-    op: str,
-    params: tuple[str, ...],
-    host: str | None,
-    config: Path | None,
-    as_json: bool,
-) -> None:
-    """Ask the platform for a mutation of a host; an admin or owner of it may.
-
-    KEY=text, KEY:=json or KEY=@file.
-
-    Example: rensei-daemon mutations enqueue project.remove id=proj_a
-    """
-    from dataclasses import asdict
-
-    from rensei_daemon.cli.operator_access import operator_access
-
-    given = parse_params(params, _read_file)
-    asking = operator_access(config)
-    wanted = asking.host(host)
-    made = asking.ask(lambda platform: platform.enqueue_mutation(wanted, op, given))
-    if as_json:
-        print_json({"mutation": asdict(made)})
-    else:
-        click.echo(f"{clean(made.id)}: {clean(made.op)} is {clean(made.status)}")
 
 
 @command.command("cancel")
@@ -263,11 +232,5 @@ def cancel_command(mutation_id: str, config: Path | None, as_json: bool) -> None
         click.echo(f"{clean(mutation_id)} is cancelled")
 
 
-def _read_file(name: str) -> str:
-    try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return raw.decode()
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8") from error
+command.add_command(enqueue_command)
+command.add_command(ops_command)

@@ -1,4 +1,4 @@
-"""`KEY=VALUE` arguments as the params of a mutation; pure, but for who reads a file.
+"""`KEY=VALUE` arguments as the params of a mutation.
 
 ===============  ==========================================================================
 ``KEY=text``     the text itself
@@ -13,7 +13,9 @@ A text that begins with ``@`` is written as JSON: ``KEY:='"@text"'``.
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rensei_daemon.errors import UsageError
@@ -66,3 +68,14 @@ def _json(key: str, text: str) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def read_param_file(name: str) -> str:
+    """Return the text of a file, or of standard input for `-`; raise `UsageError`."""
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return raw.decode()
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8") from error

@@ -23,6 +23,9 @@ from rensei_daemon.platform_api.rotation_receipt import Receipt, read_receipt
 MUTATIONS = "/api/daemon/mutations"
 ROTATE = "/api/daemon/credentials/rotate"
 ROTATIONS = "/api/admin/rotations"
+HOSTS = "/api/admin/hosts"
+_PAGE = 500
+MOST_HOSTS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,19 @@ class RemoteMutation:
     created_at: str
     delivered_at: str
     cancelled_at: str
+    decided_at: str = ""
+    error: str = ""
+    """Why the host refused it, in the host's words."""
+    shows_outcome: bool = False
+    """Whether the platform tells what became of a mutation that a host has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteHost:
+    """A host at the platform."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +117,28 @@ class OperatorClient:
         """
         await self._call("DELETE", f"{MUTATIONS}/{quote(mutation_id, safe='')}")
 
+    async def list_hosts(self) -> list[RemoteHost]:
+        """Return every host by name.
+
+        Raises `RefusedError` with status 404 if the platform does not list its hosts.
+        """
+        found: list[RemoteHost] = []
+        while len(found) < MOST_HOSTS:
+            query = {"limit": str(_PAGE)} | ({"after": found[-1].name} if found else {})
+            answer = await self._call("GET", HOSTS, query=query)
+            items = fields(answer.body, "a list of hosts").items("hosts")
+            page = [_host(item) for item in items if isinstance(item, dict)]
+            found += [host for host in page if host.id and host.name]
+            if len(items) < _PAGE or not page[-1].name:
+                break
+        return found
+
+    async def get_host(self, host_id: str) -> RemoteHost:
+        """Return a host. Raises `RefusedError` with status 404 if it is unknown."""
+        answer = await self._call("GET", f"{HOSTS}/{quote(host_id, safe='')}")
+        host = fields(answer.body, "a host").fields("host")
+        return _host(host.raw if host else {})
+
     async def rotate_credential(self, org_id: str, kind: str) -> Rotation:
         """Have a credential of the organisation resolved again and sent to every session.
 
@@ -147,4 +185,11 @@ def _mutation(item: Mapping[str, Any]) -> RemoteMutation:
         created_at=text(item.get("createdAt")),
         delivered_at=text(item.get("deliveredAt")),
         cancelled_at=text(item.get("cancelledAt")),
+        decided_at=text(item.get("decidedAt")),
+        error=text(item.get("error")),
+        shows_outcome="decidedAt" in item,
     )
+
+
+def _host(item: Mapping[str, Any]) -> RemoteHost:
+    return RemoteHost(id=text(item.get("id")), name=text(item.get("name")))
