@@ -25,6 +25,8 @@ class Topic(StrEnum):
     """Key: its streams have to end."""
     HOST_PENDING = "host-pending"
     """Host: a mutation waits for it."""
+    ORG_CHANGED = "org-changed"
+    """Organization: what pages show of it may be different now."""
     MISSED = "missed"
     """No ids: messages may have been lost. A bus raises it by itself; it is never sent."""
 
@@ -41,6 +43,7 @@ _IDS = {
     Topic.CONFIRMED: 1,
     Topic.KEY_REVOKED: 1,
     Topic.HOST_PENDING: 1,
+    Topic.ORG_CHANGED: 1,
 }
 Hear = Callable[[Message], None]
 

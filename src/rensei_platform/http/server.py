@@ -140,6 +140,7 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         hub = self._platform.hub
+        self._platform.changes.end_all()
         await end_spread(hub, self._platform.settings.stop_seconds)
         with anyio.move_on_after(_GOODBYE_SECONDS):
             await self._wait_until_idle()

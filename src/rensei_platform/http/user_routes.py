@@ -15,7 +15,8 @@ from rensei_platform.rules.callers import Role
 from rensei_platform.rules.fields import Json, choice, email, text
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services import users
-from rensei_platform.services.users import MOST_PASSWORD, Link
+from rensei_platform.services.passwords import MOST_PASSWORD
+from rensei_platform.services.users import Link
 
 
 async def list_users(request: Request) -> Response:

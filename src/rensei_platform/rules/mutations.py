@@ -29,6 +29,14 @@ class Op(StrEnum):
     MODEL_ACCESS_CLEAR = "modelAccess.clear"
 
 
+PROJECT_OPS = (
+    Op.PROJECT_ADD,
+    Op.PROJECT_REMOVE,
+    Op.PROJECT_ENABLE,
+    Op.PROJECT_DISABLE,
+)
+
+
 class Status(StrEnum):
     """Where a mutation is on its way; the last three are final."""
 

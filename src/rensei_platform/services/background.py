@@ -27,6 +27,7 @@ async def run_in_background(platform: Platform, *, task_status: TaskStatus[None]
             await tasks.start(platform.bus.run)
             await tasks.start(reconcile_regularly, platform)
             tasks.start_soon(notify_regularly, platform)
+            tasks.start_soon(platform.changes.tell_regularly)
             tasks.start_soon(platform.availability.check_regularly)
             tasks.start_soon(keep_alive, platform.hub, settings.keepalive_seconds)
             tasks.start_soon(

@@ -88,6 +88,7 @@ async def enqueue(
             db, caller, "mutation.enqueue", mutation.id, now, op=known_op, host=host_id
         )
     await platform.bus.publish(Message(Topic.HOST_PENDING, (host_id,)))
+    platform.changes.note(caller.org_id)
     return mutation
 
 
@@ -132,10 +133,14 @@ async def cancel(platform: Platform, caller: Caller, mutation_id: str) -> bool:
     async with platform.store.write() as db:
         if await mutations.cancel(db, caller.org_id, mutation_id, now):
             await audit.add_entry(db, caller, "mutation.cancel", mutation_id, now)
-            return True
-        if await mutations.get_mutation(db, caller.org_id, mutation_id) is None:
+            is_cancelled = True
+        elif await mutations.get_mutation(db, caller.org_id, mutation_id) is None:
             raise NotFoundError("Mutation not found")
-    return False
+        else:
+            is_cancelled = False
+    if is_cancelled:
+        platform.changes.note(caller.org_id)
+    return is_cancelled
 
 
 def _digest(host_id: str, op: str, params: Json) -> str:

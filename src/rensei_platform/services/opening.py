@@ -22,6 +22,7 @@ from rensei_platform.providers.database import DatabaseProvider, ValueScope
 from rensei_platform.providers.registry import Registry
 from rensei_platform.sealing import Sealer
 from rensei_platform.services.availability import Availability
+from rensei_platform.services.changes import Changes
 from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.platform import Platform, utc_now
 from rensei_platform.services.values import Values
@@ -99,6 +100,7 @@ def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) 
             spread_seconds=settings.stop_seconds,
         ),
         fan_out=FanOutState(bus, utc_now()),
+        changes=Changes(bus),
         id=replica_id,
     )
 

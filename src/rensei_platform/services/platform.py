@@ -10,6 +10,7 @@ from rensei_platform.providers.registry import Registry
 from rensei_platform.rules.times import whole_milliseconds
 from rensei_platform.sealing import Sealer
 from rensei_platform.services.availability import Availability
+from rensei_platform.services.changes import Changes
 from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.limits import FailureLimiter
 from rensei_platform.services.log_limit import LogLimit
@@ -42,6 +43,7 @@ class Platform:
     hub: Hub
     availability: Availability
     fan_out: FanOutState
+    changes: Changes
     id: str
     """Of this server, among those of its database; new with each start."""
     presence: Presence = field(default_factory=Presence)

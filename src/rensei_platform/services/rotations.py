@@ -74,4 +74,5 @@ async def rotate_kind(
     async with platform.store.write() as db:
         milliseconds = round((time.monotonic() - begun) * 1000)
         await credentials.note_session_count(db, rotation_id, count, milliseconds)
+    platform.changes.note(org_id)
     return replace(rotation, session_count=count)

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import anyio
-from argon2 import PasswordHasher
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,17 +23,16 @@ from rensei_platform.rules.callers import (
     require_admin,
     require_grant,
 )
+from rensei_platform.services.passwords import (
+    LEAST_PASSWORD,
+    MOST_PASSWORD,
+    hash_password,
+)
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import audit, orgs, users
+from rensei_platform.store import audit, console_sessions, orgs, users
 
 LINK_PREFIX = "rsl_live_"
 LINK_LIFETIME = timedelta(days=3)
-LEAST_PASSWORD, MOST_PASSWORD = 12, 1024
-"""Characters of a password."""
-
-_HASHER = PasswordHasher()
-_HASHES = anyio.CapacityLimiter(2)
-"""Each takes 64 MiB for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +99,7 @@ async def remove_user(platform: Platform, caller: Caller, email: str) -> None:
         if is_owner and await users.count_owners(db, caller.org_id) == 1:
             raise ConflictError("The last owner of an organization stays")
         revoked = await users.remove_member(db, caller.org_id, member["id"], now)
+        await console_sessions.end_sessions(db, member["id"], org_id=caller.org_id)
         await audit.add_entry(db, caller, "user.remove", email, now, keys=list(revoked))
     if revoked:
         await platform.bus.publish(Message(Topic.KEY_REVOKED, tuple(revoked)))
@@ -132,11 +130,12 @@ async def set_password(platform: Platform, link: str, password: str, address: st
     async with platform.store.read() as db:
         is_valid = await users.is_link_valid(db, digest(link), platform.now())
     if is_valid:
-        hashed = await anyio.to_thread.run_sync(_HASHER.hash, password, limiter=_HASHES)
+        hashed = await hash_password(password)
         async with platform.store.write() as db:
             user_id = await users.use_link(db, digest(link), platform.now())
             if user_id is not None:
                 await users.set_password(db, user_id, hashed)
+                await console_sessions.end_sessions(db, user_id)
                 return
     platform.failures.count(address)
     raise NotFoundError("The link is not valid, or was used; ask for another")

@@ -49,6 +49,7 @@ async def register(
         # Another request may have added, taken or removed the same host a moment ago.
         with suppress(IntegrityError, _HostChangedError):
             worker_id = await _add_worker(platform, caller, registration)
+            platform.changes.note(caller.org_id)
             return _token(platform, worker_id, caller.org_id, caller.key_id)
     raise UnavailableError("The host changes too fast; register again later")
 
@@ -126,6 +127,7 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
             if news is not None:
                 await uptake.store_changes(db, news, worker=worker, now=platform.now())
             owed = await _deliver(db, platform, worker)
+        platform.changes.note(worker.org_id)
     elif worker.is_owed:
         owed = await _deliver_again(platform, worker)
     answer["pendingMutations"] = [for_host(mutation) for mutation in owed]
@@ -185,7 +187,9 @@ async def _deliver_again(platform: Platform, worker: Worker) -> list[Mutation]:
         waiting = _fitting(await mutations.undecided(db, worker.host_id))
     if any(mutation.status == Status.PENDING for mutation in waiting):
         async with platform.store.write() as db:
-            return await _deliver(db, platform, worker)
+            delivered = await _deliver(db, platform, worker)
+        platform.changes.note(worker.org_id)
+        return delivered
     return [] if platform.settings.deliver_once else waiting
 
 

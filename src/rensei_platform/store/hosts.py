@@ -9,6 +9,7 @@ from sqlalchemy import (
     RowMapping,
     Select,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -309,6 +310,63 @@ async def _forget_scopes(db: AsyncConnection, host_id: str) -> None:
             | (keys_alone & ~has_reported.exists())
         )
     )
+
+
+_LAST_CHARACTER = "\U0010ffff"
+
+
+def prefix_statement(
+    org_id: str, prefix: str, after: tuple[str, str], limit: int
+) -> Select[Any]:
+    """Return the query of the hosts whose names begin with a prefix.
+
+    They are in the order of (name, id), and behind `after`.
+    """
+    query: Select[Any] = (
+        _with_presence()
+        .where((hosts.c.org_id == org_id) & hosts.c.removed_at.is_(None))
+        .where(tuple_(hosts.c.hostname, hosts.c.id) > tuple_(*after))
+        .order_by(hosts.c.hostname, hosts.c.id)
+        .limit(limit)
+    )
+    if prefix:
+        query = query.where(hosts.c.hostname >= prefix)
+        query = query.where(hosts.c.hostname < prefix + _LAST_CHARACTER)
+    return query
+
+
+async def list_by_prefix(
+    db: AsyncConnection, org_id: str, prefix: str, after: tuple[str, str], limit: int
+) -> Sequence[RowMapping]:
+    """Return the next hosts whose names begin with a prefix, by name and id."""
+    found = await db.execute(prefix_statement(org_id, prefix, after, limit))
+    rows: Sequence[RowMapping] = found.mappings().all()
+    return rows
+
+
+def ages_statement(org_id: str, limits: Sequence[datetime]) -> Select[Any]:
+    """Return the query of how many hosts were seen since each of these times.
+
+    Its row has a count for each limit, then of those ever seen, then of all.
+    """
+    counts = [
+        func.count(case((presence.c.last_seen_at >= limit, 1))).label(f"since_{number}")
+        for number, limit in enumerate(limits)
+    ]
+    columns: list[Any] = [*counts, func.count(presence.c.host_id), func.count(hosts.c.id)]
+    return (
+        select(*columns)
+        .select_from(hosts)
+        .outerjoin(presence, presence.c.host_id == hosts.c.id)
+        .where((hosts.c.org_id == org_id) & hosts.c.removed_at.is_(None))
+    )
+
+
+async def count_ages(
+    db: AsyncConnection, org_id: str, limits: Sequence[datetime]
+) -> tuple[int, ...]:
+    """Return how many hosts were seen since each of these times, ever, and how many are."""
+    return tuple((await db.execute(ages_statement(org_id, limits))).one())
 
 
 def _with_presence() -> Any:

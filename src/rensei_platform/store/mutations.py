@@ -1,6 +1,6 @@
 """Statements about mutations: each change of state is one conditional UPDATE."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,7 +19,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rensei_platform.rules.mutations import MOST_DELIVERED, Mutation, Outcomes, Status
+from rensei_platform.rules.mutations import (
+    MOST_DELIVERED,
+    PROJECT_OPS,
+    Mutation,
+    Outcomes,
+    Status,
+)
 from rensei_platform.store.tables import UNDECIDED, hosts, idempotency_keys, mutations
 
 _COLUMNS = (
@@ -178,20 +184,59 @@ async def get_mutation(
     return None if row is None else _mutation(row)
 
 
-def history_statement(host_id: str, limit: int) -> Select[Any]:
+def history_statement(host_id: str, limit: int, before: int | None = None) -> Select[Any]:
     """Return the query of a host's latest mutations: one walk down the primary key."""
+    query = select(*_COLUMNS).where(mutations.c.host_id == host_id)
+    if before is not None:
+        query = query.where(mutations.c.seq < before)
+    return query.order_by(mutations.c.seq.desc()).limit(limit)
+
+
+async def history(
+    db: AsyncConnection, host_id: str, limit: int, before: int | None = None
+) -> list[Mutation]:
+    """Return the latest mutations of a host, before a place in it, newest first."""
+    found = await db.execute(history_statement(host_id, limit, before))
+    return [_mutation(row) for row in found.mappings()]
+
+
+def of_projects_statement(host_ids: Collection[str], limit: int) -> Select[Any]:
+    """Return the query of what changed projects among the latest `limit` of each host."""
     return (
         select(*_COLUMNS)
-        .where(mutations.c.host_id == host_id)
-        .order_by(mutations.c.seq.desc())
-        .limit(limit)
+        .join(hosts, hosts.c.id == mutations.c.host_id)
+        .where(hosts.c.id.in_(host_ids))
+        .where(mutations.c.seq > hosts.c.last_seq - limit)
+        .where(mutations.c.op.in_(PROJECT_OPS))
+        .where(mutations.c.status.not_in((Status.FAILED, Status.CANCELLED)))
     )
 
 
-async def history(db: AsyncConnection, host_id: str, limit: int) -> list[Mutation]:
-    """Return the latest mutations of a host, newest first."""
-    found = await db.execute(history_statement(host_id, limit))
-    return [_mutation(row) for row in found.mappings()]
+async def of_projects(
+    db: AsyncConnection, host_ids: Collection[str], limit: int
+) -> dict[str, list[Mutation]]:
+    """Return host id -> what changed its projects among its latest, newest first."""
+    found: dict[str, list[Mutation]] = {}
+    for row in (await db.execute(of_projects_statement(host_ids, limit))).mappings():
+        found.setdefault(row["host_id"], []).append(_mutation(row))
+    for of_host in found.values():
+        of_host.sort(key=lambda mutation: mutation.seq, reverse=True)
+    return found
+
+
+def waiting_statement(host_ids: Collection[str]) -> Select[Any]:
+    """Return the query of how many mutations wait for each of these hosts."""
+    return (
+        select(mutations.c.host_id, func.count().label("waiting"))
+        .where(mutations.c.host_id.in_(host_ids) & text(UNDECIDED))
+        .group_by(mutations.c.host_id)
+    )
+
+
+async def count_waiting(db: AsyncConnection, host_ids: Collection[str]) -> dict[str, int]:
+    """Return host id -> how many mutations it is owed or has not decided."""
+    found = await db.execute(waiting_statement(host_ids))
+    return {row.host_id: row.waiting for row in found}
 
 
 async def find_request(

@@ -94,7 +94,10 @@ console_sessions = Table(
     Column("csrf_token", Text, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("expires_at", Time, nullable=False),
+    Column("seen_at", Time),  # written at most once a minute; null: not since it began
+    Column("key_id", Text),  # of the key it began with; null: with a password
     Index(None, "user_id"),
+    Index(None, "key_id"),
     Index(None, "expires_at"),
 )
 
@@ -133,7 +136,12 @@ hosts = Table(
     Column("id", Text, primary_key=True),
     _org(),
     Column("machine_id", Text),  # null: made before the machine registered
-    Column("hostname", Text, nullable=False),
+    # In the order of its bytes everywhere, so that names with a prefix are a range.
+    Column(
+        "hostname",
+        Text().with_variant(Text(collation="C"), "postgresql"),
+        nullable=False,
+    ),
     Column("created_at", Time, nullable=False),
     Column("registered_at", Time),
     Column("registrations", Integer, nullable=False, server_default="0"),
@@ -156,7 +164,7 @@ hosts = Table(
     # From then on only its history is left: no worker, no machine id, nothing owed.
     Column("removed_at", Time),
     UniqueConstraint("org_id", "machine_id"),
-    Index(None, "org_id", "hostname"),
+    Index(None, "org_id", "hostname", "id"),
 )
 
 workers = Table(
@@ -213,6 +221,18 @@ mutations = Table(
         sqlite_where=text(UNDECIDED),
         postgresql_where=text(UNDECIDED),
     ),
+)
+
+outcome_counts = Table(
+    "outcome_counts",
+    metadata,
+    # How many mutations came to which end on which day, kept when they are pruned.
+    Column("org_id", Text, ForeignKey("orgs.id"), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970, UTC
+    Column("status", Text, primary_key=True),
+    # A count is in several rows, so that transactions do not wait for one another.
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
 )
 
 idempotency_keys = Table(

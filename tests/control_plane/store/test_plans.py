@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, ClauseElement, Select, select, text
 
-from rensei_platform.store import credentials, hosts, mutations, orgs, replicas, uptake
+from rensei_platform.store import (
+    console_sessions,
+    credentials,
+    hosts,
+    mutations,
+    orgs,
+    replicas,
+    uptake,
+)
 from rensei_platform.store.engine import Store
 from rensei_platform.store.schema import migrate
 from rensei_platform.store.tables import hosts as hosts_table
@@ -19,6 +27,13 @@ HOT: dict[str, Select[Any]] = {
     "the worker of a heartbeat": hosts.worker_statement("w", "k"),
     "what a host is owed": mutations.undecided_statement("h"),
     "the history of a host": mutations.history_statement("h", 100),
+    "an earlier page of the history": mutations.history_statement("h", 100, 7),
+    "what changed the projects of hosts": mutations.of_projects_statement(["h", "i"], 500),
+    "how much waits for hosts": mutations.waiting_statement(["h", "i"]),
+    "the hosts by name": hosts.prefix_statement("o", "", ("build-07", "h"), 50),
+    "the hosts with a prefix": hosts.prefix_statement("o", "build", ("", ""), 50),
+    "when the hosts were seen": hosts.ages_statement("o", [WHEN]),
+    "the session of a cookie": console_sessions.session_statement("d"),
     "a mutation to cancel": mutations.mutation_statement("o", "m"),
     "the version of the values": credentials.version_statement("o"),
     "the sessions of a host": uptake.of_host_statement("h"),
