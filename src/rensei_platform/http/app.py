@@ -6,9 +6,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match, Mount, Route
 
+from rensei_platform.console.app import build_console
 from rensei_platform.errors import PlatformError
 from rensei_platform.http import (
     admin_routes,
@@ -39,6 +40,8 @@ def build_app(platform: Platform) -> Starlette:
             *user_routes.ROUTES,
             *provider_routes.ROUTES,
             *health_routes.ROUTES,
+            Route("/console", open_console, methods=["GET"], include_in_schema=False),
+            Mount("/console", build_console(platform)),
         ],
         middleware=[
             Middleware(Measured, metrics=metrics),
@@ -55,6 +58,11 @@ def build_app(platform: Platform) -> Starlette:
     app.state.platform = platform
     app.state.metrics = metrics
     return app
+
+
+async def open_console(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    """GET /console: its first page has a path with a slash."""
+    return RedirectResponse("/console/")
 
 
 _COUNTED = (401, 403, 429)

@@ -1,0 +1,66 @@
+// Live pages: what is marked data-live is fetched again when the server says so. Without this
+// script every page works the same, and is as old as when it was loaded.
+"use strict";
+(() => {
+  const link = document.querySelector("[data-from-fragment]");
+  if (link && location.hash.length > 1) {
+    link.value = decodeURIComponent(location.hash.slice(1));
+    history.replaceState(null, "", location.pathname);
+  }
+  const url = document.body.dataset.events;
+  if (!url || !document.querySelector("[data-live]")) return;
+
+  const sign = document.getElementById("live");
+  let source = null, isFetching = false, isStale = false, timer = 0;
+
+  const replace = (fresh) => {
+    const focused = document.activeElement && document.activeElement.id;
+    for (const old of document.querySelectorAll("[data-live]")) {
+      const next = fresh.getElementById(old.id);
+      const isOpen = old.querySelector("details[open]");
+      if (next && !isOpen && next.innerHTML !== old.innerHTML) {
+        old.replaceChildren(...next.childNodes);
+      }
+    }
+    if (focused && document.activeElement === document.body) {
+      const again = document.getElementById(focused);
+      if (again) again.focus({ preventScroll: true });
+    }
+  };
+
+  const refresh = async () => {
+    if (isFetching) { isStale = true; return; }
+    isFetching = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+      if (answer.redirected) { location.reload(); return; }
+      if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    } catch { /* The next event or the clock tries again. */ } finally {
+      isFetching = false;
+      if (isStale) { isStale = false; refresh(); }
+    }
+  };
+
+  const open = () => {
+    if (source || document.hidden) return;
+    source = new EventSource(url);
+    source.addEventListener("open", () => { sign.hidden = false; });
+    source.addEventListener("change", refresh);
+    source.addEventListener("end", () => { close(); refresh(); });
+    source.addEventListener("error", () => { sign.hidden = true; });
+    timer = setInterval(refresh, 30000);
+  };
+  const close = () => {
+    if (!source) return;
+    source.close();
+    source = null;
+    sign.hidden = true;
+    clearInterval(timer);
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { close(); } else { open(); refresh(); }
+  });
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", open);
+  open();
+})();

@@ -1,0 +1,33 @@
+"""Browsers for the tests of the console."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from argon2 import PasswordHasher
+from console_browser import Browser, browsing, set_password
+from platform_server import Server
+
+from rensei_platform.services import passwords
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with less work than a server does."""
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", quick)
+
+
+@pytest.fixture
+async def visitor(server: Server) -> AsyncIterator[Browser]:
+    """A browser that is not signed in."""
+    async with browsing(server) as browser:
+        yield browser
+
+
+@pytest.fixture
+async def owner(server: Server) -> AsyncIterator[Browser]:
+    """A browser in which the organization's owner is signed in."""
+    await set_password(server)
+    async with browsing(server) as browser:
+        await browser.sign_in()
+        yield browser

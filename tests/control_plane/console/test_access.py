@@ -1,0 +1,320 @@
+"""Who gets into the console, how far, and how a session ends."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from console_browser import PASSWORD, SAME_ORIGIN, Browser, browsing, set_password
+from platform_server import OWNER, Server
+from sqlalchemy import select, update
+
+from rensei_platform.http.app import build_app
+from rensei_platform.ids import digest
+from rensei_platform.services.console_sessions import IDLE, LIFETIME
+from rensei_platform.store.tables import console_sessions
+
+HOSTS = "/console/hosts"
+
+
+async def test_a_password_lets_in_and_a_wrong_one_does_not(
+    server: Server, visitor: Browser
+) -> None:
+    """The answer to a wrong one is the same for a user that there is and one not."""
+    await set_password(server)
+    for email in (OWNER, "nobody@acme.test"):
+        page = await visitor.sign_in(email, "not the password")
+        assert (page.status, "address or the password is wrong" in page.text) == (401, True)
+    page = await visitor.sign_in()
+    assert (page.status, page.path) == (200, HOSTS)
+    assert "ada@acme.test" in page.text
+
+
+async def test_guessing_is_limited(server: Server, visitor: Browser) -> None:
+    """By the limiter of wrong keys, which counts addresses."""
+    await set_password(server)
+    for _ in range(20):
+        assert (await visitor.sign_in(password="wrong")).status == 401
+    page = await visitor.sign_in()
+    assert page.status == 429
+    assert "ada" not in (await visitor.get(HOSTS)).text
+
+
+async def test_the_cookie_is_hidden_from_scripts_and_other_sites(
+    server: Server, visitor: Browser
+) -> None:
+    """It is kept by its digest, and sent below /console only."""
+    await set_password(server)
+    answer = await visitor.http.post(
+        "/console/sign-in",
+        data={"email": OWNER, "password": PASSWORD},
+        headers=SAME_ORIGIN,
+    )
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("rensei_console=rsc_live_")
+    for word in ("HttpOnly", "SameSite=strict", "Path=/console"):
+        assert word in cookie
+    async with server.platform.store.read() as db:
+        kept = (await db.scalars(select(console_sessions.c.digest))).all()
+    assert kept == [digest(visitor.http.cookies["rensei_console"])]
+
+
+async def test_with_tls_the_cookie_is_of_this_host_alone(server: Server) -> None:
+    """A __Host- cookie needs Secure and the path /; the other name is ignored then."""
+    await set_password(server)
+    transport = httpx.ASGITransport(build_app(server.platform))
+    async with httpx.AsyncClient(transport=transport, base_url="https://localhost") as http:
+        browser = Browser(server, http)
+        answer = await http.post(
+            "/console/sign-in",
+            data={"email": OWNER, "password": PASSWORD},
+            headers=SAME_ORIGIN,
+        )
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("__Host-rensei-console=rsc_live_")
+        for word in ("HttpOnly", "SameSite=strict", "Path=/;", "Secure"):
+            assert word in cookie
+        assert (await browser.get(HOSTS)).path == HOSTS
+        assert (await http.get("/api/admin/hosts")).status_code == 401
+        text = http.cookies["__Host-rensei-console"]
+        http.cookies.clear()
+        http.cookies.set("rensei_console", text)
+        assert (await browser.get(HOSTS)).path == "/console/sign-in"
+
+
+async def test_a_cookie_is_worth_nothing_outside_the_console(owner: Browser) -> None:
+    """The API takes bearers only, whatever the path of the cookie is."""
+    cookie = owner.http.cookies["rensei_console"]
+    for headers in ({"cookie": f"rensei_console={cookie}"}, {}):
+        answer = await owner.http.get("/api/admin/hosts", headers=headers)
+        assert answer.status_code == 401
+    answer = await owner.http.get(
+        "/api/admin/hosts", headers={"authorization": f"Bearer {cookie}"}
+    )
+    assert answer.status_code == 401
+
+
+async def test_every_page_asks_who_is_there(visitor: Browser) -> None:
+    """And leads back after signing in, but to nowhere else."""
+    for path in ("/console", "/console/", HOSTS, f"{HOSTS}/host_x?before=3"):
+        page = await visitor.get(path)
+        assert page.path == "/console/sign-in", path
+    assert page.forms[0].fields["next"] == f"{HOSTS}/host_x?before=3"
+    for evil in (
+        "https://evil.test/",
+        "//evil.test",
+        "/console//evil.test",
+        "/api/x",
+        "\\",
+    ):
+        page = await visitor.get("/console/sign-in", params={"next": evil})
+        assert page.forms[0].fields["next"] == HOSTS
+
+
+async def test_a_form_of_another_site_is_refused(owner: Browser) -> None:
+    """By what the browser says of its origin, and by the token of the session."""
+    page = await owner.get(HOSTS)
+    form = page.form("/sign-out")
+    for headers in (
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {"origin": "https://evil.test"},
+        {"origin": "null"},
+        {},
+    ):
+        answer = await owner.http.post(form.action, data=form.fields, headers=headers)
+        assert answer.status_code == 403, headers
+    for token in ({}, {"csrf_token": ""}, {"csrf_token": "0" * 64}, {"csrf_token": "ü"}):
+        answer = await owner.http.post(form.action, data=token, headers=SAME_ORIGIN)
+        assert answer.status_code == 403, token
+    assert (await owner.get(HOSTS)).path == HOSTS
+    answer = await owner.http.post(
+        form.action, data=form.fields, headers={"origin": owner.server.url}
+    )
+    assert answer.status_code == 303
+
+
+async def test_the_token_of_another_session_is_refused(owner: Browser) -> None:
+    """It belongs to one session, not to a user."""
+    async with browsing(owner.server) as other:
+        token = (await other.sign_in()).form("/sign-out").fields
+    answer = await owner.http.post("/console/sign-out", data=token, headers=SAME_ORIGIN)
+    assert answer.status_code == 403
+
+
+async def test_signing_in_from_another_site_is_refused(
+    server: Server, visitor: Browser
+) -> None:
+    """Nobody is signed in as somebody else by a page that they look at."""
+    await set_password(server)
+    answer = await visitor.http.post(
+        "/console/sign-in",
+        data={"email": OWNER, "password": PASSWORD},
+        headers={"sec-fetch-site": "cross-site"},
+    )
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+async def _move(server: Server, **columns: timedelta) -> None:
+    """Move times of every session into the past."""
+    async with server.platform.store.write() as db:
+        for name, by in columns.items():
+            at = server.platform.now() - by
+            await db.execute(update(console_sessions).values({name: at}))
+
+
+@pytest.mark.parametrize("column", ["seen_at", "expires_at"])
+async def test_a_session_expires(owner: Browser, column: str) -> None:
+    """An hour after it was used last, and twelve after it began."""
+    assert LIFETIME > IDLE
+    by = {"seen_at": IDLE, "expires_at": timedelta(0)}
+    await _move(owner.server, seen_at=IDLE - timedelta(seconds=30))
+    assert (await owner.get(HOSTS)).path == HOSTS
+    await _move(owner.server, **{column: by[column]})
+    page = await owner.get(HOSTS)
+    assert page.path == "/console/sign-in"
+    assert "Your session has ended" in page.text
+
+
+async def test_use_prolongs_a_session(owner: Browser) -> None:
+    """It is written at most once a minute."""
+    await _move(owner.server, seen_at=timedelta(minutes=5))
+    before = owner.server.platform.now()
+    await owner.get(HOSTS)
+    async with owner.server.platform.store.read() as db:
+        seen = (await db.scalars(select(console_sessions.c.seen_at))).one()
+    assert seen is not None
+    assert seen >= before
+    await owner.get(HOSTS)
+    async with owner.server.platform.store.read() as db:
+        assert (await db.scalars(select(console_sessions.c.seen_at))).one() == seen
+
+
+async def test_signing_out_ends_one_session_or_all(owner: Browser) -> None:
+    """The cookie is worth nothing afterwards, wherever it was copied to."""
+    cookie = owner.http.cookies["rensei_console"]
+    async with browsing(owner.server) as other:
+        await other.sign_in()
+        page = await owner.submit((await owner.get(HOSTS)).form("/sign-out"))
+        assert "You are signed out." in page.text
+        owner.http.cookies.set("rensei_console", cookie, path="/console")
+        assert (await owner.get(HOSTS)).path == "/console/sign-in"
+        assert (await other.get(HOSTS)).path == HOSTS
+        await owner.sign_in()
+        form = (await other.get("/console/account")).form("/sign-out-everywhere")
+        await other.submit(form)
+        for browser in (owner, other):
+            assert (await browser.get(HOSTS)).path == "/console/sign-in"
+
+
+async def test_a_new_password_and_a_removed_member_end_sessions(owner: Browser) -> None:
+    """At once."""
+    server = owner.server
+    await set_password(server, "bob@acme.test", role="member")
+    async with browsing(server) as bob:
+        await bob.sign_in("bob@acme.test")
+        await set_password(server, "bob@acme.test")
+        assert (await bob.get(HOSTS)).path == "/console/sign-in"
+        assert (await owner.get(HOSTS)).path == HOSTS
+        await bob.sign_in("bob@acme.test")
+        await server.ok("DELETE", "/api/admin/users/bob@acme.test")
+        assert (await bob.get(HOSTS)).path == "/console/sign-in"
+        page = await bob.sign_in("bob@acme.test")
+        assert (page.status, "no organization" in page.text) == (403, True)
+
+
+async def test_a_key_lets_look(server: Server, visitor: Browser) -> None:
+    """It reads every page, changes nothing, and ends with its key."""
+    worker = await server.register()
+    made = await server.ok("POST", "/api/admin/keys", {"name": "look"})
+    page = await visitor.look(made["key"])
+    assert (page.path, "read only" in page.text) == (HOSTS, True)
+    host = f"{HOSTS}/{worker.host_id}"
+    page = await visitor.get(host)
+    assert page.status == 200
+    assert not [form for form in page.forms if "mutations" in form.action]
+    assert (await visitor.get(f"{host}/ask/project.add")).status == 403
+    token = page.form("/sign-out").fields
+    answer = await visitor.http.post(
+        f"{host}/mutations",
+        data=token | {"op": "project.enable", "params": '{"id": "p"}'},
+        headers=SAME_ORIGIN,
+    )
+    assert answer.status_code == 403
+    assert await worker.history() == {}
+    await server.ok("DELETE", f"/api/admin/keys/{made['id']}")
+    assert (await visitor.get(HOSTS)).path == "/console/sign-in"
+
+
+async def test_keys_that_may_not_read_do_not_let_look(
+    server: Server, visitor: Browser
+) -> None:
+    """Neither a host's key nor nonsense."""
+    made = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
+    assert (await visitor.look(made["key"])).status == 403
+    assert (await visitor.look("rsk_live_nonsense")).status == 401
+    assert (await visitor.get(HOSTS)).path == "/console/sign-in"
+
+
+async def test_a_password_is_set_by_link(server: Server, visitor: Browser) -> None:
+    """The page says what is wrong, and leads to signing in when nothing is."""
+    link = (await server.ok("POST", f"/api/admin/users/{OWNER}/reset"))["link"]
+    form = (await visitor.get("/console/password")).forms[0]
+    page = await visitor.submit(form, link=link, password=PASSWORD, again="other")
+    assert (page.status, "differ" in page.text) == (400, True)
+    assert page.forms[0].fields["link"] == link
+    page = await visitor.submit(form, link=link, password="short", again="short")
+    assert (page.status, "12 to 1024" in page.text) == (400, True)
+    page = await visitor.submit(form, link=link, password=PASSWORD, again=PASSWORD)
+    assert (page.path, "Sign in with it" in page.text) == ("/console/sign-in", True)
+    page = await visitor.submit(form, link=link, password=PASSWORD, again=PASSWORD)
+    assert (page.status, "was used" in page.text) == (404, True)
+    assert (await visitor.sign_in()).path == HOSTS
+
+
+async def test_refusals_are_in_the_audit(owner: Browser) -> None:
+    """Counted as those of the API are."""
+    server = owner.server
+    await owner.http.post("/console/sign-out", headers=SAME_ORIGIN)
+    async with browsing(server) as other:
+        await other.sign_in(password="wrong")
+    await server.platform.refusals.write(server.platform.store, server.platform.now)
+    entries = (await server.ok("GET", "/api/admin/audit"))["entries"]
+    found = [(one["actor"], one["object"], one["outcome"]) for one in entries]
+    assert (OWNER, "sign_out", "refused 403") in found
+    assert "session.begin" in [one["action"] for one in entries]
+
+
+async def test_headers_are_strict_on_every_answer(owner: Browser) -> None:
+    """Also on an error, and on what is not a page."""
+    for path in (HOSTS, "/console/nowhere", "/console/hosts/none", "/console/sign-in"):
+        answer = await owner.http.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "*" not in policy
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+    assert (await owner.http.get("/console/nowhere")).status_code == 404
+    assert (await owner.http.put(HOSTS)).status_code == 405
+
+
+async def test_files_are_kept_for_ever_under_their_content(owner: Browser) -> None:
+    """A page names no other resource, and a wrong name finds nothing."""
+    page = await owner.get(HOSTS)
+    found = [
+        at.get("href") or at.get("src")
+        for tag, at in page.elements
+        if tag in ("link", "script", "img")
+    ]
+    assert len(set(found)) == 3
+    for path in found:
+        assert path
+        answer = await owner.http.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    wrong = "/console/static/0123456789abcdef/console.css"
+    assert (await owner.http.get(wrong)).status_code == 404
