@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import forked
 import pytest
 from deadlines import HANG_SECONDS
 
@@ -79,9 +80,8 @@ class Host:
         self, *argv: str, env: Mapping[str, str] | None = None
     ) -> AsyncIterator["Command"]:
         """Run a command of ours while the block runs; `{config}` is filled in."""
-        words = [word.replace("{config}", str(self.config)) for word in argv]
         async with await anyio.open_process(
-            [PROGRAM, *words], env={"PATH": os.environ["PATH"], **(env or {})}
+            [PROGRAM, *self._filled_in(argv)], env=_environ(env)
         ) as process:
             try:
                 yield Command(process)
@@ -97,9 +97,24 @@ class Host:
         self, *argv: str, env: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
         """Run a command of ours to its end: (exit code, stdout, stderr)."""
+        words = self._filled_in(argv)
+        done = await forked.run_async("rensei_daemon", *words, env=_environ(env))
+        return done.returncode, done.stdout, done.stderr
+
+    async def run_program(
+        self, *argv: str, env: Mapping[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        """Do so with a command that is started and has nothing imported yet."""
         with anyio.fail_after(HANG_SECONDS):
             async with self.running(*argv, env=env) as command:
                 return await command.ended()
+
+    def _filled_in(self, argv: Sequence[str]) -> list[str]:
+        return [word.replace("{config}", str(self.config)) for word in argv]
+
+
+def _environ(more: Mapping[str, str] | None) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], **(more or {})}
 
 
 class Command:

@@ -107,14 +107,19 @@ def read_until(end: int, pattern: bytes) -> bytes:
 
 
 ZSH = rb"""
-autoload -Uz compinit && compinit -u -D; source <(rensei-daemon --completion zsh)
+KEYTIMEOUT=1; autoload -Uz compinit && compinit -u -C -d ../zcompdump
+source <(rensei-daemon --completion zsh)
 show() { print -r -- "${:-<}$BUFFER>" >&2; BUFFER= }; zle -N show; bindkey '^X' show
 print rea""dy
 """
 
 
 def zsh(line: str, place: Path) -> list[str]:
-    """Return the line as a tab makes it; zsh completes nowhere but at a prompt."""
+    """Return the line as a tab makes it; zsh completes nowhere but at a prompt.
+
+    The first one writes down what there is to complete, beside its directory; the others
+    only read it, in a tenth of the time.
+    """
     with terminal(place, "zsh", "-f", "-i") as end:
         os.write(end, ZSH.strip().replace(b"\n", b"; ") + b"\n")
         read_until(end, rb"(ready)\r\n")

@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from rensei_daemon.disk.config_file import ConfigFile
@@ -17,11 +16,9 @@ GOOD = f'{PLATFORM}[machine]\nname = "build-01"\n[log]\nlevel = "debug"\n'
 
 def run(*arguments: str | Path, stdin: str = "", **environ: str) -> tuple[int, str, str]:
     """Run `rensei-daemon config ...` and return its code and what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "rensei_daemon", "config", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
+    done = forked.run(
+        *("rensei_daemon", "config", *map(str, arguments)),
+        text=stdin,
         env={"HOME": "/nowhere"} | environ,
     )
     return done.returncode, done.stdout, done.stderr

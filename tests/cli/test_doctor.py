@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import forked
 import pytest
 from deadlines import HANG_SECONDS
 from privileges import NOBODY
@@ -50,14 +51,8 @@ def run(
     place: Path, *arguments: str, stdin: int = subprocess.DEVNULL
 ) -> subprocess.CompletedProcess[str]:
     """Run the doctor on a host of our own."""
-    return subprocess.run(
-        [sys.executable, "-m", "rensei_daemon", "doctor", *arguments],
-        env=environ(place),
-        stdin=stdin,
-        capture_output=True,
-        text=True,
-        timeout=HANG_SECONDS,
-        check=False,
+    return forked.run(
+        "rensei_daemon", "doctor", *arguments, env=environ(place), stdin=stdin
     )
 
 

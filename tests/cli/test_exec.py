@@ -288,7 +288,7 @@ async def test_the_hot_path_is_quick_and_light(host: "Host") -> None:
         await host.rotate("build", TOKEN="1")
         env = {"PYTHONPROFILEIMPORTTIME": "1"}
         argv = ("exec", "--config={config}", "--on-rotate=HUP", "--", "true")
-        _, _, err = await host.run(*argv, env=env)
+        _, _, err = await host.run_program(*argv, env=env)
         imported = {line.split("|")[-1].strip() for line in err.splitlines()}
         assert "rensei_daemon.cli.supervisor" in imported
         heavy = {"httpx", "pydantic", "anyio", "structlog", "asyncio", "subprocess"}
@@ -296,7 +296,7 @@ async def test_the_hot_path_is_quick_and_light(host: "Host") -> None:
         costs = []
         for _ in range(5):
             before = _children_seconds()
-            await host.run("exec", "--config={config}", "--", "true")
+            await host.run_program("exec", "--config={config}", "--", "true")
             costs.append(_children_seconds() - before)
     assert min(costs) < 0.2  # 0.06 s; whatever else runs here is not in it
 

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import forked
 import pytest
 from deadlines import HANG_SECONDS
 
@@ -44,9 +45,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 def run(environ: dict[str, str], *arguments: str) -> tuple[int, str, str]:
     """Run `rensei-daemon logs` and return its code and what it printed."""
-    done = subprocess.run(
-        [*PROGRAM, *arguments], capture_output=True, text=True, env=environ
-    )
+    done = forked.run("rensei_daemon", "logs", *arguments, env=environ)
     return done.returncode, done.stdout, done.stderr
 
 

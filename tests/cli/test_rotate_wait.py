@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deadlines import HANG_SECONDS
+from forked import Forked
 from platform_template import ORG
 from platform_thread import PlatformThread, running_platform
 
@@ -42,15 +42,14 @@ class Fleet:
         beat = {"activeCount": 0, "uptake": [said]}
         self.platform.ask_as(token, "POST", path, beat)
 
-    def rotate(self, *options: str) -> "subprocess.Popen[str]":
+    def rotate(self, *options: str) -> Forked:
         """Start the command."""
         config = str(self.place / "config.toml")
-        command = [sys.executable, "-m", "rensei_daemon", "credentials", "rotate", "github"]
-        return subprocess.Popen(
-            [*command, "--config", config, *options],
+        command = ("rensei_daemon", "credentials", "rotate", "github")
+        return Forked(
+            *(*command, "--config", config, *options),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             env={"PATH": "/usr/bin:/bin", "HOME": str(self.place)},
         )
 
@@ -62,7 +61,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(tmp_path, platform)
 
 
-def end(command: "subprocess.Popen[str]") -> tuple[int, str, str]:
+def end(command: Forked) -> tuple[int, str, str]:
     """Return (exit code, output, errors) once it has ended."""
     output, errors = command.communicate(timeout=HANG_SECONDS)
     return command.returncode, output, errors

@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+import anyio
+import anyio.to_thread
 import leftovers
 from deadlines import HANG_SECONDS
 from fork_server import Order
@@ -72,17 +74,40 @@ _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 
 def run(
-    *argv: str, env: Mapping[str, str], cwd: Path | None = None
+    *argv: str,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
+    text: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, as subprocess.run does; its output is captured."""
+    """Run a program to its end; `text` is its input, and its output is captured."""
     pipe = subprocess.PIPE
-    with Forked(*argv, env=env, cwd=cwd, stdout=pipe, stderr=pipe) as process:
+    stdin = stdin if text is None else pipe
+    with Forked(*argv, env=env, cwd=cwd, stdin=stdin, stdout=pipe, stderr=pipe) as process:
         try:
-            out, errors = process.communicate(timeout=HANG_SECONDS)
+            out, errors = process.communicate(text, timeout=HANG_SECONDS)
         except BaseException:
             process.kill()
             raise
     return subprocess.CompletedProcess(argv, process.returncode, out, errors)
+
+
+async def run_async(
+    *argv: str, env: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end while the event loop goes on."""
+    return await anyio.to_thread.run_sync(lambda: run(*argv, env=env, cwd=cwd))
+
+
+async def ended(process: Forked) -> int:
+    """Wait for the end of a process, and return its exit code."""
+    if process.poll() is None:
+        pid = os.pidfd_open(process.pid)
+        try:
+            await anyio.wait_readable(pid)
+        finally:
+            os.close(pid)
+    return process.wait()
 
 
 class _Server:
