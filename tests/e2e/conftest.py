@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from anyio.abc import Process
 from deadlines import HANG_SECONDS
+from forked import Forked, ended, run_async
 from platform_thread import PlatformThread, running_platform
 from polling import until
 from stored_rows import StoredHost
@@ -88,47 +88,46 @@ class Lab:
             **more,
         }
 
-    def command(self, *arguments: str) -> Sequence[str]:
-        """The program, as it is started by a user."""
-        return [sys.executable, "-m", "rensei_daemon", *arguments]
-
     async def call(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the program to its end; it gets `--config`."""
-        return await anyio.to_thread.run_sync(
-            lambda: subprocess.run(
-                [*self.command(*arguments), "--config", str(self.config)],
-                env=self.environ(**more),
-                capture_output=True,
-                text=True,
-                timeout=HANG_SECONDS,
-                check=False,
-            )
-        )
+        words = (*arguments, "--config", str(self.config))
+        return await run_async("rensei_daemon", *words, env=self.environ(**more))
 
     @asynccontextmanager
-    async def daemon(self) -> AsyncIterator["Daemon"]:
-        """Start the daemon, wait until it is ready; kill what is left of it at the end."""
+    async def daemon(self, *, forked: bool = True) -> AsyncIterator["Daemon"]:
+        """Start the daemon, wait until it is ready; kill what is left of it at the end.
+
+        If its command line is looked at, it must not be a fork of another process.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(self.place / "notify.sock"))
             try:
-                with self.output.open("ab") as output:
-                    process = await anyio.open_process(
-                        [*self.command("run"), "--config", str(self.config)],
-                        env=self.environ(NOTIFY_SOCKET=str(self.place / "notify.sock")),
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                    )
-                async with process:
+                with self._started(forked=forked) as process:
                     daemon = Daemon(process, manager)
                     try:
                         await daemon.told(b"READY=1")
                         yield daemon
                     finally:
-                        if process.returncode is None:
-                            process.kill()
+                        process.kill()
             finally:
                 (self.place / "notify.sock").unlink()
+
+    def _started(self, *, forked: bool) -> "subprocess.Popen[str]":
+        environ = self.environ(NOTIFY_SOCKET=str(self.place / "notify.sock"))
+        words = ("run", "--config", str(self.config))
+        with self.output.open("ab") as output:
+            if forked:
+                return Forked(
+                    "rensei_daemon", *words, env=environ, stdout=output, stderr=output
+                )
+            return subprocess.Popen(
+                [sys.executable, "-m", "rensei_daemon", *words],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                text=True,
+            )
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until it holds; it is asked after each change of the platform."""
@@ -166,7 +165,7 @@ def _text(path: Path) -> str | None:
 class Daemon:
     """The process, and what it tells its service manager."""
 
-    process: Process
+    process: "subprocess.Popen[str]"
     manager: socket.socket
 
     @property
@@ -188,7 +187,7 @@ class Daemon:
         """Send a signal, and return the exit code."""
         self.process.send_signal(number)
         with anyio.fail_after(HANG_SECONDS):
-            return await self.process.wait()
+            return await ended(self.process)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from deadlines import HANG_SECONDS
+from forked import ended
 
 if TYPE_CHECKING:
     from e2e.conftest import Lab
@@ -20,7 +21,7 @@ BEAT = "/api/workers/wkr_"
 
 async def test_the_main_job(lab: "Lab") -> None:
     """A mutation reaches the file, a rotation the env file, and status says ok."""
-    async with lab.daemon() as daemon:
+    async with lab.daemon(forked=False) as daemon:
         asked = lab.enqueue("project.add", id="proj_b", repository="https://github.com/b")
         await lab.until(lambda: lab.status_of(asked) == "applied")
         text = lab.config.read_text()
@@ -143,7 +144,7 @@ async def test_a_kill_loses_nothing(lab: "Lab") -> None:
         async with lab.daemon() as daemon:
             await lab.until(lambda: any(lab.status_of(m) != "pending" for m in asked))
             daemon.process.kill()
-            await daemon.process.wait()
+            await ended(daemon.process)
     async with lab.daemon() as daemon:
         await lab.until(lambda: all(lab.status_of(m) == "applied" for m in asked))
         assert await daemon.stop() == 0

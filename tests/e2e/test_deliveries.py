@@ -20,6 +20,7 @@ import anyio.abc
 import anyio.to_thread
 import pytest
 from deadlines import HANG_SECONDS
+from forked import Forked, ended, run_async
 from platform_thread import PlatformThread, running_platform
 
 from rensei_daemon.control_api.client import request
@@ -28,6 +29,7 @@ from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.tasks.former_readers import former_readers
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
+ENVIRON = {"PATH": os.environ["PATH"]}
 CONFIG = """\
 [platform]
 url = "{url}"
@@ -94,32 +96,41 @@ class Scene:
         return line.decode().split()
 
     @asynccontextmanager
-    async def daemon(self, *through: str) -> AsyncIterator[anyio.abc.Process]:
+    async def daemon(self, *through: str) -> AsyncIterator[None]:
         """Run the daemon while the block runs; its end is a clean one.
 
-        `through` is a program that starts it with other limits.
+        `through` is a program that starts it, with other limits perhaps; a fork has none,
+        and no command line of its own either.
         """
+        with self._started(through) as process:
+            try:
+                yield
+                process.terminate()
+                with anyio.fail_after(HANG_SECONDS):
+                    assert await ended(process) == 0
+            finally:
+                process.kill()
+
+    def _started(self, through: tuple[str, ...]) -> "subprocess.Popen[str]":
+        words = ("run", "--config", str(self.config))
         with (self.place / "output").open("ab") as output:
-            async with await anyio.open_process(
-                [*through, PROGRAM, "run", "--config", str(self.config)],
-                env={"PATH": os.environ["PATH"]},
+            if not through:
+                return Forked(
+                    "rensei_daemon", *words, env=ENVIRON, stdout=output, stderr=output
+                )
+            return subprocess.Popen(
+                [*through, PROGRAM, *words],
+                env=ENVIRON,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-            ) as process:
-                try:
-                    yield process
-                    process.terminate()
-                    with anyio.fail_after(HANG_SECONDS):
-                        assert await process.wait() == 0
-                finally:
-                    if process.returncode is None:
-                        process.kill()
+                text=True,
+            )
 
-    async def tell(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
+    async def tell(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ours."""
-        argv = (PROGRAM, *argv, "--config", str(self.config))
-        return await anyio.run_process(argv, check=False)
+        words = (*argv, "--config", str(self.config))
+        return await run_async("rensei_daemon", *words, env=ENVIRON)
 
     async def until_condition(self, code: str) -> None:
         """Wait until there is a warning of this code; of none, when it is empty."""
@@ -139,10 +150,7 @@ class Scene:
 
     async def ask(self, *argv: str) -> Any:
         """Run a command of ours that answers in JSON."""
-        done = await anyio.run_process(
-            [PROGRAM, *argv, "--config", str(self.config)], check=False
-        )
-        return json.loads(done.stdout)
+        return json.loads((await self.tell(*argv)).stdout)
 
     async def hook_has_ended(self, generation: int) -> None:
         """Wait until the hook of a generation has run to its end."""
@@ -171,12 +179,12 @@ class Scene:
         """All that an operator sees, or sends to whoever helps."""
         bundle = self.place / "bundle.tar.gz"
         doctor = await self.tell("doctor", "--json", "--bundle", str(bundle))
-        assert b"no known secret found in it" in doctor.stderr
+        assert "no known secret found in it" in doctor.stderr
         status = await self.tell("status")
         with tarfile.open(bundle) as archive:
             files = [archive.extractfile(member) for member in archive.getmembers()]
-            packed = [file.read() for file in files if file is not None]
-        return [said.decode() for said in (doctor.stdout, status.stdout, *packed)]
+            packed = [file.read().decode() for file in files if file is not None]
+        return [doctor.stdout, status.stdout, *packed]
 
     def close(self) -> None:
         """Give the pipe back, and close every connection."""
@@ -236,7 +244,7 @@ def _command_lines() -> bytes:
 
 async def test_a_rotation_reaches_every_consumer_and_no_log(scene: Scene) -> None:
     """Socket, env file, then hook; each is on the board, and no value is anywhere else."""
-    async with scene.daemon():
+    async with scene.daemon("env"):
         assert await scene.hook_says() == ["1", "tok_canary_0", "TOKEN"]
         reader = Reader(scene)
         assert await reader.hear() == "INITIAL"
@@ -429,7 +437,7 @@ async def test_no_daemon_starts_with_two_sessions_on_one_file(scene: Scene) -> N
     for argv in (("run",), ("config", "check")):
         done = await scene.tell(*argv)
         assert done.returncode == 78
-        assert b'session "build" has the same file, on line 11' in done.stderr
+        assert 'session "build" has the same file, on line 11' in done.stderr
 
 
 async def test_an_env_file_that_somebody_altered_is_put_right(scene: Scene) -> None:

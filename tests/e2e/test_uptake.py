@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from deadlines import HANG_SECONDS
+from forked import ended
 from platform_template import ORG
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ async def test_a_host_that_is_gone_blocks_until_it_is_excluded(lab: "Lab") -> No
         early, query = rotate(lab, "two"), "?acceptUnknown=true"
         await lab.until(lambda: receipt(lab, early, query)["safeToRevoke"])
         daemon.process.kill()
-        await daemon.process.wait()
+        await ended(daemon.process)
     late = rotate(lab, "three")
     assert set(behind(lab, late)) == {"build", "hooked", "read"}
     assert not receipt(lab, late, query)["safeToRevoke"]

@@ -99,7 +99,7 @@ async def run_async(
     return await anyio.to_thread.run_sync(lambda: run(*argv, env=env, cwd=cwd))
 
 
-async def ended(process: Forked) -> int:
+async def ended(process: subprocess.Popen[str]) -> int:
     """Wait for the end of a process, and return its exit code."""
     if process.poll() is None:
         pid = os.pidfd_open(process.pid)
