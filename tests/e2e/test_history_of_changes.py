@@ -26,7 +26,7 @@ LOOKS = (
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
     """A host with two projects, its daemon running."""
-    async with open_host(tmp_path, body=BODY) as host:
+    async with open_host(tmp_path, body=BODY, forks=True) as host:
         await host.start()
         yield host
 

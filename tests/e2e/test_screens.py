@@ -122,7 +122,7 @@ def planted() -> Mapping[str, tuple[str, Any, str]]:
 @pytest.fixture
 async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
     """A running daemon that has answered all of it."""
-    async with open_host(tmp_path, body=BODY) as host:
+    async with open_host(tmp_path, body=BODY, forks=True) as host:
         host.environ["RENSEI_DAEMON_LOG__FILE"] = str(host.state / "log.jsonl")
         rows = host.platform.rows
         host.environ["RENSEI_DAEMON_PLATFORM__WORKER_HOST_ID"] = rows.host(NAME).id

@@ -10,7 +10,7 @@ SEED = 2908406793
 
 async def test_what_random_kills_leave_is_as_the_model_says(tmp_path: Path) -> None:
     """Deaths amid mutations, redeliveries, edits and reloads lose and double nothing."""
-    said = await live(tmp_path, seed=SEED, kills=9)
+    said = await live(tmp_path, seed=SEED, kills=9, forks=True)
     assert said.endswith("file, acks and journal are as the model says")
 
 
@@ -18,5 +18,5 @@ async def test_an_editor_and_the_daemon_lose_nothing_to_one_another(
     tmp_path: Path,
 ) -> None:
     """Eighty edits in place against eighty mutations are all in the file."""
-    said = await in_place(tmp_path, 80, SEED)
+    said = await in_place(tmp_path, 80, SEED, forks=True)
     assert said == "in place: 80 edits against 80 mutations, not one lost"

@@ -19,6 +19,7 @@ import click
 import pytest
 from commands_page import EXIT_CODES, walk
 from deadlines import HANG_SECONDS
+from forked import Forked
 from platform_thread import PlatformThread, running_platform
 from polling import wait_until
 
@@ -131,10 +132,10 @@ class _Daemon:
         }
 
     @contextmanager
-    def up(self) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    def up(self) -> Iterator[Callable[[], Forked]]:
         """Run the daemon until the block ends; yield what waits until it is ready."""
 
-        def ready() -> subprocess.Popen[bytes]:
+        def ready() -> Forked:
             while b"READY=1" not in manager.recv(4096):
                 pass
             return process
@@ -142,12 +143,10 @@ class _Daemon:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(self.place / "notify.sock"))
             manager.settimeout(HANG_SECONDS)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "rensei_daemon", "run"],
-                env=self.environ | {"NOTIFY_SOCKET": str(self.place / "notify.sock")},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+            environ = self.environ | {"NOTIFY_SOCKET": str(self.place / "notify.sock")}
+            nothing = subprocess.DEVNULL
+            process = Forked(
+                "rensei_daemon", "run", env=environ, stdout=nothing, stderr=nothing
             )
             try:
                 yield ready

@@ -52,10 +52,10 @@ async def race(
     return model
 
 
-async def in_place(directory: Path, count: int, seed: int) -> str:
+async def in_place(directory: Path, count: int, seed: int, *, forks: bool = False) -> str:
     """Race an editor that appends."""
     chance = random.Random(seed)  # noqa: S311 - it is to be repeatable
-    async with open_host(directory) as host:
+    async with open_host(directory, forks=forks) as host:
         await host.start()
         ways = (editor.append, editor.append_slowly)
         model = await race(host, ways, range(count), chance)

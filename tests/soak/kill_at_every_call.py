@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+from forked import ended
 from rig.host import DiedError, Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check, check_no_leftovers
@@ -120,7 +121,7 @@ async def _batch(host: Host, call: str, thread: int, count: int) -> bool:
             async def until_death() -> None:
                 nonlocal died
                 assert host.process is not None
-                await host.process.wait()
+                await ended(host.process)
                 died = True
                 either.cancel_scope.cancel()
 

@@ -79,9 +79,9 @@ class Life:
         await self.edit(at_rest=True)
 
 
-async def live(directory: Path, seed: int, kills: int) -> str:
+async def live(directory: Path, seed: int, kills: int, *, forks: bool = False) -> str:
     """Live through so many deaths; return what there was."""
-    async with open_host(directory) as host:
+    async with open_host(directory, forks=forks) as host:
         life = Life(host, random.Random(seed))  # noqa: S311 - it is to be repeatable
         for death in range(kills):
             await host.start()

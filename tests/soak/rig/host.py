@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import Process, UNIXDatagramSocket
+from anyio.abc import UNIXDatagramSocket
+from forked import Forked, ended, run_async
 from platform_template import ORG
 from platform_thread import PlatformThread, running_platform
 
@@ -57,7 +58,9 @@ class Host:
     environ: dict[str, str] = field(default_factory=dict)
     entry: Sequence[str] = ()
     """What the daemon is started through: a program that leads into another network."""
-    process: Process | None = None
+    forks: bool = False
+    """Whether the daemon and commands are forks of a process that has imported them."""
+    process: "subprocess.Popen[str] | None" = None
 
     def __post_init__(self) -> None:
         """Lay out the directories."""
@@ -97,29 +100,35 @@ class Host:
         notices = self.runtime / "notify.sock"
         notices.unlink(missing_ok=True)
         async with await anyio.create_unix_datagram_socket(local_path=notices) as heard:
-            with (self.directory / "stderr").open("ab") as stderr:
-                self.process = await anyio.open_process(
-                    [*self.entry, sys.executable, "-m", program, "run"],
-                    env={**self.variables(), "NOTIFY_SOCKET": str(notices)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                )
+            self.process = self._started(program, {"NOTIFY_SOCKET": str(notices)})
             is_ready = await _is_ready(self.process, heard, within)
         if not is_ready:
             raise DiedError((self.directory / "stderr").read_text()[-2000:])
         return self.process.pid
 
+    def _started(self, program: str, more: Mapping[str, str]) -> "subprocess.Popen[str]":
+        environ = {**self.variables(), **more}
+        nothing = subprocess.DEVNULL
+        with (self.directory / "stderr").open("ab") as stderr:
+            if self.forks:
+                return Forked(program, "run", env=environ, stdout=nothing, stderr=stderr)
+            return subprocess.Popen(
+                [*self.entry, sys.executable, "-m", program, "run"],
+                env=environ,
+                stdin=nothing,
+                stdout=nothing,
+                stderr=stderr,
+                text=True,
+            )
+
     async def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         """End the daemon, and return what `wait` says of it."""
         assert self.process is not None
         process, self.process = self.process, None
-        if process.returncode is None:
-            process.send_signal(number)
+        process.send_signal(number)
         with anyio.CancelScope(shield=True), anyio.fail_after(20):
-            await process.wait()
-        assert process.returncode is not None
-        return process.returncode
+            await ended(process)
+        return process.wait()
 
     async def status(self) -> dict[str, Any]:
         """Ask the daemon how it is."""
@@ -156,9 +165,13 @@ class Host:
         self, *arguments: str, environ: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
         """Run a command of ours; return its exit code and both outputs."""
+        variables = {**self.variables(), **(environ or {})}
+        if self.forks:
+            ran = await run_async("rensei_daemon", *arguments, env=variables)
+            return ran.returncode, ran.stdout, ran.stderr
         done = await anyio.run_process(
             [sys.executable, "-m", "rensei_daemon", *arguments],
-            env={**self.variables(), **(environ or {})},
+            env=variables,
             check=False,
         )
         return done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -177,7 +190,9 @@ class Host:
         return self.platform.rows.add_mutation(NAME, op, params, requested_by="ada")
 
 
-async def _is_ready(process: Process, heard: UNIXDatagramSocket, within: float) -> bool:
+async def _is_ready(
+    process: "subprocess.Popen[str]", heard: UNIXDatagramSocket, within: float
+) -> bool:
     """Wait for the daemon to say so, or to die."""
     is_ready = False
     async with anyio.create_task_group() as watching:
@@ -190,8 +205,10 @@ async def _is_ready(process: Process, heard: UNIXDatagramSocket, within: float) 
     return is_ready
 
 
-async def _cancel_at_death(process: Process, scope: anyio.CancelScope) -> None:
-    await process.wait()
+async def _cancel_at_death(
+    process: "subprocess.Popen[str]", scope: anyio.CancelScope
+) -> None:
+    await ended(process)
     scope.cancel()
 
 
@@ -204,6 +221,7 @@ async def open_host(
     keepalive_seconds: float = 15.0,
     refresh_seconds: float = 3600.0,
     address: str = "127.0.0.1",
+    forks: bool = False,
 ) -> AsyncIterator[Host]:
     """Serve a platform with one tenant and lay out a host of its; nothing runs yet."""
     settings = ServerSettings(
@@ -214,7 +232,7 @@ async def open_host(
     with running_platform(settings, address=address) as platform:
         platform.add_host(NAME)
         key = platform.add_key()
-        host = Host(directory, platform, key)
+        host = Host(directory, platform, key, forks=forks)
         host.config.write_text(host.head() + body)
         try:
             yield host
