@@ -31,7 +31,7 @@ from rensei_platform.store import credentials, master_keys, replicas
 from rensei_platform.store.engine import Store, listening_conninfo
 from rensei_platform.store.lock import exclusive
 from rensei_platform.store.locks import Locks
-from rensei_platform.store.schema import check_schema
+from rensei_platform.store.schema import check_schema, newest_revision
 from rensei_platform.tokens import Tokens
 
 
@@ -102,6 +102,7 @@ def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) 
         fan_out=FanOutState(bus, utc_now()),
         changes=Changes(bus),
         id=replica_id,
+        schema=newest_revision(),
     )
 
 

@@ -46,6 +46,8 @@ class Platform:
     changes: Changes
     id: str
     """Of this server, among those of its database; new with each start."""
+    schema: str
+    """The newest migration that it knows."""
     presence: Presence = field(default_factory=Presence)
     refusals: Refusals = field(default_factory=Refusals)
     failures: FailureLimiter = field(default_factory=FailureLimiter)

@@ -55,7 +55,9 @@ async def reconcile(platform: Platform) -> None:
     listening = platform.hub.orgs()
     if not platform.store.is_sqlite:
         async with platform.store.write() as db:
-            await replicas.note_replica(db, platform.id, version(), len(platform.hub))
+            await replicas.note_replica(
+                db, platform.id, version(), platform.schema, len(platform.hub)
+            )
     async with platform.store.read() as db:
         since = min(now, platform.fan_out.last_reconciled) - SLACK
         revoked = await orgs.revoked_since(db, since)

@@ -75,10 +75,10 @@ async def notify(db: AsyncConnection, channel: str, payload: str) -> None:
 
 
 async def note_replica(
-    db: AsyncConnection, replica_id: str, version: str, stream_count: int
+    db: AsyncConnection, replica_id: str, version: str, schema: str, stream_count: int
 ) -> None:
     """Store that a server is there now."""
-    row = {"id": replica_id, "version": version, "started_at": _NOW}
+    row = {"id": replica_id, "version": version, "schema": schema, "started_at": _NOW}
     seen = {"seen_at": _NOW, "stream_count": stream_count}
     statement = postgresql.insert(replicas).values(**row, **seen)
     await db.execute(statement.on_conflict_do_update(index_elements=["id"], set_=seen))

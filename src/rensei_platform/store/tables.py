@@ -378,7 +378,17 @@ replicas = Table(
     Column("started_at", Time, nullable=False),
     Column("seen_at", Time, nullable=False),
     Column("stream_count", Integer, nullable=False, server_default="0"),
+    Column("schema", Text),  # the newest migration that it knows; null: an older program
     Index(None, "seen_at"),
+)
+
+schema_steps = Table(
+    "schema_steps",
+    metadata,
+    # The migrations that were made, for programs that do not know the latest one.
+    Column("revision", Text, primary_key=True),
+    Column("previous", Text),
+    Column("serves_previous", Boolean, nullable=False),
 )
 
 audit = Table(

@@ -167,13 +167,13 @@ async def test_a_silent_server_is_not_waited_for_again(
         await two.put("t")
         platform = two.a.platform
         async with platform.store.write() as db:
-            await replicas.note_replica(db, "killed", "1", 0)
+            await replicas.note_replica(db, "killed", "1", "0001", 0)
         assert (await two.rotate(two.a))["sessionCount"] == 0
         assert capsys.readouterr().out.count("rotation.replica_silent") == 1
         assert (await two.rotate(two.a))["sessionCount"] == 0
         assert "replica_silent" not in capsys.readouterr().out
         async with platform.store.write() as db:
-            await replicas.note_replica(db, "killed", "1", 0)
+            await replicas.note_replica(db, "killed", "1", "0001", 0)
         await two.rotate(two.a)
         assert "replica=killed" in capsys.readouterr().out
 
