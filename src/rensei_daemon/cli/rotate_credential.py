@@ -36,7 +36,9 @@ from rensei_daemon.platform_api.rotation_receipt import Receipt
     help="With --wait: give up after so many seconds.",
 )
 @click.option(
-    "--accept-unknown", is_flag=True, help="With --wait: let pass what cannot tell."
+    "--accept-unknown",
+    is_flag=True,
+    help="With --wait: pass sessions that cannot tell.",
 )
 @config_option
 @json_option

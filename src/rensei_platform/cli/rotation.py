@@ -43,13 +43,15 @@ def list_rotations(client: Client, as_json: bool, limit: int) -> None:
 @uses_client
 @click.argument("rotation_id", metavar="ID")
 @click.option(
-    "--accept-unknown", is_flag=True, help="Do not wait for what can say no more."
+    "--accept-unknown",
+    is_flag=True,
+    help="Let sessions pass that cannot tell.",
 )
 @click.option(
     "--without",
     multiple=True,
-    metavar="HOST",
-    help="A host that does not count, by name or id; may be repeated.",
+    metavar="NAME",
+    help="A host that does not count, by name or id, or a key; may be repeated.",
 )
 @click.option("--wait", is_flag=True, help="Ask again until it is safe.")
 @click.option(
@@ -124,7 +126,10 @@ def _lines(rotation: Mapping[str, Any], receipt: Mapping[str, Any]) -> Iterator[
         yield "safe to revoke the old value: yes"
         return
     yield f"safe to revoke the old value: no ({'; '.join(receipt['obstacles'])})"
-    yield "  exclude a host with --without HOST, what cannot tell with --accept-unknown"
+    yield (
+        "  exclude a host or a key with --without NAME, "
+        "sessions that cannot tell with --accept-unknown"
+    )
 
 
 def _counted(count: int, noun: str) -> str:

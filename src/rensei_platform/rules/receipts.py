@@ -117,8 +117,9 @@ def receipt(
     `newest` is the version of the organization's values now. A session that has a newer
     one has it from before the database was restored, and so is behind. `excluded` are ids
     of hosts and keys, which count nowhere. A host that is silent has vanished if a session
-    of it is behind, or if it has never said anything. `accept_unknown` lets pass what can
-    say no more; it excuses neither a session that is behind nor a host that has vanished.
+    of it is behind, or if it has never said anything. `accept_unknown` lets pass sessions
+    whose host has counted consumers that can say no more. It does not excuse a session
+    that is behind, nor a host or a key of which nothing was said: it may be about to.
     """
     counted = [session for session in sessions if session.host_id not in excluded]
     by_uptake: dict[Uptake, list[SessionUptake]] = {uptake: [] for uptake in Uptake}
@@ -128,24 +129,21 @@ def receipt(
     behind = sorted(by_uptake[Uptake.BEHIND], key=lambda s: (s.host_id, s.session_id))
     mute = set(unknown_hosts) - set(excluded)
     vanished = set(silent_hosts) & ({session.host_id for session in behind} | mute)
-    unknown = (len(by_uptake[Uptake.UNKNOWN]), len(mute - vanished))
+    unknown = len(by_uptake[Uptake.UNKNOWN])
     keys = set(unknown_keys) - set(excluded)
     obstacles = [
         (len(behind), "session", "behind"),
         (len(vanished), "host", "silent, with the old value perhaps"),
+        (0 if accept_unknown else unknown, "session", "unable to tell"),
+        (len(mute - vanished), "host", "without a report"),
+        (len(keys), "key", "used by sessions of no registered host"),
     ]
-    if not accept_unknown:
-        obstacles += [
-            (unknown[0], "session", "unable to tell"),
-            (unknown[1], "host", "without a report"),
-            (len(keys), "key", "used by sessions of no registered host"),
-        ]
     return Receipt(
         notified=notified,
         held=sum(version <= session.version <= newest for session in counted),
         confirmed=len(by_uptake[Uptake.CONFIRMED]),
         received=len(by_uptake[Uptake.RECEIVED]),
-        unknown=len(by_uptake[Uptake.UNKNOWN]),
+        unknown=unknown,
         behind=tuple(behind),
         unknown_hosts=tuple(sorted(mute - vanished)),
         unknown_keys=tuple(sorted(keys)),

@@ -222,7 +222,8 @@ async def test_a_receipt_names_who_is_behind(
         "notified 0 sessions, held 0, confirmed 0, received 0, unknown 0, behind 1\n"
         f"  behind: host build-07, session deploy: it has version {held['version']}\n"
         "safe to revoke the old value: no (1 session is behind)\n"
-        "  exclude a host with --without HOST, what cannot tell with --accept-unknown\n"
+        "  exclude a host or a key with --without NAME, sessions that cannot tell with "
+        "--accept-unknown\n"
     )
     assert (await run(*show, "--wait", "--timeout", "0", fails=True)).exit_code == 1
     shown = await run(*show, "--without", "build-07", "--wait", "--json")

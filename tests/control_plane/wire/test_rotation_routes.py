@@ -113,9 +113,28 @@ async def test_what_cannot_tell_has_to_be_accepted(server: Server) -> None:
     assert [one["name"] for one in found["vanishedHosts"]] == ["old-host"]
     assert [one["name"] for one in found["unknownKeys"]] == ["script"]
     assert found["unknown"] == 1
-    accepted = {"acceptUnknown": "true"}
+    accepted: dict[str, Any] = {"acceptUnknown": "true"}
     assert not (await receipt(server, rotation_id, **accepted))["safeToRevoke"]
     accepted["without"] = "old-host"
+    found = await receipt(server, rotation_id, **accepted)
+    assert found["obstacles"] == ["1 key is used by sessions of no registered host"]
+    accepted["without"] = ["old-host", script["id"]]
+    assert (await receipt(server, rotation_id, **accepted))["safeToRevoke"]
+
+
+async def test_a_host_that_has_not_reported_yet_is_not_accepted(server: Server) -> None:
+    """It has just started, and may be about to say that it is behind."""
+    await put(server)
+    rotation_id = await rotate(server)
+    worker = await server.register()
+    version = await snapshot(server, "s")
+    await worker.beat()
+    accepted = {"acceptUnknown": "true"}
+    found = await receipt(server, rotation_id, **accepted)
+    assert [one["name"] for one in found["unknownHosts"]] == ["build-07"]
+    assert found["obstacles"] == ["1 host is without a report"]
+    assert (await receipt(server, rotation_id, without="build-07"))["safeToRevoke"]
+    await worker.beat(uptake=[uptake("s", version, unknown=1)])
     assert (await receipt(server, rotation_id, **accepted))["safeToRevoke"]
 
 
