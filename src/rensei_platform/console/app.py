@@ -7,7 +7,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from rensei_platform.console import access_pages, events, host_pages
+from rensei_platform.console import (
+    access_pages,
+    audit_pages,
+    credential_pages,
+    events,
+    host_pages,
+    people_pages,
+)
 from rensei_platform.console.pages import Visit, address, render
 from rensei_platform.console.security import SecurityHeaders
 from rensei_platform.console.static_files import static_file
@@ -19,6 +26,9 @@ from rensei_platform.services.refusals import Refusal
 ROUTES = (
     *access_pages.ROUTES,
     *host_pages.ROUTES,
+    *credential_pages.ROUTES,
+    *audit_pages.ROUTES,
+    *people_pages.ROUTES,
     *events.ROUTES,
     Route("/static/{digest}/{name}", static_file, methods=["GET"]),
 )

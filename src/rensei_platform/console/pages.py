@@ -50,6 +50,7 @@ NOTICES = {
     "sent": "The change is on its way: the host takes it with its next heartbeat.",
     "cancelled": "Cancelled. The host never sees it.",
     "delivered": "Too late: it was delivered already. Ask for the opposite instead.",
+    "rotated": "Every live session that sees the values was notified.",
     "revoked": "The key is revoked, and its streams end.",
     "removed": "The user is removed; their keys are revoked.",
     "role": "The role is changed.",

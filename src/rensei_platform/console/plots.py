@@ -4,6 +4,7 @@ Colours are classes of the style sheet. Each plot stands beside a table or a sen
 says the same.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,3 +57,8 @@ def share(parts: Sequence[tuple[str, int]], total: int) -> list[Bar]:
 
 def _bar(x: float, y: float, width: float, height: float, kind: str, title: str) -> Bar:
     return Bar(round(x, 2), round(y, 2), round(width, 2), round(height, 2), kind, title)
+
+
+def log_height(milliseconds: int) -> int:
+    """Return the height of a latency: each step of ten is as high, from 1 ms to 100 s."""
+    return 1 + round(100 * math.log10(max(milliseconds, 1)))

@@ -20,6 +20,7 @@ from rensei_platform.rules.callers import (
     Role,
     require_access,
     require_admin,
+    require_audit,
     require_grant,
 )
 from rensei_platform.rules.fields import check_id
@@ -28,6 +29,9 @@ from rensei_platform.services.users import Link, make_link
 from rensei_platform.store import audit, hosts, orgs, users
 from rensei_platform.store.engine import Store
 from rensei_platform.store.orgs import NewKey
+
+AuditFilter = audit.Filter
+"""What the audit can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +306,6 @@ async def list_audit(
     platform: Platform, caller: Caller, wanted: audit.Filter, limit: int
 ) -> Sequence[RowMapping]:
     """Return the latest audit entries of the caller's organization, newest first."""
-    require_admin(caller, Access.ADMIN)
+    require_audit(caller, Access.ADMIN)
     async with platform.store.read() as db:
         return await audit.latest(db, caller.org_id, wanted, limit)

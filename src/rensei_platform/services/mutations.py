@@ -23,7 +23,7 @@ from rensei_platform.rules.mutations import (
     parse_op,
 )
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import audit, hosts, mutations
+from rensei_platform.store import audit, hosts, mutations, outcome_counts
 
 IDEMPOTENT_FOR = timedelta(hours=24)
 
@@ -133,6 +133,7 @@ async def cancel(platform: Platform, caller: Caller, mutation_id: str) -> bool:
     async with platform.store.write() as db:
         if await mutations.cancel(db, caller.org_id, mutation_id, now):
             await audit.add_entry(db, caller, "mutation.cancel", mutation_id, now)
+            await outcome_counts.add(db, caller.org_id, {Status.CANCELLED: 1}, now)
             is_cancelled = True
         elif await mutations.get_mutation(db, caller.org_id, mutation_id) is None:
             raise NotFoundError("Mutation not found")

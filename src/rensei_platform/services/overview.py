@@ -1,8 +1,8 @@
 """Hosts as a person looks at them: found by name, with what waits for each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import RowMapping
 
@@ -13,7 +13,7 @@ from rensei_platform.rules.mutations import Mutation
 from rensei_platform.rules.receipts import SessionUptake
 from rensei_platform.services import comparison
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import hosts, mutations, uptake
+from rensei_platform.store import hosts, mutations, outcome_counts, uptake
 
 FIRST = ("", "")
 """The place before every host."""
@@ -109,6 +109,35 @@ async def host_details(
         sessions=sorted(sessions, key=lambda session: session.session_id),
         history=history,
     )
+
+
+DAYS = 14
+"""Of outcomes that are shown, today among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomesOfDay:
+    """How many mutations came to which end on a day; UTC."""
+
+    day: date
+    counts: Mapping[str, int]
+
+
+async def outcomes_a_day(platform: Platform, caller: Caller) -> list[OutcomesOfDay]:
+    """Return the outcomes of the last days, the oldest first."""
+    require_access(caller, Access.READ_MUTATIONS)
+    now = platform.now()
+    first = outcome_counts.day_of(now) - DAYS + 1
+    async with platform.store.read() as db:
+        rows = await outcome_counts.since(db, caller.org_id, first)
+    counts: dict[int, dict[str, int]] = {}
+    for row in rows:
+        counts.setdefault(row["day"], {})[row["status"]] = int(row["total"])
+    begun = now.date() - timedelta(days=DAYS - 1)
+    return [
+        OutcomesOfDay(begun + timedelta(days=n), counts.get(first + n, {}))
+        for n in range(DAYS)
+    ]
 
 
 AGES = (

@@ -85,6 +85,34 @@ async def reset_user(platform: Platform, caller: Caller, email: str) -> Link:
         return await make_link(db, member["id"], now)
 
 
+async def set_role(platform: Platform, caller: Caller, email: str, role: Role) -> None:
+    """Change the role of a member.
+
+    Raise NotFoundError, ForbiddenError, or ConflictError for the last owner.
+    """
+    require_admin(caller, Access.ADMIN)
+    require_grant(caller, (role,))
+    now = platform.now()
+    async with platform.store.write() as db:
+        await users.lock_org(db, caller.org_id)
+        member = await _member(db, caller, email)
+        if role is not Role.OWNER:
+            await _require_another_owner(db, caller, member)
+        await users.set_role(db, caller.org_id, member["id"], role)
+        await audit.add_entry(
+            db, caller, "user.role", email, now, role=role, before=member["role"]
+        )
+
+
+async def _require_another_owner(
+    db: AsyncConnection, caller: Caller, member: RowMapping
+) -> None:
+    """Raise ConflictError if the member is the last owner."""
+    is_owner = member["role"] == Role.OWNER
+    if is_owner and await users.count_owners(db, caller.org_id) == 1:
+        raise ConflictError("The last owner of an organization stays")
+
+
 async def remove_user(platform: Platform, caller: Caller, email: str) -> None:
     """Remove a member, and end what their keys and streams can do.
 
@@ -95,9 +123,7 @@ async def remove_user(platform: Platform, caller: Caller, email: str) -> None:
     async with platform.store.write() as db:
         await users.lock_org(db, caller.org_id)
         member = await _member(db, caller, email)
-        is_owner = member["role"] == Role.OWNER
-        if is_owner and await users.count_owners(db, caller.org_id) == 1:
-            raise ConflictError("The last owner of an organization stays")
+        await _require_another_owner(db, caller, member)
         revoked = await users.remove_member(db, caller.org_id, member["id"], now)
         await console_sessions.end_sessions(db, member["id"], org_id=caller.org_id)
         await audit.add_entry(db, caller, "user.remove", email, now, keys=list(revoked))

@@ -19,7 +19,7 @@ from rensei_platform.rules.reports import Beat, Registration
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.presence import SEEN_EVERY
-from rensei_platform.store import hosts, mutations, uptake
+from rensei_platform.store import hosts, mutations, outcome_counts, uptake
 from rensei_platform.store.hosts import Worker
 
 KEPT_WORKERS = 16
@@ -157,7 +157,8 @@ async def _store_report(
     if changed:
         await hosts.update_mirror(db, worker.host_id, changed, now)
     if not beat.outcomes.is_empty:
-        await mutations.decide(db, worker.host_id, beat.outcomes, now)
+        decided = await mutations.decide(db, worker.host_id, beat.outcomes, now)
+        await outcome_counts.add(db, worker.org_id, decided, now)
 
 
 async def _deliver(

@@ -1,6 +1,6 @@
 """Statements about bindings, stored and resolved values, rotations and scopes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,6 +64,24 @@ async def sealed_values(
         )
     )
     return {row.name: row.sealed for row in found}
+
+
+def value_names_statement(org_id: str) -> Select[Any]:
+    """Return the query of the names of an organization's stored values."""
+    values = credential_values.c
+    return select(values.kind, values.project_id, values.environment, values.name).where(
+        values.org_id == org_id
+    )
+
+
+async def value_names(
+    db: AsyncConnection, org_id: str
+) -> dict[tuple[str, str, str], list[str]]:
+    """Return (kind, project, environment) -> names of the stored values."""
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for row in await db.execute(value_names_statement(org_id)):
+        names.setdefault((row.kind, row.project_id, row.environment), []).append(row.name)
+    return {scope: sorted(found) for scope, found in names.items()}
 
 
 # ---- bindings ----------------------------------------------------------------------------
@@ -209,16 +227,32 @@ async def last_rotations(db: AsyncConnection, org_id: str, before: int) -> dict[
     return {row.kind: row.version for row in found if row.version is not None}
 
 
-async def list_rotations(
-    db: AsyncConnection, org_id: str, limit: int
-) -> Sequence[RowMapping]:
-    """Return the latest rotations of an organization, newest first."""
-    found = await db.execute(
-        select(rotations)
-        .where(rotations.c.org_id == org_id)
-        .order_by(rotations.c.version.desc())
-        .limit(limit)
+_NO_VERSION = 2**63 - 1
+"""Above every one."""
+
+
+def rotations_statement(org_id: str, versions: Collection[int]) -> Select[Any]:
+    """Return the query of the rotations with these versions."""
+    return select(rotations).where(
+        (rotations.c.org_id == org_id) & rotations.c.version.in_(versions)
     )
+
+
+async def newest_rotations(db: AsyncConnection, org_id: str) -> dict[str, RowMapping]:
+    """Return kind -> its newest rotation, of bound kinds."""
+    versions = (await last_rotations(db, org_id, _NO_VERSION)).values()
+    found = await db.execute(rotations_statement(org_id, set(versions)))
+    return {row["kind"]: row for row in found.mappings()}
+
+
+async def list_rotations(
+    db: AsyncConnection, org_id: str, limit: int, before: int | None = None
+) -> Sequence[RowMapping]:
+    """Return the latest rotations of an organization, below a version, newest first."""
+    query = select(rotations).where(rotations.c.org_id == org_id)
+    if before is not None:
+        query = query.where(rotations.c.version < before)
+    found = await db.execute(query.order_by(rotations.c.version.desc()).limit(limit))
     return found.mappings().all()
 
 

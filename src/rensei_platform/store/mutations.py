@@ -114,19 +114,19 @@ async def mark_delivered(
 
 async def decide(
     db: AsyncConnection, host_id: str, outcomes: Outcomes, now: datetime
-) -> int:
-    """Store the outcomes of delivered mutations; return how many counted.
+) -> dict[str, int]:
+    """Store the outcomes of delivered mutations; return how many counted by status.
 
     The first outcome of a mutation counts; of foreign and undelivered ids none does.
     """
-    decided = 0
+    decided: dict[str, int] = {}
     if outcomes.applied:
         changed = await db.execute(
             _decision(host_id, mutations.c.id.in_(outcomes.applied)).values(
                 status=Status.APPLIED, decided_at=now
             )
         )
-        decided += changed.rowcount
+        decided[Status.APPLIED] = changed.rowcount
     if outcomes.failed:
         failure = _decision(host_id, mutations.c.id == bindparam("failed_id"))
         changed = await db.execute(
@@ -135,7 +135,7 @@ async def decide(
             ),
             [{"failed_id": id_, "failed_error": text} for id_, text in outcomes.failed],
         )
-        decided += changed.rowcount
+        decided[Status.FAILED] = changed.rowcount
     return decided
 
 

@@ -171,9 +171,13 @@ async def list_keys(db: AsyncConnection, org_id: str) -> Sequence[RowMapping]:
             keys.c.kind,
             keys.c.prefix,
             keys.c.scopes,
+            keys.c.projects,
+            keys.c.environments,
             keys.c.created_at,
             keys.c.revoked_at,
+            users.c.email.label("owner"),
         )
+        .join(users, users.c.id == keys.c.user_id)
         .where(keys.c.org_id == org_id)
         .order_by(keys.c.created_at)
     )

@@ -91,6 +91,15 @@ async def valid_keys(db: AsyncConnection, org_id: str, user_id: str) -> Sequence
     return found.all()
 
 
+async def set_role(db: AsyncConnection, org_id: str, user_id: str, role: Role) -> None:
+    """Change the role of a member."""
+    await db.execute(
+        update(members)
+        .where((members.c.org_id == org_id) & (members.c.user_id == user_id))
+        .values(role=role)
+    )
+
+
 async def put_link(
     db: AsyncConnection, user_id: str, digest: str, now: datetime, expires_at: datetime
 ) -> None:

@@ -13,6 +13,7 @@ from rensei_platform.store import (
     hosts,
     mutations,
     orgs,
+    outcome_counts,
     replicas,
     uptake,
 )
@@ -34,6 +35,9 @@ HOT: dict[str, Select[Any]] = {
     "the hosts with a prefix": hosts.prefix_statement("o", "build", ("", ""), 50),
     "when the hosts were seen": hosts.ages_statement("o", [WHEN]),
     "the session of a cookie": console_sessions.session_statement("d"),
+    "the names of stored values": credentials.value_names_statement("o"),
+    "the newest rotations": credentials.rotations_statement("o", [3, 7]),
+    "the outcomes of some days": outcome_counts.since_statement("o", 20_000),
     "a mutation to cancel": mutations.mutation_statement("o", "m"),
     "the version of the values": credentials.version_statement("o"),
     "the sessions of a host": uptake.of_host_statement("h"),
