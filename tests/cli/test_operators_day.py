@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from deadlines import HANG_SECONDS
 from platform_template import ORG
 from platform_thread import PlatformThread, running_platform
 from polling import wait_until
@@ -310,3 +314,36 @@ def test_what_the_platform_refuses_midway_is_its_exit_code(
         "pending: 1 (build-1)",
         "not asked: 1 (build-2)",
     ]
+
+
+def test_the_platforms_list_has_reasons(
+    platform: PlatformThread, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the name of a host, with the time of the last step."""
+    made = platform.enqueue("build-1", "project.remove", id="p")
+    platform.rows.mark_delivered(made)
+    platform.rows.decide(made, "it is protected")
+    assert run("mutations", "list", "--remote", "--host", "build-1") == 0
+    row = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert [*row[:4], row[5]] == [
+        *(made.id, "project.remove", "failed", "ada@acme.test", "it is protected")
+    ]
+    assert row[4].endswith("Z")
+    assert run("mutations", "list", "--remote", "--host", "build-2") == 0
+    assert "the platform has no mutation for build-2" in capsys.readouterr().out
+
+
+def test_the_platforms_list_is_watched(platform: PlatformThread) -> None:
+    """Until it is interrupted; what happens meanwhile is seen."""
+    words = ("mutations", "list", "--remote", "--host", "build-1", "--watch")
+    command = subprocess.Popen(
+        [sys.executable, "-m", "rensei_daemon", *words], stdout=subprocess.PIPE, text=True
+    )
+    with command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "the platform has no mutation for build-1\n"
+        made = platform.enqueue("build-1", "project.remove", id="p")
+        while made.id not in command.stdout.readline():
+            pass
+        command.send_signal(signal.SIGINT)
+        assert command.wait(HANG_SECONDS) == 130

@@ -134,7 +134,7 @@ def test_edits_are_spelled_for_scripts() -> None:
         {
             "path": 'projects."a b"',
             "before": None,
-            "after": {"since": "2026-11-23T16:00:00+00:00", "candidates": ["p"]},
+            "after": {"since": "2026-11-23T16:00:00Z", "candidates": ["p"]},
         }
     ]
 

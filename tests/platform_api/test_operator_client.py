@@ -36,7 +36,7 @@ MUTATION = RemoteMutation(
     worker_host_id="host_1",
     org_id="org_1",
     requested_by="ann",
-    created_at="2026-09-01T00:00:00Z",
+    created_at="2026-09-01T00:00:00.000Z",
     delivered_at="",
     cancelled_at="",
 )
@@ -111,7 +111,27 @@ async def test_a_rotation_tells_how_many_sessions_heard(
     server.plan("rotate", server.say(200, body), server.say(200, {"sessionCount": "3"}))
     client = OperatorClient(http, KEY)
     assert await client.rotate_credential("org_1", "github") == Rotation(
-        kind="github", session_count=3, rotated_at="2026-09-01T00:00:00Z"
+        kind="github", session_count=3, rotated_at="2026-09-01T00:00:00.000Z"
     )
     assert (await client.rotate_credential("org_1", "github")).session_count == 0
     assert server.received[0].json == {"orgId": "org_1", "kind": "github"}
+
+
+@pytest.mark.parametrize(
+    ("said", "spelled"),
+    [
+        ("2026-09-01T02:00:00.5+02:00", "2026-09-01T00:00:00.500Z"),
+        ("2026-09-01T02:00:00", "2026-09-01T02:00:00"),
+        ("soon", "soon"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+        (None, ""),
+    ],
+)
+async def test_times_have_one_spelling(
+    server: "FaultServer", http: Http, said: str | None, spelled: str
+) -> None:
+    """What is no time, or says no zone, stays as it is."""
+    listed = {"mutations": [{**ITEM, "createdAt": said}]}
+    server.plan("mutations", server.say(200, listed))
+    [found] = await OperatorClient(http, KEY).list_mutations("host_1")
+    assert found.created_at == spelled

@@ -12,10 +12,13 @@ from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.control import config_option, find_daemon, send_command
 from rensei_daemon.cli.journal_reader import edit_lines, read_records, show_diff
 from rensei_daemon.cli.printing import (
+    Moment,
+    Value,
     json_option,
     limit_option,
     print_json,
     print_table,
+    utc_option,
 )
 from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.control_api.schema import BLAME, CHANGE, CHANGES, ROLLBACK
@@ -27,17 +30,28 @@ from rensei_daemon.core.history import (
     no_change,
     unified,
 )
+from rensei_daemon.core.table import Column
 from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.locations import Locations
 
 ROLLBACK_SECONDS = 60.0
 
+_HISTORY = (
+    *(Column("CHANGE"), Column("WHEN"), Column("CAUSE"), Column("BY", is_flexible=True)),
+    *(Column("MUTATION"), Column("EDITS", is_flexible=True)),
+)
+_BLAME = (
+    *(Column("ENTRY", is_flexible=True), Column("CAUSE"), Column("MUTATION")),
+    *(Column("BY", is_flexible=True), Column("WHEN")),
+)
+
 
 @click.command("history")
 @config_option
 @limit_option
+@utc_option
 @json_option
-def history_command(config: Path | None, limit: int, as_json: bool) -> None:
+def history_command(config: Path | None, limit: int, in_utc: bool, as_json: bool) -> None:
     """List the changes made to the file by mutations and rollbacks, newest first.
 
     Example: rensei-daemon config history -n 5
@@ -47,17 +61,17 @@ def history_command(config: Path | None, limit: int, as_json: bool) -> None:
     if as_json:
         print_json({"changes": changes})
     elif changes:
-        print_table([_row(change) for change in changes])
+        print_table(_HISTORY, [_row(change) for change in changes], in_utc=in_utc)
     else:
         click.echo("no change is on record yet")
 
 
-def _row(change: ChangeRecord) -> list[str]:
+def _row(change: ChangeRecord) -> list[Value]:
     edits = "; ".join(edit_lines(change["edits"]))
     who = change["requested_by"] or "rensei-daemon"
     mutation = change["mutation_id"] or "-"
     number = str(change["number"])
-    return [number, change["at"], change["cause"], who, mutation, edits]
+    return [number, Moment(change["at"]), change["cause"], who, mutation, edits]
 
 
 @click.command("diff")
@@ -143,8 +157,9 @@ def rollback_command(
 
 @click.command("blame")
 @config_option
+@utc_option
 @json_option
-def blame_command(config: Path | None, as_json: bool) -> None:
+def blame_command(config: Path | None, in_utc: bool, as_json: bool) -> None:
     """Say who last wrote each entry of [projects], [pool] and [model_access].
 
     Example: rensei-daemon config blame
@@ -154,7 +169,7 @@ def blame_command(config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"entries": found})
     elif found:
-        print_table([_blamed(entry) for entry in found])
+        print_table(_BLAME, [_blamed(entry) for entry in found], in_utc=in_utc)
     else:
         click.echo("the file has no project, pool or model-access policy")
 
@@ -166,7 +181,7 @@ def _blame(records: JournalRecords, locations: Locations) -> list[BlameRecord]:
     return blame(parse(text, path=locations.config), records.changes_for_blame())
 
 
-def _blamed(entry: BlameRecord) -> list[str]:
+def _blamed(entry: BlameRecord) -> list[Value]:
     if entry["change"] is None:
         return [entry["path"], "by hand", "", "", ""]
     return [
@@ -174,7 +189,7 @@ def _blamed(entry: BlameRecord) -> list[str]:
         entry["cause"] or "",
         entry["mutation_id"] or "-",
         entry["requested_by"] or "rensei-daemon",
-        entry["at"] or "",
+        Moment(entry["at"]),
     ]
 
 

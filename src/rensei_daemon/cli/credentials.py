@@ -1,8 +1,9 @@
 """`credentials`: what this host's sessions have, without showing a value."""
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,22 @@ from typing import TYPE_CHECKING
 import click
 
 from rensei_daemon.cli.control import config_option, find_daemon
-from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.printing import (
+    Coloured,
+    Moment,
+    Value,
+    json_option,
+    print_json,
+    show_time,
+    table,
+    utc_option,
+)
+from rensei_daemon.cli.progress import progress
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session_lookup import session_option, session_state, sessions_of
-from rensei_daemon.cli.terminal import clean, columns, tolerate
+from rensei_daemon.cli.terminal import Style, clean, measure, tolerate
 from rensei_daemon.core.credential_frames import SessionState
-from rensei_daemon.core.duration import format_duration
+from rensei_daemon.core.table import Column
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.locations import Locations
 
@@ -26,6 +37,13 @@ if TYPE_CHECKING:
         VariableReport,
     )
 
+_MARGIN = "  "
+_VARIABLES = (
+    Column("VARIABLE", is_flexible=True),
+    Column("FINGERPRINT"),
+    Column("CHANGED"),
+)
+_CONSUMERS = (Column("CONSUMER", is_flexible=True), Column("KIND"), Column("GENERATION"))
 RETRY_SECONDS = (0.1, 0.5)
 """The first wait and the longest: all workers of a host may wait at the same time."""
 
@@ -39,9 +57,10 @@ def command() -> None:
 
 
 @command.command("list")
+@utc_option
 @json_option
 @config_option
-def list_(as_json: bool, config: Path | None) -> None:
+def list_(in_utc: bool, as_json: bool, config: Path | None) -> None:
     """List every session's variables and consumers; a fingerprint stands for a value.
 
     Equal fingerprints are equal values, for as long as one daemon runs.
@@ -56,49 +75,41 @@ def list_(as_json: bool, config: Path | None) -> None:
     now = datetime.now(UTC)
     if not sessions:
         click.echo("no sessions are configured: [[credentials.sessions]]")
-    click.echo("\n".join(_describe(session, now) for session in sessions), nl=False)
+    texts = (_describe(session, now, in_utc=in_utc) for session in sessions)
+    click.echo("\n".join(texts), nl=False)
 
 
-def _describe(session: "SessionReport", now: datetime) -> str:
+def _describe(session: "SessionReport", now: datetime, *, in_utc: bool) -> str:
     head = f"session {clean(session['id'])}: "
     if session["generation"]:
-        head += f"generation {session['generation']}"
-        head += f", refreshed {_ago(session['refreshed_at'], now)}"
+        head += f"generation {session['generation']}, refreshed "
+        head += show_time(session["refreshed_at"], now, in_utc=in_utc)
     else:
         head += "no credentials yet"
     if session["error"]:
         head += f"\n  {clean(session['error'])}"
     lines = [head]
-    variables = [_variable(variable, now) for variable in session["variables"]]
-    lines += _table(("VARIABLE", "FINGERPRINT", "CHANGED"), variables)
-    consumers = [_consumer(consumer) for consumer in session["consumers"]]
-    lines += _table(("CONSUMER", "KIND", "GENERATION"), consumers)
+    terminal = measure(sys.stdout, os.environ)
+    for columns, rows in (
+        (_VARIABLES, [_variable(one) for one in session["variables"]]),
+        (_CONSUMERS, [_consumer(one) for one in session["consumers"]]),
+    ):
+        if rows:
+            narrower = replace(terminal, width=terminal.width - len(_MARGIN))
+            drawn = table(columns, rows, narrower, now, in_utc=in_utc)
+            lines += [f"{_MARGIN}{line}" for line in drawn]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    if not rows:
-        return []
-    return [f"  {line}" for line in columns([titles, *rows])]
+def _variable(variable: "VariableReport") -> list[Value]:
+    return [variable["name"], variable["fingerprint"], Moment(variable["changed_at"])]
 
 
-def _variable(variable: "VariableReport", now: datetime) -> tuple[str, ...]:
-    changed = _ago(variable["changed_at"], now)
-    return (clean(variable["name"]), variable["fingerprint"], changed)
-
-
-def _consumer(consumer: "ConsumerReport") -> tuple[str, ...]:
+def _consumer(consumer: "ConsumerReport") -> list[Value]:
     generation, lag = consumer["generation"], consumer["lag"]
     text = "none yet" if generation is None else str(generation)
-    if lag:
-        text += f" ({lag} behind)"
-    return (clean(consumer["name"]), consumer["kind"], text)
-
-
-def _ago(time: str | None, now: datetime) -> str:
-    if not time:
-        return "never"
-    return f"{format_duration((now - datetime.fromisoformat(time)).total_seconds())} ago"
+    shown: Value = Coloured(f"{text} ({lag} behind)", Style.REMOVED) if lag else text
+    return [consumer["name"], consumer["kind"], shown]
 
 
 @command.command("wait")
@@ -135,15 +146,17 @@ def wait(
     started = time.monotonic()
     deadline = started + timeout_seconds
     retry, longest = RETRY_SECONDS
-    while (state := _ask(locations, session_id, deadline)).missing:
-        session_id = state.id
-        if time.monotonic() + retry >= deadline:
-            raise DeliveryError(
-                f"session {session_id}: {clean(state.missing)} after {timeout_seconds:g} s",
-                hint="see why: rensei-daemon status",
-            )
-        time.sleep(retry)
-        retry = min(2 * retry, longest)
+    with progress() as shown:
+        while (state := _ask(locations, session_id, deadline)).missing:
+            session_id = state.id
+            if time.monotonic() + retry >= deadline:
+                what = f"{clean(state.missing)} after {timeout_seconds:g} s"
+                raise DeliveryError(
+                    f"session {session_id}: {what}", hint="see why: rensei-daemon status"
+                )
+            shown.show(f"session {session_id}: {state.missing}")
+            time.sleep(retry)
+            retry = min(2 * retry, longest)
     if as_json:
         waited = round(time.monotonic() - started, 3)
         print_json({"session": state.id, "waited_seconds": waited})

@@ -27,6 +27,8 @@ class Patience:
     accept_unknown: bool
     show: Callable[[str], None]
     """Called with each line that is news."""
+    wait: Callable[[str], None]
+    """Called with what is waited for, each time it was looked at."""
 
 
 async def follow(platform: OperatorClient, rotation_id: str, patience: Patience) -> Receipt:
@@ -46,15 +48,16 @@ async def follow(platform: OperatorClient, rotation_id: str, patience: Patience)
             if time.monotonic() + POLL_SECONDS > deadline:
                 raise
         else:
-            if (line := progress(receipt)) != shown:
+            if (line := summary(receipt)) != shown:
                 shown = line
                 patience.show(line)
             if receipt.is_safe or time.monotonic() + POLL_SECONDS > deadline:
                 return receipt
+        patience.wait("waiting for the fleet")
         await anyio.sleep(POLL_SECONDS)
 
 
-def progress(receipt: Receipt) -> str:
+def summary(receipt: Receipt) -> str:
     """Return the counts of a receipt on one line."""
     return (
         f"notified {receipt.notified}, held {receipt.held}, "

@@ -15,16 +15,12 @@ from rensei_daemon.cli.config_history import describe_change, with_diff
 from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.enqueue_mutation import enqueue_command
 from rensei_daemon.cli.journal_reader import read_records
+from rensei_daemon.cli.list_mutations import list_command
 from rensei_daemon.cli.mutation_ops import ops_command
 from rensei_daemon.cli.param_arguments import parse_params, read_param_file
-from rensei_daemon.cli.printing import (
-    json_option,
-    limit_option,
-    print_json,
-    print_table,
-)
+from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean, clean_lines
-from rensei_daemon.control_api.schema import MUTATION, MUTATIONS
+from rensei_daemon.control_api.schema import MUTATION
 from rensei_daemon.core.history import (
     MutationDetail,
     MutationRecord,
@@ -34,11 +30,8 @@ from rensei_daemon.core.history import (
 from rensei_daemon.core.mutation import Op
 from rensei_daemon.core.op_catalog import complete_params
 from rensei_daemon.disk.journal_records import JournalRecords
-from rensei_daemon.errors import MutationError, RenseiError, UsageError
+from rensei_daemon.errors import MutationError, RenseiError
 
-_host_option = click.option(
-    "--host", metavar="ID", help="The host's row, instead of platform.worker_host_id."
-)
 _op_argument = click.argument("op", shell_complete=one_of(lambda: [*Op]))
 _id_argument = click.argument("mutation_id", metavar="ID", shell_complete=mutation_ids)
 _params_argument = click.argument("params", nargs=-1, metavar="[KEY=VALUE]...")
@@ -50,70 +43,6 @@ def command() -> None:
 
     Example: rensei-daemon mutations list
     """
-
-
-@command.command("list")
-@click.option("--remote", is_flag=True, help="The platform's list instead of our record.")
-@_host_option
-@limit_option
-@click.option(
-    "--before", metavar="ID", default="", help="Only what came before this mutation."
-)
-@config_option
-@json_option
-def list_command(
-    remote: bool,
-    host: str | None,
-    limit: int,
-    before: str,
-    config: Path | None,
-    as_json: bool,
-) -> None:
-    """List the mutations that came to this host, newest first.
-
-    Example: rensei-daemon mutations list --json
-    """
-    if remote and before:
-        raise UsageError("--before is for the record here; the platform has no such list")
-    if remote:
-        _list_remote(host, limit, config, as_json)
-        return
-    if host:
-        raise UsageError("--host goes with --remote: the record here is this host's own")
-    endpoint = MUTATIONS.at({"limit": limit, "before": before})
-    found = read_records(
-        find_daemon(config), endpoint, lambda r: r.mutations(limit, before)
-    )
-    if as_json:
-        print_json({"mutations": found})
-    elif found:
-        print_table([_row(mutation) for mutation in found])
-    else:
-        click.echo("no mutation has come here yet")
-
-
-def _row(mutation: MutationRecord) -> list[str]:
-    acked = "" if mutation["acked_at"] else ", not acknowledged yet"
-    stands = f"{mutation['outcome']}{acked}" if mutation["outcome"] else "waiting"
-    who, at = mutation["requested_by"] or "-", mutation["received_at"]
-    return [mutation["id"], mutation["op"], stands, who, at, mutation["error"] or ""]
-
-
-def _list_remote(host: str | None, limit: int, config: Path | None, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from rensei_daemon.cli.operator_access import operator_access
-
-    asking = operator_access(config)
-    wanted = asking.host(host)
-    most = min(limit, 500)  # the platform's own limit
-    found = asking.ask(lambda platform: platform.list_mutations(wanted, limit=most))
-    if as_json:
-        print_json({"mutations": [asdict(mutation) for mutation in found]})
-    elif found:
-        print_table([[m.id, m.op, m.status, m.requested_by, m.created_at] for m in found])
-    else:
-        click.echo(f"the platform has no mutation for {clean(wanted)}")
 
 
 @command.command("show")
@@ -232,5 +161,6 @@ def cancel_command(mutation_id: str, config: Path | None, as_json: bool) -> None
         click.echo(f"{clean(mutation_id)} is cancelled")
 
 
+command.add_command(list_command)
 command.add_command(enqueue_command)
 command.add_command(ops_command)

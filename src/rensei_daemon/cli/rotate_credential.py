@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from rensei_daemon.cli.follow_rotation import (
 )
 from rensei_daemon.cli.operator_access import OperatorAccess, operator_access
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.progress import Progress, progress
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.worker import claims
 from rensei_daemon.disk.identity_file import IdentityFile
@@ -68,12 +70,14 @@ def rotate(
         sessions = "1 session" if count == 1 else f"{count} sessions"
         click.echo(f"rotated {clean(done.kind)}: sent to {sessions}")
     if wait and done.id:
-        patience = Patience(
-            seconds=timeout_seconds,
-            accept_unknown=accept_unknown,
-            show=(lambda _: None) if as_json else click.echo,
-        )
-        receipt = asking.ask(lambda platform: follow(platform, done.id, patience))
+        with progress() as shown:
+            patience = Patience(
+                seconds=timeout_seconds,
+                accept_unknown=accept_unknown,
+                show=(lambda _: None) if as_json else partial(_echo_over, shown),
+                wait=shown.show,
+            )
+            receipt = asking.ask(lambda platform: follow(platform, done.id, patience))
     if as_json:
         answer = {"kind": done.kind, "org_id": org_id, "sessions": done.session_count}
         rotation = {"rotated_at": done.rotated_at or None, "rotation_id": done.id or None}
@@ -84,6 +88,11 @@ def rotate(
         conclude(receipt, done.id)
     elif wait:
         show_this_host(asking.locations)
+
+
+def _echo_over(shown: Progress, line: str) -> None:
+    shown.erase()
+    click.echo(line)
 
 
 def _org_of(asking: OperatorAccess) -> str:

@@ -195,7 +195,7 @@ def _json(value: Any) -> Any:
     if value is ABSENT:
         return None
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, Mapping):
         return {key: _json(item) for key, item in value.items()}
     if isinstance(value, list):

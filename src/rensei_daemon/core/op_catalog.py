@@ -142,7 +142,7 @@ def _complete(key: str, value: Any, wanted: ParamType | None) -> Any:
             return [part.strip() for part in value.split(",") if part.strip()]
         case ParamType.OBJECT:
             return _read_json(key, value)
-        case None:
+        case _:
             return value
 
 

@@ -5,9 +5,11 @@ The daemon itself does not use them, and they need no registered worker.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from rensei_daemon.core.status import format_time
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.json_fields import (
@@ -30,7 +32,7 @@ MOST_HOSTS = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteMutation:
-    """A mutation at the platform; times are the platform's texts, or empty."""
+    """A mutation at the platform; times are in ISO 8601 with Z, or empty."""
 
     id: str
     op: str
@@ -149,7 +151,7 @@ class OperatorClient:
         return Rotation(
             kind=kind,
             session_count=int(found.number("sessionCount") or 0),
-            rotated_at=found.text("rotatedAt"),
+            rotated_at=_time(found.raw.get("rotatedAt")),
             id=found.text("rotationId"),
         )
 
@@ -182,13 +184,23 @@ def _mutation(item: Mapping[str, Any]) -> RemoteMutation:
         worker_host_id=text(item.get("workerHostId")),
         org_id=text(item.get("orgId")),
         requested_by=text(item.get("requestedBy")),
-        created_at=text(item.get("createdAt")),
-        delivered_at=text(item.get("deliveredAt")),
-        cancelled_at=text(item.get("cancelledAt")),
-        decided_at=text(item.get("decidedAt")),
+        created_at=_time(item.get("createdAt")),
+        delivered_at=_time(item.get("deliveredAt")),
+        cancelled_at=_time(item.get("cancelledAt")),
+        decided_at=_time(item.get("decidedAt")),
         error=text(item.get("error")),
         shows_outcome="decidedAt" in item,
     )
+
+
+def _time(value: object) -> str:
+    """Return a time as this program spells it; another text as it is."""
+    said = text(value)
+    try:
+        time = datetime.fromisoformat(said)
+        return format_time(time) if time.tzinfo else said
+    except (ValueError, OverflowError):
+        return said
 
 
 def _host(item: Mapping[str, Any]) -> RemoteHost:

@@ -1,0 +1,34 @@
+"""A command says what it waits for, on a terminal only."""
+
+import os
+import pty
+import sys
+
+import pytest
+
+from rensei_daemon.cli import progress as module
+from rensei_daemon.cli.progress import progress
+
+
+def test_a_terminal_sees_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it takes a second; afterwards the line is erased."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with progress() as shown:
+            shown.show("too early")
+            monkeypatch.setattr(module, "SHOW_SECONDS", 0.0)
+            shown.show("host a: \x1b[2Jpending")
+        written = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert written == "\r\x1b[K| host a: \\x1b[2Jpending, 0 s\r\x1b[K"
+
+
+def test_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script's stderr stays clean."""
+    monkeypatch.setattr(module, "SHOW_SECONDS", 0.0)
+    with progress() as shown:
+        shown.show("x")
+    assert capsys.readouterr().err == ""
