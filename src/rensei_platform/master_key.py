@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rensei_platform.errors import NotPermittedError, SettingsError
+from rensei_platform.ownership import give_to_owner_of_directory
 
 KEY_BYTES = 32
 CREDENTIAL = "master-key"
@@ -156,6 +157,7 @@ def _write_new(path: Path, keys: Sequence[MasterKey]) -> None:
     draft = _draft_of(path)
     try:
         _write(draft, keys)
+        give_to_owner_of_directory(draft)
         os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ def root(tmp_path: Path) -> Path:
         "usr/bin/rensei-daemon",
         "usr/bin/rensei-platform",
         "usr/local/bin/worker",
+        "bin/kill",
         "bin/sh",
         "bin/systemctl",
     ):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,13 @@ class Setup:
     file: Path | None
     config: Config
     providers: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, Any]
+    """What the command line sets."""
+
+    def read_again(self) -> "Setup":
+        """Return the setup as the files are now. Raise SettingsError."""
+        config, providers = load_config(self.file, self.options)
+        return replace(self, config=config, providers=providers)
 
     @property
     def database(self) -> URL:
@@ -76,7 +83,8 @@ def uses_setup(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
             file = config_file or find_config_file(os.environ)
             settings = {name: options.pop(name) for name in ("database", *names)}
             config, providers = load_config(file, settings)
-            command(setup=Setup(file=file, config=config, providers=providers), **options)
+            setup = Setup(file=file, config=config, providers=providers, options=settings)
+            command(setup=setup, **options)
 
         return _config_option(_database_option(run))
 

@@ -10,6 +10,7 @@ from sqlalchemy import URL
 from rensei_platform.cli.database import Setup, master_key_option, uses_setup
 from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
 from rensei_platform.ids import new_id
+from rensei_platform.ownership import give_to_owner_of_directory
 from rensei_platform.rules.fields import email
 from rensei_platform.rules.times import wire_time
 from rensei_platform.sealing import Sealer
@@ -75,6 +76,12 @@ def init(
         )
 
 
+def _create(url: URL) -> None:
+    migrate(url)
+    if url.drivername == "sqlite":  # what SQLite keeps beside it follows its owner
+        give_to_owner_of_directory(Path(str(url.database)))
+
+
 async def _initialize(
     url: URL, master_key: Path, org_id: str, name: str, owner: str
 ) -> tuple[MadeKey, Link]:
@@ -83,7 +90,7 @@ async def _initialize(
     with exclusive(url):
         ensure_master_key(master_key)
         sealer = Sealer.from_file(master_key)
-        await anyio.to_thread.run_sync(migrate, url)
+        await anyio.to_thread.run_sync(_create, url)
         store = Store(url)
         try:
             await check_master_key(store, sealer, master_key)

@@ -16,6 +16,7 @@ _COMMANDS = {
     "doctor": "doctor:doctor",
     "host": "host:host",
     "init": "init:init",
+    "install": "install:install",
     "key": "access:key",
     "migrate": "database:migrate_command",
     "mutations": "mutations:mutations",

@@ -9,6 +9,7 @@ import click
 import structlog
 
 from rensei_platform.cli.database import FILE, Setup, master_key_option, uses_setup
+from rensei_platform.cli.reload import Reload
 from rensei_platform.config import Config
 from rensei_platform.http.descriptors import most_streams, raise_limit
 from rensei_platform.http.server import Exposure, listen, serving, url_of
@@ -31,6 +32,9 @@ SETTINGS = (
     "log_level",
     "log_format",
 )
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @click.command("serve")
@@ -57,6 +61,8 @@ SETTINGS = (
 def serve(setup: Setup, ready_file: Path | None) -> None:
     """Serve the control plane until TERM or INT.
 
+    HUP has it read the log's settings and the certificate again.
+
     Example: rensei-platform serve --database sqlite:////var/lib/rensei-platform/platform.db
     """
     configure_log(setup.config.log_level, setup.config.log_format)
@@ -66,7 +72,8 @@ def serve(setup: Setup, ready_file: Path | None) -> None:
 async def _serve(setup: Setup, ready_file: Path | None) -> None:
     config, exposure = setup.config, _exposure(setup.config)
     settings = config.server_settings(setup.providers, most_streams(raise_limit()))
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    reload = Reload(setup, exposure)
+    with anyio.open_signal_receiver(*_SIGNALS) as signals:
         async with opened(setup.database, settings, setup.master_key) as platform:
             with listen(config.host, config.port) as listener:
                 async with (
@@ -75,8 +82,10 @@ async def _serve(setup: Setup, ready_file: Path | None) -> None:
                 ):
                     tasks.start_soon(feed_watchdog, os.environ)
                     _tell_ready(url_of(listener, exposure), ready_file)
-                    async for _ in signals:
-                        break
+                    async for received in signals:
+                        if received != signal.SIGHUP:
+                            break
+                        reload.carry_out()
                     notify(os.environ, "STOPPING=1")
                     _log.info("server.stopping")
                     tasks.cancel_scope.cancel()

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from rensei_platform.errors import StartError
+from rensei_platform.ownership import give_to_owner_of_directory
 
 
 @contextmanager
@@ -28,6 +29,7 @@ def exclusive(url: URL) -> Iterator[None]:
             hint="The directory of the database must be there, and writable.",
         ) from error
     with file:
+        give_to_owner_of_directory(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

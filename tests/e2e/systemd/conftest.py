@@ -242,11 +242,13 @@ def staged(top: Path, wheels: Path) -> Path:
     (packages / "dependencies.pth").write_text("/opt/packages\n")
     words = [sys.executable, "-m", "compileall", "-q", "-d", "/opt", str(packages)]
     subprocess.run(words, check=True)
-    program = house / "bin/rensei-daemon"
-    program.write_text(
-        "#!/opt/rensei-daemon/bin/python\nfrom rensei_daemon.__main__ import main\nmain()\n"
-    )
-    program.chmod(0o755)
+    for name in ("rensei-daemon", "rensei-platform"):
+        program = house / "bin" / name
+        module = name.replace("-", "_")
+        program.write_text(
+            f"#!/opt/rensei-daemon/bin/python\nfrom {module}.__main__ import main\nmain()\n"
+        )
+        program.chmod(0o755)
     return top
 
 
