@@ -19,6 +19,7 @@ from rensei_daemon.disk.identity_file import IdentityFile, boot_id
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.logs.rotating_file import growth
+from rensei_daemon.mutation_events import MutationEvents
 from rensei_daemon.mutation_inbox import MutationInbox
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.http import Http
@@ -35,6 +36,7 @@ from rensei_daemon.tasks.former_readers import await_readers, former_readers
 from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
 from rensei_daemon.tasks.identity import IdentitySaver, keep_registered, open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
+from rensei_daemon.tasks.mutation_events import listen_for_mutations
 from rensei_daemon.tasks.mutations import MutationLoop
 from rensei_daemon.tasks.reload import Reloader, watch
 from rensei_daemon.tasks.rotation import Rotation
@@ -116,6 +118,7 @@ class Daemon:
             LoadMeter(),
             self.deadlines,
             refresh_sessions=self.sessions.refresh,
+            on_offer=self.mutation_events.offer,
             on_recovery=self.platform_recovered,
         )
 
@@ -175,7 +178,13 @@ class Daemon:
             deadlines=self.deadlines,
             draw=self._draw,
             pace=self._pace,
+            mutation_events=self.mutation_events,
         )
+
+    @cached_property
+    def mutation_events(self) -> MutationEvents:
+        """Hears that a mutation waits."""
+        return MutationEvents(self.wake_heartbeat)
 
     def platform_recovered(self) -> None:
         """Retry a failed token and failed snapshots: a heartbeat has succeeded again."""
@@ -259,6 +268,9 @@ class Daemon:
                 report_uptake, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
             ),
             "mutations": self.mutations.run,
+            "mutation events": partial(
+                listen_for_mutations, self.mutation_events, self.client, draw
+            ),
             "runtime token": self.identity.keep_fresh,
             "registration": partial(keep_registered, self.identity, self.configuration),
             "identity": partial(self.identity_saver.run, draw),

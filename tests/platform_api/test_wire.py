@@ -492,7 +492,7 @@ def test_uptake_has_exactly_these_keys() -> None:
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        (["uptake", "mutations-event"], {"uptake"}),
+        (["uptake", "another", "mutations-event"], {"uptake", "mutations-event"}),
         ("uptake", set()),
         ({"uptake": True}, set()),
         ([["uptake"], None, 7], set()),

@@ -90,7 +90,12 @@ class PlatformThread(PlatformOperator):
 
     @property
     def streams(self) -> list[Stream]:
-        """The streams that are open."""
+        """The streams of sessions that are open."""
+        return [stream for stream in self.all_streams if stream.session_id]
+
+    @property
+    def all_streams(self) -> list[Stream]:
+        """The streams that are open, those for mutations alone included."""
         return self._portal.call(lambda: list(self._platform.hub.all()))
 
     def drop_streams(self) -> int:

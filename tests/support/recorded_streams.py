@@ -15,6 +15,7 @@ class RecordedStream:
     org_id: str = "org"
     key_id: str = "key"
     session_id: str = "s"
+    host_id: str | None = None
     version: int = 0
     frames: list[bytes] = field(default_factory=list)
     is_ended: bool = False

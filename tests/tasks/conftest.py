@@ -160,11 +160,18 @@ class Home:
         pace: SnapshotIntervals = PACE,
         client_type: type[PlatformClient] = PlatformClient,
         without: tuple[str, ...] = (),
+        hears_of_mutations: bool = False,
         call_seconds: float = 20.0,
         register_every: float = 60.0,
         log: LogControl | None = None,
     ) -> AsyncIterator[Running]:
-        """Run every loop but those `without`, on these files, until the block ends."""
+        """Run every loop but those `without`, on these files, until the block ends.
+
+        The host has a stream of its own only if it `hears_of_mutations`: most tests count
+        streams and refuse the next one.
+        """
+        if not hears_of_mutations:
+            without = (*without, "mutation events")
         log = log or LogControl("info", Writer(()))
         with open_resources(self.locations, environ={}, overrides={}, log=log) as resources:
             async with open_platform(resources, call_seconds=call_seconds) as http:

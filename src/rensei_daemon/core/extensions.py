@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 UPTAKE = "uptake"
 """Heartbeats say which version of the values each session holds and uses."""
+MUTATIONS_EVENT = "mutations-event"
+"""Streams that name this worker bring an event when a mutation waits."""
 
-KNOWN = frozenset({UPTAKE})
+KNOWN = frozenset({UPTAKE, MUTATIONS_EVENT})
 
 
 @dataclass(frozen=True, slots=True)

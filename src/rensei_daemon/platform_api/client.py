@@ -93,16 +93,19 @@ class PlatformClient:
         return await run_in_thread(read, size=answer.size)
 
     @asynccontextmanager
-    async def stream(self, session_id: str) -> AsyncIterator[EventStream]:
+    async def stream(
+        self, session_id: str, *, worker_id: str | None = None
+    ) -> AsyncIterator[EventStream]:
         """Connect to the session's rotate stream; the key is read again if refused.
 
-        Raises what `open_stream` raises.
+        `worker_id` has it announce the worker's mutations, too. Raises what `open_stream`
+        raises.
         """
         key = self._identity.key
         async with AsyncExitStack() as stack:
             stream = await key.ask(
                 lambda bearer: stack.enter_async_context(
-                    open_stream(self._http, session_id, bearer)
+                    open_stream(self._http, session_id, bearer, worker_id=worker_id)
                 )
             )
             yield stream

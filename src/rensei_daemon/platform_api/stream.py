@@ -51,7 +51,12 @@ class FirstByte:
     """The first byte has arrived; returned once, before everything else."""
 
 
-StreamEvent = FirstByte | StreamUpdate | UnusableEvent
+@dataclass(frozen=True, slots=True)
+class MutationsWaiting:
+    """A mutation waits for this host: it is to send a heartbeat."""
+
+
+StreamEvent = FirstByte | StreamUpdate | UnusableEvent | MutationsWaiting
 
 
 class EventStream:
@@ -106,10 +111,13 @@ async def open_stream(
     session_id: str,
     bearer: str,
     *,
+    worker_id: str | None = None,
     limits: StreamLimits | None = None,
     max_age_seconds: float | None = None,
 ) -> AsyncIterator[EventStream]:
     """Connect to the rotate stream of a session.
+
+    `worker_id` has it announce the worker's mutations as well, where that was offered.
 
     Raises `RefusedError` (403, 404, another 4xx, and 204: nothing to stream),
     `UnauthorizedError` (401, a redirect) or `TransientError`. The stream ends at
@@ -118,6 +126,8 @@ async def open_stream(
     if max_age_seconds is None:
         max_age_seconds = random.uniform(48 * 60, 72 * 60)  # noqa: S311 - spreads load
     query = {"sessionId": session_id}
+    if worker_id is not None:
+        query["workerId"] = worker_id
     async with http.stream(ROTATE_STREAM, bearer=bearer, query=query) as response:
         reader = EventReader(
             response.aiter_raw(),
@@ -151,14 +161,16 @@ def _check(http: Http, response: httpx.Response) -> GzipDecoder | None:
 
 
 def parse_event(event: ServerEvent) -> StreamEvent | None:
-    """Return the update of an event; None if it is not about credentials.
+    """Return what an event says; None for nothing.
 
     A payload is `{"delta": {…}}` or `{"env": {…}}`. Values that are not text are omitted;
     if none is left, a new snapshot is needed. An unnamed event of another type (such as a
-    keepalive) or without data is not about credentials.
+    keepalive) or without data says nothing.
     """
     if not event.is_readable:
         return UnusableEvent("the event is not UTF-8")
+    if event.name == "MUTATIONS":
+        return MutationsWaiting()
     is_named = event.name == "UPDATE"
     if not is_named and (event.name != "message" or not event.data):
         return None

@@ -19,7 +19,7 @@ from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import HeartbeatCounters
-from rensei_daemon.core.extensions import UPTAKE, Extensions
+from rensei_daemon.core.extensions import MUTATIONS_EVENT, UPTAKE, Extensions
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.liveness import Deadlines
@@ -83,6 +83,8 @@ class HeartbeatSender:
     """Has the board show the sessions as they are now."""
     uptake_changed: WakeEvent = field(default_factory=WakeEvent)
     """Set when there may be a new report."""
+    on_offer: Callable[[str | None], None] = lambda _: None
+    """Called with each answer: the worker that was offered the event of mutations."""
     on_recovery: Callable[[], None] = lambda: None
     """Called after the first heartbeat that succeeds after a failure."""
 
@@ -119,6 +121,8 @@ class HeartbeatSender:
         self.extensions = Extensions()  # of a failed heartbeat, too
         answer = await self.client.heartbeat(beat)
         self.extensions = answer.extensions
+        has_event = self.extensions.offers(MUTATIONS_EVENT, self.client.url)
+        self.on_offer(answer.worker_id or None if has_event else None)
         if answer.answered_at is not None:
             self.platform_ahead = answer.answered_at - CLOCK.now()
         await self._take(answer, pool_may_be_restored=not owes_pool)
@@ -270,6 +274,7 @@ def _note_success(heartbeat: HeartbeatSender) -> None:
 
 
 def _note_failure(heartbeat: HeartbeatSender, error: PlatformError | StorageError) -> None:
+    heartbeat.on_offer(None)
     board, alarm = heartbeat.board, _alarm_for(error)
     if isinstance(error, UnauthorizedError | RefusedError):
         # The platform answers: its earlier refusals are no longer true.

@@ -23,6 +23,7 @@ from rensei_daemon.core.snapshot_schedule import (
     SnapshotSchedule,
 )
 from rensei_daemon.errors import PlatformError
+from rensei_daemon.mutation_events import MutationEvents
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
 from rensei_daemon.tasks.deferred import DeferredWork
@@ -41,6 +42,9 @@ class SessionContext:
     """Its `run` must run as long as any session does."""
     counters: SessionCounters = field(default_factory=SessionCounters)
     pace: SnapshotIntervals = PACE
+    mutation_events: MutationEvents = field(
+        default_factory=lambda: MutationEvents(WakeEvent())
+    )
 
 
 class SnapshotLoop:

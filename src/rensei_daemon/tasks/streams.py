@@ -1,6 +1,7 @@
 """The loop of one session's rotate stream: opens it, and reopens it when it ends."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 
 import anyio
 
@@ -13,6 +14,7 @@ from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.stream import (
     EventStream,
     FirstByte,
+    MutationsWaiting,
     StreamUpdate,
     UnusableEvent,
 )
@@ -39,6 +41,7 @@ class StreamLoop:
         self._failures = failures
         self._on_event, self._on_change = on_event, on_change
         self._client, self._draw = context.client, context.draw
+        self._mutation_events = context.mutation_events
         self._slow_seconds = context.pace.slow_poll_seconds
         self._ends = context.counters.streams
         self._policy = ReconnectPolicy()
@@ -61,13 +64,20 @@ class StreamLoop:
             stream: EventStream | None = None
             failure: PlatformError | None = None
             try:
-                async with self._client.stream(self._session_id) as stream:
+                async with self._open() as stream:
                     opened = anyio.current_time()
                     await self._listen(stream)
             except PlatformError as error:
                 failure = error
             wait = self._ended(opened, stream, failure)
             await self._reconnect.wait(within=wait)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[EventStream]:
+        worker_id = self._mutation_events.worker_id
+        async with self._client.stream(self._session_id, worker_id=worker_id) as stream:
+            with self._mutation_events.session_stream() if worker_id else nullcontext():
+                yield stream
 
     async def _listen(self, stream: EventStream) -> None:
         self._snapshots.schedule.stream_connected(anyio.current_time())
@@ -78,6 +88,8 @@ class StreamLoop:
             if isinstance(event, FirstByte):
                 self._snapshots.schedule.stream_is_live()
                 self._show(StreamState.LIVE)
+            elif isinstance(event, MutationsWaiting):
+                self._mutation_events.arrived()
             else:
                 self._on_event(event, stream.last_heard)
 

@@ -17,6 +17,9 @@ class Stream(Protocol):
     org_id: str
     key_id: str
     session_id: str
+    """Empty for a stream that is not a session's: it hears of mutations alone."""
+    host_id: str | None
+    """The host that hears of its mutations here, if that is known."""
     version: int
     """Of the organization's values, up to which it has been notified of rotations."""
 
@@ -34,10 +37,11 @@ class Stream(Protocol):
 
 
 class Hub:
-    """The streams of this process by organization."""
+    """The streams of this process by organization, and one for each host."""
 
     def __init__(self) -> None:
         self._streams: dict[str, set[Stream]] = {}
+        self._of_host: dict[str, Stream] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -47,12 +51,16 @@ class Hub:
     def open(self, stream: Stream) -> None:
         """Add a stream."""
         self._streams.setdefault(stream.org_id, set()).add(stream)
+        if stream.host_id is not None:
+            self._of_host[stream.host_id] = stream
         self._count += 1
 
     def close(self, stream: Stream) -> None:
         """Forget a stream."""
         of_org = self._streams[stream.org_id]
         of_org.remove(stream)
+        if stream.host_id is not None and self._of_host.get(stream.host_id) is stream:
+            del self._of_host[stream.host_id]
         self._count -= 1
         if not of_org:
             del self._streams[stream.org_id]
@@ -62,13 +70,17 @@ class Hub:
         return tuple(self._streams)
 
     def of_org(self, org_id: str) -> tuple[Stream, ...]:
-        """Return the streams of an organization."""
-        return tuple(self._streams.get(org_id, ()))
+        """Return the streams of an organization's sessions."""
+        return tuple(s for s in self._streams.get(org_id, ()) if s.session_id)
+
+    def of_host(self, host_id: str) -> Stream | None:
+        """Return the stream on which a host hears of its mutations: the last one opened."""
+        return self._of_host.get(host_id)
 
     def all(self) -> Iterator[Stream]:
         """Yield every stream."""
         for org_id in tuple(self._streams):
-            yield from self.of_org(org_id)
+            yield from tuple(self._streams.get(org_id, ()))
 
     def end_of_keys(self, key_ids: Collection[str]) -> None:
         """End the streams that were opened with one of these keys."""

@@ -20,10 +20,13 @@ from rensei_platform.rules.fields import check_text, mapping, optional_text, tex
 from rensei_platform.rules.mutations import for_operator
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services import credentials, mutations, rotations
+from rensei_platform.services.announcements import MUTATIONS
 from rensei_platform.services.audit import note
 from rensei_platform.services.callers import is_stale_token
 from rensei_platform.services.streams import admit_stream
 
+WORKER_PREFIX = "wkr_"
+"""Of a worker's id, which a stream may name as its session."""
 DEFAULT_ENVIRONMENT = "production"
 
 
@@ -118,10 +121,12 @@ async def rotate_stream(request: Request) -> Response:
     platform = platform_of(request)
     caller = await authenticated(request)
     session_id = text(request.query_params, "sessionId")
-    version = await admit_stream(platform, caller)
-    return StreamResponse(
-        EventStream(platform.hub, caller.org_id, caller.key_id, session_id, version)
-    )
+    worker_id = optional_text(request.query_params, "workerId")
+    if worker_id is None and session_id.startswith(WORKER_PREFIX):
+        worker_id = session_id
+    admission = await admit_stream(platform, caller, session_id, worker_id)
+    stream = EventStream(platform.hub, caller.org_id, caller.key_id, session_id, admission)
+    return StreamResponse(stream, first=MUTATIONS if admission.is_owed else b"")
 
 
 async def login(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from rensei_platform.bus.hub import Hub
 from rensei_platform.http.connections import CONNECTION, Connection
+from rensei_platform.services.streams import Admission
 
 if TYPE_CHECKING:
     from rensei_platform.bus.hub import Stream
@@ -38,6 +39,7 @@ class EventStream(asyncio.Protocol):
         "_hub",
         "_transport",
         "_was_behind",
+        "host_id",
         "key_id",
         "org_id",
         "session_id",
@@ -45,11 +47,12 @@ class EventStream(asyncio.Protocol):
     )
 
     def __init__(
-        self, hub: Hub, org_id: str, key_id: str, session_id: str, version: int
+        self, hub: Hub, org_id: str, key_id: str, session_id: str, admission: Admission
     ) -> None:
-        self._hub, self.version = hub, version
+        self._hub, self.version = hub, admission.version
         self.org_id, self.key_id = sys.intern(org_id), sys.intern(key_id)
-        self.session_id = session_id
+        self.session_id = session_id if admission.is_of_session else ""
+        self.host_id = admission.host_id
         self._was_behind = False
         self._transport: asyncio.Transport
 
@@ -94,15 +97,16 @@ class EventStream(asyncio.Protocol):
 class StreamResponse(Response):
     """The answer that opens a stream."""
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: EventStream, first: bytes = b"") -> None:
+        """`first` is the first event, if there is one already."""
         super().__init__()
-        self._stream = stream
+        self._stream, self._first = stream, first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Send the head, and leave the connection to the stream."""
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         is_head = scope["method"] == "HEAD"
-        await send(_body(HELLO, more=not is_head))
+        await send(_body(HELLO + self._first, more=not is_head))
         if not is_head:
             connection: Connection = scope[CONNECTION]
             connection.hand_over(self._stream)

@@ -6,4 +6,7 @@ A daemon uses one only while the newest answer offered it. `docs/wire.md` descri
 UPTAKE = "uptake"
 """Heartbeats say which version of the values each session holds and uses."""
 
-OFFERED = (UPTAKE,)
+MUTATIONS_EVENT = "mutations-event"
+"""Streams that name a worker bring an event when a mutation waits for its host."""
+
+OFFERED = (UPTAKE, MUTATIONS_EVENT)

@@ -8,6 +8,7 @@ from anyio.abc import TaskStatus
 
 from rensei_platform.bus.hub import keep_alive
 from rensei_platform.errors import UnavailableError
+from rensei_platform.services.announcements import announce_regularly
 from rensei_platform.services.fan_out import notify_regularly
 from rensei_platform.services.lease_keeper import LeaseKeeper
 from rensei_platform.services.platform import Platform
@@ -28,6 +29,7 @@ async def run_in_background(platform: Platform, *, task_status: TaskStatus[None]
             await tasks.start(reconcile_regularly, platform)
             tasks.start_soon(notify_regularly, platform)
             tasks.start_soon(platform.changes.tell_regularly)
+            tasks.start_soon(announce_regularly, platform)
             tasks.start_soon(platform.availability.check_regularly)
             tasks.start_soon(keep_alive, platform.hub, settings.keepalive_seconds)
             tasks.start_soon(

@@ -24,6 +24,7 @@ from rensei_platform.sealing import Sealer
 from rensei_platform.services.availability import Availability
 from rensei_platform.services.changes import Changes
 from rensei_platform.services.fan_out_state import FanOutState
+from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.platform import Platform, utc_now
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
@@ -101,6 +102,7 @@ def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) 
         ),
         fan_out=FanOutState(bus, utc_now()),
         changes=Changes(bus),
+        pending_hosts=PendingHosts(bus),
         id=replica_id,
         schema=newest_revision(),
     )

@@ -14,6 +14,7 @@ from rensei_platform.services.changes import Changes
 from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.limits import FailureLimiter
 from rensei_platform.services.log_limit import LogLimit
+from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.presence import Presence
 from rensei_platform.services.refusals import Refusals
 from rensei_platform.services.values import Values
@@ -44,6 +45,7 @@ class Platform:
     availability: Availability
     fan_out: FanOutState
     changes: Changes
+    pending_hosts: PendingHosts
     id: str
     """Of this server, among those of its database; new with each start."""
     schema: str

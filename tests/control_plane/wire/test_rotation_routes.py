@@ -53,7 +53,10 @@ async def holding(server: Server, session: str = "s", host: str = "build-07") ->
 
 async def test_every_answer_offers_the_extension(server: Server) -> None:
     """The daemon uses it only while the newest answer did."""
-    assert (await (await server.register()).beat())["extensions"] == ["uptake"]
+    assert (await (await server.register()).beat())["extensions"] == [
+        "uptake",
+        "mutations-event",
+    ]
 
 
 async def test_a_receipt_goes_from_behind_to_yes(server: Server) -> None:
