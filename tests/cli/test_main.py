@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rensei_daemon.cli.main import main
+
 
 def complaint(tmp_path: Path, *, is_journal: bool) -> str:
     """Return what `status` writes to stderr while no daemon runs."""
@@ -42,3 +44,15 @@ def test_the_journal_is_told_that_it_is_an_error(
     what, remedy = complaint(tmp_path, is_journal=is_journal).splitlines()
     assert what.startswith(f"{mark}rensei-daemon: the daemon is not running")
     assert remedy.startswith(f"{mark}  start it: ")
+
+
+def test_a_mistyped_command_gets_a_suggestion(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A usage error; what is like no command gets none."""
+    for word, meant in (("statsu", ': did you mean "status"?'), ("zzzzzz", "")):
+        with pytest.raises(SystemExit) as exited:
+            main([word])
+        assert exited.value.code == 64
+        what = capsys.readouterr().err.splitlines()[0]
+        assert what == f"rensei-daemon: no such command '{word}'{meant}"

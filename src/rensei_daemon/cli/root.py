@@ -12,6 +12,7 @@ from rensei_daemon import __version__
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import SCRIPTS, script
 from rensei_daemon.cli.terminal import USUAL
+from rensei_daemon.core.spelling import nearest
 from rensei_daemon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ class _LazyGroup(click.Group):
         command = importlib.import_module(f"rensei_daemon.cli.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101 - ours, not a user's
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        is_unknown = args[0] not in COMMANDS and not ctx.resilient_parsing
+        if is_unknown and (meant := nearest(args[0], COMMANDS)):
+            ctx.fail(f"No such command '{args[0]}': {meant}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(
         self,

@@ -7,7 +7,7 @@ import click
 from rensei_platform.cli.client import Client, path, uses_client
 from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
 from rensei_platform.cli.lazy_group import LazyGroup
-from rensei_platform.cli.output import print_json, print_table
+from rensei_platform.cli.output import print_json, print_table, utc_option
 
 _KEYS = ("api", "admin", "keys")
 
@@ -61,6 +61,7 @@ def add_key(
 
 @key.command("list")
 @uses_client
+@utc_option
 def list_keys(client: Client, as_json: bool) -> None:
     """List keys, revoked ones too.
 
@@ -117,6 +118,7 @@ def add_org(client: Client, as_json: bool, name: str, owner: str, org_id: str) -
 
 @click.command("audit")
 @uses_client
+@utc_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @click.option("--before", metavar="SEQ", type=int, help="Begin before this entry.")
 @click.option("--actor", metavar="EMAIL", help="Only what this one did.")

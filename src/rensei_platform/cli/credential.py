@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.output import print_json, print_table
+from rensei_platform.cli.output import print_json, print_table, utc_option
 from rensei_platform.errors import SettingsError
 
 _LONGEST_VALUE = 256 * 1024
@@ -175,6 +175,7 @@ def unbind(
 
 @credential.command("list")
 @uses_client
+@utc_option
 def list_bindings(client: Client, as_json: bool) -> None:
     """List kinds and where their values come from; never a value.
 

@@ -10,6 +10,7 @@ from rensei_platform.cli.output import (
     print_json,
     print_table,
     repeat,
+    utc_option,
     watch_option,
 )
 
@@ -21,6 +22,7 @@ def host() -> None:
 
 @host.command("list")
 @uses_client
+@utc_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @click.option("--after", metavar="NAME", help="Begin behind this name.")
 @click.option("--after-id", metavar="ID", help="Begin behind this host of that name.")
@@ -62,6 +64,7 @@ def _list(client: Client, as_json: bool, query: dict[str, Any]) -> None:
 
 @host.command("show")
 @uses_client
+@utc_option
 @click.argument("host_id", metavar="ID")
 def show(client: Client, as_json: bool, host_id: str) -> None:
     """Show a host and what it reports, beside what it was asked for.

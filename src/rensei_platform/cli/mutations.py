@@ -6,7 +6,13 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.output import print_json, print_table, repeat, watch_option
+from rensei_platform.cli.output import (
+    print_json,
+    print_table,
+    repeat,
+    utc_option,
+    watch_option,
+)
 
 _MUTATIONS = path("api", "daemon", "mutations")
 
@@ -18,6 +24,7 @@ def mutations() -> None:
 
 @mutations.command("list")
 @uses_client
+@utc_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 @click.argument("host_id", metavar="HOST")
 @watch_option

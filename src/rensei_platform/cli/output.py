@@ -1,12 +1,28 @@
-"""What the administration commands print."""
+"""What the administration commands print: tables for people, tabs and JSON for scripts."""
 
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+
+from rensei_platform.cli.table import draw
+
+_USUAL_WIDTH = 80
+_WIRE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_COLOURS = {
+    **dict.fromkeys(("applied", "works", "resolved"), "32"),
+    **dict.fromkeys(("failed", "refused", "denied"), "31"),
+    **dict.fromkeys(("drift",), "33"),
+    **dict.fromkeys(("cancelled",), "2"),
+}
+"""SGR parameters of the cells that say how something ended."""
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -14,13 +30,74 @@ def print_json(content: Mapping[str, Any]) -> None:
     click.echo(json.dumps(content, indent=2))
 
 
+def _set_utc(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[__name__] = value
+
+
+utc_option = click.option(
+    "--utc",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_utc,
+    help="Show times in UTC instead of ages.",
+)
+"""Of a command that calls `print_table`."""
+
+
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows in columns below their titles."""
-    lines = [tuple(head), *(tuple(shown(cell) for cell in row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    """Print rows: below their titles on a terminal, else with tabs between the cells.
+
+    For people a time of the wire is an age, or with `--utc` the time to the second.
+    """
+    texts = [[shown(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in texts:
+            click.echo("\t".join(row))
+        return
+    context = click.get_current_context(silent=True)
+    in_utc = bool(context and context.meta.get(__name__))
+    now = datetime.now(UTC)
+    table = [[show_time(text, now, in_utc=in_utc) for text in row] for row in texts]
+    has_colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    paint = _paint if has_colour else _leave
+    click.echo("\n".join(draw(head, table, width=_width(), paint=paint)))
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_WIDTH
+    except OSError:
+        return _USUAL_WIDTH
+
+
+def _paint(part: str, cell: str) -> str:
+    colour = _COLOURS.get(cell)
+    return f"\x1b[{colour}m{part}\x1b[0m" if colour else part
+
+
+def _leave(part: str, _: str) -> str:
+    return part
+
+
+def show_time(text: str, now: datetime, *, in_utc: bool) -> str:
+    """Return a time of the wire as an age, or in UTC; another text as it is."""
+    if not _WIRE_TIME.fullmatch(text):
+        return text
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if in_utc:
+        return f"{time:%Y-%m-%d %H:%M:%SZ}"
+    if time > now:
+        return f"in {_duration(time - now)}"
+    return f"{_duration(now - time)} ago"
+
+
+def _duration(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    unit, size = next((one for one in _UNITS if seconds >= one[1]), _UNITS[-1])
+    return f"{seconds // size} {unit}"
 
 
 def repeat(seconds: float | None, show: Callable[[], None]) -> None:

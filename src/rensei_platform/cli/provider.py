@@ -3,7 +3,7 @@
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.output import print_json, print_table
+from rensei_platform.cli.output import print_json, print_table, utc_option
 
 
 @click.group("provider")
@@ -13,6 +13,7 @@ def provider() -> None:
 
 @provider.command("list")
 @uses_client
+@utc_option
 def list_providers(client: Client, as_json: bool) -> None:
     """List the instances that the organization may use, and which of them fail.
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.output import print_json, print_table, shown
+from rensei_platform.cli.output import print_json, print_table, shown, utc_option
 
 POLL_SECONDS = 1.0
 MOST_NAMED = 20
@@ -22,6 +22,7 @@ def rotation() -> None:
 
 @rotation.command("list")
 @uses_client
+@utc_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
 def list_rotations(client: Client, as_json: bool, limit: int) -> None:
     """List rotations, newest first.

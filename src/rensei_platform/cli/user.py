@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, read_key, url_option, uses_client
-from rensei_platform.cli.output import print_json, print_table
+from rensei_platform.cli.output import print_json, print_table, utc_option
 
 _USERS = ("api", "admin", "users")
 ROLES = ("owner", "admin", "member", "auditor")
@@ -19,6 +19,7 @@ def user() -> None:
 
 @user.command("list")
 @uses_client
+@utc_option
 def list_users(client: Client, as_json: bool) -> None:
     """List the members of the organization.
 
