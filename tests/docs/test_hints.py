@@ -28,27 +28,31 @@ _OF_SYSTEMD = re.compile(r"\b(systemctl|journalctl)\b[^`;]*$")
 _CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 
 
-def constants(tree: ast.AST) -> Iterator[str]:
-    """Yield every text in a module, implicitly joined parts as one; docstrings too."""
+def constants(tree: ast.AST, ours: str = NAME) -> Iterator[str]:
+    """Yield every text in a module, implicitly joined parts as one; docstrings too.
+
+    `ours` is what the module's constant PROGRAM or NAME stands for.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            yield "".join(map(_part, node.values))
+            yield "".join(_part(value, ours) for value in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
 
 
-def _part(node: ast.expr) -> str:
+def _part(node: ast.expr, ours: str) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     assert isinstance(node, ast.FormattedValue)
     is_ours = isinstance(node.value, ast.Name) and node.value.id in ("PROGRAM", "NAME")
-    return NAME if is_ours else OPEN
+    return ours if is_ours else OPEN
 
 
 def texts() -> Iterator[tuple[str, str]]:
     """Yield (where, text) for all that may tell of a command."""
     for path in sorted((REPOSITORY / "src").rglob("*.py")):
-        for text in constants(ast.parse(path.read_text())):
+        ours = "rensei-platform" if "rensei_platform" in path.parts else NAME
+        for text in constants(ast.parse(path.read_text()), ours):
             yield path.name, text
     pages = {*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")} - {PAGE}
     for path in sorted(pages):
