@@ -65,6 +65,7 @@ class SessionFactory:
             register_secrets=partial(self.scrub.register, f"session {session.id}"),
         )
         subscribers.missing = partial(missing, rotation, files)
+        subscribers.version = lambda: rotation.version
         return rotation
 
     def _deliveries(

@@ -32,7 +32,11 @@ from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.settings.model import Settings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.clock_watch import ClockWatch
-from rensei_daemon.tasks.former_readers import await_readers, former_readers
+from rensei_daemon.tasks.former_readers import (
+    await_readers,
+    former_processes,
+    former_readers,
+)
 from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
 from rensei_daemon.tasks.identity import IdentitySaver, keep_registered, open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
@@ -162,6 +166,9 @@ class Daemon:
     @cached_property
     def sessions(self) -> Sessions:
         """Runs one rotation for each session of the configuration."""
+        sockets = self.resources.session_factory.credential_socket
+        last = read_last_status(self.resources.locations.status)
+        sockets.former = former_processes(last, now=self.board.started_at)
         return Sessions(self.configuration, self.board, start=self._start_session)
 
     def _start_session(self, session: SessionSettings) -> Rotation:

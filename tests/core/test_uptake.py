@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rensei_daemon.core.extensions import UPTAKE, Extensions
 from rensei_daemon.core.health import ConsumerHealth, Proof, SessionHealth
-from rensei_daemon.core.uptake import SessionUptake, uptake_of
+from rensei_daemon.core.uptake import SessionUptake, may_change_silently, uptake_of
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 URL = "https://app.test"
@@ -54,6 +54,25 @@ def test_each_consumer_counts_by_what_it_proves() -> None:
             behind=("hook f", "hook g", "hook h"),
         ),
     )
+
+
+def test_a_process_that_left_counts_as_unknown_while_it_has_old_values() -> None:
+    """It is never behind, because it will never follow; with the newest it is no matter."""
+    former = replace(consumer("a", 2, Proof.UNKNOWN), kind="process")
+    current = replace(former, generation=3)
+    assert uptake_of([session(former, former, current)]) == (
+        SessionUptake(id="build", version=42, unknown=2),
+    )
+
+
+def test_a_report_may_change_without_an_event() -> None:
+    """While a reader has something to read, or a process to end."""
+    current = consumer("a", 3, Proof.RECEIVED)
+    former = replace(consumer("a", 2, Proof.UNKNOWN), kind="process")
+    assert not may_change_silently([session(current, consumer("f", 3, Proof.UNKNOWN))])
+    assert may_change_silently([session(), session(replace(current, has_unread=True))])
+    assert may_change_silently([session(current, former)])
+    assert not may_change_silently([session(replace(former, generation=3))])
 
 
 def test_a_session_without_a_version_holds_nothing() -> None:

@@ -2,15 +2,20 @@
 
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.abc
 from deadlines import HANG_SECONDS
 from forked import ended
 from platform_template import ORG
+from polling import until
+
+from rensei_daemon.disk.last_status import read_last_status
 
 if TYPE_CHECKING:
     from e2e.conftest import Lab
@@ -23,6 +28,7 @@ on_rotate = ["{hook}"]
 [[credentials.sessions]]
 id = "read"
 """
+NOBODY: dict[str, Any] = {"id": "read", "consumers": []}
 
 
 @contextmanager
@@ -114,3 +120,41 @@ async def test_a_host_that_is_gone_blocks_until_it_is_excluded(lab: "Lab") -> No
     assert not receipt(lab, late, query)["safeToRevoke"]
     assert receipt(lab, late, "?without=h1")["safeToRevoke"]
     assert receipt(lab, early, query)["obstacles"] == []
+
+
+@asynccontextmanager
+async def executed(lab: "Lab", *how: str) -> AsyncIterator[anyio.abc.Process]:
+    """Run `cat` with the session's values; it ends at the end of its input."""
+    program = str(Path(sys.executable).with_name("rensei-daemon"))
+    words = (program, "exec", "--config", str(lab.config), "--session", "read", *how)
+    async with await anyio.open_process(
+        [*words, "--", "cat"], env=lab.environ(), stderr=None
+    ) as process:
+        yield process
+
+
+def saved_consumers(lab: "Lab") -> list[tuple[str, int]]:
+    """Return (kind, pid) of the consumers of `read` that a daemon has written down."""
+    last = read_last_status(lab.state / "status.json") or {"sessions": [NOBODY]}
+    (session,) = (one for one in last["sessions"] if one["id"] == "read")
+    return [(one["kind"], one["pid"]) for one in session["consumers"]]
+
+
+async def test_what_exec_became_is_waited_for(lab: "Lab") -> None:
+    """A worker without supervision blocks while it lives, also if the daemon is killed."""
+    built = 'id = "build"\nenv_file = "build.env"'
+    lab.config.write_text(lab.config.read_text().replace(built, 'id = "read"'))
+    async with executed(lab) as worker:
+        async with lab.daemon() as daemon:
+            await until(lambda: saved_consumers(lab) == [("process", worker.pid)])
+            daemon.process.kill()
+            await ended(daemon.process)
+        rotation = rotate(lab, "two")
+        async with lab.daemon():
+            await lab.until(lambda: receipt(lab, rotation)["unknown"] == 1)
+            found = receipt(lab, rotation)
+            assert found["obstacles"] == ["1 session is unable to tell"]
+            assert worker.stdin is not None
+            await worker.stdin.aclose()
+            await worker.wait()
+            await lab.until(lambda: receipt(lab, rotation)["safeToRevoke"])

@@ -2,17 +2,22 @@
 
 import json
 import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.abc
 import pytest
 from platform_template import ORG
 
 from rensei_daemon.core.health import ConsumerHealth, Proof, SessionHealth
 from rensei_daemon.tasks import uptake
+from rensei_daemon.tasks.status_reporting import status_failures, write_status
 
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
@@ -213,6 +218,85 @@ async def test_who_offers_it_again_is_told_again(home: "Home") -> None:
         await daemon.until(lambda: without.served)
         home.platform.log.beats.clear()
         await daemon.until(lambda: len(said(home)) == 2)
+
+
+READER = """
+import json, socket, sys
+reader = socket.socket(socket.AF_UNIX)
+reader.connect(sys.argv[1])
+reader.sendall(b'{"type":"HELLO","sessionId":"sock"}\\n')
+while not reader.recv(65536).endswith(b"\\n"): pass
+reader.close()
+print("read", flush=True)
+sys.stdin.read()
+"""
+
+
+@asynccontextmanager
+async def listening(daemon: "Running") -> AsyncIterator[Path]:
+    """Have the credential socket of a daemon, and what it writes of itself."""
+    resources = daemon.resources
+    path = resources.locations.credential_socket
+    async with anyio.create_task_group() as tasks:
+        sockets = resources.session_factory.credential_socket
+        await tasks.start(sockets.serve, path)
+        yield path
+        tasks.cancel_scope.cancel()
+
+
+async def save_status(home: "Home", daemon: "Running") -> None:
+    """Write the status as it is now."""
+    board = daemon.board
+    await write_status(board, home.locations.status, status_failures(board))
+
+
+def kinds(daemon: "Running") -> list[str]:
+    """Return the kinds of the consumers, once there are values."""
+    lines = [line for line in daemon.board.sessions.values() if line.generation]
+    return [consumer.kind for line in lines for consumer in line.consumers]
+
+
+async def process_that_left(home: "Home") -> anyio.abc.Process:
+    """Return a process that has read the values from a daemon that has ended since."""
+    home.write('[[credentials.sessions]]\nid = "sock"\n')
+    home.platform.set_credential("github", "TOKEN", "one")
+    async with home.daemon() as daemon, listening(daemon) as path:
+        await daemon.until(lambda: said(home).get("sock", {}).get("version"))
+        argv = [sys.executable, "-S", "-E", "-c", READER, str(path)]
+        process = await anyio.open_process(argv, stderr=None)
+        assert process.stdout is not None
+        await process.stdout.receive()
+        await daemon.until(lambda: kinds(daemon) == ["process"])
+        same = rotate(home, "one")
+        await daemon.until(lambda: receipt(home, same)["safeToRevoke"])
+        await save_status(home, daemon)
+    return process
+
+
+async def test_a_process_that_left_is_waited_for_across_a_restart(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it lives the answer is no, then yes; with the newest values it is no matter."""
+    monkeypatch.setattr(uptake, "LOOK_SECONDS", 0.01)
+    async with await process_that_left(home) as process:
+        home.platform.log.beats.clear()
+        async with home.daemon() as daemon:  # knows that it is up to date
+            await daemon.until(lambda: kinds(daemon) == ["process"])
+            await daemon.until(lambda: said(home).get("sock", {}).get("version"))
+            assert said(home)["sock"]["consumers"] == consumers()
+            rotation = rotate(home, "two")
+            await daemon.until(lambda: said(home)["sock"]["consumers"]["unknown"] == 1)
+            obstacles = receipt(home, rotation)["obstacles"]
+            assert obstacles == ["1 session is unable to tell"]
+            await save_status(home, daemon)
+        home.platform.log.beats.clear()
+        async with home.daemon() as daemon:  # knows that it is not
+            await daemon.until(lambda: said(home).get("sock", {}).get("version"))
+            assert said(home)["sock"]["consumers"] == consumers(unknown=1)
+            assert not receipt(home, rotation)["safeToRevoke"]
+            assert process.stdin is not None
+            await process.stdin.aclose()
+            await daemon.until(lambda: receipt(home, rotation)["safeToRevoke"])
 
 
 async def test_who_is_behind_is_looked_at_again(

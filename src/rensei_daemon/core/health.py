@@ -145,17 +145,23 @@ class Proof(StrEnum):
     """Another consumer speaks for this one: the hook for the file it runs after."""
 
 
+DEPARTED = "process"
+"""The kind of a process that has left the socket with the values that it read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerHealth:
     """A process or file that receives a session's credentials."""
 
     kind: str
-    """`socket`, `env_file`, `hook` or `child`."""
+    """`socket`, `env_file`, `hook`, or `process` for one that has left the socket."""
     name: str
     generation: int | None = None
     """The latest generation it has received."""
     pid: int | None = None
     """The pid of the process at the socket."""
+    started: int | None = None
+    """When that process started, in clock ticks after the boot; None if not visible."""
     proof: Proof = Proof.UNKNOWN
     has_unread: bool = False
     """Whether the process at the socket has not read all that it was sent."""

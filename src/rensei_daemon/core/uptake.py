@@ -8,7 +8,7 @@ of the sessions' health records alone.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rensei_daemon.core.health import ConsumerHealth, Proof, SessionHealth
+from rensei_daemon.core.health import DEPARTED, ConsumerHealth, Proof, SessionHealth
 
 MOST_NAMES = 100
 """Consumers of a session that are named."""
@@ -35,9 +35,28 @@ def uptake_of(sessions: Iterable[SessionHealth]) -> tuple[SessionUptake, ...]:
     return tuple(map(_of_session, sorted(sessions, key=lambda session: session.id)))
 
 
+def may_change_silently(sessions: Iterable[SessionHealth]) -> bool:
+    """Whether a report may change without an event.
+
+    A reader sends nothing after reading, and a process that has left may end.
+    """
+    return any(
+        _is_behind(one, session.generation)
+        for session in sessions
+        for one in session.consumers
+    )
+
+
 def _of_session(session: SessionHealth) -> SessionUptake:
-    behind = [one for one in session.consumers if _is_behind(one, session.generation)]
-    proofs = [one.proof for one in session.consumers if one not in behind]
+    newest = session.generation
+    behind = [
+        one for one in session.consumers if _is_behind(one, newest) and one.kind != DEPARTED
+    ]
+    proofs = [
+        one.proof
+        for one in session.consumers
+        if _is_behind(one, newest) is (one.kind == DEPARTED)
+    ]
     return SessionUptake(
         id=session.id,
         version=session.version or 0,
@@ -50,6 +69,8 @@ def _of_session(session: SessionHealth) -> SessionUptake:
     )
 
 
+# A process that has left and has the newest values counts nowhere: it may go on with them.
+# With older ones it counts as unknown, and not as behind: it will never follow.
 def _is_behind(consumer: ConsumerHealth, generation: int) -> bool:
     has = consumer.generation
     return has is None or has < generation or consumer.has_unread

@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from rensei_daemon.core import credential_frames
 from rensei_daemon.delivery import connection_quota
 from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
+from rensei_daemon.delivery.departed_readers import FormerReaders
 from rensei_daemon.delivery.reader_connection import ReaderConnection, ReaderTimeouts
 from rensei_daemon.delivery.subscribers import CALM_SECONDS, Subscribers
 from rensei_daemon.failure_reporter import FailureReporter
@@ -32,6 +33,8 @@ class CredentialSocket:
     def __init__(self, timeouts: ReaderTimeouts | None = None) -> None:
         self._timeouts = timeouts or ReaderTimeouts()
         self._subscribers: dict[str, Subscribers] = {}
+        self.former: dict[str, FormerReaders] = {}
+        """Readers from before a restart, by session; taken by those that start."""
         self._accept_failures = FailureReporter(calm_seconds=CALM_SECONDS)
         self.on_reader_refused: connection_quota.Report = connection_quota.ignore
 
@@ -41,6 +44,8 @@ class CredentialSocket:
         if subscribers is None:
             subscribers = Subscribers(session_id, gid, partial(self._forget, session_id))
             self._subscribers[session_id] = subscribers
+            if former := self.former.pop(session_id, None):
+                subscribers.departed.restore(former)
         else:
             subscribers.renew(gid)
         return subscribers

@@ -18,8 +18,10 @@ import structlog
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials
+from rensei_daemon.core.health import ConsumerHealth, Proof
 from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
 from rensei_daemon.delivery.subscribers import Subscribers
+from rensei_daemon.disk.processes import start_ticks
 from rensei_daemon.sockets.peer import Peer
 
 AT_ONCE_BYTES = 32 * 1024
@@ -62,6 +64,9 @@ class ReaderConnection:
         """The rest of a frame that was begun; a BYE within it would be garbage."""
         self._subscribers: Subscribers | None = None
         self._title = ""
+        self._started: int | None = None
+        self._was_reset = False
+        """Whether the reader closed the connection with unread data in it."""
         self._known: Credentials | None = None
         self._is_waiting = False
         """Whether it has nothing to do until the values change."""
@@ -128,6 +133,7 @@ class ReaderConnection:
         if newest is None:
             return credential_frames.SESSION_REMOVED
         self._subscribers, self._title = subscribers, self._peer.title
+        self._started = start_ticks(self._peer.pid)
         bye_reason: str | None = None
         async with anyio.create_task_group() as both:
 
@@ -142,7 +148,8 @@ class ReaderConnection:
                 bye_reason = None
             finally:
                 self._is_waiting = False
-                subscribers.remove(self.send_at_once)
+                has_read_all = not self._was_reset and not self._has_unread()
+                subscribers.remove(self.send_at_once, has_read_all=has_read_all)
             both.cancel_scope.cancel()
         return bye_reason
 
@@ -193,10 +200,15 @@ class ReaderConnection:
     def _note(self, newest: Credentials) -> None:
         self._known = newest
         if self._subscribers is not None:
-            pid = self._peer.pid
-            self._subscribers.record(
-                self.send_at_once, self._title, pid, newest.generation, self._has_unread
+            line = ConsumerHealth(
+                kind=self._subscribers.kind,
+                name=self._title,
+                generation=newest.generation,
+                pid=self._peer.pid,
+                started=self._started,
+                proof=Proof.RECEIVED,
             )
+            self._subscribers.record(self.send_at_once, line, self._has_unread)
 
     def _is_writable(self) -> bool:
         """Whether most of what was sent has been read, so that a frame and a BYE fit."""
@@ -255,6 +267,7 @@ class ReaderConnection:
             except BlockingIOError:
                 continue
             except OSError:
+                self._was_reset = True
                 return b""
 
     def close(self, bye_reason: str | None) -> None:

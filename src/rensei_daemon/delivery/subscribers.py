@@ -12,8 +12,9 @@ import anyio
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
-from rensei_daemon.core.health import ConsumerHealth, Proof
+from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import ignore_uptake
+from rensei_daemon.delivery.departed_readers import DepartedReaders
 from rensei_daemon.failure_reporter import FailureReporter
 
 CALM_SECONDS = 60.0
@@ -52,6 +53,9 @@ class Subscribers:
         """Readers without permission; a unit that restarts may try all night."""
         self.drops = FailureReporter(calm_seconds=CALM_SECONDS)
         """Readers that fell too far behind."""
+        self.version: Callable[[], int | None] = lambda: None
+        """Returns the platform's version of the newest values."""
+        self.departed = DepartedReaders()
         self.awaited: set[int] = set()
         """Pids that were readers before a restart and have not come back."""
         self._forget = forget
@@ -64,15 +68,17 @@ class Subscribers:
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
-        """The readers that have been sent values and are still connected."""
-        return tuple(
+        """The readers that have been sent values, and the processes that have left."""
+        connected = [
             replace(line, has_unread=True) if has_unread() else line
             for line, has_unread in self._readers.values()
-        )
+        ]
+        return (*connected, *self.departed.lines)
 
     def deliver_at_once(self, credentials: Credentials) -> bool:
         """Send the values to every reader; slow ones delay nobody."""
         self.newest = credentials
+        self.departed.note_values(self.version(), credentials.generation)
         self._rotated_at = datetime.now(UTC)
         sent = sum([send(credentials) for send in self._readers])
         if sent < self._waiting:  # waking readers that are up to date would delay others
@@ -88,6 +94,8 @@ class Subscribers:
 
     async def check(self, credentials: Credentials) -> str:  # noqa: ARG002 - they have it
         """Return an empty text: a reader cannot lose what it was sent."""
+        if self.departed.remove_ended():
+            self.on_uptake()
         return ""
 
     async def withdraw(self) -> None:
@@ -125,30 +133,24 @@ class Subscribers:
         self._last_frame = (known, newest, frame)
         return frame
 
-    def record(
-        self,
-        reader: Reader,
-        title: str,
-        pid: int,
-        generation: int,
-        has_unread: HasUnread,
-    ) -> None:
+    def record(self, reader: Reader, line: ConsumerHealth, has_unread: HasUnread) -> None:
         """Record what a reader has been sent."""
-        line = ConsumerHealth(
-            kind=self.kind,
-            name=title,
-            generation=generation,
-            pid=pid,
-            proof=Proof.RECEIVED,
-        )
         self._readers[reader] = (line, has_unread)
-        self.awaited.discard(pid)
+        if line.pid is not None:
+            self.awaited.discard(line.pid)
+            self.departed.discard(line.pid)
         self.on_uptake()
 
-    def remove(self, reader: Reader) -> None:
-        """Remove a reader that has gone."""
-        if self._readers.pop(reader, None):
-            self.on_uptake()
+    def remove(self, reader: Reader, *, has_read_all: bool) -> None:
+        """Remove a reader that has gone; its process may live on with what it has read."""
+        line, _ = self._readers.pop(reader, (None, None))
+        if line is None:
+            return
+        # Which frames it has not read is unknown; the oldest values are the safe answer.
+        line = line if has_read_all else replace(line, generation=0)
+        if all(line.pid != other.pid for other, _ in self._readers.values()):
+            self.departed.add(line)
+        self.on_uptake()
 
     def _announce(self) -> None:
         self._changed.set()

@@ -97,13 +97,44 @@ def _is_frozen(pid: int) -> bool:
 
 
 def _started_at(pid: int) -> float | None:
+    ticks = start_ticks(pid)
     with suppress(OSError, ValueError, IndexError, StopIteration):
-        # The second field is a name; it may contain anything but is the only one
-        # in brackets.
-        stat = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2]
         lines = (PROC / "stat").read_text().splitlines()
         boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
-        return boot + int(stat.split()[19]) / os.sysconf("SC_CLK_TCK")
+        return None if ticks is None else boot + ticks / os.sysconf("SC_CLK_TCK")
+    return None
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started, in clock ticks after the boot."""
+    found = _stat(pid)
+    return None if found is None else int(found[19])
+
+
+def lives(pid: int, started: int | None) -> bool:
+    """Whether the process that started then has not ended.
+
+    If /proc hides it (ProtectProc=), a process that has taken its pid counts as the same.
+    """
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # it belongs to another user
+    found = _stat(pid)
+    if found is None:
+        return True
+    is_zombie = found[0] in (b"Z", b"X") and int(found[17]) <= 1  # no thread runs
+    return not is_zombie and started in (None, int(found[19]))
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return the fields after the name: state first, threads 17, start 19."""
+    with suppress(OSError):
+        # The name may contain anything, but only it is in brackets.
+        found = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        return found if len(found) > 19 else None
     return None
 
 

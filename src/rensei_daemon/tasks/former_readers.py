@@ -6,36 +6,53 @@ values that it has and receives no others. Processes that have ended are not exp
 after a reboot none is.
 """
 
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.health import DEPARTED, ConsumerHealth
 from rensei_daemon.delivery.credential_socket import CredentialSocket
+from rensei_daemon.delivery.departed_readers import FormerReaders
+from rensei_daemon.disk.processes import lives
 
 LOOK_SECONDS = 5.0
 
 Readers = dict[int, str]
 """Names of readers by process id, as the status showed them."""
 
+_T = TypeVar("_T")
 
-def former_readers(
-    last: Mapping[str, Any] | None, *, now: datetime
-) -> Mapping[str, Readers]:
+
+def former_readers(last: Mapping[str, Any] | None, *, now: datetime) -> dict[str, Readers]:
     """Return each session's readers in the last status, if it was written on this boot."""
+    return _of_sessions(last, now, lambda session: _readers(session["consumers"]))
+
+
+def former_processes(
+    last: Mapping[str, Any] | None, *, now: datetime
+) -> dict[str, FormerReaders]:
+    """Return the same with what they had, and with those that had left the socket."""
+    return _of_sessions(last, now, _processes)
+
+
+def _of_sessions(
+    last: Mapping[str, Any] | None,
+    now: datetime,
+    read: Callable[[Mapping[str, Any]], _T | None],
+) -> dict[str, _T]:
     booted_at = now - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
     try:
         if last is None or datetime.fromisoformat(last["reported_at"]) < booted_at:
             return {}
         return {
-            str(session["id"]): readers
+            str(session["id"]): found
             for session in last["sessions"]
-            if (readers := _readers(session["consumers"]))
+            if (found := read(session))
         }
     except (LookupError, TypeError, ValueError):
         return {}  # written by another version, or damaged
@@ -47,6 +64,32 @@ def _readers(consumers: list[Mapping[str, Any]]) -> Readers:
         for consumer in consumers
         if consumer["kind"] == "socket" and type(consumer["pid"]) is int
     }
+
+
+def _processes(session: Mapping[str, Any]) -> FormerReaders | None:
+    readers = tuple(
+        ConsumerHealth(
+            kind=DEPARTED,
+            name=str(consumer["name"]),
+            generation=_number(consumer["generation"]),
+            pid=_number(consumer["pid"]),
+            started=_number(consumer.get("started")),
+            has_unread=consumer.get("has_unread") is True,
+        )
+        for consumer in session["consumers"]
+        if consumer["kind"] in ("socket", DEPARTED)
+    )
+    if not readers:
+        return None
+    return FormerReaders(
+        readers=readers,
+        generation=_number(session["generation"]) or 0,
+        version=_number(session.get("version")),
+    )
+
+
+def _number(found: object) -> int | None:
+    return found if type(found) is int and 0 <= found < 2**63 else None
 
 
 async def await_readers(
@@ -63,7 +106,7 @@ async def await_readers(
         for session_id, readers in former.items():
             subscribers = sockets.find(session_id)
             awaited = subscribers.awaited if subscribers else set()
-            ended = {pid for pid in awaited if not _lives(pid)}
+            ended = {pid for pid in awaited if not lives(pid, None)}
             awaited -= ended
             for pid in ended:
                 del readers[pid]
@@ -88,13 +131,3 @@ def _post(board: Board, session_id: str, readers: Readers, awaited: set[int]) ->
         now=board.started_at,
         subject=subject,
     )
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # it exists and belongs to another user
-    return True

@@ -96,6 +96,11 @@ class Rotation:
         return self._values.credentials
 
     @property
+    def version(self) -> int | None:
+        """The platform's version of the newest generation; None if it names none."""
+        return self._values.version
+
+    @property
     def refreshed_at(self) -> datetime | None:
         """When a snapshot was last applied."""
         return self._line.refreshed_at

@@ -7,13 +7,13 @@ heartbeat, and says then how far it is.
 import anyio
 
 from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.uptake import uptake_of
+from rensei_daemon.core.uptake import may_change_silently
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.wake_event import WakeEvent
 
 SPREAD_SECONDS = 5.0
 LOOK_SECONDS = 5.0
-"""How often consumers that are behind are checked: a reader sends nothing after reading."""
+"""How often consumers that have older values are looked at."""
 
 
 async def report_uptake(
@@ -23,9 +23,8 @@ async def report_uptake(
     changed = heartbeat.uptake_changed
     heartbeat.board.on_session_change = changed.set
     while True:
-        sessions = uptake_of(heartbeat.board.sessions.values())
-        is_behind = any(session.behind for session in sessions)
-        await changed.wait(within=LOOK_SECONDS if is_behind else None)
+        may_change = may_change_silently(heartbeat.board.sessions.values())
+        await changed.wait(within=LOOK_SECONDS if may_change else None)
         if heartbeat.owed_uptake() is None:
             continue
         await anyio.sleep(draw(0.0, SPREAD_SECONDS))
