@@ -2,17 +2,13 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 
 import pytest
+from database_pool import DatabasePool
 from platform_server import Server, running, sqlite_url
-from postgresql import ROLE, Cluster, running_postgresql
+from postgresql import Cluster, running_postgresql
 from sqlalchemy import URL
-
-from rensei_platform.store.schema import migrate
-
-_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +19,9 @@ def postgresql() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def template(postgresql: Cluster) -> str:
-    """The name of a migrated database, which is copied in a tenth of a migration's time."""
-    name = "template_of_tests"
-    postgresql.sql(f"CREATE DATABASE {name}")
-    migrate(_url(postgresql, name))
-    return name
+def pool(postgresql: Cluster) -> DatabasePool:
+    """Databases of the cluster."""
+    return DatabasePool(postgresql)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -36,31 +29,19 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """The URL of a database without tables, of either kind."""
     if request.param == "sqlite":
         return sqlite_url(tmp_path)
-    return _create(request.getfixturevalue("postgresql"))
+    pool: DatabasePool = request.getfixturevalue("pool")
+    return pool.lend_new()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL]:
     """The URL of a database without rows, of either kind."""
     if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    template = request.getfixturevalue("template")
-    return _create(request.getfixturevalue("postgresql"), template)
-
-
-def _create(cluster: Cluster, template: str = "template1") -> URL:
-    name = f"test_{next(_numbers)}"
-    cluster.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return _url(cluster, name)
-
-
-def _url(cluster: Cluster, database: str) -> URL:
-    return URL.create(
-        "postgresql+psycopg",
-        username=ROLE,
-        database=database,
-        query={"host": str(cluster.directory)},
-    )
+        yield sqlite_url(tmp_path)
+        return
+    pool: DatabasePool = request.getfixturevalue("pool")
+    with pool.lent() as url:
+        yield url
 
 
 @pytest.fixture

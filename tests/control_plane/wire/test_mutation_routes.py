@@ -76,7 +76,9 @@ async def test_a_quiet_beat_writes_nothing(server: Server) -> None:
     write = server.platform.store.write
 
     def counted() -> object:
-        writes.append(1)
+        # Beside its requests a server forgets old rows, among other things.
+        if "regularly" not in str(anyio.get_current_task().name):
+            writes.append(1)
         return write()
 
     server.platform.store.write = counted  # type: ignore[method-assign,assignment]

@@ -68,7 +68,8 @@ async def test_locked_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         worker = await server.register()
         other = create_engine(url)
         with other.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            # Not in this thread: the server may be about to end a transaction in it.
+            await anyio.to_thread.run_sync(connection.exec_driver_sql, "BEGIN IMMEDIATE")
             answer = await server.call("POST", "/api/admin/hosts", {"name": "h"})
             assert _refusal(answer) == (
                 503,
@@ -111,7 +112,7 @@ async def test_holder_of_a_row_dies(server: Server) -> None:
 
 
 async def test_flood_of_registrations(tmp_path: Path) -> None:
-    """A host that registers fifty times at once is one host with a few workers."""
+    """A host that registers fifty times at once is one host; all its workers may live."""
     async with running(sqlite_url(tmp_path), tmp_path / "k") as server:
         async with anyio.create_task_group() as tasks:
             for _ in range(50):
@@ -120,7 +121,7 @@ async def test_flood_of_registrations(tmp_path: Path) -> None:
         assert [(one["name"], one["registrations"]) for one in hosts] == [("build-07", 50)]
         async with server.platform.store.read() as db:
             count = await db.scalar(select(func.count()).select_from(workers))
-    assert count == 16
+    assert count == 50
 
 
 async def test_two_registrations_of_a_new_host(server: Server) -> None:
