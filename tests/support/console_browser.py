@@ -57,6 +57,12 @@ class Page(HTMLParser):
         (found,) = [one for one in self.forms if one.action.endswith(ending)]
         return found
 
+    @property
+    def icon(self) -> str:
+        """Where the page's own picture is."""
+        (found,) = [at for tag, at in self.elements if at.get("rel") == "icon"]
+        return found["href"] or ""
+
     def links(self) -> list[str]:
         """Return where the page leads."""
         return [at["href"] or "" for tag, at in self.elements if tag == "a"]

@@ -39,7 +39,7 @@ def columns(rows: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> list[Bar]:
             if count:
                 title = f"{label}: {count:,} {kind}"
                 bars.append(
-                    _bar(number * step + 1, top, min(step - 2, 24), height, kind, title)
+                    _bar(step * (number + 0.2), top, step * 0.6, height, kind, title)
                 )
     return bars
 

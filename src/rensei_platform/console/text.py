@@ -8,7 +8,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def visible(value: str) -> str:
-    """Return a text with its invisible characters, but for line ends, as escapes.
+    """Return a text with its invisible characters as escapes, but for line ends and tabs.
 
     Marks that turn the direction of writing are among them: they could make a text look
     like another one.
@@ -16,7 +16,8 @@ def visible(value: str) -> str:
     if value.isprintable():
         return value
     return "".join(
-        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in value
+        char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1]
+        for char in value
     )
 
 

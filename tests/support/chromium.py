@@ -1,0 +1,40 @@
+"""A real Chromium, driven by Playwright; both are there if `needs` says so."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+EXECUTABLE = Path("/usr/bin/chromium")
+
+
+def is_there() -> bool:
+    """Whether the browser is installed, and what drives it."""
+    return EXECUTABLE.exists() and all(
+        util.find_spec(name) for name in ("playwright", "axe_playwright_python")
+    )
+
+
+def axe_script() -> str:
+    """Return axe-core, which finds what keeps people from using a page."""
+    spec = util.find_spec("axe_playwright_python")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Any]:
+    """Lend a running browser."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=EXECUTABLE,
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
