@@ -10,7 +10,12 @@ PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.1
 	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
 	@touch $@
 
-.PHONY: help demo test fix lint types imports core unit soak bench fuzz fuzz-platform bench-platform deb deb-test bare clean
+# What drives a browser, for the tests of the console that have one.
+.venv-dev/browser: requirements-browser.lock .venv-dev/ready
+	@.venv-dev/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
+	@touch $@
+
+.PHONY: help demo screenshots test fix lint types imports core unit soak bench fuzz fuzz-platform bench-platform deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -110,6 +115,9 @@ deb-test: .venv-dev/ready ## its life on real systems: install, upgrade, remove,
 
 bare: ## demo and test on minimal Debian 12 and 13 (root, debootstrap; half an hour; ONLY=bookworm-user, LOAD=8)
 	@python3 tests/bare/run.py $(if $(LOAD),--load $(LOAD)) $(ONLY)
+
+screenshots: .venv-dev/browser ## docs/img: the console's pages in a Chromium
+	@.venv-dev/bin/python tests/docs/console_screenshots.py
 
 fix: .venv-dev/ready ## format, and fix what can be fixed
 	.venv-dev/bin/ruff check --fix .

@@ -35,7 +35,8 @@ async def fill(server: Server) -> Worker:
 
 
 async def _add_hosts(server: Server, now: datetime) -> None:
-    rows, seen = [], []
+    rows: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
     for kind, count in (("build", 24), ("deploy", 9), ("gpu", 6), ("night", 3)):
         for number in range(1, count + 1):
             id_ = new_id("host")

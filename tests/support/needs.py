@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import chromium
 import pytest
 
 ALLOWED = "RENSEI_TEST_ALLOWED_SKIPS"
@@ -85,6 +86,9 @@ NEEDS = {
         lambda: not Path("/run/systemd/system").is_dir(), "run in a container"
     ),
     "bash": _program("bash", "bash"),
+    "chromium": Need(
+        chromium.is_there, "apt-get install chromium, then make .venv-dev/browser"
+    ),
     "dpkg": _program("dpkg", "dpkg"),
     "fish": _program("fish", "fish"),
     "git": _program("git", "git"),

@@ -72,7 +72,7 @@ def init(
         click.echo(f"organization: {org_id}\nkey of {owner}, {shown}")
         click.echo(
             f"link to set a password, until {wire_time(link.expires_at)}: {link.text}\n"
-            "Give it to `rensei-platform user set-password`."
+            "Give it to `rensei-platform user set-password`, or to /console/password."
         )
 
 

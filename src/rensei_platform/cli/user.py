@@ -112,5 +112,6 @@ def _print_link(answer: dict[str, Any], as_json: bool) -> None:
     else:
         click.echo(
             f"link for {answer['email']}, shown once, until {answer['linkExpiresAt']}: "
-            f"{answer['link']}\nIt is for `rensei-platform user set-password`."
+            f"{answer['link']}\n"
+            "It is for `rensei-platform user set-password`, or /console/password."
         )
