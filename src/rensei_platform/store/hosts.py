@@ -145,8 +145,8 @@ async def prune_workers(
     of_host = workers.c.host_id == host_id
     seen_at = func.coalesce(workers.c.seen_at, workers.c.created_at)
     ids = select(workers.c.id).where(of_host)
-    latest = ids.order_by(workers.c.created_at.desc()).limit(kept)
-    alive = ids.order_by(seen_at.desc()).limit(most)
+    latest = ids.order_by(workers.c.created_at.desc(), workers.c.id).limit(kept)
+    alive = ids.order_by(seen_at.desc(), workers.c.id).limit(most)
     await db.execute(
         delete(workers)
         .where(of_host & workers.c.id.not_in(latest))
