@@ -107,9 +107,9 @@ deb-test: .venv-dev/ready ## its life on real systems: install, upgrade, remove,
 	@for release in $(RELEASES); do $(MAKE) --no-print-directory deb RELEASE=$$release && \
 		packaging/deb/system.sh $$release build/deb/$$release/host-system python3,systemd \
 		|| exit 1; done
-	@cp build/deb/$(firstword $(RELEASES))/*.deb build/deb/first.deb
+	@cp build/deb/$(firstword $(RELEASES))/rensei-daemon_*.deb build/deb/first.deb
 	@$(MAKE) --no-print-directory deb RELEASE=$(firstword $(RELEASES))
-	@cmp build/deb/first.deb build/deb/$(firstword $(RELEASES))/*.deb && echo "built twice: the same bytes"
+	@cmp build/deb/first.deb build/deb/$(firstword $(RELEASES))/rensei-daemon_*.deb && echo "built twice: the same bytes"
 	@.venv-dev/bin/python tests/packaging/deb_life.py \
 		$(foreach release,$(RELEASES),$(release)=build/deb/$(release))
 

@@ -87,3 +87,5 @@ find "$tree" -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference -d "@$S
 package=$output/rensei-daemon_${version}_$arch.deb
 rm -f "$output"/*.deb
 dpkg-deb --root-owner-group -Zxz --build "$tree" "$package" >/dev/null
+
+sh "$source/packaging/deb/pack-platform.sh" "$wheel" "$version"

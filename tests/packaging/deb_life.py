@@ -220,7 +220,7 @@ def older(tree: Path, made: Path) -> None:
 @contextmanager
 def debian(directory: Path) -> Iterator[Debian]:
     """Boot a system with both packages in /opt, and the platform on its loopback."""
-    [package] = directory.glob("*.deb")
+    [package] = directory.glob("rensei-daemon_*.deb")
     os.environ["RENSEI_TEST_SYSTEM"] = str(directory / "host-system")
     with tempfile.TemporaryDirectory() as top, cgroup() as group:
         scratch, tree, opt = (Path(top, name) for name in ("scratch", "tree", "stage/opt"))
@@ -251,7 +251,7 @@ def passes_lintian(package: Path) -> bool:
 
 def live(release: str, directory: Path) -> bool:
     """Walk through the whole life on one release; tell whether all of it held."""
-    [package] = directory.glob("*.deb")
+    [package] = directory.glob("rensei-daemon_*.deb")
     with debian(directory) as system:
         name = system.run("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME"').strip()
         systemd = system.run("systemctl", "--version").split()[1]

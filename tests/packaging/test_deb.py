@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 DEB = Path(__file__).parents[2] / "packaging/deb"
-SCRIPTS = ("build.sh", "system.sh", "pack.sh", "version.sh", "postinst", "prerm", "postrm")
+SCRIPTS = (
+    *("build.sh", "system.sh", "pack.sh", "pack-platform.sh", "version.sh"),
+    *("postinst", "prerm", "postrm"),
+    *("platform.postinst", "platform.prerm", "platform.postrm"),
+)
 
 
 def version(named: str, time: int, release: str) -> str:
