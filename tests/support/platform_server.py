@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import openapi_check
 import platform_template
+from deadlines import HANG_SECONDS
 from sqlalchemy import URL
 
 from rensei_platform.http.server import DIRECT, Exposure, listen, serving, url_of
@@ -131,6 +132,7 @@ async def serving_replica(
                 httpx.AsyncClient(
                     base_url=url_of(listener),
                     trust_env=False,
+                    timeout=HANG_SECONDS,  # the default of 5 s is short on a busy machine
                     event_hooks={"response": [openapi_check.check]},
                 ) as http,
             ):

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 
 import anyio
 import structlog
+from sqlalchemy import Column
 
 from rensei_platform.errors import UnavailableError
 from rensei_platform.store import audit, mutations
 from rensei_platform.store.engine import Store
-from rensei_platform.store.pruning import KEPT, prune_older
+from rensei_platform.store.pruning import KEPT, is_any_older, prune_older
 
 PRUNE_SECONDS = 3600.0
 BATCH = 500
@@ -50,13 +51,16 @@ async def prune_expired(store: Store, now: datetime) -> int:
     """Remove what nothing reads any more, whatever the settings; return how many rows."""
     removed = 0
     for column, kept in KEPT.items():
-        while True:
+        while await _is_any_older(store, column, now - kept):
             async with store.write() as db:
-                count = await prune_older(db, column, now - kept, BATCH)
-            removed += count
-            if count < BATCH:
-                break
+                removed += await prune_older(db, column, now - kept, BATCH)
     return removed
+
+
+async def _is_any_older(store: Store, column: Column[datetime], before: datetime) -> bool:
+    """Whether there is anything to remove: a server that starts has no need to write."""
+    async with store.read() as db:
+        return await is_any_older(db, column, before)
 
 
 async def prune(

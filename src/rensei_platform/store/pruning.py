@@ -28,6 +28,14 @@ KEPT: Mapping[Column[datetime], timedelta] = {
 """For how long rows are kept, by the column of their time; with null they stay."""
 
 
+async def is_any_older(
+    db: AsyncConnection, column: Column[datetime], before: datetime
+) -> bool:
+    """Whether there is a row from before a time."""
+    found = await db.execute(select(column).where(column < before).limit(1))
+    return found.first() is not None
+
+
 async def prune_older(
     db: AsyncConnection, column: Column[datetime], before: datetime, limit: int
 ) -> int:
