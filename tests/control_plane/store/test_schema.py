@@ -170,50 +170,50 @@ async def use(first: Server, second: Server) -> None:
 
 
 @pytest.mark.needs("postgresql")
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
 async def test_servers_of_two_versions_share_a_database(
-    database: URL, tmp_path: Path, versions: Versions
+    empty_database: URL, tmp_path: Path, versions: Versions
 ) -> None:
     """One server after the other is upgraded, and the fleet is served all the while."""
     key_file = tmp_path / "platform.key"
     versions.add("9001")
     versions.add("9002")
-    async with running(database, key_file, QUICK) as old:
+    async with running(empty_database, key_file, QUICK) as old:
         with versions.of(1):
-            await anyio.to_thread.run_sync(migrate, database)
-            async with serving_replica(database, key_file, old.key, QUICK) as new:
+            await anyio.to_thread.run_sync(migrate, empty_database)
+            async with serving_replica(empty_database, key_file, old.key, QUICK) as new:
                 await use(old, new)
                 await use(new, old)
         # An old server that is started again goes on as well.
-        async with serving_replica(database, key_file, old.key, QUICK) as again:
+        async with serving_replica(empty_database, key_file, old.key, QUICK) as again:
             await use(old, again)
         # Two steps are too many for the servers that run.
         told = "1 servers of an older version"
         with versions.of(2), pytest.raises(StartError, match=told):
-            await anyio.to_thread.run_sync(migrate, database)
+            await anyio.to_thread.run_sync(migrate, empty_database)
         await old.register("undisturbed")
     with versions.of(1):
-        async with serving_replica(database, key_file, old.key, QUICK) as new:
+        async with serving_replica(empty_database, key_file, old.key, QUICK) as new:
             with versions.of(2):
-                await anyio.to_thread.run_sync(migrate, database)
+                await anyio.to_thread.run_sync(migrate, empty_database)
             await new.register("in the middle")
-    engine = create_engine(database, poolclass=NullPool)
+    engine = create_engine(empty_database, poolclass=NullPool)
     assert {"new_9001", "new_9002"} <= set(inspect(engine).get_table_names())
     engine.dispose()
     with pytest.raises(SchemaError, match="is newer"):
-        async with serving_replica(database, key_file, old.key, QUICK):
+        async with serving_replica(empty_database, key_file, old.key, QUICK):
             pass
 
 
 @pytest.mark.needs("postgresql")
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
 async def test_a_step_that_breaks_servers_waits_for_them(
-    database: URL, tmp_path: Path, versions: Versions
+    empty_database: URL, tmp_path: Path, versions: Versions
 ) -> None:
     """It is made once none of them runs."""
     versions.add("9001", serves_previous=False)
-    async with running(database, tmp_path / "platform.key", QUICK):
+    async with running(empty_database, tmp_path / "platform.key", QUICK):
         with versions.of(1), pytest.raises(StartError, match="1 servers"):
-            await anyio.to_thread.run_sync(migrate, database)
+            await anyio.to_thread.run_sync(migrate, empty_database)
     with versions.of(1):
-        assert await anyio.to_thread.run_sync(migrate, database) == "9001"
+        assert await anyio.to_thread.run_sync(migrate, empty_database) == "9001"
