@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from deadlines import HANG_SECONDS
+from polling import until
+
+from rensei_daemon.core.health import Proof
 
 if TYPE_CHECKING:
     from cli.conftest import Command, Host
@@ -265,6 +268,71 @@ async def test_a_reload_during_a_restart_does_not_end_it(host: "Host") -> None:
             worker.process.send_signal(signal.SIGTERM)
             assert await worker.line() == "term 2"
             worker.process.send_signal(signal.SIGHUP)
+
+
+def in_use(host: "Host") -> list[tuple[int | None, Proof]]:
+    """Return what the daemon knows of the consumers that are connected."""
+    subscribers = host.door.find("build")
+    consumers = subscribers.consumers if subscribers else ()
+    return [(c.generation, c.proof) for c in consumers if c.kind == "socket"]
+
+
+async def test_a_restart_confirms_the_values_once_it_is_over(host: "Host") -> None:
+    """The daemon knows when the old command has ended and the new one has started."""
+    waits = 'signal.signal(signal.SIGHUP, lambda *_: sys.exit()); say("term")'
+    script = WORKER.replace('say("term"); sys.exit(9)', waits)
+    host.add("build")
+    async with host.up():
+        await host.rotate("build", TOKEN="1")
+        async with _worker(host, "--on-rotate=restart", script=script) as worker:
+            assert await worker.line() == "start 1"
+            await until(lambda: in_use(host) == [(1, Proof.CONFIRMED)])
+            await host.rotate("build", TOKEN="2")
+            assert await worker.line() == "term 1"
+            assert in_use(host) == [(1, Proof.CONFIRMED)]
+            worker.process.send_signal(signal.SIGHUP)
+            assert await worker.line() == "start 2"
+            await until(lambda: in_use(host) == [(2, Proof.CONFIRMED)])
+            worker.process.send_signal(signal.SIGTERM)
+            assert await worker.line() == "term 2"
+            worker.process.send_signal(signal.SIGHUP)
+
+
+async def test_a_signal_confirms_the_values_across_restarts_of_the_daemon(
+    host: "Host",
+) -> None:
+    """Each connection acknowledges its own frames; equal values are in use already."""
+    host.add("build")
+    async with _worker(host, "--on-rotate", "HUP") as worker:
+        async with host.up():
+            await host.rotate("build", TOKEN="1")
+            assert await worker.line() == "start 1"
+            await host.rotate("build", TOKEN="2")
+            assert await worker.line() == "hup 1"
+            await until(lambda: in_use(host) == [(2, Proof.CONFIRMED)])
+        async with host.up():
+            await until(lambda: in_use(host) == [(2, Proof.CONFIRMED)])
+        assert in_use(host) == []
+        await host.rotate("build", TOKEN="3")
+        async with host.up():
+            assert await worker.line() == "hup 1"
+            await until(lambda: in_use(host) == [(3, Proof.CONFIRMED)])
+
+
+async def test_without_supervision_nothing_is_confirmed(host: "Host") -> None:
+    """The command has the values that it was started with."""
+    host.add("build")
+    async with host.up(), _worker(host) as worker:
+        await host.rotate("build", TOKEN="1")
+        assert await worker.line() == "start 1"
+        subscribers = host.door.find("build")
+        assert subscribers is not None
+        await until(
+            lambda: (
+                [(c.kind, c.generation, c.proof) for c in subscribers.consumers]
+                == [("process", 1, Proof.UNKNOWN)]
+            )
+        )
 
 
 async def test_a_command_started_without_credentials_gets_them_when_they_come(

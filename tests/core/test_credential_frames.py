@@ -96,6 +96,31 @@ def test_a_hello_names_a_session(line: bytes, session: str | None) -> None:
     assert credential_frames.read_hello(line) == session
 
 
+def test_a_supervisor_announces_that_it_acknowledges() -> None:
+    """Others say nothing, and nothing else is taken for it."""
+    line = credential_frames.hello("build", acknowledges=True)
+    assert line == b'{"type":"HELLO","sessionId":"build","acknowledges":true}\n'
+    assert credential_frames.read_hello(line) == "build"
+    assert credential_frames.announces_acknowledgements(line)
+    for other in (credential_frames.hello("build"), line.replace(b"true", b"1")):
+        assert not credential_frames.announces_acknowledgements(other)
+
+
+@pytest.mark.parametrize(
+    ("line", "frame"),
+    [
+        (credential_frames.acknowledgement(2), 2),
+        (b'{"type":"ACK","frame":true}', None),
+        (b'{"type":"ACK","frame":"2"}', None),
+        (b'{"type":"ACK"}', None),
+        (b'{"type":"BYE","frame":2}', None),
+    ],
+)
+def test_an_acknowledgement_names_a_frame(line: bytes, frame: int | None) -> None:
+    """Its number on the connection."""
+    assert credential_frames.read_acknowledgement(line) == frame
+
+
 @pytest.mark.parametrize(
     ("line", "is_question", "about"),
     [

@@ -123,13 +123,11 @@ async def test_a_host_that_is_gone_blocks_until_it_is_excluded(lab: "Lab") -> No
 
 
 @asynccontextmanager
-async def executed(lab: "Lab", *how: str) -> AsyncIterator[anyio.abc.Process]:
-    """Run `cat` with the session's values; it ends at the end of its input."""
+async def executed(lab: "Lab", *words: str) -> AsyncIterator[anyio.abc.Process]:
+    """Run `exec` for the session `read`, with more options and a command."""
     program = str(Path(sys.executable).with_name("rensei-daemon"))
-    words = (program, "exec", "--config", str(lab.config), "--session", "read", *how)
-    async with await anyio.open_process(
-        [*words, "--", "cat"], env=lab.environ(), stderr=None
-    ) as process:
+    argv = (program, "exec", "--config", str(lab.config), "--session", "read", *words)
+    async with await anyio.open_process(argv, env=lab.environ(), stderr=None) as process:
         yield process
 
 
@@ -144,7 +142,7 @@ async def test_what_exec_became_is_waited_for(lab: "Lab") -> None:
     """A worker without supervision blocks while it lives, also if the daemon is killed."""
     built = 'id = "build"\nenv_file = "build.env"'
     lab.config.write_text(lab.config.read_text().replace(built, 'id = "read"'))
-    async with executed(lab) as worker:
+    async with executed(lab, "cat") as worker:
         async with lab.daemon() as daemon:
             await until(lambda: saved_consumers(lab) == [("process", worker.pid)])
             daemon.process.kill()
@@ -158,3 +156,27 @@ async def test_what_exec_became_is_waited_for(lab: "Lab") -> None:
             await worker.stdin.aclose()
             await worker.wait()
             await lab.until(lambda: receipt(lab, rotation)["safeToRevoke"])
+
+
+async def test_what_exec_supervises_is_confirmed(lab: "Lab") -> None:
+    """Behind while the old command ends, and confirmed when the new one has started."""
+    built = 'id = "build"\nenv_file = "build.env"'
+    lab.config.write_text(lab.config.read_text().replace(built, 'id = "read"'))
+    command = (
+        "sh",
+        "-c",
+        'trap "read line; exit" TERM; echo $TOKEN; while read x; do :; done',
+    )
+    async with lab.daemon(), executed(lab, "--on-rotate=restart", *command) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert await worker.stdout.receive() == b"canary-one-7f3a\n"
+        await until(lambda: [kind for kind, _ in saved_consumers(lab)] == ["socket"])
+        rotation = rotate(lab, "two")
+        await lab.until(lambda: behind(lab, rotation) == {"read": ["socket"]})
+        await worker.stdin.send(b"end\n")
+        assert await worker.stdout.receive() == b"two\n"
+        await lab.until(lambda: receipt(lab, rotation)["safeToRevoke"])
+        assert receipt(lab, rotation)["confirmed"] == 1
+        worker.terminate()
+        await worker.stdin.send(b"end\n")

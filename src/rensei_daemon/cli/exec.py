@@ -147,7 +147,13 @@ def command(
       rensei-daemon exec --session build --on-rotate HUP -- ./worker
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     locations = find_daemon(config)
-    had = _ask(locations, session_id, wait_seconds, without_credentials)
+    had = _ask(
+        locations,
+        session_id,
+        wait_seconds,
+        without_credentials,
+        supervises=on_rotate is not None,
+    )
     environment = partial(
         child_environment,
         callers_environment(),
@@ -187,13 +193,16 @@ def _ask(
     session_id: str | None,
     wait_seconds: float,
     without_credentials: bool,
+    *,
+    supervises: bool,
 ) -> _SessionStart:
     deadline = time.monotonic() + wait_seconds
     had = _SessionStart(session_id)
     try:
         if session_id is None:
             session_id = session_state(locations, None, wait_seconds=wait_seconds).id
-        reader = CredentialReader(locations.credential_socket, session_id)
+        path = locations.credential_socket
+        reader = CredentialReader(path, session_id, acknowledges=supervises)
         had = _SessionStart(session_id, reader)
         left = max(deadline - time.monotonic(), 0.0)
         return replace(had, values=first_values(reader, wait_seconds=left))

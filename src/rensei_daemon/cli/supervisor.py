@@ -93,6 +93,8 @@ class Supervisor:
         self._started_at = 0.0
         self._stopping: TreeStop | None = None
         self._is_restarting = False
+        self._has_survivors = False
+        """Whether processes with older values could not be killed."""
         self._told_to_end_at = -float("inf")
 
     def run(self) -> int:
@@ -109,13 +111,22 @@ class Supervisor:
                 self._tree.reap()
                 self._react()
                 if self._stopping is not None and self._stopping.step():
+                    self._has_survivors = bool(self._stopping.left)
                     self._log_left(self._stopping.left)
                     self._terminal.take_back()
                     if not self._is_restarting or self._is_ending():
                         code = self._tree.exit_code
                         return 128 + signal.SIGKILL if code is None else code
                     self._start()
+                self._acknowledge()
                 self._wait(received)
+
+    def _acknowledge(self) -> None:
+        """Say that the command uses the newest values, once it does, and nothing else."""
+        is_up_to_date = self._has is not None and self._has == self._feed.values
+        runs = self._stopping is None and self._tree.exit_code is None
+        if is_up_to_date and runs and not self._has_survivors:
+            self._feed.reader.acknowledge()
 
     def _start(self) -> None:
         self._has = self._feed.values

@@ -10,6 +10,12 @@
 The platform's public client uses this protocol, so it cannot be changed here. Both sides
 ignore frames and fields they do not know.
 
+A supervisor (`exec --on-rotate`) says more than that it has read a frame: that the command
+was started anew with its values, or sent the signal. It announces so in its HELLO, with
+`"acknowledges":true`, and is behind until it has::
+
+    worker ─▶ {"type":"ACK","frame":2}                   the second frame of this connection
+
 Our own commands may send a query instead; its answer ends the connection::
 
     command ─▶ {"type":"SESSIONS"}                       for one session: "sessionId":"…"
@@ -67,9 +73,21 @@ class SessionList:
     """The ids of the others."""
 
 
-def hello(session_id: str) -> bytes:
-    """Return the frame that asks for a session's values."""
-    return _line({"type": "HELLO", "sessionId": session_id})
+def hello(session_id: str, *, acknowledges: bool = False) -> bytes:
+    """Return the frame that asks for a session's values.
+
+    `acknowledges`: frames with values will be acknowledged.
+    """
+    more = {"acknowledges": True} if acknowledges else {}
+    return _line({"type": "HELLO", "sessionId": session_id, **more})
+
+
+def acknowledgement(frame: int) -> bytes:
+    """Return the frame that says that a frame's values are in use, and so all before it.
+
+    `frame` counts INITIAL and UPDATE frames of the connection, from 1.
+    """
+    return _line({"type": "ACK", "frame": frame})
 
 
 def initial(env: Mapping[str, str]) -> bytes:
@@ -117,6 +135,18 @@ def read_hello(line: bytes) -> str | None:
     if frame.get("type") != "HELLO" or not isinstance(session_id, str):
         return None
     return session_id
+
+
+def announces_acknowledgements(hello: bytes) -> bool:
+    """Whether the worker will acknowledge frames with values."""
+    return _object(hello).get("acknowledges") is True
+
+
+def read_acknowledgement(line: bytes) -> int | None:
+    """Return which frame of the connection is acknowledged; None if the line is none."""
+    frame = _object(line)
+    number = frame.get("frame")
+    return number if frame.get("type") == "ACK" and type(number) is int else None
 
 
 def is_session_query(line: bytes) -> bool:

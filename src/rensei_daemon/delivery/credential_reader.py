@@ -48,8 +48,12 @@ def connect(path: Path, first: bytes) -> socket.socket:
 class CredentialReader:
     """One connection at a time to the socket; no method waits."""
 
-    def __init__(self, path: Path, session_id: str) -> None:
+    def __init__(self, path: Path, session_id: str, *, acknowledges: bool = False) -> None:
+        """`acknowledges`: `acknowledge` is going to be called."""
         self._path = path
+        self._acknowledges = acknowledges
+        self._read = self._acknowledged = 0
+        """How many frames with values of this connection."""
         self.session_id = session_id
         self._socket: socket.socket | None = None
         self._inbox = bytearray()
@@ -70,7 +74,9 @@ class CredentialReader:
         connect.
         """
         self.close()
-        self._socket = connect(self._path, credential_frames.hello(self.session_id))
+        hello = credential_frames.hello(self.session_id, acknowledges=self._acknowledges)
+        self._read = self._acknowledged = 0
+        self._socket = connect(self._path, hello)
 
     def frames(self) -> list[Frame]:
         """Return the frames that have arrived; close the connection when it ends."""
@@ -93,7 +99,24 @@ class CredentialReader:
         *lines, rest = bytes(self._inbox).split(b"\n")
         self._inbox[:] = rest
         read = (credential_frames.read_frame(line) for line in lines)
-        return [frame for frame in read if frame is not None]
+        arrived = [frame for frame in read if frame is not None]
+        self._read += sum(frame.type in ("INITIAL", "UPDATE") for frame in arrived)
+        return arrived
+
+    def acknowledge(self) -> None:
+        """Say that the values of all frames that were read are in use, once."""
+        if self._socket is None or self._acknowledged == self._read:
+            return
+        frame = credential_frames.acknowledgement(self._read)
+        try:
+            sent = self._socket.send(frame)
+        except BlockingIOError:
+            return  # said next time
+        except OSError:
+            sent = len(frame)  # the end of the connection is read next
+        if sent < len(frame):
+            self.close()
+        self._acknowledged = self._read
 
     def close(self) -> None:
         """Close the connection if there is one."""

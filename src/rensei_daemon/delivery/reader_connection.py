@@ -68,6 +68,13 @@ class ReaderConnection:
         self._was_reset = False
         """Whether the reader closed the connection with unread data in it."""
         self._known: Credentials | None = None
+        self._frames_sent = 0
+        """Frames with values."""
+        self._acknowledges = False
+        """Whether the reader says when it uses the values."""
+        self._frames_acknowledged = 0
+        self._in_use: int | None = None
+        """The generation that it said so of."""
         self._is_waiting = False
         """Whether it has nothing to do until the values change."""
 
@@ -104,6 +111,7 @@ class ReaderConnection:
         if not self._may_have(subscribers):
             _log_refused(subscribers, self._peer)
             return credential_frames.NOT_PERMITTED
+        self._acknowledges = credential_frames.announces_acknowledgements(line)
         with self._quota.of_session(session_id):
             return await self._join(subscribers)
 
@@ -191,6 +199,7 @@ class ReaderConnection:
             self._unsent = memoryview(frame)[self._connection.send(frame) :]
         except OSError:
             return False
+        self._frames_sent += bool(frame)
         self._note(newest)
         return not self._unsent
 
@@ -199,14 +208,28 @@ class ReaderConnection:
 
     def _note(self, newest: Credentials) -> None:
         self._known = newest
-        if self._subscribers is not None:
+        if self._frames_acknowledged == self._frames_sent:
+            self._in_use = newest.generation  # equal values were no frame
+        self._record()
+
+    def _take_acknowledgement(self, frame: int) -> None:
+        """Take in that the reader uses the values; those of an older frame are old."""
+        if frame == self._frames_sent > self._frames_acknowledged:
+            self._frames_acknowledged = frame
+            if self._known is not None:
+                self._in_use = self._known.generation
+                self._record()
+
+    def _record(self) -> None:
+        if self._subscribers is not None and self._known is not None:
+            acknowledges = self._acknowledges
             line = ConsumerHealth(
                 kind=self._subscribers.kind,
                 name=self._title,
-                generation=newest.generation,
+                generation=self._in_use if acknowledges else self._known.generation,
                 pid=self._peer.pid,
                 started=self._started,
-                proof=Proof.RECEIVED,
+                proof=Proof.CONFIRMED if acknowledges else Proof.RECEIVED,
             )
             self._subscribers.record(self.send_at_once, line, self._has_unread)
 
@@ -225,7 +248,9 @@ class ReaderConnection:
         with anyio.move_on_after(self._timeouts.stall_seconds):
             await self._send_unsent()
             if self._subscribers is not None and newest is not self._known:
-                self._unsent = memoryview(self._subscribers.frames(self._known, newest))
+                frame = self._subscribers.frames(self._known, newest)
+                self._frames_sent += bool(frame)
+                self._unsent = memoryview(frame)
                 await self._send_unsent()
                 self._note(newest)
             return True
@@ -253,8 +278,11 @@ class ReaderConnection:
         return line[: credential_frames.MAX_HELLO_BYTES + 1]
 
     async def _wait_until_closed(self) -> None:
-        """Ignore further lines until BYE or the end."""
+        """Take acknowledgements, and ignore other lines, until BYE or the end."""
         while (line := await self._line()) is not None:
+            acknowledged = credential_frames.read_acknowledgement(line)
+            if acknowledged is not None:
+                self._take_acknowledgement(acknowledged)
             frame = credential_frames.read_frame(line)
             if frame is not None and frame.type == "BYE":
                 return

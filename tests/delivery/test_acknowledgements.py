@@ -1,0 +1,83 @@
+"""Readers that say when they use what they were sent."""
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from rensei_daemon.core import credential_frames
+from rensei_daemon.core.health import Proof
+
+if TYPE_CHECKING:
+    from delivery.conftest import Lab, Publisher
+
+HELLO = credential_frames.hello("build", acknowledges=True)
+
+
+def acknowledge(frame: int) -> bytes:
+    """Return the frame that a supervisor sends."""
+    return credential_frames.acknowledgement(frame)
+
+
+def seen(publisher: "Publisher") -> list[tuple[int | None, Proof]]:
+    """Return the generation of every consumer, and what it proves."""
+    return [(line.generation, line.proof) for line in publisher.subscribers.consumers]
+
+
+async def test_a_supervisor_is_behind_until_it_acknowledges(lab: "Lab") -> None:
+    """It has a generation from then on, and an older frame says nothing of a newer one."""
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
+        await publisher.publish(A="1")
+        reader = lab.connect(HELLO)
+        await reader.frame()
+        await publisher.until(lambda: seen(publisher) == [(None, Proof.CONFIRMED)])
+        await reader.send(acknowledge(1))
+        await publisher.until(lambda: seen(publisher) == [(1, Proof.CONFIRMED)])
+        await publisher.publish(A="2")
+        await reader.frame()
+        await reader.send(acknowledge(1) + acknowledge(3) + acknowledge(0))
+        await anyio.wait_all_tasks_blocked()
+        assert seen(publisher) == [(1, Proof.CONFIRMED)]
+        await reader.send(acknowledge(2))
+        await publisher.until(lambda: seen(publisher) == [(2, Proof.CONFIRMED)])
+
+
+async def test_an_acknowledgement_of_what_was_overtaken_is_old(lab: "Lab") -> None:
+    """The next one follows, once the command has the next values."""
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
+        await publisher.publish(A="1")
+        reader = lab.connect(HELLO)
+        await reader.frame()
+        await publisher.publish(A="2")
+        await reader.send(acknowledge(1))
+        await anyio.wait_all_tasks_blocked()
+        assert seen(publisher) == [(None, Proof.CONFIRMED)]
+
+
+async def test_values_that_were_equal_again_need_none(lab: "Lab") -> None:
+    """They come and go before a frame is sent."""
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
+        await publisher.publish(A="1")
+        reader = lab.connect(HELLO)
+        await reader.frame()
+        await reader.send(acknowledge(1))
+        await publisher.until(lambda: seen(publisher) == [(1, Proof.CONFIRMED)])
+        await publisher.publish(A="2" * 40_000)  # not sent at once
+        await publisher.publish(A="1")
+        await publisher.until(lambda: seen(publisher) == [(3, Proof.CONFIRMED)])
+
+
+@pytest.mark.parametrize("said", [b"", acknowledge(1)])
+async def test_who_does_not_announce_it_has_received(lab: "Lab", said: bytes) -> None:
+    """As the platform's public client, and an older `exec`."""
+    async with lab.listening() as credential_socket:
+        publisher = lab.publishing(credential_socket.subscribers("build", None))
+        await publisher.publish(A="1")
+        reader = lab.connect(credential_frames.hello("build") + said)
+        await reader.frame()
+        await publisher.until(lambda: seen(publisher) == [(1, Proof.RECEIVED)])
+        await anyio.wait_all_tasks_blocked()
+        assert seen(publisher) == [(1, Proof.RECEIVED)]
