@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["skips", "leftovers"]
+pytest_plugins = ["skips", "leftovers", "distribution"]
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ def staged(top: Path, wheels: Path) -> Path:
     return top
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A booted host on which `rensei-daemon install` has run, and the platform runs."""
     need("root", "systemd")

@@ -117,7 +117,7 @@ def test_a_worker_is_reloaded_by_the_path_unit(running: "Host") -> None:
     running.run("systemctl", "start", "worker.service", "worker-reload.path")
     running.rotate("for-the-path-unit")
     running.until(lambda: _text_with(running, "/run/reloaded", "for-the-path-unit"))
-    running.run("systemctl", "stop", "worker-reload.path")
+    running.run("systemctl", "stop", "worker-reload.path", "worker.service")
 
 
 def test_a_hook_reloads_one_worker_by_the_polkit_rule(running: "Host") -> None:
@@ -140,6 +140,7 @@ def test_a_hook_reloads_one_worker_by_the_polkit_rule(running: "Host") -> None:
     for words in (("stop", "worker.service"), ("restart", "control-plane.service")):
         systemctl = (*daemon, "systemctl", "--no-ask-password", *words)
         assert "authentication required" in running.run(*systemctl, check=False).stderr
+    running.run("systemctl", "stop", "worker.service")
 
 
 def test_an_environment_file_gives_a_unit_every_value(running: "Host") -> None:
@@ -153,6 +154,7 @@ def test_an_environment_file_gives_a_unit_every_value(running: "Host") -> None:
     shown = running.path("/run/shown").read_bytes().decode()
     found = dict(line.partition("=")[::2] for line in shown.split("\0"))
     assert {name: found.get(name) for name in AWKWARD} == AWKWARD
+    running.ask("DELETE", "/api/admin/credentials/odd/binding", None)
 
 
 def test_env_files_outlive_a_restart(running: "Host") -> None:
