@@ -8,6 +8,8 @@ import anyio
 from deadlines import HANG_SECONDS
 
 LOOK_SECONDS = 0.005
+REST = 3
+"""What a pause is at least, in times of the last look: a look may be a whole process."""
 
 _T = TypeVar("_T")
 
@@ -15,9 +17,12 @@ _T = TypeVar("_T")
 def wait_until(question: Callable[[], _T]) -> _T:
     """Ask again and again until the answer is truthy, and return it."""
     deadline = time.monotonic() + HANG_SECONDS
+    started = time.monotonic()
     while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {HANG_SECONDS} s"
-        time.sleep(LOOK_SECONDS)
+        ended = time.monotonic()
+        assert ended < deadline, f"not within {HANG_SECONDS} s"
+        time.sleep(max(LOOK_SECONDS, REST * (ended - started)))
+        started = time.monotonic()
     return answer
 
 
