@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from deadlines import HANG_SECONDS
 from rensei_daemon.version import RELEASE, difference, version
 
 CHECKOUT = Path(__file__).parents[1]
-FILES = ("README.md", "LICENSE", "config.example.toml", "docs/events.md")
+BUILD = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+INCLUDED = BUILD["targets"]["wheel"]["force-include"]
 COMMIT = "0a8455bdeadbeef00000000000000000deadbeef"
 
 
@@ -112,9 +114,11 @@ def test_a_wheel_says_which_commit_it_is_of(tmp_path: Path) -> None:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text((CHECKOUT / name).read_text())
-    for name in (*FILES, "packaging/completions/any", "packaging/systemd/any"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("\n")
+    for name in ("README.md", "LICENSE", *INCLUDED):
+        # A directory needs a file, or git does not know it.
+        file = tmp_path / name / "any" if (CHECKOUT / name).is_dir() else tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n")
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "--message=first")
