@@ -108,6 +108,12 @@ def test_what_cannot_tell_may_be_accepted(fleet: Fleet) -> None:
     assert (code, json.loads(output)["receipt"]["unknown"]) == (0, 1)
 
 
+def test_a_host_may_be_left_out(fleet: Fleet) -> None:
+    """By its name, as one that will not come back."""
+    code, output, _ = end(fleet.rotate("--wait", "--timeout", "0", "--without", "build-07"))
+    assert (code, output.splitlines()[-1]) == (0, "safe to revoke the old value: yes")
+
+
 def test_a_platform_that_cannot_tell(fleet: Fleet) -> None:
     """The daemon of this host is asked, and the answer is not yes."""
     body = {"ok": True, "kind": "github", "sessionCount": 1, "rotatedAt": ""}

@@ -1,7 +1,7 @@
 """Follow a rotation until it is safe to revoke the old value."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -25,6 +25,8 @@ class Patience:
 
     seconds: float
     accept_unknown: bool
+    without: Sequence[str] = ()
+    """Hosts that do not count, by name or id."""
     show: Callable[[str], None]
     """Called with each line that is news."""
     wait: Callable[[str], None]
@@ -42,7 +44,9 @@ async def follow(platform: OperatorClient, rotation_id: str, patience: Patience)
         receipt: Receipt | None = None
         try:
             receipt = await platform.rotation_receipt(
-                rotation_id, accept_unknown=patience.accept_unknown
+                rotation_id,
+                accept_unknown=patience.accept_unknown,
+                without=patience.without,
             )
         except TransientError:
             if time.monotonic() + POLL_SECONDS > deadline:
@@ -82,9 +86,12 @@ def conclude(receipt: Receipt, rotation_id: str) -> None:
     )
 
 
-def show_this_host(locations: Locations) -> None:
-    """Say what is known of this host alone. Raise RenseiError: it is not enough."""
-    for session in sessions_of(locations):
+def show_this_host(locations: Locations | None) -> None:
+    """Say what is known of this host alone. Raise RenseiError: it is not enough.
+
+    None: the daemon of this host is at another platform.
+    """
+    for session in sessions_of(locations) if locations else ():
         newest = session["generation"]
         consumers = session["consumers"]
         have = sum(one["generation"] == newest for one in consumers)

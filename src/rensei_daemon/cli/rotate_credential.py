@@ -42,6 +42,12 @@ from rensei_daemon.platform_api.rotation_receipt import Receipt
     is_flag=True,
     help="With --wait: pass sessions that cannot tell.",
 )
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="HOST",
+    help="With --wait: a host that does not count, by name or id; may be repeated.",
+)
 @config_option
 @json_option
 def rotate(
@@ -50,6 +56,7 @@ def rotate(
     wait: bool,
     timeout_seconds: float,
     accept_unknown: bool,
+    without: tuple[str, ...],
     config: Path | None,
     as_json: bool,
 ) -> None:
@@ -74,6 +81,7 @@ def rotate(
             patience = Patience(
                 seconds=timeout_seconds,
                 accept_unknown=accept_unknown,
+                without=without,
                 show=(lambda _: None) if as_json else partial(_echo_over, shown),
                 wait=shown.show,
             )
@@ -87,7 +95,7 @@ def rotate(
     elif receipt is not None:
         conclude(receipt, done.id)
     elif wait:
-        show_this_host(asking.locations)
+        show_this_host(asking.locations if asking.is_of_this_host else None)
 
 
 def _echo_over(shown: Progress, line: str) -> None:

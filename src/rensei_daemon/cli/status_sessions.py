@@ -9,6 +9,7 @@ from typing import Any
 
 from rensei_daemon.cli.terminal import Style, clean, columns, paint, wrap
 from rensei_daemon.core.duration import format_duration
+from rensei_daemon.core.table import display_width
 
 _MARGIN = 12
 _TITLES = ("SESSION", "STREAM", "DATA", "REFRESH", "GEN", "NAMES", "CONSUMERS")
@@ -27,7 +28,7 @@ def draw_sessions(
         return []
     rows = [_cells(session, now, alive) for session in sessions]
     title, *lines = columns([_TITLES, *rows])
-    if max(map(len, (title, *lines))) > width:
+    if max(map(display_width, (title, *lines))) > width:
         return [
             line
             for session, row in zip(sessions, rows, strict=True)

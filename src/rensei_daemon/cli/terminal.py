@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TextIO
 
 from rensei_daemon.core.escaping import LONGEST_LINE, escape_line, escape_lines
+from rensei_daemon.core.table import GAP, display_width, pad
 
 NARROWEST, USUAL = 40, 80
 WIDEST = 100
@@ -98,8 +99,8 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Align cells in columns, two spaces apart; none is cut."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        GAP.join(pad(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]

@@ -41,6 +41,9 @@ from rensei_daemon.platform_api.responses import (
 )
 from rensei_daemon.platform_api.tls_refusal import CertificateRefusals
 
+Query = Mapping[str, str | list[str]]
+"""A list repeats its name."""
+
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
 """The longest time of a call, including its wait in our limiter."""
@@ -141,7 +144,7 @@ class Http:
         *,
         bearer: str = "",
         body: object = None,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         secrets: tuple[str, ...] = (),
     ) -> PlatformResponse:
         """Send a request and return the JSON of a 2xx response.

@@ -3,7 +3,7 @@
 The daemon itself does not use them, and they need no registered worker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from rensei_daemon.core.status import format_time
 from rensei_daemon.errors import TransientError
-from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.http import Http, Query
 from rensei_daemon.platform_api.json_fields import (
     fields,
     is_id,
@@ -126,7 +126,9 @@ class OperatorClient:
         """
         found: list[RemoteHost] = []
         while len(found) < MOST_HOSTS:
-            query = {"limit": str(_PAGE)} | ({"after": found[-1].name} if found else {})
+            query: Query = {"limit": str(_PAGE)} | (
+                {"after": found[-1].name} if found else {}
+            )
             answer = await self._call("GET", HOSTS, query=query)
             items = fields(answer.body, "a list of hosts").items("hosts")
             page = [_host(item) for item in items if isinstance(item, dict)]
@@ -155,12 +157,16 @@ class OperatorClient:
             id=found.text("rotationId"),
         )
 
-    async def rotation_receipt(self, rotation_id: str, *, accept_unknown: bool) -> Receipt:
-        """Return how far the fleet is with a rotation.
+    async def rotation_receipt(
+        self, rotation_id: str, *, accept_unknown: bool, without: Sequence[str] = ()
+    ) -> Receipt:
+        """Return how far the fleet is with a rotation, `without` hosts that do not count.
 
         Raises `RefusedError` with status 404 if it is unknown.
         """
-        query = {"acceptUnknown": "true"} if accept_unknown else None
+        query: dict[str, str | list[str]] = {"without": list(without)} if without else {}
+        if accept_unknown:
+            query["acceptUnknown"] = "true"
         path = f"{ROTATIONS}/{quote(rotation_id, safe='')}"
         return read_receipt((await self._call("GET", path, query=query)).body)
 
@@ -170,7 +176,7 @@ class OperatorClient:
         path: str,
         *,
         body: object = None,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
     ) -> PlatformResponse:
         return await self._http.call(method, path, bearer=self._key, body=body, query=query)
 

@@ -187,16 +187,23 @@ def list_bindings(client: Client, as_json: bool) -> None:
         return
     columns = ("kind", "projectId", "envName", "provider", "path")
     print_table(
-        (*("KIND", "PROJECT", "ENVIRONMENT", "PROVIDER", "PATH"), "NAMES", "STATE"),
         (
-            [*(one[name] for name in columns), ", ".join(one["names"]), _state(one)]
+            *("KIND", "PROJECT", "ENVIRONMENT", "PROVIDER", "PATH"),
+            "NAMES",
+            "STATE",
+            "SINCE",
+        ),
+        (
+            [*(one[name] for name in columns), ", ".join(one["names"]), *_state(one)]
             for one in answer["bindings"]
         ),
     )
 
 
-def _state(binding: dict[str, Any]) -> str:
-    """Say when a provider answered last, or why it does not."""
+def _state(binding: dict[str, Any]) -> tuple[str, str | None]:
+    """Return whether a provider answers, or why not, and since when."""
     if failure := binding["failure"]:
-        return f"fails since {failure['at']}: {failure['error']}"
-    return f"resolved {binding['resolvedAt']}" if binding["resolvedAt"] else "not asked yet"
+        return f"fails: {failure['error']}", failure["at"]
+    if binding["resolvedAt"]:
+        return "resolved", binding["resolvedAt"]
+    return "not asked yet", None

@@ -5,7 +5,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,8 @@ _COLOURS = {
     **dict.fromkeys(("cancelled",), "2"),
 }
 """SGR parameters of the cells that say how something ended."""
+SHOW_SECONDS = 1.0
+_ERASE = "\r\x1b[K"
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -98,6 +101,27 @@ def _duration(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     unit, size = next((one for one in _UNITS if seconds >= one[1]), _UNITS[-1])
     return f"{seconds // size} {unit}"
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """Give a function that says on a terminal what is waited for, once it takes a second.
+
+    The line is on stderr, and erased at the end.
+    """
+    started, is_terminal = time.monotonic(), sys.stderr.isatty()
+
+    def show() -> None:
+        waited = time.monotonic() - started
+        if is_terminal and waited >= SHOW_SECONDS:
+            text = f"{_ERASE}{what}, {_duration(timedelta(seconds=waited))}"
+            click.echo(text, nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        if is_terminal:
+            click.echo(_ERASE, nl=False, err=True)
 
 
 def repeat(seconds: float | None, show: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.output import print_json, print_table, shown, utc_option
+from rensei_platform.cli.output import print_json, print_table, shown, utc_option, waiting
 
 POLL_SECONDS = 1.0
 MOST_NAMED = 20
@@ -85,12 +85,14 @@ def show(
         "without": list(without),
     }
     deadline = time.monotonic() + timeout_seconds if wait else 0.0
-    while True:
-        answer = client.call("GET", where, query=query)
-        is_safe = answer["receipt"]["safeToRevoke"]
-        if is_safe or time.monotonic() + POLL_SECONDS > deadline:
-            break
-        time.sleep(POLL_SECONDS)
+    with waiting("waiting until it is safe") as show_wait:
+        while True:
+            answer = client.call("GET", where, query=query)
+            is_safe = answer["receipt"]["safeToRevoke"]
+            if is_safe or time.monotonic() + POLL_SECONDS > deadline:
+                break
+            show_wait()
+            time.sleep(POLL_SECONDS)
     if as_json:
         print_json(answer)
     else:
