@@ -20,6 +20,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from changes import Changes
 from faults import Faults
 from platform_operator import PlatformOperator
+from platform_server import NO_TLS
 from platform_template import copy_to, key_file_of, sqlite_url
 from request_log import RequestLog
 from starlette.types import Receive, Scope, Send
@@ -145,7 +146,9 @@ class PlatformThread(PlatformOperator):
         self._platform = platform
         self._app = build_app(platform)
         self._client = httpx.AsyncClient(
-            base_url="http://localhost", transport=httpx.ASGITransport(self._app)
+            base_url="http://localhost",
+            transport=httpx.ASGITransport(self._app),
+            verify=NO_TLS,
         )
 
     async def _current_app(self, scope: Scope, receive: Receive, send: Send) -> None:

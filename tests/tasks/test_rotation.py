@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from deadlines import HANG_SECONDS
+from polling import until
 
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.snapshot_schedule import SnapshotIntervals, SnapshotReason
@@ -171,9 +172,7 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
         await _delivered(home, daemon, "two")
         count, generation = _outcomes(daemon), daemon.session.generation
         hold.release()
-        with anyio.fail_after(HANG_SECONDS):
-            while _outcomes(daemon) < count + 2:
-                await anyio.lowlevel.checkpoint()
+        await until(lambda: _outcomes(daemon) >= count + 2)
         assert home.env() == 'TOKEN="two"\n'
         assert daemon.session.generation == generation
 
@@ -201,9 +200,7 @@ async def test_an_event_brings_the_first_values_that_failed_to_come(home: "Home"
     async with home.daemon(without=ONLY, draw=_far_off) as daemon:
         await daemon.until(lambda: fault.times == 0 and home.platform.streams)
         await daemon.until(lambda: len(fault.served) == 2)
-        with anyio.fail_after(HANG_SECONDS):
-            while daemon.sessions.rotations[0].snapshot_error is None:
-                await anyio.lowlevel.checkpoint()
+        await until(lambda: daemon.sessions.rotations[0].snapshot_error is not None)
         _rotate(home, "two")
         await _delivered(home, daemon, "two")
 
@@ -251,9 +248,8 @@ async def test_a_dead_stream_is_made_up_for_by_polling(home: "Home") -> None:
         assert daemon.session.stream_failure == "unavailable"
         dead.times = 0
         await _live(home, daemon, "three")
-        with anyio.fail_after(HANG_SECONDS):
-            while ("build", "connect", "ok") not in dict(daemon.counters.snapshots):
-                await anyio.lowlevel.checkpoint()  # it is counted after all is told
+        # It is counted after all is told.
+        await until(lambda: ("build", "connect", "ok") in dict(daemon.counters.snapshots))
     snapshots = dict(daemon.counters.snapshots)
     assert snapshots["build", "start", "ok"] == 1
     assert snapshots["build", "poll", "ok"] >= 2
@@ -439,7 +435,9 @@ async def test_a_delivery_that_fails_is_a_condition_and_is_tried_again(
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: "delivery.failed" in daemon.conditions)
         assert daemon.conditions["delivery.failed"].message.startswith("session build: ")
-        await daemon.until(lambda: daemon.session.stream == "live")
+        await daemon.until(
+            lambda: daemon.session.stream == "live" and daemon.session.wanted_for is None
+        )
         _rotate(home, "two")
         await daemon.until(lambda: daemon.session.generation == 2)
         count = _snapshots(home)

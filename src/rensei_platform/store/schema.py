@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ def migrate(url: URL) -> str:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK})
             connection.execute(text(_LOCK_TIMEOUT))
-        config = _config()
+        config = _config(MIGRATIONS)
         config.attributes["connection"] = connection
         found = MigrationContext.configure(connection).get_current_revision()
         steps = _known_steps()
@@ -139,20 +140,25 @@ _IS_THERE = cast(replicas.c.seen_at, BigInteger) > (
 """Servers say every few seconds that they are there."""
 
 
-def _config() -> Config:
+def _config(directory: Path) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(directory))
     config.set_main_option("path_separator", "os")
     return config
 
 
-def _known_steps() -> list[_Step]:
+def _known_steps() -> tuple[_Step, ...]:
     """Return the migrations that this version knows, newest first."""
-    scripts = ScriptDirectory.from_config(_config())
-    return [
+    return _steps_in(MIGRATIONS)
+
+
+@cache
+def _steps_in(directory: Path) -> tuple[_Step, ...]:
+    scripts = ScriptDirectory.from_config(_config(directory))
+    return tuple(
         _Step(script.revision, _previous(script), script.module.serves_previous)
         for script in scripts.walk_revisions()
-    ]
+    )
 
 
 def _previous(script: Script) -> str | None:
