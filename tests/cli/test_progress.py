@@ -3,11 +3,12 @@
 import os
 import pty
 import sys
+import threading
 
 import pytest
 
 from rensei_daemon.cli import progress as module
-from rensei_daemon.cli.progress import progress
+from rensei_daemon.cli.progress import progress, waiting_for
 
 
 def test_a_terminal_sees_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,4 +35,22 @@ def test_nothing_else_does(
     monkeypatch.setattr(module, "SHOW_SECONDS", 0.0)
     with progress() as shown:
         shown.show("x")
+    before = threading.active_count()
+    with waiting_for("x"):
+        assert threading.active_count() == before
     assert capsys.readouterr().err == ""
+
+
+def test_a_wait_without_news_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a thread beside it, which ends with the wait."""
+    monkeypatch.setattr(module, "SHOW_SECONDS", 0.0)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.001)
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        before = threading.active_count()
+        with waiting_for("the daemon"):
+            written = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert written.startswith("\r\x1b[K| the daemon, 0 s")
+    assert before == threading.active_count()

@@ -20,6 +20,7 @@ from rensei_daemon.cli.printing import (
     print_table,
     utc_option,
 )
+from rensei_daemon.cli.progress import waiting_for
 from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.control_api.schema import BLAME, CHANGE, CHANGES, ROLLBACK
 from rensei_daemon.core.history import (
@@ -137,12 +138,9 @@ def rollback_command(
     Example: rensei-daemon config rollback 12 --dry-run
     """
     locations = find_daemon(config)
-    answer = send_command(
-        locations,
-        ROLLBACK,
-        {"change": number, "dry_run": dry_run},
-        timeout_seconds=ROLLBACK_SECONDS,
-    )
+    body = {"change": number, "dry_run": dry_run}
+    with waiting_for("the daemon"):
+        answer = send_command(locations, ROLLBACK, body, timeout_seconds=ROLLBACK_SECONDS)
     diff = unified(answer["before"], answer["after"], name=locations.config.name)
     if as_json:
         print_json({"change": number, "dry_run": dry_run, "diff": diff})

@@ -15,6 +15,7 @@ from rensei_daemon import __version__
 from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.progress import waiting_for
 from rensei_daemon.cli.terminal import Style, clean, measure, paint, tolerate, wrap
 from rensei_daemon.core.status import plain
 from rensei_daemon.doctor.bundle import gather_texts, write_bundle
@@ -64,9 +65,9 @@ def command(
     tolerate(sys.stdout)
     case = open_context(find_daemon(config), os.environ)
     reached = daemon_at(case.locations)
-    findings = [
-        replace(found, fix=reached.hint(found.fix)) for found in run_checks(case, CHECKS)
-    ]
+    with waiting_for("the checks"):
+        results = run_checks(case, CHECKS)
+    findings = [replace(found, fix=reached.hint(found.fix)) for found in results]
     report = to_json(findings, datetime.now(UTC))
     if as_json:
         print_json(report)

@@ -7,6 +7,7 @@ that is not a terminal never sees it.
 import itertools
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rensei_daemon.cli.terminal import clean, measure
 from rensei_daemon.core.duration import format_duration
 
 SHOW_SECONDS = 1.0
+TICK_SECONDS = 0.25
 _ERASE = "\r\x1b[K"
 
 
@@ -26,6 +28,11 @@ class Progress:
         self._since = time.monotonic()
         self._is_shown = False
         self._marks = itertools.cycle("|/-\\")
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether anybody sees it."""
+        return self._terminal.is_tty
 
     def show(self, what: str) -> None:
         """Replace the line, if the wait is longer than a second."""
@@ -45,6 +52,27 @@ class Progress:
     def _write(self, text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+@contextmanager
+def waiting_for(what: str) -> Iterator[None]:
+    """Show what the block waits for, while it does nothing else than wait."""
+    done = threading.Event()
+    with progress() as shown:
+
+        def tell() -> None:
+            while not done.wait(TICK_SECONDS):
+                shown.show(what)
+
+        teller = threading.Thread(target=tell, daemon=True)
+        if shown.is_visible:
+            teller.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if shown.is_visible:
+                teller.join()
 
 
 @contextmanager

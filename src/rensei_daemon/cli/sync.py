@@ -8,6 +8,7 @@ from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.control import config_option, find_daemon, send_command
 from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.printing import json_option, print_json
+from rensei_daemon.cli.progress import waiting_for
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.schema import SYNC, Synced, SyncedSession
 
@@ -25,7 +26,8 @@ def command(config: Path | None, as_json: bool) -> int:
     Example: rensei-daemon sync
     """
     locations = find_daemon(config)
-    answer = send_command(locations, SYNC, timeout_seconds=TIMEOUT_SECONDS)
+    with waiting_for("heartbeat and snapshots"):
+        answer = send_command(locations, SYNC, timeout_seconds=TIMEOUT_SECONDS)
     if as_json:
         print_json(answer)
     else:
