@@ -1,26 +1,28 @@
 """The schema: migrated under a lock, and compared with what this version knows."""
 
+import ast
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
 from sqlalchemy import (
     URL,
     BigInteger,
+    Column,
     Connection,
+    MetaData,
     NullPool,
+    Table,
+    Text,
     cast,
     create_engine,
     delete,
     event,
     func,
     insert,
+    inspect,
     select,
     text,
 )
@@ -50,16 +52,14 @@ def migrate(url: URL) -> str:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK})
             connection.execute(text(_LOCK_TIMEOUT))
-        config = _config(MIGRATIONS)
-        config.attributes["connection"] = connection
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = _revision(connection)
         steps = _known_steps()
         known = [step.revision for step in steps]
         if found is not None and found not in known:
             raise _newer(found, known[0])
         if found is not None and found != known[0]:
             _check_servers(connection, steps, found)
-        command.upgrade(config, "head")
+        _upgrade(connection)
         connection.execute(delete(schema_steps))
         connection.execute(insert(schema_steps), [step._asdict() for step in steps])
         return known[0]
@@ -74,7 +74,7 @@ def check_schema(url: URL) -> None:
         raise SchemaError(f"{url.database}: there is no database", hint=_INIT)
     known = [step.revision for step in _known_steps()]
     with _connection(url) as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = _revision(connection)
         if found is None:
             raise SchemaError("the database is empty", hint=_INIT)
         if found in known[1:]:
@@ -140,11 +140,27 @@ _IS_THERE = cast(replicas.c.seen_at, BigInteger) > (
 """Servers say every few seconds that they are there."""
 
 
-def _config(directory: Path) -> Config:
+def _upgrade(connection: Connection) -> None:
+    """Run the migrations that are missing."""
+    # Here, since nothing else needs it: it is a sixth of what a command has to import.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(directory))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
-    return config
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of a database, which Alembic keeps in a table; None without."""
+    if not inspect(connection).has_table(_ALEMBIC.name):
+        return None
+    return connection.scalar(select(_ALEMBIC.c.version_num))
+
+
+_ALEMBIC = Table("alembic_version", MetaData(), Column("version_num", Text))
 
 
 def _known_steps() -> tuple[_Step, ...]:
@@ -154,17 +170,30 @@ def _known_steps() -> tuple[_Step, ...]:
 
 @cache
 def _steps_in(directory: Path) -> tuple[_Step, ...]:
-    scripts = ScriptDirectory.from_config(_config(directory))
-    return tuple(
-        _Step(script.revision, _previous(script), script.module.serves_previous)
-        for script in scripts.walk_revisions()
+    """Read, and do not run, the migrations of a directory: they are one line."""
+    read = map(_step, directory.glob("versions/v*.py"))
+    after = {step.previous: step for step in read}
+    line, previous = [], None
+    while step := after.get(previous):
+        line.append(step)
+        previous = step.revision
+    return tuple(reversed(line))
+
+
+def _step(file: Path) -> _Step:
+    """Read what a migration says of itself before its functions."""
+    said = {
+        node.targets[0].id: node.value.value
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
+    return _Step(
+        revision=str(said["revision"]),
+        previous=None if (previous := said["down_revision"]) is None else str(previous),
+        serves_previous=bool(said["serves_previous"]),
     )
-
-
-def _previous(script: Script) -> str | None:
-    """Return the migration before: they are one line, and none merges others."""
-    previous = script.down_revision
-    return previous if isinstance(previous, str) else None
 
 
 @contextmanager

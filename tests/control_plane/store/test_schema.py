@@ -26,7 +26,8 @@ MIGRATION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "{revision}", "{previous}"
+revision = "{revision}"
+down_revision = "{previous}"
 branch_labels = depends_on = None
 serves_previous = {serves_previous}
 
@@ -71,6 +72,13 @@ class Versions:
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Versions:
     """Versions of the program, to be added."""
     return Versions(tmp_path, monkeypatch)
+
+
+def test_every_migration_is_read() -> None:
+    """Without Alembic, which runs them, in the order in which it does."""
+    steps = schema._steps_in(schema.MIGRATIONS)
+    assert [step.revision for step in steps] == schema_revisions()
+    assert [step.previous for step in steps] == [*schema_revisions()[1:], None]
 
 
 def test_the_migrations_make_the_tables(empty_database: URL) -> None:
