@@ -171,6 +171,7 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                         "name": "/bin/reload",
                         "generation": 2,
                         "pid": None,
+                        "started": None,
                         "proof": "unknown",
                         "has_unread": False,
                     }
