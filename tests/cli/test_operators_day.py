@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from platform_template import ORG
 from platform_thread import PlatformThread, running_platform
 from polling import wait_until
 
-from rensei_daemon.cli import follow_mutations, rollout
+from rensei_daemon.cli import follow_mutations, operator_access, rollout
 from rensei_daemon.cli.main import main
 from rensei_platform.rules.mutations import Mutation
 
@@ -136,8 +137,12 @@ def test_no_key_of_a_file_goes_to_a_platform_of_the_environment(
     assert note.startswith("note: the platform is http://127.0.0.1:9; a url in the env")
 
 
-def test_a_host_of_the_file_is_of_another_platform(platform: PlatformThread) -> None:
-    """It has to be named."""
+def test_a_host_of_the_file_is_of_another_platform(
+    platform: PlatformThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so is the daemon here: the host has to be named."""
+    known = {"worker_host_id": "host_build-1"}
+    monkeypatch.setattr(operator_access, "ask", lambda *_: known)
     assert enqueue() == 64
 
 
@@ -195,7 +200,7 @@ def test_waiting_ends_with_the_hosts_own_words(
     platform: PlatformThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 1; what a host says is escaped."""
-    with Answering(platform, "project is protected\x1b[2J"):
+    with Answering(platform, "project is\nprotected\x1b[2J"):
         assert enqueue("--host", "build-1", "--wait") == 1
     what = capsys.readouterr().err.splitlines()[0]
     assert what == (
@@ -287,6 +292,16 @@ def test_all_hosts_of_a_pattern(
     assert [one["host"]["name"] for one in found["hosts"]] == ["build-1", "build-2"]
     assert found["not_asked"] == []
     assert enqueue("--all", "--limit-to", "prod-*") == 64
+
+
+def test_lots_have_a_pace(
+    platform: PlatformThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pauses for three lots."""
+    monkeypatch.setattr(rollout, "LOT_SECONDS", 0.2)
+    started = time.monotonic()
+    assert enqueue("--all", "--at-once", "1") == 0
+    assert time.monotonic() - started > 0.4
 
 
 @pytest.mark.parametrize(

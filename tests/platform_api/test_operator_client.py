@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rensei_daemon.errors import RefusedError, TransientError
+from rensei_daemon.platform_api import operator_client
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.operator_client import (
     OperatorClient,
@@ -135,3 +136,31 @@ async def test_times_have_one_spelling(
     server.plan("mutations", server.say(200, listed))
     [found] = await OperatorClient(http, KEY).list_mutations("host_1")
     assert found.created_at == spelled
+
+
+def _page(*names: str) -> dict[str, object]:
+    return {"hosts": [{"id": f"host_{name}", "name": name} for name in names]}
+
+
+async def test_hosts_are_listed_page_by_page(
+    server: "FaultServer", http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page begins behind the last name; one that is not full is the last."""
+    monkeypatch.setattr(operator_client, "_PAGE", 2)
+    server.plan("hosts", server.say(200, _page("a", "b")), server.say(200, _page("c")))
+    found = await OperatorClient(http, KEY).list_hosts()
+    assert [host.name for host in found] == ["a", "b", "c"]
+    assert [request.path for request in server.received] == [
+        "/api/admin/hosts?limit=2",
+        "/api/admin/hosts?limit=2&after=b",
+    ]
+
+
+async def test_a_list_of_hosts_has_an_end(
+    server: "FaultServer", http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the platform begins it again and again."""
+    monkeypatch.setattr(operator_client, "_PAGE", 2)
+    monkeypatch.setattr(operator_client, "MOST_HOSTS", 4)
+    server.plan("hosts", *[server.say(200, _page("a", "b"))] * 3)
+    assert len(await OperatorClient(http, KEY).list_hosts()) == 4
