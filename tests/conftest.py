@@ -1,6 +1,13 @@
 """What every test shares."""
 
+import sys
+from importlib.util import find_spec
+
 import pytest
+
+if find_spec("sniffio") is None:
+    # httpcore looks for it in each call; that nothing is there, Python does not remember.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 pytest_plugins = ["skips", "leftovers", "distribution"]
 

@@ -12,6 +12,8 @@ from rensei_platform.store import audit, mutations
 from rensei_platform.store.engine import Store
 from rensei_platform.store.pruning import KEPT, is_any_older, prune_older
 
+FIRST_PRUNE_SECONDS = 30.0
+"""After the start, when all hosts and sessions may be about to come back at once."""
 PRUNE_SECONDS = 3600.0
 BATCH = 500
 
@@ -89,7 +91,8 @@ async def prune_regularly(
     retention: timedelta | None,
     audit_retention: timedelta | None,
 ) -> None:
-    """Prune at the start and then every hour, for ever."""
+    """Prune soon after the start and then every hour, for ever."""
+    await anyio.sleep(FIRST_PRUNE_SECONDS)
     while True:
         await prune(store, now(), retention, audit_retention)
         await anyio.sleep(PRUNE_SECONDS)

@@ -1,8 +1,12 @@
 """What is kept, and what is forgotten after a time."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
+import anyio
+import anyio.lowlevel
 import pytest
+from deadlines import HANG_SECONDS
 from platform_server import ORG, Server, Worker
 from sqlalchemy import func, insert, select
 
@@ -39,6 +43,29 @@ async def test_audit_is_forgotten(server: Server, monkeypatch: pytest.MonkeyPatc
     assert await retention.prune_audit(store, now - DAY) == 0
     await retention.prune(store, now + 3 * DAY, None, 2 * DAY)
     assert (await server.ok("GET", "/api/admin/audit"))["entries"] == []
+
+
+async def test_a_server_prunes_soon_after_its_start_and_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What grows old meanwhile goes as well."""
+    monkeypatch.setattr(retention, "FIRST_PRUNE_SECONDS", 0.01)
+    monkeypatch.setattr(retention, "PRUNE_SECONDS", 0.01)
+    store, day = server.platform.store, [server.platform.now()]
+    prune = partial(retention.prune_regularly, store, lambda: day[0], None, DAY)
+
+    async def forgotten() -> None:
+        await server.ok("POST", "/api/admin/hosts", {"name": f"h{day[0]:%d}"})
+        day[0] += 3 * DAY
+        with anyio.fail_after(HANG_SECONDS):
+            while (await server.ok("GET", "/api/admin/audit"))["entries"]:
+                await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(prune)
+        await forgotten()
+        await forgotten()
+        tasks.cancel_scope.cancel()
 
 
 async def beats(worker: Worker) -> int:
