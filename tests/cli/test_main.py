@@ -56,3 +56,25 @@ def test_a_mistyped_command_gets_a_suggestion(
         assert exited.value.code == 64
         what = capsys.readouterr().err.splitlines()[0]
         assert what == f"rensei-daemon: no such command '{word}'{meant}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mutations", "list"),
+        ("mutations", "ops"),
+        ("credentials", "wait"),
+        ("config", "history"),
+    ],
+)
+def test_a_command_of_this_host_imports_no_http_client(words: tuple[str, ...]) -> None:
+    """Workers wait with one of them at each start."""
+    script = (
+        "import sys\nfrom rensei_daemon.cli.root import main\n"
+        f"main({[*words, '--help']!r})\n"
+        "print([name for name in ('httpx', 'pydantic', 'anyio') if name in sys.modules])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines()[-1] == "[]"

@@ -5,7 +5,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -26,7 +26,9 @@ from rensei_daemon.control_api.schema import MUTATIONS
 from rensei_daemon.core.history import MutationRecord
 from rensei_daemon.core.table import Column
 from rensei_daemon.errors import TransientError, UsageError
-from rensei_daemon.platform_api.operator_client import RemoteMutation
+
+if TYPE_CHECKING:  # the record here is listed without what a request needs
+    from rensei_daemon.platform_api.operator_client import RemoteMutation
 
 WATCH_SECONDS = 2.0
 
@@ -167,7 +169,7 @@ class _Remote(_List):
             click.echo(f"the platform has no mutation for {clean(self._host.name)}")
 
 
-def _remote_row(found: RemoteMutation) -> list[Value]:
+def _remote_row(found: "RemoteMutation") -> list[Value]:
     status = found.status
     if status == "pending" and found.delivered_at:
         status = "delivered"

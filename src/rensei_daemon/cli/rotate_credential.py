@@ -4,24 +4,21 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rensei_daemon.cli.control import config_option
-from rensei_daemon.cli.follow_rotation import (
-    Patience,
-    conclude,
-    follow,
-    show_this_host,
-)
-from rensei_daemon.cli.operator_access import OperatorAccess, operator_access
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.progress import Progress, progress
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.worker import claims
 from rensei_daemon.disk.identity_file import IdentityFile
 from rensei_daemon.errors import UsageError
-from rensei_daemon.platform_api.rotation_receipt import Receipt
+
+if TYPE_CHECKING:  # `credentials list` and `wait` need nothing of a request
+    from rensei_daemon.cli.operator_access import OperatorAccess
+    from rensei_daemon.platform_api.rotation_receipt import Receipt
 
 
 @click.command("rotate")
@@ -68,6 +65,14 @@ def rotate(
 
     Example: rensei-daemon credentials rotate anthropic --wait
     """
+    from rensei_daemon.cli.follow_rotation import (
+        Patience,
+        conclude,
+        follow,
+        show_this_host,
+    )
+    from rensei_daemon.cli.operator_access import operator_access
+
     asking = operator_access(config)
     org_id = org or _org_of(asking)
     done = asking.ask(lambda platform: platform.rotate_credential(org_id, kind))
@@ -103,7 +108,7 @@ def _echo_over(shown: Progress, line: str) -> None:
     click.echo(line)
 
 
-def _org_of(asking: OperatorAccess) -> str:
+def _org_of(asking: "OperatorAccess") -> str:
     """Return the organisation of the environment, the file or the runtime token."""
     if asking.org_id:
         return asking.org_id
