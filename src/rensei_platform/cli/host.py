@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.host_names import host_id_of
 from rensei_platform.cli.output import (
     print_fields,
     print_json,
@@ -65,15 +66,18 @@ def _list(client: Client, as_json: bool, query: dict[str, Any]) -> None:
 @host.command("show")
 @uses_client
 @utc_option
-@click.argument("host_id", metavar="ID")
-def show(client: Client, as_json: bool, host_id: str) -> None:
+@click.argument("named", metavar="HOST")
+def show(client: Client, as_json: bool, named: str) -> None:
     """Show a host and what it reports, beside what it was asked for.
 
     A difference that lasts two heartbeats is marked as drift.
 
-    Example: rensei-platform host show host_5f0c2b6a91d3e874a0b1c2d3
+    HOST is a name or an id.
+
+    Example: rensei-platform host show build-07
     """
-    answer = client.call("GET", path("api", "admin", "hosts", host_id))
+    where = path("api", "admin", "hosts", host_id_of(client, named))
+    answer = client.call("GET", where)
     if as_json:
         print_json(answer)
         return

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.host_names import host_id_of
 from rensei_platform.cli.output import (
     print_json,
     print_table,
@@ -26,15 +27,16 @@ def mutations() -> None:
 @uses_client
 @utc_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
-@click.argument("host_id", metavar="HOST")
+@click.argument("named", metavar="HOST")
 @watch_option
 def list_mutations(
-    client: Client, as_json: bool, limit: int, host_id: str, watch_seconds: float | None
+    client: Client, as_json: bool, limit: int, named: str, watch_seconds: float | None
 ) -> None:
-    """List a host's mutations, newest first.
+    """List a host's mutations, newest first. HOST is a name or an id.
 
-    Example: rensei-platform mutations list host_5f0c2b6a91d3e874a0b1c2d3
+    Example: rensei-platform mutations list build-07
     """
+    host_id = host_id_of(client, named)
     repeat(watch_seconds, lambda: _list(client, as_json, limit, host_id))
 
 
@@ -53,15 +55,16 @@ def _list(client: Client, as_json: bool, limit: int, host_id: str) -> None:
 @mutations.command("enqueue")
 @uses_client
 @click.option("--params", default="{}", metavar="JSON", help="The op's params.")
-@click.argument("host_id", metavar="HOST")
+@click.argument("named", metavar="HOST")
 @click.argument("op")
-def enqueue(client: Client, as_json: bool, params: str, host_id: str, op: str) -> None:
-    """Ask a host for a change.
+def enqueue(client: Client, as_json: bool, params: str, named: str, op: str) -> None:
+    """Ask a host for a change. HOST is a name or an id.
 
-    Example: rensei-platform mutations enqueue host_5f0c2b6a91d3e874a0b1c2d3
+    Example: rensei-platform mutations enqueue build-07
     project.remove --params '{"id": "proj_a"}'
     """
-    body = {"workerHostId": host_id, "op": op, "params": _parse(params)}
+    given = _parse(params)
+    body = {"workerHostId": host_id_of(client, named), "op": op, "params": given}
     answer = client.call("POST", _MUTATIONS, body)
     if as_json:
         print_json(answer)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from platform_server import ORG, Server
 
+from rensei_platform.cli import host_names
 from rensei_platform.cli.client import AnswerError, read_key
 from rensei_platform.cli.main import commands
 from rensei_platform.errors import RequestError, SettingsError
@@ -247,3 +248,19 @@ async def test_a_host_is_shown_with_its_drift(server: Server, run: Run) -> None:
     server.platform.presence.note(host.host_id, later, 0)
     shown = (await run("host", "show", host.host_id)).output
     assert shown.endswith("\np\tenabled\tenabled\tabsent\tdrift\n")
+
+
+async def test_hosts_have_names(
+    server: Server, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On whichever page of the list; for a name that no host has, the nearest is told."""
+    monkeypatch.setattr(host_names, "PAGE", 2)
+    for name in ("build-1", "build-2", "build-3"):
+        await run("host", "add", name)
+    params = ("project.remove", "--params", '{"id": "p"}')
+    mutation_id = (await run("mutations", "enqueue", "build-3", *params)).output.strip()
+    assert mutation_id in (await run("mutations", "list", "build-3")).output
+    assert mutation_id not in (await run("mutations", "list", "build-1")).output
+    assert "build-2" in (await run("host", "show", "build-2")).output
+    refused = await run("host", "show", "biuld-3", fails=True)
+    assert "No host is named 'biuld-3'. Did you mean 'build-3'?" in refused.output
