@@ -14,10 +14,9 @@ from deadlines import HANG_SECONDS
 from sqlalchemy import URL
 
 from rensei_platform.http.server import DIRECT, Exposure, listen, serving, url_of
-from rensei_platform.services.opening import ensure_master_key, opened
+from rensei_platform.services.opening import opened
 from rensei_platform.services.platform import Platform
 from rensei_platform.settings import ServerSettings
-from rensei_platform.store.schema import migrate
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that need none: to read the system's authorities takes 14 ms each."""
@@ -105,18 +104,16 @@ async def running(
     exposure: Exposure = DIRECT,
 ) -> AsyncIterator[Server]:
     """Serve a new database while the block runs."""
-    key = await _prepare(url, key_file)
+    key = _prepare(url, key_file)
     async with serving_replica(url, key_file, key, settings, exposure) as server:
         yield server
 
 
-async def _prepare(url: URL, key_file: Path) -> str:
+def _prepare(url: URL, key_file: Path) -> str:
     """Create a database with an organization, and return its owner's API key."""
     if url.drivername == "sqlite":
         return platform_template.copy_to(url, key_file)
-    ensure_master_key(key_file)
-    migrate(url)
-    return await platform_template.add_org(url)
+    return platform_template.insert_into(url, key_file)
 
 
 @asynccontextmanager

@@ -1,17 +1,23 @@
 """An embedded database with an organization, made once a process and copied for a test."""
 
+import sqlite3
 import tempfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from anyio.from_thread import start_blocking_portal
-from sqlalchemy import URL
+from psycopg.errors import UndefinedTable
+from sqlalchemy import URL, Boolean, Column
 
 from rensei_platform.master_key import create_master_key_file
 from rensei_platform.services.administration import found_org
 from rensei_platform.services.platform import utc_now
 from rensei_platform.store.engine import Store
 from rensei_platform.store.schema import migrate
+from rensei_platform.store.tables import metadata, schema_steps
 
 ORG = "org_acme"
 OWNER = "ada@acme.test"
@@ -35,6 +41,47 @@ def copy_to(url: URL, key_file: Path) -> str:
     key_file.touch(mode=0o600)
     key_file.write_bytes(master_key)
     return key
+
+
+def insert_into(url: URL, key_file: Path) -> str:
+    """Do the same with a database of PostgreSQL, which is migrated if it has no tables."""
+    _, master_key, key = _template()
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(master_key)
+    try:
+        _insert_rows(url)
+    except UndefinedTable:
+        migrate(url)
+        _insert_rows(url)
+    return key
+
+
+def _insert_rows(url: URL) -> None:
+    host = url.query["host"]
+    with psycopg.connect(f"host={host} user={url.username} dbname={url.database}") as db:
+        for statement, rows in _statements().items():
+            db.cursor().executemany(statement, rows)
+
+
+@cache
+def _statements() -> dict[bytes, list[tuple[Any, ...]]]:
+    """Return what puts the rows of the template into the tables of PostgreSQL."""
+    statements = {}
+    with tempfile.NamedTemporaryFile() as file, closing(sqlite3.connect(file.name)) as db:
+        Path(file.name).write_bytes(_template()[0])
+        for table in metadata.sorted_tables:
+            names = ", ".join(column.name for column in table.columns)
+            rows = db.execute(f"SELECT {names} FROM {table.name}").fetchall()  # noqa: S608 - ours
+            if rows and table is not schema_steps:
+                places = ", ".join(map(_place, table.columns))
+                statement = f"INSERT INTO {table.name} ({names}) VALUES ({places})"  # noqa: S608
+                statements[statement.encode()] = rows
+    return statements
+
+
+def _place(column: Column[Any]) -> str:
+    """Return where a value goes; for SQLite a boolean is a number."""
+    return "%s::INTEGER::BOOLEAN" if isinstance(column.type, Boolean) else "%s"
 
 
 @cache

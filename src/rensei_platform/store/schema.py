@@ -59,7 +59,8 @@ def migrate(url: URL) -> str:
             raise _newer(found, known[0])
         if found is not None and found != known[0]:
             _check_servers(connection, steps, found)
-        _upgrade(connection)
+        if found != known[0]:
+            _upgrade(connection)
         connection.execute(delete(schema_steps))
         connection.execute(insert(schema_steps), [step._asdict() for step in steps])
         return known[0]
