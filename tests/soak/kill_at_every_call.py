@@ -11,6 +11,7 @@ import argparse
 import logging
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+
+# A soak is run as a script, and shares this with the tests.
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 from forked import ended
 from rig.host import DiedError, Host, open_host
 from rig.model import Model

@@ -8,11 +8,15 @@ first good beat. With and without an organisation kept from before the boot. Run
 
 import json
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import anyio
+
+# A soak is run as a script, and shares this with the tests.
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 from platform_template import ORG
 from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
