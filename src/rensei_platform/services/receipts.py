@@ -1,5 +1,6 @@
 """Receipts of rotations: how far an organization's hosts are, and whether it is safe."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -110,17 +111,18 @@ def _unknown_keys(
 
     A host may have had another key when it reported the session.
     """
-    known = {(one.session.host_id, one.session.session_id) for one in reported}
-    hosts_of: dict[str, list[KeyUser]] = {}
+    hosts_with = defaultdict[str, set[str]](set)  # of a session id
+    for one in reported:
+        hosts_with[one.session.session_id].add(one.session.host_id)
+    hosts_of = defaultdict[str, set[str]](set)
     for user in users:
-        hosts_of.setdefault(user.key_id, []).append(user)
+        hosts_of[user.key_id].add(user.host_id)
+    of_older_daemons = {user.key_id for user in users if not user.has_reported}
     return {
         key_id
         for key_id, session_id in of_kind
-        if not any(
-            not user.has_reported or (user.host_id, session_id) in known
-            for user in hosts_of.get(key_id, ())
-        )
+        if key_id not in of_older_daemons
+        and hosts_with[session_id].isdisjoint(hosts_of[key_id])
     }
 
 

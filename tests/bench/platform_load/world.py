@@ -59,9 +59,9 @@ def make_world(
     with engine.connect() as db:
         key_id = db.exec_driver_sql("SELECT id FROM keys").scalar_one()
     last_seq = history // spread
-    _fill(engine, hosts, (_host(number, last_seq) for number in range(host_count)))
-    _fill(engine, workers, (_worker(number, key_id) for number in range(host_count)))
-    _fill(engine, mutations, (_mutation(number, spread) for number in range(history)))
+    fill(engine, hosts, (_host(number, last_seq) for number in range(host_count)))
+    fill(engine, workers, (_worker(number, key_id) for number in range(host_count)))
+    fill(engine, mutations, (_mutation(number, spread) for number in range(history)))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         db.exec_driver_sql("ANALYZE")
     engine.dispose()
@@ -73,7 +73,8 @@ def make_world(
     return World(text, master_key, key, tokens)
 
 
-def _fill(engine: Engine, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+def fill(engine: Engine, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows in batches."""
     source = iter(rows)
     with engine.begin() as db:
         while batch := list(islice(source, BATCH)):

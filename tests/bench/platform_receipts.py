@@ -1,0 +1,160 @@
+"""What the receipt of a rotation costs a fleet, and the reports that it is made of.
+
+Every host has one session, of its own name, and all hosts share one key: the most that a
+receipt has to compare. A row that misses its target ends the program with 1.
+
+    .venv-dev/bin/python tests/bench/platform_receipts.py 10000
+"""
+
+import http.client
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from platform_load.world import NOW, ORG, Serving, World, fill, make_world, serving
+from platform_numbers import Row, send
+from sqlalchemy import URL, create_engine, update
+
+from rensei_platform.store.tables import hosts, presence, session_scopes, uptake
+
+CHECKOUT = Path(__file__).parents[2]
+sys.path.append(str(CHECKOUT / "tests/support"))
+from postgresql import ROLE, running_postgresql  # noqa: E402
+
+HOSTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+TIMES = 7
+SECONDS = 1.0
+"""The target of one receipt."""
+REPORTS = 100.0
+"""A second: each is a durable transaction, and a fleet of 10,000 has reported in 100 s."""
+
+
+def ask(server: Serving, world: World, method: str, path: str, body: Any = None) -> Any:
+    """Return the answer of a call with the owner's key."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    head = {"Authorization": f"Bearer {world.key}", "Content-Type": "application/json"}
+    connection.request(method, path, body and json.dumps(body), head)
+    answer = connection.getresponse()
+    read = answer.read()
+    assert answer.status == 200, (answer.status, read[:300])
+    return json.loads(read)
+
+
+def report_all(url: URL) -> None:
+    """Write a session of each host, as it was before the rotation."""
+    engine = create_engine(url)
+    with engine.connect() as db:
+        key_id = db.exec_driver_sql("SELECT id FROM keys").scalar_one()
+    scope = {"project_id": "", "environment": "", "org_id": ORG, "snapshot_at": NOW}
+    counts = {"confirmed": 0, "received": 1, "unknown": 0, "behind": []}
+    settled = {"settled_version": 0, "settled_as": "received", "reported_at": NOW}
+    for table, row in (
+        (session_scopes, {"key_id": key_id, "version": 0, **scope}),
+        (uptake, {"key_id": key_id, "org_id": ORG, "version": 0, **counts, **settled}),
+    ):
+        named = ({**row, "session_id": f"sess_{n}"} for n in range(HOSTS))
+        with_host = ({**one, "host_id": f"host_{n}"} for n, one in enumerate(named))
+        columns = set(table.c.keys())
+        fill(
+            engine, table, ({k: one[k] for k in one.keys() & columns} for one in with_host)
+        )
+    fill(
+        engine,
+        presence,
+        ({"host_id": f"host_{n}", "last_seen_at": NOW} for n in range(HOSTS)),
+    )
+    with engine.begin() as db:
+        db.execute(update(hosts).values(uptake_at=NOW))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.exec_driver_sql("ANALYZE")
+    engine.dispose()
+
+
+def receipts(server: Serving, world: World, rotation: str, name: str) -> tuple[Row, Any]:
+    """Return how long a receipt takes, and the last one."""
+    path, took, found = f"/api/admin/rotations/{rotation}", [], None
+    for _ in range(TIMES):
+        begun = time.perf_counter()
+        found = ask(server, world, "GET", path)
+        took.append(time.perf_counter() - begun)
+    row = Row(
+        f"a receipt of {HOSTS} hosts, {name}",
+        f"p50 {statistics.median(took):.2f} s, longest {max(took):.2f} s",
+        f"{SECONDS:.0f} s",
+        f"{TIMES} in turn",
+        max(took) < SECONDS,
+    )
+    return row, found
+
+
+def reports(server: Serving, world: World, version: int, name: str) -> Row:
+    """Return how many heartbeats a second bring a new report."""
+    consumers = {"confirmed": 0, "received": 1, "unknown": 0}
+    requests = []
+    for number, (worker, token) in enumerate(world.tokens):
+        said = {"id": f"sess_{number}", "version": version, "consumers": consumers}
+        body = {"activeCount": 0, "maxSessions": 4, "uptake": [{**said, "behind": []}]}
+        path = f"/api/workers/{worker}/heartbeat"
+        requests.append(["POST", path, token, json.dumps(body)])
+    sent = send(server, requests, connections=16, seconds=120, count=HOSTS)
+    rate = sent["count"] / sent["seconds"]
+    return Row(
+        f"heartbeats with a new report, {name}",
+        f"{rate:.0f}/s, p50 {sent['p50']:.1f} ms, p99 {sent['p99']:.1f} ms",
+        f"{REPORTS:.0f}/s",
+        f"{sent['count']:.0f} on 16 connections",
+        rate >= REPORTS,
+    )
+
+
+def rows(url: URL, directory: Path, name: str) -> Iterator[Row]:
+    """Yield every row of one database."""
+    world = make_world(url, directory, HOSTS, 0, spread=HOSTS)
+    driver = "sqlite" if url.drivername == "sqlite" else "postgresql+psycopg"
+    report_all(url.set(drivername=driver))
+    with serving(world, directory) as server:
+        values = {"values": {"TOKEN": "one"}, "projectId": None}
+        ask(server, world, "PUT", "/api/admin/credentials/github/values", values)
+        body = {"orgId": ORG, "kind": "github"}
+        rotated = ask(server, world, "POST", "/api/daemon/credentials/rotate", body)
+        rotation = rotated["rotationId"]
+        row, found = receipts(server, world, rotation, f"all behind, {name}")
+        assert found["receipt"]["behindCount"] == HOSTS, found["receipt"]["obstacles"]
+        yield row
+        version = found["rotation"]["version"]
+        yield reports(server, world, version, name)
+        row, found = receipts(server, world, rotation, f"after the reports, {name}")
+        assert found["receipt"]["received"] > HOSTS / 2
+        yield row
+
+
+def main() -> None:
+    """Print every row as it is measured; exit with 1 if one misses its target."""
+    print(f"{HOSTS} hosts; load average {os.getloadavg()}", flush=True)
+    passed = True
+    with tempfile.TemporaryDirectory() as place:
+        directories = {name: Path(place) / name for name in ("sqlite", "postgresql")}
+        for directory in directories.values():
+            directory.mkdir()
+        url = URL.create("sqlite", database=str(directories["sqlite"] / "platform.db"))
+        for row in rows(url, directories["sqlite"], "SQLite"):
+            print(row, flush=True)
+            passed = passed and row.passed
+        with running_postgresql(fsync="on", synchronous_commit="on") as cluster:
+            socket = {"host": str(cluster.directory)}
+            url = URL.create("postgresql", ROLE, database="postgres", query=socket)
+            for row in rows(url, directories["postgresql"], "PostgreSQL"):
+                print(row, flush=True)
+                passed = passed and row.passed
+    print(f"load average {os.getloadavg()}")
+    sys.exit(not passed)
+
+
+if __name__ == "__main__":
+    main()
