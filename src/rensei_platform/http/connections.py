@@ -1,21 +1,106 @@
-"""Connections of uvicorn that an answer can take over."""
+"""Connections of uvicorn that an answer can take over, and that do not wait for ever."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 CONNECTION = "rensei_platform.connection"
 """The key of the connection in the scope of a request."""
 
 
+MOST_PIPELINED = 8
+"""Requests behind one that is being answered; each costs more memory than it has bytes."""
+_TOO_SLOW = b'{"error":"The request took too long to arrive"}'
+_TOO_SLOW_HEAD = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n"
+    b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(_TOO_SLOW)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """For how many seconds a connection waits for its client."""
+
+    head: float = 10.0
+    """For the first byte of a request to the end of its head."""
+    request: float = 60.0
+    """For all of a request, its body included."""
+    answer: float = 60.0
+    """For a client to read on, or to close a connection that has ended."""
+
+
 class Connection(HttpToolsProtocol):
     """A connection that names itself to its requests."""
+
+    _awaited_since: float | None = None
+    """When it began to wait for the request that is not there yet."""
+    _has_head = False
+    _stuck_since: float | None = None
+    """Since when the client has not read what is written to it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._awaited_since = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of a request that begins now."""
+        if self._awaited_since is None and self._is_idle():
+            self._awaited_since = self.loop.time()
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
         cast("dict[str, Any]", self.scope)[CONNECTION] = self
+        self._has_head = False
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self.transport.abort()
+            raise ValueError  # so that nothing more of the packet is read
+        if self._awaited_since is None:  # behind another in the same packet
+            self._awaited_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """Have the head answered, while the body is still on its way."""
+        self._has_head = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for nothing more: the request is there."""
+        self._awaited_since = None
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read."""
+        self._stuck_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that it reads on."""
+        self._stuck_since = None
+        super().resume_writing()
+
+    def _is_idle(self) -> bool:
+        """Whether no request of it is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def check(self, patience: Patience) -> None:
+        """Close the connection if its client has had enough time."""
+        now = self.loop.time()
+        if self.transport.is_closing() and self._stuck_since is None:
+            self._stuck_since = now  # what was written may never be read
+        if self._stuck_since is not None and now - self._stuck_since >= patience.answer:
+            self.transport.abort()
+            return
+        limit = patience.request if self._has_head else patience.head
+        if self._awaited_since is None or now - self._awaited_since < limit:
+            return
+        if self._is_idle():
+            self.transport.write(_TOO_SLOW_HEAD + _TOO_SLOW)
+        self.transport.close()
 
     def hand_over(self, successor: asyncio.Protocol) -> None:
         """Leave the connection to another protocol, as for a WebSocket.

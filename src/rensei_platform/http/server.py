@@ -3,7 +3,8 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 import anyio
 import uvicorn
@@ -13,12 +14,14 @@ from starlette.types import ASGIApp
 from rensei_platform.bus.hub import end_spread
 from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
-from rensei_platform.http.connections import Connection
+from rensei_platform.http.connections import Connection, Patience
 from rensei_platform.http.descriptors import is_full
 from rensei_platform.http.tls import Certificate
 from rensei_platform.services.background import run_in_background
 from rensei_platform.services.platform import Platform
 
+CHECK_SECONDS = 1.0
+"""Between two looks at the connections and the certificate."""
 _GOODBYE_SECONDS = 5.0
 """For answers that are on their way when the server ends."""
 
@@ -31,6 +34,7 @@ class Exposure:
     """With one the server speaks TLS."""
     proxies: tuple[str, ...] = ()
     """Addresses and networks whose X-Forwarded-For is believed."""
+    patience: Patience = field(default_factory=Patience)
 
 
 DIRECT = Exposure()
@@ -108,6 +112,7 @@ class _Server(uvicorn.Server):
         )
         self._platform = platform
         self._listener = listener
+        self._exposure = exposure
         self._certificate = exposure.certificate
 
     async def live(self, *, task_status: TaskStatus[None]) -> None:
@@ -120,9 +125,11 @@ class _Server(uvicorn.Server):
         await self.on_tick(0)
         task_status.started()
         while True:
-            await anyio.sleep(1)
+            await anyio.sleep(CHECK_SECONDS)
             await self.on_tick(0)  # the clock of the Date header
             self._warn_if_full()
+            for connection in list(self.server_state.connections):
+                cast("Connection", connection).check(self._exposure.patience)
             if self._certificate is not None:
                 self._certificate.refresh()
 
