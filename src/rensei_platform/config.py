@@ -39,6 +39,7 @@ class Config(BaseSettings):
     )
 
     database: str | None = None
+    listen_url: str | None = None
     master_key: Path | None = None
     state_directory: Path | None = None
 

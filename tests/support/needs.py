@@ -104,6 +104,7 @@ NEEDS = {
     "postgresql": Need(
         lambda: postgresql_programs() is not None, "apt-get install postgresql"
     ),
+    "pgbouncer": _program("pgbouncer", "pgbouncer"),
     "promtool": _program("prometheus", "promtool"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
     "systemd-sysusers": _program("systemd", "systemd-sysusers", "systemd-tmpfiles"),

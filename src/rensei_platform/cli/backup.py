@@ -22,8 +22,8 @@ def backup(setup: Setup, file: Path, as_json: bool) -> None:
 
     Example: rensei-platform backup /var/backups/rensei-platform-2026-11-28.db
     """
-    check_schema(setup.database)
-    back_up(setup.database, file)
+    check_schema(setup.direct_database)
+    back_up(setup.direct_database, file)
     size, key = file.stat().st_size, setup.master_key
     if as_json:
         click.echo(json.dumps({"file": str(file), "bytes": size, "masterKey": str(key)}))

@@ -65,6 +65,23 @@ class Setup:
         return parse_url(self.config.database)
 
     @property
+    def listen_url(self) -> URL | None:
+        """PostgreSQL itself, if `database` is a pooler. Raise SettingsError."""
+        if self.config.listen_url is None:
+            return None
+        url = parse_url(self.config.listen_url)
+        if "sqlite" in (url.drivername, self.database.drivername):
+            raise SettingsError(
+                "listen_url is for PostgreSQL", hint="Leave it out of platform.toml."
+            )
+        return url
+
+    @property
+    def direct_database(self) -> URL:
+        """The database, and no pooler before it: what commands open it by."""
+        return self.listen_url or self.database
+
+    @property
     def master_key(self) -> Path:
         """The file of the master key."""
         state = self.config.state_directory or state_directory(os.environ, os.geteuid())
@@ -99,8 +116,8 @@ def migrate_command(setup: Setup, as_json: bool) -> None:
 
     Example: rensei-platform migrate --database sqlite:////var/lib/rensei-platform/platform.db
     """
-    with exclusive(setup.database):
-        revision = migrate(setup.database)
+    with exclusive(setup.direct_database):
+        revision = migrate(setup.direct_database)
     if as_json:
         click.echo(f'{{"schema": "{revision}"}}')
     else:

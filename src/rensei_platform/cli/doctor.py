@@ -28,8 +28,8 @@ def doctor(setup: Setup, as_json: bool) -> None:
 
     Example: rensei-platform doctor --config /etc/rensei-platform/platform.toml
     """
-    found = check_machine(setup.file, setup.config, setup.database)
-    found += anyio.run(check_database, setup.database, setup.master_key)
+    found = check_machine(setup.file, setup.config, setup.direct_database)
+    found += anyio.run(check_database, setup.direct_database, setup.master_key)
     found += anyio.run(check_providers, setup.providers)
     if as_json:
         click.echo(json.dumps({"checks": [asdict(one) for one in found]}, indent=2))

@@ -60,9 +60,9 @@ def init(
         raise click.UsageError("--org NAME is missing")
     with new_key_file(new_key):
         if name is None or recover:
-            org_id, made, link = anyio.run(_recover, setup.database, org_id, owner)
+            org_id, made, link = anyio.run(_recover, setup.direct_database, org_id, owner)
         else:
-            url, org_id = setup.database, org_id or new_id("org")
+            url, org_id = setup.direct_database, org_id or new_id("org")
             made, link = anyio.run(_initialize, url, setup.master_key, org_id, name, owner)
             _show_master_key(url, setup.master_key)
     shown = shown_key(made.text, new_key)

@@ -47,9 +47,9 @@ def rotate_master(
     Example: rensei-platform key rotate-master --config /etc/rensei-platform/platform.toml
     """
     path = setup.master_key
-    check_schema(setup.database)
+    check_schema(setup.direct_database)
     with _alone_with(path):
-        is_alone = alone or setup.database.drivername == "sqlite"
+        is_alone = alone or setup.direct_database.drivername == "sqlite"
         count = anyio.run(_rotate, setup, prepare, is_alone, settle_seconds)
     if as_json:
         click.echo(json.dumps({"resealed": count, "prepared": prepare}))
@@ -62,7 +62,7 @@ def rotate_master(
 async def _rotate(
     setup: Setup, prepare: bool, is_alone: bool, settle_seconds: float
 ) -> int:
-    path, store = setup.master_key, Store(setup.database)
+    path, store = setup.master_key, Store(setup.direct_database)
     try:
         await check_master_key(store, Sealer.from_file(path), path)
         if prepare:

@@ -74,7 +74,9 @@ async def _serve(setup: Setup, ready_file: Path | None) -> None:
     settings = config.server_settings(setup.providers, most_streams(raise_limit()))
     reload = Reload(setup, exposure)
     with anyio.open_signal_receiver(*_SIGNALS) as signals:
-        async with opened(setup.database, settings, setup.master_key) as platform:
+        async with opened(
+            setup.database, settings, setup.master_key, setup.listen_url
+        ) as platform:
             with listen(config.host, config.port) as listener:
                 async with (
                     serving(platform, listener, exposure=exposure),

@@ -59,21 +59,22 @@ def ensure_master_key(path: Path) -> bool:
 
 @asynccontextmanager
 async def opened(
-    url: URL, settings: ServerSettings, master_key: Path
+    url: URL, settings: ServerSettings, master_key: Path, listen_url: URL | None = None
 ) -> AsyncIterator[Platform]:
     """Lend a platform that is ready to serve.
 
+    With `listen_url`, which leads to PostgreSQL itself, `url` may lead to a pooler.
     Raise StartError if another process holds the database, SchemaError if its schema is
     not this version's, SettingsError for a wrong provider, or for a master key that is not
     the one of this database.
     """
     sealer = Sealer.from_file(master_key)
     with exclusive(url):
-        check_schema(url)
-        store = Store(url)
+        check_schema(listen_url or url)
+        store = Store(url, is_pooled=listen_url is not None)
         try:
             await check_master_key(store, sealer, master_key)
-            yield _platform(url, settings, store, sealer)
+            yield _platform(listen_url or url, settings, store, sealer)
         finally:
             await store.close()
 

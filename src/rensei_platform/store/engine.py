@@ -6,7 +6,7 @@ fails halfway because another was faster.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,9 @@ _POSTGRESQL_SOCKET = {
     "tcp_user_timeout": 15_000,
 }
 """So that a server which is gone without a word is noticed in 20 seconds."""
-_POSTGRESQL_OPTIONS = "-c statement_timeout=10000 -c lock_timeout=5000"
+_DIRECT = {"options": "-c statement_timeout=10000 -c lock_timeout=5000"}
+_POOLED = {"prepare_threshold": None}
+"""What is set or prepared on a pooler's connection is the next client's, or refused."""
 
 
 def parse_url(text: str) -> URL:
@@ -60,15 +62,17 @@ _URL_HINT = (
 class Store:
     """An open database."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, is_pooled: bool = False) -> None:
+        """`is_pooled`: a pooler of transactions is between us and PostgreSQL."""
         self.is_sqlite = url.drivername == "sqlite"
         self.quick: QuickReader
         if self.is_sqlite:
             self._readers, self._writers = _sqlite_engines(url)
             self.quick = SqliteReader(url)
         else:
-            self._readers, self._writers = _postgresql_engines(url)
-            self.quick = PostgresqlReader(url, _POSTGRESQL_OPTIONS)
+            connecting = _POOLED if is_pooled else _DIRECT
+            self._readers, self._writers = _postgresql_engines(url, connecting)
+            self.quick = PostgresqlReader(url, connecting)
         self._turn = anyio.Semaphore(1 if self.is_sqlite else _POSTGRESQL_POOL)
 
     @asynccontextmanager
@@ -194,7 +198,9 @@ def _begin_immediate(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+def _postgresql_engines(
+    url: URL, connecting: Mapping[str, Any]
+) -> tuple[AsyncEngine, AsyncEngine]:
     # It warns of each query that is cancelled, which a stop does.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     options: dict[str, Any] = {
@@ -202,7 +208,7 @@ def _postgresql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         "max_overflow": 0,
         "pool_timeout": _POOL_TIMEOUT_SECONDS,
         "pool_pre_ping": False,
-        "connect_args": {**_POSTGRESQL_SOCKET, "options": _POSTGRESQL_OPTIONS},
+        "connect_args": {**_POSTGRESQL_SOCKET, **connecting},
     }
     readers = create_async_engine(
         url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options

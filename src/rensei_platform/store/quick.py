@@ -116,10 +116,10 @@ class SqliteReader:
 class PostgresqlReader:
     """Reads on a few connections that are kept for it."""
 
-    def __init__(self, url: URL, options: str) -> None:
+    def __init__(self, url: URL, connecting: Mapping[str, Any]) -> None:
         dialect = PGDialectAsync_psycopg()  # type: ignore[no-untyped-call]
         _, self._where = dialect.create_connect_args(url)  # type: ignore[no-untyped-call]
-        self._where |= {"options": options, "connect_timeout": round(_TIMEOUT_SECONDS)}
+        self._where |= {**connecting, "connect_timeout": round(_TIMEOUT_SECONDS)}
         self._queries = _Queries(dialect)
         self._idle: list[psycopg.AsyncConnection[Any]] = []
         self._turn = anyio.Semaphore(_CONNECTIONS)
