@@ -110,6 +110,7 @@ async def add_key(
             environments=environments,
         )
         await audit.add_entry(db, caller, "key.add", made.id, now, name=name)
+    platform.changes.note(caller.org_id)
     return made
 
 
@@ -259,6 +260,7 @@ async def add_host(
         async with platform.store.write() as db:
             await hosts.add_host(db, host_id, caller.org_id, hostname, now)
             await audit.add_entry(db, caller, "host.add", host_id, now)
+        platform.changes.note(caller.org_id)
     except IntegrityError:
         raise ConflictError(f"Host {host_id} is there already") from None
     return host_id
@@ -274,6 +276,7 @@ async def set_host_status(
         if not await hosts.set_host_status(db, caller.org_id, host_id, status):
             raise NotFoundError("Worker host not found")
         await audit.add_entry(db, caller, "host.status", host_id, now)
+    platform.changes.note(caller.org_id)
 
 
 async def get_host(platform: Platform, caller: Caller, host_id: str) -> RowMapping:

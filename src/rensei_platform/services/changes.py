@@ -48,6 +48,7 @@ class Changes:
         self._has_untold = anyio.Event()
         bus.subscribe(Topic.ORG_CHANGED, lambda message: self._wake(message.ids[0]))
         bus.subscribe(Topic.ROTATION, lambda message: self._wake(message.ids[0]))
+        bus.subscribe(Topic.KEY_REVOKED, lambda _: self._wake_all())
 
     def __len__(self) -> int:
         """Return how many watch."""
@@ -62,6 +63,11 @@ class Changes:
     def _wake(self, org_id: str) -> None:
         for watcher in self._watchers.get(org_id, ()):
             watcher.wake()
+
+    def _wake_all(self) -> None:
+        """Let every page see whether its session lives on."""
+        for org_id in self._watchers:
+            self._wake(org_id)
 
     @contextmanager
     def watching(self, org_id: str) -> Iterator[Watcher]:

@@ -89,7 +89,6 @@ async def sign_in_with_key(platform: Platform, key: str, address: str) -> str:
 async def _begin(platform: Platform, caller: Caller, key_id: str | None) -> str:
     now, text = platform.now(), new_key(COOKIE_PREFIX)
     async with platform.store.write() as db:
-        await console_sessions.prune(db, now)
         await console_sessions.add_session(
             db,
             digest=digest(text),

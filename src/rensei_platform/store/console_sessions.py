@@ -110,8 +110,3 @@ async def end_sessions(
     if org_id is not None:
         which &= console_sessions.c.org_id == org_id
     await db.execute(delete(console_sessions).where(which))
-
-
-async def prune(db: AsyncConnection, now: datetime) -> None:
-    """Remove the sessions that have expired."""
-    await db.execute(delete(console_sessions).where(console_sessions.c.expires_at <= now))

@@ -7,6 +7,7 @@ from sqlalchemy import Column, Table, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.store.tables import (
+    console_sessions,
     idempotency_keys,
     replicas,
     rotation_replicas,
@@ -18,6 +19,7 @@ KEPT: Mapping[Column[datetime], timedelta] = {
     # Beyond these times nothing reads them: see `IDEMPOTENT_FOR`, `confirm_seconds`,
     # `MISSED_READS`.
     idempotency_keys.c.created_at: timedelta(days=2),
+    console_sessions.c.expires_at: timedelta(0),
     rotation_replicas.c.at: timedelta(days=1),
     replicas.c.seen_at: timedelta(days=1),
     # A live session takes a snapshot every hour. A session that has ended is known until
