@@ -1,7 +1,7 @@
 """Who wants to hear that something of an organization has changed: pages that are open.
 
-A change is noted where it is committed. Pages of this server hear of it at once; those of
-the others once a second, in one message an organization, whatever has changed.
+A change is noted where it is committed. Every server hears of it by the bus: at once, but
+at most once a second, in one message an organization, whatever has changed.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import anyio
 from rensei_platform.bus.messages import Bus, Message, Topic
 
 TELL_SECONDS = 1.0
-"""Between two messages to the other servers."""
+"""Between two messages about an organization."""
 
 
 class Watcher:
@@ -56,7 +56,6 @@ class Changes:
 
     def note(self, org_id: str) -> None:
         """Note that something of an organization has changed."""
-        self._wake(org_id)
         self._untold.add(org_id)
         self._has_untold.set()
 
@@ -89,7 +88,7 @@ class Changes:
                 watcher.end()
 
     async def tell_regularly(self) -> None:
-        """Tell the other servers what was noted, for ever."""
+        """Tell every server, this one too, what was noted; for ever."""
         while True:
             await self._has_untold.wait()
             self._has_untold = anyio.Event()

@@ -10,8 +10,9 @@ from sqlalchemy import select, update
 
 from rensei_platform.http.app import build_app
 from rensei_platform.ids import digest
-from rensei_platform.services.console_sessions import IDLE, LIFETIME
-from rensei_platform.store.tables import console_sessions
+from rensei_platform.rules.callers import Access
+from rensei_platform.services.console_sessions import IDLE, LIFETIME, session_of
+from rensei_platform.store.tables import console_sessions, keys
 
 HOSTS = "/console/hosts"
 
@@ -154,6 +155,8 @@ async def test_signing_in_from_another_site_is_refused(
     )
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
+    answer = await visitor.http.post("/console/password", data={"link": "rsl_live_0"})
+    assert answer.status_code == 403
 
 
 async def _move(server: Server, **columns: timedelta) -> None:
@@ -220,8 +223,13 @@ async def test_a_new_password_and_a_removed_member_end_sessions(owner: Browser) 
         await bob.sign_in("bob@acme.test")
         await server.ok("DELETE", "/api/admin/users/bob@acme.test")
         assert (await bob.get(HOSTS)).path == "/console/sign-in"
+        cookie = bob.http.cookies["rensei_console"]
         page = await bob.sign_in("bob@acme.test")
         assert (page.status, "no organization" in page.text) == (403, True)
+        body = {"email": "bob@acme.test", "role": "member"}
+        await server.ok("POST", "/api/admin/users", body)
+        bob.http.cookies.set("rensei_console", cookie, path="/console")
+        assert (await bob.get(HOSTS)).path == "/console/sign-in"
 
 
 async def test_a_key_lets_look(server: Server, visitor: Browser) -> None:
@@ -243,8 +251,27 @@ async def test_a_key_lets_look(server: Server, visitor: Browser) -> None:
     )
     assert answer.status_code == 403
     assert await worker.history() == {}
+    for path in ("/console/access/keys", "/console/sign-out-everywhere"):
+        answer = await visitor.http.post(
+            path, data=token | {"name": "k"}, headers=SAME_ORIGIN
+        )
+        assert answer.status_code == 403, path
+    cookie = visitor.http.cookies["rensei_console"]
+    session = await session_of(server.platform, cookie, "")
+    assert session.caller.scopes == {Access.READ_MUTATIONS, Access.ADMIN}
     await server.ok("DELETE", f"/api/admin/keys/{made['id']}")
     assert (await visitor.get(HOSTS)).path == "/console/sign-in"
+
+
+async def test_a_look_ends_when_its_key_expires(server: Server, visitor: Browser) -> None:
+    """Not later."""
+    made = await server.ok("POST", "/api/admin/keys", {"name": "look"})
+    await visitor.look(made["key"])
+    for by, path in ((timedelta(minutes=1), HOSTS), (timedelta(0), "/console/sign-in")):
+        async with server.platform.store.write() as db:
+            at = server.platform.now() + by
+            await db.execute(update(keys).values(expires_at=at))
+        assert (await visitor.get(HOSTS)).path == path
 
 
 async def test_keys_that_may_not_read_do_not_let_look(

@@ -14,8 +14,11 @@ from platform_server import running, serving_replica, sqlite_url
 from polling import until
 from sqlalchemy import URL
 
+from rensei_platform.bus.local import LocalBus
+from rensei_platform.bus.messages import Message, Topic
 from rensei_platform.console import events
 from rensei_platform.ids import new_id
+from rensei_platform.services.changes import Changes
 
 EVENTS = "/console/events"
 
@@ -57,16 +60,18 @@ async def test_many_changes_are_told_as_one(
 ) -> None:
     """While the page waits for its turn."""
     monkeypatch.setattr(events, "COALESCE_SECONDS", 0.3)
-    monkeypatch.setattr(events, "KEEPALIVE_SECONDS", 0.6)
-    worker = await owner.server.register()
+    monkeypatch.setattr(events, "KEEPALIVE_SECONDS", 2.0)
+    worker, bus = await owner.server.register(), owner.server.platform.bus
+    told: list[str] = []
     async with _stream(owner) as lines:
-        await worker.enqueue()
-        told = [await _next(lines), await _next(lines)]
+        begun = anyio.current_time()
         for _ in range(20):
             await worker.enqueue()
-        while told[-1] != ": keepalive":
+            await bus.publish(Message(Topic.KEY_REVOKED, ("key_of_nobody",)))
+        while told[-1:] != [": keepalive"]:
             told.append(await _next(lines))
-    assert told.count("event: change") in (2, 3)
+    seconds = anyio.current_time() - begun
+    assert 1 <= told.count("event: change") <= 1 + seconds / 0.3
 
 
 async def test_a_beat_that_says_nothing_new_tells_nobody(
@@ -80,8 +85,8 @@ async def test_a_beat_that_says_nothing_new_tells_nobody(
     key = (await owner.server.ok("POST", "/api/admin/orgs", body))["key"]
     async with _stream(owner) as lines:
         await worker.beat(maxSessions=3)
-        body = {"hostname": "other", "capacity": 1}
-        await owner.server.ok("POST", "/api/workers/register", body, key=key)
+        host = {"hostname": "other", "capacity": 1}
+        await owner.server.ok("POST", "/api/workers/register", host, key=key)
         assert await _next(lines) == ": keepalive"
 
 
@@ -147,6 +152,17 @@ async def test_a_server_that_stops_ends_its_streams(tmp_path: Path) -> None:
         assert anyio.current_time() - begun < 4  # and 5 s is when it gives up
         assert await _next(lines) == "event: end"
         await stream.__aexit__(None, None, None)
+
+
+async def test_a_revoked_key_wakes_every_page() -> None:
+    """Which organization it is of stands in no message."""
+    bus = LocalBus()
+    changes = Changes(bus)
+    with changes.watching("org_a") as first, changes.watching("org_b") as second:
+        await bus.publish(Message(Topic.KEY_REVOKED, ("key_1",)))
+        with anyio.fail_after(HANG_SECONDS):
+            await first.wait()
+            await second.wait()
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
