@@ -106,7 +106,7 @@ async def test_the_way_of_a_receipt(lab: "Lab") -> None:
 
 
 async def test_a_host_that_is_gone_blocks_until_it_is_excluded(lab: "Lab") -> None:
-    """What it had followed before it went is settled."""
+    """What it had followed before it went is settled; when it returns, it follows."""
     configure(lab, lab.place / "gate")
     async with lab.daemon() as daemon:
         await lab.until(lambda: len(lab.platform.streams) == 3)
@@ -118,8 +118,12 @@ async def test_a_host_that_is_gone_blocks_until_it_is_excluded(lab: "Lab") -> No
     late = rotate(lab, "three")
     assert set(behind(lab, late)) == {"build", "hooked", "read"}
     assert not receipt(lab, late, query)["safeToRevoke"]
+    assert receipt(lab, late)["behind"][0]["host"] == "h1"
     assert receipt(lab, late, "?without=h1")["safeToRevoke"]
     assert receipt(lab, early, query)["obstacles"] == []
+    async with lab.daemon():
+        await lab.until(lambda: receipt(lab, late, query)["safeToRevoke"])
+        assert (lab.runtime / "hooked.env").read_text() == 'TOKEN="three"\n'
 
 
 @asynccontextmanager
