@@ -20,6 +20,29 @@ MOST_BYTES = 128 * 1024
 DESCRIPTORS = 3
 
 
+_LATE = (
+    "anyio._backends._asyncio",
+    "anyio._core._signals",
+    "certifi",
+    "concurrent.futures.thread",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "httpcore",
+)
+LATE = {
+    "rensei_daemon": _LATE,
+    "rensei_platform": (
+        *_LATE,
+        "aiosqlite",
+        "alembic.command",
+        "alembic.config",
+        "uvicorn.lifespan.off",
+        "uvloop",
+    ),
+}
+"""What a program imports only when it is needed."""
+
+
 class Order(TypedDict):
     """What to run, and where."""
 
@@ -51,7 +74,8 @@ def _import_all_of(program: str) -> None:
     for module in pkgutil.walk_packages(package.__path__, f"{program}."):
         if not module.name.endswith(("__main__", ".env")):
             importlib.import_module(module.name)
-    importlib.import_module("anyio._backends._asyncio")
+    for name in LATE[program]:
+        importlib.import_module(name)
 
 
 def _adopted(order: Order, streams: list[int]) -> int:
