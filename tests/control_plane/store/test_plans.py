@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import URL, ClauseElement, Select, select, text
 
 from rensei_platform.store import (
+    audit,
     console_sessions,
     credentials,
     hosts,
@@ -17,6 +18,7 @@ from rensei_platform.store import (
     replicas,
     uptake,
 )
+from rensei_platform.store.audit import Filter
 from rensei_platform.store.engine import Store
 from rensei_platform.store.schema import migrate
 from rensei_platform.store.tables import hosts as hosts_table
@@ -47,6 +49,9 @@ HOT: dict[str, Select[Any]] = {
     "the versions of those who listen": replicas.versions_statement(["o", "p"]),
     "the rotations that a server has missed": replicas.rotations_statement("o", 7),
     "the keys that were revoked": orgs.revoked_statement(WHEN),
+    "the audit": audit.latest_statement("o", Filter(before=7), 100),
+    "the audit of an actor": audit.latest_statement("o", Filter(actor="a"), 100),
+    "the audit of an action": audit.latest_statement("o", Filter(action="a"), 100),
     "the scopes of the sessions": credentials.scopes_statement("o", WHEN),
 }
 
