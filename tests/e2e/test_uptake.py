@@ -93,7 +93,9 @@ async def test_the_way_of_a_receipt(lab: "Lab") -> None:
             rotation = rotate(lab, "two")
             await lab.until(lambda: receipt(lab, rotation)["held"] == 3)
             await lab.until(lambda: receipt(lab, rotation)["unknown"] == 1)
-            assert behind(lab, rotation) == {"hooked": ["hook"], "read": ["socket"]}
+            await lab.until(
+                lambda: behind(lab, rotation) == {"hooked": ["hook"], "read": ["socket"]}
+            )
             update = await anyio.to_thread.run_sync(frame, connection)
             assert update["delta"] == {"TOKEN": "two"}
             await lab.until(lambda: behind(lab, rotation) == {"hooked": ["hook"]})
