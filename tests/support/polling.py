@@ -1,7 +1,7 @@
 """Waiting for what another process or thread does, where no event tells of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
@@ -30,5 +30,13 @@ async def until(question: Callable[[], _T]) -> _T:
     """Do the same, and let the other tasks run meanwhile."""
     with anyio.fail_after(HANG_SECONDS):
         while not (answer := question()):  # noqa: ASYNC110 - there is none
+            await anyio.sleep(LOOK_SECONDS)
+        return answer
+
+
+async def until_answer(question: Callable[[], Awaitable[_T]]) -> _T:
+    """Do the same with a question that takes a request to answer."""
+    with anyio.fail_after(HANG_SECONDS):
+        while not (answer := await question()):  # noqa: ASYNC110 - there is none
             await anyio.sleep(LOOK_SECONDS)
         return answer

@@ -63,7 +63,7 @@ async def drip(connection: SocketStream, text: bytes) -> None:
             await connection.send(bytes([byte]))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
-        await anyio.sleep(0.02)
+        await anyio.sleep(0.02)  # passes time
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_a_body_has_more_time_than_a_head(tmp_path: Path) -> None:
         head = HEAD.format(key=server.key) + "Content-Length: 12\r\n\r\n"
         async with connected(server) as connection:
             await connection.send(head.encode())
-            await anyio.sleep(0.3)
+            await anyio.sleep(0.3)  # passes time
             await connection.send(b'{"name":"h"}')
             assert b"201 Created" in await connection.receive()
 
@@ -140,7 +140,7 @@ async def test_a_connection_in_use_stays(hasty: Server) -> None:
         for _ in range(8):
             await connection.send(ASK)
             assert b"200 OK" in await connection.receive()
-            await anyio.sleep(0.05)
+            await anyio.sleep(0.05)  # passes time
         assert len(hasty.platform.hub) == 1
 
 
@@ -154,7 +154,7 @@ async def is_dropped(server: Server, sent: bytes) -> None:
         with anyio.fail_after(HANG_SECONDS), suppress(ConnectionError):
             while True:
                 raw.send(b"\r\n")
-                await anyio.sleep(0.02)
+                await anyio.sleep(0.02)  # passes time
 
 
 async def test_an_answer_that_is_not_read_is_dropped(tmp_path: Path) -> None:
