@@ -6,9 +6,10 @@ from sqlalchemy import RowMapping
 
 from rensei_platform.errors import ConflictError, NotFoundError
 from rensei_platform.rules.callers import Access, Caller, require_admin
+from rensei_platform.rules.mutations import Status
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.receipts import silent_since
-from rensei_platform.store import audit, hosts, mutations
+from rensei_platform.store import audit, hosts, mutations, outcome_counts
 
 REMOVED = "the host was removed"
 """The error of the mutations that it had not decided."""
@@ -37,6 +38,7 @@ async def remove_host(
         if not await hosts.remove_host(db, host_id, now):
             raise NotFoundError("Worker host not found")
         cancelled = await mutations.cancel_all(db, host_id, now, REMOVED)
+        await outcome_counts.add(db, caller.org_id, {Status.CANCELLED: cancelled}, now)
         await audit.add_entry(
             db,
             caller,

@@ -11,6 +11,7 @@ from rensei_platform.services import workers
 from rensei_platform.services.callers import worker_of
 from rensei_platform.services.decommissioning import REMOVED
 from rensei_platform.services.platform import utc_now
+from rensei_platform.store import outcome_counts
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
 
@@ -38,6 +39,13 @@ async def remove(server: Server, host_id: str, **query: str) -> tuple[int, Any]:
     path = f"/api/admin/hosts/{host_id}"
     answer = await server.call("DELETE", path, params=query)
     return answer.status_code, answer.json()
+
+
+async def counted(server: Server) -> dict[str, int]:
+    """Return how many outcomes are counted, by status."""
+    async with server.platform.store.read() as db:
+        rows = await outcome_counts.since(db, ORG, 0)
+    return {row["status"]: row["total"] for row in rows}
 
 
 async def names(server: Server, **query: str) -> list[str]:
@@ -92,6 +100,7 @@ async def test_its_mutations_end_and_its_history_stays(
         delivered: ("cancelled", REMOVED),
         pending: ("cancelled", REMOVED),
     }
+    assert await counted(server) == {"applied": 1, "cancelled": 2}
     body = {"workerHostId": host.host_id, "op": "project.enable", "params": {"id": "p"}}
     refused = await server.call("POST", "/api/daemon/mutations", body)
     assert (refused.status_code, refused.json()) == (
