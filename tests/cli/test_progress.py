@@ -41,6 +41,19 @@ def test_nothing_else_does(
     assert capsys.readouterr().err == ""
 
 
+def test_only_the_outermost_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request within a longer wait starts no line of its own."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        before = threading.active_count()
+        with progress(), waiting_for("the platform"):
+            assert threading.active_count() == before
+        with waiting_for("the platform"):
+            assert threading.active_count() == before + 1
+    os.close(ours)
+
+
 def test_a_wait_without_news_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a thread beside it, which ends with the wait."""
     monkeypatch.setattr(module, "SHOW_SECONDS", 0.0)

@@ -16,6 +16,7 @@ from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of
 from rensei_daemon.cli.control import config_option, find_daemon
 from rensei_daemon.cli.credential_feed import CredentialFeed
+from rensei_daemon.cli.progress import waiting_for
 from rensei_daemon.cli.session_lookup import session_option, session_state
 from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
 from rensei_daemon.core.child_environment import child_environment
@@ -199,13 +200,14 @@ def _ask(
     deadline = time.monotonic() + wait_seconds
     had = _SessionStart(session_id)
     try:
-        if session_id is None:
-            session_id = session_state(locations, None, wait_seconds=wait_seconds).id
-        path = locations.credential_socket
-        reader = CredentialReader(path, session_id, acknowledges=supervises)
-        had = _SessionStart(session_id, reader)
-        left = max(deadline - time.monotonic(), 0.0)
-        return replace(had, values=first_values(reader, wait_seconds=left))
+        with waiting_for("the daemon and its first snapshot"):
+            if session_id is None:
+                session_id = session_state(locations, None, wait_seconds=wait_seconds).id
+            path = locations.credential_socket
+            reader = CredentialReader(path, session_id, acknowledges=supervises)
+            had = _SessionStart(session_id, reader)
+            left = max(deadline - time.monotonic(), 0.0)
+            return replace(had, values=first_values(reader, wait_seconds=left))
     except (ControlError, DeliveryError) as error:
         if isinstance(error, DaemonNotRunningError):
             error.hint = f"start it: {locations.start_command}"

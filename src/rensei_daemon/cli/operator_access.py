@@ -19,6 +19,7 @@ from rensei_daemon import __version__
 from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.control import ask, find_daemon
 from rensei_daemon.cli.operator_environment import OperatorEnvironment, read_environment
+from rensei_daemon.cli.progress import waiting_for
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.core.scrub import Scrubber
@@ -94,7 +95,8 @@ class OperatorAccess:
         platform = self.settings.platform
         key = self.environment.token or _key(platform.api_key_file)
         try:
-            return anyio.run(self._ask, key, question)
+            with waiting_for("the platform"):
+                return anyio.run(self._ask, key, question)
         except RefusedError as error:
             raise self.explained(error) from error
 

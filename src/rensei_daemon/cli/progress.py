@@ -18,6 +18,8 @@ from rensei_daemon.core.duration import format_duration
 SHOW_SECONDS = 1.0
 TICK_SECONDS = 0.25
 _ERASE = "\r\x1b[K"
+_active: "list[Progress]" = []
+"""Those whose block runs: only the outermost has a line."""
 
 
 class Progress:
@@ -56,7 +58,13 @@ class Progress:
 
 @contextmanager
 def waiting_for(what: str) -> Iterator[None]:
-    """Show what the block waits for, while it does nothing else than wait."""
+    """Show what the block waits for, while it does nothing else than wait.
+
+    Within a block that says more of it, nothing is shown.
+    """
+    if _active:
+        yield
+        return
     done = threading.Event()
     with progress() as shown:
 
@@ -79,7 +87,9 @@ def waiting_for(what: str) -> Iterator[None]:
 def progress() -> Iterator[Progress]:
     """Show what the block waits for, and nothing after it."""
     shown = Progress()
+    _active.append(shown)
     try:
         yield shown
     finally:
+        _active.remove(shown)
         shown.erase()

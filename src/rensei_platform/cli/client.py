@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 import httpx
 
+from rensei_platform.cli.output import waiting_for
 from rensei_platform.errors import PlatformError, RequestError, SettingsError
 
 URL_VARIABLE = "RENSEI_PLATFORM_URL"
@@ -65,7 +66,10 @@ class Client:
             for name, value in given
         }
         try:
-            with httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS) as http:
+            with (
+                waiting_for("waiting for the control plane"),
+                httpx.Client(trust_env=False, timeout=_TIMEOUT_SECONDS) as http,
+            ):
                 answer = http.request(
                     method,
                     self.url.rstrip("/") + path,

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -24,6 +26,7 @@ _COLOURS = {
 }
 """SGR parameters of the cells that say how something ended."""
 SHOW_SECONDS = 1.0
+TICK_SECONDS = 0.25
 _ERASE = "\r\x1b[K"
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -44,7 +47,7 @@ utc_option = click.option(
     callback=_set_utc,
     help="Show times in UTC instead of ages.",
 )
-"""Of a command that calls `print_table`."""
+"""Of a command that calls `print_table` or `print_fields`."""
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -57,13 +60,18 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for row in texts:
             click.echo("\t".join(row))
         return
-    context = click.get_current_context(silent=True)
-    in_utc = bool(context and context.meta.get(__name__))
-    now = datetime.now(UTC)
-    table = [[show_time(text, now, in_utc=in_utc) for text in row] for row in texts]
+    for_people = _time_shower()
+    table = [[for_people(text) for text in row] for row in texts]
     has_colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     paint = _paint if has_colour else _leave
     click.echo("\n".join(draw(head, table, width=_width(), paint=paint)))
+
+
+def _time_shower() -> Callable[[str], str]:
+    """Return what shows times as the command was asked to."""
+    context = click.get_current_context(silent=True)
+    in_utc = bool(context and context.meta.get(__name__))
+    return partial(show_time, now=datetime.now(UTC), in_utc=in_utc)
 
 
 def _width() -> int:
@@ -110,18 +118,43 @@ def waiting(what: str) -> Iterator[Callable[[], None]]:
     The line is on stderr, and erased at the end.
     """
     started, is_terminal = time.monotonic(), sys.stderr.isatty()
+    is_shown = False
 
     def show() -> None:
+        nonlocal is_shown
         waited = time.monotonic() - started
         if is_terminal and waited >= SHOW_SECONDS:
+            is_shown = True
             text = f"{_ERASE}{what}, {_duration(timedelta(seconds=waited))}"
             click.echo(text, nl=False, err=True)
 
     try:
         yield show
     finally:
-        if is_terminal:
+        if is_shown:
             click.echo(_ERASE, nl=False, err=True)
+
+
+@contextmanager
+def waiting_for(what: str) -> Iterator[None]:
+    """Say what is waited for while the block does nothing else."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(TICK_SECONDS):
+            show()
+
+    with waiting(what) as show:
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            done.set()
+            teller.join()
 
 
 def repeat(seconds: float | None, show: Callable[[], None]) -> None:
@@ -146,10 +179,11 @@ watch_option = click.option(
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print names and values, one pair a line."""
+    """Print names and values, one pair a line; times on a terminal as tables show them."""
     width = max(map(len, fields))
+    for_people = _time_shower() if sys.stdout.isatty() else str
     for name, value in fields.items():
-        click.echo(f"{name.ljust(width)}  {shown(value)}")
+        click.echo(f"{name.ljust(width)}  {for_people(shown(value))}")
 
 
 def shown(value: object) -> str:

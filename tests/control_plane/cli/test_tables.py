@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rensei_platform.cli import output
 from rensei_platform.cli.main import commands
-from rensei_platform.cli.output import print_table, show_time
+from rensei_platform.cli.output import print_fields, print_table, show_time
 from rensei_platform.cli.table import display_width, draw
 
 HEAD = ("ID", "STATUS", "ERROR")
@@ -126,6 +127,41 @@ def test_a_terminal_gets_a_table(has_colour: bool, monkeypatch: pytest.MonkeyPat
         "ID  STATUS  ERROR",
         f"m   {failed}  2026-09-01 11:57:00Z",
     ]
+
+
+def test_a_slow_request_is_told_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it takes a second; what is quick shows nothing, nor does a script see it."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with output.waiting_for("quick"):
+            pass
+        monkeypatch.setattr(output, "SHOW_SECONDS", 0.0)
+        monkeypatch.setattr(output, "TICK_SECONDS", 0.001)
+        with output.waiting_for("the control plane"):
+            written = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert written.startswith("\r\x1b[Kthe control plane, 0 s")
+
+
+def test_fields_on_a_terminal_have_times_for_people(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe gets them as the wire has them."""
+    fields = {"id": "h", "lastSeenAt": "2026-09-01T11:57:00.123Z"}
+    print_fields(fields)
+    assert (
+        capsys.readouterr().out == "id          h\nlastSeenAt  2026-09-01T11:57:00.123Z\n"
+    )
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, click.Context(commands) as context:
+        context.meta["rensei_platform.cli.output"] = True
+        monkeypatch.setattr(sys, "stdout", terminal)
+        print_fields(fields)
+        terminal.flush()
+        written = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert written.splitlines()[-1] == "lastSeenAt  2026-09-01 11:57:00Z"
 
 
 @pytest.mark.parametrize(
