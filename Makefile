@@ -84,7 +84,7 @@ bench: .venv-dev/ready ## what it costs, beside the least it could cost
 	$(call run_each,tests/bench/*.py)
 
 bench-platform: .venv-dev/ready ## what the control plane carries (HOSTS=1000, or 10000; WRITE=1 its page)
-	@failed=; for script in streams numbers receipts; do \
+	@failed=; for script in streams numbers receipts console; do \
 		.venv-dev/bin/python tests/bench/platform_$$script.py $(or $(HOSTS),1000) || failed=1; done; [ -z "$$failed" ]
 
 fuzz: .venv-dev/ready ## every answer of the platform gone wrong (FUZZ_SECONDS=3600, SEED=n)

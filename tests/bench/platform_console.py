@@ -1,0 +1,124 @@
+"""How long the console's pages take beside many hosts and a long history.
+
+Each host has a hundred mutations, or as many as the second argument says; the column
+"drift" of the list of hosts reads up to 500 of each. The audit has an entry of each host.
+Pages are asked for one at a time, as one person does. A page whose median misses the target
+ends the program with 1; the floor is a page that asks the database for next to nothing, in
+the same run.
+
+    .venv-dev/bin/python tests/bench/platform_console.py 10000
+"""
+
+import http.client
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+from platform_load.world import NOW, ORG, Serving, World, fill, make_world, serving
+from platform_numbers import Row
+from sqlalchemy import URL, create_engine
+
+from rensei_platform.store.tables import audit, presence
+
+HOSTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+EACH = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+MUTATIONS = EACH * HOSTS
+TIMES = 15
+SECONDS = 0.2
+"""The target of a page."""
+PAGES = {
+    "hosts": "/console/hosts",
+    "hosts, a search": "/console/hosts?q=build-0000",
+    "hosts, the next page": "next",
+    "a host": "/console/hosts/host_0",
+    "credentials": "/console/credentials",
+    "audit": "/console/audit",
+    "audit of one who did nothing": "/console/audit?actor=nobody",
+    "keys and users": "/console/access",
+}
+
+
+class Person:
+    """Who looks at the console, on one connection."""
+
+    def __init__(self, server: Serving, world: World) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        self._cookie = ""
+        head = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Sec-Fetch-Site": "same-origin",
+        }
+        form = urlencode({"key": world.key})
+        self._connection.request("POST", "/console/sign-in", form, head)
+        answer = self._connection.getresponse()
+        answer.read()
+        self._cookie = (answer.headers["set-cookie"] or "").partition(";")[0]
+
+    def open(self, path: str) -> tuple[float, str]:
+        """Return how long a page took, and the page."""
+        begun = time.perf_counter()
+        self._connection.request("GET", path, headers={"Cookie": self._cookie})
+        answer = self._connection.getresponse()
+        page = answer.read().decode()
+        seconds = time.perf_counter() - begun
+        assert answer.status == 200, (path, answer.status, page[:300])
+        return seconds, page
+
+
+def fill_more(url: URL) -> None:
+    """Write when each host was seen last, and an entry of the audit for each."""
+    engine = create_engine(url)
+    seen = {"last_seen_at": NOW, "active_count": 1}
+    fill(engine, presence, ({"host_id": f"host_{n}", **seen} for n in range(HOSTS)))
+    done = {"org_id": ORG, "at": NOW, "actor": "a@bench.test", "action": "mutation.enqueue"}
+    more = {"outcome": "ok", "address": "127.0.0.1", **done}
+    fill(engine, audit, ({"object": f"dmut_{n}", **more} for n in range(HOSTS)))
+    engine.dispose()
+
+
+def rows(person: Person) -> Iterator[Row]:
+    """Yield a row for each page."""
+    floor = statistics.median(person.open("/console/account")[0] for _ in range(TIMES))
+    _, first = person.open("/console/hosts")
+    found = re.search(r'href="(/console/hosts\?[^"]*after[^"]*)"', first)
+    assert found is not None, "there is no next page"
+    following = found[1].replace("&amp;", "&")
+    for name, path in PAGES.items():
+        at = following if path == "next" else path
+        taken = [person.open(at)[0] for _ in range(TIMES)]
+        median = statistics.median(taken)
+        yield Row(
+            f"console, {name}",
+            f"p50 {median * 1000:.0f} ms, max {max(taken) * 1000:.0f} ms",
+            f"{SECONDS * 1000:.0f} ms",
+            f"a person's own page {floor * 1000:.1f} ms",
+            median < SECONDS,
+        )
+
+
+def main() -> None:
+    """Print every row as it is measured; exit with 1 if one misses its target."""
+    print(
+        f"{HOSTS} hosts, {MUTATIONS} mutations; load average {os.getloadavg()}", flush=True
+    )
+    passed = True
+    with tempfile.TemporaryDirectory() as place:
+        url = URL.create("sqlite", database=str(Path(place) / "platform.db"))
+        world = make_world(url, Path(place), HOSTS, MUTATIONS, spread=HOSTS)
+        fill_more(url)
+        with serving(world, Path(place)) as server:
+            for row in rows(Person(server, world)):
+                print(row, flush=True)
+                passed = passed and row.passed
+    print(f"load average {os.getloadavg()}")
+    sys.exit(not passed)
+
+
+if __name__ == "__main__":
+    main()
