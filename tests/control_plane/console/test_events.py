@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -10,7 +11,7 @@ import httpx
 import pytest
 from console_browser import Browser, browsing, set_password
 from deadlines import HANG_SECONDS
-from platform_server import running, serving_replica, sqlite_url
+from platform_server import ORG, running, serving_replica, sqlite_url
 from polling import until
 from sqlalchemy import URL
 
@@ -18,6 +19,7 @@ from rensei_platform.bus.local import LocalBus
 from rensei_platform.bus.messages import Message, Topic
 from rensei_platform.console import events
 from rensei_platform.ids import new_id
+from rensei_platform.services import changes
 from rensei_platform.services.changes import Changes
 
 EVENTS = "/console/events"
@@ -79,15 +81,34 @@ async def test_a_beat_that_says_nothing_new_tells_nobody(
 ) -> None:
     """Nor does a change of another organization."""
     monkeypatch.setattr(events, "KEEPALIVE_SECONDS", 0.2)
-    worker = await owner.server.register()
+    monkeypatch.setattr(changes, "TELL_SECONDS", 0.01)
+    worker, platform = await owner.server.register(), owner.server.platform
     await worker.beat(maxSessions=3)
     body = {"id": "org_x", "name": "X", "owner": "eve@x.test"}
     key = (await owner.server.ok("POST", "/api/admin/orgs", body))["key"]
+    told: list[str] = []
+    platform.bus.subscribe(Topic.ORG_CHANGED, lambda message: told.append(message.ids[0]))
+    await _told_so_far(platform.changes, told)
     async with _stream(owner) as lines:
+        await _told_so_far(platform.changes, told)  # signing in may have been one
+        told.clear()
         await worker.beat(maxSessions=3)
         host = {"hostname": "other", "capacity": 1}
         await owner.server.ok("POST", "/api/workers/register", host, key=key)
+        await _told_so_far(platform.changes, told)
+        assert "org_x" in told
+        assert ORG not in told
+        while (line := await _next(lines)) != ": keepalive":
+            assert line in ("event: change", "data: 1")  # from before
         assert await _next(lines) == ": keepalive"
+
+
+async def _told_so_far(noted: Changes, told: list[str]) -> None:
+    """Wait until every change that was noted by now has been told."""
+    for mark in ("first", "second"):  # what is told together has no order
+        noted.note(mark)
+        await until(partial(told.count, mark))
+    told[:] = [org_id for org_id in told if org_id not in ("first", "second")]
 
 
 async def test_a_stream_ends_with_its_session(owner: Browser) -> None:
