@@ -37,11 +37,11 @@ class Stream(Protocol):
 
 
 class Hub:
-    """The streams of this process by organization, and one for each host."""
+    """The streams of this process, by organization and by the host that they name."""
 
     def __init__(self) -> None:
         self._streams: dict[str, set[Stream]] = {}
-        self._of_host: dict[str, Stream] = {}
+        self._of_host: dict[str, tuple[Stream, ...]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -52,15 +52,18 @@ class Hub:
         """Add a stream."""
         self._streams.setdefault(stream.org_id, set()).add(stream)
         if stream.host_id is not None:
-            self._of_host[stream.host_id] = stream
+            self._of_host[stream.host_id] = (*self.of_host(stream.host_id), stream)
         self._count += 1
 
     def close(self, stream: Stream) -> None:
         """Forget a stream."""
         of_org = self._streams[stream.org_id]
         of_org.remove(stream)
-        if stream.host_id is not None and self._of_host.get(stream.host_id) is stream:
-            del self._of_host[stream.host_id]
+        if stream.host_id is not None:
+            left = tuple(s for s in self.of_host(stream.host_id) if s is not stream)
+            self._of_host[stream.host_id] = left
+            if not left:
+                del self._of_host[stream.host_id]
         self._count -= 1
         if not of_org:
             del self._streams[stream.org_id]
@@ -73,9 +76,9 @@ class Hub:
         """Return the streams of an organization's sessions."""
         return tuple(s for s in self._streams.get(org_id, ()) if s.session_id)
 
-    def of_host(self, host_id: str) -> Stream | None:
-        """Return the stream on which a host hears of its mutations: the last one opened."""
-        return self._of_host.get(host_id)
+    def of_host(self, host_id: str) -> tuple[Stream, ...]:
+        """Return the streams on which a host hears of its mutations."""
+        return self._of_host.get(host_id, ())
 
     def all(self) -> Iterator[Stream]:
         """Yield every stream."""

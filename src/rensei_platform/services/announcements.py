@@ -1,7 +1,8 @@
-"""Hosts that a mutation waits for: each hears of it on a stream that names its worker.
+"""Hosts that a mutation waits for: each is notified on the streams that name its worker.
 
 The event says nothing but that: the host sends a heartbeat, and is answered as always. One
-that is lost costs the time until the next heartbeat, and nothing else.
+that is lost costs the time until the next heartbeat, and nothing else. It goes to every
+such stream, so that one which closes, or which another key has opened, takes it from none.
 """
 
 from collections.abc import Collection
@@ -18,15 +19,16 @@ PAUSE_SECONDS = 0.02
 
 
 async def announce_regularly(platform: Platform) -> None:
-    """Tell hosts that a mutation waits for them, for ever."""
+    """Notify hosts that a mutation waits for them, for ever."""
     while True:
         await announce(platform.hub, await platform.pending_hosts.wait())
 
 
 async def announce(hub: Hub, host_ids: Collection[str]) -> None:
-    """Tell those of the hosts that listen here, a few at a time."""
-    listening = [stream for id_ in host_ids if (stream := hub.of_host(id_)) is not None]
-    for number, stream in enumerate(listening):
+    """Notify those of the hosts that listen here, a few at a time."""
+    listening = [id_ for id_ in host_ids if hub.of_host(id_)]
+    for number, id_ in enumerate(listening):
         if number and number % HOSTS_AT_ONCE == 0:
             await anyio.sleep(PAUSE_SECONDS)
-        stream.push(MUTATIONS)
+        for stream in hub.of_host(id_):
+            stream.push(MUTATIONS)

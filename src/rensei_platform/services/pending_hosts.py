@@ -1,4 +1,4 @@
-"""The hosts that a mutation waits for, and that are still to be told: in memory."""
+"""The hosts that a mutation waits for, and that are still to be notified: in memory."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from rensei_platform.bus.messages import Bus, Message, Topic
 
 
 class PendingHosts:
-    """The hosts that are still to be told, and what wakes the one who tells them."""
+    """The hosts that are still to be notified, and what wakes the loop that does it."""
 
     def __init__(self, bus: Bus) -> None:
         self._heard: dict[str, None] = {}

@@ -8,7 +8,7 @@ import pytest
 from deadlines import HANG_SECONDS
 from platform_server import ORG, Server, Worker
 from polling import until
-from raw_streams import OpenStreams, open_streams
+from raw_streams import OpenStreams, RawStream, open_streams
 from recorded_streams import RecordedStream
 
 from rensei_platform.bus.hub import Hub
@@ -91,24 +91,28 @@ async def test_a_worker_is_no_session(server: Server, open_stream: OpenStreams) 
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-async def test_the_stream_opened_last_counts(
-    server: Server, open_stream: OpenStreams
+@pytest.mark.parametrize("closed", [0, 1])
+async def test_every_stream_that_names_the_host_brings_it(
+    server: Server, open_stream: OpenStreams, closed: int
 ) -> None:
-    """When the earlier one closes, the later one still brings the event."""
-    worker = await server.register()
-    hub = server.platform.hub
-    first = await open_stream(server.url, server.key, worker.id)
-    await until(lambda: len(hub) == 1)
-    second = await open_stream(server.url, server.key, f"deploy&workerId={worker.id}")
-    await until(lambda: len(hub) == 2)
-    await first.connection.aclose()
+    """So when one of them closes, whichever, another still does."""
+    worker, hub = await server.register(), server.platform.hub
+    streams: list[RawStream] = []
+    for session in ("build", "deploy"):
+        named = f"{session}&workerId={worker.id}"
+        streams.append(await open_stream(server.url, server.key, named))
+        await until(lambda: len(hub) == len(streams))
+    await enqueue(server, worker)
+    with anyio.fail_after(HANG_SECONDS):
+        assert [await stream.event() for stream in streams] == [EVENT, EVENT]
+    await streams.pop(closed).connection.aclose()
     await until(lambda: len(hub) == 1)
     await enqueue(server, worker)
     with anyio.fail_after(HANG_SECONDS):
-        assert await second.event() == EVENT
-    await second.connection.aclose()
+        assert await streams[0].event() == EVENT
+    await streams[0].connection.aclose()
     await until(lambda: len(hub) == 0)
-    assert hub.of_host(worker.host_id) is None
+    assert hub.of_host(worker.host_id) == ()
 
 
 async def test_a_fleet_is_told_a_few_at_a_time() -> None:
