@@ -7,12 +7,11 @@ a request for a heartbeat, so a failure costs time and is only logged.
 import anyio
 
 from rensei_daemon.core.backoff import Draw
-from rensei_daemon.core.reconnect import ReconnectPolicy, StreamEnd
-from rensei_daemon.core.retry_policy import requested_wait
-from rensei_daemon.errors import PlatformError, TransientError
+from rensei_daemon.errors import PlatformError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.mutation_events import MutationEvents
 from rensei_daemon.platform_api.client import PlatformClient
+from rensei_daemon.platform_api.reconnector import Reconnector
 from rensei_daemon.platform_api.stream import EventStream, MutationsWaiting
 
 SLOW_SECONDS = 300.0
@@ -23,7 +22,8 @@ async def listen_for_mutations(
     events: MutationEvents, client: PlatformClient, draw: Draw
 ) -> None:
     """Keep the stream open whenever the host needs one; never return."""
-    failures, policy = FailureReporter(), ReconnectPolicy()
+    failures = FailureReporter()
+    reconnector = Reconnector(draw, not_found_seconds=SLOW_SECONDS)
     while True:
         worker_id = await events.wait_needed()
         opened, stream, failure = None, None, None
@@ -35,17 +35,12 @@ async def listen_for_mutations(
         except PlatformError as error:
             failure = error
             failures.report_failure("announcements.failed", error=str(error))
-        lived = 0.0 if opened is None else anyio.current_time() - opened
-        end = StreamEnd(
-            lived_seconds=lived,
+        wait = reconnector.wait_after(
+            stream,
+            failure,
+            lived_seconds=None if opened is None else anyio.current_time() - opened,
             has_delivered=opened is not None,
-            is_refused=failure is not None and not isinstance(failure, TransientError),
-            asked_seconds=max(
-                requested_wait(failure, SLOW_SECONDS),
-                (stream and stream.retry_seconds) or 0.0,
-            ),
         )
-        wait, policy = policy.next(end, draw)
         await anyio.sleep(wait)
 
 

@@ -8,9 +8,9 @@ import anyio
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.conditions.sessions import SessionFailures
 from rensei_daemon.core.health import StreamHealth, StreamState
-from rensei_daemon.core.reconnect import ReconnectPolicy, StreamEnd
-from rensei_daemon.core.retry_policy import is_not_found, requested_wait
-from rensei_daemon.errors import PlatformError, TransientError
+from rensei_daemon.core.retry_policy import is_not_found
+from rensei_daemon.errors import PlatformError
+from rensei_daemon.platform_api.reconnector import Reconnector
 from rensei_daemon.platform_api.stream import (
     EventStream,
     FirstByte,
@@ -40,12 +40,13 @@ class StreamLoop:
         self._snapshots = snapshots
         self._failures = failures
         self._on_event, self._on_change = on_event, on_change
-        self._client, self._draw = context.client, context.draw
+        self._client = context.client
         self._mutation_events = context.mutation_events
-        self._slow_seconds = context.pace.slow_poll_seconds
         self._ends = context.counters.streams
-        self._policy = ReconnectPolicy()
-        self._reconnect, self._must_wait = WakeEvent(), False
+        self._reconnector = Reconnector(
+            context.draw, not_found_seconds=context.pace.slow_poll_seconds
+        )
+        self._reconnect = WakeEvent()
         self.line = StreamHealth(since=CLOCK.now())
 
     def retry_now(self) -> None:
@@ -54,7 +55,7 @@ class StreamLoop:
 
     def platform_answers(self) -> None:
         """Open the stream at once, unless the platform asked for the wait."""
-        if not self._must_wait:
+        if not self._reconnector.is_asked:
             self._reconnect.set()
 
     async def run(self) -> None:
@@ -97,20 +98,14 @@ class StreamLoop:
         self, opened: float | None, stream: EventStream | None, error: PlatformError | None
     ) -> float:
         """Handle the end of a stream; return the seconds until the next attempt."""
-        lived = 0.0 if opened is None else anyio.current_time() - opened
-        asked = max(
-            requested_wait(error, self._slow_seconds),
-            (stream and stream.retry_seconds) or 0.0,
-        )
-        end = StreamEnd(
+        lived = None if opened is None else anyio.current_time() - opened
+        wait = self._reconnector.wait_after(
+            stream,
+            error,
             lived_seconds=lived,
             has_delivered=self.line.state is StreamState.LIVE,
-            is_refused=error is not None and not isinstance(error, TransientError),
-            asked_seconds=asked,
         )
-        wait, self._policy = self._policy.next(end, self._draw)
-        self._must_wait = asked > 0
-        self._note_end(error, None if opened is None else lived)
+        self._note_end(error, lived)
         return wait
 
     def _note_end(self, error: PlatformError | None, lived: float | None) -> None:
