@@ -18,6 +18,7 @@ from rensei_daemon.errors import UsageError
 
 if TYPE_CHECKING:  # `credentials list` and `wait` need nothing of a request
     from rensei_daemon.cli.operator_access import OperatorAccess
+    from rensei_daemon.platform_api.operator_client import Rotation
     from rensei_daemon.platform_api.rotation_receipt import Receipt
 
 
@@ -65,22 +66,17 @@ def rotate(
 
     Example: rensei-daemon credentials rotate anthropic --wait
     """
-    from rensei_daemon.cli.follow_rotation import (
-        Patience,
-        conclude,
-        follow,
-        show_this_host,
-    )
+    from rensei_daemon.cli.follow_rotation import Patience, follow
     from rensei_daemon.cli.operator_access import operator_access
 
     asking = operator_access(config)
     org_id = org or _org_of(asking)
     done = asking.ask(lambda platform: platform.rotate_credential(org_id, kind))
-    receipt: Receipt | None = None
     if not as_json:
         count = done.session_count
         sessions = "1 session" if count == 1 else f"{count} sessions"
         click.echo(f"rotated {clean(done.kind)}: sent to {sessions}")
+    receipt: Receipt | None = None
     if wait and done.id:
         with progress() as shown:
             patience = Patience(
@@ -92,20 +88,41 @@ def rotate(
             )
             receipt = asking.ask(lambda platform: follow(platform, done.id, patience))
     if as_json:
-        answer = {"kind": done.kind, "org_id": org_id, "sessions": done.session_count}
-        rotation = {"rotated_at": done.rotated_at or None, "rotation_id": done.id or None}
-        print_json({**answer, **rotation, "receipt": receipt and asdict(receipt)})
+        _print_result(done, org_id, receipt)
         if wait and not (receipt and receipt.is_safe):
             sys.exit(1)
-    elif receipt is not None:
-        conclude(receipt, done.id)
     elif wait:
-        show_this_host(asking.locations if asking.is_of_this_host else None)
+        _conclude(asking, done.id, receipt)
 
 
 def _echo_over(shown: Progress, line: str) -> None:
     shown.erase()
     click.echo(line)
+
+
+def _print_result(done: "Rotation", org_id: str, receipt: "Receipt | None") -> None:
+    print_json(
+        {
+            "kind": done.kind,
+            "org_id": org_id,
+            "sessions": done.session_count,
+            "rotated_at": done.rotated_at or None,
+            "rotation_id": done.id or None,
+            "receipt": receipt and asdict(receipt),
+        }
+    )
+
+
+def _conclude(
+    asking: "OperatorAccess", rotation_id: str, receipt: "Receipt | None"
+) -> None:
+    """Say whether the old value can be revoked, or what is known of this host alone."""
+    from rensei_daemon.cli.follow_rotation import conclude, show_this_host
+
+    if receipt is not None:
+        conclude(receipt, rotation_id)
+    else:
+        show_this_host(asking.locations if asking.is_of_this_host else None)
 
 
 def _org_of(asking: "OperatorAccess") -> str:

@@ -105,19 +105,7 @@ class HeartbeatSender:
         Raise `PlatformError` or `StorageError`.
         """
         acks, owes_pool = await anyio.to_thread.run_sync(self._owed)
-        report = self.configuration.report
-        in_full = self.reported != (self.identity.worker_id, report.hash)
-        beat = Beat(
-            status=self.status,
-            active_count=0,
-            max_sessions=self.configuration.settings.machine.max_sessions,
-            load=self.meter.read(),
-            load_average=load_average(),
-            report=report,
-            report_in_full=in_full,
-            acks=acks,
-            uptake=self.owed_uptake(),
-        )
+        beat = self._beat(acks)
         self.extensions = Extensions()  # of a failed heartbeat, too
         answer = await self.client.heartbeat(beat)
         self.extensions = answer.extensions
@@ -128,13 +116,31 @@ class HeartbeatSender:
         await self._take(answer, pool_may_be_restored=not owes_pool)
         if not answer.is_acknowledged:
             raise TransientError("the platform did not acknowledge the heartbeat")
-        known = self.reported[0] if self.reported else None
-        if in_full or answer.worker_id == self.identity.worker_id == known:
-            # Only now: a report that did not arrive must be sent in full again, and so
-            # must the first one of a new worker.
-            self.reported = (answer.worker_id, report.hash)
+        self._note_reported(beat, answer)
         if answer.carried_acks:
             await self._confirm(acks)
+
+    def _beat(self, acks: Acks) -> Beat:
+        report = self.configuration.report
+        return Beat(
+            status=self.status,
+            active_count=0,
+            max_sessions=self.configuration.settings.machine.max_sessions,
+            load=self.meter.read(),
+            load_average=load_average(),
+            report=report,
+            report_in_full=self.reported != (self.identity.worker_id, report.hash),
+            acks=acks,
+            uptake=self.owed_uptake(),
+        )
+
+    def _note_reported(self, beat: Beat, answer: BeatAnswer) -> None:
+        """Remember what need not be reported again: the platform has acknowledged it."""
+        known = self.reported[0] if self.reported else None
+        if beat.report_in_full or answer.worker_id == self.identity.worker_id == known:
+            # Only now: a report that did not arrive must be sent in full again, and so
+            # must the first one of a new worker.
+            self.reported = (answer.worker_id, beat.report.hash)
         if not self.extensions.offers(UPTAKE, self.client.url):
             self.uptake_reported = None  # the next to offer it knows nothing
         elif answer.carried_uptake and beat.uptake is not None:

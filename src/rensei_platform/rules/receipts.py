@@ -122,22 +122,19 @@ def receipt(
     that is behind, nor a host or a key of which nothing was said: it may be about to.
     """
     counted = [session for session in sessions if session.host_id not in excluded]
-    by_uptake: dict[Uptake, list[SessionUptake]] = {uptake: [] for uptake in Uptake}
-    for session in counted:
-        is_known = session.version <= newest
-        by_uptake[session.of(version) if is_known else Uptake.BEHIND].append(session)
+    by_uptake = _by_uptake(counted, version, newest)
     behind = sorted(by_uptake[Uptake.BEHIND], key=lambda s: (s.host_id, s.session_id))
     mute = set(unknown_hosts) - set(excluded)
     vanished = set(silent_hosts) & ({session.host_id for session in behind} | mute)
     unknown = len(by_uptake[Uptake.UNKNOWN])
     keys = set(unknown_keys) - set(excluded)
-    obstacles = [
+    obstacles = (
         (len(behind), "session", "behind"),
         (len(vanished), "host", "silent, with the old value perhaps"),
         (0 if accept_unknown else unknown, "session", "unable to tell"),
         (len(mute - vanished), "host", "without a report"),
         (len(keys), "key", "used by sessions of no registered host"),
-    ]
+    )
     return Receipt(
         notified=notified,
         held=sum(version <= session.version <= newest for session in counted),
@@ -150,6 +147,16 @@ def receipt(
         vanished_hosts=tuple(sorted(vanished)),
         obstacles=tuple(_counted(*one) for one in obstacles if one[0]),
     )
+
+
+def _by_uptake(
+    sessions: Iterable[SessionUptake], version: int, newest: int
+) -> dict[Uptake, list[SessionUptake]]:
+    found: dict[Uptake, list[SessionUptake]] = {uptake: [] for uptake in Uptake}
+    for session in sessions:
+        is_known = session.version <= newest
+        found[session.of(version) if is_known else Uptake.BEHIND].append(session)
+    return found
 
 
 def _counted(count: int, noun: str, what: str) -> str:

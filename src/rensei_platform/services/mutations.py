@@ -56,10 +56,8 @@ async def enqueue(
     """
     require_admin(caller, Access.WRITE_MUTATIONS)
     known_op = parse_op(op)
+    size = _check_size(params)
     check_params(known_op, params)
-    size = len(json.dumps(params, separators=(",", ":")))
-    if size > MOST_BYTES_OF_PARAMS:
-        raise InvalidRequestError("params must have at most 256 KiB as JSON")
     request = None
     if idempotency_key is not None:
         request = (idempotency_key, _digest(host_id, known_op, params))
@@ -81,15 +79,39 @@ async def enqueue(
             requested_by=caller.name,
             created_at=now,
         )
-        await mutations.add_mutation(db, mutation, size=size, key_id=caller.key_id)
-        if request:
-            await _note_request(db, caller, request, mutation)
-        await audit.add_entry(
-            db, caller, "mutation.enqueue", mutation.id, now, op=known_op, host=host_id
-        )
+        await _store(db, caller, mutation, size, request)
     await platform.bus.publish(Message(Topic.HOST_PENDING, (host_id,)))
     platform.changes.note(caller.org_id)
     return mutation
+
+
+def _check_size(params: Json) -> int:
+    size = len(json.dumps(params, separators=(",", ":")))
+    if size > MOST_BYTES_OF_PARAMS:
+        raise InvalidRequestError("params must have at most 256 KiB as JSON")
+    return size
+
+
+async def _store(
+    db: AsyncConnection,
+    caller: Caller,
+    mutation: Mutation,
+    size: int,
+    request: tuple[str, str] | None,
+) -> None:
+    """Store a mutation, the request that made it, and who asked for it."""
+    await mutations.add_mutation(db, mutation, size=size, key_id=caller.key_id)
+    if request:
+        await _note_request(db, caller, request, mutation)
+    await audit.add_entry(
+        db,
+        caller,
+        "mutation.enqueue",
+        mutation.id,
+        mutation.created_at,
+        op=mutation.op,
+        host=mutation.host_id,
+    )
 
 
 async def _find_same(
