@@ -282,6 +282,7 @@ class Daemon:
             "registration": partial(keep_registered, self.identity, self.configuration),
             "identity": partial(self.identity_saver.run, draw),
             "dead peers": self.http.dead_peers.run,
+            "moved peers": self.http.moved_peers.run,
             "deferred work": self.session_context.deferred.run,
         }
 

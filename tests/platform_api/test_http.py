@@ -390,6 +390,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(
     ("cause", "what"),
     [
         (socket.gaierror(-2, "Name or service not known"), "its name cannot be resolved"),
+        (socket.gaierror(-3, "Temporary failure"), "no name server could look up its name"),
         (ssl.SSLCertVerificationError(1, "x"), "its certificate is not trusted"),
         (ExceptionGroup("x", [ConnectionRefusedError()]), "it refused the connection"),
         (OSError(101, "Network is unreachable"), "it cannot be reached"),

@@ -85,9 +85,13 @@ class DeadPeerDetector:
         """How many connections are watched."""
         return len(self._watched)
 
+    def watched(self) -> list[tuple[socket.socket, GiveUp]]:
+        """Return the connections that are watched, and how to end their streams."""
+        return list(self._watched.items())
+
     @contextmanager
     def watching(self, connection: socket.socket | None, give_up: GiveUp) -> Iterator[None]:
-        """Watch a connection; `give_up` is called with the reason when its peer is dead."""
+        """Watch a connection; `give_up` is called with the reason to end its stream."""
         if connection is None:
             yield
             return

@@ -83,6 +83,8 @@ def _explain_connect(cause: OSError) -> tuple[str, str]:
     match cause:
         case TlsRefusedError():
             return _explain_refusal(cause)
+        case socket.gaierror(errno=socket.EAI_AGAIN):
+            return "no name server could look up its name (DNS)", _NAME_SERVERS
         case socket.gaierror():
             what = "its name cannot be resolved (DNS)"
             return what, "check platform.url, and DNS on this host"

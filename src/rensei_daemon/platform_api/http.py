@@ -30,6 +30,7 @@ from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import TransientError, UnauthorizedError
 from rensei_daemon.platform_api import exchange_errors, responses, transport
 from rensei_daemon.platform_api.dead_peer import DeadPeerDetector
+from rensei_daemon.platform_api.moved_peer import MovedPeerDetector
 from rensei_daemon.platform_api.offload import run_in_thread
 from rensei_daemon.platform_api.proxies import Route, route_to
 from rensei_daemon.platform_api.response_body import read_body
@@ -114,6 +115,10 @@ class Http:
     ) -> None:
         self.dead_peers = dead_peers
         """Ends streams whose peer is dead, while its `run` runs."""
+        self.moved_peers = MovedPeerDetector(
+            (route.proxy or url).host, dead_peers, self._replace_connections
+        )
+        """Ends streams to former addresses of the platform, while its `run` runs."""
         self.host = url.netloc.decode()
         self.is_loopback = is_loopback_host(url.host)
         self.rebuilds = 0
@@ -240,6 +245,15 @@ class Http:
             self._requests = self._client()
             self.rebuilds += 1
             await wedged.aclose()
+
+    async def _replace_connections(self) -> None:
+        """Send further requests on new connections; running requests keep theirs."""
+        old, self._requests = self._requests, self._client()
+        try:
+            await anyio.sleep(self._call_seconds)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await old.aclose()
 
     async def _raw(self, response: httpx.Response, secrets: tuple[str, ...]) -> RawResponse:
         return RawResponse(

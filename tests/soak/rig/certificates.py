@@ -22,7 +22,7 @@ x509_extensions = address
 [any]
 commonName = supplied
 [address]
-subjectAltName = IP:127.0.0.1
+subjectAltName = {names}
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 """
@@ -38,13 +38,15 @@ class Authority:
         """Return a certificate that was signed, and its key."""
         return self.folder / f"{name}.pem", self.folder / f"{name}.key"
 
-    def sign(self, name: str, *, days: int = 2) -> tuple[Path, Path]:
-        """Make a certificate for 127.0.0.1 and its key."""
+    def sign(
+        self, name: str, *, days: int = 2, names: str = "IP:127.0.0.1"
+    ) -> tuple[Path, Path]:
+        """Make a certificate and its key; `names` is its subjectAltName."""
         cert, key = self.pair(name)
         request = self.folder / f"{name}.csr"
         openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         config = self.folder / "ca.conf"
-        config.write_text(_CA_CONFIG.format(folder=self.folder))
+        config.write_text(_CA_CONFIG.format(folder=self.folder, names=names))
         (self.folder / "issued").touch()
         by = ("-cert", self.ca, "-keyfile", self.folder / "ca.key")
         # By dates: `openssl x509 -days -1` is refused by OpenSSL 3.5.
