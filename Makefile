@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.1
 	@.venv-dev/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
 	@touch $@
 
-.PHONY: help demo screenshots test fix lint types imports core unit soak bench fuzz fuzz-platform bench-platform deb deb-test bare clean
+.PHONY: help demo screenshots test fix lint types imports core unit soak bench fleet fuzz fuzz-platform bench-platform deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -86,6 +86,11 @@ bench: .venv-dev/ready ## what it costs, beside the least it could cost
 bench-platform: .venv-dev/ready ## what the control plane carries (HOSTS=1000, or 10000; WRITE=1 its page)
 	@failed=; for script in streams numbers receipts console; do \
 		.venv-dev/bin/python tests/bench/platform_$$script.py $(or $(HOSTS),1000) || failed=1; done; [ -z "$$failed" ]
+
+fleet: .venv-dev/browser ## many hosts in trouble, plots in docs/img (N=2000, INTERVAL=30, OUTAGE=300 s, DATABASE=sqlite)
+	@.venv-dev/bin/python tests/fleet/run_fleet.py $(or $(N),2000) --plots docs/img \
+		$(if $(INTERVAL),--interval $(INTERVAL)) $(if $(OUTAGE),--outage $(OUTAGE)) \
+		$(if $(DATABASE),--database $(DATABASE))
 
 fuzz: .venv-dev/ready ## every answer of the platform gone wrong (FUZZ_SECONDS=3600, SEED=n)
 	@.venv-dev/bin/python tests/fuzz/responses.py

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 from rig.fleet import Host, Operator, Session
-from rig.two_servers import CHANCE, TwoServers, two_servers
+from rig.servers import CHANCE, Servers, two_servers
 from rig.verdict import BrokenPromiseError
 
 SESSIONS = 6
@@ -38,7 +38,7 @@ async def main(trials: int, requests: int) -> None:
             print(f"trial {number}: {time.monotonic() - begun:.1f} s", flush=True)
 
 
-async def trial(servers: TwoServers, number: int, requests: int) -> None:
+async def trial(servers: Servers, number: int, requests: int) -> None:
     """Kill one of the servers amid the requests, and look at what is left."""
     operator = Operator(servers, value=number * 100_000)
     await operator.rotate()
@@ -91,7 +91,7 @@ class Load:
                 await self._operator.cancel(mutation_id)
 
 
-async def kill_one(servers: TwoServers, requests: int) -> None:
+async def kill_one(servers: Servers, requests: int) -> None:
     """Kill one of the servers after some time, and start it again a little later."""
     await anyio.sleep(CHANCE.uniform(0.1, 0.1 + requests / 200))
     port = servers.any_port()

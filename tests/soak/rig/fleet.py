@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from rig.two_servers import CHANCE, ORG, NoAnswerError, TwoServers, open_stream
+from rig.servers import CHANCE, ORG, NoAnswerError, Servers, open_stream
 from rig.verdict import BrokenPromiseError
 
 CREDENTIALS = "/api/daemon/credentials"
@@ -22,7 +22,7 @@ MUTATIONS = "/api/daemon/mutations"
 class Session:
     """A session that holds the newest value it was given."""
 
-    servers: TwoServers
+    servers: Servers
     id: str
     value: int = 0
     lowest: int = 0
@@ -77,7 +77,7 @@ class Session:
 class Host:
     """A host that applies whatever it is given, once."""
 
-    servers: TwoServers
+    servers: Servers
     name: str
     id: str = ""
     worker_id: str = ""
@@ -145,7 +145,7 @@ class Host:
 class Operator:
     """Somebody who rotates, enqueues and cancels, and insists on an answer."""
 
-    servers: TwoServers
+    servers: Servers
     value: int = 0
     """The newest that is stored."""
     requests: int = 0

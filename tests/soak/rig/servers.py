@@ -1,4 +1,4 @@
-"""Two servers of the control plane on one PostgreSQL, each a process that may be killed."""
+"""Servers of the control plane, each a process that may be stopped or killed."""
 
 import json
 import os
@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from anyio.abc import SocketStream
 from deadlines import HANG_SECONDS
 from polling import until
@@ -33,13 +34,14 @@ class NoAnswerError(Exception):
 
 
 @dataclass
-class TwoServers:
-    """Two servers, the key of their owner, and where they listen."""
+class Servers:
+    """Servers of one database, the key of its owner, and where they listen."""
 
     directory: Path
     database: str
     key: str = field(repr=False)
     ports: tuple[int, ...]
+    options: tuple[str, ...] = ("--stop-seconds", "0")
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     async def start(self, port: int) -> None:
@@ -49,7 +51,7 @@ class TwoServers:
         serve = ["serve", "--database", self.database, "--port", str(port)]
         with (self.directory / f"log-{port}").open("ab") as log:
             self.processes[port] = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-                [*COMMAND, *serve, "--stop-seconds", "0", "--ready-file", str(ready)],
+                [*COMMAND, *serve, *self.options, "--ready-file", str(ready)],
                 env=_environ(self.directory),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -64,6 +66,12 @@ class TwoServers:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    async def stop(self, port: int) -> None:
+        """Have the server of a port end by itself."""
+        process = self.processes.pop(port)
+        process.send_signal(signal.SIGTERM)
+        await anyio.to_thread.run_sync(process.wait)
+
     async def until(self, question: Callable[[], object]) -> None:
         """Wait until it holds; fail if a server has ended by itself meanwhile."""
 
@@ -75,13 +83,13 @@ class TwoServers:
         await until(answer)
 
     def any_port(self) -> int:
-        """Return one of the two."""
+        """Return the port of one of them."""
         return CHANCE.choice(self.ports)
 
     async def call(
         self, method: str, path: str, body: Any = None, *, key: str = "", **headers: str
     ) -> tuple[int, Any]:
-        """Ask one of the two; return the status and the answer. Raise NoAnswerError."""
+        """Ask one of them; return the status and the answer. Raise NoAnswerError."""
         content = b"" if body is None else json.dumps(body).encode()
         head = {"host": "localhost", "connection": "close", **headers}
         head |= {
@@ -142,26 +150,38 @@ async def open_stream(port: int, key: str, session_id: str) -> SocketStream:
 
 
 @contextmanager
-def two_servers(directory: Path) -> Iterator[TwoServers]:
+def servers_on(
+    directory: Path, database: str, count: int, *options: str
+) -> Iterator[Servers]:
+    """Create the database, and lend servers of it that are not yet started."""
+    owner = ["--org", "A", "--org-id", ORG, "--owner", "ada@acme.test", "--json"]
+    made = subprocess.run(
+        [*COMMAND, "init", "--database", database, *owner],
+        env=_environ(directory),
+        cwd=directory,
+        check=True,
+        capture_output=True,
+    )
+    key = json.loads(made.stdout)["key"]
+    servers = Servers(directory, database, key, _free_ports(count))
+    servers.options += options
+    try:
+        yield servers
+    finally:
+        for port in tuple(servers.processes):
+            servers.kill(port)
+
+
+@contextmanager
+def two_servers(
+    directory: Path, *options: str, is_durable: bool = False
+) -> Iterator[Servers]:
     """Lend two servers that are not yet started, on a PostgreSQL of their own."""
-    with running_postgresql() as cluster:
+    flush = "on" if is_durable else "off"
+    with running_postgresql(fsync=flush, synchronous_commit=flush) as cluster:
         database = f"postgresql://{ROLE}@/postgres?host={cluster.directory}"
-        owner = ["--org", "A", "--org-id", ORG, "--owner", "ada@acme.test", "--json"]
-        made = subprocess.run(
-            [*COMMAND, "init", "--database", database, *owner],
-            env=_environ(directory),
-            cwd=directory,
-            check=True,
-            capture_output=True,
-        )
-        servers = TwoServers(
-            directory, database, json.loads(made.stdout)["key"], _free_ports()
-        )
-        try:
+        with servers_on(directory, database, 2, *options) as servers:
             yield servers
-        finally:
-            for port in tuple(servers.processes):
-                servers.kill(port)
 
 
 def _environ(directory: Path) -> dict[str, str]:
@@ -169,7 +189,8 @@ def _environ(directory: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], **place}
 
 
-def _free_ports() -> tuple[int, ...]:
-    here = ("127.0.0.1", 0)
-    with socket.create_server(here) as one, socket.create_server(here) as other:
-        return one.getsockname()[1], other.getsockname()[1]
+def _free_ports(count: int) -> tuple[int, ...]:
+    with ExitStack() as stack:
+        here = ("127.0.0.1", 0)
+        found = [stack.enter_context(socket.create_server(here)) for _ in range(count)]
+        return tuple(one.getsockname()[1] for one in found)

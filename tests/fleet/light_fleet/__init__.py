@@ -1,0 +1,1 @@
+"""Many light hosts against real servers: what `make fleet` is made of."""

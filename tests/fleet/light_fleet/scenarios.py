@@ -1,0 +1,274 @@
+"""What happens to a fleet, and what it is measured by.
+
+A scenario begins with a fleet that is well, or not started. Its trouble ends at a moment;
+from then on it takes a time until every host beats, has values and a stream, and a time
+until every host holds the newest value, which was announced amid the trouble. Mutations are
+enqueued all the while, and none may be without an outcome in the end.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import anyio
+
+from light_fleet.balancer import Arrival, Refusal
+from light_fleet.fleet import Fleet, State
+
+LOOK_SECONDS = 0.5
+PATIENCE_SECONDS = 300.0
+"""After the trouble."""
+HEALTHY_SECONDS = 90.0
+ANSWER_SECONDS = 5.0
+PEAK_RATIO = 3.0
+LEAST_MEAN = 10.0
+"""Arrivals a second; with fewer, chance alone makes a higher peak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """When what happened was over, and when the newest value was announced."""
+
+    over: float
+    rotated: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Something that happens to a fleet."""
+
+    name: str
+    happen: Callable[[Fleet], Awaitable[Trouble]]
+    hold_seconds: float = HEALTHY_SECONDS
+    """Within which every host must hold the newest value."""
+
+
+@dataclass
+class Result:
+    """What was measured; times in seconds from the end of the trouble."""
+
+    name: str
+    size: int
+    interval: float
+    newest: str
+    """The value that every host should hold in the end."""
+    begun: float
+    trouble: Trouble
+    states: list[State]
+    arrivals: list[Arrival]
+    healthy: float | None
+    """None if some host never was."""
+    holding: float | None
+    hold_seconds: float
+    enqueued: int
+    lost: int
+    misses: list[str] = field(default_factory=list)
+
+    @property
+    def rates(self) -> list[int]:
+        """Arrivals of each second from the begin on."""
+        if not self.arrivals:
+            return []
+        counts = Counter(int(one.at - self.begun) for one in self.arrivals)
+        return [counts[second] for second in range(max(counts) + 1)]
+
+    @property
+    def settled_rates(self) -> list[int]:
+        """Arrivals of each whole second after the first interval that followed."""
+        first = int(self.trouble.over - self.begun + self.interval) + 1
+        return self.rates[first:-1]
+
+    @property
+    def mean(self) -> float:
+        """Arrivals a second, after the first interval."""
+        rates = self.settled_rates
+        return sum(rates) / len(rates) if rates else 0.0
+
+    @property
+    def peak_ratio(self) -> float:
+        """The peak of arrivals over their mean, after the first interval."""
+        return max(self.settled_rates, default=0) / self.mean if self.mean else 0.0
+
+    @property
+    def worst_answer(self) -> float:
+        """The longest time to an answer, a refusal included."""
+        return max((one.seconds for one in self.arrivals), default=0.0)
+
+    def judge(self) -> None:
+        """Note every target that was missed."""
+        judged = (
+            (_within(self.healthy, HEALTHY_SECONDS), "not all healthy in time"),
+            (
+                self.trouble.rotated is None or _within(self.holding, self.hold_seconds),
+                "not all hold the new value in time",
+            ),
+            (self.worst_answer <= ANSWER_SECONDS, "an answer took too long"),
+            (
+                self.mean < LEAST_MEAN or self.peak_ratio < PEAK_RATIO,
+                "arrivals are not spread",
+            ),
+            (self.lost == 0, "outcomes are lost"),
+        )
+        self.misses = [what for passed, what in judged if not passed]
+
+
+def _within(seconds: float | None, limit: float) -> bool:
+    return seconds is not None and seconds <= limit
+
+
+# ---- what happens ------------------------------------------------------------------------
+
+
+async def nothing(fleet: Fleet) -> Trouble:
+    """Let the fleet run."""
+    return Trouble(time.monotonic())
+
+
+async def cold_start(fleet: Fleet) -> Trouble:
+    """Start every host at the same moment."""
+    over = time.monotonic()
+    await fleet.start_hosts()
+    return Trouble(over, over)
+
+
+async def rotation(fleet: Fleet) -> Trouble:
+    """Announce a new value to all."""
+    await _new_value(fleet)
+    asked = await fleet.rotate()
+    return Trouble(asked, asked)
+
+
+async def restart(fleet: Fleet) -> Trouble:
+    """Stop every server and start it again; announce a new value at once."""
+    await _new_value(fleet)
+    for port in fleet.servers.ports:
+        await fleet.servers.stop(port)
+        await fleet.servers.start(port)
+    over = time.monotonic()
+    return Trouble(over, await fleet.rotate())
+
+
+async def killed(fleet: Fleet) -> Trouble:
+    """Kill a server; announce a new value, and start it again when that was taken up."""
+    await _new_value(fleet)
+    port = fleet.servers.any_port()
+    fleet.servers.kill(port)
+    over = time.monotonic()
+    if len(fleet.servers.ports) == 1:
+        await fleet.servers.start(port)
+        over = time.monotonic()
+    rotated = await fleet.rotate()
+    if port not in fleet.servers.processes:
+        await fleet.servers.start(port)
+    return Trouble(over, rotated)
+
+
+def outage(
+    seconds: float, retry_after: int | None
+) -> Callable[[Fleet], Awaitable[Trouble]]:
+    """Return: refuse everything for some time; announce a new value meanwhile."""
+
+    async def happen(fleet: Fleet) -> Trouble:
+        fleet.balancer.refuse(Refusal(retry_after))
+        await anyio.sleep(seconds / 2)  # passes time
+        await _new_value(fleet)
+        rotated = await fleet.rotate()
+        await anyio.sleep(seconds / 2)  # passes time
+        fleet.balancer.refusal = None
+        return Trouble(time.monotonic(), rotated)
+
+    return happen
+
+
+async def _new_value(fleet: Fleet) -> None:
+    await fleet.set_value(int(fleet.value.rpartition("-")[2] or 0) + 1)
+
+
+def scenarios(outage_seconds: float) -> list[Scenario]:
+    """Return all, in the order in which they happen to one fleet."""
+    return [
+        Scenario("cold start of all", cold_start),
+        Scenario("steady state", nothing),
+        Scenario("a rotation to all", rotation, hold_seconds=10.0),
+        Scenario("restart of the platform", restart),
+        Scenario("a server killed -9", killed),
+        Scenario("503", outage(outage_seconds, None)),
+        Scenario("503 with Retry-After: 30", outage(outage_seconds, 30)),
+    ]
+
+
+# ---- how it is measured ------------------------------------------------------------------
+
+
+async def measure(fleet: Fleet, scenario: Scenario, pace: float) -> Result:
+    """Have a scenario happen; `pace` mutations a second are enqueued meanwhile."""
+    fleet.balancer.arrivals = []
+    begun, known = time.monotonic(), set(fleet.enqueued)
+    states: list[State] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_watch, fleet, states)
+        tasks.start_soon(_enqueue, fleet, pace)
+        trouble = await scenario.happen(fleet)
+        await _settle(fleet, trouble, states)
+        tasks.cancel_scope.cancel()
+    ids = set(fleet.enqueued) - known
+    lost = await _lost(fleet, ids)
+    held = states[-1].values.get(fleet.value, (0, 0.0))
+    rotated = trouble.rotated
+    is_healthy = states[-1].healthy == fleet.size
+    result = Result(
+        name=scenario.name,
+        size=fleet.size,
+        interval=fleet.interval,
+        newest=fleet.value,
+        begun=begun,
+        trouble=trouble,
+        states=states,
+        arrivals=fleet.balancer.arrivals,
+        healthy=max(0.0, states[-1].healthy_at - trouble.over) if is_healthy else None,
+        holding=max(0.0, held[1] - max(rotated or 0.0, trouble.over))
+        if held[0] == fleet.size
+        else None,
+        hold_seconds=scenario.hold_seconds,
+        enqueued=len(ids),
+        lost=len(lost),
+    )
+    result.judge()
+    return result
+
+
+async def _watch(fleet: Fleet, states: list[State]) -> None:
+    while True:
+        states.append(await fleet.state())
+        await anyio.sleep(LOOK_SECONDS)
+
+
+async def _enqueue(fleet: Fleet, pace: float) -> None:
+    if not fleet.host_ids:
+        return  # none has registered yet
+    while True:
+        await fleet.enqueue()
+        await anyio.sleep(1 / pace)
+
+
+async def _settle(fleet: Fleet, trouble: Trouble, states: list[State]) -> None:
+    """Wait until all is well, and for at least three intervals."""
+    soonest = trouble.over + 3 * fleet.interval
+    latest = max(soonest, time.monotonic() + PATIENCE_SECONDS)
+    while time.monotonic() < latest:
+        count, _ = states[-1].values.get(fleet.value, (0, 0.0)) if states else (0, 0.0)
+        is_well = bool(states) and states[-1].healthy == fleet.size == count
+        if is_well and time.monotonic() >= soonest:
+            return
+        await anyio.sleep(LOOK_SECONDS)
+
+
+async def _lost(fleet: Fleet, ids: set[str]) -> set[str]:
+    """Return what has no outcome although every host has had time for it."""
+    left = ids
+    with suppress(TimeoutError), anyio.fail_after(30 + 4 * fleet.interval):
+        while left := await fleet.undecided(left):  # noqa: ASYNC110 - it takes requests
+            await anyio.sleep(LOOK_SECONDS)
+    return left
