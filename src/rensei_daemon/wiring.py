@@ -228,6 +228,7 @@ class Daemon:
             self.board,
             self.identity.key,
             self.http.reread_certificate,
+            self.http.reread_authorities,
             self.sessions,
             self.wake_heartbeat,
             self.notifier,

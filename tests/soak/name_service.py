@@ -11,7 +11,7 @@ it is skipped, in words. Run it alone: `.venv-dev/bin/python tests/soak/name_ser
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,18 +156,25 @@ async def _world(place: Path) -> AsyncIterator[World]:
             yield World(host, names, first, second)
 
 
+FAULTS: dict[str, Callable[[World], Awaitable[str]]] = {
+    "SERVFAIL": lambda world: lookups_fail(
+        world, SERVER_FAILURE, "no name server could look up its name"
+    ),
+    "NXDOMAIN": lambda world: lookups_fail(
+        world, NO_SUCH_NAME, "its name cannot be resolved"
+    ),
+    "silence": lambda world: lookups_fail(world, NO_ERROR, "no name server answers"),
+    "broken IPv6": broken_ipv6,
+    "another address": moved,
+}
+
+
 async def main() -> None:
-    """Try each; print one line each."""
-    with tempfile.TemporaryDirectory() as name:
-        async with _world(Path(name)) as world:
-            for what, code, said in (
-                ("SERVFAIL", SERVER_FAILURE, "no name server could look up its name"),
-                ("NXDOMAIN", NO_SUCH_NAME, "its name cannot be resolved"),
-                ("silence", NO_ERROR, "no name server answers"),
-            ):
-                print(f"{what}: {await lookups_fail(world, code, said)}", flush=True)
-            print(f"broken IPv6: {await broken_ipv6(world)}", flush=True)
-            print(f"another address: {await moved(world)}", flush=True)
+    """Try each on a host of its own; print one line each."""
+    for name, fault in FAULTS.items():
+        with tempfile.TemporaryDirectory() as place:
+            async with _world(Path(place)) as world:
+                print(f"{name}: {await fault(world)}", flush=True)
 
 
 if __name__ == "__main__" and in_own_network():

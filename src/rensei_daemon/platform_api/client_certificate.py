@@ -40,6 +40,19 @@ class ClientCertificate:
         """
         return await anyio.to_thread.run_sync(self._load)
 
+    def move_to(self, context: ssl.SSLContext) -> None:
+        """Load the files into another context, and use that from now on; block.
+
+        Raises `SettingsError` when they cannot be used; the old context then stays in use.
+        """
+        former, loaded = self._context, self._loaded
+        self._context, self._loaded = context, None
+        try:
+            self._load()
+        except SettingsError:
+            self._context, self._loaded = former, loaded
+            raise
+
     def _load(self) -> bool:
         cert, key = self._files
         found = (_read(cert, private=False), _read(key, private=True))

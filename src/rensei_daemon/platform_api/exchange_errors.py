@@ -62,6 +62,11 @@ def _has_other_dates(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _DATES
 
 
+def is_untrusted(error: Exception) -> bool:
+    """Whether the certificate of the platform, or of the proxy, was not trusted."""
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+
+
 def classify(error: Exception) -> Failure:
     """Return the kind of failure."""
     if isinstance(error, TlsRefusedError):

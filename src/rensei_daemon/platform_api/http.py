@@ -4,8 +4,7 @@ This module knows no endpoint. Its rules:
 
 - Requests wait in our own limiter, never in httpx's pool: a request that is cancelled
   while it waits for the pool can block a connection of the pool for ever. If the pool is
-  full nevertheless, its client is closed and replaced.
-- Streams have a client of their own, so that requests and streams cannot starve each other.
+  full nevertheless, its client is closed and replaced (see `clients`).
 - Redirects are never followed, so the bearer is sent to no other host.
 - Errors are raised without their cause: causes quote requests.
 """
@@ -14,7 +13,6 @@ import json
 import logging
 import os
 import re
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -28,7 +26,8 @@ import httpx
 
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import TransientError, UnauthorizedError
-from rensei_daemon.platform_api import exchange_errors, responses, transport
+from rensei_daemon.platform_api import exchange_errors, responses
+from rensei_daemon.platform_api.clients import Clients
 from rensei_daemon.platform_api.dead_peer import DeadPeerDetector
 from rensei_daemon.platform_api.moved_peer import MovedPeerDetector
 from rensei_daemon.platform_api.offload import run_in_thread
@@ -40,7 +39,7 @@ from rensei_daemon.platform_api.responses import (
     Scrub,
     unscrubbed,
 )
-from rensei_daemon.platform_api.tls_refusal import CertificateRefusals
+from rensei_daemon.platform_api.trust import Tls
 
 Query = Mapping[str, str | list[str]]
 """A list repeats its name."""
@@ -77,14 +76,11 @@ async def open_http(
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs and headers
     target = httpx.URL(url.rstrip("/"))
-    context, refusals = await anyio.to_thread.run_sync(
-        transport.secure, target, ca_file, client_files
-    )
+    tls = await anyio.to_thread.run_sync(Tls, target, ca_file, client_files)
     http = Http(
         target,
         route_to(target, environ),
-        context,
-        refusals,
+        tls,
         user_agent=user_agent,
         call_seconds=call_seconds,
         now=now,
@@ -104,8 +100,7 @@ class Http:
         self,
         url: httpx.URL,
         route: Route,
-        context: ssl.SSLContext,
-        refusals: CertificateRefusals,
+        tls: Tls,
         *,
         user_agent: str,
         call_seconds: float,
@@ -115,32 +110,36 @@ class Http:
     ) -> None:
         self.dead_peers = dead_peers
         """Ends streams whose peer is dead, while its `run` runs."""
+        self._clients = Clients(
+            url, route, tls, user_agent=user_agent, call_seconds=call_seconds
+        )
         self.moved_peers = MovedPeerDetector(
-            (route.proxy or url).host, dead_peers, self._replace_connections
+            (route.proxy or url).host, dead_peers, self._clients.replace_requests
         )
         """Ends streams to former addresses of the platform, while its `run` runs."""
         self.host = url.netloc.decode()
         self.is_loopback = is_loopback_host(url.host)
-        self.rebuilds = 0
-        """How often a blocked pool was replaced."""
         self.now = now
         self._url = url
-        self._route = route
         self._call_seconds = call_seconds
         self._queue = anyio.CapacityLimiter(CONCURRENT_REQUESTS)
-        self._context = context
-        self.reread_certificate = refusals.reread
+        self._tls = tls
+        self.reread_certificate = tls.refusals.reread
         """Loads the client certificate again, and returns whether it has changed."""
-        self._refusals = refusals
         self._scrub = scrub
-        self._user_agent = user_agent
-        self._requests = self._client()
-        self._streams = self._client(for_streams=True)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._requests.aclose()
-        await self._streams.aclose()
+        await self._clients.aclose()
+
+    async def reread_authorities(self) -> bool:
+        """Read whom this host trusts again, and return whether that has changed.
+
+        Raises `SettingsError` when a file cannot be used; the old ones stay in use.
+        """
+        has_changed = await self._tls.reread()
+        await self._clients.renew()
+        return has_changed
 
     async def call(
         self,
@@ -165,7 +164,7 @@ class Http:
             headers["Content-Type"] = "application/json"
         with self.border(secrets), anyio.fail_after(self._call_seconds):
             async with self._queue:
-                request = self._requests.build_request(
+                request = self._clients.requests.build_request(
                     method, self._path(path), params=query, headers=headers, content=content
                 )
                 raw = await self._exchange(request, secrets)
@@ -175,12 +174,7 @@ class Http:
     async def _exchange(
         self, request: httpx.Request, secrets: tuple[str, ...]
     ) -> RawResponse:
-        client = self._requests  # it may be replaced during the request
-        try:
-            response = await self._send(client, request)
-        except httpx.PoolTimeout:
-            await self._rebuild(client)
-            raise
+        response = await self._clients.send(request)
         try:
             return await self._raw(response, secrets)
         finally:
@@ -197,11 +191,11 @@ class Http:
         headers = {**_headers(bearer), "Accept": "text/event-stream"}
         # Not compressed: compression may hold an event back until more data follow.
         headers |= {"Accept-Encoding": "identity", "Cache-Control": "no-store"}
-        request = self._streams.build_request(
+        request = self._clients.streams.build_request(
             "GET", self._path(path), params=query, headers=headers
         )
         with self.border((bearer,)), anyio.fail_after(self._call_seconds):
-            response = await self._send(self._streams, request)
+            response = await self._clients.send(request, of_stream=True)
         try:
             if not response.is_success:
                 with self.border((bearer,)), anyio.fail_after(self._call_seconds):
@@ -211,26 +205,10 @@ class Http:
         finally:
             await response.aclose()
 
-    async def _send(
-        self, client: httpx.AsyncClient, request: httpx.Request
-    ) -> httpx.Response:
-        try:
-            return await client.send(request, stream=True)
-        except httpx.ConnectTimeout:
-            # The time limit for connecting includes the name lookup.
-            host = (self._route.proxy or self._url).host
-            if await transport.name_server_answers(host):
-                raise
-            raise exchange_errors.NameServerSilentError("") from None
-
-    def _client(self, *, for_streams: bool = False) -> httpx.AsyncClient:
-        return transport.client(
-            self._route,
-            self._context,
-            self._refusals,
-            user_agent=self._user_agent,
-            for_streams=for_streams,
-        )
+    @property
+    def rebuilds(self) -> int:
+        """How often a blocked pool was replaced."""
+        return self._clients.rebuilds
 
     @property
     def url(self) -> str:
@@ -239,21 +217,6 @@ class Http:
 
     def _path(self, path: str) -> str:
         return str(self._url).rstrip("/") + path
-
-    async def _rebuild(self, wedged: httpx.AsyncClient) -> None:
-        if self._requests is wedged:  # else another call has replaced it
-            self._requests = self._client()
-            self.rebuilds += 1
-            await wedged.aclose()
-
-    async def _replace_connections(self) -> None:
-        """Send further requests on new connections; running requests keep theirs."""
-        old, self._requests = self._requests, self._client()
-        try:
-            await anyio.sleep(self._call_seconds)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await old.aclose()
 
     async def _raw(self, response: httpx.Response, secrets: tuple[str, ...]) -> RawResponse:
         return RawResponse(

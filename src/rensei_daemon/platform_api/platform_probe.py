@@ -18,6 +18,7 @@ from rensei_daemon.platform_api import exchange_errors, transport, wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.proxies import Route, route_to
 from rensei_daemon.platform_api.responses import http_date, unscrubbed
+from rensei_daemon.platform_api.trust import Tls
 from rensei_daemon.platform_api.worker_registration import OLD_REGISTER, REGISTER
 
 
@@ -68,9 +69,11 @@ async def probe_platform(
     proxy.
     """
     target = httpx.URL(url)
-    context, refusals = transport.secure(target, ca_file, client_files)
+    tls = Tls(target, ca_file, client_files)
     route = route_to(target, environ)
-    async with transport.client(route, context, refusals, user_agent=user_agent) as client:
+    async with transport.client(
+        route, tls.context, tls.refusals, user_agent=user_agent
+    ) as client:
         try:
             seen = await _glance(client, f"{url}{REGISTER}")
             if not seen.is_elsewhere:

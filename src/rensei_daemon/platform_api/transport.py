@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 
 from rensei_daemon.core.urls import host_in
-from rensei_daemon.disk.permissions import explain_unreadable
-from rensei_daemon.errors import SettingsError
-from rensei_daemon.platform_api.client_certificate import ClientCertificate
 from rensei_daemon.platform_api.connection_owner import OwningTransport
 from rensei_daemon.platform_api.proxies import Route
 from rensei_daemon.platform_api.tls_refusal import (
@@ -44,52 +40,6 @@ _WATCHED: Sequence[tuple[int, int, int]] = (
 )
 """The kernel detects dead peers of a silent stream after about 45 s; `dead_peer` does so
 within 45 s."""
-
-
-def secure(
-    url: httpx.URL, ca_file: Path | None, client_files: tuple[Path, Path] | None
-) -> tuple[ssl.SSLContext, CertificateRefusals]:
-    """Build the TLS context and the tracker of certificate refusals; block.
-
-    Raises `SettingsError` for a file that cannot be used.
-    """
-    context = trust(url, ca_file)
-    certificate = ClientCertificate(client_files, context) if client_files else None
-    return context, CertificateRefusals(certificate)
-
-
-def trust(url: httpx.URL, ca_file: Path | None) -> ssl.SSLContext:
-    """Build a TLS context, which takes 20 to 60 ms if TLS is used.
-
-    It trusts the system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), or
-    certifi's on a system without any, and those of `ca_file`.
-    """
-    if url.scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts no CA, and takes no time
-    context = ssl.create_default_context() if _has_roots() else httpx.create_ssl_context()
-    if ca_file is not None:
-        _add_authorities(context, ca_file)
-    return context
-
-
-def _add_authorities(context: ssl.SSLContext, ca_file: Path) -> None:
-    try:
-        context.load_verify_locations(cafile=ca_file)
-    except ssl.SSLError as error:
-        raise SettingsError(
-            f"platform.ca_file {ca_file} cannot be used: {error.reason or error}",
-            hint="it must be a bundle of PEM certificates",
-        ) from error
-    except OSError as error:
-        found = explain_unreadable(ca_file, error)
-        raise SettingsError(f"platform.ca_file: {found.what}", hint=found.fix) from error
-
-
-def _has_roots() -> bool:
-    # The two are None where there is no such file or directory.
-    paths: tuple[str | None, ...] = ssl.get_default_verify_paths()
-    file, directory = paths[:2]
-    return file is not None or (directory is not None and any(Path(directory).iterdir()))
 
 
 def _transport(

@@ -1,6 +1,6 @@
 """Reads the configuration again: when its file has changed, and on request.
 
-A request also reads the API key and the client certificate again.
+A request also reads the API key, the client certificate and the authorities again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -95,6 +95,7 @@ class Reloader:
     board: Board
     key: ActiveApiKey
     reread_certificate: Callable[[], Awaitable[bool]]
+    reread_authorities: Callable[[], Awaitable[bool]]
     sessions: Sessions
     wake_heartbeat: WakeEvent
     notifier: Notifier
@@ -108,7 +109,11 @@ class Reloader:
         self.notifier.reloading()
         try:
             done, *refusals = await self._reload()
-            for reread in (self._reread_key, self._reread_certificate):
+            for reread in (
+                self._reread_key,
+                self._reread_certificate,
+                self._reread_authorities,
+            ):
                 try:
                     if what := await reread():
                         done = done.with_renewed(what)
@@ -142,6 +147,13 @@ class Reloader:
             return "the client certificate" if is_another else None
         except SettingsError as error:
             _log.warning("certificate.not_read", error=str(error), hint=error.hint)
+            raise
+
+    async def _reread_authorities(self) -> str | None:
+        try:
+            return "the trusted authorities" if await self.reread_authorities() else None
+        except SettingsError as error:
+            _log.warning("authorities.not_read", error=str(error), hint=error.hint)
             raise
 
     def _retry_now(self) -> None:
