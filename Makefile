@@ -80,8 +80,8 @@ endef
 soak: .venv-dev/ready ## the long proofs, some half an hour
 	$(call run_each,tests/soak/*.py)
 
-bench: .venv-dev/ready ## what it costs, beside the least it could cost
-	$(call run_each,tests/bench/*.py)
+bench: .venv/ready .venv-dev/ready ## the numbers to reach, each beside a floor (ROWS="start memory", LONG=1, WRITE=1)
+	@.venv-dev/bin/python tests/bench/host.py $(ROWS) $(if $(LONG),--long) $(if $(WRITE),--write)
 
 bench-platform: .venv-dev/ready ## what the control plane carries (HOSTS=1000, or 10000; WRITE=1 its page)
 	@failed=; for script in streams numbers receipts console; do \

@@ -28,7 +28,7 @@ from stored_rows import StoredRows
 
 from rensei_platform.bus.hub import Stream
 from rensei_platform.http.app import build_app
-from rensei_platform.http.server import listen, serving, url_of
+from rensei_platform.http.server import DIRECT, Exposure, listen, serving, url_of
 from rensei_platform.ids import new_id
 from rensei_platform.master_key import create_master_key_file
 from rensei_platform.rules.times import wire_time
@@ -131,15 +131,15 @@ class PlatformThread(PlatformOperator):
     # ---- its life ------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def serving(self, address: str) -> AsyncIterator[None]:
+    async def serving(self, address: str, exposure: Exposure) -> AsyncIterator[None]:
         """Serve while the block runs; in the thread of the server."""
         url, key_file = sqlite_url(self._directory), key_file_of(self._directory)
         async with opened(url, self._settings, key_file) as platform:
             self._use(platform)
             app = self.faults.wrap(self.log.wrap(self._current_app))
             with listen(address, 0) as listener:
-                self.url = url_of(listener)
-                async with serving(platform, listener, app):
+                self.url = url_of(listener, exposure)
+                async with serving(platform, listener, app, exposure):
                     yield
 
     def _use(self, platform: Platform) -> None:
@@ -157,7 +157,10 @@ class PlatformThread(PlatformOperator):
 
 @contextmanager
 def running_platform(
-    settings: ServerSettings | None = None, *, address: str = "127.0.0.1"
+    settings: ServerSettings | None = None,
+    *,
+    address: str = "127.0.0.1",
+    exposure: Exposure = DIRECT,
 ) -> Iterator[PlatformThread]:
     """Serve a control plane with one organization while the block runs."""
     with (
@@ -167,7 +170,7 @@ def running_platform(
         platform = PlatformThread(portal, Path(directory), settings or ServerSettings())
         with (
             closing(platform.rows),
-            portal.wrap_async_context_manager(platform.serving(address)),
+            portal.wrap_async_context_manager(platform.serving(address, exposure)),
         ):
             try:
                 yield platform
