@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 PAGE = (Path(__file__).parents[2] / "docs/workers.md").read_text()
 
 
-def client(language: str) -> str:
-    """Return the client that the page has in a language."""
-    [found] = re.findall(rf"```{language}\n([^`]{{1,3000}})```", PAGE)
-    return str(found)
+def clients(language: str) -> list[str]:
+    """Return the clients that the page has in a language, the short one first."""
+    return re.findall(rf"```{language}\n([^`]{{1,3000}})```", PAGE)
 
 
 async def line(output: IO[str] | None) -> str:
@@ -52,28 +51,57 @@ def running(
             worker.terminate()
 
 
-@pytest.mark.parametrize(
+in_each_language = pytest.mark.parametrize(
     ("language", "command"),
     [
         ("python", (sys.executable, "-c")),
         pytest.param("js", ("node", "-e"), marks=pytest.mark.needs("node")),
     ],
 )
-async def test_a_client_of_the_socket(
+
+
+def variables_of(lab: "Lab") -> Mapping[str, str]:
+    """Return the variables of a worker of the session."""
+    socket = str(lab.runtime / "credentials.sock")
+    environ = {"PATH": os.environ["PATH"]}
+    return child_environment(environ, {}, socket=socket, session_id="build")
+
+
+@in_each_language
+async def test_a_client_of_ten_lines(
+    lab: "Lab", language: str, command: tuple[str, ...]
+) -> None:
+    """It gets the first values and a rotation, and ends with the daemon."""
+    program = clients(language)[0]
+    assert len(program.splitlines()) == 10
+    async with lab.daemon() as daemon:
+        await until((lab.runtime / "build.env").exists)
+        with running(lab, *command, program, env=variables_of(lab)) as worker:
+            assert await line(worker.stdout) == "INITIAL TOKEN\n"
+            lab.platform.rotate("github", MORE="new", TOKEN="two")
+            assert await line(worker.stdout) == "UPDATE MORE TOKEN\n"
+            lab.platform.rotate("github", MORE="newer", TOKEN="two")
+            assert await line(worker.stdout) == "UPDATE MORE TOKEN\n"
+            assert await daemon.stop() == 0
+            rest, _ = worker.communicate(timeout=HANG_SECONDS)
+            assert rest in ("", "BYE MORE TOKEN\n")
+            assert worker.returncode == 0
+
+
+@in_each_language
+async def test_a_client_that_connects_again(
     lab: "Lab", language: str, command: tuple[str, ...]
 ) -> None:
     """It gets the first values, a rotation, and the values of a daemon that returns."""
-    socket = str(lab.runtime / "credentials.sock")
+    program = clients(language)[1]
     # A file that anything may read makes a session's answer unknown.
     lab.config.write_text(lab.config.read_text().replace('env_file = "build.env"\n', ""))
-    environ = {"PATH": os.environ["PATH"]}
-    environ = child_environment(environ, {}, socket=socket, session_id="build")
-    with running(lab, *command, client(language), env=environ) as worker:
+    with running(lab, *command, program, env=variables_of(lab)) as worker:
         async with lab.daemon():
             assert await line(worker.stdout) == "INITIAL TOKEN\n"
             lab.platform.rotate("github", TOKEN="two")
             assert await line(worker.stdout) == "UPDATE TOKEN\n"
-            if "ACK" in client(language):
+            if "ACK" in program:
                 await until(lambda: _receipt(lab)["confirmed"] == 1)
         async with lab.daemon():
             assert await line(worker.stdout) == "INITIAL TOKEN\n"
@@ -89,7 +117,7 @@ async def test_a_worker_in_the_shell(lab: "Lab") -> None:
     env_file = lab.runtime / "build.env"
     async with lab.daemon():
         await lab.becomes(env_file, 'TOKEN="canary-one-7f3a"\n')
-        command = ("sh", "-c", client("sh"), "sh", str(env_file))
+        command = ("sh", "-c", clients("sh")[0], "sh", str(env_file))
         with running(lab, *command, env={"PATH": os.environ["PATH"]}) as worker:
             assert await line(worker.stdout) == "INITIAL TOKEN\n"
             lab.platform.rotate("github", TOKEN="a $ in it", USER_NAME="b")
