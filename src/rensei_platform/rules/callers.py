@@ -81,13 +81,6 @@ def require_admin(caller: Caller, access: Access) -> None:
         raise ForbiddenError("Organization admin or owner role required")
 
 
-def require_audit(caller: Caller, access: Access) -> None:
-    """Raise ForbiddenError unless the caller reads the audit: an admin or an auditor."""
-    require_access(caller, access)
-    if caller.role not in (*_ADMINISTRATORS, Role.AUDITOR):
-        raise ForbiddenError("Organization admin, owner or auditor role required")
-
-
 def require_grant(caller: Caller, roles: Iterable[Role | None]) -> None:
     """Raise ForbiddenError if one of the roles is an owner's and the caller is none.
 

@@ -28,6 +28,18 @@ async def test_pages_follow_one_another(server: Server) -> None:
     assert len(found) == len(set(found)) == 5
 
 
+@pytest.mark.parametrize("role", ["admin", "member", "auditor"])
+async def test_every_role_reads_it(server: Server, role: str) -> None:
+    """Whatever else they may do; the key of a host may not."""
+    body = {"name": "k", "owner": "bob@acme.test", "role": role}
+    key = (await server.ok("POST", "/api/admin/keys", body))["key"]
+    found = await server.ok("GET", "/api/admin/audit", key=key)
+    assert [one["action"] for one in found["entries"]] == ["key.add"]
+    host = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
+    refused = await server.call("GET", "/api/admin/audit", key=host["key"])
+    assert refused.status_code == 403
+
+
 async def test_filters(server: Server) -> None:
     """By who did it, by what was done, and by when."""
     await _add_hosts(server, 2)
