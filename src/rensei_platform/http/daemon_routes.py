@@ -2,7 +2,7 @@
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from rensei_platform.errors import InvalidRequestError
@@ -130,8 +130,8 @@ async def rotate_stream(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
-    """GET or POST /login: where a browser is sent."""
-    return HTMLResponse("<!doctype html><title>Sign in</title><h1>Sign in</h1>")
+    """GET or POST /login: the sign-in page of the wire, which is the console's here."""
+    return RedirectResponse("/console/sign-in", status_code=303)
 
 
 ROUTES = (

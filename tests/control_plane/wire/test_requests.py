@@ -82,8 +82,10 @@ async def test_a_stale_token_is_sent_to_the_login_page(server: Server) -> None:
     body = {"orgId": ORG, "sessionId": "s"}
     sent = await server.call("POST", SNAPSHOT, body, key="a.b.c")
     assert (sent.status_code, sent.headers["location"]) == (307, "/login")
-    page = await server.http.get("/login")
-    assert page.headers["content-type"].startswith("text/html")
+    for method in ("GET", "POST"):
+        page = await server.http.request(method, "/login", follow_redirects=True)
+        assert (page.status_code, page.url.path) == (200, "/console/sign-in")
+        assert page.headers["content-type"].startswith("text/html")
 
 
 async def test_a_snapshot_of_nowhere_is_refused(server: Server) -> None:
