@@ -59,6 +59,22 @@ def reset_user(client: Client, as_json: bool, email: str) -> None:
     _print_link(client.call("POST", path(*_USERS, email, "reset"), {}), as_json)
 
 
+@user.command("role")
+@uses_client
+@click.argument("email")
+@click.argument("role", type=click.Choice(ROLES))
+def set_role(client: Client, as_json: bool, email: str, role: str) -> None:
+    """Change the role of a member, at once for all their sessions and keys.
+
+    Example: rensei-platform user role bob@acme.test admin
+    """
+    answer = client.call("POST", path(*_USERS, email, "role"), {"role": role})
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{answer['email']} is {answer['role']}")
+
+
 @user.command("remove")
 @uses_client
 @click.argument("email")

@@ -52,6 +52,15 @@ async def reset_user(request: Request) -> Response:
     return answer(_link(who, await users.reset_user(platform_of(request), caller, who)))
 
 
+async def set_role(request: Request) -> Response:
+    """POST /api/admin/users/{email}/role {role}: what a member may do from now on."""
+    caller = await authenticated(request)
+    role = Role(choice(await read_json(request), "role", tuple(Role)))
+    who = email(request.path_params["email"])
+    await users.set_role(platform_of(request), caller, who, role)
+    return answer({"email": who, "role": role})
+
+
 async def remove_user(request: Request) -> Response:
     """DELETE /api/admin/users/{email}."""
     caller = await authenticated(request)
@@ -78,6 +87,7 @@ ROUTES = (
     Route("/api/admin/users", list_users, methods=["GET"]),
     Route("/api/admin/users", add_user, methods=["POST"]),
     Route("/api/admin/users/{email}/reset", reset_user, methods=["POST"]),
+    Route("/api/admin/users/{email}/role", set_role, methods=["POST"]),
     Route("/api/admin/users/{email}", remove_user, methods=["DELETE"]),
     Route("/api/password", set_password, methods=["POST"]),
 )

@@ -39,6 +39,11 @@ def test_users_and_their_links(program: Program) -> None:
         ]
         assert "ADMIN" not in program.run("user", "list")
         assert program.run("user", "reset", BOB).startswith(f"link for {BOB}, shown once")
+        assert program.run("user", "role", BOB, "owner") == f"{BOB} is owner\n"
+        made = program.json("user", "role", BOB, "auditor")
+        assert made == {"email": BOB, "role": "auditor"}
+        last = program.run("user", "role", "ada@acme.test", "member", exit_code=69)
+        assert last == "error: HTTP 409: The last owner of an organization stays\n"
         assert program.run("user", "remove", BOB) == f"{BOB} is a member no longer\n"
         token = program.json("key", "add", "--personal", "laptop")["key"]
         assert token.startswith("rsu_live_")

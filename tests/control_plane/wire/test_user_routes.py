@@ -86,6 +86,8 @@ async def test_admin_has_no_power_over_owners(server: Server) -> None:
     for method, path, body in (
         ("POST", "/api/admin/users", {"email": "eve@acme.test", "role": "owner"}),
         ("POST", f"/api/admin/users/{OWNER}/reset", None),
+        ("POST", f"/api/admin/users/{OWNER}/role", {"role": "member"}),
+        ("POST", f"/api/admin/users/{BOB}/role", {"role": "owner"}),
         ("DELETE", f"/api/admin/users/{OWNER}", None),
     ):
         assert (await server.call(method, path, body, key=key)).status_code == 403
@@ -93,10 +95,40 @@ async def test_admin_has_no_power_over_owners(server: Server) -> None:
 
 async def test_last_owner_stays(server: Server) -> None:
     """An organization always has an owner; the first may go when there is a second."""
-    refused = await server.call("DELETE", f"/api/admin/users/{OWNER}")
-    assert refused.json() == {"error": "The last owner of an organization stays"}
+    role = f"/api/admin/users/{OWNER}/role"
+    for call in (
+        ("DELETE", f"/api/admin/users/{OWNER}", None),
+        ("POST", role, {"role": "admin"}),
+    ):
+        refused = await server.call(*call)
+        assert refused.status_code == 409
+        assert refused.json() == {"error": "The last owner of an organization stays"}
+    await server.ok("POST", role, {"role": "owner"})
     await _add(server, "owner")
     await server.ok("DELETE", f"/api/admin/users/{OWNER}")
+
+
+async def test_role_is_changed(server: Server) -> None:
+    """At once for the keys of a member; it is audited with the role before."""
+    await _add(server)
+    key, path = await _key_of(server), f"/api/admin/users/{BOB}/role"
+    host = {"name": "build-07"}
+    await server.ok("POST", "/api/admin/hosts", host, key=key)
+    changed = await server.ok("POST", path, {"role": "member"})
+    assert changed == {"email": BOB, "role": "member"}
+    for call in (("/api/admin/hosts", host), (path, {"role": "admin"})):
+        assert (await server.call("POST", *call, key=key)).status_code == 403
+    listed = (await server.ok("GET", "/api/admin/users", key=key))["users"]
+    assert [one["role"] for one in listed] == ["owner", "member"]
+    (entry,) = (
+        await server.ok("GET", "/api/admin/audit", params={"action": "user.role"})
+    )["entries"]
+    assert (entry["actor"], entry["object"]) == (OWNER, BOB)
+    assert entry["details"] == {"role": "member", "before": "admin"}
+    for body, status in (({"role": "king"}, 400), ({}, 400)):
+        assert (await server.call("POST", path, body)).status_code == status
+    stranger = "/api/admin/users/eve@acme.test/role"
+    assert (await server.call("POST", stranger, {"role": "admin"})).status_code == 404
 
 
 @pytest.mark.parametrize("email", ["", "ada", "a b@c", "a@b/c", "@acme.test", "a\u202e@b"])
