@@ -1,13 +1,15 @@
 """`key`, `org` and `audit`: who may do what, and who did."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
 from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
 from rensei_platform.cli.lazy_group import LazyGroup
-from rensei_platform.cli.output import print_json, print_table, utc_option
+from rensei_platform.cli.output import is_terminal, print_json, print_table, utc_option
 
 _KEYS = ("api", "admin", "keys")
 
@@ -133,8 +135,32 @@ def audit(client: Client, as_json: bool, **query: object) -> None:
     if as_json:
         print_json(answer)
         return
+    print_audit(answer)
+
+
+def print_audit(answer: Mapping[str, Any]) -> None:
+    """Print a page of the audit: for people in few columns, so that it fits into 80."""
+    if is_terminal():
+        print_table(("WHEN", "WHO", "WHAT", "OUTCOME"), map(_entry, answer["entries"]))
+        if "before" in answer:
+            click.echo(f"older entries: --before {answer['before']}")
+        return
     columns = ("seq", "at", "actor", "action", "object", "outcome", "count", "address")
     print_table(
-        [column.upper() for column in columns],
-        ([entry[column] for column in columns] for entry in answer["entries"]),
+        columns, ([entry[column] for column in columns] for entry in answer["entries"])
     )
+
+
+def _entry(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells of an entry for people."""
+    times = f"\N{MULTIPLICATION SIGN} {entry['count']}" if entry["count"] > 1 else ""
+    return (
+        entry["at"],
+        _words(entry["actor"], entry["address"]),
+        _words(entry["action"], entry["object"]),
+        _words(entry["outcome"], times),
+    )
+
+
+def _words(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

@@ -50,13 +50,18 @@ utc_option = click.option(
 """Of a command that calls `print_table` or `print_fields`."""
 
 
+def is_terminal() -> bool:
+    """Whether people read what is printed."""
+    return sys.stdout.isatty()
+
+
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows: below their titles on a terminal, else with tabs between the cells.
 
     For people a time of the wire is an age, or with `--utc` the time to the second.
     """
     texts = [[shown(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not is_terminal():
         for row in texts:
             click.echo("\t".join(row))
         return

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 
 GAP = "  "
 NARROWEST = 12
-"""Columns of the terminal that a broken cell has at least."""
+"""Columns of the terminal that a broken sentence has at least."""
+SENTENCE = 5
+"""Words of a cell that is one; a shorter one may be as narrow as its longest word."""
 
 Row = Sequence[str]
 Paint = Callable[[str, str], str]
@@ -40,16 +42,17 @@ def draw(head: Row, rows: Sequence[Row], *, width: int, paint: Paint) -> list[st
     """Return the lines of a table; no line is wider than `width` if its words are not."""
     every = [head, *rows]
     natural = [max(map(display_width, column)) for column in zip(*every, strict=True)]
-    narrowest = [
-        max(
-            NARROWEST, *(display_width(word) for text in column for word in text.split(" "))
-        )
-        for column in zip(*every, strict=True)
-    ]
+    narrowest = [_narrowest(column) for column in zip(*every, strict=True)]
     sizes = _shrink(natural, narrowest, width - len(GAP) * (len(head) - 1))
     if sizes is None:
         return _blocks(head, rows, width, paint)
     return [line for row in every for line in _lines(row, sizes, paint)]
+
+
+def _narrowest(column: Sequence[str]) -> int:
+    words = [text.split(" ") for text in column]
+    least = NARROWEST if any(len(cell) >= SENTENCE for cell in words) else 0
+    return max(least, *(display_width(word) for cell in words for word in cell))
 
 
 def _shrink(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rensei_platform.cli import output
+from rensei_platform.cli.access import print_audit
 from rensei_platform.cli.main import commands
 from rensei_platform.cli.output import print_fields, print_table, show_time
 from rensei_platform.cli.table import display_width, draw
@@ -27,6 +28,14 @@ NOW = datetime(2026, 9, 1, 12, 0, 0, tzinfo=UTC)
 def plain(part: str, _: str) -> str:
     """Paint nothing."""
     return part
+
+
+def read_until(terminal: int, ending: str) -> str:
+    """Return what was written; a read has what came so far."""
+    written = ""
+    while not written.endswith(ending):
+        written += os.read(terminal, 4096).decode()
+    return written
 
 
 def test_a_table_that_fits() -> None:
@@ -120,13 +129,54 @@ def test_a_terminal_gets_a_table(has_colour: bool, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(sys, "stdout", terminal)
         print_table(HEAD, [["m", "failed", "2026-09-01T11:57:00.123Z"]])
         terminal.flush()
-        written = os.read(ours, 4096).decode()
+        written = read_until(ours, "11:57:00Z\r\n")
     os.close(ours)
     failed = "\x1b[31mfailed\x1b[0m" if has_colour else "failed"
     assert written.split("\r\n")[:2] == [
         "ID  STATUS  ERROR",
         f"m   {failed}  2026-09-01 11:57:00Z",
     ]
+
+
+def test_the_audit_fits_into_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ids and addresses whole; a script gets each field by itself."""
+    entry = {"seq": 7, "at": "2026-09-01T11:57:00.123Z", "actor": "ada@acme.test"}
+    mutation = {
+        **entry,
+        "actor": "alexandra.hamilt@acme.test",
+        "action": "mutation.enqueue",
+        "object": "dmut_62b46c52f64395d23a1f6829",
+        "outcome": "ok",
+        "count": 1,
+        "address": "2001:db8::7",
+    }
+    refusal = {
+        **entry,
+        "action": "request.refused",
+        "object": "",
+        "outcome": "refused 403",
+        "count": 12,
+        "address": "",
+    }
+    monkeypatch.setenv("NO_COLOR", "1")
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, click.Context(commands) as context:
+        context.meta["rensei_platform.cli.output"] = True
+        monkeypatch.setattr(sys, "stdout", terminal)
+        print_audit({"entries": [mutation, refusal], "before": 7})
+        terminal.flush()
+        written = read_until(ours, "--before 7\r\n")
+    os.close(ours)
+    lines = written.split("\r\n")[:-1]
+    assert lines == [
+        "WHEN        WHO                         WHAT                           OUTCOME",
+        "2026-09-01  alexandra.hamilt@acme.test  mutation.enqueue               ok",
+        "11:57:00Z   2001:db8::7                 dmut_62b46c52f64395d23a1f6829",
+        "2026-09-01  ada@acme.test               request.refused                refused",
+        "11:57:00Z                                                              403 × 12",
+        "older entries: --before 7",
+    ]
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_slow_request_is_told_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +209,7 @@ def test_fields_on_a_terminal_have_times_for_people(
         monkeypatch.setattr(sys, "stdout", terminal)
         print_fields(fields)
         terminal.flush()
-        written = os.read(ours, 4096).decode()
+        written = read_until(ours, "11:57:00Z\r\n")
     os.close(ours)
     assert written.splitlines()[-1] == "lastSeenAt  2026-09-01 11:57:00Z"
 

@@ -208,7 +208,7 @@ async def test_a_user_is_added_with_a_link_that_works(owner: Browser) -> None:
         page = await owner.get(ACCESS)
         page = await owner.submit(page.form(f"{_part(BOB)}/role"), role="admin")
         assert "The role is changed." in page.text
-        assert (await bob.get(ACCESS)).form("/access/users")
+        assert len((await bob.get(ACCESS)).forms) > 1
         page = await owner.get(f"{ACCESS}/users/{_part(BOB)}/remove")
         page = await owner.submit(page.form("/remove"))
         assert "The user is removed" in page.text

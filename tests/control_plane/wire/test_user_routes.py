@@ -120,9 +120,9 @@ async def test_role_is_changed(server: Server) -> None:
         assert (await server.call("POST", *call, key=key)).status_code == 403
     listed = (await server.ok("GET", "/api/admin/users", key=key))["users"]
     assert [one["role"] for one in listed] == ["owner", "member"]
-    (entry,) = (
-        await server.ok("GET", "/api/admin/audit", params={"action": "user.role"})
-    )["entries"]
+    (entry,) = (await server.ok("GET", "/api/admin/audit", params={"action": "user.role"}))[
+        "entries"
+    ]
     assert (entry["actor"], entry["object"]) == (OWNER, BOB)
     assert entry["details"] == {"role": "member", "before": "admin"}
     for body, status in (({"role": "king"}, 400), ({}, 400)):
