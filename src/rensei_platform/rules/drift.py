@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from rensei_platform.rules.mutations import Mutation, Status
+from rensei_platform.rules.mutations import PROJECT_OPS, Mutation, Status
 
 BEATS = 1.5
 """Intervals that a difference lasts at two beats: each is up to 10 % early or late."""
@@ -16,6 +16,35 @@ _STATE_AFTER = {
     "project.disable": "disabled",
     "project.remove": "absent",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRequest:
+    """What a host was asked to do with a project, however often."""
+
+    op: str
+    params: Mapping[str, Any]
+    seq: int
+    """The place of the newest such mutation in the host's history."""
+    applied_seq: int | None
+    """The place of the newest one that the host has applied; None if there is none."""
+    changed_at: datetime
+    """When one was enqueued or decided last."""
+
+
+def requests_of(history: Iterable[Mutation]) -> list[ProjectRequest]:
+    """Return what mutations asked of projects; failed and cancelled ones count nowhere."""
+    return [
+        ProjectRequest(
+            op=one.op,
+            params=one.params,
+            seq=one.seq,
+            applied_seq=one.seq if one.status == Status.APPLIED else None,
+            changed_at=one.decided_at or one.created_at,
+        )
+        for one in history
+        if one.op in PROJECT_OPS and one.status not in (Status.FAILED, Status.CANCELLED)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +63,7 @@ class ProjectState:
 
 
 def project_states(
-    history: Iterable[Mutation],
+    requests: Iterable[ProjectRequest],
     mirror: Mapping[str, Any],
     *,
     reported_at: datetime | None,
@@ -43,21 +72,10 @@ def project_states(
 ) -> tuple[ProjectState, ...]:
     """Return every project that was asked for or is reported, by id.
 
-    `history` is newest first. `seen_at` is the last beat, `reported_at` the last one that
-    changed the mirror: what nothing has changed for two beats has lasted as long.
+    `seen_at` is the last beat, `reported_at` the last one that changed the mirror: what
+    nothing has changed for two beats has lasted as long.
     """
-    asked: dict[str, str] = {}
-    acked: dict[str, str] = {}
-    since: dict[str, datetime] = {}
-    for mutation in history:
-        state, id_ = _STATE_AFTER.get(mutation.op), mutation.params.get("id")
-        is_off = mutation.status in (Status.FAILED, Status.CANCELLED)
-        if state is None or not isinstance(id_, str) or is_off:
-            continue
-        since.setdefault(id_, mutation.decided_at or mutation.created_at)
-        asked.setdefault(id_, state)
-        if mutation.status == Status.APPLIED:
-            acked.setdefault(id_, state)
+    asked, acked, since = _newest(requests)
     reported = _reported(mirror)
     found = []
     for id_ in sorted(asked.keys() | (reported or {}).keys()):
@@ -79,6 +97,28 @@ def project_states(
             )
         )
     return tuple(found)
+
+
+def _newest(
+    requests: Iterable[ProjectRequest],
+) -> tuple[dict[str, str], dict[str, str], dict[str, datetime]]:
+    """Return the state asked for, the state acked and the last change of each project."""
+    asked: dict[str, tuple[int, str]] = {}
+    acked: dict[str, tuple[int, str]] = {}
+    since: dict[str, datetime] = {}
+    for one in requests:
+        state, id_ = _STATE_AFTER.get(one.op), one.params.get("id")
+        if state is None or not isinstance(id_, str):
+            continue
+        asked[id_] = max(asked.get(id_, (0, "")), (one.seq, state))
+        if one.applied_seq is not None:
+            acked[id_] = max(acked.get(id_, (0, "")), (one.applied_seq, state))
+        since[id_] = max(since.get(id_, one.changed_at), one.changed_at)
+    return (
+        {id_: state for id_, (_, state) in asked.items()},
+        {id_: state for id_, (_, state) in acked.items()},
+        since,
+    )
 
 
 def _agree(asked: str, acked: str | None, reported: str | None) -> bool:

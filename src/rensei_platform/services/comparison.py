@@ -7,7 +7,6 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules import drift
-from rensei_platform.rules.mutations import Mutation
 from rensei_platform.services.platform import Platform
 from rensei_platform.store import mutations
 
@@ -21,7 +20,7 @@ async def project_states(
     """Return the projects of a host that the caller may see, with their drift."""
     async with platform.store.read() as db:
         history = await mutations.history(db, host["id"], MOST_COMPARED)
-    return _compare(platform, host, history, seen_at)
+    return _compare(platform, host, drift.requests_of(history), seen_at)
 
 
 async def count_drifts(
@@ -31,7 +30,9 @@ async def count_drifts(
     seen_at: Mapping[str, datetime | None],
 ) -> dict[str, int]:
     """Return host id -> how many of its projects have drifted."""
-    asked = await mutations.of_projects(db, [host["id"] for host in hosts], MOST_COMPARED)
+    asked = await mutations.project_requests(
+        db, [host["id"] for host in hosts], MOST_COMPARED
+    )
     return {
         host["id"]: sum(
             state.is_drift
@@ -46,11 +47,11 @@ async def count_drifts(
 def _compare(
     platform: Platform,
     host: RowMapping,
-    history: Sequence[Mutation],
+    requests: Sequence[drift.ProjectRequest],
     seen_at: datetime | None,
 ) -> tuple[drift.ProjectState, ...]:
     return drift.project_states(
-        history,
+        requests,
         dict(host),
         reported_at=host["reported_at"],
         seen_at=seen_at,

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rensei_platform.rules.drift import ProjectRequest
 from rensei_platform.rules.mutations import (
     MOST_DELIVERED,
     PROJECT_OPS,
@@ -27,6 +29,7 @@ from rensei_platform.rules.mutations import (
     Status,
 )
 from rensei_platform.store.tables import UNDECIDED, hosts, idempotency_keys, mutations
+from rensei_platform.store.types import Time
 
 _COLUMNS = (
     mutations.c.seq,
@@ -200,27 +203,48 @@ async def history(
     return [_mutation(row) for row in found.mappings()]
 
 
-def of_projects_statement(host_ids: Collection[str], limit: int) -> Select[Any]:
-    """Return the query of what changed projects among the latest `limit` of each host."""
+def project_requests_statement(host_ids: Collection[str], limit: int) -> Select[Any]:
+    """Return the query of what the latest `limit` mutations of hosts ask of projects.
+
+    Equal requests are one row. They are compared as their stored text, which needs no
+    reading of the JSON: not every database reads what `params` may hold.
+    """
+    is_applied = case((mutations.c.status == Status.APPLIED, mutations.c.seq))
+    changed_at = func.coalesce(mutations.c.decided_at, mutations.c.created_at)
     return (
-        select(*_COLUMNS)
+        select(
+            mutations.c.host_id,
+            mutations.c.op,
+            mutations.c.params,
+            func.max(mutations.c.seq).label("seq"),
+            func.max(is_applied).label("applied_seq"),
+            func.max(changed_at, type_=Time).label("changed_at"),
+        )
         .join(hosts, hosts.c.id == mutations.c.host_id)
         .where(hosts.c.id.in_(host_ids))
         .where(mutations.c.seq > hosts.c.last_seq - limit)
         .where(mutations.c.op.in_(PROJECT_OPS))
         .where(mutations.c.status.not_in((Status.FAILED, Status.CANCELLED)))
+        .group_by(mutations.c.host_id, mutations.c.op, mutations.c.params)
     )
 
 
-async def of_projects(
+async def project_requests(
     db: AsyncConnection, host_ids: Collection[str], limit: int
-) -> dict[str, list[Mutation]]:
-    """Return host id -> what changed its projects among its latest, newest first."""
-    found: dict[str, list[Mutation]] = {}
-    for row in (await db.execute(of_projects_statement(host_ids, limit))).mappings():
-        found.setdefault(row["host_id"], []).append(_mutation(row))
-    for of_host in found.values():
-        of_host.sort(key=lambda mutation: mutation.seq, reverse=True)
+) -> dict[str, list[ProjectRequest]]:
+    """Return host id -> what its latest mutations ask of its projects."""
+    found: dict[str, list[ProjectRequest]] = {}
+    for row in await db.execute(project_requests_statement(host_ids, limit)):
+        host_id, op, params, seq, applied_seq, changed_at = row
+        found.setdefault(host_id, []).append(
+            ProjectRequest(
+                op=op,
+                params=params,
+                seq=seq,
+                applied_seq=applied_seq,
+                changed_at=changed_at,
+            )
+        )
     return found
 
 

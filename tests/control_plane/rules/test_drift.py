@@ -1,11 +1,12 @@
 """What differs between asked, acked and reported, and for how long."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from rensei_platform.rules.drift import ProjectState, project_states
+from rensei_platform.rules.drift import ProjectState, project_states, requests_of
 from rensei_platform.rules.mutations import Mutation
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -33,9 +34,14 @@ def mutation(op: str, status: str = "applied", id_: Any = "p") -> Mutation:
 def states(
     *history: Mutation, mirror: dict[str, Any] | None = None, seconds: float = 54
 ) -> tuple[ProjectState, ...]:
-    """Compare at a beat that many seconds after noon; two beats take at least 54."""
+    """Compare at a beat that many seconds after noon; two beats take at least 54.
+
+    `history` is newest first.
+    """
     return project_states(
-        history,
+        requests_of(
+            replace(one, seq=seq) for seq, one in enumerate(reversed(history), start=1)
+        ),
         {"allowlist": LISTED, "enabled_project_ids": []} if mirror is None else mirror,
         reported_at=NOON,
         seen_at=NOON + timedelta(seconds=seconds),
@@ -97,6 +103,10 @@ def test_what_waits_is_asked_and_not_acked() -> None:
 def test_a_host_that_was_never_seen_has_no_drift() -> None:
     """Nothing has lasted for two of its beats."""
     found = project_states(
-        [mutation("project.add")], {}, reported_at=None, seen_at=None, interval=INTERVAL
+        requests_of([mutation("project.add")]),
+        {},
+        reported_at=None,
+        seen_at=None,
+        interval=INTERVAL,
     )
     assert [one.is_drift for one in found] == [False]

@@ -31,7 +31,6 @@ HOT: dict[str, Select[Any]] = {
     "what a host is owed": mutations.undecided_statement("h"),
     "the history of a host": mutations.history_statement("h", 100),
     "an earlier page of the history": mutations.history_statement("h", 100, 7),
-    "what changed the projects of hosts": mutations.of_projects_statement(["h", "i"], 500),
     "how much waits for hosts": mutations.waiting_statement(["h", "i"]),
     "the hosts by name": hosts.prefix_statement("o", "", ("build-07", "h"), 50),
     "the hosts with a prefix": hosts.prefix_statement("o", "build", ("", ""), 50),
@@ -84,6 +83,16 @@ async def test_a_hot_query_scans_no_table(store: Store, name: str) -> None:
     for sign in ("SCAN", "Seq Scan", "TEMP B-TREE", "Sort"):
         assert sign not in found, found
     assert "INDEX" in found.upper(), found
+
+
+async def test_what_hosts_were_asked_of_projects(store: Store) -> None:
+    """It is grouped, so sorted; but only of the latest mutations of these hosts."""
+    query = mutations.project_requests_statement(["h", "i"], 500)
+    found = await plan(store, query)
+    for sign in ("SCAN", "Seq Scan"):
+        assert sign not in found, found
+    key = "(host_id=? AND seq>?)" if store.is_sqlite else "pk_mutations"
+    assert key in found, found
 
 
 async def test_a_scan_would_be_seen(store: Store) -> None:
