@@ -30,9 +30,10 @@ secret: code that raises one of these with foreign text redacts the text first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+
+from rensei_daemon.fast_dataclass import dataclass
 
 
 class Failure(StrEnum):

@@ -9,10 +9,10 @@ the unit in which a command runs.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 CONFIG_VARIABLE = "RENSEI_DAEMON_CONFIG"
 STATE_VARIABLE = "RENSEI_DAEMON_PATHS__STATE"

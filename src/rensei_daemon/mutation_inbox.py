@@ -10,7 +10,6 @@ full disk, a lock) is held in memory and stored as soon as the journal can be wr
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate
@@ -25,6 +24,7 @@ from rensei_daemon.core.flood_meter import FloodMeter
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import StorageError
+from rensei_daemon.fast_dataclass import dataclass, replace
 from rensei_daemon.wake_event import WakeEvent
 
 DEFAULT_STATE_BYTES = 256 * 1024 * 1024

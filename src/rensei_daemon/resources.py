@@ -12,7 +12,6 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from dataclasses import dataclass
 from functools import partial
 
 from rensei_daemon import __version__
@@ -26,6 +25,7 @@ from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.disk.processes import service_of
 from rensei_daemon.disk.state_directory import StateDirectory
 from rensei_daemon.errors import SettingsError, StorageError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.locations import Locations
 from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import LogControl, log_to

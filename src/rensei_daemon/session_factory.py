@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rensei_daemon.delivery.hook import Hook, HookResources
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.subscribers import Subscribers
 from rensei_daemon.disk.user_groups import group_id
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.snapshots import SessionContext

@@ -9,7 +9,8 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from rensei_daemon.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

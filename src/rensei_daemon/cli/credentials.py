@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from rensei_daemon.cli.terminal import Style, clean, measure, tolerate
 from rensei_daemon.core.credential_frames import SessionState
 from rensei_daemon.core.table import Column
 from rensei_daemon.errors import DeliveryError
+from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.locations import Locations
 
 if TYPE_CHECKING:

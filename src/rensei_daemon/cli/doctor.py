@@ -4,7 +4,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from rensei_daemon.doctor.result import CheckResult, Verdict, worst
 from rensei_daemon.doctor.run_checks import CHECKS, run_checks
 from rensei_daemon.doctor.secrets import gather_secrets
 from rensei_daemon.errors import NotPermittedError
+from rensei_daemon.fast_dataclass import replace
 
 _STYLES = {Verdict.PASS: Style.GOOD, Verdict.WARN: Style.WATCH, Verdict.FAIL: Style.BAD}
 _MARGIN = 20

@@ -5,7 +5,7 @@ Beside its command, so that the other commands of `mutations` do not import an H
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from rensei_daemon.core.history import MutationRecord
 from rensei_daemon.core.mutation import ignored_names
 from rensei_daemon.core.op_catalog import check_request, complete_params
 from rensei_daemon.errors import RenseiError
+from rensei_daemon.fast_dataclass import dataclass
 
 MOST_NAMED = 20
 """Hosts that a sentence names."""

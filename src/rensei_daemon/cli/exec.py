@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from rensei_daemon.core.child_environment import child_environment
 from rensei_daemon.core.escaping import escape_line
 from rensei_daemon.delivery.credential_reader import CredentialReader, first_values
 from rensei_daemon.errors import ControlError, DaemonNotRunningError, DeliveryError
+from rensei_daemon.fast_dataclass import dataclass, field, replace
 from rensei_daemon.locations import Locations
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import anyio
@@ -10,6 +9,7 @@ import anyio.to_thread
 
 from rensei_daemon.core.history import MutationRecord
 from rensei_daemon.errors import TransientError
+from rensei_daemon.fast_dataclass import dataclass, replace
 from rensei_daemon.platform_api.operator_client import (
     OperatorClient,
     RemoteHost,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import anyio
 import click
@@ -11,6 +10,7 @@ from rensei_daemon.cli.session_lookup import sessions_of
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.escaping import escape_line
 from rensei_daemon.errors import RenseiError, TransientError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.locations import Locations
 from rensei_daemon.platform_api.operator_client import OperatorClient
 from rensei_daemon.platform_api.rotation_receipt import Receipt

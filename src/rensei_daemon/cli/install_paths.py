@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from rensei_daemon.cli.own_program import NAME, PACKAGED_PROGRAM
+from rensei_daemon.fast_dataclass import dataclass
 
 SYSTEM = Path("/")
 _UNITS = ("usr/lib", "lib")

@@ -9,12 +9,12 @@ import shutil
 import stat
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from rensei_daemon.disk.atomic_file import replace_file, storage_errors, temporary_file
 from rensei_daemon.errors import RenseiError, StorageError
+from rensei_daemon.fast_dataclass import dataclass, field
 
 
 class Step(Protocol):

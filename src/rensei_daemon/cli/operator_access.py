@@ -7,7 +7,6 @@ argument.
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +31,7 @@ from rensei_daemon.errors import (
     SettingsError,
     UsageError,
 )
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.locations import Locations
 from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.operator_client import OperatorClient

@@ -12,10 +12,10 @@ a key of this host's files to another platform.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from rensei_daemon.core.child_environment import BRANDS
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.fast_dataclass import dataclass, field
 
 _KEY = re.compile(r"rs[kpu]_live_[\x21-\x7e]{1,4000}")
 """An API key, or the personal token of a user."""

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from rensei_daemon.cli.terminal import Style, Terminal, clean, measure, paint, t
 from rensei_daemon.core.duration import format_duration
 from rensei_daemon.core.length_limits import MAX_ID
 from rensei_daemon.core.table import TITLE_STYLE, Cell, Column, draw
+from rensei_daemon.fast_dataclass import dataclass
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 utc_option = click.option(

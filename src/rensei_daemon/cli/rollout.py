@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -15,6 +14,7 @@ from rensei_daemon.cli.progress import progress
 from rensei_daemon.cli.target_hosts import Targets, targets_or_own
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.errors import PlatformError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.operator_client import OperatorClient, RemoteHost
 
 LOT_SECONDS = 1.0

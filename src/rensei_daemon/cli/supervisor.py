@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NoReturn
 
 from rensei_daemon.cli import PROGRAM
@@ -29,6 +28,7 @@ from rensei_daemon.cli.process_tree_stop import TreeStop
 from rensei_daemon.cli.signal_inbox import drain, received_signals
 from rensei_daemon.core.start_error import explain_start_error
 from rensei_daemon.errors import NotFoundError, NotRunnableError
+from rensei_daemon.fast_dataclass import dataclass
 
 TYPED = (signal.SIGINT, signal.SIGQUIT)
 """The command receives these from a keyboard itself."""

@@ -1,13 +1,13 @@
 """Which hosts an operator means: by name or id, several, or all that match a pattern."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 
 from rensei_daemon.cli.operator_access import OperatorAccess
 from rensei_daemon.core.spelling import nearest
 from rensei_daemon.errors import RefusedError, RenseiError, UsageError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.operator_client import OperatorClient, RemoteHost
 
 

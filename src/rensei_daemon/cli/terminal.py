@@ -10,12 +10,12 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
 from rensei_daemon.core.escaping import LONGEST_LINE, escape_line, escape_lines
 from rensei_daemon.core.table import GAP, display_width, pad
+from rensei_daemon.fast_dataclass import dataclass
 
 NARROWEST, USUAL = 40, 80
 WIDEST = 100

@@ -1,13 +1,13 @@
 """Read a request, up to the limits of its size."""
 
 import socket
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import h11
 
 from rensei_daemon.control_api.connection import receive
 from rensei_daemon.control_api.wire import Response, refuse
+from rensei_daemon.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

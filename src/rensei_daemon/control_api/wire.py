@@ -6,7 +6,6 @@ A response is JSON, or text if its handler returns a `Text`. A refusal is
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -24,6 +23,7 @@ from rensei_daemon.errors import (
     TransientError,
     UsageError,
 )
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.sockets.peer import Peer
 
 

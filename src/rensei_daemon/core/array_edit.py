@@ -12,10 +12,10 @@ Rules of this module:
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from rensei_daemon.core.toml_scanner import tokens
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

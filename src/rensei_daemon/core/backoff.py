@@ -1,7 +1,8 @@
 """How long to wait before the next try."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 Draw = Callable[[float, float], float]
 """Draw a number between two, uniformly."""

@@ -10,7 +10,6 @@ raised or cleared, and never the same twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -28,6 +27,7 @@ from rensei_daemon.core.health import (
 )
 from rensei_daemon.core.hints import DaemonAddress
 from rensei_daemon.core.status import DaemonState, Status, shift_times
+from rensei_daemon.fast_dataclass import replace
 
 OnlyLine = (
     ConfigHealth

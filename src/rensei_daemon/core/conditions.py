@@ -5,10 +5,11 @@ condition is decided in `daemon_conditions` and `session_conditions`; which cond
 explains which, in `root_causes`.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
+
+from rensei_daemon.fast_dataclass import dataclass
 
 
 class Severity(StrEnum):

@@ -6,7 +6,8 @@ took. Each belongs to the task that counts. Nothing here contains a secret.
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from rensei_daemon.fast_dataclass import dataclass, field
 
 BUCKET_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,

@@ -5,7 +5,8 @@ The values are in memory and in the deliveries, nowhere else. No repr shows one.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from rensei_daemon.fast_dataclass import dataclass, field
 
 BLOCKED_NAMES = frozenset({
     "RENSEI_DAEMON_JWT", "RENSEI_DAEMON_API_KEY", "RENSEI_RUNTIME_JWT",

@@ -24,9 +24,10 @@ Our own commands may send a query instead; its answer ends the connection::
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from rensei_daemon.fast_dataclass import dataclass, field
 
 MAX_HELLO_BYTES = 4096
 MAX_MISSING_CHARACTERS = 500

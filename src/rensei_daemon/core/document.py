@@ -14,7 +14,6 @@ Rules of this module:
 import hashlib
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -30,6 +29,7 @@ from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_rendering import render_key
 from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import ConflictingMutationError, MutationError, RenseiError
+from rensei_daemon.fast_dataclass import dataclass
 
 SettingsT = TypeVar("SettingsT")
 

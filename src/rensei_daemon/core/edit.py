@@ -7,12 +7,12 @@ reversed.
 
 import json
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import Enum
 from typing import Any, Final
 
 from rensei_daemon.errors import ConflictingMutationError
+from rensei_daemon.fast_dataclass import dataclass
 
 Path = tuple[str, ...]
 

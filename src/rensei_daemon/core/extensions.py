@@ -5,7 +5,8 @@ named it, so that a platform without it is never sent anything of it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from rensei_daemon.fast_dataclass import dataclass
 
 UPTAKE = "uptake"
 """Heartbeats say which version of the values each session holds and uses."""

@@ -9,8 +9,9 @@ a number. Nothing can distinguish the two reliably, so a few new texts of a stre
 logged at once; after them only the count decides.
 """
 
-from dataclasses import dataclass
 from math import inf
+
+from rensei_daemon.fast_dataclass import dataclass
 
 MILESTONES = (1, 10, 100)
 EVERY_SECONDS = 300.0

@@ -1,7 +1,6 @@
 """What this host does not let the platform change, whichever key asks for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import assert_never
 
@@ -16,6 +15,7 @@ from rensei_daemon.core.mutation import (
     ProjectRemove,
 )
 from rensei_daemon.errors import ForbiddenMutationError
+from rensei_daemon.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ Every time is an aware UTC datetime by this host's clock; an optional one is Non
 not happened yet. Nothing here contains a secret.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from rensei_daemon.errors import Failure
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 
 class StreamState(StrEnum):

@@ -1,6 +1,5 @@
 """A heartbeat and its answer, as values."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from rensei_daemon.core.admission import AdmissionReport
@@ -8,6 +7,7 @@ from rensei_daemon.core.extensions import Extensions
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.core.uptake import SessionUptake
+from rensei_daemon.fast_dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

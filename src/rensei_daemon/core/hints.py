@@ -7,7 +7,8 @@ and one without a unit cannot be restarted by systemctl; this module adapts the 
 
 import re
 import shlex
-from dataclasses import dataclass
+
+from rensei_daemon.fast_dataclass import dataclass
 
 _COMMAND = re.compile(
     r"\brensei-daemon (?:"

@@ -1,6 +1,6 @@
 """The platform's status of this host."""
 
-from dataclasses import dataclass
+from rensei_daemon.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,12 @@ quoting and comments are kept.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from rensei_daemon.core.array_edit import edit_array
 from rensei_daemon.core.edit import ABSENT, Edit, Path
 from rensei_daemon.core.toml_rendering import render, render_key
 from rensei_daemon.core.toml_scanner import read_key, tokens
+from rensei_daemon.fast_dataclass import dataclass
 
 
 def edit_inline(text: str, edit: Edit) -> str:

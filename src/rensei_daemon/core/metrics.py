@@ -7,7 +7,6 @@ sessions or words of this code, never text from elsewhere.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from rensei_daemon.core.counters import Counters, EventCounter
@@ -22,6 +21,7 @@ from rensei_daemon.core.prometheus import (
     seconds_since_epoch,
 )
 from rensei_daemon.core.status import DaemonState, Status
+from rensei_daemon.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ the platform's own resolver; both are tested with one set of shared vectors.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +15,7 @@ from rensei_daemon.core.mutation_params import (
     storable,
     text,
 )
+from rensei_daemon.fast_dataclass import dataclass
 
 
 class AuthMode(StrEnum):

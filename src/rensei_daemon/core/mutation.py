@@ -7,7 +7,6 @@ shows them to the requester of the change.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
@@ -27,6 +26,7 @@ from rensei_daemon.errors import (
     MutationError,
     UnknownOperationError,
 )
+from rensei_daemon.fast_dataclass import dataclass
 
 
 class Op(StrEnum):

@@ -15,11 +15,11 @@ changes. This module does not know where the states are stored.
 An outcome is final: no transition leads from APPLIED to REJECTED, nor back.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from rensei_daemon.core.edit import Edit
 from rensei_daemon.errors import StorageError
+from rensei_daemon.fast_dataclass import dataclass
 
 
 class MutationState(StrEnum):

@@ -7,13 +7,13 @@ again, by `core.mutation`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from rensei_daemon.core.mutation import WORKLOADS, Op, parse_mutation
 from rensei_daemon.core.spelling import nearest
 from rensei_daemon.errors import MutationError, UsageError
+from rensei_daemon.fast_dataclass import dataclass
 
 MOST_QUOTED = 100
 """Characters of a mistyped word that an error quotes."""

@@ -6,7 +6,6 @@ measured before anything else looks at it, and only its digest is kept.
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from rensei_daemon.core.escaping import is_visible
@@ -17,6 +16,7 @@ from rensei_daemon.core.length_limits import (
     MAX_REQUESTER,
     MAX_TEXT,
 )
+from rensei_daemon.fast_dataclass import dataclass
 
 _ROW_BYTES = 1024
 """Size of a mutation's row with its outcome, without its long texts."""

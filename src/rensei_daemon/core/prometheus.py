@@ -1,11 +1,11 @@
 """Metrics as values, and as the text that Prometheus reads (exposition format 0.0.4)."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from rensei_daemon.core.counters import Histogram
+from rensei_daemon.fast_dataclass import dataclass, field
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -5,9 +5,8 @@ delivered something and outlived the wait before it, the waits start again, so t
 gateway that ends every stream after 20 s costs half a second each time, not a minute.
 """
 
-from dataclasses import dataclass, field, replace
-
 from rensei_daemon.core.backoff import Backoff, Draw
+from rensei_daemon.fast_dataclass import dataclass, field, replace
 
 CAP_SECONDS = 60.0
 REFUSED_CAP_SECONDS = 300.0

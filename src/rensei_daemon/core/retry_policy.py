@@ -1,9 +1,8 @@
 """When to retry a session's snapshot after a failure."""
 
-from dataclasses import replace
-
 from rensei_daemon.core.backoff import Backoff
 from rensei_daemon.errors import PlatformError, RefusedError, TransientError
+from rensei_daemon.fast_dataclass import replace
 
 EARLY_SECONDS = 30.0
 """A snapshot is taken this long before the last one expires."""

@@ -17,11 +17,11 @@ its own severity and counts towards the state.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from rensei_daemon.core.conditions import Cause, Code, Condition, Severity
 from rensei_daemon.core.health import HeartbeatHealth, SessionHealth
 from rensei_daemon.errors import Failure
+from rensei_daemon.fast_dataclass import replace
 
 _NO_CONNECTION = (Failure.UNREACHABLE, Failure.CERTIFICATE_DATES)
 _GRAVITY = {severity: rank for rank, severity in enumerate(Severity)}

@@ -15,8 +15,9 @@ changes nothing, and a snapshot is taken instead.
 Stamps are compared by differences only, so that none in the year 9999 overflows.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 TOLERANCE_SECONDS = 1.0
 MOST_AHEAD_SECONDS = 60.0

@@ -1,6 +1,6 @@
 """A session of this host, as the platform identifies it."""
 
-from dataclasses import dataclass
+from rensei_daemon.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ the same one. Variables that may not reach a process are dropped, and their name
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from rensei_daemon.core.credential import (
@@ -23,6 +22,7 @@ from rensei_daemon.core.credential import (
 )
 from rensei_daemon.core.rotation_order import RotationOrder
 from rensei_daemon.core.snapshot_schedule import SnapshotReason
+from rensei_daemon.fast_dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

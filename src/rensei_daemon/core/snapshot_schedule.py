@@ -10,10 +10,10 @@ knows neither the platform nor the values. `now` is an argument, in monotonic se
 - After a failure everything waits for the retry, except an operator's request.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from rensei_daemon.core.backoff import Draw
+from rensei_daemon.fast_dataclass import dataclass
 
 EVENT_SECONDS = 1.0
 MOST_EVENT_SECONDS = 30.0

@@ -12,7 +12,7 @@ that a stream of credentials needs:
 An event is returned with the byte that ends it, even where lines end in CR alone.
 """
 
-from dataclasses import dataclass, field
+from rensei_daemon.fast_dataclass import dataclass, field
 
 _BOM = b"\xef\xbb\xbf"
 

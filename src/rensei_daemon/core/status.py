@@ -5,7 +5,7 @@ decided elsewhere. Field names are the keys of the JSON, in its order, so a rena
 in the health records breaks the scripts of operators.
 """
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,7 @@ from rensei_daemon.core.health import (
     SessionHealth,
     StreamState,
 )
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 
 class DaemonState(StrEnum):

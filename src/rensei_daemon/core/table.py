@@ -10,7 +10,8 @@ terminal a character takes: two for wide ones, none for those that combine.
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from rensei_daemon.fast_dataclass import dataclass
 
 GAP = "  "
 NARROWEST = 16

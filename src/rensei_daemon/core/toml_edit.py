@@ -10,7 +10,6 @@ changes its section.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rensei_daemon.core.edit import ABSENT, Edit, Path
@@ -24,6 +23,7 @@ from rensei_daemon.core.toml_rendering import (
     section,
 )
 from rensei_daemon.core.toml_scanner import Kind
+from rensei_daemon.fast_dataclass import dataclass
 
 _INDENT = re.compile(r"[ \t]*")
 

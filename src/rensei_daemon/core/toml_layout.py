@@ -11,11 +11,11 @@ replace whole lines and keep every other byte. Rules:
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from rensei_daemon.core.edit import ABSENT, Edit, Path
 from rensei_daemon.core.toml_scanner import Item, Kind, read_items
+from rensei_daemon.fast_dataclass import dataclass, field
 
 
 @dataclass(slots=True)

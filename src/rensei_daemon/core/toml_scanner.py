@@ -10,11 +10,11 @@ Rules of this module:
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
 from rensei_daemon.core.edit import Path
+from rensei_daemon.fast_dataclass import dataclass
 
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors put before a UTF-8 text; TOML parsers reject it."""

@@ -6,9 +6,9 @@ of the sessions' health records alone.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from rensei_daemon.core.health import DEPARTED, ConsumerHealth, Proof, SessionHealth
+from rensei_daemon.fast_dataclass import dataclass
 
 MOST_NAMES = 100
 """Consumers of a session that are named."""

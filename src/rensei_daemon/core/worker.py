@@ -4,11 +4,11 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from rensei_daemon.core.admission import AdmissionReport
+from rensei_daemon.fast_dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

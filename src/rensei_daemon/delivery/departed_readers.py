@@ -6,10 +6,10 @@ Processes that such a one has started, and left behind, cannot be told from othe
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from rensei_daemon.core.health import DEPARTED, ConsumerHealth, Proof
 from rensei_daemon.disk.processes import lives
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 MOST_PROCESSES = 256
 """Of a session that are known one by one."""

@@ -7,7 +7,6 @@ if that differs.
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -20,6 +19,7 @@ from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.disk.atomic_file import remove_temporaries, replace_file, storage_errors
 from rensei_daemon.disk.directories import is_tmpfs
 from rensei_daemon.errors import DeliveryError, StorageError
+from rensei_daemon.fast_dataclass import dataclass, replace
 
 
 class EnvFile:

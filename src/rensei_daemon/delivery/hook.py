@@ -8,7 +8,6 @@ import pwd
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from os import geteuid
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.run_program import ProgramResult, run_program
 from rensei_daemon.errors import DeliveryError, StorageError
+from rensei_daemon.fast_dataclass import dataclass, field, replace
 
 AT_ONCE = 4
 """Hooks that run at the same time on this host, over all sessions."""

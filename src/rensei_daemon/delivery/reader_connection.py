@@ -11,7 +11,6 @@ import socket
 import sys
 import termios
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import anyio
 import structlog
@@ -22,6 +21,7 @@ from rensei_daemon.core.health import ConsumerHealth, Proof
 from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
 from rensei_daemon.delivery.subscribers import Subscribers
 from rensei_daemon.disk.processes import start_ticks
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.sockets.peer import Peer
 
 AT_ONCE_BYTES = 32 * 1024

@@ -5,10 +5,11 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
+
+from rensei_daemon.fast_dataclass import dataclass
 
 GRACE_SECONDS = 5.0
 """Between TERM and KILL, for a program that exceeded its time."""

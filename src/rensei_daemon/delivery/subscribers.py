@@ -5,7 +5,6 @@ Knows no socket: readers wait here for changes and report what they were sent.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import anyio
@@ -16,6 +15,7 @@ from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import ignore_uptake
 from rensei_daemon.delivery.departed_readers import DepartedReaders
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.fast_dataclass import replace
 
 CALM_SECONDS = 60.0
 

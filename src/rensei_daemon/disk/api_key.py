@@ -7,13 +7,13 @@ and stored. This module reads the key on every call; the caller decides when to 
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.disk.small_file import read_small_file
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.fast_dataclass import dataclass, field
 
 VARIABLE = "RENSEI_API_KEY"
 CREDENTIAL = "api-key"

@@ -16,7 +16,6 @@ after the outcome      anything                    the outcome is sent
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic
 
@@ -44,6 +43,7 @@ from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.config_file import ConcurrentEditError, ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import MutationError, RenseiError, StorageError
+from rensei_daemon.fast_dataclass import replace
 
 TRIES_PER_EDIT = 3
 """How often an edit is tried while a person saves at the same moment."""

@@ -13,7 +13,6 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +28,7 @@ from rensei_daemon.disk.config_lock import ConfigLock, poll
 from rensei_daemon.disk.permissions import explain_unreadable
 from rensei_daemon.disk.syscalls import NO_EXCHANGE, exchange, is_closed_for_writing
 from rensei_daemon.errors import Problem, RenseiError, SettingsError, StorageError
+from rensei_daemon.fast_dataclass import dataclass
 
 READ_BYTES = MAX_CONFIG_BYTES + 1
 """As many bytes as show that a file is too large."""

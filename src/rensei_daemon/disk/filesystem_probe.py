@@ -3,10 +3,10 @@
 import os
 import re
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from rensei_daemon.disk.syscalls import NO_EXCHANGE, exchange
+from rensei_daemon.fast_dataclass import dataclass
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 

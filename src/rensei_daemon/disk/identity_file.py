@@ -10,13 +10,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.disk.atomic_file import replace_file
 from rensei_daemon.errors import StorageError
+from rensei_daemon.fast_dataclass import replace
 
 _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9_-]")
 NATIVE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))

@@ -7,10 +7,10 @@ checked.
 import os
 import pwd
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from rensei_daemon.disk.user_groups import belongs_to, user_name
+from rensei_daemon.fast_dataclass import dataclass
 
 _HIDDEN_FROM_SERVICES = tuple(map(Path, ("/root", "/home", "/run/user")))
 """Directories that ProtectHome= hides from the unit, whatever their modes."""

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from rensei_daemon.fast_dataclass import dataclass
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")

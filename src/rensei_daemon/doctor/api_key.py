@@ -7,7 +7,6 @@ where the service manager puts it, and where the service manager reads it from.
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rensei_daemon.disk.api_key import (
@@ -20,6 +19,7 @@ from rensei_daemon.disk.api_key import (
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, failed_by, passed, warned
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.locations import Locations
 
 GIVEN = Path("/run/credentials")

@@ -4,7 +4,6 @@ import os
 import pwd
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from rensei_daemon.control_api.client import is_locked, request
@@ -19,6 +18,7 @@ from rensei_daemon.errors import (
     NotPermittedError,
     RenseiError,
 )
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.locations import Locations
 from rensei_daemon.settings.host_checks import unset_platform
 from rensei_daemon.settings.loading import load, refuse_blank

@@ -1,10 +1,10 @@
 """The result of a check."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from rensei_daemon.errors import RenseiError
+from rensei_daemon.fast_dataclass import dataclass
 
 
 class Verdict(StrEnum):

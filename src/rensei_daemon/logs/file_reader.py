@@ -10,12 +10,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
+from rensei_daemon.fast_dataclass import dataclass, replace
 from rensei_daemon.logs.formatting import LEVELS, Event
 from rensei_daemon.logs.rotating_file import family
 

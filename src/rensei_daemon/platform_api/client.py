@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
@@ -10,6 +9,7 @@ from rensei_daemon.core.heartbeat import Beat, BeatAnswer
 from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
+from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity

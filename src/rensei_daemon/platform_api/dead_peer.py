@@ -14,9 +14,10 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import anyio
+
+from rensei_daemon.fast_dataclass import dataclass
 
 GONE_AFTER_SECONDS = 44.0
 """Seconds without an answer to a probe; the rest of 45 s is spent on reporting it."""

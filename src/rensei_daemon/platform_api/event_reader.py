@@ -6,13 +6,13 @@ What the events mean is decided elsewhere.
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
 
 import anyio
 import anyio.lowlevel
 
 from rensei_daemon.core.sse import EventParser, ServerEvent
 from rensei_daemon.errors import Failure, TransientError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.gzip_decoder import GzipDecoder
 
 SLICE_BYTES = 2048

@@ -15,7 +15,6 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ import httpx
 
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import TransientError, UnauthorizedError
+from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.platform_api import exchange_errors, responses
 from rensei_daemon.platform_api.clients import Clients
 from rensei_daemon.platform_api.dead_peer import DeadPeerDetector

@@ -3,12 +3,12 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from rensei_daemon.core.escaping import is_visible
 from rensei_daemon.errors import TransientError
+from rensei_daemon.fast_dataclass import dataclass, field
 
 MAX_ID = 512
 """Characters of an id."""

@@ -12,11 +12,11 @@ have its place. So the name is looked up now and then. Its rules:
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import anyio
 
 from rensei_daemon.core.urls import address_of
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.platform_api.dead_peer import DeadPeerDetector
 
 LOOK_SECONDS = 60.0

@@ -4,13 +4,13 @@ The daemon itself does not use them, and they need no registered worker.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from rensei_daemon.core.status import format_time
 from rensei_daemon.errors import TransientError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.http import Http, Query
 from rensei_daemon.platform_api.json_fields import (
     fields,

@@ -5,7 +5,6 @@ Connections use the same proxies and trusted certificates as the daemon's.
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -14,6 +13,7 @@ import httpx
 
 from rensei_daemon.core.session import Session
 from rensei_daemon.errors import TransientError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api import exchange_errors, transport, wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.proxies import Route, route_to

@@ -7,12 +7,12 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import httpx
 
 from rensei_daemon.core.urls import address_of, is_loopback_host
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.fast_dataclass import dataclass, field
 
 _PORTS = {"http": 80, "https": 443}
 _SEPARATOR = re.compile(r"[\s,]+")

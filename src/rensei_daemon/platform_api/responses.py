@@ -7,12 +7,12 @@ body.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rensei_daemon.errors import Failure, RefusedError, TransientError, UnauthorizedError
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.platform_api import json_fields
 
 Scrub = Callable[[str], str]

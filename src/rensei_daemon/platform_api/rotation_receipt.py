@@ -1,8 +1,7 @@
 """What the platform says of a rotation's uptake, read liberally."""
 
-from dataclasses import dataclass
-
 from rensei_daemon.errors import TransientError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.json_fields import JsonFields, fields, text
 
 MOST_NAMED = 100

@@ -7,13 +7,13 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import httpx
 
 from rensei_daemon.core.sse import ServerEvent
 from rensei_daemon.errors import RefusedError, TransientError
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.platform_api.event_reader import EventReader, StreamLimits
 from rensei_daemon.platform_api.gzip_decoder import GzipDecoder, decoder_for
 from rensei_daemon.platform_api.http import Http

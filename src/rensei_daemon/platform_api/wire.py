@@ -8,7 +8,6 @@ affect the others. A missing worker id, token or set of credentials is a `Transi
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ from rensei_daemon.core.session import Session
 from rensei_daemon.core.uptake import SessionUptake
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import Failure, TransientError
+from rensei_daemon.fast_dataclass import dataclass, field, replace
 from rensei_daemon.platform_api.json_fields import (
     JsonFields,
     fields,

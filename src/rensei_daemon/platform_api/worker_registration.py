@@ -3,12 +3,12 @@
 They keep no state; `identity` decides when they are sent.
 """
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 from rensei_daemon.core.worker import Registration, Worker, claims, organisation
 from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.platform_api.http import Http

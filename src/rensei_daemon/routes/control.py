@@ -1,7 +1,6 @@
 """The routes of the control API for operators: status, reload, sync, log level."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -14,6 +13,7 @@ from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.status import to_json
 from rensei_daemon.errors import ControlRefusedError
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
 from rensei_daemon.tasks.reload import Reload

@@ -5,7 +5,6 @@ there are no others. None of them sends a request to the platform.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +25,7 @@ from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.metrics import metrics
 from rensei_daemon.core.prometheus import MEDIA_TYPE, Metric, render
 from rensei_daemon.core.status import plain
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.tasks.status_reporting import LATE_BEFORE_WATCHDOG_SECONDS
 
 

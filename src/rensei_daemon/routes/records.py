@@ -6,7 +6,6 @@ configuration holds a secret.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import anyio.to_thread
@@ -26,6 +25,7 @@ from rensei_daemon.core.history import (
 from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import UsageError
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.loading import parse
 from rensei_daemon.tasks.mutations import MutationLoop

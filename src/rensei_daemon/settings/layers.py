@@ -8,12 +8,12 @@ edit them in the file, and a variable would hide every edit.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
 
 from rensei_daemon.core.spelling import nearest
 from rensei_daemon.errors import Problem
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.settings.model import ConfigTree, Section
 
 PREFIX = "RENSEI_DAEMON_"

@@ -5,7 +5,6 @@ file, which overrides the defaults.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic_settings.sources import InitSettingsSource
 
 from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import Problem, SettingsError
+from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.settings import toml_positions
 from rensei_daemon.settings.contradictions import contradictions
 from rensei_daemon.settings.host_checks import shared_files

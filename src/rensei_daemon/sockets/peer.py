@@ -5,10 +5,10 @@ import pwd
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from rensei_daemon.core.escaping import escape_line
+from rensei_daemon.fast_dataclass import dataclass
 
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: pid, uid, gid
 _PEER_GROUPS = 59  # SO_PEERGROUPS, which the socket module lacks

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import anyio
 import structlog
@@ -12,6 +11,7 @@ from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.duration import format_duration
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
 
 LOOK_SECONDS = 5.0

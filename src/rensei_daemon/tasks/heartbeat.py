@@ -6,7 +6,6 @@ another whenever there is an outcome to send, and failures are retried without e
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -36,6 +35,7 @@ from rensei_daemon.errors import (
     UnauthorizedError,
 )
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.fast_dataclass import dataclass, field, replace
 from rensei_daemon.mutation_inbox import MutationInbox
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity

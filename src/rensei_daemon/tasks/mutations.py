@@ -15,7 +15,6 @@ not allow an edit, mutations wait, and the board says why.
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -36,6 +35,7 @@ from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.model import Settings

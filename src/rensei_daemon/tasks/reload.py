@@ -4,7 +4,6 @@ A request also reads the API key, the client certificate and the authorities aga
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 
 import anyio
 import anyio.to_thread
@@ -13,6 +12,7 @@ import structlog
 from rensei_daemon.core.board import Board
 from rensei_daemon.disk.config_file import Stamp
 from rensei_daemon.errors import RenseiError, SettingsError
+from rensei_daemon.fast_dataclass import dataclass, replace
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.restart_required import changed_keys, needs_restart

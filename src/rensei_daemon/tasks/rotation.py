@@ -13,7 +13,6 @@ snapshot does to the values, `core.snapshot_schedule` when a snapshot is due.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -35,6 +34,7 @@ from rensei_daemon.core.snapshot_schedule import (
 )
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import PlatformError
+from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.platform_api.stream import StreamUpdate, UnusableEvent
 from rensei_daemon.platform_api.wire import Snapshot
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries

@@ -1,7 +1,6 @@
 """Runs exactly the sessions of the configuration in force."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
@@ -15,6 +14,7 @@ from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.session_report import SessionReport, report_session
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.rotation import Rotation

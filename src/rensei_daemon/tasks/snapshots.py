@@ -1,7 +1,6 @@
 """The loop of one session's snapshots: takes one whenever it is due."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import anyio
 
@@ -23,6 +22,7 @@ from rensei_daemon.core.snapshot_schedule import (
     SnapshotSchedule,
 )
 from rensei_daemon.errors import PlatformError
+from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.mutation_events import MutationEvents
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.wire import Snapshot
