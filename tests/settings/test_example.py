@@ -8,13 +8,13 @@ from typing import Any
 from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.model import (
     Cell,
-    ConfigTree,
     ModelAccess,
     Policy,
     Pool,
     Project,
     Section,
     Session,
+    Settings,
 )
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -49,8 +49,8 @@ def test_every_default_is_written() -> None:
 def test_every_key_is_described() -> None:
     """Each key of the model appears, at least as a commented example."""
     tree = uncommented()
-    assert set(tree) == set(ConfigTree.model_fields)
-    for name, info in ConfigTree.model_fields.items():
+    assert set(tree) == set(Settings.model_fields)
+    for name, info in Settings.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
             assert set(tree[name]) == set(info.annotation.model_fields)
     cells = [*tree["model_access"]["default"]["matrix"]["anthropic"].values()]

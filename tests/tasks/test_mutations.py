@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.errors import StorageError
-from rensei_daemon.settings import loading
+from rensei_daemon.settings.model import Settings
 from rensei_daemon.tasks.reload import reload
 from rensei_platform.rules.mutations import Mutation
 
@@ -104,11 +104,11 @@ async def test_a_text_is_parsed_once_and_validated_once(
         monkeypatch.setattr(configuration.file, "read", counted_read)
         await daemon.until(lambda: calls)  # the watcher's first look
         count(tomllib, "loads")
-        count(loading, "_merge")
+        count(Settings, "model_validate")
         home.enqueue("project.disable", id="proj_a")
         await daemon.until(lambda: calls.count("read") == 3)
         async with configuration.turn:
-            assert calls == ["read", "read", "loads", "_merge", "read"]
+            assert calls == ["read", "read", "loads", "model_validate", "read"]
         assert configuration.document.text == home.config.read_text()
         assert not configuration.settings.projects["proj_a"].enabled
 

@@ -37,8 +37,7 @@ from rensei_daemon.logs.journalctl import has_entries, read_unit
 LOG_LINES = 5000
 RECORDS = 200
 _LIBRARIES = (
-    "anyio", "h11", "httpcore", "httpx", "pydantic", "pydantic-settings",
-    "structlog", "tomlkit",
+    "anyio", "h11", "httpcore", "httpx", "pydantic", "structlog", "tomlkit",
 )  # fmt: skip
 
 

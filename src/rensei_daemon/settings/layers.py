@@ -14,7 +14,7 @@ from typing import Any, get_origin
 from rensei_daemon.core.spelling import nearest
 from rensei_daemon.errors import Problem
 from rensei_daemon.fast_dataclass import dataclass, field
-from rensei_daemon.settings.model import ConfigTree, Section
+from rensei_daemon.settings.model import Section, Settings
 
 PREFIX = "RENSEI_DAEMON_"
 Tree = Mapping[str, Any]
@@ -45,7 +45,7 @@ def variable(section: str, key: str) -> str:
 
 _VARIABLES = {
     variable(section, key): (section, key, get_origin(info.annotation) is tuple)
-    for section, holder in ConfigTree.model_fields.items()
+    for section, holder in Settings.model_fields.items()
     if isinstance(holder.annotation, type) and issubclass(holder.annotation, Section)
     for key, info in holder.annotation.model_fields.items()
 }

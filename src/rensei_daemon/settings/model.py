@@ -8,7 +8,7 @@ platform, so only the types of their values are checked.
 
 import socket
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -18,19 +18,24 @@ from pydantic import (
     Field,
     StrictBool,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rensei_daemon.core.urls import is_loopback
 from rensei_daemon.settings import validators
 
 Text = Annotated[str, Field(min_length=1)]
 AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
+T = TypeVar("T", bound="Section")
 
 
 class Section(BaseModel):
-    """A table of the file: immutable, without unknown keys, hides its input in errors."""
+    """A table of the file: immutable, without unknown keys, hides its input in errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    Only `Settings` is ever validated, so the validators of single tables are not built.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
 
 
 class Platform(Section):
@@ -213,32 +218,28 @@ class ModelAccess(Section):
     workloads: dict[str, Policy] = {}
 
 
-class ConfigTree(BaseModel):
-    """The whole file, without environment and command line."""
+def _defaults(section: type[T]) -> T:
+    """Return a field that is an empty table, made without the table's own validator."""
+    return cast("T", Field(default_factory=section.model_construct))
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    platform: Platform = Platform()
-    machine: Machine = Field(default_factory=Machine)
-    heartbeat: Heartbeat = Heartbeat()
-    mutations: Mutations = Mutations()
-    credentials: Credentials = Credentials()
-    control: Control = Control()
-    metrics: Metrics = Metrics()
-    log: Log = Log()
-    paths: Paths = Paths()
-    limits: Limits = Limits()
-    admission: Admission = Admission()
+class Settings(Section):
+    """The whole file; in force, with what command line and environment set above it."""
+
+    platform: Platform = _defaults(Platform)
+    machine: Machine = _defaults(Machine)
+    heartbeat: Heartbeat = _defaults(Heartbeat)
+    mutations: Mutations = _defaults(Mutations)
+    credentials: Credentials = _defaults(Credentials)
+    control: Control = _defaults(Control)
+    metrics: Metrics = _defaults(Metrics)
+    log: Log = _defaults(Log)
+    paths: Paths = _defaults(Paths)
+    limits: Limits = _defaults(Limits)
+    admission: Admission = _defaults(Admission)
     projects: dict[str, Project] = {}
     pool: Pool | None = None
     model_access: ModelAccess | None = None
-
-
-class Settings(ConfigTree, BaseSettings):
-    """The settings in force, from command line, environment, file and defaults."""
-
-    # Names are case-sensitive: `[Platform]` is an unknown table.
-    model_config = SettingsConfigDict(case_sensitive=True)
 
     shortest_interval_seconds: ClassVar[float] = 5
     longest_interval_seconds: ClassVar[float] = 300

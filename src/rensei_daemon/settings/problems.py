@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from rensei_daemon.core.spelling import nearest
-from rensei_daemon.settings.model import ConfigTree
+from rensei_daemon.settings.model import Settings
 
 KeyPath = tuple[str | int, ...]
 
@@ -97,7 +97,7 @@ def _context(detail: ErrorDetails) -> dict[str, Any]:
 
 def _elements(path: KeyPath) -> str:
     """Return the item type of the list at `path`."""
-    annotation: Any = ConfigTree
+    annotation: Any = Settings
     for part in path:
         annotation = _below(_model(annotation), part)
     element = _below(_model(annotation), 0)
@@ -129,7 +129,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 def known_keys(path: KeyPath) -> tuple[str, ...]:
     """Return the allowed keys of the table at `path`; None if any key is allowed."""
-    annotation: Any = ConfigTree
+    annotation: Any = Settings
     for part in path:
         annotation = _below(_model(annotation), part)
     annotation = _model(annotation)
