@@ -45,6 +45,23 @@ def test_a_light_process_forbids_what_is_not_in_memory_yet() -> None:
     assert said == "bz2\n('/usr/share/zoneinfo',)\n"
 
 
+COLLECTION = """
+import gc
+from rensei_daemon.process import pause_garbage_collection, resume_garbage_collection
+pause_garbage_collection()
+paused = gc.isenabled()
+resume_garbage_collection()
+print(paused, gc.isenabled(), gc.get_freeze_count() > 0)
+"""
+
+
+def test_no_garbage_is_collected_during_the_start() -> None:
+    """It resumes without what was made so far."""
+    words = [sys.executable, "-c", COLLECTION]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert said == "False True True\n"
+
+
 def test_a_hardened_process_leaves_no_core_and_lets_nobody_look() -> None:
     """No core dump, no access by other processes, private files."""
     words = [sys.executable, "-c", SCRIPT]

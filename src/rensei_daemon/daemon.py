@@ -22,6 +22,7 @@ from rensei_daemon.control_api.server import serve_control, serve_metrics
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.locations import Locations
+from rensei_daemon.process import resume_garbage_collection
 from rensei_daemon.resources import open_platform, open_resources
 from rensei_daemon.tasks.heartbeat import send_last_heartbeat
 from rensei_daemon.tasks.status_reporting import status_failures, write_status
@@ -91,6 +92,7 @@ async def _start(daemon: Daemon, tasks: TaskGroup) -> None:
     for name, loop in daemon.loops().items():
         tasks.start_soon(loop, name=name)
     daemon.notifier.ready()
+    resume_garbage_collection()
     config = str(daemon.resources.locations.config)
     _log.info("daemon.started", version=__version__, config=config)
 

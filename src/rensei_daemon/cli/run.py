@@ -87,12 +87,14 @@ def _prepare_process() -> None:
     from rensei_daemon.process import (
         harden,
         let_the_loop_interrupt,
+        pause_garbage_collection,
         raise_nofile_limit,
         share_one_heap,
     )
 
     harden()
     fork_under_init(os.getpid())  # while PID 1 has not loaded the whole daemon
+    pause_garbage_collection()  # until the daemon is ready
     share_one_heap()
     let_the_loop_interrupt()
     raise_nofile_limit()
