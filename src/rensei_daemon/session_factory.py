@@ -1,20 +1,24 @@
 """Creates the rotation and the deliveries that a session's settings ask for."""
 
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
+from rensei_daemon.core.file_content import FileContent
 from rensei_daemon.core.scrub import Fingerprints, Scrubber
 from rensei_daemon.core.session import Session
 from rensei_daemon.delivery.credential_socket import CredentialSocket
 from rensei_daemon.delivery.delivery_protocol import Delivery
-from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.delivery.file_delivery import FileDelivery
 from rensei_daemon.delivery.hook import Hook, HookResources
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.subscribers import Subscribers
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.fast_dataclass import dataclass, field
+from rensei_daemon.settings.model import File
 from rensei_daemon.settings.model import Session as SessionSettings
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.snapshots import SessionContext
@@ -70,30 +74,54 @@ class SessionFactory:
 
     def _deliveries(
         self, session: SessionSettings
-    ) -> tuple[Subscribers, list[EnvFile], list[Hook]]:
+    ) -> tuple[Subscribers, list[FileDelivery], list[Hook]]:
         gid = group_id(session.group) if session.group else None
         subscribers = self.credential_socket.subscribers(session.id, gid)
-        files: list[EnvFile] = []
+        files: list[FileDelivery] = []
         hooks: list[Hook] = []
-        record = path = file = None
-        if session.on_rotate:
-            record = HookRecord(self.runtime / f".{session.id}.hook-done")
-        if session.env_file is not None:
-            path = self.runtime / session.env_file
-            mode = session.env_file_permissions
-            file = EnvFile(path, mode=mode, gid=gid, hook_record=record)
-            files.append(file)
-        if session.on_rotate:
-            hook = Hook(
-                session.on_rotate,
-                session_id=session.id,
-                env_file=path,
-                after=file,
-                record=record,
-                resources=self.hooks,
+        if session.on_rotate and session.env_file is None:
+            hooks.append(self._hook(session, None, None, None))
+        for file in session.all_files:
+            path = self.runtime / file.path
+            record = self._hook_record(session, file) if file.on_rotate else None
+            delivery = FileDelivery(
+                path,
+                file.content,
+                mode=file.permissions,
+                gid=group_id(file.group) if file.group else None,
+                hook_record=record,
             )
-            hooks.append(hook)
+            files.append(delivery)
+            if record is not None:
+                hooks.append(self._hook(session, file, delivery, record))
         return subscribers, files, hooks
+
+    def _hook_record(self, session: SessionSettings, file: File) -> HookRecord:
+        # The id of a session has no "~", so no other session's record has this name.
+        digest = sha256(os.fsencode(file.path)).hexdigest()[:16]
+        part = "" if file.path == session.env_file else f"~{digest}"
+        path = self.runtime / f".{session.id}{part}.hook-done"
+        return HookRecord(path, file.content)
+
+    def _hook(
+        self,
+        session: SessionSettings,
+        file: File | None,
+        after: FileDelivery | None,
+        record: HookRecord | None,
+    ) -> Hook:
+        argv = session.on_rotate if file is None else file.on_rotate
+        is_repeated = sum(hook[0] == argv[0] for hook in session.hooks) > 1
+        return Hook(
+            argv,
+            session_id=session.id,
+            name=f"{argv[0]} for {after.name}" if after and is_repeated else argv[0],
+            env_file=None if file is None else self.runtime / file.path,
+            content=FileContent() if file is None else file.content,
+            after=after,
+            record=record,
+            resources=self.hooks,
+        )
 
 
 def missing(rotation: Rotation, files: Sequence[Delivery]) -> str:

@@ -162,8 +162,9 @@ def test_distinct_sessions() -> None:
 @pytest.mark.parametrize(("mode", "number"), [("0440", 0o440), ("640", 0o640)])
 def test_modes(mode: str, number: int) -> None:
     """A mode is octal digits in quotes."""
-    text = f'credentials.sessions = [{{ id = "a", env_file_mode = "{mode}" }}]'
-    assert loaded(text).credentials.sessions[0].env_file_permissions == number
+    session = f'id = "a", env_file = "a.env", env_file_mode = "{mode}"'
+    text = f"credentials.sessions = [{{ {session} }}]"
+    assert loaded(text).credentials.sessions[0].all_files[0].permissions == number
 
 
 @pytest.mark.parametrize("mode", ["", "0999", "rw-r-----", "44", "04755"])

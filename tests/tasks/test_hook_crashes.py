@@ -20,7 +20,7 @@ from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.scrub import Scrubber
-from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.delivery.file_delivery import FileDelivery
 from rensei_daemon.delivery.hook import Hook, HookResources
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.run_program import ProgramResult
@@ -116,7 +116,7 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
     With a slow hook the first run of it ends after all values are in the file.
     """
     record = HookRecord(host.done)
-    file = EnvFile(host.file, mode=0o440, gid=None, hook_record=record)
+    file = FileDelivery(host.file, mode=0o440, gid=None, hook_record=record)
     resources = HookResources(environ={}, scrub=Scrubber())
     hook = ToldHook(
         ["hook"],
@@ -132,7 +132,7 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
     session_deliveries = SessionDeliveries([file, hook], "build", empty_board(), min)
     uptake = Uptake()
 
-    async def until(delivery: EnvFile | Hook, generation: int) -> None:
+    async def until(delivery: FileDelivery | Hook, generation: int) -> None:
         while delivery.consumers[0].generation != generation:
             await uptake.next()
 

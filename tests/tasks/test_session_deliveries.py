@@ -20,8 +20,8 @@ from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 from rensei_daemon.wake_event import WakeEvent
 
-FAILED = (Code.DELIVERY_FAILED, "build:fake")
-LAGGING = (Code.CONSUMER_LAGGING, "build:fake")
+FAILED = (Code.DELIVERY_FAILED, "build:fake:fake")
+LAGGING = (Code.CONSUMER_LAGGING, "build:fake:fake")
 
 
 class FakeDelivery:
@@ -225,6 +225,35 @@ async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:
     assert (second.handed, second.confirmed) == ([], [1])
 
 
+async def test_what_failed_before_is_not_done_with_the_next_values(board: Board) -> None:
+    """A file that did not change spares a hook that ran for it, and no other."""
+    first = FakeDelivery("first")
+    second = FakeDelivery("second", after=first, retries=())
+    async with kept(board, first, second) as session_deliveries:
+        one, two, three = generations("1", "2", "3")
+        second.failing = 1
+        session_deliveries.offer(one)
+        await second.tries(1)
+        first.is_news = False
+        session_deliveries.offer(two)
+        await second.tries(2)
+        session_deliveries.offer(three)
+        await first.tries(3)
+    assert [generation for generation, _ in second.handed] == [1, 2]
+    assert second.confirmed == [3]
+
+
+async def test_two_deliveries_of_a_kind_have_alarms_of_their_own(board: Board) -> None:
+    """The success of one does not clear what the other one failed at."""
+    one, other = FakeDelivery(), FakeDelivery(retries=())
+    other.name, other.failing = "other", 1
+    async with kept(board, one, other) as session_deliveries:
+        session_deliveries.offer(generations("1")[0])
+        await other.tries(1)
+        await one.tries(1)
+        assert set(board.alarms) == {(Code.DELIVERY_FAILED, "build:fake:other")}
+
+
 async def test_a_failure_is_told_at_once_and_retried_for_ever(board: Board) -> None:
     """A full disk is a condition until there is space."""
     delivery = FakeDelivery()
@@ -378,7 +407,7 @@ async def test_what_was_altered_is_put_right_and_runs_no_hook(board: Board) -> N
             await session_deliveries.check()
             await file.tries(2)
             (alarm,) = board.alarms.values()
-            assert (alarm.code, alarm.subject) == (Code.DELIVERY_FAILED, "build:file")
+            assert (alarm.code, alarm.subject) == (Code.DELIVERY_FAILED, "build:file:file")
             assert alarm.message == (
                 "session build: file was removed; it is being put right"
             )

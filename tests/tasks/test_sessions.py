@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.delivery.file_delivery import FileDelivery
 from rensei_daemon.session_factory import missing
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def test_what_a_worker_reads_at_its_start_is_named_while_it_is_missing(
     """First the snapshot, with its error; then a file that is not written."""
     home.write(_sessions("one"))
     path = home.runtime / "late.env"
-    late = EnvFile(path, mode=0o440, gid=None)
+    late = FileDelivery(path, mode=0o440, gid=None)
     home.platform.faults.add("POST", SNAPSHOT, status=503, times=1)
     async with home.daemon(without=ONLY) as daemon:
         await daemon.until(lambda: daemon.sessions.rotations)

@@ -154,7 +154,8 @@ class ConsumerHealth:
     """A process or file that receives a session's credentials."""
 
     kind: str
-    """`socket`, `env_file`, `hook`, or `process` for one that has left the socket."""
+    """`socket`, `hook`, `process` for one that has left the socket, or of a file
+    `FileFormat.consumer_kind`, such as `env_file`."""
     name: str
     generation: int | None = None
     """The latest generation it has received."""

@@ -1,6 +1,6 @@
 """The hook: a program of the operator's that runs after each rotation.
 
-It gets the names that changed, never a value: it reads values from the env file or the
+It gets the names that changed, never a value: it reads values from its file or the
 credential socket. It gets nothing else of the daemon's environment.
 """
 
@@ -16,6 +16,7 @@ import anyio.to_thread
 import structlog
 
 from rensei_daemon.core.credential import Credentials, Difference
+from rensei_daemon.core.file_content import FileContent
 from rensei_daemon.core.health import ConsumerHealth, Proof
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.core.start_error import explain_start_error
@@ -62,13 +63,16 @@ class Hook:
         argv: Sequence[str],
         *,
         session_id: str,
+        name: str = "",
         env_file: Path | None,
+        content: FileContent = FileContent(),  # noqa: B008 - immutable
         after: Delivery | None,
         record: HookRecord | None = None,
         resources: HookResources,
     ) -> None:
-        """`after` is the delivery that writes `env_file`.
+        """`after` is the delivery that writes `env_file`, whose content this is.
 
+        `name` is the program's by default; two hooks of a session have two names.
         `record` stores what the hook has run for: a run that a restart interrupted
         is repeated.
         """
@@ -77,14 +81,16 @@ class Hook:
         self._record = record
         self._argv = argv
         self._session_id = session_id
+        self._name = name or argv[0]
         self._env_file = env_file
+        self._content = content
         self._resources = resources
         self._line = ConsumerHealth(kind=self.kind, name=self.name, proof=Proof.CONFIRMED)
 
     @property
     def name(self) -> str:
-        """The program."""
-        return self._argv[0]
+        """The program, and what it runs after if it is not the session's only run."""
+        return self._name
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
@@ -149,12 +155,13 @@ class Hook:
         except (OSError, ValueError) as error:
             raise DeliveryError(
                 f"hook {self.name} cannot be run: {explain_start_error(error)}",
-                hint=f"look at it as the daemon's user: ls -l {self.name}",
+                hint=f"look at it as the daemon's user: ls -l {self._argv[0]}",
             ) from None
 
     def _environment(self, generation: int, difference: Difference) -> dict[str, str]:
         environ = self._resources.environ
-        names, is_cut = join_within(difference.names, NAMES_BYTES)
+        changed = [name for name in difference.names if self._content.has(name)]
+        names, is_cut = join_within(changed, NAMES_BYTES)
         cut = {"RENSEI_CHANGED_NAMES_CUT": "1"} if is_cut else {}
         return {
             "PATH": environ.get("PATH") or USUAL_PATH,
@@ -177,7 +184,7 @@ class Hook:
         _log.info(
             "hook.ended",
             session_id=self._session_id,
-            program=self.name,
+            program=self._argv[0],
             generation=generation,
             exit_code=ended.exit_code,
             seconds=round(seconds, 3),

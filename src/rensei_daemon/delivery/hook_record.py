@@ -1,9 +1,9 @@
 """Which values a session's hook has been run for, so that a crash loses no run.
 
-The env file comes first, and nothing is flushed for the hook before it is in place::
+The file comes first, and nothing is flushed for the hook before it is in place::
 
-    1  the env file is replaced                     the values are out
-    2  the record is removed      (EnvFile)         from here the hook is due
+    1  the file is replaced                         the values are out
+    2  the record is removed      (FileDelivery)    from here the hook is due
     3  the hook runs
     4  the record of what it ran for is written     (Hook)
 
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.env_file import render_env_file
+from rensei_daemon.core.file_content import FileContent
 from rensei_daemon.disk.atomic_file import replace_file, storage_errors, sync_directory
 
 _SALT_BYTES = 16
@@ -30,8 +31,10 @@ _SALT_BYTES = 16
 class HookRecord:
     """A file in the runtime directory with a salted digest of the values, never a value."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: FileContent = FileContent()) -> None:  # noqa: B008 - immutable
+        """`content` is the file's: other values of the session do not count."""
         self._path = path
+        self._content = content
         self._lock = threading.Lock()
         self._changes = 0
 
@@ -52,14 +55,14 @@ class HookRecord:
         except OSError:
             return False
         salt, digest = found[:_SALT_BYTES], found[_SALT_BYTES:]
-        return hmac.compare_digest(digest, _digest(salt, credentials))
+        return hmac.compare_digest(digest, self._digest(salt, credentials))
 
     def write(self, credentials: Credentials, changes: int) -> None:
         """Record that run, unless the file has changed meanwhile; raises `StorageError`."""
         salt = secrets.token_bytes(_SALT_BYTES)
         with self._lock:
             if changes == self._changes:
-                replace_file(self._path, salt + _digest(salt, credentials), mode=0o600)
+                replace_file(self._path, salt + self._digest(salt, credentials), mode=0o600)
 
     def remove(self) -> None:
         """Remove the record, durably, so that the hook is due; raises `StorageError`."""
@@ -71,7 +74,6 @@ class HookRecord:
                 return
             sync_directory(self._path.parent)
 
-
-def _digest(salt: bytes, credentials: Credentials) -> bytes:
-    text = render_env_file(credentials.env).encode()
-    return hmac.digest(salt, text, hashlib.sha256)
+    def _digest(self, salt: bytes, credentials: Credentials) -> bytes:
+        text = render_env_file(self._content.values(credentials.env)).encode()
+        return hmac.digest(salt, text, hashlib.sha256)

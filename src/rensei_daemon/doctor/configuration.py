@@ -94,7 +94,7 @@ def _exchange(directory: Path) -> Iterator[CheckResult]:
 def _hooks(case: DoctorContext) -> Iterator[CheckResult]:
     """Check the programs that on_rotate names, without running them."""
     sessions = case.settings.credentials.sessions if case.settings else ()
-    programs = {session.on_rotate[0] for session in sessions if session.on_rotate}
+    programs = {hook[0] for session in sessions for hook in session.hooks}
     for program in sorted(programs):
         found = shutil.which(program)
         if found is None:

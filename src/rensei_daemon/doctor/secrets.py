@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 
-from rensei_daemon.core.env_file import read_env_file
+from rensei_daemon.core.file_content import FileFormat
 from rensei_daemon.core.secret_encodings import SHORTEST, forms_of
 from rensei_daemon.delivery.credential_reader import CredentialReader, first_values
+from rensei_daemon.delivery.file_delivery import read_values
 from rensei_daemon.doctor.api_key import every_key
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.errors import ControlError
@@ -87,7 +88,7 @@ def gather_secrets(case: DoctorContext) -> Secrets:
     be searched for.
     """
     keys = [(f"the API key of {place}", text) for place, text in every_key(case)]
-    return Secrets([*keys, *_token(case)], [*_env_files(case), *_sessions(case)])
+    return Secrets([*keys, *_token(case)], [*_files(case), *_sessions(case)])
 
 
 def _token(case: DoctorContext) -> Iterator[tuple[str, str]]:
@@ -99,18 +100,18 @@ def _token(case: DoctorContext) -> Iterator[tuple[str, str]]:
         yield "the runtime token", saved["token"]
 
 
-def _env_files(case: DoctorContext) -> Iterator[tuple[str, str]]:
-    """Read the env files, also of sessions that are no longer configured."""
+def _files(case: DoctorContext) -> Iterator[tuple[str, str]]:
+    """Read the files of sessions, and the env files of former ones."""
     runtime = case.locations.runtime
-    files = set(runtime.glob("*.env"))
+    files = dict.fromkeys(runtime.glob("*.env"), FileFormat.ENV)
     if case.settings is not None:
-        sessions = case.settings.credentials.sessions
-        files |= {runtime / session.env_file for session in sessions if session.env_file}
-    for file in sorted(files):
-        with suppress(FileNotFoundError):  # it does not exist yet
-            text = file.read_text(errors="surrogateescape")
-            for name, value in read_env_file(text).items():
-                yield f"{name} of {file}", value
+        for session in case.settings.credentials.sessions:
+            for file in session.all_files:
+                files[runtime / file.path] = file.content.format
+    for path, format_ in sorted(files.items()):
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            for name, value in read_values(path, format_).items():
+                yield f"{name} of {path}", value
 
 
 def _sessions(case: DoctorContext) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from rensei_daemon.core.file_content import FileFormat
+from rensei_daemon.delivery.file_directory import directory_mode
 from rensei_daemon.disk.directories import RUNTIME_MODE, STATE_MODE, is_tmpfs
 from rensei_daemon.disk.filesystem_probe import DiskSpace, disk_space
 from rensei_daemon.disk.journal_database import read_database
@@ -87,9 +89,11 @@ def _troubles(case: DoctorContext) -> Iterator[CheckResult]:
     ):
         yield from _compare(case, path, 0o660 if group else 0o600, group)
     for session in credentials.sessions:
-        if session.env_file is not None:
-            path = places.runtime / session.env_file
-            yield from _compare(case, path, session.env_file_permissions, session.group)
+        for file in session.all_files:
+            path = places.runtime / file.path
+            is_directory = file.content.format is FileFormat.DIR
+            mode = directory_mode(file.permissions) if is_directory else file.permissions
+            yield from _compare(case, path, mode, file.group)
 
 
 def _compare(

@@ -33,10 +33,12 @@ def _about(session: Session) -> Iterator[str]:
             f'session "{session.id}" has no project_id, neither has [credentials]: '
             "the platform may refuse it credentials"
         )
-    if session.on_rotate and PurePath(session.on_rotate[0]).name == "systemctl":
+    if any(PurePath(hook[0]).name == "systemctl" for hook in session.hooks):
         yield (
             f'session "{session.id}" runs systemctl on rotation, which the daemon\'s '
             "user may not do to other units; use a .path unit on its env_file instead"
         )
-    if session.env_file and session.env_file_permissions & 0o007:
-        yield f'session "{session.id}" has an env file that everybody may open'
+    for file in session.all_files:
+        if file.permissions & 0o007:
+            what = "an env file" if file.path == session.env_file else f"a file {file.path}"
+            yield f'session "{session.id}" has {what} that everybody may open'

@@ -7,6 +7,7 @@ together with all others. A value of the wrong type is left to the model.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rensei_daemon.settings.file_rules import file_problems
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 
 Tree = Mapping[str, Any]
@@ -16,6 +17,7 @@ def contradictions(tree: Tree) -> Iterator[ValidationProblem]:
     """Return a problem for each key that another key does not allow."""
     yield from _halves(tree)
     yield from _repeated_ids(tree)
+    yield from file_problems(sessions_in(tree))
 
 
 def _halves(tree: Tree) -> Iterator[ValidationProblem]:

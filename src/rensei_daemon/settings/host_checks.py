@@ -7,6 +7,7 @@ from rensei_daemon.disk.directories import Entry, directory_entry
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.contradictions import Tree, sessions_in
+from rensei_daemon.settings.file_rules import FileKeys, files_of, tables_of
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 from rensei_daemon.settings.toml_positions import Positions
 from rensei_daemon.settings.validators import is_placeholder
@@ -44,31 +45,39 @@ def groups_in(tree: Tree) -> Iterator[tuple[KeyPath, str]]:
         if isinstance(table := tree.get(section), dict)
     ]
     for index, session in enumerate(sessions_in(tree)):
-        places.append((("credentials", "sessions", index, "group"), session.get("group")))
+        at: KeyPath = ("credentials", "sessions", index)
+        tables = [(at, session), *tables_of(session, at)]
+        places += [((*where, "group"), table.get("group")) for where, table in tables]
     for where, group in places:
         if isinstance(group, str) and group:
             yield where, group
 
 
 def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[ValidationProblem]:
-    """Return a problem for each file that an earlier session has; it names both lines.
+    """Return a problem for each file that an earlier one has; it names both lines.
 
-    `text` is the file's, to find the other line; relative paths start at `runtime`.
+    A directory has all that is below it. `text` is the file's, to find the other line;
+    relative paths start at `runtime`.
     """
-    first: dict[Entry, tuple[KeyPath, str]] = {}
-    for index, session in enumerate(sessions_in(tree)):
-        file = session.get("env_file")
-        if not isinstance(file, str) or not file:
-            continue
-        where: KeyPath = ("credentials", "sessions", index, "env_file")
-        entry = directory_entry(runtime / file)
-        if entry not in first:
-            first[entry] = where, str(session.get("id"))
-            continue
-        other, owner = first[entry]
-        line, _ = Positions(text).find(other)
-        yield ValidationProblem(
-            where,
-            f'{dotted(where)}: session "{owner}" has the same file, on line {line}',
-            "give each session a file of its own",
-        )
+    first: dict[Entry, FileKeys] = {}
+    files = list(files_of(sessions_in(tree)))
+    for file in files:
+        other = first.setdefault(directory_entry(runtime / file.path), file)
+        if other is not file:
+            yield _shared(file, other, "has the same file", text)
+    for file in files:
+        for parent in (runtime / file.path).parents:
+            holder = first.get(directory_entry(parent))
+            if holder is not None and holder.is_directory:
+                yield _shared(file, holder, "has a directory that it is in", text)
+
+
+def _shared(file: FileKeys, other: FileKeys, what: str, text: str) -> ValidationProblem:
+    line, _ = Positions(text).find(other.where)
+    return ValidationProblem(
+        file.where,
+        f'{dotted(file.where)}: session "{other.session_id}" {what}, on line {line}',
+        "give each session a file of its own"
+        if file.session_id != other.session_id
+        else "give each of its files a path of its own",
+    )

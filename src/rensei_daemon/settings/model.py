@@ -19,6 +19,7 @@ from pydantic import (
     StrictBool,
 )
 
+from rensei_daemon.core.file_content import FileContent, FileFormat
 from rensei_daemon.core.urls import is_loopback
 from rensei_daemon.settings import validators
 
@@ -94,6 +95,31 @@ class Mutations(Section):
     protected_projects: tuple[Text, ...] = ()
 
 
+class File(Section):
+    """One file of a session: its values, its format, and the hook that runs after it."""
+
+    path: Annotated[Path, AfterValidator(validators.env_file)]
+    format: Literal["env", "plain", "json", "yaml", "dir"] = "env"
+    names: tuple[Text, ...] = ()
+    """The session's names to write; all of them if empty."""
+    rename: dict[str, Text] = {}
+    mode: Annotated[str, AfterValidator(validators.octal_mode)] = "0440"
+    group: Text | None = None
+    on_rotate: Annotated[tuple[Text, ...], AfterValidator(validators.argv)] = ()
+
+    @property
+    def permissions(self) -> int:
+        """`mode` as a number for chmod."""
+        return int(self.mode, 8)
+
+    @property
+    def content(self) -> FileContent:
+        """Which values the file has, and how."""
+        return FileContent(
+            format=FileFormat(self.format), names=self.names, rename=self.rename
+        )
+
+
 class Session(Section):
     """One session: which credentials to fetch, and how to deliver them."""
 
@@ -104,11 +130,28 @@ class Session(Section):
     env_file: Annotated[Path, AfterValidator(validators.env_file)] | None = None
     env_file_mode: Annotated[str, AfterValidator(validators.octal_mode)] = "0440"
     on_rotate: Annotated[tuple[Text, ...], AfterValidator(validators.argv)] = ()
+    files: tuple[File, ...] = ()
 
     @property
-    def env_file_permissions(self) -> int:
-        """`env_file_mode` as a number for chmod."""
-        return int(self.env_file_mode, 8)
+    def all_files(self) -> tuple[File, ...]:
+        """The env file, with the session's hook, and all others, with their groups."""
+        env_file = (
+            ()
+            if self.env_file is None
+            else (
+                File(path=self.env_file, mode=self.env_file_mode, on_rotate=self.on_rotate),
+            )
+        )
+        return tuple(
+            file.model_copy(update={"group": file.group or self.group})
+            for file in (*env_file, *self.files)
+        )
+
+    @property
+    def hooks(self) -> tuple[tuple[str, ...], ...]:
+        """The programs that run on a rotation."""
+        found = (self.on_rotate, *(file.on_rotate for file in self.files))
+        return tuple(filter(None, found))
 
 
 class Credentials(Section):

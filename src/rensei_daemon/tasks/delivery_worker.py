@@ -36,7 +36,7 @@ class DeliveryWorker:
         self._counters = counters
         self._delivery = delivery
         self._session_id = session_id
-        self._subject = f"{session_id}:{delivery.kind}"
+        self._subject = f"{session_id}:{delivery.kind}:{delivery.name}"
         self._board = board
         self._draw = draw
         self._offered = WakeEvent()
@@ -72,6 +72,10 @@ class DeliveryWorker:
         self._is_idle = False
         self._behind_since = self._behind_since or CLOCK.now()
         self._offered.set()
+
+    def has(self, credentials: Credentials) -> bool:
+        """Whether this generation was the last that was delivered."""
+        return self._delivered.generation == credentials.generation
 
     def confirm(self, credentials: Credentials) -> None:
         """Note that the consumers have had these values since before a restart."""
@@ -165,7 +169,7 @@ class DeliveryWorker:
     def _note_delivered(
         self, newest: Credentials, is_news: bool, is_repair: bool = False
     ) -> None:
-        self._delivered = newest
+        before, self._delivered = self._delivered, newest
         now = anyio.current_time()
         arrived_at = now if self._arrived_at is None else self._arrived_at
         self._counters.observe_delivery(
@@ -177,7 +181,8 @@ class DeliveryWorker:
         if is_repair:
             return  # a restored file is no rotation, so no hook runs
         for follower in self.followers:
-            if is_news:
+            # One that has not succeeded with the values before is not done with these.
+            if is_news or not follower.has(before):
                 follower.offer(newest, arrived_at)
             else:
                 follower.confirm(newest)

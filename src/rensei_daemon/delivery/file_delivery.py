@@ -1,37 +1,57 @@
-"""The env file: a session's values for workers that read them when they start.
+"""A file of a session, or a directory of files, for workers that read it when they start.
 
-Other processes can alter the file. So it is checked, first by `lstat`, and by its content
-if that differs.
+Other processes can alter it. So it is checked, first by `lstat`, and by its content if that
+differs. It is written only when its own values have changed, so that nobody who watches it
+is woken by the rotation of another name.
 """
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import anyio.to_thread
 
 from rensei_daemon.core.credential import Credentials, Difference
-from rensei_daemon.core.env_file import render_env_file
+from rensei_daemon.core.file_content import FileContent, FileFormat, read
 from rensei_daemon.core.health import ConsumerHealth, Proof
 from rensei_daemon.delivery.delivery_protocol import ignore_uptake
+from rensei_daemon.delivery.file_directory import FileDirectory
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.disk.atomic_file import remove_temporaries, replace_file, storage_errors
+from rensei_daemon.delivery.single_file import SingleFile
 from rensei_daemon.disk.directories import is_tmpfs
 from rensei_daemon.errors import DeliveryError, StorageError
 from rensei_daemon.fast_dataclass import dataclass, replace
 
+Values = Mapping[str, str]
 
-class EnvFile:
-    """One file, replaced as a whole by each generation, with its mode and group."""
 
-    kind = "env_file"
+class _Target(Protocol):
+    """Where values are written: a file, or a directory of files."""
+
+    @property
+    def is_quick(self) -> bool: ...
+    @property
+    def flushed(self) -> Path: ...
+    def clean(self) -> None: ...
+    def replace(self, values: Values) -> None: ...
+    def found(self, values: Values) -> dict[str, os.stat_result]: ...
+    def holds(self, values: Values) -> bool: ...
+    def remove(self) -> None: ...
+
+
+class FileDelivery:
+    """Replaces the file as a whole by each generation, with its mode and group."""
+
     after = None
     retries = None
 
     def __init__(
         self,
         path: Path,
+        content: FileContent = FileContent(),  # noqa: B008 - immutable
         *,
         mode: int,
         gid: int | None,
@@ -39,15 +59,22 @@ class EnvFile:
     ) -> None:
         """`hook_record` belongs to the hook that runs after this file."""
         self.on_uptake: Callable[[], None] = ignore_uptake
+        self.kind = content.format.consumer_kind
         self._path = path
-        self._mode = mode
-        self._gid = gid
+        self._content = content
+        self._target: _Target = (
+            FileDirectory(path, mode=mode, gid=gid)
+            if content.format is FileFormat.DIR
+            else SingleFile(path, content.format, mode=mode, gid=gid)
+        )
         self._hook_record = hook_record
         self._is_in_memory = False
-        self._last_access: _Access | None = None
-        """Type, mode and owner after the last write."""
-        self._seen: tuple[int, ...] = ()
-        """The file's `lstat` identity when its content was last compared."""
+        self._written: Values | None = None
+        """What the file has; None if that is not certain."""
+        self._last_access: dict[str, _Access] = {}
+        """Type, mode and owner of every part after the last write."""
+        self._seen: list[tuple[int, ...]] = []
+        """What `lstat` said when the content was last compared."""
         proof = Proof.UNKNOWN if hook_record is None else Proof.NOTHING
         self._line = ConsumerHealth(kind=self.kind, name=str(path), proof=proof)
 
@@ -66,11 +93,11 @@ class EnvFile:
         if not self._is_in_memory:
             return None
         try:
-            self._write(credentials, is_first=False)
+            is_news = self._write(credentials, is_first=False)
         except DeliveryError:
             return None
         self._note(credentials)
-        return True
+        return is_news
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - always written whole
         """Replace the file; raises `DeliveryError`, and then the old file is unchanged.
@@ -88,32 +115,48 @@ class EnvFile:
         self.on_uptake()
 
     def _write(self, credentials: Credentials, is_first: bool) -> bool:
-        data = render_env_file(credentials.env).encode()
-        is_news = not (is_first and self._is_known(credentials, data))
-        try:
+        values = self._values(credentials)
+        is_repair = credentials.generation == self._line.generation
+        is_news = (
+            not self._is_known(credentials, values) if is_first else values != self._written
+        )
+        if not (is_first or is_news or is_repair):
+            return False
+        with _delivery_errors():
             if is_first:
-                remove_temporaries(self._path)
-                self._is_in_memory = all(map(is_tmpfs, self._directories()))
-            replace_file(self._path, data, mode=self._mode, gid=self._gid)
-            with storage_errors(self._path):
-                self._last_access = _Access.of(self._path.lstat())
-            is_repair = credentials.generation == self._line.generation
+                self._target.clean()
+                self._is_in_memory = self._target.is_quick and self._is_flushed_in_memory()
+            self._written = None
+            self._target.replace(values)
+            self._last_access = self._access(values)
             if is_news and not is_repair and self._hook_record is not None:
                 self._hook_record.remove()
-        except StorageError as error:
-            raise DeliveryError(str(error), hint=error.hint) from None
+            self._written = values
         return is_news
 
-    def _directories(self) -> Iterator[Path]:
-        """Return the directories to flush."""
-        yield self._path.parent
-        if self._hook_record is not None:
-            yield self._hook_record.directory
+    def _values(self, credentials: Credentials) -> Values:
+        try:
+            return self._content.values(credentials.env)
+        except DeliveryError as error:
+            raise DeliveryError(f"{self._path}: {error}", hint=error.hint) from None
 
-    def _is_known(self, credentials: Credentials, data: bytes) -> bool:
+    def _is_flushed_in_memory(self) -> bool:
+        """Whether no directory to flush is on a disk."""
+        record = self._hook_record
+        directories = [self._target.flushed, *([record.directory] if record else [])]
+        return all(map(is_tmpfs, directories))
+
+    def _access(self, values: Values) -> "dict[str, _Access]":
+        try:
+            found = self._target.found(values)
+        except OSError:  # removed at once; the next check notices
+            return {}
+        return {part: _Access.of(status) for part, status in found.items()}
+
+    def _is_known(self, credentials: Credentials, values: Values) -> bool:
         record = self._hook_record
         is_due = record is not None and not record.holds(credentials)
-        return not is_due and _holds(self._path, data)
+        return not is_due and self._target.holds(values)
 
     def confirm(self, credentials: Credentials) -> None:
         """Do nothing: the file is written in any case."""
@@ -127,19 +170,22 @@ class EnvFile:
         )
 
     def _check(self, credentials: Credentials) -> str:
+        values = self._values(credentials)
         try:
-            found = self._path.lstat()
+            found = self._target.found(values)
         except FileNotFoundError:
             return "was removed"
         except OSError as error:
             return f"cannot be seen ({error.strerror})"
-        if _identity(found) == self._seen:
+        identities = [_identity(status) for status in found.values()]
+        if identities == self._seen:
             return ""
-        if self._last_access is not None and (wrong := self._last_access.differs(found)):
-            return wrong
-        if not _holds(self._path, render_env_file(credentials.env).encode()):
+        for part, access in self._last_access.items():
+            if part in found and (wrong := access.differs(found[part])):
+                return wrong
+        if not self._target.holds(values):
             return "was changed"
-        self._seen = _identity(found)
+        self._seen = identities
         return ""
 
     async def withdraw(self) -> None:
@@ -147,11 +193,16 @@ class EnvFile:
         await anyio.to_thread.run_sync(self._remove)
 
     def _remove(self) -> None:
-        try:
-            with storage_errors(self._path):
-                self._path.unlink(missing_ok=True)
-        except StorageError as error:
-            raise DeliveryError(str(error), hint=error.hint) from None
+        with _delivery_errors():
+            self._target.remove()
+
+
+@contextmanager
+def _delivery_errors() -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise DeliveryError(str(error), hint=error.hint) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +242,12 @@ def _identity(found: os.stat_result) -> tuple[int, ...]:
     )
 
 
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return is_file and file.read(len(data) + 1) == data
-    except OSError:
-        return False
+def read_values(path: Path, format_: FileFormat) -> dict[str, str]:
+    """Return the values of a file that was delivered; raises `OSError`."""
+    if format_ is not FileFormat.DIR:
+        return read(path.read_text(errors="surrogateescape"), format_)
+    return {
+        file.name: file.read_text(errors="surrogateescape")
+        for file in path.iterdir()
+        if not file.name.startswith("..") and file.is_file()
+    }

@@ -1,5 +1,6 @@
-"""The env file: whole, private, and in place before its readers look."""
+"""A file of a session: whole, private, and in place before its readers look."""
 
+import json
 import os
 import stat
 import threading
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
-from rensei_daemon.delivery.env_file import EnvFile
+from rensei_daemon.core.file_content import FileContent, FileFormat
+from rensei_daemon.delivery.file_delivery import FileDelivery
 from rensei_daemon.delivery.hook_record import HookRecord
-from rensei_daemon.errors import DeliveryError
+from rensei_daemon.errors import DeliveryError, StorageError
 
 NONE = Credentials()
 
@@ -28,7 +30,7 @@ def _names(directory: Path) -> list[str]:
 async def test_the_file_has_its_mode_and_group_every_time(tmp_path: Path) -> None:
     """Whatever became of them meanwhile, they are asserted with each generation."""
     path = tmp_path / "build.env"
-    file = EnvFile(path, mode=0o440, gid=os.getegid())
+    file = FileDelivery(path, mode=0o440, gid=os.getegid())
     assert await file.deliver(_values(1), difference(NONE, _values(1)))
     path.chmod(0o666)
     await file.deliver(_values(2), difference(_values(1), _values(2)))
@@ -41,15 +43,15 @@ async def test_the_file_has_its_mode_and_group_every_time(tmp_path: Path) -> Non
 async def test_a_file_that_says_the_same_already_is_no_change(tmp_path: Path) -> None:
     """A restarted daemon delivers only values that differ."""
     path = tmp_path / "build.env"
-    await EnvFile(path, mode=0o400, gid=None).deliver(
+    await FileDelivery(path, mode=0o400, gid=None).deliver(
         _values(1), difference(NONE, _values(1))
     )
     (tmp_path / ".build.env.0123456789ab.tmp").write_text("left by a crash")
-    again = EnvFile(path, mode=0o440, gid=None)
+    again = FileDelivery(path, mode=0o440, gid=None)
     assert not await again.deliver(_values(1), difference(NONE, _values(1)))
     assert stat.filemode(path.stat().st_mode) == "-r--r-----"
     assert _names(tmp_path) == ["build.env"]
-    other = EnvFile(path, mode=0o440, gid=None)
+    other = FileDelivery(path, mode=0o440, gid=None)
     assert await other.deliver(_values(2), difference(NONE, _values(2)))
 
 
@@ -59,7 +61,7 @@ async def test_a_hook_that_is_still_due_is_a_change(tmp_path: Path) -> None:
 
     async def deliver() -> HookRecord:
         record = HookRecord(done)
-        file = EnvFile(path, mode=0o440, gid=None, hook_record=record)
+        file = FileDelivery(path, mode=0o440, gid=None, hook_record=record)
         looks.append(await file.deliver(_values(1), difference(NONE, _values(1))))
         return record
 
@@ -80,10 +82,10 @@ async def test_a_file_in_memory_waits_for_no_disk_all_the_same(
     memory, disk = tmp_path / "memory", tmp_path / "disk"
     memory.mkdir()
     disk.mkdir()
-    monkeypatch.setattr("rensei_daemon.delivery.env_file.is_tmpfs", memory.__eq__)
+    monkeypatch.setattr("rensei_daemon.delivery.file_delivery.is_tmpfs", memory.__eq__)
     for directory, at_once in ((memory, True), (disk, None)):
         record = HookRecord(directory / "done")
-        file = EnvFile(memory / "build.env", mode=0o440, gid=None, hook_record=record)
+        file = FileDelivery(memory / "build.env", mode=0o440, gid=None, hook_record=record)
         await file.deliver(_values(1), difference(NONE, _values(1)))
         assert file.deliver_at_once(_values(2)) is at_once
 
@@ -92,7 +94,7 @@ async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
     """The error names the file, and no value."""
     path = tmp_path / "gone" / "build.env"
     with pytest.raises(DeliveryError, match="No such file or directory") as caught:
-        await EnvFile(path, mode=0o440, gid=None).deliver(
+        await FileDelivery(path, mode=0o440, gid=None).deliver(
             _values(1), difference(NONE, _values(1))
         )
     assert "1111" not in str(caught.value)
@@ -101,7 +103,7 @@ async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
 async def test_two_hundred_readers_never_see_a_torn_file(tmp_path: Path) -> None:
     """While generations follow one another, every look finds one of them, whole."""
     path = tmp_path / "build.env"
-    file = EnvFile(path, mode=0o440, gid=None)
+    file = FileDelivery(path, mode=0o440, gid=None)
     await file.deliver(_values(1), difference(NONE, _values(1)))
     is_over = threading.Event()
     looks: list[int] = []
@@ -131,7 +133,7 @@ async def test_two_hundred_readers_never_see_a_torn_file(tmp_path: Path) -> None
 
 async def test_the_file_goes_with_its_session(tmp_path: Path) -> None:
     """Withdrawn, there is nothing left to read."""
-    file = EnvFile(tmp_path / "build.env", mode=0o440, gid=None)
+    file = FileDelivery(tmp_path / "build.env", mode=0o440, gid=None)
     await file.deliver(_values(1), difference(NONE, _values(1)))
     await file.withdraw()
     await file.withdraw()
@@ -201,7 +203,7 @@ async def test_whatever_is_done_to_the_file_is_noticed_and_put_right(
     """At the next look; delivered again it is what it was, and the hook is not due."""
     path = tmp_path / "build.env"
     record = HookRecord(tmp_path / "done")
-    file = EnvFile(path, mode=0o440, gid=None, hook_record=record)
+    file = FileDelivery(path, mode=0o440, gid=None, hook_record=record)
     await file.deliver(_values(1), difference(NONE, _values(1)))
     record.write(_values(1), record.changes)
     before = path.read_bytes()
@@ -222,10 +224,91 @@ async def test_whatever_is_done_to_the_file_is_noticed_and_put_right(
 async def test_a_file_that_was_merely_touched_is_left_alone(tmp_path: Path) -> None:
     """Its content is compared once, and not again while nothing happens to it."""
     path = tmp_path / "build.env"
-    file = EnvFile(path, mode=0o440, gid=None)
+    file = FileDelivery(path, mode=0o440, gid=None)
     await file.deliver(_values(1), difference(NONE, _values(1)))
     path.touch()
     assert await file.check(_values(1)) == ""
     assert await file.check(_values(2)) == ""  # lstat alone was asked
     path.touch()
     assert await file.check(_values(2)) == "was changed"
+
+
+async def test_a_file_follows_the_names_that_it_has(tmp_path: Path) -> None:
+    """The rotation of another name does not touch it: a watcher would be woken."""
+    path, record = tmp_path / "db.json", HookRecord(tmp_path / "done")
+    content = FileContent(format=FileFormat.JSON, names=("A",), rename={"A": "key"})
+    file = FileDelivery(path, content, mode=0o440, gid=None, hook_record=record)
+    one, other, third = (
+        Credentials(1, {"A": "1", "B": "1"}),
+        Credentials(2, {"A": "1", "B": "2"}),
+        Credentials(3, {"A": "3", "B": "2"}),
+    )
+    assert await file.deliver(one, difference(NONE, one))
+    before = path.stat()
+    assert not await file.deliver(other, difference(one, other))
+    assert path.stat() == before
+    assert file.consumers[0].generation == 2
+    assert await file.check(other) == ""
+    assert await file.deliver(third, difference(other, third))
+    assert json.loads(path.read_text()) == {"key": "3"}
+    assert (file.kind, file.consumers[0].kind) == ("json_file", "json_file")
+
+
+async def test_the_hooks_record_is_of_the_files_own_values(tmp_path: Path) -> None:
+    """So another name that rotated while the daemon was down is no reason to run it."""
+    path, done = tmp_path / "db.env", tmp_path / "done"
+    content = FileContent(names=("A",))
+
+    async def deliver(credentials: Credentials) -> bool:
+        record = HookRecord(done, content)
+        file = FileDelivery(path, content, mode=0o440, gid=None, hook_record=record)
+        is_news = await file.deliver(credentials, difference(NONE, credentials))
+        record.write(credentials, record.changes)
+        return is_news
+
+    assert await deliver(Credentials(1, {"A": "1", "B": "1"}))
+    assert not await deliver(Credentials(1, {"A": "1", "B": "2"}))
+    assert await deliver(Credentials(1, {"A": "2", "B": "2"}))
+
+
+async def test_what_the_format_cannot_hold_leaves_the_old_file(tmp_path: Path) -> None:
+    """The error names the file and the name, and the remedy, but no value."""
+    path = tmp_path / "plain.env"
+    content = FileContent(format=FileFormat.PLAIN)
+    file = FileDelivery(path, content, mode=0o440, gid=None)
+    one, two = Credentials(1, {"A": "1"}), Credentials(2, {"A": "s3cret\nB=2"})
+    await file.deliver(one, difference(NONE, one))
+    with pytest.raises(DeliveryError) as caught:
+        await file.deliver(two, difference(one, two))
+    assert str(caught.value) == (
+        f"{path}: the value of A has a line break, which the format plain cannot hold"
+    )
+    assert 'use format "env", "json" or "dir"' in caught.value.hint
+    assert path.read_text() == "A=1\n"
+    assert file.consumers[0].generation == 1
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+async def test_after_a_failure_it_is_not_certain_what_the_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_memory: bool
+) -> None:
+    """A change back to the old values is written, and the hook runs for it."""
+    monkeypatch.setattr(
+        "rensei_daemon.delivery.file_delivery.is_tmpfs", lambda _: in_memory
+    )
+    path, record = tmp_path / "build.env", HookRecord(tmp_path / "done")
+    file = FileDelivery(path, mode=0o440, gid=None, hook_record=record)
+    await file.deliver(_values(1), difference(NONE, _values(1)))
+
+    def refuse() -> None:
+        raise StorageError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record, "remove", refuse)
+        assert file.deliver_at_once(_values(2)) is None
+        with pytest.raises(DeliveryError):
+            await file.deliver(_values(2), difference(NONE, _values(2)))
+    assert path.read_text().startswith('NAME_0="2222')
+    back = Credentials(3, _values(1).env)
+    assert await file.deliver(back, difference(_values(1), back))
+    assert path.read_text().startswith('NAME_0="1111')
