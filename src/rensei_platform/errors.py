@@ -119,6 +119,8 @@ class UnavailableError(PlatformError):
     exit_code = 69
     status = 503
 
-    def __init__(self, message: str | None = None, *, retry_after_seconds: int = 5) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str | None = None, *, hint: str = "", retry_after_seconds: int = 5
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.retry_after_seconds = retry_after_seconds

@@ -12,6 +12,7 @@ from rensei_platform.sealing import Sealer
 from rensei_platform.services.opening import check_master_key
 from rensei_platform.services.resealing import unopened
 from rensei_platform.store.engine import Store
+from rensei_platform.store.lock import is_removed
 from rensei_platform.store.schema import check_schema
 
 MOST_SKEW_SECONDS = 5.0
@@ -20,6 +21,8 @@ MOST_SKEW_SECONDS = 5.0
 async def check_database(url: URL, master_key: Path) -> list[Result]:
     """Return what is found. Without a database nothing else can be asked."""
     found: list[Result] = []
+    if await anyio.to_thread.run_sync(is_removed, url):
+        return []  # `machine` says so
     with reported("database", found):
         await anyio.to_thread.run_sync(check_schema, url)
         found.append(
@@ -29,6 +32,9 @@ async def check_database(url: URL, master_key: Path) -> list[Result]:
         return found
     store = Store(url)
     try:
+        with reported("writes", found):
+            await store.change_nothing()
+            found.append(Result("writes", "ok", "the database can be written"))
         with reported("clock", found):
             found.append(await _clock(store))
         with reported("master key", found):

@@ -13,8 +13,12 @@ from sqlalchemy import URL
 from rensei_platform.config import Config
 from rensei_platform.doctor.result import Result, reported
 from rensei_platform.http.tls import Certificate
+from rensei_platform.store.lock import is_removed
+from rensei_platform.store.trouble import FULL, REMOVED
 
 LEAST_FREE_BYTES = 256 * 1024 * 1024
+FULL_BYTES = 1024 * 1024
+"""Less is no room for a transaction and its log."""
 LEAST_FILES = 16_384
 EXPIRES_SOON = timedelta(days=14)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -31,7 +35,7 @@ def check_machine(file: Path | None, config: Config, url: URL) -> list[Result]:
             Certificate(config.tls_certificate, config.tls_key)
             found.append(_certificate(config.tls_certificate, datetime.now(UTC)))
     if url.drivername == "sqlite":
-        found.append(_database_file(Path(str(url.database))))
+        found.append(_database_file(url))
     return found
 
 
@@ -74,7 +78,10 @@ def _certificate(file: Path, now: datetime) -> Result:
     return Result("certificate", "ok", state)
 
 
-def _database_file(file: Path) -> Result:
+def _database_file(url: URL) -> Result:
+    file = Path(str(url.database))
+    if is_removed(url):
+        return Result("database file", "error", f"{file}: {REMOVED.message}", REMOVED.hint)
     if not file.exists():
         hint = "Run `rensei-platform init`."
         return Result("database file", "error", f"{file}: there is none", hint)
@@ -87,6 +94,10 @@ def _database_file(file: Path) -> Result:
         message = f"{file.parent}: this user may not write to it"
         return Result("database file", "error", message, "Be the service's user, or root.")
     free = shutil.disk_usage(file.parent).free
+    if free < FULL_BYTES:
+        return Result(
+            "database file", "error", f"{file.parent}: {free} bytes are free", FULL.hint
+        )
     if free < LEAST_FREE_BYTES:
         message = f"{file.parent}: {free // 2**20} MiB are free"
         return Result("database file", "warning", message, "Make room before it is full.")

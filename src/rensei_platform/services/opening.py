@@ -71,7 +71,7 @@ async def opened(
     sealer = Sealer.from_file(master_key)
     with exclusive(url):
         check_schema(listen_url or url)
-        store = Store(url, is_pooled=listen_url is not None)
+        store = Store(url, is_pooled=listen_url is not None, logs_trouble=True)
         try:
             await check_master_key(store, sealer, master_key)
             yield _platform(listen_url or url, settings, store, sealer)
@@ -95,7 +95,7 @@ def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) 
         bus=bus,
         hub=hub,
         availability=Availability(
-            store.ping,
+            store.check,
             bus,
             hub,
             away_seconds=settings.away_seconds,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from rensei_platform.bus.hub import Hub
 from rensei_platform.bus.messages import Bus
+from rensei_platform.log_limit import LogLimit
 from rensei_platform.providers.registry import Registry
 from rensei_platform.rules.times import whole_milliseconds
 from rensei_platform.sealing import Sealer
@@ -13,7 +14,6 @@ from rensei_platform.services.availability import Availability
 from rensei_platform.services.changes import Changes
 from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.limits import FailureLimiter
-from rensei_platform.services.log_limit import LogLimit
 from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.presence import Presence
 from rensei_platform.services.refusals import Refusals

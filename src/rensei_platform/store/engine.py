@@ -6,26 +6,41 @@ fails halfway because another was faster.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
-from sqlalchemy import URL, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import URL, event, func, make_url, select, update
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from rensei_platform.errors import InvalidRequestError, SettingsError, UnavailableError
+from rensei_platform.errors import SettingsError, UnavailableError
+from rensei_platform.store.database_file import DatabaseFile
 from rensei_platform.store.quick import PostgresqlReader, QuickReader, SqliteReader
+from rensei_platform.store.tables import schema_steps
+from rensei_platform.store.trouble import (
+    BUSY,
+    READ,
+    WRITE,
+    DatabaseError,
+    Troubles,
+    explained,
+)
 
-_NOTHING = select(1)
+_ANYTHING = select(schema_steps.c.revision).limit(1)
+_NO_CHANGE = update(schema_steps).values(previous=schema_steps.c.previous)
 _CLOCK = select(func.clock_timestamp())
 _POOL_TIMEOUT_SECONDS = 5.0
 _SQLITE_READERS = 4
 _POSTGRESQL_POOL = 10
 _BUSY_SECONDS = 5.0
+"""For the lock of another program."""
+_TURN_SECONDS = 5.0
+"""For the writers before this one."""
 _POSTGRESQL_SOCKET = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -62,13 +77,17 @@ _URL_HINT = (
 class Store:
     """An open database."""
 
-    def __init__(self, url: URL, *, is_pooled: bool = False) -> None:
+    def __init__(
+        self, url: URL, *, is_pooled: bool = False, logs_trouble: bool = False
+    ) -> None:
         """`is_pooled`: a pooler of transactions is between us and PostgreSQL."""
         self.is_sqlite = url.drivername == "sqlite"
+        self.troubles = Troubles(is_logged=logs_trouble)
+        self._file = DatabaseFile(Path(str(url.database)) if self.is_sqlite else None)
         self.quick: QuickReader
         if self.is_sqlite:
             self._readers, self._writers = _sqlite_engines(url)
-            self.quick = SqliteReader(url)
+            self.quick = SqliteReader(url, self._file)
         else:
             connecting = _POOLED if is_pooled else _DIRECT
             self._readers, self._writers = _postgresql_engines(url, connecting)
@@ -82,7 +101,8 @@ class Store:
         Raise UnavailableError if the database does not answer, InvalidRequestError for a
         value that no column can hold.
         """
-        with _translated(), self._uninterrupted():
+        with self.troubles.noted(READ), explained(), self._uninterrupted():
+            self._file.check()
             async with self._readers.connect() as connection:
                 yield connection
 
@@ -90,13 +110,25 @@ class Store:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection with a transaction, committed at the end of the block.
 
-        Raise UnavailableError if the database does not answer, InvalidRequestError for a
-        value that no column can hold.
+        Raise UnavailableError if the database does not answer or has no turn within a few
+        seconds, InvalidRequestError for a value that no column can hold.
         """
-        async with self._turn:
-            with _translated(), self._uninterrupted():
-                async with self._writers.begin() as connection:
-                    yield connection
+        with self.troubles.noted(WRITE), explained():
+            await self._wait_for_turn()
+            try:
+                with self._uninterrupted():
+                    self._file.check()
+                    async with self._writers.begin() as connection:
+                        yield connection
+                    self._file.check()  # or what was written is nowhere
+            finally:
+                self._turn.release()
+
+    async def _wait_for_turn(self) -> None:
+        with anyio.move_on_after(_TURN_SECONDS) as limit:
+            await self._turn.acquire()
+        if limit.cancelled_caught:
+            raise DatabaseError(BUSY)
 
     def _uninterrupted(self) -> anyio.CancelScope:
         """Let a cancellation wait for the end of what is asked of SQLite.
@@ -107,9 +139,21 @@ class Store:
         return anyio.CancelScope(shield=self.is_sqlite)
 
     async def ping(self) -> None:
-        """Ask the database for nothing. Raise UnavailableError if it does not answer."""
+        """Read a row. Raise UnavailableError if the database does not answer."""
         async with self.read() as db:
-            await db.execute(_NOTHING)
+            await db.execute(_ANYTHING)
+
+    async def check(self) -> None:
+        """Do the same, and find out whether a trouble of writes is over."""
+        await self.ping()
+        if self.troubles.stops_writes:
+            with suppress(UnavailableError):
+                await self.change_nothing()
+
+    async def change_nothing(self) -> None:
+        """Write what is there already. Raise UnavailableError if nothing can be written."""
+        async with self.write() as db:
+            await db.execute(_NO_CHANGE)
 
     async def clock(self) -> datetime:
         """Return the time of the database, which is this machine's for an embedded one."""
@@ -124,26 +168,6 @@ class Store:
         await self.quick.close()
         await self._readers.dispose()
         await self._writers.dispose()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Raise our errors for those of the database that are not a fault of ours.
-
-    UnavailableError for one that is gone, locked or full; InvalidRequestError for a value
-    that no column can hold, such as text with NUL on PostgreSQL.
-    """
-    try:
-        yield
-    except DataError as error:
-        message = "The request holds a value that cannot be stored"
-        raise InvalidRequestError(message) from error
-    except (OperationalError, PoolTimeoutError) as error:
-        raise UnavailableError from error
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        raise UnavailableError from error
 
 
 def listening_conninfo(url: URL) -> str:
@@ -162,14 +186,14 @@ def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
         pool_reset_on_return=None,
-        connect_args={"timeout": _BUSY_SECONDS},
+        connect_args=sqlite_arguments(),
     )
     writers = create_async_engine(
         asynchronous,
         pool_size=1,
         max_overflow=0,
         pool_timeout=_POOL_TIMEOUT_SECONDS,
-        connect_args={"timeout": _BUSY_SECONDS},
+        connect_args=sqlite_arguments(),
     )
     event.listen(readers.sync_engine, "connect", _prepare_sqlite_reader)
     event.listen(writers.sync_engine, "connect", prepare_sqlite)
@@ -177,21 +201,31 @@ def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     return readers, writers
 
 
+def sqlite_arguments() -> dict[str, Any]:
+    """Return how the driver connects."""
+    return {"timeout": _BUSY_SECONDS}
+
+
 def prepare_sqlite(connection: Any, _record: object) -> None:
     """Set up a connection that writes: durable at commit, no transaction but ours."""
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        _execute(connection, f"PRAGMA {pragma}")
+    _set(connection, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 def _prepare_sqlite_reader(connection: Any, _record: object) -> None:
-    _execute(connection, "PRAGMA query_only=ON")
+    _set(connection, "query_only=ON")
 
 
-def _execute(connection: Any, statement: str) -> None:
-    cursor = connection.cursor()
-    cursor.execute(statement)
-    cursor.close()
+def _set(connection: Any, *pragmas: str) -> None:
+    """Set pragmas; close a connection that fails, or its thread would be left behind."""
+    try:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+    except sqlite3.Error:
+        connection.close()
+        raise
 
 
 def _begin_immediate(connection: Any) -> None:

@@ -20,7 +20,7 @@ def exclusive(url: URL) -> Iterator[None]:
     if url.drivername != "sqlite" or url.database is None:
         yield
         return
-    path = Path(f"{url.database}.lock")
+    path = _lock_of(url.database)
     try:
         file = path.open("a")
     except OSError as error:
@@ -38,3 +38,21 @@ def exclusive(url: URL) -> Iterator[None]:
                 hint="Stop it first, or ask it over HTTP with a key.",
             ) from None
         yield
+
+
+def is_removed(url: URL) -> bool:
+    """Whether a process holds an embedded database whose file is not there any more."""
+    if url.drivername != "sqlite" or url.database is None or Path(url.database).exists():
+        return False
+    try:
+        with _lock_of(url.database).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock_of(database: str) -> Path:
+    return Path(f"{database}.lock")

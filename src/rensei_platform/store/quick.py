@@ -16,10 +16,13 @@ from sqlalchemy import URL, Dialect, Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 
-from rensei_platform.errors import InvalidRequestError, UnavailableError
+from rensei_platform.store.database_file import DatabaseFile
+from rensei_platform.store.trouble import explained
 
 _CONNECTIONS = 4
 _TIMEOUT_SECONDS = 5.0
+_BUSY_SECONDS = 0.2
+"""The event loop waits meanwhile: only a recovery of the database makes a reader wait."""
 
 
 class QuickReader(Protocol):
@@ -84,8 +87,8 @@ class _Queries:
 class SqliteReader:
     """Reads in the thread of the event loop: nothing of SQLite's makes a reader wait."""
 
-    def __init__(self, url: URL) -> None:
-        self._path = url.database or ""
+    def __init__(self, url: URL, file: DatabaseFile) -> None:
+        self._path, self._file = url.database or "", file
         self._queries = _Queries(sqlite.dialect(paramstyle="named"))
         self._connection: sqlite3.Connection | None = None
 
@@ -94,15 +97,16 @@ class SqliteReader:
     ) -> Mapping[str, Any] | None:
         """Return the first row by the names of its columns. None if there is none."""
         compiled = self._queries.get(query)
-        try:
+        self._file.check()
+        with explained():
             found = self._open().execute(compiled.text, compiled.parameters(parameters))
             return compiled.read(found.fetchone())
-        except sqlite3.OperationalError as error:
-            raise UnavailableError from error
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = sqlite3.connect(self._path, isolation_level=None)
+            self._connection = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None
+            )
             self._connection.execute("PRAGMA query_only=ON")
         return self._connection
 
@@ -130,14 +134,8 @@ class PostgresqlReader:
         """Return the first row by the names of its columns. None if there is none."""
         compiled = self._queries.get(query)
         given = compiled.parameters(parameters)
-        try:
-            with anyio.fail_after(_TIMEOUT_SECONDS):
-                return compiled.read(await self._ask(compiled.text, given))
-        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
-            raise UnavailableError from error
-        except psycopg.DataError as error:
-            message = "The request holds a value that cannot be stored"
-            raise InvalidRequestError(message) from error
+        with explained(), anyio.fail_after(_TIMEOUT_SECONDS):
+            return compiled.read(await self._ask(compiled.text, given))
 
     async def _ask(self, text: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
         """Ask again if a connection has ended since it was used last: that is no news."""

@@ -26,11 +26,11 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import OperationalError
 
 from rensei_platform.errors import SchemaError, StartError, UnavailableError
-from rensei_platform.store.engine import prepare_sqlite
+from rensei_platform.store.engine import prepare_sqlite, sqlite_arguments
 from rensei_platform.store.tables import replicas, schema_steps
+from rensei_platform.store.trouble import DatabaseError, explained
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -200,14 +200,18 @@ def _step(file: Path) -> _Step:
 @contextmanager
 def _connection(url: URL) -> Iterator[Connection]:
     """Lend a connection with one transaction around everything, DDL included."""
-    engine = create_engine(url, poolclass=NullPool)
-    if url.drivername == "sqlite":
+    is_sqlite = url.drivername == "sqlite"
+    arguments = sqlite_arguments() if is_sqlite else {}
+    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    if is_sqlite:
         event.listen(engine, "connect", prepare_sqlite)
         event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN EXCLUSIVE"))
     try:
-        with engine.begin() as connection:
+        with explained(), engine.begin() as connection:
             yield connection
-    except OperationalError as error:
-        raise UnavailableError(f"cannot open the database: {error.orig}") from error
+    except DatabaseError as error:
+        said = getattr(error.__cause__, "orig", error.__cause__)
+        message = f"cannot open the database: {said}"
+        raise UnavailableError(message, hint=error.hint) from error
     finally:
         engine.dispose()

@@ -160,6 +160,7 @@ def test_doctor_finds_nothing_wrong(program: Program) -> None:
         "exposure": "ok",
         "database file": "ok",
         "database": "ok",
+        "writes": "ok",
         "clock": "ok",
         "master key": "ok",
     }

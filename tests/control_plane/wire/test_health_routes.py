@@ -5,6 +5,7 @@ from platform_server import Server
 from sqlalchemy import URL
 
 from rensei_platform.store.engine import Store
+from rensei_platform.store.trouble import UNREACHABLE
 
 
 async def test_a_server_is_alive_and_ready(server: Server) -> None:
@@ -22,12 +23,13 @@ async def test_a_server_without_its_database_is_not_ready(
     away = Store(URL.create("sqlite", database="/nonexistent/platform.db"))
     monkeypatch.setattr(server.platform.store, "_readers", away._readers)
     assert (await server.http.get("/healthz")).status_code == 200
-    for path in ("/readyz", "/api/admin/hosts"):
+    for path, advice in (
+        ("/readyz", f" {UNREACHABLE.hint}"),
+        ("/api/admin/hosts", ""),
+    ):
         answer = await server.call("GET", path)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert answer.json() == {
-            "error": "The database cannot be reached; try again later."
-        }
+        assert answer.json() == {"error": UNREACHABLE.message + advice}
 
 
 async def test_requests_are_counted_by_call(server: Server) -> None:

@@ -15,7 +15,6 @@ from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.engine import Connection
 
 from rensei_platform.services import workers as registering
-from rensei_platform.store import engine
 from rensei_platform.store.tables import workers
 
 LARGE = "x" * 200_000
@@ -59,27 +58,6 @@ async def test_full_disk(small_disk: Path, tmp_path: Path) -> None:
         await anyio.run_process(["mount", "-o", "remount,size=32m", str(small_disk)])
         kept.append(await worker.enqueue())
         assert await worker.pending() == kept
-
-
-async def test_locked_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write beside a program that holds SQLite's lock is 503; then all is well again."""
-    monkeypatch.setattr(engine, "_BUSY_SECONDS", 0.05)
-    url = sqlite_url(tmp_path)
-    async with running(url, tmp_path / "k") as server:
-        worker = await server.register()
-        other = create_engine(url)
-        with other.connect() as connection:
-            # Not in this thread: the server may be about to end a transaction in it.
-            await anyio.to_thread.run_sync(connection.exec_driver_sql, "BEGIN IMMEDIATE")
-            answer = await server.call("POST", "/api/admin/hosts", {"name": "h"})
-            assert _refusal(answer) == (
-                503,
-                "The database cannot be reached; try again later.",
-            )
-            assert await worker.pending() == []  # a quiet beat only reads
-            connection.exec_driver_sql("ROLLBACK")
-        other.dispose()
-        await server.ok("POST", "/api/admin/hosts", {"name": "h"})
 
 
 async def test_holder_of_a_row_dies(server: Server) -> None:

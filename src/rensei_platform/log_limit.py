@@ -16,14 +16,18 @@ class LogLimit:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._windows: dict[str, tuple[float, int]] = {}
+        self._windows: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def warning(self, event: str, **fields: Any) -> None:
-        """Log a warning, unless the same event was logged within the last minute."""
+    def warning(self, event: str, *, about: str = "", **fields: Any) -> None:
+        """Log a warning, unless the same event was logged within the last minute.
+
+        Events of one name that are about different things do not suppress each other.
+        """
         now = self._clock()
-        begun, suppressed = self._windows.get(event, (now - WINDOW_SECONDS, 0))
+        key = (event, about)
+        begun, suppressed = self._windows.get(key, (now - WINDOW_SECONDS, 0))
         if now - begun < WINDOW_SECONDS:
-            self._windows[event] = (begun, suppressed + 1)
+            self._windows[key] = (begun, suppressed + 1)
             return
-        self._windows[event] = (now, 0)
+        self._windows[key] = (now, 0)
         _log.warning(event, **fields, suppressed=suppressed)
