@@ -12,9 +12,11 @@ import pytest
 
 import rensei_daemon
 
-LENGTH = 64 * 1024
-SECONDS = 0.5
-"""Of processor time. A linear pattern takes a few ms; a quadratic one, minutes."""
+LENGTH = 16 * 1024
+SECONDS = 0.03
+"""Of processor time. A linear pattern takes a few ms; a quadratic one, seconds."""
+TRIES = 3
+"""On a busy machine a linear one may take so long too, once."""
 
 METHODS = frozenset(("search", "sub", "split", "findall", "finditer", "match", "fullmatch"))
 
@@ -37,6 +39,8 @@ def uses() -> Iterator[tuple[str, re.Pattern[str], str]]:
         if re.search(r"\.(cli|__main__)", found.name):
             continue
         module = importlib.import_module(found.name)
+        if not any(isinstance(value, re.Pattern) for value in vars(module).values()):
+            continue
         tree = ast.parse(Path(str(module.__file__)).read_text())
         for node in ast.walk(tree):
             if not isinstance(node, ast.Attribute) or node.attr not in METHODS:
@@ -56,16 +60,22 @@ def test_every_pattern_is_linear(name: str) -> None:
     pattern, method = USES[name]
     for part in PARTS:
         text = part * (LENGTH // len(part))
-        started = time.thread_time()
-        for tried in (text, text + "\x00"):
-            match method:
-                case "sub":
-                    pattern.sub("", tried)
-                case "finditer":
-                    list(pattern.finditer(tried))
-                case _:
-                    getattr(pattern, method)(tried)
-        assert time.thread_time() - started < SECONDS, part
+        tries = (_seconds(pattern, method, text) for _ in range(TRIES))
+        assert any(seconds < SECONDS for seconds in tries), part
+
+
+def _seconds(pattern: re.Pattern[str], method: str, text: str) -> float:
+    """Return what it takes to use a pattern on a text, and on one that ends otherwise."""
+    started = time.thread_time()
+    for tried in (text, text + "\x00"):
+        match method:
+            case "sub":
+                pattern.sub("", tried)
+            case "finditer":
+                list(pattern.finditer(tried))
+            case _:
+                getattr(pattern, method)(tried)
+    return time.thread_time() - started
 
 
 def test_no_pattern_hides_in_a_function() -> None:

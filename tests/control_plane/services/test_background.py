@@ -57,6 +57,7 @@ async def test_refusals_and_retention_are_on_a_clock(
         await be_refused(server)
         await until_answer(lambda: audit(server, "request.refused"))
         key = server.key
+    monkeypatch.setattr(retention, "FIRST_PRUNE_SECONDS", 0)
     monkeypatch.setattr(retention, "PRUNE_SECONDS", 0.01)
     brief = ServerSettings(audit_retention=timedelta(milliseconds=1), stop_seconds=0)
     async with serving_replica(database, tmp_path / "k", key, brief) as again:
