@@ -1,9 +1,10 @@
 """Edit a value in place.
 
 An inline table is edited member by member and an array element by element, so that spacing,
-quoting and comments are kept.
+quoting and comments are kept. A table is split once, however many edits it gets.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from rensei_daemon.core.array_edit import edit_array
@@ -13,26 +14,96 @@ from rensei_daemon.core.toml_scanner import read_key, tokens
 from rensei_daemon.fast_dataclass import dataclass
 
 
-def edit_inline(text: str, edit: Edit) -> str:
-    """Return the inline table with one value changed; `edit.path` is relative to it."""
-    for member in _members(text):
-        if member.path == edit.path and edit.after is ABSENT:
-            return _without(text, member)
-        if member.path == edit.path:
-            value = replace_value(member.value_of(text), edit)
-            return _spliced(text, member.value, member.end, value)
-        if member.path == edit.path[: len(member.path)]:
-            inner = Edit(edit.path[len(member.path) :], edit.before, edit.after)
-            return _spliced(
-                text, member.value, member.end, edit_inline(member.value_of(text), inner)
-            )
-    if edit.after is ABSENT:
-        # Spelled as dotted members, which are all removed.
-        for member in reversed(list(_members(text))):
-            if member.path[: len(edit.path)] == edit.path:
-                text = _without(text, member)
-        return text
-    return _with(text, f"{render_key(edit.path)} = {render(edit.after)}")
+@dataclass(slots=True)
+class _Member:
+    """A `key = value` of an inline table."""
+
+    path: Path
+    key: str
+    """Its text before the value."""
+    value: str
+    gap: str
+    """The text after it: a comma with spaces, or what is before the closing brace."""
+    table: "InlineTable | None" = None
+    """The value, once something in it is edited."""
+    is_removed: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.key + (self.table.text if self.table else self.value)
+
+
+class InlineTable:
+    """The members of one inline table, and the edits made to them."""
+
+    def __init__(self, text: str) -> None:
+        first = _skip_spaces(text, 1)  # after the brace
+        self._open, self._close = text[:first], text[first:]
+        self._members: list[_Member] = []
+        """The last one is never a removed one."""
+        self._exact: dict[Path, _Member] = {}
+        self._below: dict[Path, list[_Member]] = defaultdict(list)
+        """The members that spell a table as dotted keys, by its path."""
+        for member in _members(text, first):
+            self._enter(member)
+        if self._members:
+            self._close, self._members[-1].gap = self._members[-1].gap, ""
+
+    def _enter(self, member: _Member) -> None:
+        self._members.append(member)
+        self._exact[member.path] = member
+        for length in range(1, len(member.path)):
+            self._below[member.path[:length]].append(member)
+
+    @property
+    def text(self) -> str:
+        """The table with all edits."""
+        if not self._members:
+            return self._open + self._close
+        kept = (member for member in self._members if not member.is_removed)
+        return self._open + "".join(m.text + m.gap for m in kept) + self._close
+
+    def make(self, edit: Edit) -> None:
+        """Make one edit; its path is relative to the table."""
+        if (member := self._exact.get(edit.path)) is None:
+            self._make_elsewhere(edit)
+        elif edit.after is ABSENT:
+            self._remove(member)
+        else:
+            value = member.table.text if member.table else member.value
+            member.value, member.table = replace_value(value, edit), None
+
+    def _make_elsewhere(self, edit: Edit) -> None:
+        """Make an edit of something that is no member: it is in one, or it is new."""
+        for length in range(1, len(edit.path)):
+            if member := self._exact.get(edit.path[:length]):
+                member.table = member.table or InlineTable(member.value)
+                member.table.make(Edit(edit.path[length:], edit.before, edit.after))
+                return
+        if edit.after is ABSENT:
+            for member in self._below.pop(edit.path, ()):
+                self._remove(member)
+        else:
+            self._add(edit.path, render(edit.after))
+
+    def _add(self, path: Path, value: str) -> None:
+        if self._members:
+            self._members[-1].gap = ", "
+        else:
+            self._open, self._close = "{ ", " }"
+        self._enter(_Member(path, f"{render_key(path)} = ", value, ""))
+
+    def _remove(self, member: _Member) -> None:
+        """Remove a member with the gap after it; the last one with the gap before it."""
+        if not member.is_removed:
+            member.is_removed = True
+            self._exact.pop(member.path)
+        while self._members and self._members[-1].is_removed:
+            self._members.pop()
+        if self._members:
+            self._members[-1].gap = ""
+        else:
+            self._open, self._close = "{", "}"
 
 
 def replace_value(text: str, edit: Edit) -> str:
@@ -42,32 +113,17 @@ def replace_value(text: str, edit: Edit) -> str:
     return render(edit.after)
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A `key = value` of an inline table, by offsets."""
-
-    path: Path
-    start: int
-    value: int
-    end: int
-
-    def value_of(self, text: str) -> str:
-        return text[self.value : self.end]
-
-
-def _members(text: str) -> Iterator[_Member]:
-    at = 1  # after the brace
-    while True:
-        at = _skip_spaces(text, at)
-        if text[at] == "}":
-            return
+def _members(text: str, at: int) -> Iterator[_Member]:
+    """Yield the members from the offset of the first one, or of the closing brace."""
+    while text[at] != "}":
         path, after = read_key(text, at)
         value = _skip_spaces(text, after + 1)
         end, stop = _member_ends(text, value)
-        yield _Member(path, at, value, end)
-        if text[stop] == "}":
-            return
-        at = stop + 1
+        at_next = stop if text[stop] == "}" else _skip_spaces(text, stop + 1)
+        is_last = text[at_next] == "}"
+        gap = text[end:] if is_last else text[end:at_next]
+        yield _Member(path, text[at:value], text[value:end], gap)
+        at = at_next
 
 
 def _skip_spaces(text: str, at: int) -> int:
@@ -87,26 +143,3 @@ def _member_ends(text: str, at: int) -> tuple[int, int]:
         if sort != "space":
             end = token.end()
     raise ValueError("an inline table does not end")
-
-
-def _spliced(text: str, start: int, end: int, new: str) -> str:
-    return text[:start] + new + text[end:]
-
-
-def _without(text: str, member: _Member) -> str:
-    members = list(_members(text))
-    index = next(i for i, other in enumerate(members) if other.start == member.start)
-    if len(members) == 1:
-        return "{}"
-    if index + 1 < len(members):
-        return text[: member.start] + text[members[index + 1].start :]
-    return text[: members[index - 1].end] + text[member.end :]
-
-
-def _with(text: str, member: str) -> str:
-    last = None
-    for last in _members(text):  # noqa: B007 - the last one is what we want
-        pass
-    if last is None:
-        return f"{{ {member} }}"
-    return f"{text[: last.end]}, {member}{text[last.end :]}"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rensei_daemon.core.edit import ABSENT, Edit, Path
-from rensei_daemon.core.inline_edit import edit_inline, replace_value
+from rensei_daemon.core.inline_edit import InlineTable, replace_value
 from rensei_daemon.core.toml_layout import Layout, Node
 from rensei_daemon.core.toml_rendering import (
     dotted_lines,
@@ -47,6 +47,7 @@ class TomlEditor:
         self._items = layout.items
         self._removed: set[int] = set()
         self._values: dict[int, str] = {}
+        self._tables: dict[int, InlineTable] = {}
         self._lines: dict[int, list[str]] = defaultdict(list)
         """New lines after an item, in its section."""
         self._sections: dict[int, list[str]] = defaultdict(list)
@@ -58,8 +59,7 @@ class TomlEditor:
         node = self._layout.find(edit.path)
         if holder is not None:
             inside = edit.path[len(self._items[holder].path) :]
-            value = edit_inline(self._value(holder), Edit(inside, edit.before, edit.after))
-            self._values[holder] = value
+            self._table(holder).make(Edit(inside, edit.before, edit.after))
         elif node is None:
             self._insert(edit.path, edit.after)
         elif edit.after is ABSENT:
@@ -69,6 +69,12 @@ class TomlEditor:
         else:
             self._remove(node)
             self._insert(edit.path, edit.after)
+
+    def _table(self, key: int) -> InlineTable:
+        """Return the inline table of a key, which is split at its first edit."""
+        if key not in self._tables:
+            self._tables[key] = InlineTable(self._value(key))
+        return self._tables[key]
 
     def _value(self, key: int) -> str:
         start, end = self._items[key].value
@@ -103,6 +109,8 @@ class TomlEditor:
     def _spelled(self, index: int) -> str:
         item = self._items[index]
         line = self._layout.text[item.start : item.end]
+        if index in self._tables:
+            self._values[index] = self._tables[index].text
         if index in self._values:
             start, end = item.value[0] - item.start, item.value[1] - item.start
             line = line[:start] + self._values[index] + line[end:]
