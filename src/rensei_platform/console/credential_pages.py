@@ -9,6 +9,7 @@ from rensei_platform.console.pages import Visit, see_other, shows, takes
 from rensei_platform.console.plots import log_height
 from rensei_platform.errors import InvalidRequestError, NotFoundError
 from rensei_platform.rules.callers import require_rotation
+from rensei_platform.rules.receipts import Uptake
 from rensei_platform.services import credential_overview, receipts, rotations
 from rensei_platform.services.audit import note
 
@@ -31,11 +32,18 @@ async def credentials(visit: Visit) -> Response:
         ROTATIONS_A_PAGE + 1,
     )
     shown = found[:ROTATIONS_A_PAGE]
+    progress = await credential_overview.progress_of(
+        visit.platform, visit.caller, kinds, shown
+    )
     timed = [one for one in reversed(shown) if one["duration_ms"] is not None]
     return visit.page(
         "credentials.html",
         kinds=kinds,
-        rotations=shown,
+        rotations=[
+            (one, so_far, [(uptake, so_far.by_uptake[uptake]) for uptake in Uptake])
+            for one, so_far in zip(shown, progress, strict=True)
+        ],
+        uptakes=list(Uptake),
         timed=timed,
         latencies=[
             (

@@ -48,10 +48,15 @@ class ValueSet:
 
     def is_seen_from(self, scope: Scope) -> bool:
         """Whether a session in this scope sees these values."""
-        return self.project_id in ("", scope.project_id) and self.environment in (
-            "",
-            scope.environment,
-        )
+        return is_seen(Scope(self.project_id, self.environment), scope)
+
+
+def is_seen(bound: Scope, scope: Scope) -> bool:
+    """Whether a session in a scope sees what is bound for one; empty is for every one."""
+    return bound.project_id in ("", scope.project_id) and bound.environment in (
+        "",
+        scope.environment,
+    )
 
 
 def visible(sets: Iterable[ValueSet], scope: Scope) -> dict[str, tuple[str, str]]:

@@ -137,7 +137,7 @@ def receipt(
     )
     return Receipt(
         notified=notified,
-        held=sum(version <= session.version <= newest for session in counted),
+        held=sum(_holds(session, version, newest) for session in counted),
         confirmed=len(by_uptake[Uptake.CONFIRMED]),
         received=len(by_uptake[Uptake.RECEIVED]),
         unknown=unknown,
@@ -154,9 +154,44 @@ def _by_uptake(
 ) -> dict[Uptake, list[SessionUptake]]:
     found: dict[Uptake, list[SessionUptake]] = {uptake: [] for uptake in Uptake}
     for session in sessions:
-        is_known = session.version <= newest
-        found[session.of(version) if is_known else Uptake.BEHIND].append(session)
+        found[_uptake(session, version, newest)].append(session)
     return found
+
+
+def _uptake(session: SessionUptake, version: int, newest: int) -> Uptake:
+    is_known = session.version <= newest
+    return session.of(version) if is_known else Uptake.BEHIND
+
+
+def _holds(session: SessionUptake, version: int, newest: int) -> bool:
+    return version <= session.version <= newest
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the sessions of an organization are with a rotation, as counts alone."""
+
+    held: int
+    by_uptake: Mapping[Uptake, int]
+
+    @property
+    def total(self) -> int:
+        """How many sessions there are."""
+        return sum(self.by_uptake.values())
+
+
+def progress(
+    version: int, groups: Iterable[tuple[SessionUptake, int]], *, newest: int
+) -> Progress:
+    """Return how far sessions are with a rotation of this version.
+
+    `groups` are sessions that are equally far, as one of them and how many they are.
+    """
+    held, counts = 0, dict.fromkeys(Uptake, 0)
+    for session, count in groups:
+        counts[_uptake(session, version, newest)] += count
+        held += count * _holds(session, version, newest)
+    return Progress(held, counts)
 
 
 def _counted(count: int, noun: str, what: str) -> str:

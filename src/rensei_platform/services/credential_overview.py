@@ -1,15 +1,17 @@
 """Kinds of credentials as a person looks at them: where they come from, never a value."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import RowMapping
 
 from rensei_platform.rules.callers import Access, Caller, require_access
+from rensei_platform.rules.credentials import Scope, is_seen
+from rensei_platform.rules.receipts import Progress, progress
 from rensei_platform.services import credentials as bindings
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import credentials
+from rensei_platform.store import credentials, uptake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +77,42 @@ async def list_rotations(
     require_access(caller, Access.READ_MUTATIONS)
     async with platform.store.read() as db:
         return await credentials.list_rotations(db, caller.org_id, limit, before)
+
+
+async def progress_of(
+    platform: Platform,
+    caller: Caller,
+    kinds: Sequence[KindView],
+    rotations: Sequence[RowMapping],
+) -> list[Progress]:
+    """Return how far the sessions are with each of these rotations, by counts alone.
+
+    One statement counts the sessions for all of them. A kind of which nothing is bound
+    any more concerns every session, as does one that has taken no snapshot lately.
+    """
+    require_access(caller, Access.READ_MUTATIONS)
+    async with platform.store.read() as db:
+        groups = await uptake.groups_of_org(db, caller.org_id)
+        newest = await credentials.values_version(db, caller.org_id)
+    bound = {
+        view.kind: [Scope(one.project, one.environment) for one in view.bindings]
+        for view in kinds
+    }
+    concerned = {
+        kind: [
+            (group.like, group.count)
+            for group in groups
+            if _is_concerned(group.scopes, bound.get(kind))
+        ]
+        for kind in {rotation["kind"] for rotation in rotations}
+    }
+    return [
+        progress(rotation["version"], concerned[rotation["kind"]], newest=newest)
+        for rotation in rotations
+    ]
+
+
+def _is_concerned(scopes: Collection[Scope], bound: Sequence[Scope] | None) -> bool:
+    if not scopes or bound is None:
+        return True
+    return any(is_seen(of_kind, scope) for of_kind in bound for scope in scopes)

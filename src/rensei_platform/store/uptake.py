@@ -1,17 +1,26 @@
 """Statements about what hosts say of the values that their sessions hold and use."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, select, update
+from sqlalchemy import RowMapping, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rensei_platform.rules.credentials import Scope
 from rensei_platform.rules.receipts import SessionUptake, Uptake, UptakeChanges
 from rensei_platform.store.credentials import upsert
 from rensei_platform.store.hosts import Worker
-from rensei_platform.store.tables import hosts, keys, presence, rotations, uptake, workers
+from rensei_platform.store.tables import (
+    hosts,
+    keys,
+    presence,
+    rotations,
+    session_scopes,
+    uptake,
+    workers,
+)
 
 
 def of_host_statement(host_id: str) -> Select[Any]:
@@ -127,6 +136,66 @@ async def of_org(db: AsyncConnection, org_id: str) -> list[Reported]:
         )
         for row in rows
     ]
+
+
+_OF_SCOPE, _BETWEEN = "\x1f", "\x1e"
+
+
+def groups_statement(org_id: str) -> Select[Any]:
+    """Return the query of how many sessions of an organization are equally far.
+
+    Sessions are in one group if they have taken snapshots of the same scopes as well.
+    """
+    scope = session_scopes.c.project_id + _OF_SCOPE + session_scopes.c.environment
+    scopes = (
+        select(func.aggregate_strings(scope, _BETWEEN))
+        .where(session_scopes.c.key_id == uptake.c.key_id)
+        .where(session_scopes.c.session_id == uptake.c.session_id)
+        .correlate(uptake)
+        .scalar_subquery()
+    )
+    columns = (uptake.c.version, uptake.c.settled_version, uptake.c.settled_as)
+    session = (
+        select(scopes.label("scopes"), *columns)
+        .where((uptake.c.org_id == org_id) & uptake.c.ended_at.is_(None))
+        .subquery()
+    )
+    return select(*session.c, func.count().label("count")).group_by(*session.c)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGroup:
+    """Sessions that are equally far."""
+
+    scopes: frozenset[Scope]
+    """Of their snapshots; empty if they took none lately."""
+    like: SessionUptake
+    """One of them, without its names."""
+    count: int
+
+
+async def groups_of_org(db: AsyncConnection, org_id: str) -> list[SessionGroup]:
+    """Return the sessions of an organization that have not ended, as groups."""
+    return [
+        SessionGroup(
+            frozenset(_scopes(row.scopes or "")),
+            SessionUptake(
+                host_id="",
+                session_id="",
+                version=row.version,
+                settled_version=row.settled_version,
+                settled_as=Uptake(row.settled_as),
+            ),
+            row.count,
+        )
+        for row in await db.execute(groups_statement(org_id))
+    ]
+
+
+def _scopes(joined: str) -> Iterator[Scope]:
+    for one in joined.split(_BETWEEN) if joined else ():
+        project_id, _, environment = one.partition(_OF_SCOPE)
+        yield Scope(project_id, environment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
 from console_browser import PASSWORD, SAME_ORIGIN, Browser, Page, browsing, set_password
 from deadlines import HANG_SECONDS
 from platform_server import OWNER, Server
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from rensei_platform.ids import new_id
 from rensei_platform.store.tables import rotations
@@ -72,6 +73,81 @@ async def test_a_receipt_names_who_is_behind(owner: Browser) -> None:
     assert "Safe to revoke the old value: yes" in page.text
     page = await owner.submit(form, without="nobody", accept="")
     assert page.status == 404
+
+
+async def _snapshot(server: Server, session: str, project: str) -> int:
+    body = {"orgId": "org_acme", "sessionId": session, "projectId": project}
+    answer = await server.ok("POST", "/api/daemon/credentials/snapshot", body)
+    return int(answer["version"])
+
+
+def _report(session: str, version: int, *behind: str, **consumers: int) -> Any:
+    counts = {"confirmed": 1, "received": 0, "unknown": 0} | consumers
+    return {"id": session, "version": version, "consumers": counts, "behind": behind}
+
+
+async def _rotate(server: Server, kind: str) -> str:
+    body = {"orgId": "org_acme", "kind": kind}
+    answer = await server.ok("POST", "/api/daemon/credentials/rotate", body)
+    return str(answer["rotationId"])
+
+
+async def test_each_rotation_of_the_list_has_its_bar(owner: Browser) -> None:
+    """With the counts of its receipt: of the sessions that see its kind."""
+    server = owner.server
+    await _set_value(server)
+    body = {"values": {"NPM_TOKEN": "t"}, "projectId": "p"}
+    await server.ok("PUT", "/api/admin/credentials/npm/values", body)
+    worker = await server.register()
+    sessions = {"a": "p", "b": "q", "c": "q", "d": "p"}
+    first = {one: await _snapshot(server, one, sessions[one]) for one in sessions}
+    await worker.beat(uptake=[_report(one, first[one]) for one in sessions])
+    rotated = [await _rotate(server, "github"), await _rotate(server, "npm")]
+    second = {one: await _snapshot(server, one, sessions[one]) for one in "abc"}
+    await worker.beat(
+        uptake=[
+            _report("a", second["a"]),
+            _report("b", second["b"], received=1),
+            _report("c", second["c"], "a hook"),
+            _report("d", first["d"]),
+        ]
+    )
+    page = await owner.get(CREDENTIALS)
+    for rotation, expected in zip(
+        rotated,
+        (
+            "notified 0 , held 3 , confirmed 1 , received 1 , behind 2",
+            "notified 0 , held 1 , confirmed 1 , behind 1",
+        ),
+        strict=True,
+    ):
+        assert expected in page.text
+        found = await server.ok("GET", f"/api/admin/rotations/{rotation}")
+        receipt = found["receipt"] | {"behind": found["receipt"]["behindCount"]}
+        for count in expected.split(" , "):
+            name, number = count.split()
+            assert receipt[name] == int(number), (rotation, name)
+
+
+async def test_the_list_of_rotations_asks_once_for_all(owner: Browser) -> None:
+    """However many there are."""
+    server = owner.server
+    await _set_value(server)
+    engine = server.platform.store._readers.sync_engine
+    statements: list[str] = []
+
+    def note(*call: Any) -> None:
+        statements.append(call[2])
+
+    counts = []
+    for _ in range(3):
+        await _rotate(server, "github")
+        event.listen(engine, "before_cursor_execute", note)
+        assert "notified 0" in (await owner.get(CREDENTIALS)).text
+        event.remove(engine, "before_cursor_execute", note)
+        counts.append(len(statements))
+        statements.clear()
+    assert counts[1] == counts[2] < 12
 
 
 async def test_an_unknown_kind_or_rotation_is_not_found(owner: Browser) -> None:

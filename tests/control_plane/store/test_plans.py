@@ -85,14 +85,30 @@ async def test_a_hot_query_scans_no_table(store: Store, name: str) -> None:
     assert "INDEX" in found.upper(), found
 
 
-async def test_what_hosts_were_asked_of_projects(store: Store) -> None:
-    """It is grouped, so sorted; but only of the latest mutations of these hosts."""
-    query = mutations.project_requests_statement(["h", "i"], 500)
+GROUPED: dict[str, tuple[Select[Any], str, str]] = {
+    "what hosts were asked of projects": (
+        mutations.project_requests_statement(["h", "i"], 500),
+        "(host_id=? AND seq>?)",
+        "pk_mutations",
+    ),
+    "how far sessions are": (
+        uptake.groups_statement("o"),
+        "(org_id=?)",
+        "ix_uptake_org_id_version",
+    ),
+}
+"""Queries whose rows are sorted to be counted, each with the index that bounds them."""
+
+
+@pytest.mark.parametrize("name", GROUPED)
+async def test_a_grouped_query_scans_no_table(store: Store, name: str) -> None:
+    """What is sorted was found by an index."""
+    query, of_sqlite, of_postgresql = GROUPED[name]
     found = await plan(store, query)
-    for sign in ("SCAN", "Seq Scan"):
+    assert (of_sqlite if store.is_sqlite else of_postgresql) in found, found
+    tables = ("mutations", "uptake", "session_scopes", "hosts")
+    for sign in ("Seq Scan", *(f"SCAN {table}" for table in tables)):
         assert sign not in found, found
-    key = "(host_id=? AND seq>?)" if store.is_sqlite else "pk_mutations"
-    assert key in found, found
 
 
 async def test_a_scan_would_be_seen(store: Store) -> None:
