@@ -304,6 +304,32 @@ def test_lots_have_a_pace(
     assert time.monotonic() - started > 0.4
 
 
+def _cut(platform: PlatformThread) -> None:
+    """Have the platform take the next mutation, and cut its answer short."""
+    cut = {"content-length": "999"}
+    path = "/api/daemon/mutations"
+    platform.faults.add("POST", path, status=201, body="{", headers=cut, app_sees=True)
+
+
+def test_a_lost_answer_enqueues_nothing_twice(platform: PlatformThread) -> None:
+    """The request is sent again with the same key, so it is the same mutation."""
+    _cut(platform)
+    with Answering(platform, None):
+        assert enqueue("--host", "build-1", "--wait") == 0
+    assert len(platform.rows.mutations()) == 1
+
+
+def test_a_platform_without_idempotency_keys_is_asked_once(
+    platform: PlatformThread,
+) -> None:
+    """It would enqueue a second one; such a platform does not show its hosts."""
+    missing = {"error": "no such page"}
+    platform.faults.add("GET", "/api/admin/hosts", status=404, body=missing, times=9)
+    _cut(platform)
+    assert enqueue("--host", "host_build-1") == 69
+    assert len(platform.rows.mutations()) == 1
+
+
 @pytest.mark.parametrize(
     "words",
     [("--all", "--host", "a"), ("--limit-to", "a*"), ("--host", "a", "--limit-to", "b")],

@@ -149,11 +149,13 @@ class Http:
         bearer: str = "",
         body: object = None,
         query: Query | None = None,
+        idempotency_key: str = "",
         secrets: tuple[str, ...] = (),
     ) -> PlatformResponse:
         """Send a request and return the JSON of a 2xx response.
 
-        `body` is sent as JSON unless it is None. Raises `TransientError`,
+        `body` is sent as JSON unless it is None. Requests with the same idempotency key
+        are one request to a platform that knows such keys. Raises `TransientError`,
         `UnauthorizedError` (401, and any redirect) or `RefusedError` (another 4xx). Their
         texts hold neither the bearer nor any of `secrets`.
         """
@@ -162,6 +164,8 @@ class Http:
         if body is not None:
             content = json.dumps(body, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
         with self.border(secrets), anyio.fail_after(self._call_seconds):
             async with self._queue:
                 request = self._clients.requests.build_request(

@@ -5,11 +5,13 @@ The daemon itself does not use them, and they need no registered worker.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
 from rensei_daemon.core.status import format_time
-from rensei_daemon.errors import TransientError
+from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.http import Http, Query
 from rensei_daemon.platform_api.json_fields import (
@@ -101,15 +103,36 @@ class OperatorClient:
     async def enqueue_mutation(
         self, worker_host_id: str, op: str, params: Mapping[str, Any]
     ) -> RemoteMutation:
-        """Request a mutation of the host; the key must be an admin's or owner's."""
+        """Request a mutation of the host; the key must be an admin's or owner's.
+
+        If the answer is lost, the request is sent once more with the same idempotency key,
+        and so enqueues nothing twice. A platform without such keys would take it for
+        another request, so it is sent again only where the host can be looked up: the
+        platforms that show their hosts know the keys.
+        """
         body = {"workerHostId": worker_host_id, "op": op, "params": dict(params)}
-        answer = await self._call("POST", MUTATIONS, body=body)
+        send = partial(
+            self._call, "POST", MUTATIONS, body=body, idempotency_key=token_hex(16)
+        )
+        try:
+            answer = await send()
+        except TransientError:
+            if not await self._shows_hosts(worker_host_id):
+                raise
+            answer = await send()
         found = fields(answer.body, "a mutation").fields("mutation")
         if found is None:
             raise unexpected_shape("a mutation")
         if not is_id(found.raw.get("id")):
             raise TransientError("the platform answered with a mutation without an id")
         return _mutation(found.raw)
+
+    async def _shows_hosts(self, host_id: str) -> bool:
+        try:
+            await self.get_host(host_id)
+        except PlatformError:
+            return False
+        return True
 
     async def cancel_mutation(self, mutation_id: str) -> None:
         """Cancel a mutation.
@@ -177,8 +200,16 @@ class OperatorClient:
         *,
         body: object = None,
         query: Query | None = None,
+        idempotency_key: str = "",
     ) -> PlatformResponse:
-        return await self._http.call(method, path, bearer=self._key, body=body, query=query)
+        return await self._http.call(
+            method,
+            path,
+            bearer=self._key,
+            body=body,
+            query=query,
+            idempotency_key=idempotency_key,
+        )
 
 
 def _mutation(item: Mapping[str, Any]) -> RemoteMutation:
