@@ -163,7 +163,7 @@ def _fill_rotations(engine: Engine) -> None:
     )
 
 
-def rows(person: Person) -> Iterator[Row]:
+def rows(person: Person, server: Serving) -> Iterator[Row]:
     """Yield a row for each page."""
     floor = statistics.median(person.open("/console/account")[0] for _ in range(TIMES))
     _, first = person.open("/console/hosts")
@@ -172,11 +172,14 @@ def rows(person: Person) -> Iterator[Row]:
     following = found[1].replace("&amp;", "&")
     for name, path in PAGES.items():
         at = following if path == "next" else path
+        before = server.cpu_seconds()
         taken = [person.open(at)[0] for _ in range(TIMES)]
+        used = (server.cpu_seconds() - before) / TIMES
         median = statistics.median(taken)
         yield Row(
             f"console, {name}",
-            f"p50 {median * 1000:.0f} ms, max {max(taken) * 1000:.0f} ms",
+            f"p50 {median * 1000:.0f} ms, max {max(taken) * 1000:.0f} ms, "
+            f"{used * 1000:.0f} ms of a core",
             f"{SECONDS * 1000:.0f} ms",
             f"a person's own page {floor * 1000:.1f} ms",
             median < SECONDS,
@@ -194,7 +197,7 @@ def main() -> None:
         world = make_world(url, Path(place), HOSTS, MUTATIONS, spread=HOSTS)
         fill_more(url)
         with serving(world, Path(place)) as server:
-            for row in rows(Person(server, world)):
+            for row in rows(Person(server, world), server):
                 print(row, flush=True)
                 passed = passed and row.passed
     print(f"load average {os.getloadavg()}")

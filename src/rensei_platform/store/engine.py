@@ -36,6 +36,9 @@ _NO_CHANGE = update(schema_steps).values(previous=schema_steps.c.previous)
 _CLOCK = select(func.clock_timestamp())
 _POOL_TIMEOUT_SECONDS = 5.0
 _SQLITE_READERS = 4
+_READER_CACHE_KIB = 8192
+"""Of each reader. With SQLite's 2 MiB the list of hosts sorts 25,500 mutations on the disk,
+and takes 72 ms of a core for it instead of 41."""
 _POSTGRESQL_POOL = 10
 _BUSY_SECONDS = 5.0
 """For the lock of another program."""
@@ -213,7 +216,7 @@ def prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _prepare_sqlite_reader(connection: Any, _record: object) -> None:
-    _set(connection, "query_only=ON")
+    _set(connection, "query_only=ON", f"cache_size=-{_READER_CACHE_KIB}")
 
 
 def _set(connection: Any, *pragmas: str) -> None:
