@@ -1,5 +1,7 @@
 """The console as a web application of its own below /console."""
 
+from http import HTTPStatus
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,7 +17,7 @@ from rensei_platform.console import (
     host_pages,
     people_pages,
 )
-from rensei_platform.console.pages import Visit, address, render
+from rensei_platform.console.pages import Visit, address, own_path, render
 from rensei_platform.console.security import SecurityHeaders
 from rensei_platform.console.static_files import static_file
 from rensei_platform.errors import PlatformError
@@ -74,8 +76,16 @@ def count(request: Request, error: PlatformError) -> None:
 def _page(request: Request, status: int, message: str) -> Response:
     session: Session | None = getattr(request.state, "session", None)
     visit = Visit(request, session) if session else None
+    template = "away.html" if status == HTTPStatus.SERVICE_UNAVAILABLE else "error.html"
     return render(
-        request, "error.html", status=status, visit=visit, code=status, message=message
+        request,
+        template,
+        status=status,
+        visit=visit,
+        code=status,
+        message=message,
+        is_form=request.method == "POST",
+        here=own_path(request),
     )
 
 

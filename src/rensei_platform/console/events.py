@@ -74,7 +74,12 @@ async def _lines(visit: Visit) -> AsyncIterator[bytes]:
                 with anyio.move_on_after(KEEPALIVE_SECONDS):
                     await watcher.wait()
                     line = _CHANGE
-                if watcher.is_over or not await is_alive(platform, session):
+                try:
+                    is_over = watcher.is_over or not await is_alive(platform, session)
+                    platform.availability.require()
+                except UnavailableError:
+                    return  # without a word: the page asks again
+                if is_over:
                     yield _END
                     return
                 yield line

@@ -150,7 +150,7 @@ def shows(path: str, handler: Handler) -> Route:
             visit = Visit(request, await _session(request))
         except UnauthorizedError:
             done = {"done": "ended"} if cookie_of(request) else {}
-            return see_other("/console/sign-in", next=_own_path(request), **done)
+            return see_other("/console/sign-in", next=own_path(request), **done)
         return await handler(visit)
 
     return Route(path, endpoint, methods=["GET"])
@@ -179,6 +179,7 @@ async def _session(request: Request) -> Session:
     return session
 
 
-def _own_path(request: Request) -> str:
+def own_path(request: Request) -> str:
+    """Return the path of a request, with its query."""
     query = request.url.query
     return f"{request.url.path}?{query}" if query else request.url.path

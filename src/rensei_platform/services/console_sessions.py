@@ -1,6 +1,7 @@
 """Sessions of the console: how they begin, what they may do, and how they end."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from rensei_platform.errors import (
     ForbiddenError,
     NotFoundError,
     UnauthorizedError,
+    UnavailableError,
 )
 from rensei_platform.ids import digest, new_key
 from rensei_platform.rules.callers import (
@@ -117,8 +119,9 @@ async def session_of(platform: Platform, cookie: str | None, address: str) -> Se
     if row is None or _has_ended(row, now):
         raise UnauthorizedError
     if row["seen_at"] is None or now - row["seen_at"] >= NOTE_EVERY:
-        async with platform.store.write() as db:
-            await console_sessions.note_seen(db, id_, now)
+        with suppress(UnavailableError):  # a page that only reads needs no write
+            async with platform.store.write() as db:
+                await console_sessions.note_seen(db, id_, now)
     return Session(
         id_, _caller(row, address), row["csrf_token"], row["org_name"], _is_look(row)
     )

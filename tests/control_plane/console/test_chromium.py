@@ -21,6 +21,7 @@ from deadlines import HANG_SECONDS
 from needs import need
 from platform_server import ORG, OWNER, Server, Worker, running, sqlite_url
 
+from rensei_platform.console import events
 from rensei_platform.settings import ServerSettings
 
 HOSTS = "/console/hosts"
@@ -209,6 +210,35 @@ async def test_an_open_page_follows_what_happens(
         await page.goto("/console/password#rsl_live_0123")
         assert await page.input_value("#link") == "rsl_live_0123"
         assert "#" not in page.url
+
+
+async def test_an_open_page_outlives_an_outage(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that it is not live, and is again, with what happened, by itself."""
+    monkeypatch.setattr(events, "_HELLO", b"retry: 10\n\n")
+    async with _server(tmp_path) as server, _tab(browser, server) as page:
+        worker = await server.register()
+        await _sign_in(page)
+        away = server.platform.availability
+        await page.clock.install()
+        await page.reload()
+        await page.wait_for_selector("#live:visible")
+        away.is_away = True
+        server.platform.changes._wake_all()
+        await page.wait_for_selector("#not-live:visible")
+        await page.clock.run_for(5000)
+        away.is_away = False
+        await worker.enqueue()
+        await page.clock.run_for(5000)
+        await page.wait_for_selector("#hosts td.number b")
+        await page.wait_for_selector("#live:visible")
+        away.is_away = True
+        assert (await page.reload()).status == 503
+        await page.wait_for_selector("text=Not available")
+        away.is_away = False
+        await page.clock.run_for(5000)
+        await page.wait_for_selector("#live:visible")
 
 
 async def test_the_story_by_keyboard(browser: Any, fleet: tuple[Server, Worker]) -> None:
