@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 from sqlalchemy import (
@@ -89,26 +90,50 @@ class StoredRows:
         requested_by: str = "bo@acme.test",
     ) -> Mutation:
         """Enqueue a mutation that the control plane itself may refuse."""
-        seq = hosts.c.last_seq + 1
+        ids = [mutation_id or new_id("dmut")]
+        (mutation,) = self._add(host, [(op, params)], ids, requested_by)
+        return mutation
+
+    def add_mutations(
+        self, host: str, asked: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[Mutation]:
+        """Enqueue mutations of these operations and params, at once."""
+        return self._add(host, asked, [new_id("dmut") for _ in asked], "bo@acme.test")
+
+    def _add(
+        self,
+        host: str,
+        asked: Sequence[tuple[str, dict[str, Any]]],
+        ids: Sequence[str],
+        requested_by: str,
+    ) -> list[Mutation]:
         (row,) = self._rows(
             update(hosts)
             .where(hosts.c.hostname == host)
-            .values(last_seq=seq)
+            .values(last_seq=hosts.c.last_seq + len(asked))
             .returning(hosts.c.id, hosts.c.org_id, hosts.c.last_seq)
         )
-        mutation = Mutation(
-            seq=row["last_seq"],
-            id=mutation_id or new_id("dmut"),
-            org_id=row["org_id"],
-            host_id=row["id"],
-            op=op,
-            params=params,
-            status=Status.PENDING,
-            requested_by=requested_by,
-            created_at=utc_now(),
-        )
-        self._execute(insert(mutations).values(**asdict(mutation), size=1))
-        return mutation
+        first = row["last_seq"] - len(asked) + 1
+        added = [
+            Mutation(
+                seq=seq,
+                id=mutation_id,
+                org_id=row["org_id"],
+                host_id=row["id"],
+                op=op,
+                params=params,
+                status=Status.PENDING,
+                requested_by=requested_by,
+                created_at=utc_now(),
+            )
+            for seq, mutation_id, (op, params) in zip(
+                count(first), ids, asked, strict=False
+            )
+        ]
+        # One statement, so that a heartbeat sees all of them or none.
+        values = [{**asdict(mutation), "size": 1} for mutation in added]
+        self._execute(insert(mutations).values(values))
+        return added
 
     def deliver_again(self, mutation: Mutation, op: str, params: dict[str, Any]) -> None:
         """Forget the outcome of a mutation, so that it is delivered once more, as this."""

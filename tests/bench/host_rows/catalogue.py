@@ -1,5 +1,14 @@
 """Every row, in the order of the numbers to reach."""
 
-from host_rows import commands, rotation
+from host_rows import at_rest, commands, configuration, latency, outage, rotation, soaks
 
-ROWS = (*rotation.ROWS, *commands.ROWS)
+ROWS = (
+    *rotation.ROWS,
+    *soaks.STREAM_ROWS,
+    *configuration.ROWS,
+    *latency.ROWS,
+    *commands.ROWS,
+    *at_rest.ROWS,
+    *outage.ROWS,
+    *soaks.LIFE_ROWS,
+)

@@ -85,8 +85,8 @@ ROWS = (
     Row(
         name="check",
         title="`config check`",
-        note="from fork to exit, median of 40; the floor is `python -c pass` of the same "
-        "interpreter, run in turn with it.",
+        note="from fork to exit, median of 40; the floor is `python -c pass` of the "
+        "same interpreter, run in turn with it.",
         targets={"config check: processor time": Target(unit="ms", ratio=15)},
         measure=check,
     ),
@@ -104,8 +104,8 @@ ROWS = (
     Row(
         name="start",
         title="Start",
-        note="of a daemon with one session; median of 15; the floor is "
-        f"`python -c '{IMPORTS}'`, run in turn with it. Processor time is of all threads, "
+        note="of a daemon with one session; median of 15; the floor is `python -c "
+        f"'{IMPORTS}'`, run in turn with it. Processor time is of all threads, "
         "until READY=1 was read and until the env file was there.",
         targets={
             "READY: processor time": Target(unit="ms", ratio=1.1),

@@ -129,8 +129,10 @@ def started(
 
 
 @contextmanager
-def helper(python: Path, script: Path, *arguments: object) -> Iterator["Helper"]:
-    """Run one of the scripts beside this while the block runs; it says when it is ready."""
+def helper(
+    python: Path, script: Path, *arguments: object, is_ready: bool = True
+) -> Iterator["Helper"]:
+    """Run one of the scripts beside this while the block runs, once it says "ready"."""
     with subprocess.Popen(
         [python, "-I", script, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -140,7 +142,7 @@ def helper(python: Path, script: Path, *arguments: object) -> Iterator["Helper"]
     ) as process:
         try:
             one = Helper(process)
-            assert one.answer() == "ready"
+            assert not is_ready or one.answer() == "ready"
             yield one
         finally:
             process.kill()

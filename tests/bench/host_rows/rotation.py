@@ -107,12 +107,13 @@ ROWS = (
     Row(
         name="rotation",
         title="A rotation event to one of 50 sessions",
-        note="a daemon with 50 sessions, each with a socket client, an env file on tmpfs "
-        f"and a hook, {HALF_HOUR}; 300 rotations. From the moment the platform is asked to "
-        "send the event until a process of the readers has the line, and sees the file "
-        "renamed. The floor is a process of blocking sockets with TLS in the daemon's "
-        "place, which passes the line on and writes, flushes and renames the file; same "
-        "platform, readers and file system.",
+        note="a daemon with 50 sessions, each with a socket client, an env file on "
+        f"tmpfs and a hook, {HALF_HOUR}; 300 rotations. From the moment the "
+        "platform is asked to send the event until a process of the readers has "
+        "the line, and sees the file renamed. The floor is a process of blocking "
+        "sockets with TLS in the daemon's place, which passes the line on and "
+        "writes, flushes and renames the file; same platform, readers and file "
+        "system.",
         targets={
             "socket client, p50": Target(unit="ms", below=3),
             "socket client, p99": Target(unit="ms", below=15),

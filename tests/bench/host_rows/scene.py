@@ -20,6 +20,7 @@ from platform_thread import PlatformThread, running_platform
 
 from host_rows.frame import Run
 from host_rows.processes import Ready, started
+from rensei_platform import rules, store
 from rensei_platform.http.server import Exposure
 from rensei_platform.http.tls import Certificate
 from rensei_platform.settings import ServerSettings
@@ -65,6 +66,8 @@ class Scene:
     runtime: Path
     """On a tmpfs, as under systemd: the sockets and the env files."""
     key: str
+    name: str = NAME
+    variables: Mapping[str, str] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
 
     @property
@@ -83,6 +86,8 @@ class Scene:
         return {
             "PATH": os.environ["PATH"],
             "RENSEI_API_KEY": self.key,
+            "RENSEI_MACHINE_ID": f"mid_{self.name}",
+            **self.variables,
             "RENSEI_DAEMON_CONFIG": str(self.config),
         }
 
@@ -97,7 +102,7 @@ class Scene:
             url=url or self.platform.url,
             org=ORG,
             ca=self.ca_file,
-            name=NAME,
+            name=self.name,
             state=self.disk / "state",
             runtime=self.runtime,
         )
@@ -116,21 +121,23 @@ class Scene:
             yield ready
 
     @asynccontextmanager
-    async def aged_daemon(self, beats: int = HALF_HOUR_BEATS) -> AsyncIterator[Ready]:
+    async def aged_daemon(
+        self, beats: int = HALF_HOUR_BEATS, *, beat_ms: int = BEAT_MS
+    ) -> AsyncIterator[Ready]:
         """Run a daemon that has lived through so many beats, and now beats slowly."""
         with self.daemon() as ready:
             await self.until_live()
             await self.until(partial(self._has_beaten, beats))
-            await self._slow_down()
+            await self._slow_down(beat_ms)
             self.platform.drop_streams()
             await self.until(lambda: not self.platform.streams)
             await self.until_live()
             await self.until_quiet()
             yield ready
 
-    async def _slow_down(self) -> None:
+    async def _slow_down(self, beat_ms: int) -> None:
         """Have the daemon beat as a real one does; a registration names the interval."""
-        self.platform.configure(heartbeat_interval_ms=BEAT_MS)
+        self.platform.configure(heartbeat_interval_ms=beat_ms)
         count = len(self.platform.log.registrations)
         repository = "https://git.example/acme/aged"
         self.platform.enqueue(NAME, "project.add", id="aged", repository=repository)
@@ -144,6 +151,11 @@ class Scene:
         files = [self.runtime / f"{session}.env" for session in self.sessions]
         await self.until(lambda: all(file.exists() for file in files))
         await self.until(lambda: len(self.platform.streams) >= len(self.sessions))
+
+    def lift_limit_of_answers(self, most: int) -> None:
+        """Have the control plane deliver so many mutations in one answer."""
+        for module in (rules.mutations, store.mutations):
+            module.MOST_DELIVERED = most  # type: ignore[attr-defined]
 
     async def until_quiet(self) -> None:
         """Wait until no beat has come for a while."""
