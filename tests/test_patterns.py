@@ -13,8 +13,8 @@ import pytest
 import rensei_daemon
 
 LENGTH = 16 * 1024
-SECONDS = 0.03
-"""Of processor time. A linear pattern takes a few ms; a quadratic one, seconds."""
+SECONDS = 0.1
+"""Of processor time. A linear pattern takes 25 ms at most; a quadratic one, 300 ms."""
 TRIES = 3
 """On a busy machine a linear one may take so long too, once."""
 
