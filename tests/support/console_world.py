@@ -23,22 +23,25 @@ REFUSED = (
 )
 
 
-async def fill(server: Server) -> Worker:
-    """Fill a server, and return the host with most to see."""
+async def fill(server: Server, share: int = 1) -> Worker:
+    """Fill a server, and return the host with most to see.
+
+    Of hosts and rotations that are alike there is one in `share`.
+    """
     now = server.platform.now()
-    await _add_hosts(server, now)
+    await _add_hosts(server, now, share)
     worker = await _add_history(server)
     await _add_credentials(server, worker)
-    await _add_past(server, now)
+    await _add_past(server, now, share)
     await _add_people(server)
     return worker
 
 
-async def _add_hosts(server: Server, now: datetime) -> None:
+async def _add_hosts(server: Server, now: datetime, share: int) -> None:
     rows: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
     for kind, count in (("build", 24), ("deploy", 9), ("gpu", 6), ("night", 3)):
-        for number in range(1, count + 1):
+        for number in range(1, count // share + 1):
             id_ = new_id("host")
             index = len(rows)
             rows.append(
@@ -171,7 +174,7 @@ async def _add_credentials(server: Server, worker: Worker) -> None:
     await worker.beat(activeCount=3, uptake=sessions)
 
 
-async def _add_past(server: Server, now: datetime) -> None:
+async def _add_past(server: Server, now: datetime, share: int) -> None:
     """Add rotations and outcomes of the last days."""
     past = [
         {
@@ -184,7 +187,7 @@ async def _add_past(server: Server, now: datetime) -> None:
             "session_count": 96 + number % 7,
             "duration_ms": (38, 45, 41, 120, 52, 39, 44, 730, 47)[number % 9],
         }
-        for number in range(1, 25)
+        for number in range(1, 24 // share + 1)
     ]
     today = (now - datetime(1970, 1, 1, tzinfo=now.tzinfo)).days
     counts = [
