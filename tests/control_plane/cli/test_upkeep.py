@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from platform_program import COMMAND, Program
+from polling import wait_until
 from schemas import downgrade
 from sqlalchemy import URL, create_engine, text
 
@@ -103,8 +104,8 @@ def test_master_key_is_replaced_beside_a_running_server(program: Program) -> Non
         with subprocess.Popen(
             [*COMMAND, *rotate, "3600"], cwd=program.directory, env=program.environment()
         ) as process:
-            while key_file.read_text() == old:
-                assert process.poll() is None
+            wait_until(lambda: process.poll() is not None or key_file.read_text() != old)
+            assert process.poll() is None
             process.send_signal(signal.SIGKILL)
         assert old in key_file.read_text()
         assert _value(program, url) == "canary-value"
