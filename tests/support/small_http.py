@@ -1,13 +1,15 @@
 """An HTTP server whose every octet the test decides."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream, Listener, SocketAttribute
+from anyio.streams.tls import TLSListener
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,15 @@ def answer(status: int, body: object = None, *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def small_server(respond: Callable[[Request], Answer]) -> AsyncIterator[SmallServer]:
+async def small_server(
+    respond: Callable[[Request], Answer], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[SmallServer]:
     """Serve one request a connection; stop at the end of the block."""
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    listener: Listener[Any] = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no SQL here
-    server = SmallServer(f"http://127.0.0.1:{port}")
+    server = SmallServer(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
+    if tls is not None:
+        listener = TLSListener(listener, tls, standard_compatible=False)
 
     async def handle(stream: ByteStream) -> None:
         with suppress(anyio.BrokenResourceError, anyio.EndOfStream):

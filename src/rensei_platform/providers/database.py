@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rensei_platform.providers.base import Location, Resolved, SecretNotFoundError
+from rensei_platform.providers.base import (
+    BadAnswerError,
+    Location,
+    Resolved,
+    SecretNotFoundError,
+)
 from rensei_platform.providers.fields import select
-from rensei_platform.sealing import Sealer
+from rensei_platform.sealing import Sealer, SealingError
 
 _PROJECT, _ENVIRONMENT = "project", "environment"
 
@@ -64,15 +69,21 @@ class DatabaseProvider:
         self._rows, self._sealer = rows, sealer
 
     async def resolve(self, location: Location) -> Resolved:
-        """Return the values of a scope. Raise SealingError if one does not decrypt."""
+        """Return the values of a scope."""
         scope = ValueScope.at(location)
         sealed = await self._rows.sealed_values(scope)
         if not sealed:
             raise SecretNotFoundError(
                 "no value is stored", hint="Store one: `rensei-platform credential set`."
             )
-        values = {
-            name: self._sealer.unseal(text, scope.identity(name))
-            for name, text in sealed.items()
-        }
+        try:
+            values = {
+                name: self._sealer.unseal(text, scope.identity(name))
+                for name, text in sealed.items()
+            }
+        except SealingError as error:
+            raise BadAnswerError(
+                "a stored value does not decrypt",
+                hint="Set it again, or restore the database and its master key together.",
+            ) from error
         return Resolved(select(values, location.names))

@@ -32,9 +32,22 @@ def check_names(names: Mapping[str, str]) -> None:
 def parse_json(text: bytes) -> Any:
     """Return what the JSON in `text` says. Raise BadAnswerError without quoting it."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise BadAnswerError("the answer is not JSON") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members; of two with one name nobody knows which is meant."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise BadAnswerError("the answer names a field twice")
+    return members
+
+
+def _refuse(constant: str) -> Any:
+    """Raise ValueError for NaN and Infinity, which are not JSON."""
+    raise ValueError(constant)
 
 
 def parse_fields(text: bytes) -> dict[str, Any]:

@@ -82,9 +82,7 @@ class HttpClient:
             raise ProviderUnavailableError("no answer in time") from error
         except httpx.HTTPError as error:
             # Texts of TLS and of the resolver; requests and values are not in them.
-            raise ProviderUnavailableError(
-                f"cannot be reached ({type(error).__name__})", detail=str(error)[:200]
-            ) from error
+            raise _unreachable(error) from error
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -108,6 +106,21 @@ class HttpClient:
             if len(body) > self._most_bytes:
                 raise BadAnswerError(f"the answer is larger than {self._most_bytes} bytes")
         return bytes(body)
+
+
+def _unreachable(error: httpx.HTTPError) -> ProviderUnavailableError:
+    """Return the error for a server that cannot be asked, or should not be."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ProviderUnavailableError(
+                f"its certificate is not trusted ({cause.verify_message})",
+                hint="Let `ca_file` hold its authority, and `address` a name it is for.",
+            )
+        cause = cause.__cause__ or cause.__context__
+    return ProviderUnavailableError(
+        f"cannot be reached ({type(error).__name__})", detail=str(error)[:200]
+    )
 
 
 def checked_address(address: str, *, allow_http: bool) -> str:

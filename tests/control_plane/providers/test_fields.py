@@ -46,6 +46,10 @@ def test_select_missing() -> None:
         (b"1" * 5000, "the answer is not JSON"),
         (b'["' + CANARY.encode() + b'"]', "the answer is not a JSON object"),
         (b"null", "the answer is not a JSON object"),
+        (b'{"a": NaN}', "the answer is not JSON"),
+        (b'{"a": -Infinity}', "the answer is not JSON"),
+        (b'{"a": "x", "a": "y"}', "the answer names a field twice"),
+        (b'{"b": {"a": "x", "a": "y"}}', "the answer names a field twice"),
     ],
 )
 def test_parse_fields(text: bytes, message: str) -> None:
