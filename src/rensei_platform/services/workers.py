@@ -63,10 +63,7 @@ async def _add_worker(
 ) -> str:
     now, worker_id = platform.now(), new_id("wkr")
     async with platform.store.write() as db:
-        host_id = await hosts.find_host(db, caller.org_id, registration)
-        if host_id is None:
-            host_id = new_id("host")
-            await hosts.add_host(db, host_id, caller.org_id, registration.hostname, now)
+        host_id = await _find_or_add_host(db, caller.org_id, registration, now)
         if not await hosts.note_registration(db, host_id, registration, now):
             raise _HostChangedError
         await hosts.add_worker(
@@ -85,6 +82,20 @@ async def _add_worker(
             most=MOST_WORKERS,
         )
     return worker_id
+
+
+async def _find_or_add_host(
+    db: AsyncConnection, org_id: str, registration: Registration, now: datetime
+) -> str:
+    """Return the host that registers: one host, also of two requests at a moment."""
+    found = await hosts.find_host(db, org_id, registration)
+    if found is None:
+        await hosts.hold_name(db, org_id, registration.hostname)
+        found = await hosts.find_host(db, org_id, registration)
+    if found is None:
+        found = new_id("host")
+        await hosts.add_host(db, found, org_id, registration.hostname, now)
+    return found
 
 
 def renew(platform: Platform, worker: Worker) -> Registered:

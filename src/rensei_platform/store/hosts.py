@@ -82,6 +82,19 @@ async def find_host(
     return named
 
 
+_HOLD_NAME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+async def hold_name(db: AsyncConnection, org_id: str, hostname: str) -> None:
+    """Let nobody else add a host of this name until the transaction ends.
+
+    A host without a machine id is its name, which no index can say: many machines may
+    have one name. An embedded database has one writer at a time in any case.
+    """
+    if db.dialect.name == "postgresql":
+        await db.execute(_HOLD_NAME, {"name": f"host {org_id} {hostname}"})
+
+
 async def add_host(
     db: AsyncConnection, host_id: str, org_id: str, hostname: str, now: datetime
 ) -> None:

@@ -25,6 +25,22 @@ async def test_a_host_that_was_added_is_found_by_its_name(server: Server) -> Non
     assert (await server.register()).host_id == "host_1"
 
 
+async def test_a_host_without_a_machine_id_is_its_name(server: Server) -> None:
+    """Also when it registers many times at the same moment, before anybody knows it."""
+
+    async def register(name: str) -> None:
+        body = {"hostname": name, "capacity": 1}
+        await server.ok("POST", "/api/workers/register", body)
+
+    for name in ("build-07", "build-08", "build-09"):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(12):
+                tasks.start_soon(register, name)
+    hosts = (await server.ok("GET", "/api/admin/hosts"))["hosts"]
+    found = [(host["name"], host["registrations"]) for host in hosts]
+    assert found == [("build-07", 12), ("build-08", 12), ("build-09", 12)]
+
+
 async def test_machines_of_one_name_are_told_apart(server: Server) -> None:
     """One of them is the host that was added, whoever comes first; nobody is mixed up."""
     await server.ok("POST", "/api/admin/hosts", {"name": "build-07", "id": "host_1"})
