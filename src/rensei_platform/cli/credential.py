@@ -124,6 +124,13 @@ def generate(
     metavar="NAME=FIELD",
     help="Give NAME the value of FIELD; repeatable. Default: every field, by its name.",
 )
+@click.option(
+    "--watch",
+    "watch_seconds",
+    type=click.IntRange(30, 604_800),
+    metavar="SECONDS",
+    help="Ask the provider this often: a change is a rotation that nobody has to call.",
+)
 def bind(
     client: Client,
     as_json: bool,
@@ -133,6 +140,7 @@ def bind(
     provider: str,
     at: str,
     names: tuple[str, ...],
+    watch_seconds: int | None,
 ) -> None:
     """Take the values of a kind from a provider.
 
@@ -140,7 +148,10 @@ def bind(
     --path ci/github --map GITHUB_TOKEN=token
     """
     mapped = dict(_split_mapping(name) for name in names)
-    body = {"provider": provider, "path": at, "names": mapped, **_scope(project, env)}
+    body: dict[str, Any] = {"provider": provider, "path": at, "names": mapped}
+    body |= _scope(project, env)
+    if watch_seconds is not None:
+        body["watchSeconds"] = watch_seconds
     answer = client.call("PUT", path(*_CREDENTIALS, kind, "binding"), body)
     if as_json:
         print_json(answer)
@@ -190,14 +201,23 @@ def list_bindings(client: Client, as_json: bool) -> None:
         (
             *("KIND", "PROJECT", "ENVIRONMENT", "PROVIDER", "PATH"),
             "NAMES",
+            "WATCHED",
             "STATE",
             "SINCE",
         ),
         (
-            [*(one[name] for name in columns), ", ".join(one["names"]), *_state(one)]
+            [
+                *(one[name] for name in columns),
+                *(", ".join(one["names"]), _watched(one), *_state(one)),
+            ]
             for one in answer["bindings"]
         ),
     )
+
+
+def _watched(binding: dict[str, Any]) -> str | None:
+    seconds = binding.get("watchSeconds")  # an older server does not say
+    return None if seconds is None else f"every {seconds} s"
 
 
 def _state(binding: dict[str, Any]) -> tuple[str, str | None]:

@@ -26,6 +26,7 @@ from rensei_platform.rules.fields import (
     check_text,
     choice,
     mapping,
+    optional_count,
     optional_flag,
     optional_id,
     optional_mapping,
@@ -34,6 +35,7 @@ from rensei_platform.rules.fields import (
     optional_time,
     text,
 )
+from rensei_platform.rules.refresh import LEAST_WATCH_SECONDS, MOST_WATCH_SECONDS
 from rensei_platform.rules.reports import REPORTED, parse_host_status
 from rensei_platform.rules.times import optional_wire_time, wire_time
 from rensei_platform.services import (
@@ -263,7 +265,7 @@ def _failure(failure: Failure | None) -> Json | None:
 
 
 async def bind(request: Request) -> Response:
-    """PUT /api/admin/credentials/{kind}/binding {provider, path, names?, ...}."""
+    """PUT /api/admin/credentials/{kind}/binding {provider, path, names?, watchSeconds?}."""
     caller = await authenticated(request)
     body = await read_json(request)
     names = optional_mapping(body, "names") or {}
@@ -276,9 +278,19 @@ async def bind(request: Request) -> Response:
         provider=text(body, "provider"),
         path=text(body, "path"),
         names={name: check_text(value, f"names.{name}") for name, value in names.items()},
+        watch_seconds=_watch_seconds(body),
     )
     await credentials.bind(platform_of(request), caller, binding)
     return answer({"binding": _binding(binding)})
+
+
+def _watch_seconds(body: Json) -> int | None:
+    seconds = optional_count(body, "watchSeconds")
+    if seconds is not None and not LEAST_WATCH_SECONDS <= seconds <= MOST_WATCH_SECONDS:
+        raise InvalidRequestError(
+            f"watchSeconds must be between {LEAST_WATCH_SECONDS} and {MOST_WATCH_SECONDS}"
+        )
+    return seconds
 
 
 async def unbind(request: Request) -> Response:
@@ -303,6 +315,7 @@ def _binding(binding: StoredBinding) -> Json:
         "provider": binding.provider,
         "path": binding.path,
         "names": dict(binding.names),
+        "watchSeconds": binding.watch_seconds,
     }
 
 

@@ -11,6 +11,9 @@ RENEW_AT = 2 / 3
 REPLACE_AT = 5 / 6
 """The first server that finds a lease this far gone replaces its values."""
 SHORTEST = timedelta(seconds=1)
+LEAST_WATCH_SECONDS = 30
+"""A source that is watched is asked by each binding: no secret store is for polling."""
+MOST_WATCH_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)

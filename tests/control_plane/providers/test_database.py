@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from rensei_platform.master_key import MasterKey
-from rensei_platform.providers.base import Location, SecretNotFoundError
+from rensei_platform.providers.base import BadAnswerError, Location, SecretNotFoundError
 from rensei_platform.providers.database import DatabaseProvider, ValueScope
 from rensei_platform.providers.paths import parse_path
-from rensei_platform.sealing import Sealer, SealingError
+from rensei_platform.sealing import Sealer
 
 SEALER = Sealer([MasterKey(b"k" * 32)])
 
@@ -86,5 +86,5 @@ async def test_moved_row() -> None:
         (ValueScope("org", "byok"), "B"),
     ):
         provider = DatabaseProvider(Rows({scope: {name: sealed}}), SEALER)
-        with pytest.raises(SealingError, match="belongs to another row"):
+        with pytest.raises(BadAnswerError, match="does not decrypt"):
             await provider.resolve(_at(scope))

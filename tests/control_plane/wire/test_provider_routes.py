@@ -7,18 +7,25 @@ from pathlib import Path
 
 import pytest
 from platform_server import ORG, Server, running, sqlite_url
+from polling import until_answer
+from raw_streams import open_streams
+from sqlalchemy import select, update
 
+from rensei_platform.services import lease_keeper
 from rensei_platform.settings import ServerSettings
+from rensei_platform.store.tables import resolved_sets
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
 ROTATE = "/api/daemon/credentials/rotate"
+BINDING = "/api/admin/credentials/byok/binding"
 SESSION = {"orgId": ORG, "sessionId": "s"}
 CANARY = "canary-of-the-provider-routes"
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     """Serve with a directory as a provider."""
+    monkeypatch.setattr(lease_keeper, "LOOK_SECONDS", 0.02)
     (tmp_path / "secrets/acme/app").mkdir(parents=True)
     (tmp_path / "secrets/acme/app/TOKEN").write_text(CANARY)
     table = {"type": "file", "directory": str(tmp_path / "secrets"), "allow": {ORG: "acme"}}
@@ -31,6 +38,68 @@ async def _bind(server: Server, path: str = "app", provider: str = "files") -> i
     body = {"provider": provider, "path": path}
     answer = await server.call("PUT", "/api/admin/credentials/byok/binding", body)
     return answer.status_code
+
+
+async def test_watched_provider(server: Server, tmp_path: Path) -> None:
+    """A change upstream is a rotation without anybody calling; equal values are none."""
+    body = {"provider": "files", "path": "app", "watchSeconds": 30}
+    bound = await server.ok("PUT", BINDING, body)
+    assert bound["binding"]["watchSeconds"] == 30
+    listed = await server.ok("GET", "/api/admin/credentials")
+    assert [one["watchSeconds"] for one in listed["bindings"]] == [30]
+    async with open_streams() as open_stream:
+        await server.ok("POST", SNAPSHOT, SESSION)
+        stream = await open_stream(server.url, server.key)
+        await _is_due(server)
+        await until_answer(lambda: _is_looked_at(server))
+        assert await _rotations(server) == []
+        (tmp_path / "secrets/acme/app/TOKEN").write_text("changed")
+        await _is_due(server)
+        assert (await stream.event())["delta"] == {"TOKEN": "changed"}
+        assert await _rotations(server) == ["lease-keeper"]
+
+
+async def _is_due(server: Server) -> None:
+    """Have the time of the next look be now."""
+    async with server.platform.store.write() as db:
+        await db.execute(update(resolved_sets).values(due_at=server.platform.now()))
+
+
+async def _is_looked_at(server: Server) -> bool:
+    async with server.platform.store.read() as db:
+        due_at = await db.scalar(select(resolved_sets.c.due_at))
+    return due_at is not None and due_at > server.platform.now()
+
+
+async def _rotations(server: Server) -> list[str]:
+    found = await server.ok("GET", "/api/admin/rotations")
+    return [one["requestedBy"] for one in found["rotations"]]
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 29, 604_801, -30, "60", True, 30.5])
+async def test_how_often_a_provider_is_watched(server: Server, seconds: object) -> None:
+    """At least every week, at most twice a minute: it is no queue to poll."""
+    body = {"provider": "files", "path": "app", "watchSeconds": seconds}
+    refused = await server.call("PUT", BINDING, body)
+    assert (refused.status_code, "watchSeconds" in refused.json()["error"]) == (400, True)
+
+
+async def test_failures_are_counted(server: Server, tmp_path: Path) -> None:
+    """The metric has what fails now, by instance and cause; a success takes it away."""
+
+    async def failures() -> list[str]:
+        lines = (await server.http.get("/metrics")).text.splitlines()
+        return [one for one in lines if one.startswith("rensei_platform_provider_fail")]
+
+    assert await _bind(server) == 200
+    ask = {"orgId": ORG, "kind": "byok"}
+    (tmp_path / "secrets/acme/app/TOKEN").write_bytes(b"\xff")
+    assert (await server.call("POST", ROTATE, ask)).status_code == 502
+    labels = '{cause="bad_answer",provider="files"}'
+    assert await failures() == [f"rensei_platform_provider_failures{labels} 1.0"]
+    (tmp_path / "secrets/acme/app/TOKEN").write_text("good")
+    await server.ok("POST", ROTATE, ask)
+    assert await failures() == []
 
 
 async def test_provider_fails(server: Server, tmp_path: Path) -> None:
