@@ -78,3 +78,22 @@ def test_a_command_of_this_host_imports_no_http_client(words: tuple[str, ...]) -
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert said.stdout.splitlines()[-1] == "[]"
+
+
+UNWRITTEN = """
+import sys
+from rensei_daemon import __main__
+__main__.run_command = lambda: (print("buffered"), sys.exit(0))
+__main__.main()
+"""
+
+
+def test_output_that_is_still_buffered_is_written_or_is_a_failure() -> None:
+    """A command ends at once, but not before that."""
+    command = [sys.executable, "-E", "-c", UNWRITTEN]  # buffered, whatever is set here
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stdout == b"buffered\n"
+    with Path("/dev/full").open("w") as full:
+        failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert failed.returncode == 120
+    assert b"No space left on device" in failed.stderr

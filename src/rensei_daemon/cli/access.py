@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.completion import one_of
-from rensei_daemon.cli.control import config_option
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.core.model_access import (

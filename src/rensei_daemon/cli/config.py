@@ -11,7 +11,7 @@ import click
 
 from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.config_history import COMMANDS
-from rensei_daemon.cli.control import config_option
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.core.escaping import escape_toml

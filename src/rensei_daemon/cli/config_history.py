@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.config_file import read_config
-from rensei_daemon.cli.control import config_option, find_daemon, send_command
+from rensei_daemon.cli.control import find_daemon, send_command
 from rensei_daemon.cli.journal_reader import edit_lines, read_records, show_diff
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import (
     Moment,
     Value,

@@ -1,11 +1,8 @@
 """Sends requests of a command to the daemon that it is about."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-
-import click
 
 from rensei_daemon.control_api.client import request
 from rensei_daemon.control_api.schema import STATUS, Endpoint
@@ -22,13 +19,6 @@ _T = TypeVar("_T")
 
 PULSE_SECONDS = 2.0
 """The time in which a healthy daemon answers a cheap request."""
-
-config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
-    "--config",
-    type=click.Path(path_type=Path, readable=False),  # whoever reads the file reports more
-    metavar="PATH",
-    help="The daemon's configuration file.",
-)
 
 
 def find_daemon(config: Path | None) -> Locations:

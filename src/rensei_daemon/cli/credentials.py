@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rensei_daemon.cli.control import config_option, find_daemon
+from rensei_daemon.cli.control import find_daemon
+from rensei_daemon.cli.options import config_option, session_option
 from rensei_daemon.cli.printing import (
     Coloured,
     Moment,
@@ -22,7 +23,7 @@ from rensei_daemon.cli.printing import (
 )
 from rensei_daemon.cli.progress import progress
 from rensei_daemon.cli.rotate_credential import rotate
-from rensei_daemon.cli.session_lookup import session_option, session_state, sessions_of
+from rensei_daemon.cli.session_lookup import session_state, sessions_of
 from rensei_daemon.cli.terminal import Style, clean, measure, tolerate
 from rensei_daemon.core.credential_frames import SessionState
 from rensei_daemon.core.table import Column

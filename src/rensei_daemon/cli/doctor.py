@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from rensei_daemon import __version__
-from rensei_daemon.cli.control import config_option, find_daemon
+from rensei_daemon.cli.control import find_daemon
 from rensei_daemon.cli.daemon_address import daemon_at
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.progress import waiting_for
 from rensei_daemon.cli.terminal import Style, clean, measure, paint, tolerate, wrap

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.completion import one_of
-from rensei_daemon.cli.control import config_option
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.param_arguments import parse_params, read_param_file
 from rensei_daemon.cli.printing import json_option
 from rensei_daemon.core.mutation import Op

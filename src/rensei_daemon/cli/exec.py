@@ -13,10 +13,11 @@ import click
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of
-from rensei_daemon.cli.control import config_option, find_daemon
+from rensei_daemon.cli.control import find_daemon
 from rensei_daemon.cli.credential_feed import CredentialFeed
+from rensei_daemon.cli.options import config_option, session_option
 from rensei_daemon.cli.progress import waiting_for
-from rensei_daemon.cli.session_lookup import session_option, session_state
+from rensei_daemon.cli.session_lookup import session_state
 from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
 from rensei_daemon.core.child_environment import child_environment
 from rensei_daemon.core.escaping import escape_line

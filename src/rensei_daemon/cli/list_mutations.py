@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rensei_daemon.cli.control import config_option, find_daemon
+from rensei_daemon.cli.control import find_daemon
 from rensei_daemon.cli.journal_reader import read_records
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import (
     Moment,
     Value,

@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.completion import mutation_ids, session_ids
-from rensei_daemon.cli.control import config_option, find_daemon, send_command
+from rensei_daemon.cli.control import find_daemon, send_command
 from rensei_daemon.cli.log_hints import no_log, nothing_found, unknown_event
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.parse_time import parse_time
 from rensei_daemon.cli.printing import print_json
 from rensei_daemon.cli.terminal import clean, clean_lines, measure

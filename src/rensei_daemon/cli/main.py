@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from rensei_daemon.cli import PROGRAM
+from rensei_daemon.cli.short_commands import short_command
 from rensei_daemon.errors import RenseiError
 
 _LAST_RESORT = "see what is wrong: rensei-daemon doctor"
@@ -47,6 +48,8 @@ def _start(arguments: list[str]) -> int | None:
 
         run(arguments[1:])
         return 0
+    if (command := short_command(arguments)) is not None:
+        return command()
     from rensei_daemon.cli.root import main as any_command
 
     return any_command(arguments)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from rensei_daemon.cli.control import config_option, find_daemon, send_command
+from rensei_daemon.cli.control import find_daemon, send_command
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.control_api.schema import METRICS, METRICS_JSON
 

@@ -12,11 +12,12 @@ import click
 
 from rensei_daemon.cli.completion import mutation_ids, one_of
 from rensei_daemon.cli.config_history import describe_change, with_diff
-from rensei_daemon.cli.control import config_option, find_daemon
+from rensei_daemon.cli.control import find_daemon
 from rensei_daemon.cli.enqueue_mutation import enqueue_command
 from rensei_daemon.cli.journal_reader import read_records
 from rensei_daemon.cli.list_mutations import list_command
 from rensei_daemon.cli.mutation_ops import ops_command
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.param_arguments import parse_params, read_param_file
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean, clean_lines

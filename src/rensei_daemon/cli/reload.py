@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from rensei_daemon.cli.control import config_option, find_daemon, send_command
+from rensei_daemon.cli.control import find_daemon, send_command
 from rensei_daemon.cli.daemon_address import daemon_at
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.schema import RELOAD, Reloaded

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rensei_daemon.cli.control import config_option
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.progress import Progress, progress
 from rensei_daemon.cli.terminal import clean

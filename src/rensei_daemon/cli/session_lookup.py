@@ -2,9 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import click
-
-from rensei_daemon.cli.completion import session_ids
 from rensei_daemon.cli.control import ask
 from rensei_daemon.control_api.schema import SESSIONS
 from rensei_daemon.core.credential_frames import SessionState
@@ -14,14 +11,6 @@ from rensei_daemon.locations import Locations
 
 if TYPE_CHECKING:
     from rensei_daemon.core.session_report import SessionReport
-
-session_option = click.option(
-    "--session",
-    "session_id",
-    metavar="ID",
-    shell_complete=session_ids,
-    help="Default: the only one that you may use.",
-)
 
 
 def sessions_of(locations: Locations) -> "list[SessionReport]":

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,4 +65,6 @@ def explain(facts: ProcessFacts) -> tuple[str, str]:
 
 def to_json(facts: ProcessFacts | None) -> Mapping[str, Any] | None:
     """Return it as JSON."""
+    from dataclasses import asdict  # `status` has no other need of it, and it is slow
+
     return asdict(facts) if facts else None
