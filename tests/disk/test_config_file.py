@@ -458,6 +458,15 @@ def test_what_a_crash_left_is_settled(
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]
 
 
+def test_a_copy_that_a_power_cut_brought_back_is_removed(path: Path) -> None:
+    """Only one of the text that was replaced last; nobody knows another one's worth."""
+    for name, text in (("a" * 12, BEFORE.text), ("b" * 12, THEIRS)):
+        path.with_name(f".config.toml.{name}.tmp").write_text(text)
+    ConfigFile(path).remove_copies(BEFORE.digest)
+    left = f".config.toml.{'b' * 12}.tmp"
+    assert _names(path.parent) == sorted((left, "config.toml", "config.toml.lock"))
+
+
 def test_nothing_left_is_settled_too(path: Path) -> None:
     """At a first start there is neither an intent nor, perhaps, a file."""
     ConfigFile(path).recover(before="", after="")

@@ -4,6 +4,7 @@ Whatever the step, a new daemon on the same files reaches the same file and one 
 mutation, and reports it each time it is asked.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -25,7 +26,9 @@ from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.mutation_state import POISON, Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.disk import config_file
 from rensei_daemon.disk.applier import Applier
+from rensei_daemon.disk.atomic_file import sync_directory
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import Database, Run
@@ -326,6 +329,17 @@ def _prove_one_effect(
     _tidy(host)
 
 
+def test_a_power_cut_after_the_outcome_leaves_no_old_text(place: Path) -> None:
+    """The removal of the replaced file is not flushed; the next start repeats it."""
+    host = Host(place)
+    host.live(MIXES["batch"])
+    replaced = place / f".config.toml.{'dead' * 3}.tmp"
+    replaced.write_text(TEXT)
+    with host.daemon() as (applier, _):
+        applier.settle()
+    assert not replaced.exists()
+
+
 def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
     """The same process retries: one outcome, and the change is recorded."""
     host = Host(place, FullOnceJournal)
@@ -338,6 +352,29 @@ def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
         assert journal.unconfirmed().applied == ("dmut_0",)
     assert [id for id, _ in host.history] == ["dmut_0"]
     assert host.config.read_text().count("proj_c = ") == 1
+
+
+def test_a_flush_that_failed_is_repeated_before_the_outcome(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut brought the old file back after its mutation was reported."""
+    flushes: list[bool] = []
+
+    def flush(directory: Path) -> None:
+        flushes.append(bool(flushes))
+        if flushes == [False]:
+            raise OSError(errno.EIO, "Input/output error")
+        sync_directory(directory)
+
+    monkeypatch.setattr(config_file, "sync_directory", flush)
+    host = Host(place)
+    with host.daemon() as (applier, journal):
+        with pytest.raises(StorageError, match="Input/output error"):
+            _deliver(applier, journal, MIXES["single"])
+        assert journal.unconfirmed() == Acks()
+        applier.apply()
+        assert journal.unconfirmed().applied == ("dmut_0",)
+    assert flushes == [False, True]
 
 
 def test_the_proof_sees_a_planted_defect(place: Path) -> None:

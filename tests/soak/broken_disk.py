@@ -1,11 +1,12 @@
-"""A disk that is full, read-only or forbids the file, under the state or the config.
+"""A disk that is full, read-only, fails or forbids the file, under the state or the config.
 
 Each time: a mutation comes, nothing is acked, the file keeps its text, `status` shows the
 condition `storage` with its cause, a credential still rotates into its env file; the
 disk is fixed, and without anything else being done the mutation is applied and the
 condition goes. The same for a state that is broken when the daemon starts. It mounts
-small file systems in a mount namespace of its own, for which it must be root. Run it
-alone: `.venv-dev/bin/python tests/soak/broken_disk.py`.
+small file systems in a mount namespace of its own, for which it must be root; strace makes
+the daemon's calls fail as on a disk that reports I/O errors. Run it alone:
+`.venv-dev/bin/python tests/soak/broken_disk.py`.
 """
 
 import os
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from kill_at_every_call import why_not as untraceable
 from rig.host import Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check, check_no_leftovers
@@ -50,6 +52,8 @@ class Fault:
     """What the system's own text says of it."""
     break_it: Callable[[Path], None]
     mend_it: Callable[[Path], None]
+    is_replaced: bool = False
+    """Whether the file has the new text already, though not for good."""
 
 
 def _run(*words: str) -> None:
@@ -86,6 +90,36 @@ def _allow(place: Path) -> None:
     _run("chattr", "-i", str(place / "config.toml"))
 
 
+def _io_errors(
+    name: str, place: str, calls: str, *files: str, is_replaced: bool = False
+) -> Fault:
+    """Make a fault of these calls, on some files of the place or on all."""
+    cause = "disk I/O error" if place == "state" else "Input/output error"
+    tracers: list[subprocess.Popen[bytes]] = []
+
+    def break_it(where: Path) -> None:
+        words = ["strace", "-f", "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"]
+        for file in files:
+            words += ["-P", str(where / file)]
+        words += [
+            "-o",
+            "/dev/null",
+            "-p",
+            (where.parent / "state/lock").read_text().strip(),
+        ]
+        tracer = subprocess.Popen(words, stderr=subprocess.PIPE)
+        assert tracer.stderr is not None
+        while b"attached" not in tracer.stderr.readline():
+            pass
+        tracers.append(tracer)
+
+    def mend_it(_: Path) -> None:
+        with tracers.pop() as tracer:
+            tracer.terminate()
+
+    return Fault(name, place, cause, break_it, mend_it, is_replaced)
+
+
 FULL, READ_ONLY = "space left on device", "only file system"
 FAULTS = (
     Fault("config on a full disk", "etc", FULL, _fill, _empty),
@@ -93,6 +127,13 @@ FAULTS = (
     Fault("config mounted read-only", "etc", READ_ONLY, _freeze, _thaw),
     # The kernel lets no file system become read-only that holds an open journal.
     Fault("config immutable", "", "permitted", _forbid, _allow),
+)
+_JOURNAL = ("journal.db", "journal.db-wal")
+IO_ERRORS = (
+    _io_errors("config whose disk takes no new name", "etc", "renameat2"),
+    _io_errors("config whose disk flushes no names", "etc", "fsync", ".", is_replaced=True),
+    _io_errors("state that cannot be flushed", "state", "fdatasync", *_JOURNAL),
+    _io_errors("state that cannot be written", "state", "pwrite64", *_JOURNAL),
 )
 
 
@@ -122,7 +163,8 @@ async def suffer(host: Host, fault: Fault, place: Path) -> str:
     await anyio.sleep(OUTAGE_SECONDS)  # so that retries grow rare
     platform.rotate("anthropic", API_KEY="second")
     await host.until_file(host.runtime / "build.env", "second", within=2)
-    if platform.log.acks or host.config.read_bytes() != before:
+    is_replaced = host.config.read_bytes() != before
+    if platform.log.acks or is_replaced != fault.is_replaced:
         raise BrokenPromiseError(f"acked {platform.log.acks}, or the file was touched")
 
     fault.mend_it(place)
@@ -183,7 +225,9 @@ async def _mounted(fault: Fault, directory: Path) -> AsyncIterator[Path]:
 
 async def main() -> None:
     """Try every fault; print one line each."""
-    for fault in (*FAULTS, *AT_START):
+    if (reason := untraceable()) is not None:
+        print(f"I/O errors: skipped: {reason}")
+    for fault in (*FAULTS, *AT_START, *(() if reason else IO_ERRORS)):
         endure = start_broken if fault in AT_START else suffer
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)

@@ -102,13 +102,16 @@ async def broken_ipv6(world: World) -> str:
         "-6 neighbour replace fd00::1 lladdr 02:00:00:00:00:01 dev here nud permanent",
     ):
         run_command("ip", *words.split())
-    world.names.addresses = [HOLE, FIRST]
-    world.first.hang_up()
-    before = await _connect_failures(world.host)
-    back = await world.rotate(within=RECOVERS_WITHIN)
-    await world.host.command("sync")
-    if (now := await _connect_failures(world.host)) != before:
-        raise BrokenPromiseError(f"connections failed: {before}, then {now}")
+    try:
+        world.names.addresses = [HOLE, FIRST]
+        world.first.hang_up()
+        before = await _connect_failures(world.host)
+        back = await world.rotate(within=RECOVERS_WITHIN)
+        await world.host.command("sync")
+        if (now := await _connect_failures(world.host)) != before:
+            raise BrokenPromiseError(f"connections failed: {before}, then {now}")
+    finally:
+        run_command("ip", "link", "delete", "here")
     return f"well {back:.1f} s after every connection was lost, and not one failed"
 
 

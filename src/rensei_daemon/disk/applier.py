@@ -227,9 +227,11 @@ class Applier(Generic[SettingsT]):
     def settle(self) -> None:
         """Finish what a crash interrupted; called once, before anything is applied."""
         self._journal.attempts.count_crashes(self._boot_id)
+        before, after = self._journal.intended_digests()
         if self._journal.has_intents():
-            before, after = self._journal.intended_digests()
             self._file.recover(before=before, after=after)
+        else:
+            self._file.remove_copies(before)
         self._resume()
         self._prune()
         self._is_settled = True
@@ -243,12 +245,14 @@ class Applier(Generic[SettingsT]):
     def _resume(self) -> None:
         """Record the outcome of an intent whose text is in the file already.
 
-        A crash leaves such an intent, and so does a disk that is full after the replace.
+        A crash leaves such an intent, and so does a disk that fails after the replace,
+        perhaps before the new file's name was flushed.
         """
         if self._journal.has_intents():
             _, after = self._journal.intended_digests()
             today = self._file.read().digest
             if recovery(after=after, today=today) is RecoveryAction.RECORD:
+                self._file.flush_name()
                 self._journal.record_applied(self._now())
 
     def _prune_daily(self) -> None:

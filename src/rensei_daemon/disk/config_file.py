@@ -136,6 +136,24 @@ class ConfigFile:
                 leftover.unlink()
             sync_directory(target.parent)
 
+    def flush_name(self) -> None:
+        """Flush the directory, so that a power cut cannot bring back an older file."""
+        with storage_errors(self.path):
+            sync_directory(_resolved(self.path).parent)
+
+    def remove_copies(self, digest: str) -> None:
+        """Remove what a power cut brought back beside the file: copies of this text.
+
+        The old file is removed after a replacement, and that is not flushed.
+        """
+        with storage_errors(self.path):
+            target = _resolved(self.path)
+            found = [copy for copy in temporaries(target) if _digest(copy) == digest]
+            if found:
+                with self._locked():
+                    for copy in found:
+                        copy.unlink(missing_ok=True)
+
     def _locked(self) -> AbstractContextManager[None]:
         return self.lock.held(within_seconds=self._timeouts.lock_seconds)
 

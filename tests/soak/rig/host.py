@@ -61,6 +61,8 @@ class Host:
     forks: bool = False
     """Whether the daemon and commands are forks of a process that has imported them."""
     process: "subprocess.Popen[str] | None" = None
+    fixed_head: str = ""
+    """The part of the file that no mutation touches, instead of one with url and paths."""
 
     def __post_init__(self) -> None:
         """Lay out the directories."""
@@ -72,7 +74,7 @@ class Host:
 
     def head(self) -> str:
         """Return the part of the file that no mutation touches."""
-        return HEAD.format(
+        return self.fixed_head or HEAD.format(
             url=self.platform.url,
             org=ORG,
             name=NAME,
