@@ -30,16 +30,21 @@ signal.signal(signal.SIGINT, lambda *_: (say("int"), sys.exit(3)))
 say("start")
 while True: signal.pause()
 """
-# Leaves a daemon in a session of its own that does not end at TERM, and stays or goes.
+# Leaves a daemon in a session of its own that does not end at TERM, and stays or goes once
+# the daemon has written its line: when it goes, the daemon is killed.
 FORKER = """
 import os, signal, sys
+daemon_has_written, has_written = os.pipe()
 if not os.fork():
     os.setsid()
     if os.fork(): os._exit(0)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.write(1, f"daemon {os.environ.get('TOKEN')} {os.getpid()}\\n".encode())
+    os.close(has_written)
     while True: signal.pause()
 os.wait()
+os.close(has_written)
+os.read(daemon_has_written, 1)
 if sys.argv[1:] == ["go"]: sys.exit(4)
 while True: signal.pause()
 """
