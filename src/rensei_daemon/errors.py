@@ -6,6 +6,7 @@
     ├─ UsageError            64  the caller: the command line is wrong
     ├─ SettingsError         78  the operator: the file or the environment is wrong
     ├─ StateInUseError       75  the operator: another daemon holds this state
+    ├─ NotInTimeError        75  nobody: start it again later
     ├─ NotPermittedError     77  the operator: this user may not do that here
     ├─ NotRunnableError     126  the caller of `exec`: the command cannot be started
     │  └─ NotFoundError     127  there is no such command
@@ -126,6 +127,12 @@ class SettingsError(RenseiError):
 
 class StateInUseError(RenseiError):
     """Another daemon holds this state directory."""
+
+    exit_code = 75
+
+
+class NotInTimeError(RenseiError):
+    """What is waited for did not come in time; a later attempt may succeed."""
 
     exit_code = 75
 

@@ -167,6 +167,24 @@ async def test_without_a_daemon_it_fails_after_the_wait(host: "Host") -> None:
     assert "start it: rensei-daemon run --config" in err
 
 
+async def test_a_container_gives_up_with_a_code_of_its_own(host: "Host") -> None:
+    """What starts it again later tells it from a mistake, which is one at once."""
+    argv = ("exec", "--config={config}", "--fail-after")
+    code, out, err = await host.run(*argv, "0.1", "--", "env")
+    assert (code, out) == (75, "")
+    lines = err.splitlines()
+    assert lines[0].startswith("rensei-daemon: no credentials within 0.1 s: ")
+    assert lines[1].startswith("  start it: ")
+    host.add("build")
+    async with host.up():
+        code, _, err = await host.run(*argv, "0.1", "--session=build", "--", "env")
+        assert (code, "within 0.1 s: session build: " in err) == (75, True)
+        for mistake in ("--session=no", "--without-credentials"):
+            assert (await host.run(*argv, "60", mistake, "--", "env"))[0] == 64
+        await host.rotate("build", TOKEN="1")
+        assert (await host.run(*argv, "60", "--", "true"))[0] == 0
+
+
 async def test_a_command_may_start_without_credentials(host: "Host") -> None:
     """The command sees it in both variables, and stderr has a message."""
     argv = ("exec", "--config={config}", "--wait=0.1", "--without-credentials")
@@ -203,6 +221,22 @@ async def test_a_rotation_sends_the_command_a_signal(host: "Host") -> None:
         assert await worker.line() == "start 1"
         await host.rotate("build", TOKEN="2")
         assert await worker.line() == "hup 1"
+
+
+async def test_a_signal_waits_for_its_random_time(host: "Host") -> None:
+    """With --splay; signals of others and the end do not."""
+    host.add("build")
+    splay = ("--on-rotate=HUP", "--splay=86400")
+    async with host.up(), _worker(host, *splay) as worker:
+        await host.rotate("build", TOKEN="1")
+        assert await worker.line() == "start 1"
+        await host.rotate("build", TOKEN="2")
+        await until(lambda: has_read(host))
+        worker.process.send_signal(signal.SIGUSR1)
+        assert await worker.line() == "usr1 1"
+        assert in_use(host) == [(1, Proof.CONFIRMED)]
+        worker.process.terminate()
+        assert await worker.line() == "term 1"
 
 
 async def test_a_command_that_ignores_term_is_killed_after_the_grace(
@@ -275,6 +309,13 @@ def in_use(host: "Host") -> list[tuple[int | None, Proof]]:
     subscribers = host.door.find("build")
     consumers = subscribers.consumers if subscribers else ()
     return [(c.generation, c.proof) for c in consumers if c.kind == "socket"]
+
+
+def has_read(host: "Host") -> bool:
+    """Return whether `exec` has read all that it was sent."""
+    subscribers = host.door.find("build")
+    assert subscribers is not None
+    return not any(c.has_unread for c in subscribers.consumers)
 
 
 async def test_a_restart_confirms_the_values_once_it_is_over(host: "Host") -> None:

@@ -11,9 +11,9 @@ from rensei_daemon.core.file_content import (
     FileFormat,
     is_key,
     read,
-    rename,
     render,
 )
+from rensei_daemon.core.rename import rename
 from rensei_daemon.errors import DeliveryError
 
 ENV = {"TOKEN": "s3cret", "USER": "ada", "PORT": "5432"}

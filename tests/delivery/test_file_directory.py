@@ -71,7 +71,7 @@ async def test_readers_of_the_files_may_list_them(
 
 
 async def test_a_reader_never_mixes_two_generations(tmp_path: Path) -> None:
-    """Whoever keeps the directory behind `..data` open sees one, or that it is gone."""
+    """With the directory behind `..data` open it sees one, or that it is gone."""
     path = tmp_path / "db"
     delivery = await _deliver(path, Credentials(1, {"A": "1", "B": "1"}))
     is_over = threading.Event()

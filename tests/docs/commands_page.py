@@ -36,7 +36,7 @@ EXIT_CODES = {
     3: "the daemon is not running",
     64: "the command line asks for something impossible",
     69: "the platform cannot be reached, or did not do what it was asked",
-    75: "another daemon holds this state",
+    75: "another daemon holds this state; `exec --fail-after`: not in time",
     77: "not permitted, on this host or by the platform",
     78: "the configuration cannot be used",
     126: "of `exec` alone: CMD cannot be started",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rensei_daemon.cli.control import find_daemon
+from rensei_daemon.cli.get_credential import get
 from rensei_daemon.cli.options import config_option, session_option
 from rensei_daemon.cli.printing import (
     Coloured,
@@ -168,4 +169,5 @@ def _ask(locations: Locations, session_id: str | None, deadline: float) -> Sessi
     return session_state(locations, session_id, wait_seconds=left)
 
 
+command.add_command(get)
 command.add_command(rotate)

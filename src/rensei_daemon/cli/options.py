@@ -22,3 +22,12 @@ session_option = click.option(
     shell_complete=session_ids,
     help="Default: the only one that you may use.",
 )
+
+sessions_option = click.option(
+    "--session",
+    "session_ids",
+    multiple=True,
+    metavar="ID",
+    shell_complete=session_ids,
+    help="Default: the only one that you may use; may be repeated.",
+)

@@ -16,15 +16,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.controlling_terminal import ControllingTerminal
-from rensei_daemon.cli.credential_feed import CredentialFeed
 from rensei_daemon.cli.process_tree import PYTHON_IGNORES, ProcessTree
 from rensei_daemon.cli.process_tree_stop import TreeStop
+from rensei_daemon.cli.sessions_feed import SessionsFeed
 from rensei_daemon.cli.signal_inbox import drain, received_signals
 from rensei_daemon.core.start_error import explain_start_error
 from rensei_daemon.errors import NotFoundError, NotRunnableError
@@ -34,8 +34,6 @@ TYPED = (signal.SIGINT, signal.SIGQUIT)
 """The command receives these from a keyboard itself."""
 
 BETWEEN_STARTS_SECONDS = 1.0
-
-Environment = Callable[[Mapping[str, str] | None], dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,6 @@ class Command:
     """What to supervise, and how."""
 
     argv: Sequence[str]
-    environment: Environment
-    """Returns the environment of the command, for the session's values."""
     reaction: Reaction
     stop_signal: signal.Signals
     grace_seconds: float
@@ -83,11 +79,9 @@ def _start_errors(program: str) -> Iterator[None]:
 class Supervisor:
     """Runs a command until it ends, or a signal ends it."""
 
-    def __init__(self, command: Command, feed: CredentialFeed) -> None:
+    def __init__(self, command: Command, feed: SessionsFeed) -> None:
         self._command = command
         self._feed = feed
-        self._has: Mapping[str, str] | None = None
-        """The values that the command was started with, or last signalled about."""
         self._tree = ProcessTree()
         self._terminal = ControllingTerminal()
         self._started_at = 0.0
@@ -123,17 +117,15 @@ class Supervisor:
 
     def _acknowledge(self) -> None:
         """Say that the command uses the newest values, once it does, and nothing else."""
-        is_up_to_date = self._has is not None and self._has == self._feed.values
         runs = self._stopping is None and self._tree.exit_code is None
-        if is_up_to_date and runs and not self._has_survivors:
-            self._feed.reader.acknowledge()
+        if runs and not self._has_survivors:
+            self._feed.acknowledge()
 
     def _start(self) -> None:
-        self._has = self._feed.values
         with _start_errors(self._command.argv[0]):
             self._tree.start(
                 self._command.argv,
-                self._command.environment(self._has),
+                self._feed.take(),
                 death_signal=self._command.stop_signal,
             )
         self._started_at = time.monotonic()
@@ -175,11 +167,11 @@ class Supervisor:
             return
         if self._tree.exit_code is not None:
             self._stop(restarts=False)
-        elif self._has != self._feed.values and time.monotonic() >= self._react_at:
+        elif self._feed.is_pending and time.monotonic() >= self._react_at:
             if self._command.reaction.number is None:
                 self._stop(restarts=True)
             else:
-                self._has = self._feed.values
+                self._feed.take()
                 self._tree.signal_command(self._command.reaction.number)
 
     @property
@@ -187,17 +179,18 @@ class Supervisor:
         """When a rotation may first be acted on."""
         told_at = self._told_to_end_at + self._command.grace_seconds
         is_restart = self._command.reaction.number is None
-        return max(told_at, self._started_at + BETWEEN_STARTS_SECONDS * is_restart)
+        started_at = self._started_at + BETWEEN_STARTS_SECONDS * is_restart
+        return max(told_at, started_at, self._feed.due_at)
 
     def _wait(self, received: socket.socket) -> None:
         waiting = select.poll()
         waiting.register(received, select.POLLIN)
-        if self._feed.reader.is_open:
-            waiting.register(self._feed.reader, select.POLLIN)
+        for reader in self._feed.open_readers:
+            waiting.register(reader, select.POLLIN)
         due = self._feed.reconnect_at
         if self._stopping is not None:
             due = min(due, self._stopping.due_at)
-        elif self._has != self._feed.values:
+        elif self._feed.is_pending:
             due = min(due, self._react_at)
         seconds = due - time.monotonic()
         waiting.poll(None if seconds == float("inf") else max(seconds, 0.0) * 1000)

@@ -35,13 +35,17 @@ def child_environment(
     *,
     socket: str,
     session_id: str | None,
+    is_whole: bool = True,
 ) -> dict[str, str]:
-    """Return a worker's environment; `values` is None if there are none."""
+    """Return a worker's environment; `values` is None if there are none.
+
+    `is_whole`: they are the values of all its sessions.
+    """
     env = {**inherited(environ), **(values or {})}
     for brand in BRANDS:
         env[f"{brand}_CREDENTIAL_SOCKET"] = socket
         if session_id is not None:
             env[f"{brand}_CREDENTIAL_SESSION_ID"] = session_id
-        if values is None:
+        if values is None or not is_whole:
             env[f"{brand}_CREDENTIAL_SNAPSHOT_FAILED"] = "1"
     return env

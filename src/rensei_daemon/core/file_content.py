@@ -18,14 +18,12 @@ import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeVar
 
 from rensei_daemon.core.credential import is_forbidden
 from rensei_daemon.core.env_file import read_env_file, render_env_file
+from rensei_daemon.core.rename import rename
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.fast_dataclass import dataclass, field
-
-_T = TypeVar("_T")
 
 MOST_NAME_BYTES = 255
 """Limit of a file name in Linux; a key of YAML may have 1,024 characters."""
@@ -107,20 +105,6 @@ class FileContent:
                 f"({name[:32]}…)",
                 hint="give it a shorter name in the file's rename",
             )
-
-
-def rename(values: Mapping[str, _T], names: Mapping[str, str]) -> dict[str, _T]:
-    """Return values under other names; raise `DeliveryError` if two get the same."""
-    origin: dict[str, str] = {}
-    for name in values:
-        new = names.get(name, name)
-        if new in origin:
-            raise DeliveryError(
-                f"{origin[new]} and {name} would both be {new}",
-                hint="give one of them another name in rename",
-            )
-        origin[new] = name
-    return {new: values[old] for new, old in origin.items()}
 
 
 def render(values: Mapping[str, str], format_: FileFormat) -> bytes:

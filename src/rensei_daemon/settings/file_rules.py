@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rensei_daemon.core.credential import is_forbidden
-from rensei_daemon.core.file_content import FileFormat, is_key, rename
+from rensei_daemon.core.file_content import FileFormat, is_key
+from rensei_daemon.core.rename import rename
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 
