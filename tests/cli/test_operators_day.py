@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -372,6 +373,43 @@ def test_the_platforms_list_has_reasons(
     assert row[4].endswith("Z")
     assert run("mutations", "list", "--remote", "--host", "build-2") == 0
     assert "the platform has no mutation for build-2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("hosts", "printed"),
+    [
+        (["build-1"], ["dmut_…: project.remove is pending"]),
+        (
+            ["build-1", "test-1", "build-2"],
+            [
+                "build-1: dmut_… is pending",
+                "pending: 1 (build-1)",
+                "not asked: 2 (test-1, build-2)",
+            ],
+        ),
+    ],
+)
+def test_an_interrupt_says_who_was_asked(
+    platform: PlatformThread, hosts: list[str], printed: list[str]
+) -> None:
+    """What is on its way stays so, and can be withdrawn; the exit code is 130."""
+    named = [word for host in hosts for word in ("--host", host)]
+    words = ("mutations", "enqueue", "project.remove", "id=p", "--wait", "--at-once", "1")
+    command = subprocess.Popen(
+        [sys.executable, "-m", "rensei_daemon", *words, *named],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with command:
+        # It looks at what has become of the first one.
+        wait_until(lambda: platform.log.counts["GET", "/api/daemon/mutations"])
+        command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=HANG_SECONDS)
+    assert command.returncode == 130
+    assert re.sub(r"dmut_[0-9a-f]+", "dmut_…", out).splitlines() == printed
+    assert err.strip() == ""
+    assert [row.status for row in platform.rows.mutations()] == ["pending"]
 
 
 def test_the_platforms_list_is_watched(platform: PlatformThread) -> None:

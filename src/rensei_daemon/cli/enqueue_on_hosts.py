@@ -63,10 +63,12 @@ def enqueue(
     )
     rollout = Rollout(request, lambda wanted: _own_record(asking, wanted))
     rollout.is_quiet = options.as_json or not targets.are_several
+    is_over = False
     try:
         asking.ask(lambda platform: rollout.run(asking, platform, targets))
-    finally:  # the summary also after an interrupt
-        _report(rollout, targets, options.as_json)
+        is_over = True
+    finally:  # who was asked is said also after an interrupt
+        _report(rollout, targets, options.as_json, is_over=is_over)
     _conclude(asking, rollout)
 
 
@@ -87,8 +89,8 @@ def _own_record(asking: OperatorAccess, mutation_id: str) -> MutationRecord | No
     return None
 
 
-def _report(rollout: Rollout, targets: Targets, as_json: bool) -> None:
-    """Print who was asked; the summary also after an interrupt."""
+def _report(rollout: Rollout, targets: Targets, as_json: bool, *, is_over: bool) -> None:
+    """Print who was asked. At the end an error names the host that has not applied it."""
     if as_json and targets.are_several:
         not_asked = [asdict(host) for host in rollout.not_asked]
         hosts = [_for_json(asked) for asked in rollout.asked]
@@ -97,7 +99,7 @@ def _report(rollout: Rollout, targets: Targets, as_json: bool) -> None:
         print_json(_for_json(rollout.asked[0]))
     elif targets.are_several and rollout.asked:
         click.echo(_summary(rollout))
-    elif rollout.asked and not rollout.failed:
+    elif rollout.asked and not (is_over and rollout.failed):
         [asked] = rollout.asked
         op, said = clean(asked.mutation.op), asked.outcome.value
         click.echo(f"{clean(asked.mutation.id)}: {op} is {said}")
