@@ -184,7 +184,7 @@ async def _add_past(server: Server, now: datetime, share: int) -> None:
             "kind": ("github", "anthropic", "registry")[number % 3],
             "requested_by": (OWNER, "bob@acme.test")[number % 2],
             "rotated_at": now - timedelta(hours=19 * number),
-            "session_count": 96 + number % 7,
+            "session_count": 3,
             "duration_ms": (38, 45, 41, 120, 52, 39, 44, 730, 47)[number % 9],
         }
         for number in range(1, 24 // share + 1)

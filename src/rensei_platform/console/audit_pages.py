@@ -87,11 +87,19 @@ def details_of(details: Any) -> str:
     if not isinstance(details, dict):
         return ""
     shown = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        name: _in_words(value)
         for name, value in details.items()
         if value not in (None, "", [])
     }
     return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return " ".join(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 ROUTES = (shows("/audit", audit),)

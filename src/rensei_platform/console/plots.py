@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 320.0, 72.0
+WIDEST = 14.0
+"""Of a column, so that a few of them do not look like a wall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ def columns(rows: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> list[Bar]:
     if not most:
         return []
     step = WIDTH / len(rows)
+    width = min(step * 0.6, WIDEST)
     bars = []
     for number, (label, parts) in enumerate(rows):
         top = HEIGHT
@@ -38,9 +41,8 @@ def columns(rows: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> list[Bar]:
             top -= height
             if count:
                 title = f"{label}: {count:,} {kind}"
-                bars.append(
-                    _bar(step * (number + 0.2), top, step * 0.6, height, kind, title)
-                )
+                left = step * (number + 0.5) - width / 2
+                bars.append(_bar(left, top, width, height, kind, title))
     return bars
 
 

@@ -64,7 +64,7 @@ FORMS: Mapping[Op, OpForm] = {
         (_PROJECT,),
     ),
     Op.POOL_DELETED: OpForm(
-        "Tell of a deleted pool",
+        "Announce a deleted pool",
         "The host learns that its pool is gone, and which it could join.",
         (
             Field(name="poolId", label="Pool", is_required=True, hint="Such as pool_a."),

@@ -367,7 +367,7 @@ async def test_the_story_with_a_daemon(
             await page.click("button:has-text('Rotate github')")
             # The env file has readers that cannot tell: it is held, and unknown.
             await page.wait_for_selector("#receipt >> text=/notified 1\\s+held 1/")
-            await page.check("text=Accept what cannot tell")
-            await page.click("text=Ask again")
+            await page.check("text=Accept sessions that cannot report more")
+            await page.click("text=Check again")
             await page.wait_for_selector("#receipt .verdict.yes")
             assert "second" in (place / "host/run/deploy.env").read_text()
