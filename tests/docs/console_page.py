@@ -9,8 +9,8 @@ A block of a page is a terminal::
 
 Lines after `$ ` (and `> `, which go on) are typed into one shell for the whole page, in an
 empty directory; the others are what was printed. `python tests/docs/console_page.py`
-records docs/a-day.md anew; a test compares a run with the page, but for ids, times and
-ports.
+records docs/a-day.md anew, and takes each picture `![…](img/day-….png)` of the console when
+the page comes to it; a test compares a run with the page, but for ids, times and ports.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,10 @@ PAGE = Path(__file__).parents[2] / "docs/a-day.md"
 COLUMNS = 110
 LONGEST_SECONDS = 90.0
 """Of one command."""
-_BLOCK = re.compile(r"(?<=```console\n)(?:(?!```).*\n)+", re.MULTILINE)
+_BLOCK = re.compile(
+    r"(?<=```console\n)(?:(?!```).*\n)+|^!\[[^\]]*\]\(img/(?P<picture>day-[a-z]+)\.png\)$",
+    re.MULTILINE,
+)
 _ERASED = re.compile(r"^.*\r\x1b\[K", re.MULTILINE)
 """What a command has shown of its progress, and erased."""
 _PORTS = ("8790", "8200")
@@ -54,6 +57,7 @@ class Shell:
     """A shell on a terminal of its own."""
 
     def __init__(self, place: Path) -> None:
+        self.place = place
         self._mark = secrets.token_hex(8)
         self._screen, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
@@ -121,12 +125,20 @@ def commands(block: str) -> list[str]:
     return typed
 
 
-def record(page: str) -> str:
-    """Return the page with what its commands print today."""
+TakePicture = Callable[[str, Path, str], None]
+"""Takes (name of a picture, directory of the day, address of the control plane)."""
+
+
+def record(page: str, take: TakePicture | None = None) -> str:
+    """Return the page with what its commands print today; `take` its pictures."""
     ports = {port: _free_port() for port in _PORTS}
     with shell() as opened:
 
         def run(block: re.Match[str]) -> str:
+            if picture := block["picture"]:
+                if take is not None:
+                    take(picture, opened.place, f"http://127.0.0.1:{ports[_PORTS[0]]}")
+                return block[0]
             return "".join(_told(opened, command, ports) for command in commands(block[0]))
 
         return _BLOCK.sub(run, page)
@@ -159,5 +171,19 @@ def steady(page: str) -> str:
     return page
 
 
+def _record_with_pictures() -> None:
+    from day_pictures import Camera, running_browser
+
+    cameras: list[Camera] = []
+    with running_browser() as browser:
+
+        def take(name: str, place: Path, url: str) -> None:
+            if not cameras:
+                cameras.append(Camera(browser, place, url))
+            cameras[0].take(name)
+
+        PAGE.write_text(record(PAGE.read_text(), take))
+
+
 if __name__ == "__main__":
-    PAGE.write_text(record(PAGE.read_text()))
+    _record_with_pictures()
