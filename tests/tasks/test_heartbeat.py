@@ -13,6 +13,7 @@ from polling import until
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.errors import TransientError
 from rensei_daemon.tasks.heartbeat import _retry_delay, send_last_heartbeat
+from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
     from tasks.conftest import Home
@@ -348,3 +349,20 @@ async def test_the_platforms_word_on_the_pool_is_shown(home: "Home") -> None:
         assert "pool.draining" in daemon.conditions
         home.platform.set_host_status(HOST, "OK")
         await daemon.until(lambda: not daemon.conditions)
+
+
+async def test_the_pool_of_the_file_is_shown_without_the_platform(home: "Home") -> None:
+    """From the start, and again when the file changes: it waits for no heartbeat."""
+    pool = '[pool]\nid = "pool_{}"\nstatus = "deleted"\n'
+    home.platform.faults.add("POST", "/api/workers/register", status=503, times=10**6)
+    home.write(pool.format("a"))
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.pool.id == "pool_a")
+        assert "pool.deleted" in daemon.conditions
+        home.write(pool.format("b"))
+        await reload(daemon.configuration, daemon.board)
+        assert daemon.board.pool.id == "pool_b"
+        home.write()
+        await reload(daemon.configuration, daemon.board)
+        assert "pool.deleted" not in daemon.conditions
+        assert home.beats == []

@@ -212,6 +212,7 @@ async def send_heartbeats(
     `wake_heartbeat` requests the next one now, but at most one a second is sent.
     """
     heartbeat.configuration.on_change(heartbeat.post_pool)
+    heartbeat.post_pool()  # the platform may be out of reach for long
     failures = 0
     while True:
         started = anyio.current_time()
