@@ -37,7 +37,8 @@ from rensei_daemon.logs.journalctl import has_entries, read_unit
 LOG_LINES = 5000
 RECORDS = 200
 _LIBRARIES = (
-    "anyio", "h11", "httpcore", "httpx", "pydantic", "structlog", "tomlkit",
+    "anyio", "h11", "httpcore", "httpx", "pydantic", "pydantic-settings",
+    "structlog", "tomlkit",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings.sources import InitSettingsSource
 
 from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import Problem, SettingsError
@@ -157,11 +158,15 @@ def _merged(
     layers: Mapping[str, Tree], folder: Path, *, with_missing: bool = True
 ) -> tuple[Settings | None, list[ValidationProblem]]:
     """Return the settings of all layers, or None and the problems."""
-    anchors = {name: anchored(layer, folder) for name, layer in layers.items()}
     try:
-        return Settings.model_validate(_overlaid(anchors)), []
+        return _merge([anchored(layer, folder) for layer in layers.values()]), []
     except ValidationError as error:
         return None, list(validation_problems(error, with_missing=with_missing))
+
+
+def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
+    sources = tuple(InitSettingsSource(Settings, layer) for layer in layers)
+    return Settings(_build_sources=(sources, {}))
 
 
 def _placed(

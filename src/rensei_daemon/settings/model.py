@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     StrictBool,
 )
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rensei_daemon.core.file_content import FileContent, FileFormat
 from rensei_daemon.core.urls import is_loopback
@@ -266,8 +267,13 @@ def _defaults(section: type[T]) -> T:
     return cast("T", Field(default_factory=section.model_construct))
 
 
-class Settings(Section):
+class Settings(BaseSettings):
     """The whole file; in force, with what command line and environment set above it."""
+
+    # Names are case-sensitive: `[Platform]` is an unknown table.
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, case_sensitive=True
+    )
 
     platform: Platform = _defaults(Platform)
     machine: Machine = _defaults(Machine)
