@@ -15,7 +15,13 @@ PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.1
 	@.venv-dev/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
 	@touch $@
 
-.PHONY: help demo screenshots test fix lint types imports core unit soak bench fleet fuzz fuzz-platform bench-platform deb deb-test bare clean
+# What people would use instead, for the comparison.
+.venv-peers/ready: requirements-peers.lock
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
+	@touch $@
+
+.PHONY: help demo screenshots test fix lint types imports core unit soak bench compare fleet fuzz fuzz-platform bench-platform deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -83,6 +89,10 @@ soak: .venv-dev/ready ## the long proofs, some half an hour
 bench: .venv/ready .venv-dev/ready ## the numbers to reach, each beside a floor (ROWS="start memory", LONG=1, WRITE=1)
 	@.venv-dev/bin/python tests/bench/host.py $(ROWS) $(if $(LONG),--long) $(if $(WRITE),--write)
 
+compare: .venv/ready .venv-dev/ready .venv-peers/ready ## beside what people would use instead (WRITE=1)
+	@npm install --silent --prefix build/peers eventsource@4.1.1 >/dev/null || echo "npm eventsource is not measured: npm cannot install it"
+	@.venv-dev/bin/python tests/bench/compare.py .venv-peers build/peers $(if $(WRITE),--write)
+
 bench-platform: .venv-dev/ready ## what the control plane carries (HOSTS=1000, or 10000; WRITE=1 its page)
 	@failed=; for script in streams numbers receipts console; do \
 		.venv-dev/bin/python tests/bench/platform_$$script.py $(or $(HOSTS),1000) || failed=1; done; [ -z "$$failed" ]
@@ -130,4 +140,4 @@ fix: .venv-dev/ready ## format, and fix what can be fixed
 	.venv-dev/bin/python tests/docs/commands_page.py
 
 clean: ## remove what make made
-	rm -rf build .venv .venv-dev .venv-fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .venv .venv-dev .venv-fuzz .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis

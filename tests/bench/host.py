@@ -60,9 +60,9 @@ def main() -> int:
     run = Run(disk, TMPFS, CHECKOUT / ".venv/bin", asked.share)
     table = anyio.run(measure_all, chosen(asked), run)
     if asked.write:
-        rows = f' ROWS="{" ".join(asked.rows)}"' if asked.rows else ""
-        command = f"make bench{rows}{' LONG=1' if asked.long else ''} WRITE=1"
-        page.write("bench", [*page.bench_part(table.results, command)])
+        for result in table.results:
+            command = f"make bench ROWS={result.row.name} WRITE=1"
+            page.write_rows([result], [row.name for row in ROWS], command)
     return table.exit_code
 
 

@@ -61,10 +61,13 @@ def test_a_missed_target_is_said_and_ends_with_1(tmp_path: Path) -> None:
     assert table.exit_code == 1
     assert lines[1].split() == SHOWN.split()
     there = tmp_path / "performance.md"
-    there.write_text("head\n<!-- bench: begin -->\nold\n<!-- bench: end -->\ntail\n")
-    page.write("bench", [*page.bench_part(table.results, "make bench")], there)
+    there.write_text("head\n<!-- bench: begin -->\n<!-- bench: end -->\ntail\n")
+    for name in ("start", "check", "start"):
+        result = Result(row(name), [missed], load=0.25)
+        page.write_rows([result], ["check", "start"], "make bench", there)
     written = there.read_text()
     assert written.startswith("head\n")
     assert written.endswith("tail\n")
-    assert "old" not in written
+    assert written.index("### `config check`") < written.index("### Start")
+    assert written.count("### ") == 2
     assert "| p50 | 4.50 ms | 1.50 ms (3.00 x) | 3 ms | **missed** |" in written

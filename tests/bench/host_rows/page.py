@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,25 +39,32 @@ def processor() -> str:
     return platform.machine()
 
 
-def bench_part(results: Sequence[Result], command: str) -> Iterator[str]:
-    """Yield the lines of the bench's part."""
-    loads = [result.load for result in results]
-    yield (
-        f"Measured with `{command}` {machine()}. Load average, row by row: "
-        f"{min(loads):.1f} to {max(loads):.1f}."
-    )
-    yield from (
-        "",
-        "| what | measured | floor (ratio) | target | |",
-        "|---|---|---|---|---|",
-    )
+def write_rows(
+    results: Sequence[Result], order: Sequence[str], command: str, page: Path = PAGE
+) -> None:
+    """Replace the sections of these rows, and keep those of the others, in this order."""
+    found = dict(_SECTION.findall(page.read_text()))
     for result in results:
-        yield f"| **{result.row.title}** | load {result.load:.1f} | | | |"
-        if result.missing:
-            yield f"| not measured | {result.missing} | | | |"
+        found[result.row.name] = "\n".join(_section(result, command))
+    kept = (name for name in order if name in found)
+    sections = (f"<!-- row {name} -->\n{found[name]}\n<!-- end -->" for name in kept)
+    write("bench", [*sections], page)
+
+
+_SECTION = re.compile(r"<!-- row ([a-z-]{1,20}) -->\n(.*?)\n<!-- end -->", re.DOTALL)
+
+
+def _section(result: Result, command: str) -> Iterator[str]:
+    yield from (f"### {result.row.title}", "")
+    yield f"`{command}` {machine()}; load average {result.load:.1f} when it began."
+    yield ""
+    if result.missing:
+        yield f"Not measured: {result.missing}."
+    else:
+        yield "| what | measured | floor (ratio) | target | |"
+        yield "|---|---|---|---|---|"
         yield from map(_line, result.figures)
-    yield from ("", "How each is measured:", "")
-    yield from (f"- **{result.row.title}** {result.row.note}" for result in results)
+    yield from ("", f"How: {result.row.note}")
 
 
 def _line(figure: Figure) -> str:

@@ -167,3 +167,11 @@ class Helper:
         if not line:
             raise ChildProcessError(f"{self.process.args!r} has ended")
         return json.loads(line)
+
+
+def most_memory(pid: int) -> int:
+    """Return the most resident memory that a process ever held, in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,1 @@
+"""What people would use instead, in the same scenarios: `make compare`."""
