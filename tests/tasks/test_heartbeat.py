@@ -11,8 +11,7 @@ import pytest
 from polling import until
 
 from rensei_daemon.core.heartbeat import Acks
-from rensei_daemon.errors import TransientError
-from rensei_daemon.tasks.heartbeat import _retry_delay, send_last_heartbeat
+from rensei_daemon.tasks.heartbeat import send_last_heartbeat
 from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
@@ -213,29 +212,6 @@ async def test_retry_after_is_obeyed(home: "Home", asked: str) -> None:
         await until(lambda: not {(1.0, 1.2), (0.5, 1.5)}.isdisjoint(waits))
         is_nonsense = asked in ("soon", "-5")
         assert ((0.5, 1.5) in waits, (1.0, 1.2) in waits) == (is_nonsense, not is_nonsense)
-
-
-def _lowest(low: float, high: float) -> float:
-    return low
-
-
-def _highest(low: float, high: float) -> float:
-    return high
-
-
-def test_a_dead_platform_is_asked_ever_less_often() -> None:
-    """Delays double from half a second to the interval, with 50 % jitter."""
-
-    def middle(low: float, high: float) -> float:
-        return (low + high) / 2
-
-    error = TransientError("down")
-    delays = [_retry_delay(error, failures, 30.0, middle) for failures in range(1, 9)]
-    assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
-    assert _retry_delay(error, 10_000, 30.0, middle) == 30
-    asked = TransientError("busy", retry_after=100.0)
-    assert _retry_delay(asked, 1, 30.0, _lowest) == 100
-    assert _retry_delay(asked, 1, 30.0, _highest) == 120
 
 
 async def test_the_last_project_is_reported_as_gone(home: "Home") -> None:

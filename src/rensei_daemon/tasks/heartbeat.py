@@ -20,6 +20,7 @@ from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import HeartbeatCounters
 from rensei_daemon.core.extensions import MUTATIONS_EVENT, UPTAKE, Extensions
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer
+from rensei_daemon.core.heartbeat_pace import HeartbeatPace
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.mutation import Op
@@ -41,9 +42,6 @@ from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.platform_api.identity import Identity
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.wake_event import Cycle, WakeEvent
-
-JITTER = 0.1
-"""The largest random part of an interval, so that hosts spread out."""
 
 BEAT_SECONDS = 180.0
 """The longest time that a heartbeat and its token refresh can take; for the watchdog."""
@@ -213,34 +211,40 @@ async def send_heartbeats(
     """
     heartbeat.configuration.on_change(heartbeat.post_pool)
     heartbeat.post_pool()  # the platform may be out of reach for long
-    failures = 0
+    pace = HeartbeatPace(draw)
     while True:
         started = anyio.current_time()
         heartbeat.cycle.begin()
         try:
             await heartbeat.beat()
         except (PlatformError, StorageError) as error:
-            failures += 1
             heartbeat.counters.outcomes.increment(error.failure)
             _note_failure(heartbeat, error)
-            interval = heartbeat.interval_seconds
-            if isinstance(error, TransientError) or heartbeat.identity.worker is None:
-                delay = _retry_delay(error, failures, interval, draw)
-            else:  # the platform answers and refuses
-                delay = interval * draw(1 - JITTER, 1 + JITTER)
+            due = _due_after(error, heartbeat, pace)
         else:
+            now = anyio.current_time()
             heartbeat.counters.outcomes.increment("ok")
-            heartbeat.counters.durations.observe(anyio.current_time() - started)
+            heartbeat.counters.durations.observe(now - started)
             _note_success(heartbeat)
-            if failures:
+            if pace.failures:
                 heartbeat.on_recovery()
-            failures = 0
-            delay = heartbeat.interval_seconds * draw(1 - JITTER, 1 + JITTER)
+            due = pace.succeeded(now, heartbeat.interval_seconds)
         heartbeat.cycle.end()
-        heartbeat.deadlines.set("heartbeat", anyio.current_time() + delay + BEAT_SECONDS)
-        await wake_heartbeat.wait(within=delay)
+        heartbeat.deadlines.set("heartbeat", due + BEAT_SECONDS)
+        await wake_heartbeat.wait(within=due - anyio.current_time())
         soonest = started + min(1.0, heartbeat.interval_seconds)
         await anyio.sleep(max(0.0, soonest - anyio.current_time()))
+
+
+def _due_after(
+    error: PlatformError | StorageError, heartbeat: HeartbeatSender, pace: HeartbeatPace
+) -> float:
+    now, interval = anyio.current_time(), heartbeat.interval_seconds
+    if isinstance(error, TransientError):
+        return pace.failed(now, interval, error.retry_after)
+    if heartbeat.identity.worker is None:
+        return pace.failed(now, interval)
+    return pace.refused(now, interval)  # the platform answers
 
 
 async def send_last_heartbeat(heartbeat: HeartbeatSender) -> None:
@@ -250,14 +254,6 @@ async def send_last_heartbeat(heartbeat: HeartbeatSender) -> None:
         await heartbeat.beat()
     except (PlatformError, StorageError) as error:
         _log.warning("farewell.failed", error=str(error))
-
-
-def _retry_delay(
-    error: PlatformError | StorageError, failures: int, interval: float, draw: Draw
-) -> float:
-    if isinstance(error, TransientError) and error.retry_after is not None:
-        return error.retry_after * draw(1.0, 1.2)
-    return min(interval, 2.0 ** min(failures - 1, 32)) * draw(0.5, 1.5)
 
 
 def _note_success(heartbeat: HeartbeatSender) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class State:
     values: dict[str, tuple[int, float]]
     """How many hold a value, and when the last of them got it."""
     applied: int
+    errors: Counter[str]
+    """Why hosts are not well."""
 
 
 class _HostProcess:
@@ -102,6 +105,7 @@ class Fleet:
             max(part["healthy"][1] for part in parts),
             values,
             sum(part["applied"] for part in parts),
+            sum((Counter(part["errors"]) for part in parts), Counter()),
         )
 
     async def set_value(self, number: int) -> None:
@@ -125,6 +129,8 @@ class Fleet:
         while len(found) < self.size:
             path = f"/api/admin/hosts?limit=500{after}"
             page = await self.servers.insist("GET", path, None)
+            if not page["hosts"]:
+                break  # some have not registered
             found += [host["id"] for host in page["hosts"]]
             last = page["hosts"][-1]
             after = f"&after={last['name']}&afterId={last['id']}"

@@ -9,6 +9,7 @@ after its host: `LOOPS` has the others, which `wiring.Daemon` wires as it always
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -85,6 +86,17 @@ class LightHost:
         """How many mutations have been applied."""
         return self._daemon.board.mutations.applied
 
+    @property
+    def error(self) -> str:
+        """Why it is not well; empty if it is, or has not tried yet."""
+        board = self._daemon.board
+        if self.healthy_since is not None:
+            return ""
+        failures = [session.snapshot_failure for session in board.sessions.values()]
+        failures += [session.stream_failure for session in board.sessions.values()]
+        found = board.heartbeat.last_error or next(filter(None, failures), None)
+        return str(found or "")
+
     def _look(self) -> None:
         if not self._is_healthy():
             self.healthy_since = None
@@ -138,6 +150,7 @@ def state(hosts: Sequence[LightHost]) -> dict[str, Any]:
         "healthy": [len(healthy), max(healthy, default=0.0)],
         "values": {value: [len(times), max(times)] for value, times in values.items()},
         "applied": sum(host.applied for host in hosts),
+        "errors": Counter(host.error for host in hosts if host.error),
     }
 
 

@@ -18,7 +18,7 @@ from light_fleet.balancer import Arrival, Refusal
 from light_fleet.fleet import Fleet, State
 
 LOOK_SECONDS = 0.5
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 150.0
 """After the trouble."""
 HEALTHY_SECONDS = 90.0
 ANSWER_SECONDS = 5.0
@@ -112,6 +112,8 @@ class Result:
             (self.lost == 0, "outcomes are lost"),
         )
         self.misses = [what for passed, what in judged if not passed]
+        if self.healthy is None:
+            self.misses += [f"{n} x {e}" for e, n in self.states[-1].errors.most_common(3)]
 
 
 def _within(seconds: float | None, limit: float) -> bool:
