@@ -1,14 +1,14 @@
 """The database connections: one pool that reads, one that writes.
 
 A reader commits by itself after each statement. A writer is one transaction; with SQLite
-there is one writer at a time, and it takes the write lock when it begins, so that it never
-fails halfway because another was faster.
+there is one writer at a time (see `group_commit`), and it takes the write lock when it
+begins, so that it never fails halfway because another was faster.
 """
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from rensei_platform.errors import SettingsError, UnavailableError
 from rensei_platform.store.database_file import DatabaseFile
+from rensei_platform.store.group_commit import GroupCommit
 from rensei_platform.store.quick import PostgresqlReader, QuickReader, SqliteReader
 from rensei_platform.store.tables import schema_steps
 from rensei_platform.store.trouble import (
@@ -88,14 +89,20 @@ class Store:
         self.troubles = Troubles(is_logged=logs_trouble)
         self._file = DatabaseFile(Path(str(url.database)) if self.is_sqlite else None)
         self.quick: QuickReader
+        self._turn: anyio.Lock | anyio.Semaphore
+        self._begun_in_turn: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+        """Lends a connection to whoever has the turn, and ends the turn."""
         if self.is_sqlite:
             self._readers, self._writers = _sqlite_engines(url)
             self.quick = SqliteReader(url, self._file)
+            group = GroupCommit(self._writers, self._file.check)
+            self._turn, self._begun_in_turn = group.turn, group.begun
         else:
             connecting = _POOLED if is_pooled else _DIRECT
             self._readers, self._writers = _postgresql_engines(url, connecting)
             self.quick = PostgresqlReader(url, connecting)
-        self._turn = anyio.Semaphore(1 if self.is_sqlite else _POSTGRESQL_POOL)
+            self._turn = anyio.Semaphore(_POSTGRESQL_POOL)
+            self._begun_in_turn = self._begun
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -118,14 +125,18 @@ class Store:
         """
         with self.troubles.noted(WRITE), explained():
             await self._wait_for_turn()
-            try:
-                with self._uninterrupted():
-                    self._file.check()
-                    async with self._writers.begin() as connection:
-                        yield connection
-                    self._file.check()  # or what was written is nowhere
-            finally:
-                self._turn.release()
+            with self._uninterrupted():
+                async with self._begun_in_turn() as connection:
+                    yield connection
+                self._file.check()  # or what was written is nowhere
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._writers.begin() as connection:
+                yield connection
+        finally:
+            self._turn.release()
 
     async def _wait_for_turn(self) -> None:
         with anyio.move_on_after(_TURN_SECONDS) as limit:
