@@ -12,8 +12,10 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ HOSTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
 TIMES = 7
 SECONDS = 1.0
 """The target of one receipt."""
+LATE = 0.1
+"""Seconds, of the longest heartbeat beside them: the loop has more to do than to count."""
 REPORTS = 100.0
 """A second: each is a durable transaction, and a fleet of 10,000 has reported in 100 s."""
 
@@ -76,13 +80,54 @@ def report_all(url: URL) -> None:
     engine.dispose()
 
 
-def receipts(server: Serving, world: World, rotation: str, name: str) -> tuple[Row, Any]:
-    """Return how long a receipt takes, and the last one."""
+@contextmanager
+def beating(server: Serving, world: World) -> Iterator[list[float]]:
+    """Send quiet heartbeats in turn while the block runs; lend how long each took."""
+    took: list[float] = []
+    is_over = threading.Event()
+    worker, token = world.tokens[0]
+    path = f"/api/workers/{worker}/heartbeat"
+    head = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def beat() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        while not is_over.is_set():
+            begun = time.perf_counter()
+            connection.request("POST", path, json.dumps({"activeCount": 0}), head)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200, answer.status
+            took.append(time.perf_counter() - begun)
+        connection.close()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield took
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def receipts(
+    server: Serving, world: World, rotation: str, name: str
+) -> tuple[list[Row], Any]:
+    """Return how long a receipt takes, what waits for it meanwhile, and the last one."""
     path, took, found = f"/api/admin/rotations/{rotation}", [], None
-    for _ in range(TIMES):
-        begun = time.perf_counter()
-        found = ask(server, world, "GET", path)
-        took.append(time.perf_counter() - begun)
+    with beating(server, world) as quiet:
+        time.sleep(1)  # passes time: the floor, without a receipt
+    with beating(server, world) as beats:
+        for _ in range(TIMES):
+            begun = time.perf_counter()
+            found = ask(server, world, "GET", path)
+            took.append(time.perf_counter() - begun)
+    beside = Row(
+        f"a heartbeat beside receipts, {name}",
+        f"p50 {statistics.median(beats) * 1000:.1f} ms, longest {max(beats) * 1000:.0f} ms",
+        f"longest {LATE * 1000:.0f} ms",
+        f"without: longest {max(quiet) * 1000:.0f} ms",
+        max(beats) < max(LATE, 3 * max(quiet)),
+    )
     row = Row(
         f"a receipt of {HOSTS} hosts, {name}",
         f"p50 {statistics.median(took):.2f} s, longest {max(took):.2f} s",
@@ -90,7 +135,7 @@ def receipts(server: Serving, world: World, rotation: str, name: str) -> tuple[R
         f"{TIMES} in turn",
         max(took) < SECONDS,
     )
-    return row, found
+    return [row, beside], found
 
 
 def reports(server: Serving, world: World, version: int, name: str) -> Row:
@@ -124,14 +169,14 @@ def rows(url: URL, directory: Path, name: str) -> Iterator[Row]:
         body = {"orgId": ORG, "kind": "github"}
         rotated = ask(server, world, "POST", "/api/daemon/credentials/rotate", body)
         rotation = rotated["rotationId"]
-        row, found = receipts(server, world, rotation, f"all behind, {name}")
+        measured, found = receipts(server, world, rotation, f"all behind, {name}")
         assert found["receipt"]["behindCount"] == HOSTS, found["receipt"]["obstacles"]
-        yield row
+        yield from measured
         version = found["rotation"]["version"]
         yield reports(server, world, version, name)
-        row, found = receipts(server, world, rotation, f"after the reports, {name}")
+        measured, found = receipts(server, world, rotation, f"after the reports, {name}")
         assert found["receipt"]["received"] > HOSTS / 2
-        yield row
+        yield from measured
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src/rensei_daemon"
+PLATFORM = SOURCE.with_name("rensei_platform")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 METHODS = {**{level: level for level in LEVELS}, "exception": "error"}
 REPORTS = {
@@ -22,6 +23,8 @@ REPORTS = {
 """The methods of a `FailureReporter`, and the fields that they add."""
 OPTIONS = ("alarm", "level", "message")
 """What they are given and do not log."""
+LIMITED = ("log_limit", "._limit")
+"""How a `LogLimit` is called, which adds `suppressed` and does not log `about`."""
 OURS = ("timestamp", "level", "event", "exception")
 """Every event's own; a field of that name would take its place."""
 
@@ -46,12 +49,12 @@ class UnclearError(Exception):
     """The code logs in a way that cannot be read here."""
 
 
-def events() -> dict[str, Found]:
-    """Return what the package logs, by event."""
+def events(source: Path = SOURCE) -> dict[str, Found]:
+    """Return what a package logs, by event."""
     found: dict[str, Found] = defaultdict(Found)
-    for path in sorted(SOURCE.rglob("*.py")):
+    for path in sorted(source.rglob("*.py")):
         tree = ast.parse(path.read_text())
-        for name, level, fields in calls(tree, str(path.relative_to(SOURCE))):
+        for name, level, fields in calls(tree, str(path.relative_to(source))):
             found[name].levels.add(level)
             found[name].fields |= fields
     return dict(found)
@@ -59,7 +62,7 @@ def events() -> dict[str, Found]:
 
 def calls(tree: ast.Module, where: str) -> Iterator[tuple[str, str, set[str]]]:
     """Yield (event, level, fields) of every call, and every event that is spelt out."""
-    if where == "failure_reporter.py":
+    if where in ("failure_reporter.py", "log_limit.py"):
         return  # its events are found where they are handed to it
     yield from _Scope(where).read(tree.body)
     if where.startswith("logs/"):
@@ -79,6 +82,13 @@ def _spelt_out(node: ast.Dict) -> Iterator[tuple[str, str, set[str]]]:
         levels = [str(level.value)] if isinstance(level, ast.Constant) else LEVELS
         for each in levels:
             yield str(name.value), each, set(entries) - set(OURS)
+
+
+def _by_name(text: str) -> Logger | None:
+    """Return the logger that is called so everywhere."""
+    if text in ("structlog.get_logger()", "log") or text.endswith("._log"):
+        return Logger()
+    return Logger(fields=frozenset({"suppressed"})) if text.endswith(LIMITED) else None
 
 
 def is_report(node: ast.Call) -> bool:
@@ -131,8 +141,8 @@ class _Scope:
         text = ast.unparse(node)
         if text in self.known:
             return self.known[text]
-        if text in ("structlog.get_logger()", "log") or text.endswith("._log"):
-            return Logger()
+        if (by_name := _by_name(text)) is not None:
+            return by_name
         if isinstance(node, ast.IfExp):
             one, other = self._logger(node.body), self._logger(node.orelse)
             if one and other:
@@ -166,11 +176,13 @@ class _Scope:
             if is_like_one and not self.where.startswith("logs/"):
                 raise UnclearError(f"{self.where}:{node.lineno}: {ast.unparse(node)}")
             return
+        is_limited = ast.unparse(node.func).rpartition(".")[0].endswith(LIMITED)
         name = node.args[0] if len(node.args) == 1 else None
         if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
             raise UnclearError(f"{self.where}:{node.lineno}: {ast.unparse(node)}")
+        fields = logger.fields | self._fields(node)
         for level in logger.levels:
-            yield name.value, level, set(logger.fields | self._fields(node))
+            yield name.value, level, set(fields - {"about"} if is_limited else fields)
 
     def _report(self, node: ast.Call) -> Iterator[tuple[str, str, set[str]]]:
         assert isinstance(node.func, ast.Attribute)

@@ -1,4 +1,4 @@
-"""docs/events.md lists exactly the events of the code."""
+"""The pages of events list exactly those of the code, the daemon's and the platform's."""
 
 import ast
 import re
@@ -6,37 +6,41 @@ from pathlib import Path
 
 import pytest
 
-from logs.calls import LEVELS, UnclearError, calls, events
+from logs.calls import LEVELS, PLATFORM, SOURCE, UnclearError, calls, events
 from rensei_daemon.cli.log_hints import known_events
 from rensei_daemon.logs.systemd_journal import message_id
 
-TEXT = (Path(__file__).parents[2] / "docs/events.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "events.md").read_text()
+PAGES = {SOURCE: TEXT, PLATFORM: (DOCS / "control-plane-events.md").read_text()}
 
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]*) \| ([^|]*) \| ([^|]+) \|$", re.MULTILINE)
 
 
-def catalogue() -> dict[str, tuple[set[str], set[str]]]:
+def catalogue(text: str = TEXT) -> dict[str, tuple[set[str], set[str]]]:
     """Return (levels, fields) by event, as the page has them."""
     return {
         name: (
             set(LEVELS) if levels == "any" else set(levels.split(", ")),
             set(re.findall(r"`([^`]+)`", fields)),
         )
-        for name, levels, fields, _ in ROW.findall(TEXT)
+        for name, levels, fields, _ in ROW.findall(text)
     }
 
 
-def test_every_event_is_there() -> None:
+@pytest.mark.parametrize("source", PAGES)
+def test_every_event_is_there(source: Path) -> None:
     """Each has its levels and fields, and none is obsolete."""
-    assert catalogue() == {
-        name: (found.levels, found.fields) for name, found in events().items()
+    assert catalogue(PAGES[source]) == {
+        name: (found.levels, found.fields) for name, found in events(source).items()
     }
 
 
-def test_every_event_is_there_once() -> None:
+@pytest.mark.parametrize(("source", "least"), [(SOURCE, 50), (PLATFORM, 20)])
+def test_every_event_is_there_once(source: Path, least: int) -> None:
     """A name is in one table, and has dots."""
-    names = [row[0] for row in ROW.findall(TEXT)]
-    assert len(names) == len(set(names)) > 50
+    names = [row[0] for row in ROW.findall(PAGES[source])]
+    assert len(names) == len(set(names)) > least
     assert [n for n in names if not re.fullmatch(r"[a-z]+\.[a-z_]+", n)] == []
 
 
@@ -98,6 +102,10 @@ def test_what_cannot_be_read_is_refused(line: str) -> None:
             [("a.b", "debug", {"session_id"}), ("a.b", "warning", {"session_id"})],
         ),
         ('tell = _log.bind(x=1)\n        tell.info("a.b")', [("a.b", "info", {"x"})]),
+        (
+            'other.log_limit.warning("a.b", about="c", n=1)',
+            [("a.b", "warning", {"n", "suppressed"})],
+        ),
         (
             'other.report_failure("a.b", level="error", n=1)',
             [("a.b", "debug", {"count", "n"}), ("a.b", "error", {"count", "n"})],

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from anyio import to_thread
 from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.errors import NotFoundError
 from rensei_platform.rules.callers import Access, Caller, require_access
@@ -67,25 +67,49 @@ async def rotation_receipt(
         since = rotation["rotated_at"] - SCOPE_LIFETIME
         scopes = await credentials.scopes_since(db, caller.org_id, since)
         reported = await uptake.of_org(db, caller.org_id)
-        of_kind = _concerned(scopes, values, rotation["kind"])
-        users = await uptake.users_of_keys(db, {key_id for key_id, _ in of_kind})
-        names = await _names(db, reported, users, {key_id for key_id, _ in of_kind})
-    live = [one for one in reported if not one.is_ended]
+        of_kind = await to_thread.run_sync(_concerned, scopes, values, rotation["kind"])
+        keys = {key_id for key_id, _ in of_kind}
+        users = await uptake.users_of_keys(db, keys)
+        key_names = await uptake.key_names(db, keys)
+    found = _Found(rotation, newest, scopes, reported, of_kind, users, key_names)
+    return await to_thread.run_sync(_judge, platform, found, without, accept_unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the database has about a rotation: as much as there are sessions."""
+
+    rotation: RowMapping
+    newest: int
+    scopes: Scopes
+    reported: Sequence[Reported]
+    of_kind: set[tuple[str, str]]
+    users: Sequence[KeyUser]
+    key_names: Mapping[str, str]
+
+
+def _judge(
+    platform: Platform, found: _Found, without: Sequence[str], accept_unknown: bool
+) -> RotationReceipt:
+    """Return the receipt. In a thread: heartbeats would wait behind it."""
+    names = _names(found)
+    live = [one for one in found.reported if not one.is_ended]
     concerned = [
-        one
+        one.session
         for one in live
-        if (at := (one.key_id, one.session.session_id)) in of_kind or at not in scopes
+        if (at := (one.key_id, one.session.session_id)) in found.of_kind
+        or at not in found.scopes
     ]
     return RotationReceipt(
-        rotation,
+        found.rotation,
         receipt(
-            rotation["version"],
-            [one.session for one in concerned],
-            notified=rotation["session_count"] or 0,
-            newest=newest,
-            unknown_hosts={user.host_id for user in users if not user.has_reported},
-            unknown_keys=_unknown_keys(of_kind, reported, users),
-            silent_hosts=_silent_hosts(platform, live, users),
+            found.rotation["version"],
+            concerned,
+            notified=found.rotation["session_count"] or 0,
+            newest=found.newest,
+            unknown_hosts={one.host_id for one in found.users if not one.has_reported},
+            unknown_keys=_unknown_keys(found.of_kind, found.reported, found.users),
+            silent_hosts=_silent_hosts(platform, live, found.users),
             excluded=_excluded(without, names),
             accept_unknown=accept_unknown,
         ),
@@ -146,15 +170,10 @@ def _silent_hosts(
     return {host_id for host_id, at in seen.items() if at is None or at < limit}
 
 
-async def _names(
-    db: AsyncConnection,
-    reported: Sequence[Reported],
-    users: Sequence[KeyUser],
-    key_ids: set[str],
-) -> dict[str, str]:
-    names = {one.session.host_id: one.hostname for one in reported}
-    names |= {user.host_id: user.hostname for user in users}
-    return names | await uptake.key_names(db, key_ids)
+def _names(found: _Found) -> dict[str, str]:
+    names = {one.session.host_id: one.hostname for one in found.reported}
+    names |= {user.host_id: user.hostname for user in found.users}
+    return names | dict(found.key_names)
 
 
 def _excluded(without: Sequence[str], names: Mapping[str, str]) -> set[str]:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.credentials import Scope
+from rensei_platform.store.slices import each_row
 from rensei_platform.store.tables import (
     bindings,
     credential_values,
@@ -301,7 +302,7 @@ async def scopes_since(
     """Return (key id, session id) -> scopes of the snapshots taken since a time."""
     found = await db.execute(scopes_statement(org_id, since))
     scopes: dict[tuple[str, str], set[Scope]] = {}
-    for row in found:
-        known = scopes.setdefault((row.key_id, row.session_id), set())
-        known.add(Scope(row.project_id, row.environment))
+    async for row in each_row(found):
+        known = scopes.setdefault((row["key_id"], row["session_id"]), set())
+        known.add(Scope(row["project_id"], row["environment"]))
     return scopes

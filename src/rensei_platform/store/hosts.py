@@ -267,19 +267,28 @@ async def list_hosts(
 
     `after` is where the page before has ended; without an id, the end of a name.
     """
+    found = await db.execute(page_statement(org_id, after, limit, removed=removed))
+    page: Sequence[RowMapping] = found.mappings().all()
+    return page
+
+
+def page_statement(
+    org_id: str, after: tuple[str, str | None], limit: int, *, removed: bool = False
+) -> Select[Any]:
+    """Return the query of the next hosts of an organization by (name, id)."""
     is_removed = hosts.c.removed_at.is_not(None)
     name, host_id = after
     is_next = hosts.c.hostname > name
     if host_id is not None:
         is_next = tuple_(hosts.c.hostname, hosts.c.id) > tuple_(name, host_id)
-    found = await db.execute(
+    query: Select[Any] = (
         _with_presence()
         .where((hosts.c.org_id == org_id) & (is_removed if removed else ~is_removed))
         .where(is_next)
         .order_by(hosts.c.hostname, hosts.c.id)
         .limit(limit)
     )
-    return found.mappings().all()
+    return query
 
 
 async def remove_host(db: AsyncConnection, host_id: str, now: datetime) -> bool:

@@ -12,6 +12,7 @@ from rensei_platform.rules.credentials import Scope
 from rensei_platform.rules.receipts import SessionUptake, Uptake, UptakeChanges
 from rensei_platform.store.credentials import upsert
 from rensei_platform.store.hosts import Worker
+from rensei_platform.store.slices import each_row
 from rensei_platform.store.tables import (
     hosts,
     keys,
@@ -125,7 +126,7 @@ def of_org_statement(org_id: str) -> Select[Any]:
 
 async def of_org(db: AsyncConnection, org_id: str) -> list[Reported]:
     """Return every session that hosts of an organization have reported, ended ones too."""
-    rows = (await db.execute(of_org_statement(org_id))).mappings()
+    rows = each_row(await db.execute(of_org_statement(org_id)))
     return [
         Reported(
             _session(row),
@@ -134,7 +135,7 @@ async def of_org(db: AsyncConnection, org_id: str) -> list[Reported]:
             row["last_seen_at"],
             row["ended_at"] is not None,
         )
-        for row in rows
+        async for row in rows
     ]
 
 
@@ -231,9 +232,13 @@ async def users_of_keys(db: AsyncConnection, key_ids: Collection[str]) -> list[K
     found = await db.execute(users_statement(key_ids))
     return [
         KeyUser(
-            row.key_id, row.id, row.hostname, row.uptake_at is not None, row.last_seen_at
+            row["key_id"],
+            row["id"],
+            row["hostname"],
+            row["uptake_at"] is not None,
+            row["last_seen_at"],
         )
-        for row in found
+        async for row in each_row(found)
     ]
 
 
