@@ -5,6 +5,7 @@ importing. It also lets a command be tried as a user who may not even read the i
 Reads a JSON list of `Job` on standard input, writes a list of `Done` to standard output.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -120,5 +121,8 @@ def run(jobs: list[Job]) -> list[Done]:
 
 
 if __name__ == "__main__":
+    gc.disable()
     import_everything()
+    gc.freeze()  # or each fork goes through all of it
+    gc.enable()
     json.dump(run(json.load(sys.stdin)), sys.stdout)

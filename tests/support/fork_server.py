@@ -5,6 +5,7 @@ its argument, and writes the number of the process. It ends when the other end i
 """
 
 import array
+import gc
 import importlib
 import json
 import os
@@ -69,13 +70,16 @@ def _serve(ours: socket.socket) -> None:
 
 @cache
 def _import_all_of(program: str) -> None:
-    """Import what any command of it may need."""
+    """Import what any command of it may need; it is no garbage, in the forks either."""
+    gc.disable()
     package = importlib.import_module(program)
     for module in pkgutil.walk_packages(package.__path__, f"{program}."):
         if not module.name.endswith(("__main__", ".env")):
             importlib.import_module(module.name)
     for name in LATE[program]:
         importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
 
 
 def _adopted(order: Order, streams: list[int]) -> int:
