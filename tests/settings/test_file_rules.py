@@ -81,8 +81,8 @@ def test_the_env_file_is_one_of_a_sessions_files() -> None:
             '"env", "plain", "json", "yaml", "dir"',
         ),
         (
-            'path = "a"\nfromat = "env"',
-            '7:1: unknown key "fromat" in [credentials.sessions[0].files[0]] '
+            'path = "a"\nformet = "env"',
+            '7:1: unknown key "formet" in [credentials.sessions[0].files[0]] '
             '(did you mean "format"?)',
         ),
         (

@@ -196,6 +196,11 @@ class HeartbeatSender:
         else:
             self.without_id.report_recovery()
 
+    def keep_pool_posted(self) -> None:
+        """Show the state of the pool now, and after each change of the file."""
+        self.configuration.on_change(self.post_pool)
+        self.post_pool()  # the platform may be out of reach for long
+
     def post_pool(self) -> None:
         """Show the state of the pool: the file's, else the platform's."""
         pool = self.configuration.settings.pool
@@ -209,8 +214,7 @@ async def send_heartbeats(
 
     `wake_heartbeat` requests the next one now, but at most one a second is sent.
     """
-    heartbeat.configuration.on_change(heartbeat.post_pool)
-    heartbeat.post_pool()  # the platform may be out of reach for long
+    heartbeat.keep_pool_posted()
     pace = HeartbeatPace(draw)
     while True:
         started = anyio.current_time()
