@@ -136,8 +136,8 @@ async def test_a_beat_follows_an_apply_at_once(home: "Home") -> None:
     home.platform.configure(heartbeat_interval_ms=300_000)
     mutation = home.enqueue("project.enable", id="proj_a")
     async with home.daemon() as daemon:
-        await daemon.until(lambda: home.mutation(mutation).status == "applied")
-        assert len(home.beats) == 2
+        await daemon.until(lambda: len(home.beats) == 2)
+        assert home.mutation(mutation).status == "applied"
 
 
 @pytest.mark.parametrize(
