@@ -40,6 +40,7 @@ HEAD = (
     "healthy",
     "new value",
     "worst answer",
+    "5xx",
     "lost",
     "",
 )
@@ -91,6 +92,7 @@ def cells(result: Result) -> tuple[str, ...]:
         seconds(result.healthy),
         seconds(result.holding),
         seconds(result.worst_answer),
+        str(result.refused),
         f"{result.lost} of {result.enqueued}",
         f"MISS: {', '.join(result.misses)}" if result.misses else "ok",
     )
@@ -112,10 +114,9 @@ async def main(asked: argparse.Namespace) -> bool:
         + ", ".join(f"{value:.1f}" for value in os.getloadavg()),
         flush=True,
     )
-    chosen = [
-        one for one in scenarios(asked.outage) if not asked.only or one.name in asked.only
-    ]
     for database in asked.database or DATABASES:
+        known = scenarios(asked.outage, has_cluster=database == "postgresql")
+        chosen = [one for one in known if not asked.only or one.name in asked.only]
         print(table((database, *HEAD[1:])), flush=True)
         results: list[Result] = []
 

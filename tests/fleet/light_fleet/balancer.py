@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
+HEAD_BYTES = 1024
+"""Of an answer, in which its headers are looked for."""
 _METHODS = (b"POST ", b"GET ")
 _KINDS = {
     b"/heartbeat": "heartbeat",
@@ -35,6 +37,8 @@ class Arrival:
     """0 until there is an answer."""
     seconds: float = 0.0
     """Until the first byte of the answer."""
+    asks_to_wait: bool = False
+    """Whether the answer has a Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class _Client(asyncio.Protocol):
         if arrival is not None:
             arrival.status = int(data[9:12])
             arrival.seconds = time.monotonic() - arrival.at
+            arrival.asks_to_wait = b"\r\nretry-after:" in data[:HEAD_BYTES].lower()
         self.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
@@ -143,8 +143,13 @@ class Fleet:
         body = {"workerHostId": host, "op": OP, "params": {"id": f"proj_{self.asked}"}}
         key, path = f"fleet-{self.asked}", "/api/daemon/mutations"
         with anyio.CancelScope(shield=True):
-            made = await self.servers.insist("POST", path, body, idempotency_key=key)
-            self.enqueued[made["mutation"]["id"]] = host
+            made: Any = None
+            while made is None:
+                with suppress(TimeoutError):  # the database may be away for longer
+                    made = await self.servers.insist(
+                        "POST", path, body, idempotency_key=key
+                    )
+        self.enqueued[made["mutation"]["id"]] = host
 
     async def undecided(self, ids: set[str]) -> set[str]:
         """Return the mutations among these that have no outcome at the control plane."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.to_thread
 
 from light_fleet.balancer import Arrival, Refusal
 from light_fleet.fleet import Fleet, State
@@ -23,6 +24,7 @@ PATIENCE_SECONDS = 150.0
 HEALTHY_SECONDS = 90.0
 ANSWER_SECONDS = 5.0
 PEAK_RATIO = 3.0
+GONE_SECONDS = 60.0
 LEAST_MEAN = 10.0
 """Arrivals a second; with fewer, chance alone makes a higher peak."""
 
@@ -43,6 +45,8 @@ class Scenario:
     happen: Callable[[Fleet], Awaitable[Trouble]]
     hold_seconds: float = HEALTHY_SECONDS
     """Within which every host must hold the newest value."""
+    asks_to_wait: bool = False
+    """Whether every 503 must have a Retry-After."""
 
 
 @dataclass
@@ -61,7 +65,7 @@ class Result:
     healthy: float | None
     """None if some host never was."""
     holding: float | None
-    hold_seconds: float
+    scenario: Scenario
     enqueued: int
     lost: int
     misses: list[str] = field(default_factory=list)
@@ -92,16 +96,27 @@ class Result:
         return max(self.settled_rates, default=0) / self.mean if self.mean else 0.0
 
     @property
+    def refused(self) -> int:
+        """How many requests were answered 5xx."""
+        return sum(one.status >= 500 for one in self.arrivals)
+
+    @property
+    def abrupt(self) -> int:
+        """How many of them had no Retry-After."""
+        return sum(one.status >= 500 and not one.asks_to_wait for one in self.arrivals)
+
+    @property
     def worst_answer(self) -> float:
         """The longest time to an answer, a refusal included."""
         return max((one.seconds for one in self.arrivals), default=0.0)
 
     def judge(self) -> None:
         """Note every target that was missed."""
+        hold_seconds = self.scenario.hold_seconds
         judged = (
             (_within(self.healthy, HEALTHY_SECONDS), "not all healthy in time"),
             (
-                self.trouble.rotated is None or _within(self.holding, self.hold_seconds),
+                self.trouble.rotated is None or _within(self.holding, hold_seconds),
                 "not all hold the new value in time",
             ),
             (self.worst_answer <= ANSWER_SECONDS, "an answer took too long"),
@@ -110,6 +125,10 @@ class Result:
                 "arrivals are not spread",
             ),
             (self.lost == 0, "outcomes are lost"),
+            (
+                not self.scenario.asks_to_wait or not self.abrupt,
+                f"{self.abrupt} answers of 503 without Retry-After",
+            ),
         )
         self.misses = [what for passed, what in judged if not passed]
         if self.healthy is None:
@@ -184,12 +203,40 @@ def outage(
     return happen
 
 
+def database_gone(seconds: float) -> Callable[[Fleet], Awaitable[Trouble]]:
+    """Return: stop PostgreSQL for some time; announce a new value when it is back."""
+
+    async def happen(fleet: Fleet) -> Trouble:
+        cluster = fleet.servers.cluster
+        assert cluster is not None
+        await anyio.to_thread.run_sync(cluster.stop)
+        await anyio.sleep(seconds)  # passes time
+        await anyio.to_thread.run_sync(cluster.start)
+        over = time.monotonic()
+        await _new_value(fleet)
+        return Trouble(over, await fleet.rotate())
+
+    return happen
+
+
 async def _new_value(fleet: Fleet) -> None:
     await fleet.set_value(int(fleet.value.rpartition("-")[2] or 0) + 1)
 
 
-def scenarios(outage_seconds: float) -> list[Scenario]:
+def scenarios(outage_seconds: float, *, has_cluster: bool) -> list[Scenario]:
     """Return all, in the order in which they happen to one fleet."""
+    gone = Scenario(
+        f"no database for {GONE_SECONDS:g} s",
+        database_gone(GONE_SECONDS),
+        asks_to_wait=True,
+    )
+    return [
+        *_on_every_database(outage_seconds),
+        *([gone] if has_cluster else []),
+    ]
+
+
+def _on_every_database(outage_seconds: float) -> list[Scenario]:
     return [
         Scenario("cold start of all", cold_start),
         Scenario("steady state", nothing),
@@ -233,7 +280,7 @@ async def measure(fleet: Fleet, scenario: Scenario, pace: float) -> Result:
         holding=max(0.0, held[1] - max(rotated or 0.0, trouble.over))
         if held[0] == fleet.size
         else None,
-        hold_seconds=scenario.hold_seconds,
+        scenario=scenario,
         enqueued=len(ids),
         lost=len(lost),
     )

@@ -18,7 +18,7 @@ import anyio.to_thread
 from anyio.abc import SocketStream
 from deadlines import HANG_SECONDS
 from polling import until
-from postgresql import ROLE, running_postgresql
+from postgresql import ROLE, Cluster, running_postgresql
 
 from rensei_platform.locations import STATE_VARIABLE
 
@@ -42,6 +42,8 @@ class Servers:
     key: str = field(repr=False)
     ports: tuple[int, ...]
     options: tuple[str, ...] = ("--stop-seconds", "0")
+    cluster: Cluster | None = None
+    """The PostgreSQL that has the database, if it is one's own."""
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     async def start(self, port: int) -> None:
@@ -181,6 +183,7 @@ def two_servers(
     with running_postgresql(fsync=flush, synchronous_commit=flush) as cluster:
         database = f"postgresql://{ROLE}@/postgres?host={cluster.directory}"
         with servers_on(directory, database, 2, *options) as servers:
+            servers.cluster = cluster
             yield servers
 
 
