@@ -26,7 +26,10 @@ ORG = "org_bench"
 MOST_KIB = 10.0
 """Of a stream; measured 4.2."""
 MOST_RATIO = 3.0
-"""Of the bare server's time."""
+"""Of the bare server's time, with as many streams as the target names: with few, the
+rotation's own transactions are most of the time."""
+TARGET_STREAMS = 10_000
+MOST_SECONDS = 2.0
 
 
 def program(*arguments: object) -> list[str]:
@@ -196,7 +199,10 @@ def main() -> None:
     bare = asyncio.run(floor())
     print(f"{STREAMS} streams on {os.cpu_count()} cores: {kib:.1f} KiB each", end="; ")
     print(f"rotation {seconds:.3f} s, {seconds / bare:.1f} x a bare server's {bare:.3f} s")
-    if kib > MOST_KIB or seconds > MOST_RATIO * bare:
+    limit = MOST_SECONDS
+    if STREAMS >= TARGET_STREAMS:
+        limit = min(limit, MOST_RATIO * bare)
+    if kib > MOST_KIB or seconds > limit:
         raise SystemExit(1)
 
 
