@@ -15,6 +15,7 @@ from rensei_platform.services.platform import Platform
 from rensei_platform.services.replication import leave, reconcile_regularly
 from rensei_platform.services.retention import prune_regularly
 from rensei_platform.services.rotations import rotate_kind
+from rensei_platform.services.steady_clock import steady
 
 _GOODBYE_SECONDS = 5.0
 """For the last writes of a server that stops."""
@@ -42,7 +43,7 @@ async def run_in_background(platform: Platform, *, task_status: TaskStatus[None]
             tasks.start_soon(
                 prune_regularly,
                 platform.store,
-                platform.now,
+                steady(platform.now),
                 settings.retention,
                 settings.audit_retention,
             )

@@ -61,6 +61,10 @@ class _Pause:
     until: datetime
     length: timedelta
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether it has passed, or the clock was set back since it began."""
+        return not self.until - self.length <= now < self.until
+
 
 class LeaseKeeper:
     """Renews, revokes and watches."""
@@ -93,7 +97,7 @@ class LeaseKeeper:
             found = await resolved_sets.due(db, self._now(), MOST_AT_A_LOOK)
         for binding_id in found:
             pause = self._pauses.get(binding_id)
-            if pause is None or pause.until <= self._now():
+            if pause is None or pause.is_over(self._now()):
                 await self._keep(binding_id)
         for binding_id in self._pauses.keys() - set(found):
             del self._pauses[binding_id]

@@ -54,7 +54,8 @@ class Resolver:
     async def resolve_unless_failed(self, binding: StoredBinding) -> Resolved:
         """Resolve it; if that has failed a moment ago, raise the same error again."""
         failure = self.failures.get(binding.id)
-        if failure is not None and self._now() - failure.at < RETRY:
+        # A failure that lies ahead was met before the clock was set back.
+        if failure is not None and timedelta() <= self._now() - failure.at < RETRY:
             raise failure.error.with_traceback(None)
         return await self.resolve(binding)
 

@@ -213,6 +213,16 @@ async def test_source_is_down(replica: Replica) -> None:
     assert await replica.seen() == {"USER": "v-1"}
 
 
+async def test_source_is_down_while_the_clock_is_ahead(replica: Replica) -> None:
+    """A pause that began tomorrow is over when the clock is set back."""
+    keeper = await _leased(replica, _lease(1))
+    replica.source.renewals = [ProviderUnavailableError("is sealed")]
+    await keeper.after(seconds=2404)
+    assert replica.source.renewed == ["lease-1"]
+    await keeper.after(seconds=-2)
+    assert replica.source.renewed == ["lease-1", "lease-1"]
+
+
 async def test_one_failure_does_not_stop_others(replica: Replica) -> None:
     """A source that is down does not keep the leases of others from being renewed."""
     keeper = await _leased(replica, _lease(1), "a")

@@ -288,6 +288,17 @@ async def test_down_is_asked_seldom(replica: Replica) -> None:
     assert len(replica.source.asked) == 2
 
 
+async def test_down_before_the_clock_was_set_back(replica: Replica) -> None:
+    """A failure of tomorrow does not keep a source from being asked until then."""
+    await replica.bind("byok", "app")
+    replica.source.answers["app"] = ProviderUnavailableError("is sealed")
+    replica.wait(days=1)
+    await _refused(replica)
+    replica.wait(days=-1)
+    replica.source.answers["app"] = Resolved({"KEY": "1"})
+    assert await replica.seen() == {"KEY": "1"}
+
+
 async def _refused(replica: Replica) -> None:
     with pytest.raises(UnavailableError):
         await replica.seen()
