@@ -183,6 +183,30 @@ async def test_a_stream_that_delivers_nothing_is_silent(
         assert rotation._snapshots.schedule.wait_seconds(anyio.current_time()) > 1000
 
 
+@pytest.mark.parametrize("mute_seconds", [0.0, 3600.0])
+async def test_a_stream_that_held_a_change_back_is_silent_until_its_next_byte(
+    home: "Home", monkeypatch: pytest.MonkeyPatch, mute_seconds: float
+) -> None:
+    """A proxy passed the beginning on, and collects the rest; one that speaks is live."""
+    monkeypatch.setattr("rensei_daemon.tasks.streams.MUTE_SECONDS", mute_seconds)
+    pace = SnapshotIntervals(poll_seconds=0.05)
+    async with home.daemon(without=ONLY, pace=pace) as daemon:
+        await _live(home, daemon)
+        (rotation,) = daemon.sessions.rotations
+        _set(home, "two")
+        rotation.request_snapshot(SnapshotReason.ASKED)
+        await _delivered(home, daemon, "two")
+        if mute_seconds:
+            assert daemon.session.stream == "live"
+            return
+        await daemon.until(lambda: daemon.session.stream == "silent")
+        _set(home, "three")
+        await _delivered(home, daemon, "three")
+        _send(home, b":")
+        await daemon.until(lambda: daemon.session.stream == "live")
+        assert _taken(daemon)["poll"] > 0
+
+
 async def test_a_silent_stream_that_ends_was_never_live(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:

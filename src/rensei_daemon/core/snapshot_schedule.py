@@ -182,11 +182,15 @@ class SnapshotSchedule:
         """Note that the stream delivers: polling is not needed."""
         self._is_live = True
 
-    def stream_lost(self, now: float) -> None:
-        """Note that an open stream has ended."""
+    def stream_is_silent(self, now: float) -> None:
+        """Note that an open stream delivers no more: polling is needed again."""
         if self._is_live:
             self._is_live, self._down_since = False, now
             self._plan_poll(now)
+
+    def stream_lost(self, now: float) -> None:
+        """Note that an open stream has ended."""
+        self.stream_is_silent(now)
         self.request(SnapshotReason.LOSS, now)
 
     def stream_refused(self) -> None:

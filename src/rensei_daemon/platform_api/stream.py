@@ -80,6 +80,10 @@ class EventStream:
         asked = self._reader.retry_milliseconds
         return None if asked is None else min(asked, 60_000) / 1000
 
+    def expect_first_byte(self) -> None:
+        """Return the arrival of the next byte as if it were the first."""
+        self._is_told = self._reader.has_begun = False
+
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
         """Iterate over the next events."""
         return self

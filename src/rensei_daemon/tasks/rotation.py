@@ -192,9 +192,10 @@ class Rotation:
             version=snapshot.version,
         )
         self._hand_on(before, "snapshot", now)
-        self._snapshots.schedule.succeed(
-            now, snapshot.refresh_in_seconds, is_news=self.credentials is not before
-        )
+        is_news = self.credentials is not before
+        self._snapshots.schedule.succeed(now, snapshot.refresh_in_seconds, is_news=is_news)
+        if is_news:
+            self._stream.has_missed()
         if wanted is not None:
             self._snapshots.request(wanted)
         self._note_fresh(snapshot, len(before.env))

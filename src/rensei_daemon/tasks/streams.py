@@ -21,6 +21,9 @@ from rensei_daemon.platform_api.stream import (
 from rensei_daemon.tasks.snapshots import SessionContext, SnapshotLoop
 from rensei_daemon.wake_event import WakeEvent
 
+MUTE_SECONDS = 60.0
+"""How long nothing may come over a stream that is believed to deliver what is new."""
+
 
 class StreamLoop:
     """Keeps a session's stream open, and informs the snapshots of its state."""
@@ -47,6 +50,7 @@ class StreamLoop:
             context.draw, not_found_seconds=context.pace.slow_poll_seconds
         )
         self._reconnect = WakeEvent()
+        self._open_stream: EventStream | None = None
         self.line = StreamHealth(since=CLOCK.now())
 
     def retry_now(self) -> None:
@@ -58,6 +62,20 @@ class StreamLoop:
         if not self._reconnector.is_asked:
             self._reconnect.set()
 
+    def has_missed(self) -> None:
+        """Note that a snapshot brought what is new: no byte of the stream had announced it.
+
+        If nothing has come for a while, a proxy may hold it back. Polls then continue until
+        the next byte, as they do until the first one.
+        """
+        stream, now = self._open_stream, anyio.current_time()
+        if stream is None or now - stream.last_heard < MUTE_SECONDS:
+            return
+        if self.line.state is StreamState.LIVE:
+            stream.expect_first_byte()
+            self._snapshots.schedule.stream_is_silent(now)
+            self._show(StreamState.SILENT)
+
     async def run(self) -> None:
         """Keep the stream open until cancelled."""
         while True:
@@ -67,9 +85,11 @@ class StreamLoop:
             try:
                 async with self._open() as stream:
                     opened = anyio.current_time()
+                    self._open_stream = stream
                     await self._listen(stream)
             except PlatformError as error:
                 failure = error
+            self._open_stream = None
             wait = self._ended(opened, stream, failure)
             await self._reconnect.wait(within=wait)
 
