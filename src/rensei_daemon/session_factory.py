@@ -120,6 +120,7 @@ class SessionFactory:
             content=FileContent() if file is None else file.content,
             after=after,
             record=record,
+            splay_seconds=(session if file is None else file).splay_seconds,
             resources=self.hooks,
         )
 

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from platform_template import ORG
-from polling import until
+from polling import until, until_answer
 
 if TYPE_CHECKING:
     from e2e.conftest import Lab
@@ -187,3 +187,24 @@ async def test_what_a_file_cannot_hold_is_said_and_the_others_go_on(lab: "Lab") 
         await lab.call("reload")
         expected = {"control.sock", "credentials.sock", "token", "files.env"}
         await until(lambda: {file.name for file in lab.runtime.iterdir()} == expected)
+
+
+async def test_a_hook_that_waits_is_shown_to_wait(lab: "Lab") -> None:
+    """Its file has the values at once; the host is behind until the hook has run."""
+    splayed = FILES.partition("[[credentials.sessions.files]]")[0]
+    configure(lab, f"{splayed}splay_seconds = 86_400\n")
+    async with lab.daemon():
+        await until(lambda: (lab.runtime / "files.env").exists())
+
+        async def waits() -> list[str]:
+            status = json.loads((await lab.call("status", "--json")).stdout)
+            (session,) = status["sessions"]
+            return [c["kind"] for c in session["consumers"] if c["waits_until"]]
+
+        await until_answer(waits)
+        assert await waits() == ["hook"]
+        assert "2 (1 waiting)" in (await lab.call("status")).stdout
+        assert ran(lab) == []
+        configure(lab, splayed)
+        await lab.call("reload")
+        await until(lambda: ran(lab) == ["env files.env TOKEN"])

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
@@ -10,6 +10,7 @@ from boards import empty_board
 from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import SessionCounters
@@ -38,6 +39,7 @@ class FakeDelivery:
         self.kind = self.name = kind
         self.after = after
         self.retries = retries
+        self.splay_seconds = 0.0
         self.failing = 0
         """How many times it fails from now on."""
         self.is_news = True
@@ -212,6 +214,74 @@ async def test_one_comes_after_another(board: Board) -> None:
         first.gate.set()
         await second.tries(1)
     assert second.handed == [(1, ("A",))]
+
+
+async def test_newer_values_take_a_random_wait_over(board: Board) -> None:
+    """One delivery follows it, of the newest; the wait is shown, and is no lag."""
+    hook = FakeDelivery("hook")
+    hook.splay_seconds = 0.2
+    shown: list[bool] = []
+    async with kept(board, hook, draw=max) as session_deliveries:
+        hook.on_uptake = lambda: shown.append(
+            session_deliveries.consumers[0].waits_until is not None
+        )
+        one, two, three = generations("1", "2", "3")
+        started = anyio.current_time()
+        session_deliveries.offer(one, started - 30)
+        await anyio.wait_all_tasks_blocked()
+        session_deliveries.offer(two)
+        await anyio.wait_all_tasks_blocked()
+        session_deliveries.offer(three)
+        session_deliveries.report()
+        assert (hook.handed, shown, board.alarms) == ([], [True], {})
+        await hook.tries(1)
+        assert 0.2 <= anyio.current_time() - started < 0.2 + HANG_SECONDS
+        assert (hook.handed, shown) == ([(3, ("A",))], [True, False])
+
+
+class _ClockAhead:
+    """A clock that is a minute ahead of the daemon's, or behind it."""
+
+    def __init__(self, minutes: int) -> None:
+        self._by = timedelta(minutes=minutes)
+
+    def now(self) -> datetime:
+        return CLOCK.now() + self._by
+
+
+async def test_a_random_wait_is_no_lag(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while it lasts nor right after it, however long it was."""
+    hook = FakeDelivery("hook")
+    hook.splay_seconds = 0.2
+    hook.gate = anyio.Event()
+    async with kept(board, hook, draw=max) as session_deliveries:
+        with monkeypatch.context() as patched:
+            patched.setattr("rensei_daemon.tasks.delivery_worker.CLOCK", _ClockAhead(-1))
+            session_deliveries.offer(generations("1")[0])
+            await anyio.wait_all_tasks_blocked()
+        session_deliveries.report()
+        assert board.alarms == {}
+        await hook.tries(1)
+        session_deliveries.report()
+        assert board.alarms == {}
+
+
+async def test_a_random_wait_is_no_time_of_the_delivery(board: Board) -> None:
+    """The histogram shows what a delivery takes, from the arrival of the values."""
+    counters, hook = SessionCounters(), FakeDelivery("hook")
+    hook.splay_seconds = 0.2
+    session_deliveries = SessionDeliveries([hook], "build", board, max, counters)
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session_deliveries.run, ignore_uptake)
+            started = anyio.current_time()
+            session_deliveries.offer(generations("1")[0])
+            await hook.tries(1)
+            took = anyio.current_time() - started
+            tasks.cancel_scope.cancel()
+    assert counters.durations["hook"].total_seconds <= took - 0.2
 
 
 async def test_what_changed_nothing_is_not_passed_on(board: Board) -> None:

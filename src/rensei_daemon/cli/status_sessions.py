@@ -71,7 +71,10 @@ def _consumers(session: Mapping[str, Any]) -> str:
         consumer.get("generation") not in (None, session["generation"])
         for consumer in consumers
     )
-    return f"{len(consumers)} ({behind} behind)" if behind else str(len(consumers))
+    waiting = sum(bool(consumer.get("waits_until")) for consumer in consumers)
+    counts = ((behind - waiting, "behind"), (waiting, "waiting"))
+    notes = ", ".join(f"{count} {what}" for count, what in counts if count > 0)
+    return f"{len(consumers)} ({notes})" if notes else str(len(consumers))
 
 
 def _told(session: Mapping[str, Any], row: Sequence[str], width: int) -> Iterable[str]:

@@ -166,6 +166,8 @@ class ConsumerHealth:
     proof: Proof = Proof.UNKNOWN
     has_unread: bool = False
     """Whether the process at the socket has not read all that it was sent."""
+    waits_until: datetime | None = None
+    """When it gets the newest values, if it waits for that on purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,10 @@ class Delivery(Protocol):
         """
 
     @property
+    def splay_seconds(self) -> float:
+        """How long a generation may wait before it is delivered, at random."""
+
+    @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The consumers, and the newest generation each of them has."""
 

@@ -47,6 +47,7 @@ class FileDelivery:
 
     after = None
     retries = None
+    splay_seconds = 0.0
 
     def __init__(
         self,

@@ -68,6 +68,7 @@ class Hook:
         content: FileContent = FileContent(),  # noqa: B008 - immutable
         after: Delivery | None,
         record: HookRecord | None = None,
+        splay_seconds: float = 0.0,
         resources: HookResources,
     ) -> None:
         """`after` is the delivery that writes `env_file`, whose content this is.
@@ -78,6 +79,7 @@ class Hook:
         """
         self.on_uptake: Callable[[], None] = ignore_uptake
         self.after = after
+        self.splay_seconds = splay_seconds
         self._record = record
         self._argv = argv
         self._session_id = session_id

@@ -36,6 +36,7 @@ class Subscribers:
     kind = "socket"
     after = None
     retries = None
+    splay_seconds = 0.0
 
     def __init__(
         self, session_id: str, gid: int | None, forget: Callable[[], None]

@@ -25,6 +25,8 @@ from rensei_daemon.core.urls import is_loopback
 from rensei_daemon.settings import validators
 
 Text = Annotated[str, Field(min_length=1)]
+Splay = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+"""Of a hook: it waits a random time of up to so long."""
 AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
 T = TypeVar("T", bound="Section")
 
@@ -107,6 +109,7 @@ class File(Section):
     mode: Annotated[str, AfterValidator(validators.octal_mode)] = "0440"
     group: Text | None = None
     on_rotate: Annotated[tuple[Text, ...], AfterValidator(validators.argv)] = ()
+    splay_seconds: Splay = 0.0
 
     @property
     def permissions(self) -> int:
@@ -131,21 +134,24 @@ class Session(Section):
     env_file: Annotated[Path, AfterValidator(validators.env_file)] | None = None
     env_file_mode: Annotated[str, AfterValidator(validators.octal_mode)] = "0440"
     on_rotate: Annotated[tuple[Text, ...], AfterValidator(validators.argv)] = ()
+    splay_seconds: Splay = 0.0
     files: tuple[File, ...] = ()
 
     @property
     def all_files(self) -> tuple[File, ...]:
         """The env file, with the session's hook, and all others, with their groups."""
-        env_file = (
-            ()
-            if self.env_file is None
-            else (
-                File(path=self.env_file, mode=self.env_file_mode, on_rotate=self.on_rotate),
+        files = self.files
+        if self.env_file is not None:
+            # Its values are valid already, and a validator takes time to build.
+            env_file = File.model_construct(
+                path=self.env_file,
+                mode=self.env_file_mode,
+                on_rotate=self.on_rotate,
+                splay_seconds=self.splay_seconds,
             )
-        )
+            files = (env_file, *files)
         return tuple(
-            file.model_copy(update={"group": file.group or self.group})
-            for file in (*env_file, *self.files)
+            file.model_copy(update={"group": file.group or self.group}) for file in files
         )
 
     @property

@@ -1,6 +1,6 @@
 """The loop of one delivery: delivers the newest generation and retries failures."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import anyio
 import structlog
@@ -11,9 +11,11 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.wake_event import Cycle, WakeEvent
 
 CALM_SECONDS = 600.0
@@ -44,6 +46,8 @@ class DeliveryWorker:
         self._behind_since: datetime | None = None
         self._arrived_at: float | None = None
         """When the oldest values that are not delivered yet arrived."""
+        self._waits_until: datetime | None = None
+        """When the random wait ends that is under way."""
         self._logged_generation = 0
         self._is_idle = False
         """Whether nothing is in progress, due, or waiting for a retry."""
@@ -58,6 +62,14 @@ class DeliveryWorker:
         )
         self._reporter = FailureReporter(self._log, board=board, subject=self._subject)
         self._alterations = FailureReporter(self._log, calm_seconds=CALM_SECONDS)
+
+    @property
+    def consumers(self) -> tuple[ConsumerHealth, ...]:
+        """The consumers of the delivery, and whether they wait on purpose."""
+        lines = self._delivery.consumers
+        if self._waits_until is None:
+            return lines
+        return tuple(replace(line, waits_until=self._waits_until) for line in lines)
 
     def offer(self, credentials: Credentials, arrived_at: float) -> None:
         """Deliver a generation instead of any that is still waiting."""
@@ -122,7 +134,8 @@ class DeliveryWorker:
             self._log.debug("credentials.delivered", generation=generation)
         since = self._behind_since
         is_failed = (Code.DELIVERY_FAILED, self._subject) in self._board.alarms
-        if since is None or is_failed:  # the failure is on the board already
+        is_waiting = self._waits_until is not None
+        if since is None or is_waiting or is_failed:  # which is on the board already
             self._board.clear(Code.CONSUMER_LAGGING, self._subject)
         elif (now - since).total_seconds() >= 1:
             self._board.raise_alarm(
@@ -146,9 +159,11 @@ class DeliveryWorker:
         wait: float | None = None
         while True:
             self._is_idle = not self._failures
-            if await self._offered.wait(within=wait):
-                self._failures = 0
+            is_offered = await self._offered.wait(within=wait)
             self._is_idle = False
+            if is_offered:
+                self._failures = 0
+                await self._splay()
             newest = self._newest
             is_repair = newest is self._delivered
             self._cycle.begin()
@@ -165,6 +180,28 @@ class DeliveryWorker:
                 self._failures, self._retry, wait = 0, RETRY, None
                 self._note_delivered(newest, is_news, is_repair)
             self._cycle.end()
+
+    async def _splay(self) -> None:
+        """Wait a random time, so that not all hosts act at once.
+
+        Newer values take the wait over: they neither end it nor begin it again, so there is
+        one delivery after it, of the newest, however many rotations there were.
+        """
+        seconds = self._draw(0.0, self._delivery.splay_seconds)
+        if seconds <= 0:
+            return
+        started = anyio.current_time()
+        self._waits_until = CLOCK.now() + timedelta(seconds=seconds)
+        self._delivery.on_uptake()
+        is_newer = True
+        while is_newer:
+            left = started + seconds - anyio.current_time()
+            is_newer = await self._offered.wait(within=max(left, 0.0))
+        self._waits_until = None
+        # This wait is no lag, and no time that a delivery takes.
+        self._behind_since = CLOCK.now()
+        if self._arrived_at is not None:
+            self._arrived_at += anyio.current_time() - started
 
     def _note_delivered(
         self, newest: Credentials, is_news: bool, is_repair: bool = False

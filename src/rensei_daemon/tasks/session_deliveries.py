@@ -50,7 +50,7 @@ class SessionDeliveries:
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The health of every consumer."""
-        return tuple(line for delivery in self._workers for line in delivery.consumers)
+        return tuple(line for worker in self._workers.values() for line in worker.consumers)
 
     def offer(self, credentials: Credentials, arrived_at: float | None = None) -> None:
         """Deliver a new generation; `arrived_at` is event-loop time, now by default."""
