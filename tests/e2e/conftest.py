@@ -63,6 +63,8 @@ class Lab:
     place: Path
     platform: PlatformThread
     key: str
+    machine: str = ""
+    """A machine id of its own, for a second host of this machine."""
 
     def __post_init__(self) -> None:
         self.config = self.place / "config.toml"
@@ -85,6 +87,7 @@ class Lab:
             "HOME": str(self.place),
             "RENSEI_DAEMON_PATHS__STATE": str(self.state),
             "RENSEI_DAEMON_PATHS__RUNTIME": str(self.runtime),
+            **({"RENSEI_MACHINE_ID": self.machine} if self.machine else {}),
             **more,
         }
 

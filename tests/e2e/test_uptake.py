@@ -3,13 +3,16 @@
 import json
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
+import pytest
 from deadlines import HANG_SECONDS
 from forked import ended
 from platform_template import ORG
@@ -186,3 +189,43 @@ async def test_what_exec_supervises_is_confirmed(lab: "Lab") -> None:
         assert receipt(lab, rotation)["confirmed"] == 1
         worker.terminate()
         await worker.stdin.send(b"end\n")
+
+
+@pytest.fixture
+def other_host(lab: "Lab") -> Iterator["Lab"]:
+    """Another host of the platform, in a place and with a machine id of its own."""
+    with tempfile.TemporaryDirectory() as place:
+        other = replace(lab, place=Path(place), machine="h2")
+        text = other.config.read_text().replace('name = "h1"', 'name = "h2"')
+        other.config.write_text(text)
+        yield other
+
+
+def hosts_behind(lab: "Lab", rotation: str) -> set[str]:
+    """Return the names of the hosts with a session that is behind."""
+    return {one["host"] for one in receipt(lab, rotation)["behind"]}
+
+
+async def test_a_receipt_of_two_hosts(lab: "Lab", other_host: "Lab") -> None:
+    """One is behind and is named; it is excluded, or follows; a later rotation settles."""
+    gate, query = other_host.place / "gate", "?acceptUnknown=true"
+    configure(lab, lab.place / "gate")
+    configure(other_host, gate)
+    async with lab.daemon(), other_host.daemon():
+        await lab.until(lambda: len(lab.platform.streams) == 6)
+        await lab.until(lambda: (other_host.runtime / "hooked.env").exists())
+        gate.unlink()
+        first = rotate(lab, "two")
+        await lab.until(lambda: receipt(lab, first)["held"] == 6)
+        await lab.until(lambda: hosts_behind(lab, first) == {"h2"})
+        assert behind(lab, first) == {"hooked": ["hook"]}
+        assert not receipt(lab, first, query)["safeToRevoke"]
+        assert receipt(lab, first, f"{query}&without=h2")["safeToRevoke"]
+        second = rotate(lab, "three")  # overtakes: the hook never ran for the first
+        await lab.until(lambda: receipt(lab, second)["held"] == 6)
+        assert not receipt(lab, first, query)["safeToRevoke"]
+        gate.touch()
+        await lab.until(lambda: receipt(lab, second, query)["safeToRevoke"])
+        found = receipt(lab, first, query)
+        assert (found["safeToRevoke"], found["notified"]) == (True, 6)
+        assert (other_host.runtime / "hooked.env").read_text() == 'TOKEN="three"\n'
