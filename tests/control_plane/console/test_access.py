@@ -301,8 +301,9 @@ async def test_a_password_is_set_by_link(server: Server, visitor: Browser) -> No
 
 
 async def test_refusals_are_in_the_audit(owner: Browser) -> None:
-    """Counted as those of the API are."""
+    """Counted as those of the API are; what is only not there is none."""
     server = owner.server
+    assert (await owner.get("/console/rotations/rot_none")).status == 404
     await owner.http.post("/console/sign-out", headers=SAME_ORIGIN)
     async with browsing(server) as other:
         await other.sign_in(password="wrong")
@@ -310,6 +311,7 @@ async def test_refusals_are_in_the_audit(owner: Browser) -> None:
     entries = (await server.ok("GET", "/api/admin/audit"))["entries"]
     found = [(one["actor"], one["object"], one["outcome"]) for one in entries]
     assert (OWNER, "sign_out", "refused 403") in found
+    assert "refused 404" not in [outcome for _, _, outcome in found]
     assert "session.begin" in [one["action"] for one in entries]
 
 

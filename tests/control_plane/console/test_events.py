@@ -159,6 +159,17 @@ async def test_a_server_has_a_limit_of_streams(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
 
 
+async def test_a_stream_ends_without_a_word_while_the_database_is_away(
+    owner: Browser,
+) -> None:
+    """So that the browser asks for it again."""
+    platform = owner.server.platform
+    async with _stream(owner) as lines:
+        platform.availability.is_away = True
+        platform.changes._wake_all()
+        assert await _next(lines) == "the end"
+
+
 async def test_a_server_that_stops_ends_its_streams(tmp_path: Path) -> None:
     """It does not wait for pages that are open."""
     async with httpx.AsyncClient(trust_env=False) as http:

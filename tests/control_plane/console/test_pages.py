@@ -149,6 +149,21 @@ async def test_the_list_of_rotations_asks_once_for_all(owner: Browser) -> None:
     assert counts[1] == counts[2] < 12
 
 
+async def test_a_page_that_is_asked_for_nonsense_says_so(owner: Browser) -> None:
+    """Places are whole numbers, and what is left out of a receipt is bounded."""
+    worker = await owner.server.register()
+    await _set_value(owner.server)
+    receipt = f"/console/rotations/{await _rotate(owner.server, 'github')}"
+    host = f"/console/hosts/{worker.host_id}"
+    for path in (CREDENTIALS, AUDIT, host):
+        for before in ("x", "-1", "1" * 19, "\N{ARABIC-INDIC DIGIT ONE}"):
+            page = await owner.get(path, params={"before": before})
+            assert (page.status, "whole number" in page.text) == (400, True), path
+    many = {"without": [f"h{number}" for number in range(101)]}
+    page = await owner.get(receipt, params=many)
+    assert (page.status, "At most 100 hosts" in page.text) == (400, True)
+
+
 async def test_an_unknown_kind_or_rotation_is_not_found(owner: Browser) -> None:
     """Also when a form asks for it."""
     token = (await owner.get(CREDENTIALS)).form("/sign-out").fields
@@ -338,7 +353,11 @@ async def test_who_may_not_act_is_refused(server: Server, role: str) -> None:
             data = token | {"name": "k", "email": "eve@acme.test", "role": "member"}
             answer = await bob.http.post(path, data=data, headers=SAME_ORIGIN)
             assert answer.status_code == 403, path
-        for path in (f"{CREDENTIALS}/github/rotate", f"{ACCESS}/keys/{key}/revoke"):
+        for path in (
+            f"{CREDENTIALS}/github/rotate",
+            f"{ACCESS}/keys/{key}/revoke",
+            f"{ACCESS}/users/{OWNER}/remove",
+        ):
             assert (await bob.get(path)).status == 403
     assert len((await server.ok("GET", "/api/admin/users"))["users"]) == 2
 
