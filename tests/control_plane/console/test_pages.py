@@ -136,7 +136,8 @@ async def test_the_list_of_rotations_asks_once_for_all(owner: Browser) -> None:
     statements: list[str] = []
 
     def note(*call: Any) -> None:
-        statements.append(call[2])
+        if "uptake" in call[2]:  # others are also the server's own, in the background
+            statements.append(call[2])
 
     counts = []
     for _ in range(3):
@@ -146,7 +147,7 @@ async def test_the_list_of_rotations_asks_once_for_all(owner: Browser) -> None:
         event.remove(engine, "before_cursor_execute", note)
         counts.append(len(statements))
         statements.clear()
-    assert counts[1] == counts[2] < 12
+    assert counts == [1, 1, 1]
 
 
 async def test_a_page_that_is_asked_for_nonsense_says_so(owner: Browser) -> None:
