@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from rensei_daemon.core.url_secrets import without_secret
@@ -16,7 +17,7 @@ class AllowlistEntry:
     repository: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AdmissionReport:
     """The projects this host admits: sent in full after a change, else by its hash."""
 
@@ -27,7 +28,7 @@ class AdmissionReport:
     entries: tuple[AllowlistEntry, ...]
     """Every (id, repository), disabled projects included, sorted by id."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
         r"""The report's hash by the platform's newest algorithm.
 
@@ -41,6 +42,10 @@ class AdmissionReport:
         entries = "".join(f"{e.id}\0{e.repository}\0\0" for e in self.entries)
         text = f"mode\0{self.mode}\0\0enabled\0{ids}\0\0entries\0{entries}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+NOTHING = AdmissionReport(mode="enumerated", enabled_ids=(), entries=())
+"""The report of a host without projects."""
 
 
 def report_from(

@@ -112,7 +112,7 @@ class MutationLoop:
             before, after = await anyio.to_thread.run_sync(undo)
             if not dry_run:
                 _log.info("config.rolled_back", change=number, requested_by=requested_by)
-                self.configuration.adopt(after, self.board)
+                await self.configuration.adopt(after, self.board)
                 self.wake_heartbeat.set()
         return before.document, after.document
 
@@ -131,7 +131,7 @@ class MutationLoop:
             health = await anyio.to_thread.run_sync(self.journal.records.health)
             self._report_round(not_stored)
             await self._report(outcomes, health)
-            self.configuration.adopt(today, self.board)
+            await self.configuration.adopt(today, self.board)
         if outcomes or taken.refused:
             self.wake_heartbeat.set()
         if health.waiting:  # a round is bounded; the next one takes the rest

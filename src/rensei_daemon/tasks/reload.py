@@ -80,7 +80,7 @@ async def _reload(configuration: Configuration, board: Board, *, anew: bool) -> 
         configuration.log_refused(error)
         configuration.refuse(error, board)
         raise
-    configuration.adopt(today, board)
+    await configuration.adopt(today, board)
     settings = today.settings
     waiting = needs_restart(earlier, settings)
     changed = changed_keys(earlier, settings)
