@@ -149,7 +149,7 @@ def bare(one: Scene) -> Iterator[BareDelivery]:
 
 async def durable(run: Run) -> Mapping[str, Measured]:
     """Deliver one mutation at a time to a host of a hundred projects."""
-    rounds = run.samples(40)
+    rounds = run.samples(30)
     async with scene(run) as one:
         one.configure(projects=projects(100))
         async with one.aged_daemon():
@@ -210,7 +210,7 @@ ROWS = (
     Row(
         name="durable",
         title="A mutation from its delivery to the durable outcome, 100 projects",
-        note=f"a daemon {HALF_HOUR}, state and file on a disk; 40 mutations, each alone. "
+        note=f"a daemon {HALF_HOUR}, state and file on a disk; 30 mutations, each alone. "
         "From the moment the answer to the heartbeat is released until another "
         "process reads the outcome in the journal. The floor is a process that "
         "stores the mutation, parses the file, replaces it and stores the outcome, "

@@ -15,7 +15,7 @@ from host_rows.frame import Measured, Row, Run, Target
 from host_rows.scene import HALF_HOUR, NAME, scene
 
 INTERVALS_MS = (30_000, 300_000)
-ROUNDS = 25
+ROUNDS = 15
 
 
 async def latency(run: Run) -> Mapping[str, Measured]:

@@ -15,7 +15,7 @@ from host_rows.scene import EVERYONES, HALF_HOUR, Scene, scene
 
 SESSIONS = 50
 HERE = Path(__file__).parent
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.15
 """Long enough for what one rotation brings with it to be over."""
 MS = 1000
 
@@ -39,7 +39,7 @@ class Times:
 
 async def one_of_fifty(run: Run) -> Mapping[str, Measured]:
     """Rotate what a single session has."""
-    times, floor = await _measured(run, "s7", run.samples(300))
+    times, floor = await _measured(run, "s7", run.samples(200))
     return {
         f"{what}, {name}": Measured(
             quantile(getattr(times, field), share) * MS,
@@ -52,7 +52,7 @@ async def one_of_fifty(run: Run) -> Mapping[str, Measured]:
 
 async def all_of_fifty(run: Run) -> Mapping[str, Measured]:
     """Rotate what every session has."""
-    times, floor = await _measured(run, None, run.samples(60))
+    times, floor = await _measured(run, None, run.samples(40))
     return {
         f"last {what}, p50": Measured(
             quantile(getattr(times, field), 0.5) * MS,
@@ -108,7 +108,7 @@ ROWS = (
         name="rotation",
         title="A rotation event to one of 50 sessions",
         note="a daemon with 50 sessions, each with a socket client, an env file on "
-        f"tmpfs and a hook, {HALF_HOUR}; 300 rotations. From the moment the "
+        f"tmpfs and a hook, {HALF_HOUR}; 200 rotations. From the moment the "
         "platform is asked to send the event until a process of the readers has "
         "the line, and sees the file renamed. The floor is a process of blocking "
         "sockets with TLS in the daemon's place, which passes the line on and "
@@ -125,7 +125,7 @@ ROWS = (
     Row(
         name="fanout",
         title="One event that rotates all 50 of 50 sessions",
-        note="as above, 60 rotations; until the last session has it.",
+        note="as above, 40 rotations; until the last session has it.",
         targets={
             "last socket client, p50": Target(unit="ms", ratio=2),
             "last env file, p50": Target(unit="ms"),
