@@ -41,11 +41,15 @@ def chosen(asked: argparse.Namespace) -> Sequence[Row]:
     return [row for row in ROWS if asked.long or not row.is_long]
 
 
-async def measure_all(rows: Sequence[Row], run: Run) -> Table:
-    """Measure rows, and print each as it is done."""
+async def measure_all(rows: Sequence[Row], run: Run, does_write: bool) -> Table:
+    """Measure rows; print each, and write its section, as soon as it is done."""
     table = Table(lambda line: print(line, flush=True))
     for row in rows:
-        table.add(await measure(row, run, os.getloadavg()[0]))
+        result = await measure(row, run, os.getloadavg()[0])
+        table.add(result)
+        if does_write:
+            command = f"make bench ROWS={row.name} WRITE=1"
+            page.write_rows([result], [row.name for row in ROWS], command)
     return table
 
 
@@ -58,11 +62,7 @@ def main() -> int:
     disk = CHECKOUT / "build"
     disk.mkdir(exist_ok=True)
     run = Run(disk, TMPFS, CHECKOUT / ".venv/bin", asked.share)
-    table = anyio.run(measure_all, chosen(asked), run)
-    if asked.write:
-        for result in table.results:
-            command = f"make bench ROWS={result.row.name} WRITE=1"
-            page.write_rows([result], [row.name for row in ROWS], command)
+    table = anyio.run(measure_all, chosen(asked), run, asked.write)
     return table.exit_code
 
 

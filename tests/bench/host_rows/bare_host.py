@@ -67,6 +67,7 @@ class Host:
         threading.Thread(target=self._read, daemon=True).start()
         while True:
             self.beat([])
+            self._http.close()  # a server does not keep it for so long
             time.sleep(seconds)
 
     def _read(self) -> None:

@@ -115,9 +115,9 @@ ROWS = (
         "writes, flushes and renames the file; same platform, readers and file "
         "system.",
         targets={
-            "socket client, p50": Target(unit="ms", below=3),
+            "socket client, p50": Target(unit="ms", below=3, calm_floor=0.6),
             "socket client, p99": Target(unit="ms", below=15),
-            "env file, p50": Target(unit="ms", below=3),
+            "env file, p50": Target(unit="ms", below=3, calm_floor=0.7),
             "env file, p99": Target(unit="ms", below=15),
         },
         measure=one_of_fifty,

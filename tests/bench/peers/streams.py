@@ -74,7 +74,8 @@ def clients(venv: Path, modules: Path) -> Iterator[Client]:
     module = modules / "node_modules/eventsource/dist/index.js"
     if module.exists():
         script = str(HERE / "eventsource_client.mjs")
-        yield Client("npm eventsource", ["node", script, module.as_uri(), "{url}"])
+        where = module.resolve().as_uri()
+        yield Client("npm eventsource", ["node", script, where, "{url}"])
 
 
 def survey(found: Sequence[Client]) -> Iterator[tuple[str, list[Ran]]]:
