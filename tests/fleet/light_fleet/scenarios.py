@@ -47,6 +47,8 @@ class Scenario:
     """Within which every host must hold the newest value."""
     asks_to_wait: bool = False
     """Whether every 503 must have a Retry-After."""
+    back_seconds: float = 0.0
+    """Until hosts that were asked to wait are back."""
 
 
 @dataclass
@@ -81,7 +83,8 @@ class Result:
     @property
     def settled_rates(self) -> list[int]:
         """Arrivals of each whole second after the first interval that followed."""
-        first = int(self.trouble.over - self.begun + self.interval) + 1
+        back = self.trouble.over + self.scenario.back_seconds
+        first = int(back - self.begun + self.interval) + 1
         return self.rates[first:-1]
 
     @property
@@ -244,7 +247,7 @@ def _on_every_database(outage_seconds: float) -> list[Scenario]:
         Scenario("restart of the platform", restart),
         Scenario("a server killed -9", killed),
         Scenario("503", outage(outage_seconds, None)),
-        Scenario("503 with Retry-After: 30", outage(outage_seconds, 30)),
+        Scenario("503 with Retry-After: 30", outage(outage_seconds, 30), back_seconds=36.0),
     ]
 
 
@@ -260,7 +263,7 @@ async def measure(fleet: Fleet, scenario: Scenario, pace: float) -> Result:
         tasks.start_soon(_watch, fleet, states)
         tasks.start_soon(_enqueue, fleet, pace)
         trouble = await scenario.happen(fleet)
-        await _settle(fleet, trouble, states)
+        await _settle(fleet, trouble.over + scenario.back_seconds, states)
         tasks.cancel_scope.cancel()
     ids = set(fleet.enqueued) - known
     lost = await _lost(fleet, ids)
@@ -302,9 +305,9 @@ async def _enqueue(fleet: Fleet, pace: float) -> None:
         await anyio.sleep(1 / pace)
 
 
-async def _settle(fleet: Fleet, trouble: Trouble, states: list[State]) -> None:
+async def _settle(fleet: Fleet, back: float, states: list[State]) -> None:
     """Wait until all is well, and for at least three intervals."""
-    soonest = trouble.over + 3 * fleet.interval
+    soonest = back + 3 * fleet.interval
     latest = max(soonest, time.monotonic() + PATIENCE_SECONDS)
     while time.monotonic() < latest:
         count, _ = states[-1].values.get(fleet.value, (0, 0.0)) if states else (0, 0.0)
