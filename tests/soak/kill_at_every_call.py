@@ -27,6 +27,8 @@ from rig.host import DiedError, Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check, check_no_leftovers
 
+from rensei_platform.rules.mutations import Mutation
+
 CALLS = (
     "renameat2", "rename", "fsync", "fdatasync", "unlink", "ftruncate",
     "pwrite64", "sendto", "write",
@@ -77,9 +79,8 @@ async def every(call: str, deadline: float) -> tuple[int, bool]:
         for count in range(1, MOST):
             if time.monotonic() > deadline:
                 return deaths, False
-            try:
-                died = await once(call, thread, count)
-            except NoSuchThreadError:
+            died = await once(call, thread, count)
+            if died is None:
                 return deaths, True
             if not died:
                 break
@@ -87,22 +88,21 @@ async def every(call: str, deadline: float) -> tuple[int, bool]:
     return deaths, True
 
 
-class NoSuchThreadError(Exception):
-    """The daemon has fewer threads."""
+async def once(call: str, thread: int, count: int) -> bool | None:
+    """Run a batch with a death at the Nth call; return whether it came to that.
 
-
-async def once(call: str, thread: int, count: int) -> bool:
-    """Run a batch with a death at the Nth call; return whether it came to that."""
+    None if the daemon has fewer threads.
+    """
     with tempfile.TemporaryDirectory() as directory:
         async with open_host(Path(directory), beat_ms=150, body=BODY) as host:
             try:
                 return await _batch(host, call, thread, count)
-            except (BrokenPromiseError, DiedError, TimeoutError):
+            except* (BrokenPromiseError, DiedError, TimeoutError):
                 print(f"RED: thread {thread} at its {count}th {call}")
                 raise
 
 
-async def _batch(host: Host, call: str, thread: int, count: int) -> bool:
+async def _batch(host: Host, call: str, thread: int, count: int) -> bool | None:
     model = Model()
     model.tree["projects"] = {
         "proj_a": {"repositories": []},
@@ -110,7 +110,9 @@ async def _batch(host: Host, call: str, thread: int, count: int) -> bool:
     }
     pid = await host.start("rig.one_worker")
     await host.until(lambda status: bool(status["heartbeat"]["last_ok_at"]))
-    async with _traced(_thread(pid, thread), call, count):
+    if (tid := _thread(pid, thread)) is None:
+        return None
+    async with _traced(tid, call, count):
         mutations = [
             host.enqueue("project.remove", id="proj_a"),
             host.enqueue("project.add", id="proj_c", repository="https://git.example/c"),
@@ -130,24 +132,26 @@ async def _batch(host: Host, call: str, thread: int, count: int) -> bool:
                 either.cancel_scope.cancel()
 
             either.start_soon(until_death)
-            await host.settled(mutations)
-            # The confirmation of the acks is written after the platform has them.
-            await host.until(lambda status: not status["mutations"]["unacknowledged"])
+            await _acknowledged(host, mutations)
             either.cancel_scope.cancel()
     if died:
         await host.end()
         await host.start()
-        await host.settled(mutations)
+        await _acknowledged(host, mutations)
     check(host, model)
     check_no_leftovers(host)
     return died
 
 
-def _thread(pid: int, index: int) -> int:
+async def _acknowledged(host: Host, mutations: list[Mutation]) -> None:
+    """Wait until the platform has each outcome, and the daemon has its answer."""
+    await host.settled(mutations)
+    await host.until(lambda status: not status["mutations"]["unacknowledged"])
+
+
+def _thread(pid: int, index: int) -> int | None:
     tids = sorted(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
-    if index >= len(tids):
-        raise NoSuchThreadError
-    return tids[index]
+    return tids[index] if index < len(tids) else None
 
 
 @asynccontextmanager
