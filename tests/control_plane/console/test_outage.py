@@ -23,8 +23,8 @@ SETTINGS = ServerSettings(away_seconds=0.3, reconcile_seconds=0.1, stop_seconds=
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A cluster that may be stopped."""
-    with running_postgresql() as cluster:
+    """A cluster that may be stopped, and then has lost nothing."""
+    with running_postgresql(fsync="on", synchronous_commit="on") as cluster:
         yield cluster
 
 
