@@ -174,6 +174,7 @@ def test_a_full_status_is_spelt_in_plain_types() -> None:
                         "started": None,
                         "proof": "unknown",
                         "has_unread": False,
+                        "waits_until": None,
                     }
                 ],
                 "snapshot_failure": None,
