@@ -3,14 +3,15 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
-from console_browser import SAME_ORIGIN, Browser, browsing, set_password
+from console_browser import SAME_ORIGIN, Browser, Page, browsing, set_password
 from deadlines import HANG_SECONDS
 from platform_server import Server, running, sqlite_url
-from polling import until
+from polling import until_answer
 from postgresql import ROLE, Cluster, running_postgresql
 from sqlalchemy import URL
 
@@ -39,8 +40,31 @@ async def _enqueue(browser: Browser, host_id: str, token: str) -> int:
     return answer.status_code
 
 
+async def _is_enqueued(browser: Browser, host_id: str, token: str) -> bool:
+    return await _enqueue(browser, host_id, token) == 303
+
+
+async def _page_that_is_there(browser: Browser) -> Page | None:
+    page = await browser.get(HOSTS)
+    return page if page.status == 200 else None
+
+
 def _token(page_form: dict[str, str]) -> str:
     return page_form["csrf_token"]
+
+
+async def _is_live(browser: Browser) -> bool:
+    async with browser.http.stream("GET", EVENTS) as stream:
+        return stream.status_code == 200
+
+
+async def _goes_on(browser: Browser, host_id: str, token: str) -> None:
+    """Wait until everything works; a connection from before may be refused once more."""
+    page = await until_answer(partial(_page_that_is_there, browser))
+    assert page is not None
+    assert "build-07" in page.text
+    assert await until_answer(partial(_is_enqueued, browser, host_id, token))
+    assert await until_answer(partial(_is_live, browser))
 
 
 @pytest.mark.needs("postgresql")
@@ -72,11 +96,7 @@ async def test_postgresql_is_stopped_while_somebody_looks(
                 assert (await browser.http.get(EVENTS)).status_code == 503
                 assert await _enqueue(browser, worker.host_id, token) == 503
                 await anyio.to_thread.run_sync(cluster.start)
-                await until(lambda: not server.platform.availability.is_away)
-                assert "build-07" in (await browser.get(HOSTS)).text
-                assert await _enqueue(browser, worker.host_id, token) == 303
-                async with browser.http.stream("GET", EVENTS) as stream:
-                    assert stream.status_code == 200
+                await _goes_on(browser, worker.host_id, token)
 
 
 async def test_sqlite_is_locked_while_somebody_looks(
