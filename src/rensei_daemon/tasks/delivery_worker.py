@@ -187,9 +187,10 @@ class DeliveryWorker:
         Newer values take the wait over: they neither end it nor begin it again, so there is
         one delivery after it, of the newest, however many rotations there were.
         """
-        seconds = self._draw(0.0, self._delivery.splay_seconds)
-        if seconds <= 0:
+        longest = self._delivery.splay_seconds
+        if not longest:
             return
+        seconds = self._draw(0.0, longest)
         started = anyio.current_time()
         self._waits_until = CLOCK.now() + timedelta(seconds=seconds)
         self._delivery.on_uptake()

@@ -147,7 +147,7 @@ async def _drip(stream: ByteStream) -> None:
     await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while True:  # passes time: a byte before each timeout of a read
         await stream.send(b" ")
-        await anyio.sleep(0.01)
+        await anyio.sleep(0.01)  # passes time
 
 
 async def _flood(stream: ByteStream) -> None:
