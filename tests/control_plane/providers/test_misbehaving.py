@@ -145,9 +145,9 @@ async def _hang(_: ByteStream) -> None:
 
 async def _drip(stream: ByteStream) -> None:
     await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-    while True:  # passes time: a byte before each timeout of a read
+    while True:
         await stream.send(b" ")
-        await anyio.sleep(0.01)  # passes time
+        await anyio.sleep(0.01)  # passes time: a byte before each timeout of a read
 
 
 async def _flood(stream: ByteStream) -> None:
