@@ -11,18 +11,19 @@ _SHM = "/dev/shm"  # noqa: S108 - names in it are as random as elsewhere
 _ENOUGH_BYTES = 2 << 30
 
 
-def _is_fit() -> bool:
-    """Whether there is a file system in memory, large enough, on which programs may run."""
+def memory_directory() -> str | None:
+    """Return a file system in memory, large enough, on which programs may run; or None."""
     try:
         found = os.statvfs(_SHM)
     except OSError:
-        return False
+        return None
     free = found.f_bavail * found.f_frsize
     runs = not found.f_flag & os.ST_NOEXEC
-    return runs and free >= _ENOUGH_BYTES and os.access(_SHM, os.W_OK | os.X_OK)
+    is_fit = runs and free >= _ENOUGH_BYTES and os.access(_SHM, os.W_OK | os.X_OK)
+    return _SHM if is_fit else None
 
 
 def pytest_configure() -> None:
     """Choose the directory, for this process and for all that it starts."""
-    if "TMPDIR" not in os.environ and _is_fit():
-        os.environ["TMPDIR"] = tempfile.tempdir = _SHM
+    if "TMPDIR" not in os.environ and (directory := memory_directory()):
+        os.environ["TMPDIR"] = tempfile.tempdir = directory

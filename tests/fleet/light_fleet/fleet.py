@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from rig.servers import ORG, Servers
+from temporary import memory_directory
 
 from light_fleet.balancer import Balancer, balancing
 from light_fleet.hosts import NAME
@@ -26,7 +27,6 @@ from light_fleet.hosts import NAME
 KIND = "github"
 OP = "project.disable"
 """Of a project that no host has: it has an outcome, and changes no file."""
-_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a random name
 _SUPPORT = [
     str(Path(__file__).parents[2] / place) for place in ("fleet", "soak", "support")
 ]
@@ -169,7 +169,7 @@ async def running_fleet(
     for port in servers.ports:
         await servers.start(port)
     balancer = Balancer(servers.ports)
-    directory = tempfile.mkdtemp(prefix="fleet-", dir=_MEMORY)
+    directory = tempfile.mkdtemp(prefix="fleet-", dir=memory_directory())
     key_file = Path(directory) / "key"
     key_file.touch(mode=0o600)
     key_file.write_text(servers.key)
