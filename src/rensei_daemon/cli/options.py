@@ -10,7 +10,7 @@ from rensei_daemon.cli.completion import session_ids
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
-    type=click.Path(path_type=Path, readable=False),  # whoever reads the file reports more
+    type=click.Path(path_type=Path, readable=False),  # its reader reports more
     metavar="PATH",
     help="The daemon's configuration file.",
 )

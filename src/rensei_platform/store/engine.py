@@ -91,7 +91,7 @@ class Store:
         self.quick: QuickReader
         self._turn: anyio.Lock | anyio.Semaphore
         self._begun_in_turn: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
-        """Lends a connection to whoever has the turn, and ends the turn."""
+        """Lends a connection for one turn, and ends it."""
         if self.is_sqlite:
             self._readers, self._writers = _sqlite_engines(url)
             self.quick = SqliteReader(url, self._file)

@@ -60,11 +60,11 @@ class GroupCommit:
         self.turn = anyio.Lock()
         """Its waiters have it in the order in which they came."""
         self._group: _Group | None = None
-        """Open to whoever has the turn next."""
+        """The open group, which the next turn joins; None if there is none."""
 
     @asynccontextmanager
     async def begun(self) -> AsyncIterator[AsyncConnection]:
-        """Lend the connection to whoever has the turn, and end the turn.
+        """Lend the connection for one turn, and end it.
 
         What the block writes is durable when this ends. It must not be cancelled. Raise
         the error of the database if the group has failed.
