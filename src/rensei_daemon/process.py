@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import importlib
 import os
 import resource
 import sys
@@ -49,11 +50,12 @@ def trim_imports() -> None:
     for name in _LEFT_BEHIND:
         # None in place of a module prevents its import, as Python documents.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    # pydantic otherwise looks for plugins in the metadata of every installed package.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # The path of time zones, which Python otherwise reads from its makefile with a large
-    # module. All our times are UTC.
-    os.environ.setdefault("PYTHONTZPATH", "/usr/share/zoneinfo")
+    # Without this variable zoneinfo, which pydantic imports, reads Python's makefile with a
+    # large module. Only its import looks, and programs that we start must not inherit it.
+    if "PYTHONTZPATH" not in os.environ:
+        os.environ["PYTHONTZPATH"] = "/usr/share/zoneinfo"
+        importlib.import_module("zoneinfo")
+        del os.environ["PYTHONTZPATH"]
 
 
 def pause_garbage_collection() -> None:
