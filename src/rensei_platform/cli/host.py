@@ -83,6 +83,8 @@ def show(client: Client, as_json: bool, named: str) -> None:
         return
     shown = dict(answer["host"])
     reported = shown.pop("reported")
+    if answer["cloned"]:
+        shown["cloned"] = "two daemons report as this host"
     print_fields(shown | {f"reported {name}": value for name, value in reported.items()})
     if answer["projects"]:
         click.echo()

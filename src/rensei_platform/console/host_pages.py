@@ -91,6 +91,7 @@ async def host(visit: Visit) -> Response:
     return visit.page(
         "host.html",
         host=found.summary,
+        is_cloned=found.is_cloned,
         projects=found.projects,
         sessions=found.sessions,
         history=[(one, shown(one.params)) for one in history],

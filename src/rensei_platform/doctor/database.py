@@ -9,6 +9,7 @@ from sqlalchemy import URL
 
 from rensei_platform.doctor.result import Result, reported
 from rensei_platform.sealing import Sealer
+from rensei_platform.services.clones import cloned_hosts
 from rensei_platform.services.opening import check_master_key
 from rensei_platform.services.resealing import unopened
 from rensei_platform.store.engine import Store
@@ -39,6 +40,8 @@ async def check_database(url: URL, master_key: Path) -> list[Result]:
             found.append(await _clock(store))
         with reported("master key", found):
             found.append(await _master_key(store, master_key))
+        with reported("hosts", found):
+            found.append(await _hosts(store))
     finally:
         await store.close()
     return found
@@ -70,3 +73,17 @@ async def _master_key(store: Store, path: Path) -> Result:
         hint = "Run `rensei-platform key rotate-master` again."
         return Result("master key", "warning", message, hint)
     return Result("master key", "ok", f"{path} opens the stored values")
+
+
+async def _hosts(store: Store) -> Result:
+    async with store.read() as db:
+        clones = await cloned_hosts(db, datetime.now(UTC))
+    if not clones:
+        return Result("hosts", "ok", "each is reported by one daemon")
+    return Result(
+        "hosts",
+        "warning",
+        f"two daemons or more report as each of {len(clones)}, such as {clones[0]}",
+        "Where a machine was cloned, give the clone an id of its own: "
+        "rm /etc/machine-id; systemd-machine-id-setup; restart its daemon.",
+    )

@@ -75,8 +75,13 @@ async def get_host(request: Request) -> Response:
     row = await administration.get_host(platform_of(request), caller, host_id)
     seen_at = _presence(request, row)[0]
     projects = await comparison.project_states(platform_of(request), row, seen_at)
+    cloned = await administration.is_cloned(platform_of(request), host_id)
     return answer(
-        {"host": _host(request, row), "projects": [_project(one) for one in projects]}
+        {
+            "host": _host(request, row),
+            "cloned": cloned,
+            "projects": [_project(one) for one in projects],
+        }
     )
 
 

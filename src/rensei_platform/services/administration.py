@@ -23,6 +23,7 @@ from rensei_platform.rules.callers import (
     require_grant,
 )
 from rensei_platform.rules.fields import check_id
+from rensei_platform.services.clones import cloned_hosts
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.users import Link, make_link
 from rensei_platform.store import audit, hosts, orgs, users
@@ -263,6 +264,12 @@ async def add_host(
     except IntegrityError:
         raise ConflictError(f"Host {host_id} is there already") from None
     return host_id
+
+
+async def is_cloned(platform: Platform, host_id: str) -> bool:
+    """Whether two daemons report as a host."""
+    async with platform.store.read() as db:
+        return bool(await cloned_hosts(db, platform.now(), host_id))
 
 
 async def set_host_status(

@@ -12,6 +12,7 @@ from rensei_platform.rules.drift import ProjectState
 from rensei_platform.rules.mutations import Mutation
 from rensei_platform.rules.receipts import SessionUptake
 from rensei_platform.services import comparison
+from rensei_platform.services.clones import cloned_hosts
 from rensei_platform.services.platform import Platform
 from rensei_platform.store import hosts, mutations, outcome_counts, uptake
 
@@ -74,6 +75,8 @@ class HostDetails:
     """Everything that is known of one host, and a part of its history."""
 
     summary: HostSummary
+    is_cloned: bool
+    """Whether two daemons report as this host."""
     projects: tuple[ProjectState, ...]
     sessions: list[SessionUptake]
     history: list[Mutation]
@@ -95,6 +98,7 @@ async def host_details(
         history = await mutations.history(db, host_id, limit, before)
         waiting = await mutations.count_waiting(db, [host_id])
         sessions = await uptake.of_host(db, host_id)
+        clones = await cloned_hosts(db, platform.now(), host_id)
     seen_at, active = _presence(platform, row)
     projects = await comparison.project_states(platform, row, seen_at)
     return HostDetails(
@@ -105,6 +109,7 @@ async def host_details(
             waiting=waiting.get(host_id, 0),
             drifted=sum(state.is_drift for state in projects),
         ),
+        is_cloned=bool(clones),
         projects=projects,
         sessions=sorted(sessions, key=lambda session: session.session_id),
         history=history,

@@ -177,6 +177,34 @@ async def note_workers(db: AsyncConnection, seen: Mapping[str, datetime]) -> Non
     )
 
 
+async def with_many_workers(
+    db: AsyncConnection, seen_since: datetime, host_id: str | None = None
+) -> dict[str, tuple[str, list[tuple[datetime, datetime]]]]:
+    """Return hosts with more than one worker that was seen since a time; by id.
+
+    Each is its name and, of each such worker, when it registered and was seen last. Only of
+    one host if it is given.
+    """
+    alive = workers.c.seen_at > seen_since
+    if host_id is not None:
+        alive &= workers.c.host_id == host_id
+    many = (
+        select(workers.c.host_id)
+        .where(alive)
+        .group_by(workers.c.host_id)
+        .having(func.count() > 1)
+    )
+    found = await db.execute(
+        select(hosts.c.id, hosts.c.hostname, workers.c.created_at, workers.c.seen_at)
+        .join(hosts, hosts.c.id == workers.c.host_id)
+        .where(alive & workers.c.host_id.in_(many))
+    )
+    by_host: dict[str, tuple[str, list[tuple[datetime, datetime]]]] = {}
+    for id_, name, registered_at, seen_at in found:
+        by_host.setdefault(id_, (name, []))[1].append((registered_at, seen_at))
+    return by_host
+
+
 def worker_statement(worker_id: object, key_id: object) -> Select[Any]:
     """Return the query of a worker with its host and the key that vouches for it.
 

@@ -1,6 +1,7 @@
 """The pages of hosts: what they show, and how a change is asked for."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from console_browser import Browser, Page, browsing, set_password
@@ -211,3 +212,15 @@ async def test_roles_that_read_have_no_forms(server: Server, role: str) -> None:
             )
             assert answer.status_code == 403, path
     assert [one["status"] for one in (await worker.history()).values()] == ["pending"]
+
+
+async def test_a_cloned_host_says_so(owner: Browser, server: Server) -> None:
+    """With what to do about it, while two daemons report as it."""
+    original, clone = await server.register(), await server.register()
+    assert "Two daemons" not in (await owner.get(_path(clone))).text
+    later = server.platform.now() + timedelta(minutes=2)
+    object.__setattr__(server.platform, "now", lambda: later)
+    await clone.beat()
+    await original.beat()
+    await server.platform.presence.write(server.platform.store)
+    assert "Two daemons report as this host" in (await owner.get(_path(clone))).text

@@ -1,0 +1,23 @@
+"""Whether two daemons report as one host, as a cloned machine does."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+LATE = timedelta(minutes=1)
+"""How long after a worker was replaced its last heartbeat may arrive."""
+
+
+def is_cloned(workers: Iterable[tuple[datetime, datetime]]) -> bool:
+    """Whether a worker was seen after a newer one of the same host had registered.
+
+    `workers` are those that were seen lately: (registered at, last seen at). A daemon that
+    registers again leaves its former worker behind, so of one daemon the newest alone is
+    seen from then on.
+    """
+    at = list(workers)
+    newest = max((registered for registered, _ in at), default=None)
+    return any(
+        registered < newest and seen > newest + LATE
+        for registered, seen in at
+        if newest is not None
+    )
