@@ -166,6 +166,28 @@ def test_env_files_outlive_a_restart(running: "Host") -> None:
     assert running.path(running.env_file).parent.stat().st_ino == kept
 
 
+def test_a_daemon_that_hangs_is_started_again(running: "Host") -> None:
+    """The watchdog of systemd ends it, without a core; the next one has its values."""
+    before = running.shown("MainPID", "NRestarts")
+    drop_in = running.path(f"/run/systemd/system/{running.unit}.d/short.conf")
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text("[Service]\nWatchdogSec=1s\nTimeoutAbortSec=1s\n")
+    running.run("systemctl", "daemon-reload")
+    running.run("systemctl", "restart", running.unit)
+    hanging = running.shown("MainPID")["MainPID"]
+    try:
+        running.run("kill", "-STOP", hanging)
+        running.until(lambda: running.shown("NRestarts")["NRestarts"] == "1")
+        running.until(lambda: running.shown("StatusText")["StatusText"].startswith("ok"))
+    finally:
+        drop_in.unlink()
+        running.run("systemctl", "daemon-reload")
+    assert running.shown("MainPID")["MainPID"] not in (before["MainPID"], hanging)
+    said = [str(entry["MESSAGE"]) for entry in running.journal()]
+    assert any("Watchdog timeout" in message for message in said)
+    assert _text_with(running, running.env_file, "TOKEN=")
+
+
 def test_reload_succeeds(running: "Host") -> None:
     """`systemctl reload` waits for the new configuration to be in force."""
     running.write(running.config, running.good_config + '[log]\nlevel = "debug"\n')
