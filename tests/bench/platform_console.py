@@ -12,7 +12,6 @@ the same run.
 """
 
 import http.client
-import os
 import re
 import statistics
 import sys
@@ -22,8 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+from platform_load.rows import Row, report
 from platform_load.world import NOW, ORG, Serving, World, fill, make_world, serving
-from platform_numbers import Row
 from sqlalchemy import URL, Engine, create_engine, update
 
 from rensei_platform.services.comparison import MOST_COMPARED
@@ -186,22 +185,19 @@ def rows(person: Person, server: Serving) -> Iterator[Row]:
         )
 
 
+def measured(place: Path) -> Iterator[Row]:
+    """Yield every row of a new database."""
+    url = URL.create("sqlite", database=str(place / "platform.db"))
+    world = make_world(url, place, HOSTS, MUTATIONS, spread=HOSTS)
+    fill_more(url)
+    with serving(world, place) as server:
+        yield from rows(Person(server, world), server)
+
+
 def main() -> None:
-    """Print every row as it is measured; exit with 1 if one misses its target."""
-    print(
-        f"{HOSTS} hosts, {MUTATIONS} mutations; load average {os.getloadavg()}", flush=True
-    )
-    passed = True
+    """Measure, and tell."""
     with tempfile.TemporaryDirectory() as place:
-        url = URL.create("sqlite", database=str(Path(place) / "platform.db"))
-        world = make_world(url, Path(place), HOSTS, MUTATIONS, spread=HOSTS)
-        fill_more(url)
-        with serving(world, Path(place)) as server:
-            for row in rows(Person(server, world), server):
-                print(row, flush=True)
-                passed = passed and row.passed
-    print(f"load average {os.getloadavg()}")
-    sys.exit(not passed)
+        report("console", HOSTS, measured(Path(place)))
 
 
 if __name__ == "__main__":

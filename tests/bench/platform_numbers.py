@@ -6,24 +6,20 @@ misses its target ends the program with 1.
 
     make bench-platform                 # 1,000 hosts, 100,000 mutations
     make bench-platform HOSTS=10000     # 10,000 hosts, 1,000,000 mutations
-    ... WRITE=1                         # writes docs/platform-performance.md
+    ... WRITE=1                         # each its part of docs/platform-performance.md
 """
 
 import asyncio
 import json
-import os
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from platform_load.rows import Row, report
 from platform_load.world import HASH, Serving, World, make_world, running, serving
 from platform_streams import Streams
 from sqlalchemy import URL
@@ -42,7 +38,6 @@ INTERVAL = 30
 CONNECTIONS = 16
 ASKED = 300
 SENDERS = Path(__file__).parent / "platform_load/senders.py"
-PAGE = CHECKOUT / "docs/platform-performance.md"
 BEAT = {
     "status": "idle",
     "activeCount": 0,
@@ -66,21 +61,6 @@ with open(sys.argv[1], "w") as ready:
 server.run(sockets=[listener])
 """
 Sent = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    measured: str
-    target: str
-    floor: str
-    passed: bool
-
-    def __str__(self) -> str:
-        sign = "ok  " if self.passed else "MISS"
-        return f"{sign} {self.what}: {self.measured} (target {self.target}; {self.floor})"
 
 
 def send(server: Serving, requests: list[list[str]], **how: Any) -> Sent:
@@ -251,44 +231,10 @@ def _sqlite(directory: Path) -> URL:
     return URL.create("sqlite", database=str(directory / "platform.db"))
 
 
-def page(found: list[Row]) -> str:
-    """Return the page of what was measured."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    lines = [
-        "# What the control plane carries",
-        "",
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} with "
-        f"`make bench-platform HOSTS={HOSTS} WRITE=1`",
-        f"on {os.cpu_count()} cores ({platform.machine()}, Linux, Python "
-        f"{platform.python_version()}), which the load",
-        f"generator shares with the server. Load average at the end: {load}.",
-        "",
-        "| what | measured | target | beside it | |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {row.what} | {row.measured} | {row.target} | {row.floor} | "
-            f"{'met' if row.passed else '**missed**'} |"
-            for row in found
-        ),
-        "",
-    ]
-    return "\n".join(lines)
-
-
 def main() -> None:
-    """Print every row as it is measured; exit with 1 if one misses its target."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(f"{HOSTS} hosts; load average {os.getloadavg()}", flush=True)
-    found = []
+    """Measure, and tell."""
     with tempfile.TemporaryDirectory() as place:
-        for row in rows(Path(place)):
-            print(row, flush=True)
-            found.append(row)
-    print(f"load average {os.getloadavg()}")
-    if os.environ.get("WRITE"):
-        PAGE.write_text(page(found))
-    sys.exit(not all(row.passed for row in found))
+        report("numbers", HOSTS, rows(Path(place)))
 
 
 if __name__ == "__main__":

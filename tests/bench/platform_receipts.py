@@ -8,7 +8,6 @@ receipt has to compare. A row that misses its target ends the program with 1.
 
 import http.client
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -19,8 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from platform_load.rows import Row, report
 from platform_load.world import NOW, ORG, Serving, World, fill, make_world, serving
-from platform_numbers import Row, send
+from platform_numbers import send
 from sqlalchemy import URL, create_engine, update
 
 from rensei_platform.store.tables import hosts, presence, session_scopes, uptake
@@ -179,26 +179,23 @@ def rows(url: URL, directory: Path, name: str) -> Iterator[Row]:
         yield from measured
 
 
+def of_both(place: Path) -> Iterator[Row]:
+    """Yield every row of both databases."""
+    directories = {name: place / name for name in ("sqlite", "postgresql")}
+    for directory in directories.values():
+        directory.mkdir()
+    url = URL.create("sqlite", database=str(directories["sqlite"] / "platform.db"))
+    yield from rows(url, directories["sqlite"], "SQLite")
+    with running_postgresql(fsync="on", synchronous_commit="on") as cluster:
+        socket = {"host": str(cluster.directory)}
+        url = URL.create("postgresql", ROLE, database="postgres", query=socket)
+        yield from rows(url, directories["postgresql"], "PostgreSQL")
+
+
 def main() -> None:
-    """Print every row as it is measured; exit with 1 if one misses its target."""
-    print(f"{HOSTS} hosts; load average {os.getloadavg()}", flush=True)
-    passed = True
+    """Measure, and tell."""
     with tempfile.TemporaryDirectory() as place:
-        directories = {name: Path(place) / name for name in ("sqlite", "postgresql")}
-        for directory in directories.values():
-            directory.mkdir()
-        url = URL.create("sqlite", database=str(directories["sqlite"] / "platform.db"))
-        for row in rows(url, directories["sqlite"], "SQLite"):
-            print(row, flush=True)
-            passed = passed and row.passed
-        with running_postgresql(fsync="on", synchronous_commit="on") as cluster:
-            socket = {"host": str(cluster.directory)}
-            url = URL.create("postgresql", ROLE, database="postgres", query=socket)
-            for row in rows(url, directories["postgresql"], "PostgreSQL"):
-                print(row, flush=True)
-                passed = passed and row.passed
-    print(f"load average {os.getloadavg()}")
-    sys.exit(not passed)
+        report("receipts", HOSTS, of_both(Path(place)))
 
 
 if __name__ == "__main__":
