@@ -1,14 +1,21 @@
-"""The lock of an embedded database: one server, or one migration, at a time."""
+"""The lock of an embedded database: one server, or one migration, at a time.
+
+The file of the lock holds the inode of the database that was there when the lock was taken,
+so that others can see that its holder has a file open that is not at the path any more.
+"""
 
 import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL
 
 from rensei_platform.errors import StartError
 from rensei_platform.ownership import give_to_owner_of_directory
+
+_MOST_DIGITS = 20
 
 
 @contextmanager
@@ -22,7 +29,7 @@ def exclusive(url: URL) -> Iterator[None]:
         return
     path = _lock_of(url.database)
     try:
-        file = path.open("a")
+        file = path.open("ab", buffering=0)
     except OSError as error:
         raise StartError(
             f"{path}: cannot open the lock: {error.strerror}",
@@ -37,21 +44,39 @@ def exclusive(url: URL) -> Iterator[None]:
                 f"{url.database}: another process holds the database",
                 hint="Stop it first, or ask it over HTTP with a key.",
             ) from None
+        with suppress(OSError):  # a full disk is no reason not to start
+            os.ftruncate(file.fileno(), 0)
+            file.write(_inode_of(url.database))
         yield
 
 
 def is_removed(url: URL) -> bool:
-    """Whether a process holds an embedded database whose file is not there any more."""
-    if url.drivername != "sqlite" or url.database is None or Path(url.database).exists():
+    """Whether a process holds an embedded database whose file is gone from its path.
+
+    There is none any more, or another one.
+    """
+    if url.drivername != "sqlite" or url.database is None:
         return False
+    found = _inode_of(url.database)
     try:
         with _lock_of(url.database).open("rb") as file:
+            opened = file.read(_MOST_DIGITS)
+            if found and (not opened or found == opened):
+                return False  # without a touch to the lock: a server may be starting
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
     return False
+
+
+def _inode_of(database: str) -> bytes:
+    """Return the number of a file; empty if there is none."""
+    try:
+        return b"%d" % Path(database).stat().st_ino
+    except OSError:
+        return b""
 
 
 def _lock_of(database: str) -> Path:
