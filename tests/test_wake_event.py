@@ -15,6 +15,28 @@ async def test_an_event_set_twice_wakes_one_waiter() -> None:
     assert not await event.wait(within=0)
 
 
+async def test_a_wait_that_is_under_way_can_be_shortened() -> None:
+    """But not prolonged, and the next one is not."""
+    event, ended = WakeEvent(), anyio.Event()
+    event.shorten(0.0)
+
+    async def wait() -> None:
+        assert not await event.wait(within=1000.0)
+        ended.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert not ended.is_set()
+        event.shorten(0.0)
+        event.shorten(1000.0)
+        with anyio.fail_after(HANG_SECONDS):
+            await ended.wait()
+        event.shorten(0.0)
+        event.set()
+        assert await event.wait(within=1000.0)
+
+
 async def test_an_iteration_under_way_is_not_the_next() -> None:
     """A task that starts to wait in an iteration waits for a whole one."""
     cycle, passed = Cycle(), anyio.Event()

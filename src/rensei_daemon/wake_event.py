@@ -8,15 +8,22 @@ class WakeEvent:
 
     def __init__(self) -> None:
         self._event = anyio.Event()
+        self._wait: anyio.CancelScope | None = None
 
     def set(self) -> None:
         """Wake the task that waits, or the next one that does."""
         self._event.set()
 
+    def shorten(self, within: float) -> None:
+        """Have the wait that is under way, if any, last at most so many seconds more."""
+        if self._wait is not None:
+            self._wait.deadline = min(self._wait.deadline, anyio.current_time() + within)
+
     async def wait(self, within: float | None = None) -> bool:
         """Wait until it is set, at most `within` seconds; return whether it was set."""
-        with anyio.move_on_after(within):
+        with anyio.move_on_after(within) as self._wait:
             await self._event.wait()
+        self._wait = None
         was_set = self._event.is_set()
         if was_set:
             self._event = anyio.Event()

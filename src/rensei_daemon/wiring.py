@@ -11,6 +11,7 @@ from typing import Any
 from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.counters import Histogram
+from rensei_daemon.core.heartbeat_pace import HeartbeatPace
 from rensei_daemon.core.liveness import Deadlines
 from rensei_daemon.core.snapshot_schedule import PACE, SnapshotIntervals
 from rensei_daemon.disk.applier import Applier
@@ -121,6 +122,7 @@ class Daemon:
             self.inbox,
             LoadMeter(),
             self.deadlines,
+            HeartbeatPace(self._draw),
             refresh_sessions=self.sessions.refresh,
             on_offer=self.mutation_events.offer,
             on_recovery=self.platform_recovered,
@@ -186,12 +188,19 @@ class Daemon:
             draw=self._draw,
             pace=self._pace,
             mutation_events=self.mutation_events,
+            on_answer=self.platform_answered,
         )
 
     @cached_property
     def mutation_events(self) -> MutationEvents:
         """Hears that a mutation waits."""
         return MutationEvents(self.wake_heartbeat)
+
+    def platform_answered(self) -> None:
+        """Retry a failed heartbeat soon: the platform has answered a session."""
+        within = self.heartbeat.pace.hurry()
+        if within is not None:
+            self.wake_heartbeat.shorten(within)
 
     def platform_recovered(self) -> None:
         """Retry a failed token and failed snapshots: a heartbeat has succeeded again."""
@@ -270,7 +279,7 @@ class Daemon:
         draw, wake_heartbeat = self._draw, self.wake_heartbeat
         return {
             "heartbeat": partial(
-                send_heartbeats, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw
+                send_heartbeats, self.heartbeat, wake_heartbeat=wake_heartbeat
             ),
             "uptake": partial(
                 report_uptake, self.heartbeat, wake_heartbeat=wake_heartbeat, draw=draw

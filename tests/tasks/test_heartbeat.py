@@ -10,7 +10,9 @@ import anyio
 import pytest
 from polling import until
 
+from rensei_daemon.core.health import StreamState
 from rensei_daemon.core.heartbeat import Acks
+from rensei_daemon.core.snapshot_schedule import SnapshotReason
 from rensei_daemon.tasks.heartbeat import send_last_heartbeat
 from rensei_daemon.tasks.reload import reload
 
@@ -212,6 +214,63 @@ async def test_retry_after_is_obeyed(home: "Home", asked: str) -> None:
         await until(lambda: not {(1.0, 1.2), (0.5, 1.5)}.isdisjoint(waits))
         is_nonsense = asked in ("soon", "-5")
         assert ((0.5, 1.5) in waits, (1.0, 1.2) in waits) == (is_nonsense, not is_nonsense)
+
+
+SESSION = """
+[credentials]
+project_id = "proj_a"
+[[credentials.sessions]]
+id = "build"
+"""
+
+
+def _long_retry(low: float, high: float) -> float:
+    """Draw a wait after a failed heartbeat that no test waits for."""
+    return 1000.0 if (low, high) == (0.5, 1.5) else low
+
+
+@pytest.mark.parametrize("which", ["snapshot", "stream"])
+async def test_an_answer_to_a_session_has_a_failed_heartbeat_sent_again(
+    home: "Home", which: str
+) -> None:
+    """The platform is back: by a snapshot alone or a stream alone, the host knows."""
+    home.write(SESSION)
+    home.platform.set_credential("github", "TOKEN", "one")
+    home.platform.configure(heartbeat_interval_ms=60_000)
+    home.platform.faults.add("POST", BEAT, status=503)
+    faults = {
+        "snapshot": ("POST", "/api/daemon/credentials/snapshot"),
+        "stream": ("GET", "/api/daemon/credentials/rotate-stream"),
+    }
+    away = {
+        name: home.platform.faults.add(*request, status=503, times=10**6)
+        for name, request in faults.items()
+    }
+    async with home.daemon(draw=_long_retry) as daemon:
+        await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 1)
+        await daemon.until(lambda: all(fault.served for fault in away.values()))
+        assert not home.beats
+        away[which].times = 0
+        await daemon.until(lambda: home.beats)
+
+
+async def test_an_answer_to_a_session_ends_no_wait_that_was_asked_for(
+    home: "Home",
+) -> None:
+    """A platform that is overloaded said when heartbeats may return."""
+    home.write(SESSION)
+    home.platform.set_credential("github", "TOKEN", "one")
+    home.platform.faults.add("POST", BEAT, status=503, headers={"retry-after": "1000"})
+    async with home.daemon() as daemon:
+        await daemon.until(lambda: daemon.board.heartbeat.consecutive_failures == 1)
+        (rotation,) = daemon.sessions.rotations
+        await daemon.until(lambda: daemon.session.stream is StreamState.LIVE)
+        rotation.request_snapshot(SnapshotReason.ASKED)
+        await rotation.snapshot_cycle.wait_next()
+        home.platform.drop_streams()
+        await daemon.until(lambda: daemon.session.stream_ended_at)
+        await daemon.until(lambda: daemon.session.stream is StreamState.LIVE)
+        assert not home.beats
 
 
 async def test_the_last_project_is_reported_as_gone(home: "Home") -> None:

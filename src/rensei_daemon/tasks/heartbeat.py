@@ -14,7 +14,6 @@ import structlog
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.conditions import host as host_conditions
-from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.counters import HeartbeatCounters
@@ -61,6 +60,7 @@ class HeartbeatSender:
     inbox: MutationInbox
     meter: LoadMeter
     deadlines: Deadlines
+    pace: HeartbeatPace
     status: str = "idle"
     reported: tuple[str, str] | None = None
     """(worker id, hash) of the last report that was acknowledged; None before the first."""
@@ -207,15 +207,13 @@ class HeartbeatSender:
         host_conditions.post_pool(self.board, pool, self.host_status)
 
 
-async def send_heartbeats(
-    heartbeat: HeartbeatSender, *, wake_heartbeat: WakeEvent, draw: Draw
-) -> None:
+async def send_heartbeats(heartbeat: HeartbeatSender, *, wake_heartbeat: WakeEvent) -> None:
     """Send heartbeats until cancelled.
 
     `wake_heartbeat` requests the next one now, but at most one a second is sent.
     """
     heartbeat.keep_pool_posted()
-    pace = HeartbeatPace(draw)
+    pace = heartbeat.pace
     while True:
         started = anyio.current_time()
         heartbeat.cycle.begin()
@@ -224,7 +222,7 @@ async def send_heartbeats(
         except (PlatformError, StorageError) as error:
             heartbeat.counters.outcomes.increment(error.failure)
             _note_failure(heartbeat, error)
-            due = _due_after(error, heartbeat, pace)
+            due = _due_after(error, heartbeat)
         else:
             now = anyio.current_time()
             heartbeat.counters.outcomes.increment("ok")
@@ -240,9 +238,8 @@ async def send_heartbeats(
         await anyio.sleep(max(0.0, soonest - anyio.current_time()))
 
 
-def _due_after(
-    error: PlatformError | StorageError, heartbeat: HeartbeatSender, pace: HeartbeatPace
-) -> float:
+def _due_after(error: PlatformError | StorageError, heartbeat: HeartbeatSender) -> float:
+    pace = heartbeat.pace
     now, interval = anyio.current_time(), heartbeat.interval_seconds
     if isinstance(error, TransientError):
         return pace.failed(now, interval, error.retry_after)

@@ -45,6 +45,8 @@ class SessionContext:
     mutation_events: MutationEvents = field(
         default_factory=lambda: MutationEvents(WakeEvent())
     )
+    on_answer: Callable[[], None] = lambda: None
+    """Called with each snapshot, and each stream that was opened."""
 
 
 class SnapshotLoop:
@@ -68,6 +70,7 @@ class SnapshotLoop:
         """The error of the last snapshot; None if it succeeded."""
         self._session, self._on_request = session, on_request
         self._on_snapshot, self._on_failure = on_snapshot, on_failure
+        self._on_answer = context.on_answer
         self._client, self._pace, self._draw = context.client, pace, draw
         self._deadlines, self._outcomes = context.deadlines, context.counters.snapshots
         self._changed = WakeEvent()
@@ -108,6 +111,7 @@ class SnapshotLoop:
             self._on_failure(error)
             return error.failure
         self.error, self._retry = None, RETRY
+        self._on_answer()
         await self._on_snapshot(snapshot)
         return "ok"
 

@@ -43,6 +43,7 @@ class StreamLoop:
         self._snapshots = snapshots
         self._failures = failures
         self._on_event, self._on_change = on_event, on_change
+        self._on_answer = context.on_answer
         self._client = context.client
         self._mutation_events = context.mutation_events
         self._ends = context.counters.streams
@@ -105,6 +106,7 @@ class StreamLoop:
         self._snapshots.look_again()
         self._show(StreamState.SILENT)
         self._failures.stream_connected()
+        self._on_answer()
         async for event in stream:
             if isinstance(event, FirstByte):
                 self._snapshots.schedule.stream_is_live()
