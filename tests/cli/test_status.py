@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -226,25 +225,6 @@ def test_silence_has_a_code_of_its_own_for_status_alone(
         stopped.bind(str(host / "control.sock"))
         stopped.listen()
         assert run(command) == code
-
-
-SRC = Path(__file__).parents[2] / "src"
-LIGHT = f"""
-import sys
-sys.path.append({str(SRC)!r})
-import rensei_daemon.__main__, rensei_daemon.cli.show_status
-from rensei_daemon.cli.short_commands import short_command
-print(short_command(["status"]) is not None, *sys.modules)
-"""
-
-
-def test_the_command_stays_light() -> None:
-    """It imports no library, and nothing large, or it would take twice as long."""
-    command = [sys.executable, "-I", "-S", "-c", LIGHT]
-    done = subprocess.run(command, capture_output=True, check=True)
-    is_short, *loaded = done.stdout.decode().split()
-    assert is_short == "True"
-    assert set(loaded) & {"asyncio", "dataclasses", "inspect", "sqlite3", "ssl"} == set()
 
 
 async def test_a_watch_goes_on_until_it_is_interrupted(host: Path) -> None:

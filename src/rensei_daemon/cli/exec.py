@@ -1,38 +1,18 @@
 """`exec`: start a worker with its session's credentials, and follow their rotations."""
 
-import os
 import signal
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.completion import command_line, one_of
-from rensei_daemon.cli.control import find_daemon
-from rensei_daemon.cli.credential_feed import CredentialFeed
-from rensei_daemon.cli.merged_sessions import Rename, Values, merged, parse_rename
+from rensei_daemon.cli.merged_sessions import Rename, parse_rename
 from rensei_daemon.cli.options import config_option, sessions_option
-from rensei_daemon.cli.progress import waiting_for
-from rensei_daemon.cli.session_lookup import session_state
-from rensei_daemon.cli.sessions_feed import SessionsFeed
-from rensei_daemon.cli.supervisor import Command, Reaction, Supervisor, become
-from rensei_daemon.core.child_environment import child_environment
-from rensei_daemon.core.escaping import escape_line
-from rensei_daemon.delivery.credential_reader import CredentialReader, first_values
-from rensei_daemon.errors import (
-    ControlError,
-    DaemonNotRunningError,
-    DeliveryError,
-    NotInTimeError,
-    UsageError,
-)
-from rensei_daemon.fast_dataclass import dataclass
-from rensei_daemon.locations import Locations
+from rensei_daemon.cli.start_worker import WAIT_SECONDS, Supervision, Worker, start_worker
+from rensei_daemon.cli.supervisor import Command, Reaction
+from rensei_daemon.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -101,7 +81,7 @@ class _Exec(click.Command):
     "--wait",
     "wait_seconds",
     type=click.FloatRange(min=0),
-    default=30.0,
+    default=WAIT_SECONDS,
     show_default=True,
     metavar="SECONDS",
     help="How long to wait for the daemon and its first snapshot.",
@@ -198,98 +178,17 @@ def command(
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     if without_credentials and fail_after_seconds is not None:
         raise UsageError("--fail-after and --without-credentials exclude each other")
-    locations = find_daemon(config)
-    request = _Request(
-        session_ids,
-        wait_seconds if fail_after_seconds is None else fail_after_seconds,
-        without_credentials,
-        supervises=on_rotate is not None,
+    supervision = None
+    if on_rotate is not None:
+        command = Command(argv, on_rotate, stop_signal, grace_seconds)
+        supervision = Supervision(command=command, splay_seconds=splay_seconds)
+    worker = Worker(
+        argv=argv,
+        session_ids=session_ids,
+        renames=renames,
+        wait_seconds=wait_seconds if fail_after_seconds is None else fail_after_seconds,
+        is_tried_later=fail_after_seconds is not None,
+        without_credentials=without_credentials,
+        supervision=supervision,
     )
-    try:
-        feeds = _ask(locations, request)
-    except (ControlError, DeliveryError) as error:
-        if fail_after_seconds is None:
-            raise
-        raise NotInTimeError(
-            f"no credentials within {fail_after_seconds:g} s: {error}", hint=error.hint
-        ) from None
-    make = partial(_environment, locations, [f.reader.session_id for f in feeds], renames)
-    if on_rotate is None or not feeds:
-        become(argv, make(tuple(feed.values for feed in feeds)))
-    supervised = Command(argv, on_rotate, stop_signal, grace_seconds)
-    feed = SessionsFeed(feeds, make, splay_seconds=splay_seconds)
-    return Supervisor(supervised, feed).run()
-
-
-def _environment(
-    locations: Locations,
-    session_ids: Sequence[str],
-    renames: Sequence[Rename],
-    values: Values,
-) -> dict[str, str]:
-    return child_environment(
-        callers_environment(),
-        merged(session_ids, values, renames),
-        socket=str(locations.credential_socket),
-        session_id=session_ids[0] if session_ids else None,
-        is_whole=bool(values) and None not in values,
-    )
-
-
-def callers_environment() -> dict[str, str]:
-    """Return our original environment.
-
-    In the C locale Python sets `LC_CTYPE` for itself, which a worker must not inherit.
-    """
-    environ = dict(os.environ)
-    with suppress(OSError):
-        given = Path("/proc/self/environ").read_bytes()
-        if not any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
-            environ.pop("LC_CTYPE", None)
-    return environ
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    session_ids: Sequence[str]
-    """Empty: the only one."""
-    wait_seconds: float
-    without_credentials: bool
-    """Whether to go on without those that cannot be had."""
-    supervises: bool
-
-
-def _ask(locations: Locations, request: _Request) -> list[CredentialFeed]:
-    """Return the sessions with their first values; none if no session can be found."""
-    deadline = time.monotonic() + request.wait_seconds
-    ids = list(dict.fromkeys(request.session_ids))
-    with waiting_for("the daemon and its first snapshot"):
-        if not ids:
-            with _tolerated(locations, request):
-                state = session_state(locations, None, wait_seconds=request.wait_seconds)
-                ids.append(state.id)
-        feeds = []
-        for id_ in ids:
-            path = locations.credential_socket
-            reader = CredentialReader(path, id_, acknowledges=request.supervises)
-            feed = CredentialFeed(reader, None)
-            feeds.append(feed)
-            with _tolerated(locations, request):
-                left = max(deadline - time.monotonic(), 0.0)
-                feed.values = first_values(reader, wait_seconds=left)
-        return feeds
-
-
-@contextmanager
-def _tolerated(locations: Locations, request: _Request) -> Iterator[None]:
-    """Say what fails, and go on, if that was asked for."""
-    try:
-        yield
-    except (ControlError, DeliveryError) as error:
-        if isinstance(error, DaemonNotRunningError):
-            error.hint = f"start it: {locations.start_command}"
-        if not request.without_credentials:
-            raise
-        click.echo(
-            f"{PROGRAM}: {escape_line(str(error))}; going on without credentials", err=True
-        )
+    return start_worker(worker, config=config)

@@ -9,25 +9,20 @@ restart meanwhile; the command keeps its values until there are newer ones.
                       └─ TERM, or the command ended ─▶ stopping the tree ─▶ exit code
 """
 
-import errno
-import os
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import NoReturn
+from collections.abc import Sequence
 
 from rensei_daemon.cli import PROGRAM
+from rensei_daemon.cli.command_start import start_errors
 from rensei_daemon.cli.controlling_terminal import ControllingTerminal
-from rensei_daemon.cli.process_tree import PYTHON_IGNORES, ProcessTree
+from rensei_daemon.cli.process_tree import ProcessTree
 from rensei_daemon.cli.process_tree_stop import TreeStop
 from rensei_daemon.cli.sessions_feed import SessionsFeed
 from rensei_daemon.cli.signal_inbox import drain, received_signals
-from rensei_daemon.core.start_error import explain_start_error
-from rensei_daemon.errors import NotFoundError, NotRunnableError
 from rensei_daemon.fast_dataclass import dataclass
 
 TYPED = (signal.SIGINT, signal.SIGQUIT)
@@ -53,27 +48,6 @@ class Command:
     stop_signal: signal.Signals
     grace_seconds: float
     """Between the stop signal and KILL."""
-
-
-def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Replace this process by the command; raises `NotRunnableError`."""
-    for number in PYTHON_IGNORES:
-        signal.signal(number, signal.SIG_DFL)
-    with _start_errors(argv[0]):
-        os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - intended
-
-
-@contextmanager
-def _start_errors(program: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        message = f"{program}: {explain_start_error(error)}"
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            hint = f"look for it: command -v {program}; a script may name a missing one"
-            raise NotFoundError(message, hint=hint) from None
-        hint = f"look at it: ls -l {program}" if error.errno != errno.E2BIG else ""
-        raise NotRunnableError(message, hint=hint) from None
 
 
 class Supervisor:
@@ -122,7 +96,7 @@ class Supervisor:
             self._feed.acknowledge()
 
     def _start(self) -> None:
-        with _start_errors(self._command.argv[0]):
+        with start_errors(self._command.argv[0]):
             self._tree.start(
                 self._command.argv,
                 self._feed.take(),
