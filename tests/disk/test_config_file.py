@@ -301,13 +301,14 @@ def test_a_writer_who_comes_while_we_ask_does_not_end_us(
 
 
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is done to the disk, in its order."""
+def steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the disk, in its order; a copy may be beside the file then."""
     steps: list[str] = []
 
     def note(name: str, does: Callable[..., None]) -> Callable[..., None]:
         def noted(*arguments: object) -> None:
-            steps.append(name)
+            has_copy = any(path.parent.glob(".*.tmp"))
+            steps.append(f"{name} beside a copy" if has_copy else name)
             does(*arguments)
 
         return noted
@@ -319,9 +320,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_directory_is_flushed_after_the_exchange(path: Path, steps: list[str]) -> None:
-    """A power cut after the call cannot bring the old text back."""
+    """A power cut after the call brings the old text back neither here nor beside it."""
     ConfigFile(path).replace(BEFORE, AFTER)
-    assert steps == ["exchange", "sync_directory"]
+    assert steps == ["exchange beside a copy", "sync_directory"]
 
 
 def test_the_directory_is_flushed_when_an_edit_went_back(
@@ -330,7 +331,7 @@ def test_the_directory_is_flushed_when_an_edit_went_back(
     """A person's text is as durable in its place as if nothing had been tried."""
     with pytest.raises(ConcurrentEditError):
         RacedFile(path, _in_place).replace(BEFORE, AFTER)
-    assert steps == ["exchange", "exchange", "sync_directory"]
+    assert steps == [*["exchange beside a copy"] * 2, "sync_directory"]
 
 
 def test_the_directory_is_flushed_after_a_recovery(path: Path, steps: list[str]) -> None:
@@ -338,14 +339,14 @@ def test_the_directory_is_flushed_after_a_recovery(path: Path, steps: list[str])
     path.write_text(AFTER.text)
     path.with_name(".config.toml.abcabcabcabc.tmp").write_text(THEIRS)
     ConfigFile(path).recover(before=BEFORE.digest, after=AFTER.digest)
-    assert steps == ["exchange", "sync_directory"]
+    assert steps == ["exchange beside a copy", "sync_directory"]
 
 
 @pytest.mark.usefixtures("no_exchange")
 def test_the_directory_is_flushed_after_a_rename(path: Path, steps: list[str]) -> None:
     """Also where nothing can be exchanged."""
     ConfigFile(path).replace(BEFORE, AFTER)
-    assert steps == ["exchange", "sync_directory"]
+    assert steps == ["exchange beside a copy", "sync_directory"]
 
 
 def test_a_writer_who_never_closes_is_named(path: Path) -> None:
@@ -456,15 +457,6 @@ def test_what_a_crash_left_is_settled(
     ConfigFile(path).recover(before=BEFORE.digest, after=AFTER.digest)
     assert path.read_text() == expected
     assert _names(path.parent) == ["config.toml", "config.toml.lock"]
-
-
-def test_a_copy_that_a_power_cut_brought_back_is_removed(path: Path) -> None:
-    """Only one of the text that was replaced last; nobody knows another one's worth."""
-    for name, text in (("a" * 12, BEFORE.text), ("b" * 12, THEIRS)):
-        path.with_name(f".config.toml.{name}.tmp").write_text(text)
-    ConfigFile(path).remove_copies(BEFORE.digest)
-    left = f".config.toml.{'b' * 12}.tmp"
-    assert _names(path.parent) == sorted((left, "config.toml", "config.toml.lock"))
 
 
 def test_nothing_left_is_settled_too(path: Path) -> None:

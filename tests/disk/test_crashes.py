@@ -329,17 +329,6 @@ def _prove_one_effect(
     _tidy(host)
 
 
-def test_a_power_cut_after_the_outcome_leaves_no_old_text(place: Path) -> None:
-    """The removal of the replaced file is not flushed; the next start repeats it."""
-    host = Host(place)
-    host.live(MIXES["batch"])
-    replaced = place / f".config.toml.{'dead' * 3}.tmp"
-    replaced.write_text(TEXT)
-    with host.daemon() as (applier, _):
-        applier.settle()
-    assert not replaced.exists()
-
-
 def test_a_disk_full_after_the_replace_loses_no_history(place: Path) -> None:
     """The same process retries: one outcome, and the change is recorded."""
     host = Host(place, FullOnceJournal)

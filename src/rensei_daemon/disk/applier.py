@@ -230,8 +230,6 @@ class Applier(Generic[SettingsT]):
         before, after = self._journal.intended_digests()
         if self._journal.has_intents():
             self._file.recover(before=before, after=after)
-        else:
-            self._file.remove_copies(before)
         self._resume()
         self._prune()
         self._is_settled = True

@@ -141,19 +141,6 @@ class ConfigFile:
         with storage_errors(self.path):
             sync_directory(_resolved(self.path).parent)
 
-    def remove_copies(self, digest: str) -> None:
-        """Remove what a power cut brought back beside the file: copies of this text.
-
-        The old file is removed after a replacement, and that is not flushed.
-        """
-        with storage_errors(self.path):
-            target = _resolved(self.path)
-            found = [copy for copy in temporaries(target) if _digest(copy) == digest]
-            if found:
-                with self._locked():
-                    for copy in found:
-                        copy.unlink(missing_ok=True)
-
     def _locked(self) -> AbstractContextManager[None]:
         return self.lock.held(within_seconds=self._timeouts.lock_seconds)
 
@@ -173,11 +160,16 @@ class ConfigFile:
             return
         # While ours stands there, a person may save again, onto ours; so it must not stand
         # there for longer than one look at what came back, and nothing is waited for.
+        # What is left over goes in the same flush. Otherwise a later power cut could bring
+        # it back, when nothing is known of it any more.
         if self._is_still(temporary, before):
+            temporary.unlink()
             sync_directory(target.parent)
             return
         exchange(temporary, target)
-        if not self._is_still(temporary, after):
+        if self._is_still(temporary, after):
+            temporary.unlink()
+        else:
             # Saved once more in that moment: what came back is kept under another name,
             # since two texts cannot both be the file.
             exchange(temporary, target)
