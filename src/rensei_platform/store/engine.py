@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from rensei_platform.errors import SettingsError, UnavailableError
 from rensei_platform.store.database_file import DatabaseFile
+from rensei_platform.store.ended_connections import replace_ended
 from rensei_platform.store.group_commit import GroupCommit
 from rensei_platform.store.quick import PostgresqlReader, QuickReader, SqliteReader
 from rensei_platform.store.tables import schema_steps
@@ -261,4 +262,7 @@ def _postgresql_engines(
     readers = create_async_engine(
         url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
     )
-    return readers, create_async_engine(url, **options)
+    writers = create_async_engine(url, **options)
+    for engine in (readers, writers):
+        replace_ended(engine)
+    return readers, writers
