@@ -22,32 +22,6 @@ print(is_dumpable, resource.getrlimit(resource.RLIMIT_CORE), oct(os.umask(0)))
 """
 
 
-LIGHT = """
-import bz2, os, sys
-from rensei_daemon.process import trim_imports
-trim_imports()
-import shutil, uuid, zipfile, zoneinfo
-print(*(name for name in ("bz2", "lzma", "_uuid", "rich") if sys.modules[name]))
-print(zoneinfo.TZPATH, "PYTHONTZPATH" in os.environ)
-"""
-
-
-def test_a_light_process_forbids_what_is_not_in_memory_yet() -> None:
-    """Later imports fail as if not installed; modules that are imported already stay.
-
-    The variable of the time zones is not left for programs that the daemon starts.
-    """
-    environ = {name: os.environ[name] for name in os.environ if name != "PYTHONTZPATH"}
-    said = subprocess.run(
-        [sys.executable, "-c", LIGHT],
-        env=environ,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert said == "bz2\n('/usr/share/zoneinfo',) False\n"
-
-
 COLLECTION = """
 import gc
 from rensei_daemon.process import pause_garbage_collection, resume_garbage_collection

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,17 +17,23 @@ if TYPE_CHECKING:
 SRC = Path(__file__).parents[2] / "src"
 LIGHT = f"""
 import sys
-sys.path.append({str(SRC)!r})
+sys.path += {[str(SRC), sysconfig.get_path("purelib")]!r}
 import rensei_daemon.__main__, rensei_daemon.cli.MODULE
 print(*sys.modules)
 """
 HEAVY = {"asyncio", "click", "dataclasses", "inspect", "sqlite3", "ssl"}
+BESIDE_A_CHECK = {"click", "ctypes", "rensei_daemon.core.document", "sqlite3"}
+"""The library of the settings imports the rest."""
 FOR_SUPERVISORS = {"ctypes", "random", "rensei_daemon.cli.supervisor", "threading"}
 
 
 @pytest.mark.parametrize(
     ("module", "heavy"),
-    [("show_status", HEAVY), ("start_worker", HEAVY | FOR_SUPERVISORS)],
+    [
+        ("show_status", HEAVY),
+        ("start_worker", HEAVY | FOR_SUPERVISORS),
+        ("check_config", BESIDE_A_CHECK),
+    ],
 )
 def test_a_short_command_stays_light(module: str, heavy: set[str]) -> None:
     """It imports no library, and nothing large, or it would take twice as long."""
@@ -45,6 +52,9 @@ def test_a_short_command_stays_light(module: str, heavy: set[str]) -> None:
         "exec -- ./worker --help -- --json",
         "exec -- --help",
         "exec --session build -- ./worker",
+        "config check",
+        "config check new.toml",
+        "config check -",
     ],
 )
 def test_a_line_that_is_run_often_is_short(line: str) -> None:
@@ -66,6 +76,9 @@ def test_a_line_that_is_run_often_is_short(line: str) -> None:
         "exec --session a --session b -- ./worker",
         "exec --on-rotate restart -- ./worker",
         "--debug exec -- ./worker",
+        "config check --json",
+        "config check -- -",
+        "config check a.toml b.toml",
     ],
 )
 def test_any_other_line_is_parsed(line: str) -> None:
@@ -97,6 +110,21 @@ async def test_a_short_line_does_what_a_parsed_one_does(
         parsed = ["exec", f"--session={session_id}", "--", *argv]
         assert short_command(parsed) is None
         assert await host.run(*short, env=env) == await host.run(*parsed, env=env)
+
+
+@pytest.mark.parametrize("text", ["[projects]\n", "unknown = {}\n", "", None])
+async def test_a_short_check_says_what_a_parsed_one_does(
+    host: "Host", text: str | None
+) -> None:
+    """A good file, a bad one, an empty one, and none."""
+    env = {"RENSEI_DAEMON_CONFIG": str(host.config)}
+    file = host.runtime / "new.toml"
+    if text is not None:
+        file.write_text(text)
+    short, parsed = ["config", "check", str(file)], ["config", "check", "--", str(file)]
+    assert short_command(short) is not None
+    assert short_command(parsed) is None
+    assert await host.run(*short, env=env) == await host.run(*parsed, env=env)
 
 
 async def test_without_a_session_it_is_the_only_one(host: "Host") -> None:

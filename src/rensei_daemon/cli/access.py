@@ -100,11 +100,12 @@ class _Policy:
     def __init__(self, config: Path | None) -> None:
         # Imported here: only this command and `run` need the policy model.
         from rensei_daemon.cli.config_file import read_config
+        from rensei_daemon.core.document import Document
         from rensei_daemon.settings.loading import check_settings, parse
         from rensei_daemon.settings.toml_positions import Positions
 
         self.path = locate(environ=os.environ, uid=os.geteuid(), config=config).config
-        document = read_config(self.path)
+        document = Document(read_config(self.path))
         check_settings(parse(document.text, path=self.path))
         self.block: dict[str, Any] = document.tree.get("model_access", {})
         self._positions = Positions(document.text)

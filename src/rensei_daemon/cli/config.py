@@ -1,9 +1,6 @@
 """`rensei-daemon config`: where the file is, whether it is valid, what is in force."""
 
 import os
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,7 @@ from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import clean, clean_lines
 from rensei_daemon.core.escaping import escape_toml
-from rensei_daemon.disk.config_file import READ_BYTES, decode_config
-from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.locations import Locations, locate
-
-_STDIN = Path("<stdin>")
 
 
 @click.group("config")
@@ -64,62 +57,9 @@ def check_command(config: Path | None, as_json: bool, file: Path | None) -> int:
 
     Example: rensei-daemon config check new.toml
     """
-    located = _located(config)
-    # Not located as the default is: that would read the text from a pipe.
-    path = located.config
-    if file is not None:
-        path = _STDIN if file == Path("-") else Path(os.path.abspath(file))  # noqa: PTH100 - a link is shown as given
-    try:
-        notes, refused = _check(path, located), None
-    except SettingsError as error:
-        notes, refused = [], error
-    if as_json:
-        print_json(_verdict(path, notes, refused))
-    elif refused is None:
-        for sentence in notes:
-            click.echo(clean_lines(f"{path}: note: {sentence}"), err=True)
-        click.echo(f"{clean(path)}: ok")
-    elif refused.problems:
-        # Plain lines, so that an editor can jump to file:line:column.
-        click.echo(clean_lines(str(refused)), err=True)
-    else:
-        raise refused
-    return refused.exit_code if refused else 0
+    from rensei_daemon.cli.check_config import check
 
-
-def _check(path: Path, located: Locations) -> list[str]:
-    """Return what deserves a second look; raise SettingsError for an unusable file."""
-    from rensei_daemon.settings.advisories import advisories
-    from rensei_daemon.settings.host_checks import host_problems
-    from rensei_daemon.settings.loading import load, nothing_more, refuse_blank
-
-    # Groups and environment may be those of another host.
-    is_own = path == located.config
-    if path == _STDIN:
-        text = decode_config(sys.stdin.buffer.read(READ_BYTES), path)
-    else:
-        text = read_config(path, accepts_pipe=not is_own).text
-    refuse_blank(text, path=path)
-    settings = load(
-        text,
-        path=path,
-        environ=os.environ,
-        runtime=located.runtime,
-        check=host_problems if is_own else nothing_more,
-    )
-    is_set = not settings.platform.is_placeholder
-    return [*advisories(settings), *([] if is_set else ["platform.url is not set"])]
-
-
-def _verdict(
-    path: Path, notes: Sequence[str], refused: SettingsError | None
-) -> dict[str, Any]:
-    problems: Sequence[Problem] = refused.problems if refused else ()
-    if refused and not problems:
-        message = str(refused).removeprefix(f"{path}: ")
-        problems = [Problem(message=message, hint=refused.hint, file=str(path))]
-    items = [{**asdict(problem), "hint": problem.hint or None} for problem in problems]
-    return {"path": str(path), "valid": not items, "problems": items, "notes": list(notes)}
+    return check(config, file, as_json=as_json)
 
 
 @command.command("show")
@@ -134,7 +74,7 @@ def show_command(config: Path | None, as_json: bool) -> None:
 
     located = _located(config)
     path = located.config
-    settings = load(read_config(path).text, path=path, environ=os.environ)
+    settings = load(read_config(path), path=path, environ=os.environ)
     tree: dict[str, Any] = settings.model_dump(mode="json", exclude_none=not as_json)
     tree["paths"] = {"state": str(located.state), "runtime": str(located.runtime)}
     if as_json:

@@ -4,12 +4,11 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from rensei_daemon.core.document import Document
-from rensei_daemon.disk.config_file import READ_BYTES, ConfigFile, decode_config
+from rensei_daemon.disk.config_text import READ_BYTES, decode_config, read_text
 from rensei_daemon.errors import NotPermittedError, SettingsError
 
 
-def read_config(path: Path, *, accepts_pipe: bool = False) -> Document:
+def read_config(path: Path, *, accepts_pipe: bool = False) -> str:
     """Return the text of the file; of a pipe or terminal only with `accepts_pipe`.
 
     Raise `NotPermittedError` if this user may not read it, and `SettingsError` for
@@ -18,8 +17,8 @@ def read_config(path: Path, *, accepts_pipe: bool = False) -> Document:
     try:
         if accepts_pipe and _is_pipe(path):
             with path.open("rb") as file:
-                return Document(decode_config(file.read(READ_BYTES), path))
-        return ConfigFile(path).read()
+                return decode_config(file.read(READ_BYTES), path)
+        return read_text(path)
     except (SettingsError, PermissionError) as error:
         if isinstance(error, PermissionError) or isinstance(
             error.__cause__, PermissionError

@@ -176,7 +176,7 @@ def blame_command(config: Path | None, in_utc: bool, as_json: bool) -> None:
 def _blame(records: JournalRecords, locations: Locations) -> list[BlameRecord]:
     from rensei_daemon.settings.loading import parse
 
-    text = read_config(locations.config).text
+    text = read_config(locations.config)
     return blame(parse(text, path=locations.config), records.changes_for_blame())
 
 

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _start(arguments: list[str]) -> int | None:
     if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments):
-        from rensei_daemon.process import trim_imports
+        from rensei_daemon.trimmed_imports import trim_imports
 
         trim_imports()
         from rensei_daemon.cli.run import main as run

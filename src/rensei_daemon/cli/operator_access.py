@@ -152,7 +152,7 @@ def operator_access(config: Path | None) -> OperatorAccess:
     if environment.url:
         text, overrides = "", {"platform": {"url": environment.url}}
     else:
-        text, overrides = read_config(locations.config).text, {}
+        text, overrides = read_config(locations.config), {}
     settings = load(
         text,
         path=locations.config,

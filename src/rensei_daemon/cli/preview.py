@@ -22,7 +22,7 @@ def preview(
     Raises `MutationError` with the text it would fail with, `SettingsError` if the file
     cannot be used and so not be edited, `NotPermittedError` if this user may not read it.
     """
-    before = read_config(config)
+    before = Document(read_config(config))
     settings = load(before.text, path=config, environ=os.environ)
     mutations = settings.mutations
     guards = Guards(allow=mutations.allow, protected_projects=mutations.protected_projects)

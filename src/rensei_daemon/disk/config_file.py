@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rensei_daemon.core.document import Document
-from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
 from rensei_daemon.disk.atomic_file import (
     storage_errors,
     sync_directory,
@@ -25,13 +24,10 @@ from rensei_daemon.disk.atomic_file import (
     temporary_file,
 )
 from rensei_daemon.disk.config_lock import ConfigLock, poll
-from rensei_daemon.disk.permissions import explain_unreadable
+from rensei_daemon.disk.config_text import content, opened, read_text
 from rensei_daemon.disk.syscalls import NO_EXCHANGE, exchange, is_closed_for_writing
-from rensei_daemon.errors import Problem, RenseiError, SettingsError, StorageError
+from rensei_daemon.errors import RenseiError, SettingsError, StorageError
 from rensei_daemon.fast_dataclass import dataclass
-
-READ_BYTES = MAX_CONFIG_BYTES + 1
-"""As many bytes as show that a file is too large."""
 
 Stamp = tuple[int, int, int]
 """Inode, change time in nanoseconds and size; or an error number and zeros."""
@@ -68,16 +64,7 @@ class ConfigFile:
         file, larger than 16 MiB or not UTF-8. Whether the text is valid TOML is not
         checked here.
         """
-        try:
-            with _opened(self.path) as file:
-                data = _content(file, self.path)
-        except FileNotFoundError as error:
-            hint = "write one: rensei-daemon install, or copy config.example.toml there"
-            raise SettingsError(f"{self.path}: there is no such file", hint=hint) from error
-        except OSError as error:
-            found = explain_unreadable(self.path, error)
-            raise SettingsError(found.what, hint=found.fix) from error
-        return Document(decode_config(data, self.path))
+        return Document(read_text(self.path))
 
     def stamp(self) -> Stamp:
         """Return a stamp that differs if the file may have changed; cheap."""
@@ -91,7 +78,7 @@ class ConfigFile:
     def is_being_written(self) -> bool:
         """Whether somebody has the file open for writing; False if unknown."""
         try:
-            with _opened(self.path) as file:
+            with opened(self.path) as file:
                 return not is_closed_for_writing(file)
         except (OSError, SettingsError):
             return False
@@ -106,9 +93,9 @@ class ConfigFile:
         """
         with storage_errors(self.path):
             target = _resolved(self.path)
-        with storage_errors(target), self._locked(), _opened(target) as file:
+        with storage_errors(target), self._locked(), opened(target) as file:
             self._wait_for_writers(file, target)
-            if _content(file, target) != before.text.encode():
+            if content(file, target) != before.text.encode():
                 raise ConcurrentEditError
             with _successor(file, target, after) as temporary:
                 self._exchange(temporary, target, before, after)
@@ -185,9 +172,9 @@ class ConfigFile:
         False also if this cannot be determined: an operator's text may be anything.
         """
         try:
-            with _opened(path) as file:
+            with opened(path) as file:
                 is_closed = is_closed_for_writing(file)
-                return is_closed and _content(file, path) == document.text.encode()
+                return is_closed and content(file, path) == document.text.encode()
         except (OSError, RenseiError):
             return False
 
@@ -212,48 +199,6 @@ def _resolved(path: Path) -> Path:
     if target.is_symlink():  # Python 3.13, for the same
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return target
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    # Non-blocking, because opening a FIFO would otherwise wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        hint = f"look at it: ls -ld {path}"
-        raise SettingsError(f"{path}: not a regular file", hint=hint)
-    with os.fdopen(descriptor, "rb") as file:
-        yield file
-
-
-def _content(file: BinaryIO, path: Path) -> bytes:
-    file.seek(0)
-    data = file.read(READ_BYTES)
-    _refuse_large(data, path)
-    return data
-
-
-def decode_config(data: bytes, path: Path) -> str:
-    """Return the text of these bytes; `SettingsError` if they are too many or not UTF-8.
-
-    Of a longer file, pass the first `READ_BYTES`.
-    """
-    _refuse_large(data, path)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        before = data[data.rfind(b"\n", 0, error.start) + 1 : error.start]
-        problem = Problem(
-            message="not UTF-8", file=str(path), line=line, column=len(before.decode()) + 1
-        )
-        hint = "save the file as UTF-8"
-        raise SettingsError(hint=hint, problems=[problem]) from error
-
-
-def _refuse_large(data: bytes, path: Path) -> None:
-    if len(data) > MAX_CONFIG_BYTES:
-        raise SettingsError(f"{path}: larger than {MAX_CONFIG_BYTES // 2**20} MiB")
 
 
 def _mount_point(path: Path) -> StorageError:
