@@ -1,6 +1,7 @@
 """Requests and streams, with a server that sends faulty bytes."""
 
 import base64
+import gc
 import gzip
 import json
 import logging
@@ -56,6 +57,24 @@ async def test_a_call_carries_what_the_wire_asks_for(
     assert request.headers["user-agent"] == "rensei-daemon/test"
     assert request.headers["content-type"] == "application/json"
     assert request.json == {"é": "\ud800"}
+
+
+@pytest.mark.parametrize("does_stream", [False, True])
+async def test_a_response_needs_no_collector(
+    server: "FaultServer", http: Http, does_stream: bool
+) -> None:
+    """Once it was read, it and its connection are freed, not at the next collection."""
+    server.plan("/", OK)
+    gc.collect()
+    gc.disable()
+    try:
+        if does_stream:
+            await _stream(http)
+        else:
+            await http.call("GET", "/")
+        assert [one for one in gc.get_objects() if type(one) is httpx.Response] == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ class Http:
         try:
             return await self._raw(response, secrets)
         finally:
-            await response.aclose()
+            await _close(response)
 
     @asynccontextmanager
     async def stream(
@@ -207,7 +207,7 @@ class Http:
                 responses.refuse(replace(raw, is_of_stream=True), now=self.now())
             yield response
         finally:
-            await response.aclose()
+            await _close(response)
 
     @property
     def rebuilds(self) -> int:
@@ -249,6 +249,19 @@ class Http:
             ) from None
 
 
+async def _close(response: httpx.Response) -> None:
+    """Close a response, and free it now.
+
+    It and its stream refer to each other, so that they, and the TLS connection below them,
+    would stay in memory until garbage is collected: 40 KiB for each request.
+    """
+    try:
+        await response.aclose()
+    finally:
+        response.stream = _CLOSED
+
+
+_CLOSED = httpx.ByteStream(b"")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
