@@ -56,3 +56,17 @@ async def test_an_iteration_under_way_is_not_the_next() -> None:
         cycle.end()
         with anyio.fail_after(HANG_SECONDS):
             await passed.wait()
+
+
+async def test_an_iteration_ends_for_all_who_wait_and_for_nobody() -> None:
+    """Any number of tasks may wait for the end of an iteration."""
+    cycle = Cycle()
+    cycle.begin()
+    cycle.end()
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cycle.wait_next)
+            tasks.start_soon(cycle.wait_next)
+            await anyio.wait_all_tasks_blocked()
+            cycle.begin()
+            cycle.end()

@@ -37,7 +37,7 @@ class FailureReporter:
         self._board, self._subject = board, subject
         self._streak = FailureStreak(calm_seconds=calm_seconds, most_texts=most_texts)
         self._clock = clock
-        self._alarms: set[Code] = set()
+        self._alarms: frozenset[Code] = frozenset()
         """Those raised here and not cleared since."""
 
     @property
@@ -88,11 +88,12 @@ class FailureReporter:
         if self._board is not None:
             now, subject = CLOCK.now(), self._subject
             self._board.raise_alarm(code, message, hint=hint, now=now, subject=subject)
-            self._alarms.add(code)
+            self._alarms |= {code}
 
     def clear_alarms(self, *codes: Code, but: Code | None = None) -> None:
         """Clear these alarms, or all that were raised here; keep the one named by `but`."""
-        for code in (set(codes or self._alarms) & self._alarms) - {but}:
-            self._alarms.remove(code)
+        cleared = self._alarms.intersection(codes or self._alarms) - {but}
+        self._alarms -= cleared
+        for code in cleared:
             if self._board is not None:
                 self._board.clear(code, self._subject)

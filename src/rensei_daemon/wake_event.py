@@ -34,20 +34,25 @@ class Cycle:
     """The iterations of a loop; a task may wait for the end of a whole one.
 
     An iteration that is already running does not count: it may have read its input before.
+    There is an event only while a task waits: hosts have many loops, and an event takes
+    a kilobyte.
     """
 
     def __init__(self) -> None:
-        self._under_way = anyio.Event()
-        self._next = anyio.Event()
+        self._under_way: anyio.Event | None = None
+        self._next: anyio.Event | None = None
 
     def begin(self) -> None:
         """Note that an iteration begins."""
-        self._under_way, self._next = self._next, anyio.Event()
+        self._under_way, self._next = self._next, None
 
     def end(self) -> None:
         """Note that the iteration has ended."""
-        self._under_way.set()
+        if self._under_way is not None:
+            self._under_way.set()
 
     async def wait_next(self) -> None:
         """Wait for the end of the next iteration that begins."""
+        if self._next is None:
+            self._next = anyio.Event()
         await self._next.wait()

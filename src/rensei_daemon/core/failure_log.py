@@ -53,7 +53,7 @@ class FailureStreak:
         self._is_failing = False
         self.owes_recovery = False
         """Whether a failure was logged and its end was not."""
-        self._texts: set[int] = set()
+        self._texts: tuple[int, ...] = ()
         """Hashes, because texts may be long and streaks many."""
 
     @property
@@ -70,7 +70,7 @@ class FailureStreak:
         """Count a failure; return whether to log it."""
         if not self._is_failing and now - self._worked_at >= self._calm_seconds:
             self._count, self._began_at = 0, now
-            self._texts.clear()
+            self._texts = ()
         self._is_failing = True
         self._count += 1
         should_log = self._is_new_text(text) or is_milestone(
@@ -84,7 +84,7 @@ class FailureStreak:
         key = hash(text)
         if key in self._texts or len(self._texts) >= self._most_texts:
             return False
-        self._texts.add(key)
+        self._texts += (key,)
         return True
 
     def recover(self, now: float) -> Recovered | None:
