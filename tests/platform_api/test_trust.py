@@ -1,12 +1,14 @@
 """Authorities that are replaced on disk while the daemon runs."""
 
 import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 import pytest
 from deadlines import HANG_SECONDS
 from needs import need
@@ -16,6 +18,7 @@ from platform_api.conftest import listening
 from rensei_daemon.errors import SettingsError, TransientError
 from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.stream import FirstByte, open_stream
+from rensei_daemon.platform_api.trust import Tls
 
 if TYPE_CHECKING:
     from platform_api.conftest import FaultServer
@@ -159,6 +162,67 @@ async def test_the_systems_bundle_may_be_replaced_too(
         context.load_cert_chain(*new.pair("platform"))
         replace(bundle, new)
         assert await ask(http) == {"a": 42}
+
+
+@pytest.fixture
+def system(
+    authorities: tuple[Authority, Authority],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Have a system whose directory holds the old authority, and its bundle today's."""
+    (old, new), directory = authorities, tmp_path / "certs"
+    directory.mkdir()
+    argv = ["openssl", "x509", "-noout", "-hash", "-in", str(old.ca)]
+    hashed = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    replace(directory / f"{hashed.strip()}.0", old)
+    replace(tmp_path / "bundle.pem", new)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(directory))
+    return directory
+
+
+def remove_hashes(directory: Path) -> None:
+    """Let the names in the directory be names as any."""
+    for file in list(directory.iterdir()):
+        file.rename(file.with_suffix(".pem"))
+
+
+def trusted(tls: Tls) -> int:
+    """Return how many authorities are in memory."""
+    return tls.context.cert_store_stats()["x509_ca"]
+
+
+async def test_a_bundle_is_read_once_the_directory_does_not_suffice(
+    authorities: tuple[Authority, Authority], system: Path
+) -> None:
+    """What is only in the bundle is trusted from the first request on."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with anyio.fail_after(HANG_SECONDS):
+        async with listening(context) as server:
+            server.plan("/", server.say(200, {"a": 42}, connection="close"))
+            async with open_http(server.url, user_agent="x") as http:
+                for authority in authorities:
+                    context.load_cert_chain(*authority.pair("platform"))
+                    assert await ask(http) == {"a": 42}
+
+
+async def test_a_bundle_is_read_only_where_it_is_needed(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is: without hashes in the directory, when named alone, and for a probe."""
+    url = httpx.URL("https://platform.example")
+    lazy = Tls(url, None, None)
+    assert trusted(lazy) == 0
+    assert not await lazy.reread()
+    assert await lazy.is_newer_than(lazy.context)
+    assert trusted(lazy) == 1
+    assert not await lazy.is_newer_than(lazy.context)
+    assert trusted(Tls(url, None, None, reads_bundle=True)) == 1
+    remove_hashes(system)
+    assert trusted(Tls(url, None, None)) == 1
+    monkeypatch.delenv("SSL_CERT_DIR")
+    assert trusted(Tls(url, None, None)) == 1
 
 
 async def test_a_client_certificate_is_shown_after_the_authorities_changed(

@@ -69,7 +69,7 @@ async def probe_platform(
     proxy.
     """
     target = httpx.URL(url)
-    tls = Tls(target, ca_file, client_files)
+    tls = Tls(target, ca_file, client_files, reads_bundle=True)
     route = route_to(target, environ)
     async with transport.client(
         route, tls.context, tls.refusals, user_agent=user_agent
