@@ -1,6 +1,7 @@
 """The fast data classes do what those of the standard library do."""
 
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
@@ -72,6 +73,26 @@ def test_a_class_is_what_the_standard_library_makes(
     options = {"frozen": frozen, "slots": slots, "kw_only": kw_only}
     standard, fast = (look(point(each, **options), each) for each in MODULES)
     assert fast == standard
+
+
+@pytest.mark.parametrize("slots", [False, True])
+def test_init_is_compiled_for_the_first_value(slots: bool) -> None:
+    """Not before; then once, for the class that has it and for those below it."""
+    kind = point(fast_dataclass, slots=slots)
+    derived = type("Derived", (kind,), {"__doc__": "A point."})
+    before = kind.__init__
+    assert (derived(1).x, kind(x=2).x) == (1, 2)
+    compiled = kind.__init__
+    assert compiled is not before
+    assert "__init__" not in vars(derived)
+    assert (derived(3).size, kind(4).size) == (6, 8)
+    assert kind.__init__ is compiled
+    standard = point(dataclasses, slots=slots).__init__
+    for name in ("__name__", "__qualname__", "__module__"):
+        assert getattr(compiled, name) == getattr(standard, name)
+    assert list(inspect.signature(compiled).parameters) == list(
+        inspect.signature(standard).parameters
+    )
 
 
 def tagged(module: Any, name: str) -> Any:
