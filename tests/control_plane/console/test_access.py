@@ -5,6 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from console_browser import PASSWORD, SAME_ORIGIN, Browser, browsing, set_password
+from databases import one_database
 from platform_server import OWNER, Server
 from sqlalchemy import select, update
 
@@ -30,6 +31,7 @@ async def test_a_password_lets_in_and_a_wrong_one_does_not(
     assert "ada@acme.test" in page.text
 
 
+@one_database
 async def test_guessing_is_limited(server: Server, visitor: Browser) -> None:
     """By the limiter of wrong keys, which counts addresses."""
     await set_password(server)
@@ -40,6 +42,7 @@ async def test_guessing_is_limited(server: Server, visitor: Browser) -> None:
     assert "ada" not in (await visitor.get(HOSTS)).text
 
 
+@one_database
 async def test_the_cookie_is_hidden_from_scripts_and_other_sites(
     server: Server, visitor: Browser
 ) -> None:
@@ -59,6 +62,7 @@ async def test_the_cookie_is_hidden_from_scripts_and_other_sites(
     assert kept == [digest(visitor.http.cookies["rensei_console"])]
 
 
+@one_database
 async def test_with_tls_the_cookie_is_of_this_host_alone(server: Server) -> None:
     """A __Host- cookie needs Secure and the path /; the other name is ignored then."""
     await set_password(server)
@@ -82,6 +86,7 @@ async def test_with_tls_the_cookie_is_of_this_host_alone(server: Server) -> None
         assert (await browser.get(HOSTS)).path == "/console/sign-in"
 
 
+@one_database
 async def test_a_cookie_is_worth_nothing_outside_the_console(owner: Browser) -> None:
     """The API takes bearers only, whatever the path of the cookie is."""
     cookie = owner.http.cookies["rensei_console"]
@@ -94,6 +99,7 @@ async def test_a_cookie_is_worth_nothing_outside_the_console(owner: Browser) -> 
     assert answer.status_code == 401
 
 
+@one_database
 async def test_every_page_asks_who_is_there(visitor: Browser) -> None:
     """And leads back after signing in, but to nowhere else."""
     for path in ("/console", "/console/", HOSTS, f"{HOSTS}/host_x?before=3"):
@@ -111,6 +117,7 @@ async def test_every_page_asks_who_is_there(visitor: Browser) -> None:
         assert page.forms[0].fields["next"] == HOSTS
 
 
+@one_database
 async def test_a_form_of_another_site_is_refused(owner: Browser) -> None:
     """By what the browser says of its origin, and by the token of the session."""
     page = await owner.get(HOSTS)
@@ -135,6 +142,7 @@ async def test_a_form_of_another_site_is_refused(owner: Browser) -> None:
     assert answer.status_code == 303
 
 
+@one_database
 async def test_the_token_of_another_session_is_refused(owner: Browser) -> None:
     """It belongs to one session, not to a user."""
     async with browsing(owner.server) as other:
@@ -143,6 +151,7 @@ async def test_the_token_of_another_session_is_refused(owner: Browser) -> None:
     assert answer.status_code == 403
 
 
+@one_database
 async def test_signing_in_from_another_site_is_refused(
     server: Server, visitor: Browser
 ) -> None:
@@ -274,6 +283,7 @@ async def test_a_look_ends_when_its_key_expires(server: Server, visitor: Browser
         assert (await visitor.get(HOSTS)).path == path
 
 
+@one_database
 async def test_keys_that_may_not_read_do_not_let_look(
     server: Server, visitor: Browser
 ) -> None:
@@ -315,6 +325,7 @@ async def test_refusals_are_in_the_audit(owner: Browser) -> None:
     assert "session.begin" in [one["action"] for one in entries]
 
 
+@one_database
 async def test_headers_are_strict_on_every_answer(owner: Browser) -> None:
     """Also on an error, and on what is not a page."""
     for path in (HOSTS, "/console/nowhere", "/console/hosts/none", "/console/sign-in"):
@@ -331,6 +342,7 @@ async def test_headers_are_strict_on_every_answer(owner: Browser) -> None:
     assert (await owner.http.put(HOSTS)).status_code == 405
 
 
+@one_database
 async def test_files_are_kept_for_ever_under_their_content(owner: Browser) -> None:
     """A page names no other resource, and a wrong name finds nothing."""
     page = await owner.get(HOSTS)

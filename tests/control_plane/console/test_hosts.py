@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from console_browser import Browser, Page, browsing, set_password
+from databases import one_database
 from platform_server import Server, Worker
 
 from rensei_platform.rules.mutations import Op
@@ -42,6 +43,7 @@ async def _send(browser: Browser, worker: Worker, op: str = "project.enable") ->
     return await browser.submit(page.form("/mutations"))
 
 
+@one_database
 @pytest.mark.parametrize("op", Op)
 async def test_every_operation_has_a_form(owner: Browser, op: str) -> None:
     """Its fields make the params, and the preview shows the request that is sent."""
@@ -67,6 +69,7 @@ async def test_a_form_sent_twice_asks_once(owner: Browser) -> None:
     assert len(await worker.history()) == 1
 
 
+@one_database
 @pytest.mark.parametrize(
     ("op", "fields", "told"),
     [

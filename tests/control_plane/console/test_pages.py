@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 from console_browser import PASSWORD, SAME_ORIGIN, Browser, Page, browsing, set_password
+from databases import one_database
 from deadlines import HANG_SECONDS
 from platform_server import OWNER, Server
 from sqlalchemy import event, insert
@@ -150,6 +151,7 @@ async def test_the_list_of_rotations_asks_once_for_all(owner: Browser) -> None:
     assert counts == [1, 1, 1]
 
 
+@one_database
 async def test_a_page_that_is_asked_for_nonsense_says_so(owner: Browser) -> None:
     """Places are whole numbers, and what is left out of a receipt is bounded."""
     worker = await owner.server.register()
@@ -165,6 +167,7 @@ async def test_a_page_that_is_asked_for_nonsense_says_so(owner: Browser) -> None
     assert (page.status, "At most 100 hosts" in page.text) == (400, True)
 
 
+@one_database
 async def test_an_unknown_kind_or_rotation_is_not_found(owner: Browser) -> None:
     """Also when a form asks for it."""
     token = (await owner.get(CREDENTIALS)).form("/sign-out").fields

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from databases import one_database
 from platform_server import OWNER, Server
 
 from rensei_platform.rules.times import wire_time
@@ -28,6 +29,7 @@ async def test_pages_follow_one_another(server: Server) -> None:
     assert len(found) == len(set(found)) == 5
 
 
+@one_database
 @pytest.mark.parametrize("role", ["admin", "member", "auditor"])
 async def test_every_role_reads_it(server: Server, role: str) -> None:
     """Whatever else they may do; the key of a host may not."""
@@ -57,6 +59,7 @@ async def test_filters(server: Server) -> None:
     assert await count(since="2026-01-01T00:00:00Z") == 3
 
 
+@one_database
 @pytest.mark.parametrize("since", ["yesterday", "2026-01-01", "9999999999", "\0"])
 async def test_wrong_time_is_refused(server: Server, since: str) -> None:
     """A time without a zone means another one to everybody."""

@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from databases import one_database
 from platform_server import Server
 
 
@@ -102,6 +103,7 @@ async def test_a_request_with_the_same_key_is_the_same_mutation(server: Server) 
     assert len(await host.history()) == 1
 
 
+@one_database
 @pytest.mark.parametrize(
     ("change", "status", "named"),
     [
@@ -126,6 +128,7 @@ async def test_nonsense_is_refused_where_it_is_typed(
     assert await host.history() == {}
 
 
+@one_database
 @pytest.mark.parametrize("limit", ["0", "501", "x", "-1", "1.0", "", "٣", "9" * 5000])
 async def test_a_limit_is_a_whole_number_up_to_500(server: Server, limit: str) -> None:
     """Anything else is refused."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from databases import one_database
 from platform_server import ORG, Server
 
 MUTATIONS = "/api/daemon/mutations"
@@ -31,6 +32,7 @@ async def test_what_is_stored_can_be_read_again(server: Server) -> None:
     assert found["params"]["more"] == nested(98)
 
 
+@one_database
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
 async def test_a_number_that_json_cannot_say_is_refused(
     server: Server, number: str
@@ -44,6 +46,7 @@ async def test_a_number_that_json_cannot_say_is_refused(
     assert (refused.status_code, refused.json()) == (400, {"error": "body must be JSON"})
 
 
+@one_database
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -96,6 +99,7 @@ async def test_many_outcomes_count_once_each(server: Server) -> None:
     }
 
 
+@one_database
 @pytest.mark.parametrize(
     ("method", "path", "body", "told"),
     [
@@ -158,6 +162,7 @@ async def test_a_field_of_a_wrong_shape_is_refused(
     assert (refused.status_code, refused.json()) == (400, {"error": told})
 
 
+@one_database
 @pytest.mark.parametrize(
     ("values", "told"),
     [
@@ -189,6 +194,7 @@ async def test_a_whole_number_may_have_a_point(server: Server) -> None:
     assert (repr(found["capacity"]), repr(found["reported"]["maxSessions"])) == ("4", "3")
 
 
+@one_database
 async def test_a_poll_without_a_token_is_unauthorized(server: Server) -> None:
     """Nobody has been refused anything yet; a key instead of a token is refused."""
     host = await server.register()
@@ -197,6 +203,7 @@ async def test_a_poll_without_a_token_is_unauthorized(server: Server) -> None:
     assert (await server.call("GET", path)).status_code == 403
 
 
+@one_database
 async def test_a_wrong_method_is_told_the_right_ones(server: Server) -> None:
     """All of the path's, not those of its first route."""
     refused = await server.call("PATCH", MUTATIONS)

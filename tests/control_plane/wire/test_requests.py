@@ -4,6 +4,7 @@ import socket
 from typing import Any
 
 import pytest
+from databases import one_database
 from platform_server import ORG, Server
 
 from rensei_platform.errors import StartError
@@ -14,6 +15,7 @@ REGISTER = "/api/workers/register"
 SNAPSHOT = "/api/daemon/credentials/snapshot"
 
 
+@one_database
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{", b'{"a": NaN}', b"\xff", b"[" * 100_000, b'{"a":' * 9999]
 )
@@ -27,6 +29,7 @@ async def test_a_body_that_is_no_json_object_is_refused(
     assert refused.json()["error"].startswith("body must be")
 
 
+@one_database
 async def test_a_body_that_is_too_large_is_refused(server: Server) -> None:
     """It is read to its end first, so that the sender hears why."""
     headers = {"Authorization": f"Bearer {server.key}"}
@@ -38,6 +41,7 @@ async def test_a_body_that_is_too_large_is_refused(server: Server) -> None:
     )
 
 
+@one_database
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -60,6 +64,7 @@ async def test_a_wrong_registration_is_refused(
     assert named in refused.json()["error"]
 
 
+@one_database
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -77,6 +82,7 @@ async def test_other_errors_look_alike(
     assert refused.json().keys() == {"error"}
 
 
+@one_database
 async def test_a_stale_token_is_sent_to_the_login_page(server: Server) -> None:
     """As the hosted platform does it: a redirect to a page for people."""
     body = {"orgId": ORG, "sessionId": "s"}
@@ -88,12 +94,14 @@ async def test_a_stale_token_is_sent_to_the_login_page(server: Server) -> None:
         assert page.headers["content-type"].startswith("text/html")
 
 
+@one_database
 async def test_a_snapshot_of_nowhere_is_refused(server: Server) -> None:
     """It needs an organization, and a project or a session."""
     for body in ({"sessionId": "s"}, {"orgId": ORG}):
         assert (await server.call("POST", SNAPSHOT, body)).status_code == 400
 
 
+@one_database
 async def test_a_stream_needs_a_session(server: Server) -> None:
     """Without one there is no stream: 400."""
     path = "/api/daemon/credentials/rotate-stream"

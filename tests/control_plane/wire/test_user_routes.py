@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from databases import one_database
 from platform_server import OWNER, Server
 from sqlalchemy import select, update
 
@@ -73,6 +74,7 @@ async def test_link_expires(server: Server) -> None:
     assert (await _set(server, link)).status_code == 404
 
 
+@one_database
 async def test_links_cannot_be_guessed_for_long(server: Server) -> None:
     """Wrong links are limited like wrong keys."""
     answers = [await _set(server, f"rsl_live_{number}") for number in range(21)]
@@ -131,6 +133,7 @@ async def test_role_is_changed(server: Server) -> None:
     assert (await server.call("POST", stranger, {"role": "admin"})).status_code == 404
 
 
+@one_database
 @pytest.mark.parametrize("email", ["", "ada", "a b@c", "a@b/c", "@acme.test", "a\u202e@b"])
 async def test_malformed_address_is_refused(server: Server, email: str) -> None:
     """What could not be told from another, or be part of a path, is no address."""

@@ -3,6 +3,7 @@
 import anyio
 import httpx
 import pytest
+from databases import one_database
 from platform_server import ORG, Server
 
 from rensei_platform.services.administration import found_org
@@ -73,6 +74,7 @@ async def test_a_token_is_renewed(server: Server) -> None:
     assert none.status_code == 404
 
 
+@one_database
 @pytest.mark.parametrize("key", ["x", "rsk_live_wrong", "a.b.c", "é", "x" * 9000])
 async def test_a_wrong_bearer_is_refused(server: Server, key: str) -> None:
     """With the wire's words."""
@@ -83,6 +85,7 @@ async def test_a_wrong_bearer_is_refused(server: Server, key: str) -> None:
     assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
 
 
+@one_database
 async def test_wrong_keys_are_limited_by_address(server: Server) -> None:
     """Beyond the limit a wrong key is told to wait; a good one from there still works."""
     host = await server.register()
@@ -153,6 +156,7 @@ async def test_a_key_of_a_host_can_do_what_a_host_does(server: Server) -> None:
         assert (path, refused.status_code) == (path, 403)
 
 
+@one_database
 async def test_a_poll_finds_no_work(server: Server) -> None:
     """So that a daemon that polls runs unchanged."""
     host = await server.register()
