@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import compiled_statements
 import psycopg
 from anyio.from_thread import start_blocking_portal
 from psycopg.errors import UndefinedTable
@@ -22,6 +23,8 @@ from rensei_platform.store.tables import metadata, schema_steps
 ORG = "org_acme"
 OWNER = "ada@acme.test"
 _DATABASE = "platform.db"
+
+compiled_statements.share()
 
 
 def sqlite_url(directory: Path) -> URL:
