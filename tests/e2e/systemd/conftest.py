@@ -70,9 +70,11 @@ class Host:
 
     def start(self) -> None:
         """Have the daemon run by the good config, and be well."""
+        is_changed = self.path(CONFIG).read_text() != GOOD_CONFIG
         self.write(CONFIG, GOOD_CONFIG)
         self.run("systemctl", "start", UNIT)
-        self.run("systemctl", "reload", UNIT)
+        if is_changed:
+            self.run("systemctl", "reload", UNIT)
         wait_until(lambda: self.shown("StatusText")["StatusText"].startswith("ok"))
 
     def put_key(self) -> None:
