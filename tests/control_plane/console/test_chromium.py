@@ -27,7 +27,8 @@ from rensei_platform.settings import ServerSettings
 HOSTS = "/console/hosts"
 DESKTOP = {"width": 1180, "height": 760}
 PHONE = {"width": 360, "height": 700}
-LOOKS = ((DESKTOP, "light"), (PHONE, "dark"))
+Look = tuple[dict[str, int], str]
+LOOKS: tuple[Look, ...] = ((DESKTOP, "light"), (PHONE, "dark"))
 """How a page is looked at: the size of the window, and the scheme of colours."""
 SHARE = 3
 """One in so many of hosts that look the same: axe-core looks at every word of them."""
@@ -120,17 +121,42 @@ async def _paths(server: Server, worker: Worker) -> list[str]:
     ]
 
 
-async def _look(page: Any, where: str) -> None:
-    """Raise AssertionError if axe-core finds something, or the page is too wide."""
+_TWO_OF_EACH = """
+for (const rows of document.querySelectorAll("tbody")) {
+  const seen = {};
+  for (const row of [...rows.children]) {
+    const wordless = row.outerHTML.replace(/>[^<]+/g, ">x");
+    const look = wordless.replace(/ [a-z-]+="[^"]*[0-9][^"]*"/g, "");
+    seen[look] = (seen[look] || 0) + 1;
+    if (seen[look] > 2) row.remove();
+  }
+}
+"""
+"""Leaves two rows of those whose elements are the same but for text and numbers."""
+
+
+async def _use_look(page: Any, look: Look) -> None:
+    viewport, scheme = look
+    await page.set_viewport_size(viewport)
+    await page.emulate_media(color_scheme=scheme)
+    assert await _is_dark(page) is (scheme == "dark")
+
+
+async def _fits(page: Any, where: str) -> None:
+    """Raise AssertionError if the page is too wide."""
+    wide, visible = await page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert wide <= visible, (where, wide, visible)
+
+
+async def _is_accessible(page: Any, where: str) -> None:
+    """Raise AssertionError if axe-core finds something."""
     found = await page.evaluate(
         "axe.run({resultTypes: ['violations']}).then((result) => result.violations)"
     )
     told = [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
     assert not told, (where, told)
-    wide, visible = await page.evaluate(
-        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    )
-    assert wide <= visible, (where, wide, visible)
 
 
 async def _is_dark(page: Any) -> bool:
@@ -150,12 +176,14 @@ async def test_axe_finds_nothing_and_every_page_fits(
             await page.evaluate(
                 "for (const one of document.querySelectorAll('details')) one.open = true"
             )
+            for look in LOOKS:
+                await _use_look(page, look)
+                await _fits(page, f"{path} in {look}")
+            await page.evaluate(_TWO_OF_EACH)
             await page.evaluate(axe_script())
-            for viewport, scheme in LOOKS:
-                await page.set_viewport_size(viewport)
-                await page.emulate_media(color_scheme=scheme)
-                assert await _is_dark(page) is (scheme == "dark")
-                await _look(page, f"{path} in {scheme}")
+            for look in reversed(LOOKS):
+                await _use_look(page, look)
+                await _is_accessible(page, f"{path} in {look}")
 
 
 async def test_the_story_without_scripts(
