@@ -32,14 +32,20 @@ ENVIRON = {"PATH": f"{BIN}:/usr/bin:/bin", "TERM": "dumb"}
 Shell = Callable[[str, Path], list[str]]
 """Completes a line in a directory; returns the candidates, or the line as it then is."""
 
-BASH = r"""
-source <(rensei-daemon --completion bash)
-compopt() { COMPREPLY+=("compopt $*"); }
+SCRIPT_OF = {
+    shell: Path(__file__).parents[2] / "packaging/completions" / name
+    for shell, name in SCRIPTS.items()
+}
+"""Read as a package's users do; that the program prints the same is a test of its own."""
+
+BASH = rf"""
+source {SCRIPT_OF["bash"]}
+compopt() {{ COMPREPLY+=("compopt $*"); }}
 read -r -a COMP_WORDS
-if [[ ${*: -1} == _ ]]; then COMP_WORDS+=(''); fi
-COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
-_rensei_daemon "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}"
-((${#COMPREPLY[@]} == 0)) || printf '%s\n' "${COMPREPLY[@]}"
+if [[ ${{*: -1}} == _ ]]; then COMP_WORDS+=(''); fi
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMPREPLY=()
+_rensei_daemon "${{COMP_WORDS[0]}}" "${{COMP_WORDS[COMP_CWORD]}}"
+((${{#COMPREPLY[@]}} == 0)) || printf '%s\n' "${{COMPREPLY[@]}}"
 """
 
 
@@ -62,7 +68,7 @@ def bash(line: str, place: Path, prelude: str = "") -> list[str]:
 
 def fish(line: str, place: Path) -> list[str]:
     """Return fish's candidates, without what it says of them."""
-    script = 'rensei-daemon --completion fish | source; complete "--do-complete=$argv[1]"'
+    script = f'source {SCRIPT_OF["fish"]}; complete "--do-complete=$argv[1]"'
     done = subprocess.run(
         ["fish", "--no-config", "-c", script, line],
         env=ENVIRON | {"HOME": str(place)},
@@ -106,10 +112,10 @@ def read_until(end: int, pattern: bytes) -> bytes:
     return found[1]
 
 
-ZSH = rb"""
+ZSH = rf"""
 KEYTIMEOUT=1; autoload -Uz compinit && compinit -u -C -d ../zcompdump
-source <(rensei-daemon --completion zsh)
-show() { print -r -- "${:-<}$BUFFER>" >&2; BUFFER= }; zle -N show; bindkey '^X' show
+source {SCRIPT_OF["zsh"]}
+show() {{ print -r -- "${{:-<}}$BUFFER>" >&2; BUFFER= }}; zle -N show; bindkey '^X' show
 print rea""dy
 """
 
@@ -121,7 +127,7 @@ def zsh(line: str, place: Path) -> list[str]:
     only read it, in a tenth of the time.
     """
     with terminal(place, "zsh", "-f", "-i") as end:
-        os.write(end, ZSH.strip().replace(b"\n", b"; ") + b"\n")
+        os.write(end, ZSH.strip().replace("\n", "; ").encode() + b"\n")
         read_until(end, rb"(ready)\r\n")
         os.write(end, line.encode() + b"\t\x18")
         return [read_until(end, rb"<([^<>]*)>\r\n").decode().rstrip(" ")]
