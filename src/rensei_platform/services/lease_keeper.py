@@ -38,8 +38,9 @@ from rensei_platform.services.resolved_values import (
     provider_binding,
     seal_leases,
 )
+from rensei_platform.services.steady_clock import StepsBack
 from rensei_platform.services.values import lock_of
-from rensei_platform.store import resolved_sets
+from rensei_platform.store import credentials, resolved_sets
 from rensei_platform.store.credentials import StoredBinding
 from rensei_platform.store.engine import Store
 from rensei_platform.store.locks import Locks
@@ -49,6 +50,8 @@ LOOK_SECONDS = 5.0
 MOST_AT_A_LOOK = 200
 LONGEST_PAUSE = timedelta(minutes=1)
 REVOKE_AGAIN = timedelta(minutes=1)
+MOST_AHEAD = timedelta(minutes=1)
+"""Of another server's clock, while both are as right as they need be."""
 
 _log = structlog.get_logger()
 
@@ -81,6 +84,7 @@ class LeaseKeeper:
         self._store, self._locks, self._registry = store, locks, registry
         self._sealer, self._rotate, self._now = sealer, rotate, now
         self._pauses: dict[str, _Pause] = {}
+        self._steps_back, self._may_be_later = StepsBack(now), False
 
     async def run(self, chance: Callable[[], float] = random.random) -> None:
         """Look for what is due every few seconds, until cancelled."""
@@ -93,6 +97,7 @@ class LeaseKeeper:
 
     async def look(self) -> None:
         """Do what is due now. Raise UnavailableError without a database."""
+        await self._distrust_after_a_step_back()
         async with self._store.read() as db:
             found = await resolved_sets.due(db, self._now(), MOST_AT_A_LOOK)
         for binding_id in found:
@@ -101,6 +106,20 @@ class LeaseKeeper:
                 await self._keep(binding_id)
         for binding_id in self._pauses.keys() - set(found):
             del self._pauses[binding_id]
+
+    async def _distrust_after_a_step_back(self) -> None:
+        """Have sets renewed that were resolved by a clock which was ahead then.
+
+        Their leases end sooner than it is written there.
+        """
+        self._may_be_later |= self._steps_back.seen()
+        if not self._may_be_later:
+            return
+        now = self._now()
+        async with self._store.write() as db:
+            for org_id in await resolved_sets.distrust_later(db, now + MOST_AHEAD, now):
+                await credentials.next_version(db, org_id)  # for who has them in memory
+        self._may_be_later = False
 
     async def _keep(self, binding_id: str) -> None:
         """Do what is due for one binding; after a failure, not again for a while."""
@@ -158,6 +177,7 @@ class LeaseKeeper:
                 binding.id,
                 stored.version,
                 times,
+                now=self._now(),
                 sealed_lease=seal_leases(self._sealer, binding.id, leases),
                 due_at=first_due(times, leases),
             )

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, case, delete, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.refresh import Times
@@ -20,6 +20,7 @@ class StoredSet:
     version: int
     sealed: str
     resolved_at: datetime
+    """Or when its lease was renewed last, or its source found unchanged."""
     stale_at: datetime
     sealed_lease: str | None
     lease_expires_at: datetime | None
@@ -76,6 +77,7 @@ async def put_times(
     version: int,
     times: Times,
     *,
+    now: datetime,
     sealed_lease: str | None,
     due_at: datetime | None,
 ) -> None:
@@ -84,12 +86,32 @@ async def put_times(
         update(resolved_sets)
         .where(resolved_sets.c.binding_id == binding_id, resolved_sets.c.version == version)
         .values(
+            resolved_at=now,
             sealed_lease=sealed_lease,
             lease_expires_at=times.expires_at,
             stale_at=times.stale_at,
             due_at=due_at,
         )
     )
+
+
+async def distrust_later(db: AsyncConnection, limit: datetime, now: datetime) -> set[str]:
+    """End what is known of sets that were resolved or renewed after a time, to come yet.
+
+    They are stale, their leases are over, and what is to be done is due. Return the
+    organizations that they belong to.
+    """
+    is_later = resolved_sets.c.resolved_at > limit
+    orgs = await db.scalars(select(resolved_sets.c.org_id).where(is_later).distinct())
+    found = set(orgs)
+    if found:
+        times = {
+            column.name: case((column.is_not(None), literal(now, column.type)))
+            for column in (resolved_sets.c.lease_expires_at, resolved_sets.c.due_at)
+        }
+        ended = update(resolved_sets).where(is_later)
+        await db.execute(ended.values(resolved_at=now, stale_at=now, **times))
+    return found
 
 
 async def forget(db: AsyncConnection, binding_id: str) -> None:

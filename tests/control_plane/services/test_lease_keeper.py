@@ -272,3 +272,56 @@ async def test_rotation_fails(replica: Replica, error: Exception) -> None:
     await keeper.after(seconds=5)
     assert keeper.rotated == ["pg", "pg"]
     assert await replica.seen() == {"USER": "v-2"}
+
+
+DAY = 24 * 3600
+
+
+async def test_lease_that_was_renewed_by_a_clock_ahead(replica: Replica) -> None:
+    """It ends a day sooner than was noted; when the clock is right again it is renewed."""
+    keeper = await _leased(replica, _lease(1))
+    await keeper.after(seconds=DAY)
+    await keeper.after(seconds=-DAY)
+    assert replica.source.renewed == ["lease-1"] * 2
+    await keeper.after(seconds=2399)
+    assert replica.source.renewed == ["lease-1"] * 2
+    await keeper.after(seconds=1)
+    assert replica.source.renewed == ["lease-1"] * 3
+
+
+async def test_values_that_were_resolved_by_a_clock_ahead(replica: Replica) -> None:
+    """They are asked for again, also by a server that has them in memory."""
+    await replica.bind("pg", "static")
+    replica.source.answers["static"] = Resolved({"USER": "v-1"})
+    keeper = Keeper(replica)
+    await keeper.after(seconds=DAY)
+    assert await replica.seen() == {"USER": "v-1"}
+    replica.source.answers["static"] = Resolved({"USER": "v-2"})
+    await keeper.after(seconds=-DAY)
+    assert await replica.seen() == {"USER": "v-2"}
+
+
+async def test_a_server_that_starts_distrusts_what_is_later(replica: Replica) -> None:
+    """The clock was set right while no server ran."""
+    replica.wait(seconds=DAY)
+    await _leased(replica, _lease(1))
+    replica.wait(seconds=-DAY)
+    await Keeper(replica).keeper.look()
+    assert replica.source.renewed == ["lease-1"]
+
+
+async def test_a_clock_that_was_behind_ends_no_lease_late(replica: Replica) -> None:
+    """A step forward has everything renewed that may be over, once."""
+    keeper = await _leased(replica, _lease(1))
+    await keeper.after(seconds=DAY)
+    await keeper.after(seconds=2399)
+    assert replica.source.renewed == ["lease-1"]
+
+
+async def test_two_servers_whose_clocks_differ_a_little(replica: Replica) -> None:
+    """What one renews, half a minute ahead, is good to another one that starts."""
+    replica.wait(seconds=30)
+    await _leased(replica, _lease(1))
+    replica.wait(seconds=-30)
+    await Keeper(replica).keeper.look()
+    assert replica.source.renewed == []
