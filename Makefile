@@ -94,7 +94,7 @@ compare: .venv/ready .venv-dev/ready .venv-peers/ready ## beside what people wou
 	@.venv-dev/bin/python tests/bench/compare.py .venv-peers build/peers $(if $(WRITE),--write)
 
 bench-platform: .venv-dev/ready ## what the control plane carries (HOSTS=1000, or 10000; WRITE=1 its page)
-	@failed=; for script in streams numbers receipts console; do \
+	@failed=; for script in streams numbers receipts console trouble; do \
 		.venv-dev/bin/python tests/bench/platform_$$script.py $(or $(HOSTS),1000) || failed=1; done; [ -z "$$failed" ]
 
 fleet: .venv-dev/browser ## many hosts in trouble, plots in docs/img (N=2000, INTERVAL=30, OUTAGE=300 s, DATABASE=sqlite)
