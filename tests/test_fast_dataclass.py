@@ -75,6 +75,15 @@ def test_a_class_is_what_the_standard_library_makes(
     assert fast == standard
 
 
+def test_the_names_of_fields_are_known_without_the_standard_library() -> None:
+    """Also of those that no argument sets; None of a value that is no data class."""
+    value = point(fast_dataclass)(1)
+    names = fast_dataclass.names_of(value)
+    assert not isinstance(vars(type(value))["__dataclass_fields__"], dict)
+    assert names == tuple(each.name for each in dataclasses.fields(value))
+    assert fast_dataclass.names_of(1) is None
+
+
 @pytest.mark.parametrize("slots", [False, True])
 def test_init_is_compiled_for_the_first_value(slots: bool) -> None:
     """Not before; then once, for the class that has it and for those below it."""
@@ -133,7 +142,7 @@ def test_methods_of_the_body_stay(module: Any) -> None:
 def test_no_slow_module_is_imported() -> None:
     """Making a class does not need what makes the standard library's slow."""
     code = (
-        "import sys; from rensei_daemon.core import table, hints;"
+        "import sys; from rensei_daemon.core import table, hints, status;"
         "print({'dataclasses', 'inspect'} & set(sys.modules))"
     )
     command = [sys.executable, "-I", "-c", code]

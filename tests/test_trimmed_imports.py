@@ -9,7 +9,7 @@ import bz2, os, sys
 from rensei_daemon.trimmed_imports import trim_imports
 trim_imports()
 import shutil, uuid, zipfile, zoneinfo
-print(*(name for name in ("bz2", "lzma", "_uuid", "rich") if sys.modules[name]))
+print(*(name for name in ("bz2", "lzma", "_uuid", "sniffio", "rich") if sys.modules[name]))
 print(zoneinfo.TZPATH, "PYTHONTZPATH" in os.environ)
 """
 

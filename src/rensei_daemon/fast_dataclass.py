@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
 
-__all__ = ["dataclass", "field", "replace"]
+__all__ = ["dataclass", "field", "names_of", "replace"]
 
 _UNSET: Any = object()
 
@@ -66,6 +66,16 @@ def _replace(value: Any, /, **changes: Any) -> Any:
     return type(value)(**changes)
 
 
+def names_of(value: object) -> tuple[str, ...] | None:
+    """Return the names of a value's fields; None if its class is none of these.
+
+    For values that are described often: the standard library's `fields` would first make
+    a class of its own.
+    """
+    found: tuple[str, ...] | None = getattr(type(value), "__field_names__", None)
+    return found
+
+
 if not TYPE_CHECKING:
     dataclass, field, replace = _dataclass, _field, _replace
 
@@ -98,6 +108,7 @@ def _members(
         "__init__": _init_of(cls, fields, frozen, kw_only),
         "__match_args__": () if kw_only else inits,
         "__replaceable__": inits,
+        "__field_names__": tuple(fields),
         "__dataclass_fields__": _StandardFields(fields),
         "__repr__": _repr_of([name for name, each in fields.items() if each.repr]),
         "__eq__": _equality_of(values),

@@ -8,8 +8,16 @@ _LEFT_BEHIND = (
     "bz2",  # imported by shutil and zipfile, for archives
     "lzma",
     "_uuid",  # imported by uuid, for ids made of the time
-    "greenlet",  # imported by structlog, for a program that uses it
-    "rich",  # imported by structlog, to draw tracebacks on a developer's terminal
+    "sniffio",  # imported by httpcore, with every request, to ask which event loop runs
+    "trio",  # imported by httpcore, for another event loop
+    "brotli",  # imported by httpx, for encodings that we do not accept
+    "brotlicffi",
+    "zstandard",
+    "greenlet",  # imported by structlog, for programs that use them
+    "twisted",
+    "colorama",  # imported by structlog, for a developer's terminal
+    "better_exceptions",
+    "rich",
 )
 """Modules that libraries import if they are installed, but do not need."""
 

@@ -5,7 +5,6 @@ decided elsewhere. Field names are the keys of the JSON, in its order, so a rena
 in the health records breaks the scripts of operators.
 """
 
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -21,7 +20,7 @@ from rensei_daemon.core.health import (
     SessionHealth,
     StreamState,
 )
-from rensei_daemon.fast_dataclass import dataclass, replace
+from rensei_daemon.fast_dataclass import dataclass, names_of, replace
 
 
 class DaemonState(StrEnum):
@@ -71,8 +70,8 @@ def plain(value: Any) -> Any:
         return format_time(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if (names := names_of(value)) is not None:
+        return {name: plain(getattr(value, name)) for name in names}
     return value
 
 
@@ -87,8 +86,7 @@ def shift_times(value: Any, by: timedelta) -> Any:
         return value + by
     if isinstance(value, tuple):
         return tuple(shift_times(item, by) for item in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in fields(value)]
+    if (names := names_of(value)) is not None:
         return replace(
             value, **{name: shift_times(getattr(value, name), by) for name in names}
         )
