@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 import pytest
 from click.testing import CliRunner, Result
-from platform_server import ORG, Server
+from platform_server import ORG, Server, sqlite_url
+from sqlalchemy import URL
 
 from rensei_platform.cli import host_names
 from rensei_platform.cli.client import AnswerError, read_key
@@ -17,6 +18,12 @@ from rensei_platform.cli.main import commands
 from rensei_platform.errors import RequestError, SettingsError
 
 Run = Callable[..., Any]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> URL:
+    """An embedded database: the commands know the API only."""
+    return sqlite_url(tmp_path)
 
 
 @pytest.fixture

@@ -16,15 +16,23 @@ from sqlalchemy import URL, create_engine, text
 DATABASE = ("--database", "sqlite:///platform.db")
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """The program, with an embedded database that holds one value."""
-    program = Program(tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a program with an embedded database that holds one value."""
+    place = tmp_path_factory.mktemp("made")
+    program = Program(place)
     program.init(DATABASE[1])
-    (tmp_path / "value").write_text("canary-value")
+    (place / "value").write_text("canary-value")
     with program.serving(*DATABASE, "--port", 0) as url:
         program.run("credential", "set", "--kind", "k", "A=@value", *_access(url))
-    return program
+    return place
+
+
+@pytest.fixture
+def program(made: Path, tmp_path: Path) -> Program:
+    """The program with a copy of that directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return Program(tmp_path)
 
 
 def _access(url: str) -> tuple[str, ...]:
@@ -163,6 +171,7 @@ def test_doctor_finds_nothing_wrong(program: Program) -> None:
         "database": "ok",
         "writes": "ok",
         "clock": "ok",
+        "hosts": "ok",
         "master key": "ok",
     }
 
