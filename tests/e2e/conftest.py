@@ -17,7 +17,7 @@ import anyio.to_thread
 import pytest
 from deadlines import HANG_SECONDS
 from forked import Forked, ended, run_async
-from platform_thread import PlatformThread, running_platform
+from platform_thread import PlatformThread, platform_with_host
 from polling import until
 from stored_rows import StoredHost
 
@@ -199,8 +199,7 @@ async def lab() -> AsyncIterator[Lab]:
     settings = ServerSettings(heartbeat_interval_ms=100)
     with (
         tempfile.TemporaryDirectory() as place,
-        running_platform(settings) as platform,
+        platform_with_host(settings, HOST) as (platform, key),
     ):
-        platform.add_host(HOST)
         platform.set_credential("github", "TOKEN", "canary-one-7f3a")
-        yield Lab(place=Path(place), platform=platform, key=platform.add_key())
+        yield Lab(place=Path(place), platform=platform, key=key)

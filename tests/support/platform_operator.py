@@ -36,13 +36,23 @@ class PlatformOperator(ABC):
 
     def add_key(self, role: str = "admin", *, org: str = ORG, owner: str = ADMIN) -> str:
         """Return a new API key of a member with this role."""
+        return self.know_key(self.make_key(role, org=org, owner=owner))
+
+    def make_key(
+        self, role: str = "admin", *, org: str = ORG, owner: str = ADMIN
+    ) -> dict[str, Any]:
+        """Make such a key, and return the answer that has it."""
         body = {"name": "a host's", "owner": owner, "role": role}
-        made = self.ask("POST", "/api/admin/keys", body, org=org)
+        made: dict[str, Any] = self.ask("POST", "/api/admin/keys", body, org=org)
+        return made
+
+    def know_key(self, made: dict[str, Any]) -> str:
+        """Remember a key that was made, so that it can be revoked; return it."""
         self._key_ids[made["key"]] = made["id"]
         return str(made["key"])
 
     def revoke_key(self, key: str) -> None:
-        """Revoke a key that `add_key` returned."""
+        """Revoke a key that was made."""
         self.ask("DELETE", f"/api/admin/keys/{self._key_ids[key]}")
 
     def add_host(self, name: str, *, org: str = ORG, host_id: str | None = None) -> str:

@@ -112,7 +112,9 @@ async def running(
 def _prepare(url: URL, key_file: Path) -> str:
     """Create a database with an organization, and return its owner's API key."""
     if url.drivername == "sqlite":
-        return platform_template.copy_to(url, key_file)
+        template = platform_template.founded()
+        template.copy_to(url, key_file)
+        return template.owner_key
     return platform_template.insert_into(url, key_file)
 
 

@@ -5,7 +5,7 @@ import tempfile
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import compiled_statements
 import psycopg
@@ -37,18 +37,29 @@ def key_file_of(directory: Path) -> Path:
     return directory / f"{_DATABASE}.key"
 
 
-def copy_to(url: URL, key_file: Path) -> str:
-    """Make an embedded database and its master key; return its owner's API key."""
-    database, master_key, key = _template()
-    Path(str(url.database)).write_bytes(database)
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(master_key)
-    return key
+class Template(NamedTuple):
+    """An embedded database."""
+
+    database: bytes
+    """The content of its file."""
+    master_key: bytes
+    owner_key: str
+
+    def copy_to(self, url: URL, key_file: Path) -> None:
+        """Make this database, with the file of its master key, for a test."""
+        Path(str(url.database)).write_bytes(self.database)
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(self.master_key)
+
+    def with_rows_of(self, url: URL) -> "Template":
+        """Return a template with what is now in a copy of this one."""
+        with closing(sqlite3.connect(str(url.database))) as db:
+            return self._replace(database=db.serialize())
 
 
 def insert_into(url: URL, key_file: Path) -> str:
     """Do the same with a database of PostgreSQL, which is migrated if it has no tables."""
-    _, master_key, key = _template()
+    _, master_key, key = founded()
     key_file.touch(mode=0o600)
     key_file.write_bytes(master_key)
     try:
@@ -71,7 +82,7 @@ def _statements() -> dict[bytes, list[tuple[Any, ...]]]:
     """Return what puts the rows of the template into the tables of PostgreSQL."""
     statements = {}
     with tempfile.NamedTemporaryFile() as file, closing(sqlite3.connect(file.name)) as db:
-        Path(file.name).write_bytes(_template()[0])
+        Path(file.name).write_bytes(founded().database)
         for table in metadata.sorted_tables:
             names = ", ".join(column.name for column in table.columns)
             rows = db.execute(f"SELECT {names} FROM {table.name}").fetchall()  # noqa: S608 - ours
@@ -88,15 +99,15 @@ def _place(column: Column[Any]) -> str:
 
 
 @cache
-def _template() -> tuple[bytes, bytes, str]:
-    """Return a database, its master key and the owner's API key."""
+def founded() -> Template:
+    """Return a database with an organization and its owner."""
     with tempfile.TemporaryDirectory() as place, start_blocking_portal() as portal:
         directory = Path(place)
         url, key_file = sqlite_url(directory), key_file_of(directory)
         create_master_key_file(key_file)
         migrate(url)
         key = portal.call(add_org, url)
-        return Path(str(url.database)).read_bytes(), key_file.read_bytes(), key
+        return Template(Path(str(url.database)).read_bytes(), key_file.read_bytes(), key)
 
 
 async def add_org(url: URL) -> str:

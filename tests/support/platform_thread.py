@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from changes import Changes
 from faults import Faults
 from platform_operator import PlatformOperator
 from platform_server import NO_TLS
-from platform_template import copy_to, key_file_of, sqlite_url
+from platform_template import Template, founded, key_file_of, sqlite_url
 from request_log import RequestLog
 from starlette.types import Receive, Scope, Send
 from stored_rows import StoredRows
@@ -43,15 +44,21 @@ class PlatformThread(PlatformOperator):
     """A control plane that answers at `url`; its methods act as its operator."""
 
     def __init__(
-        self, portal: BlockingPortal, directory: Path, settings: ServerSettings
+        self,
+        portal: BlockingPortal,
+        directory: Path,
+        settings: ServerSettings,
+        template: Template,
     ) -> None:
-        super().__init__(copy_to(sqlite_url(directory), key_file_of(directory)))
+        template.copy_to(sqlite_url(directory), key_file_of(directory))
+        super().__init__(template.owner_key)
         self.url = ""
         """Like `http://127.0.0.1:40123`."""
         self.changes = Changes()
         self.log = RequestLog(self.changes)
         self.faults = Faults(self.changes, portal.call)
-        self.rows = StoredRows(sqlite_url(directory))
+        self.database = sqlite_url(directory)
+        self.rows = StoredRows(self.database)
         self._portal = portal
         self._directory = directory
         self._settings = settings
@@ -161,13 +168,16 @@ def running_platform(
     *,
     address: str = "127.0.0.1",
     exposure: Exposure = DIRECT,
+    template: Template | None = None,
 ) -> Iterator[PlatformThread]:
     """Serve a control plane with one organization while the block runs."""
     with (
         tempfile.TemporaryDirectory(prefix="platform-") as directory,
         start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
     ):
-        platform = PlatformThread(portal, Path(directory), settings or ServerSettings())
+        platform = PlatformThread(
+            portal, Path(directory), settings or ServerSettings(), template or founded()
+        )
         with (
             closing(platform.rows),
             portal.wrap_async_context_manager(platform.serving(address, exposure)),
@@ -176,3 +186,22 @@ def running_platform(
                 yield platform
             finally:
                 platform.faults.clear()
+
+
+@cache
+def _enrolled(host: str) -> tuple[Template, dict[str, Any]]:
+    """Return a template in which there is a host, and the answer that made its key."""
+    with running_platform() as platform:
+        platform.add_host(host)
+        made = platform.make_key()
+        return founded().with_rows_of(platform.database), made
+
+
+@contextmanager
+def platform_with_host(
+    settings: ServerSettings, host: str
+) -> Iterator[tuple[PlatformThread, str]]:
+    """Serve a control plane that has a host, before it registers; lend it and its key."""
+    template, made = _enrolled(host)
+    with running_platform(settings, template=template) as platform:
+        yield platform, platform.know_key(made)

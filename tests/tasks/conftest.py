@@ -12,7 +12,7 @@ import anyio
 import pytest
 import structlog
 from deadlines import HANG_SECONDS
-from platform_thread import PlatformThread, running_platform
+from platform_thread import PlatformThread, platform_with_host
 from stored_rows import StoredHost
 
 from rensei_daemon.core.board import report
@@ -198,9 +198,8 @@ class Home:
 async def home(tmp_path: Path) -> AsyncIterator[Home]:
     """A host of `acme`, which has not registered yet."""
     settings = ServerSettings(heartbeat_interval_ms=BEAT_MS)
-    with running_platform(settings) as platform:
-        platform.add_host(HOST)
-        yield Home(place=tmp_path, platform=platform, key=platform.add_key())
+    with platform_with_host(settings, HOST) as (platform, key):
+        yield Home(place=tmp_path, platform=platform, key=key)
 
 
 @pytest.fixture(autouse=True)
