@@ -1,5 +1,6 @@
 """The control plane as a web application, and how an error looks on the wire."""
 
+import random
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -10,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Mount, Route
 
 from rensei_platform.console.app import build_console
-from rensei_platform.errors import PlatformError
+from rensei_platform.errors import PlatformError, TooManyRequestsError, UnavailableError
 from rensei_platform.http import (
     admin_routes,
     daemon_routes,
@@ -89,10 +90,16 @@ async def _refused(request: Request, error: Exception) -> Response:
     if error.status in _COUNTED:
         _count(request, error.status)
     response = answer({"error": str(error)}, status=error.status)
-    retry_after = getattr(error, "retry_after_seconds", None)
-    if retry_after is not None:
-        response.headers["retry-after"] = str(retry_after)
+    if isinstance(error, UnavailableError):
+        response.headers["retry-after"] = str(_spread(error.retry_after_seconds))
+    elif isinstance(error, TooManyRequestsError):
+        response.headers["retry-after"] = str(error.retry_after_seconds)
     return response
+
+
+def _spread(seconds: int) -> int:
+    """Return a wait of at least so many seconds; a fleet must not return all at once."""
+    return random.randint(seconds, 2 * seconds)  # noqa: S311 - no secret
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -248,7 +248,7 @@ async def _meets(server: Server, around: Around, trouble: Trouble, key: Path) ->
     async def refusal() -> httpx.Response | None:
         answer = await server.call("POST", "/api/admin/hosts", {"name": "h"})
         assert (answer.status_code, answer.json().keys()) == (503, {"error"})
-        assert answer.headers["retry-after"] == "5"
+        assert int(answer.headers["retry-after"]) in range(5, 11)
         return answer if answer.json()["error"] == trouble.message else None
 
     with capture_logs() as logs:
@@ -272,7 +272,8 @@ async def _meets(server: Server, around: Around, trouble: Trouble, key: Path) ->
 
 async def _is_explained(server: Server, trouble: Trouble) -> bool:
     answer = await server.call("GET", "/readyz")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) in range(5, 11)
     return bool(answer.json() == {"error": f"{trouble.message} {trouble.hint}"})
 
 
@@ -307,7 +308,8 @@ async def test_writers_wait_for_their_turn_within_bounds(
             for _ in range(3):
                 answer = await server.call("POST", "/api/admin/hosts", {"name": "h"})
                 assert answer.json() == {"error": BUSY.message}
-                assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+                assert answer.status_code == 503
+                assert int(answer.headers["retry-after"]) in range(5, 11)
             assert (await server.call("GET", "/readyz")).status_code == 200  # it passes
         for name in ("h", "i", "j"):
             await server.ok("POST", "/api/admin/hosts", {"name": name})
@@ -348,7 +350,8 @@ async def _ends(server: Server, function: str, trouble: Trouble) -> None:
         holder.execute("ROLLBACK")
     [answer] = answers
     assert answer.json() == {"error": trouble.message}
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) in range(5, 11)
     kept = await worker.enqueue()
     assert await worker.pending() == [kept]
     await until_answer(lambda: _is_ready_again(server))

@@ -43,11 +43,12 @@ async def test_an_outage(cluster: Cluster, tmp_path: Path) -> None:
             stream = await open_stream(server.url, server.key)
 
             await anyio.to_thread.run_sync(cluster.stop)
-            assert await _refusal(server, worker.id, worker.token) in ("5", "10")
+            assert await _refusal(server, worker.id, worker.token) in range(5, 21)
             assert (await stream.rest()).endswith(b"0\r\n\r\n")
-            assert await _refusal(server, worker.id, worker.token) == "10"
+            assert await _refusal(server, worker.id, worker.token) in range(10, 21)
             ready = await server.http.get("/readyz")
-            assert (ready.status_code, ready.headers["retry-after"]) == (503, "10")
+            assert ready.status_code == 503
+            assert int(ready.headers["retry-after"]) in range(10, 21)
             assert (await server.http.get("/healthz")).status_code == 200
 
             await anyio.to_thread.run_sync(cluster.start)
@@ -59,12 +60,12 @@ async def test_an_outage(cluster: Cluster, tmp_path: Path) -> None:
             assert (await again.event())["type"] == "UPDATE"
 
 
-async def _refusal(server: Server, worker_id: str, token: str) -> str:
+async def _refusal(server: Server, worker_id: str, token: str) -> int:
     """Return when a refused beat is to come back."""
     path = f"/api/workers/{worker_id}/heartbeat"
     answer = await server.call("POST", path, {"activeCount": 0}, key=token)
     assert answer.status_code == 503
-    return answer.headers["retry-after"]
+    return int(answer.headers["retry-after"])
 
 
 async def _rotate(server: Server) -> int:

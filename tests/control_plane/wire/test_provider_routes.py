@@ -121,7 +121,8 @@ async def test_nothing_to_serve(server: Server) -> None:
     """A snapshot of what was never resolved is 503, with when to try again."""
     assert await _bind(server, "absent") == 200
     refused = await server.call("POST", SNAPSHOT, SESSION)
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) in range(30, 61)
     assert json.loads(refused.text) == {
         "error": "Credential provider files (kind byok): there is no such file"
     }

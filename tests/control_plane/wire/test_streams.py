@@ -175,7 +175,8 @@ async def test_more_streams_than_there_is_room_for(
         first = await open_stream(server)
         await open_stream(server)
         refused = await server.call("GET", PATH, params={"sessionId": "s"})
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) in range(10, 21)
         assert refused.json() == {"error": "Too many streams are open"}
         body = {"orgId": ORG, "sessionId": "s"}
         await server.ok("POST", "/api/daemon/credentials/snapshot", body)
