@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
@@ -78,16 +79,39 @@ async def test_a_hook_that_is_still_due_is_a_change(tmp_path: Path) -> None:
 async def test_a_file_in_memory_waits_for_no_disk_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the hook's record is on a disk, the loop is not held up to remove it."""
+    """A thread replaces it where the record of the hook is on a disk, else the loop."""
     memory, disk = tmp_path / "memory", tmp_path / "disk"
     memory.mkdir()
     disk.mkdir()
     monkeypatch.setattr("rensei_daemon.delivery.file_delivery.is_tmpfs", memory.__eq__)
-    for directory, at_once in ((memory, True), (disk, None)):
+    for directory in (memory, disk):
         record = HookRecord(directory / "done")
         file = FileDelivery(memory / "build.env", mode=0o440, gid=None, hook_record=record)
         await file.deliver(_values(1), difference(NONE, _values(1)))
-        assert file.deliver_at_once(_values(2)) is at_once
+        writers: list[threading.Thread] = []
+
+        def remove(seen: list[threading.Thread] = writers) -> None:
+            seen.append(threading.current_thread())
+
+        monkeypatch.setattr(record, "remove", remove)
+        await file.deliver(_values(2), difference(_values(1), _values(2)))
+        is_in_loop = writers == [threading.current_thread()]
+        assert is_in_loop == (directory is memory)
+
+
+async def test_a_file_in_memory_waits_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written when those before it are, and what has arrived meanwhile is handled."""
+    monkeypatch.setattr("rensei_daemon.delivery.file_delivery.is_tmpfs", lambda _: True)
+    path, turns = tmp_path / "build.env", anyio.Lock()
+    file = FileDelivery(path, mode=0o440, gid=None, turns=turns)
+    await file.deliver(_values(1), difference(NONE, _values(1)))
+    async with anyio.create_task_group() as tasks, turns:
+        tasks.start_soon(file.deliver, _values(2), difference(_values(1), _values(2)))
+        await anyio.wait_all_tasks_blocked()
+        assert path.read_text().startswith('NAME_0="1111')
+    assert path.read_text().startswith('NAME_0="2222')
 
 
 async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -305,7 +329,6 @@ async def test_after_a_failure_it_is_not_certain_what_the_file_has(
 
     with monkeypatch.context() as patched:
         patched.setattr(record, "remove", refuse)
-        assert file.deliver_at_once(_values(2)) is None
         with pytest.raises(DeliveryError):
             await file.deliver(_values(2), difference(NONE, _values(2)))
     assert path.read_text().startswith('NAME_0="2222')

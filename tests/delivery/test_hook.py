@@ -14,6 +14,7 @@ import anyio.to_thread
 import pytest
 import structlog
 from deadlines import HANG_SECONDS
+from polling import until
 from structlog.testing import capture_logs
 
 from rensei_daemon.core.credential import Credentials, Difference
@@ -88,6 +89,19 @@ async def test_a_hook_is_told_names_and_nothing_of_the_daemon(
     }
     assert (tmp_path / "argv.txt").read_text() == "an argument|$HOME|"
     assert hook.consumers[0].generation == 7
+
+
+async def test_a_hook_starts_when_the_files_are_written(
+    make_hook: MakeHook, tmp_path: Path
+) -> None:
+    """Its start stops the loop, so files of other sessions that wait go first."""
+    turns = anyio.Lock()
+    hook = make_hook("touch started", turns=turns)
+    async with anyio.create_task_group() as tasks, turns:
+        tasks.start_soon(hook.deliver, ROTATED, CHANGE)
+        await until(lambda: turns.statistics().tasks_waiting)
+        assert not (tmp_path / "started").exists()
+    assert (tmp_path / "started").exists()
 
 
 async def test_a_hook_that_fails_says_how(make_hook: MakeHook) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import anyio
 import anyio.to_thread
 
 from rensei_daemon.core.credential import Credentials, Difference
@@ -57,8 +58,12 @@ class FileDelivery:
         mode: int,
         gid: int | None,
         hook_record: HookRecord | None = None,
+        turns: anyio.Lock | None = None,
     ) -> None:
-        """`hook_record` belongs to the hook that runs after this file."""
+        """`hook_record` belongs to the hook that runs after this file.
+
+        `turns` is shared by all files of the host.
+        """
         self.on_uptake: Callable[[], None] = ignore_uptake
         self.kind = content.format.consumer_kind
         self._path = path
@@ -69,6 +74,7 @@ class FileDelivery:
             else SingleFile(path, content.format, mode=mode, gid=gid)
         )
         self._hook_record = hook_record
+        self._turns = turns or anyio.Lock()
         self._is_in_memory = False
         self._written: Values | None = None
         """What the file has; None if that is not certain."""
@@ -89,16 +95,8 @@ class FileDelivery:
         """The file itself."""
         return (self._line,)
 
-    def deliver_at_once(self, credentials: Credentials) -> bool | None:
-        """Replace the file if it is in memory; a thread would take far longer."""
-        if not self._is_in_memory:
-            return None
-        try:
-            is_news = self._write(credentials, is_first=False)
-        except DeliveryError:
-            return None
-        self._note(credentials)
-        return is_news
+    def deliver_at_once(self, credentials: Credentials) -> None:
+        """Return None: the sockets of other sessions go first."""
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - always written whole
         """Replace the file; raises `DeliveryError`, and then the old file is unchanged.
@@ -107,7 +105,13 @@ class FileDelivery:
         unless the hook has not run for it.
         """
         is_first = self._line.generation is None
-        is_news = await anyio.to_thread.run_sync(self._write, credentials, is_first)
+        if self._is_in_memory and not is_first:
+            # Without a thread, which would take far longer. One file in each turn of the
+            # loop: a rotation may reach 50 sessions, and events wait behind their files.
+            async with self._turns:
+                is_news = self._write(credentials, is_first)
+        else:
+            is_news = await anyio.to_thread.run_sync(self._write, credentials, is_first)
         self._note(credentials)
         return is_news
 

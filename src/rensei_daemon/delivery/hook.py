@@ -29,6 +29,9 @@ from rensei_daemon.fast_dataclass import dataclass, field, replace
 AT_ONCE = 4
 """Hooks that run at the same time on this host, over all sessions."""
 SECONDS = 30.0
+MOMENT_SECONDS = 0.02
+"""Before a start, which stops the event loop for a millisecond or more: a rotation may
+reach 50 sessions, and none of them should wait for the hook of another one."""
 RETRY_SECONDS = (1.0, 5.0, 25.0)
 OUTPUT_BYTES = 64 * 1024
 NAMES_BYTES = 64 * 1024
@@ -49,6 +52,8 @@ class HookResources:
     slots: anyio.CapacityLimiter = field(
         default_factory=lambda: anyio.CapacityLimiter(AT_ONCE)
     )
+    turns: anyio.Lock = field(default_factory=anyio.Lock)
+    """Of the files in memory: one after the other is written, and then hooks start."""
     seconds: float = SECONDS
 
 
@@ -104,7 +109,10 @@ class Hook:
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:
         """Run the program to its end; raises `DeliveryError` if it fails or times out."""
+        await anyio.sleep(MOMENT_SECONDS)
         async with self._resources.slots:
+            async with self._resources.turns:
+                pass  # every file that waited is written
             changes = self._record.changes if self._record is not None else 0
             started = time.monotonic()
             ended = await self._run(self._environment(credentials.generation, difference))

@@ -17,6 +17,8 @@ from rensei_daemon.platform_api.gzip_decoder import GzipDecoder
 
 SLICE_BYTES = 2048
 """Parsed without a pause; that many lines take two milliseconds."""
+CRUMB_BYTES = 256
+"""What a piece counts at least: to read one takes a tenth of a millisecond."""
 EVENTS_A_TURN = 16
 """Returned before other tasks run; handling each takes a tenth of a millisecond."""
 
@@ -56,6 +58,8 @@ class EventReader:
         """Of the last chunk; unpacked one by one."""
         self._read: deque[ServerEvent] = deque()
         self._handed_out = 0
+        self._parsed = 0
+        """Bytes since the last pause; a crumb counts as more than it is."""
         self._noted_keepalives = 0
         self._longest_gap = 0.0
         self._event_waited = 0.0
@@ -93,9 +97,7 @@ class EventReader:
         except zlib.error:
             raise TransientError("the compressed stream is damaged") from None
         if piece is not None:
-            # What has arrived already is returned without a pause, be it unpacked from a
-            # little or cut into crumbs.
-            await anyio.lowlevel.checkpoint()
+            await self._pause_at_times(len(piece))
             self._parse(piece)
             return True
         chunk = await self._next()
@@ -104,6 +106,17 @@ class EventReader:
         self.has_begun = True
         self._pieces = _slices(self._decoder.feed(chunk) if self._decoder else (chunk,))
         return True
+
+    async def _pause_at_times(self, size: int) -> None:
+        """Let other tasks run when much was parsed since the last time.
+
+        What has arrived already is returned without a pause, be it unpacked from a little
+        or cut into crumbs. A lone event has no need of one.
+        """
+        self._parsed += max(size, CRUMB_BYTES)
+        if self._parsed >= SLICE_BYTES:
+            self._parsed = 0
+            await anyio.lowlevel.checkpoint()
 
     def note_keepalive(self) -> None:
         """Count an event without content as a keepalive."""

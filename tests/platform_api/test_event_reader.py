@@ -1,0 +1,49 @@
+"""How much of a stream is read before other tasks run."""
+
+from collections.abc import AsyncIterator, Iterable
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from rensei_daemon.platform_api.event_reader import EventReader, StreamLimits
+
+EVENT = b'data: {"delta": {"TOKEN": "t"}}\n\n'
+
+
+async def _arrived(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Return what has arrived already, without waiting."""
+    for chunk in chunks:
+        yield chunk
+
+
+@pytest.mark.parametrize(
+    ("chunks", "least", "most"),
+    [
+        pytest.param([EVENT], 0, 0, id="a lone event"),
+        pytest.param([b":"] * 800, 90, 110, id="crumbs"),
+        pytest.param([b": " + b"x" * 65534], 31, 33, id="a long line"),
+    ],
+)
+async def test_much_that_arrived_together_does_not_hold_up_other_tasks(
+    chunks: list[bytes], least: int, most: int
+) -> None:
+    """A lone event is returned in the same turn of the loop."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    reader = EventReader(_arrived(chunks), StreamLimits(), max_age_seconds=60.0)
+    pieces = sum(-(-len(chunk) // 2048) for chunk in chunks)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        await anyio.lowlevel.checkpoint()
+        turns = 0
+        for _ in range(len(chunks) + pieces):
+            assert await reader.read()
+        assert least <= turns <= most
+        tasks.cancel_scope.cancel()
