@@ -7,6 +7,9 @@ is missed ends the program with 1. Arrivals are counted after the first interval
 
     make fleet N=2000                     # heartbeats every 30 s, outages of 300 s
     make fleet N=200 INTERVAL=5 OUTAGE=60 # sooner; the output says so
+
+Each of the seven scenarios takes three intervals and its outage, and the last one on
+PostgreSQL a minute more; the hosts start in the first, some tens a second.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A process of many light hosts: each is a daemon's own loops on files of its own.
 
 It reads its description, a JSON object, from the first line of its standard input, and then
-commands: `start` starts all loops at once, `state` has it print a JSON line, and the end of
+commands: `start` starts the loops of all, `state` has it print a JSON line, and the end of
 the input ends it. Left out of a daemon are its log, its sockets, and the loops that look
 after its host: `LOOPS` has the others, which `wiring.Daemon` wires as it always does.
 """
@@ -19,6 +19,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import structlog
+from anyio.abc import TaskGroup
 
 from rensei_daemon.core.health import StreamState
 from rensei_daemon.locations import Locations
@@ -38,6 +39,11 @@ LOOPS = (
     "dead peers",
     "deferred work",
 )
+STARTING = 16
+"""Hosts that start at the same time. Each real one has a processor of its own; if hundreds
+start at once on one, all of them miss the time limits of their first requests."""
+FIRST_SECONDS = 10.0
+"""After which the next one starts, though this one is not well yet."""
 NAME = "TOKEN"
 """The variable whose value is looked at."""
 TEXT = """\
@@ -70,16 +76,24 @@ class LightHost:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.healthy_since: float | None = None
+        self._became_healthy = anyio.Event()
+        self.is_started = False
         self.value, self.value_since = "", 0.0
         daemon.board.on_change = self._look
 
     async def run(self) -> None:
         """Run the loops until cancelled."""
+        self.is_started = True
         loops = self._daemon.loops()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._daemon.sessions.run)
             for name in LOOPS:
                 tasks.start_soon(loops[name])
+
+    async def wait_started(self) -> None:
+        """Wait until it was well for the first time, but not for ever."""
+        with anyio.move_on_after(FIRST_SECONDS):
+            await self._became_healthy.wait()
 
     @property
     def applied(self) -> int:
@@ -102,6 +116,7 @@ class LightHost:
             self.healthy_since = None
         elif self.healthy_since is None:
             self.healthy_since = time.monotonic()
+            self._became_healthy.set()
         for rotation in self._daemon.sessions.rotations:
             value = rotation.credentials.env.get(NAME, "")
             if value != self.value:
@@ -150,8 +165,23 @@ def state(hosts: Sequence[LightHost]) -> dict[str, Any]:
         "healthy": [len(healthy), max(healthy, default=0.0)],
         "values": {value: [len(times), max(times)] for value, times in values.items()},
         "applied": sum(host.applied for host in hosts),
+        "started": sum(host.is_started for host in hosts),
         "errors": Counter(host.error for host in hosts if host.error),
     }
+
+
+async def start(hosts: Sequence[LightHost], running: TaskGroup) -> None:
+    """Start all hosts, some at a time; return when the last one has been started."""
+    slots = anyio.Semaphore(STARTING)
+
+    async def wait_started(host: LightHost) -> None:
+        await host.wait_started()
+        slots.release()
+
+    for host in hosts:
+        await slots.acquire()
+        running.start_soon(host.run)
+        running.start_soon(wait_started, host)
 
 
 async def main() -> None:
@@ -167,8 +197,7 @@ async def main() -> None:
         async with anyio.create_task_group() as tasks:
             while command := await anyio.to_thread.run_sync(sys.stdin.readline):
                 if command == "start\n":
-                    for host in hosts:
-                        tasks.start_soon(host.run)
+                    tasks.start_soon(start, hosts, tasks)
                 else:
                     print(json.dumps(state(hosts)), flush=True)
             tasks.cancel_scope.cancel()
