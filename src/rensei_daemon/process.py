@@ -63,6 +63,12 @@ def share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
+def release_free_memory() -> None:
+    """Give whole pages of the C library's heap that are free back to the kernel."""
+    with suppress(AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def raise_nofile_limit() -> None:
     """Raise the limit of open files as far as allowed, up to what a busy host needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -38,6 +38,7 @@ from rensei_daemon.tasks.former_readers import (
     former_processes,
     former_readers,
 )
+from rensei_daemon.tasks.free_memory import keep_releasing
 from rensei_daemon.tasks.heartbeat import HeartbeatSender, send_heartbeats
 from rensei_daemon.tasks.identity import IdentitySaver, keep_registered, open_identity
 from rensei_daemon.tasks.last_good_saver import keep_last_good
@@ -323,6 +324,7 @@ class Daemon:
             "reporting": partial(
                 keep_reporting, board, status, self.notifier, refresh=self.log_level.post
             ),
+            "free memory": keep_releasing,
             "loop lag": partial(measure_lag, self.loop_lag),
         }
         if (interval := watchdog_interval_seconds(resources.environ)) is not None:
