@@ -61,7 +61,8 @@ class Subscribers:
         """Pids that were readers before a restart and have not come back."""
         self._forget = forget
         self._rotated_at = datetime.now(UTC)
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
+        """Set at the next change; None while no reader waits for it."""
         self._waiting = 0
         """How many readers wait, whether or not they have been sent the newest values."""
         self._readers: dict[Reader, tuple[ConsumerHealth, HasUnread]] = {}
@@ -117,6 +118,7 @@ class Subscribers:
         self._waiting += 1
         try:
             while not self.is_removed and (self.newest is None or self.newest is known):
+                self._changed = self._changed or anyio.Event()
                 await self._changed.wait()
         finally:
             self._waiting -= 1
@@ -154,8 +156,9 @@ class Subscribers:
         self.on_uptake()
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed is not None:
+            self._changed.set()
+        self._changed = None
 
 
 def _unknown() -> str:

@@ -122,9 +122,8 @@ class Rotation:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._snapshots.run, name=f"snapshots of {id_}")
             tasks.start_soon(self._stream.run, name=f"stream of {id_}")
-            tasks.start_soon(
-                self.session_deliveries.run, note_later, name=f"deliveries of {id_}"
-            )
+            # Not a task of its own: each takes some kilobytes, in every session.
+            await self.session_deliveries.run(note_later)
 
     async def withdraw(
         self, kept: Collection[tuple[str, str]] = (), *, is_over: bool = True
