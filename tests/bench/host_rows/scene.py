@@ -129,11 +129,16 @@ class Scene:
             await self.until_live()
             await self.until(partial(self._has_beaten, beats))
             await self._slow_down(beat_ms)
-            self.platform.drop_streams()
-            await self.until(lambda: not self.platform.streams)
+            await self._drop_streams()
             await self.until_live()
             await self.until_quiet()
             yield ready
+
+    async def _drop_streams(self) -> None:
+        """End the streams that are open; others may be open at once."""
+        dropped = self.platform.streams
+        self.platform.drop_streams()
+        await self.until(lambda: not any(one in dropped for one in self.platform.streams))
 
     async def _slow_down(self, beat_ms: int) -> None:
         """Have the daemon beat as a real one does; a registration names the interval."""
