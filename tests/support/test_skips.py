@@ -65,7 +65,7 @@ def run(place: Path, tests: str, *options: str, **environ: str) -> tuple[int, st
             1,
             "does not list (undeclared) did not feel like it, a bow",
         ),
-        ({ALLOWED: ""}, ("-n1",), 1, "does not list"),
+        ({ALLOWED: ""}, ("-pparallel", "--processes=1"), 1, "does not list"),
     ],
 )
 def test_skips_are_told_once_and_may_be_refused(
@@ -75,7 +75,7 @@ def test_skips_are_told_once_and_may_be_refused(
     code: int,
     complaint: str,
 ) -> None:
-    """One line a need, with its tests and its remedy; also where others run the tests."""
+    """One line a need, with its tests and its remedy; also where a fork runs the tests."""
     ended, said = run(tmp_path, TESTS, *options, **environ)
     assert [line for line in said.splitlines() if re.match(" +[0-9]+ test", line)] == [
         "   1 test   (undeclared) did not feel like it: declare it in needs.py",

@@ -188,10 +188,10 @@ async def test_a_stream_that_held_a_change_back_is_silent_until_its_next_byte(
     home: "Home", monkeypatch: pytest.MonkeyPatch, mute_seconds: float
 ) -> None:
     """A proxy passed the beginning on, and collects the rest; one that speaks is live."""
-    monkeypatch.setattr("rensei_daemon.tasks.streams.MUTE_SECONDS", mute_seconds)
     pace = SnapshotIntervals(poll_seconds=0.05)
     async with home.daemon(without=ONLY, pace=pace) as daemon:
         await _live(home, daemon)
+        monkeypatch.setattr("rensei_daemon.tasks.streams.MUTE_SECONDS", mute_seconds)
         (rotation,) = daemon.sessions.rotations
         _set(home, "two")
         rotation.request_snapshot(SnapshotReason.ASKED)
