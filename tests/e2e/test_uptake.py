@@ -174,7 +174,7 @@ async def test_what_exec_supervises_is_confirmed(lab: "Lab") -> None:
     command = (
         "sh",
         "-c",
-        'trap "read line; exit" TERM; echo $TOKEN; while read x; do :; done',
+        'trap "echo told; read line; exit" TERM; echo $TOKEN; while read x; do :; done',
     )
     async with lab.daemon(), executed(lab, "--on-rotate=restart", *command) as worker:
         assert worker.stdin is not None
@@ -183,12 +183,13 @@ async def test_what_exec_supervises_is_confirmed(lab: "Lab") -> None:
         await until(lambda: [kind for kind, _ in saved_consumers(lab)] == ["socket"])
         rotation = rotate(lab, "two")
         await lab.until(lambda: behind(lab, rotation) == {"read": ["socket"]})
+        assert await worker.stdout.receive() == b"told\n"
         await worker.stdin.send(b"end\n")
         assert await worker.stdout.receive() == b"two\n"
         await lab.until(lambda: receipt(lab, rotation)["safeToRevoke"])
         assert receipt(lab, rotation)["confirmed"] == 1
         worker.terminate()
-        await worker.stdin.send(b"end\n")
+        await worker.stdin.aclose()
 
 
 @pytest.fixture
