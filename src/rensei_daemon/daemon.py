@@ -86,12 +86,14 @@ def _is_known(error: Exception) -> bool:
 
 
 async def _start(daemon: Daemon, tasks: TaskGroup) -> None:
+    begin = anyio.Event()
     # Before the sockets listen, so that no client is told that a session is unknown.
-    await tasks.start(daemon.sessions.run, name="sessions")
+    await tasks.start(daemon.sessions.run, begin, name="sessions")
     await _listen(daemon, tasks)
     for name, loop in daemon.loops().items():
         tasks.start_soon(loop, name=name)
     daemon.notifier.ready()
+    begin.set()
     resume_garbage_collection()
     config = str(daemon.resources.locations.config)
     _log.info("daemon.started", version=__version__, config=config)

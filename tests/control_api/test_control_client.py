@@ -16,7 +16,7 @@ from deadlines import HANG_SECONDS
 from privileges import as_nobody
 
 from rensei_daemon.control_api.client import is_locked, request
-from rensei_daemon.control_api.request_reader import RequestLimits
+from rensei_daemon.control_api.request_limits import RequestLimits
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request
 from rensei_daemon.errors import (

@@ -18,7 +18,7 @@ from deadlines import HANG_SECONDS
 from privileges import as_nobody
 from structlog.testing import capture_logs
 
-from rensei_daemon.control_api.request_reader import RequestLimits
+from rensei_daemon.control_api.request_limits import RequestLimits
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request, Routes
 from rensei_daemon.errors import InvalidMutationError, TransientError

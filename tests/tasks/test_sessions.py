@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
@@ -53,6 +54,21 @@ async def test_sessions_come_and_go_with_the_file(home: "Home") -> None:
         await daemon.until(lambda: not daemon.board.sessions)
         assert not (home.runtime / "one.env").exists()
         assert not daemon.conditions
+
+
+async def test_sessions_exist_before_they_send_requests(home: "Home") -> None:
+    """A client of the socket is told of them while the daemon is not ready yet."""
+    home.write(_sessions("one"))
+    async with home.daemon(without=(*ONLY, "sessions")) as daemon:
+        begin = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(daemon.sessions.run, begin)
+            await anyio.wait_all_tasks_blocked()
+            assert [one.session.id for one in daemon.sessions.rotations] == ["one"]
+            assert not daemon.board.sessions  # the first thing that a session does
+            begin.set()
+            await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
+            tasks.cancel_scope.cancel()
 
 
 async def test_a_changed_session_starts_anew(home: "Home") -> None:

@@ -8,14 +8,13 @@ import os
 import socket
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h11
 import structlog
 
 from rensei_daemon.control_api.connection import send
 from rensei_daemon.control_api.connection_limit import Client, ConnectionLimit
-from rensei_daemon.control_api.request_reader import RequestLimits, read_request
+from rensei_daemon.control_api.request_limits import RequestLimits
 from rensei_daemon.control_api.wire import (
     Handler,
     Request,
@@ -30,6 +29,9 @@ from rensei_daemon.control_api.wire import (
 from rensei_daemon.errors import RenseiError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.sockets.peer import Peer
+
+if TYPE_CHECKING:
+    import h11
 
 CALM_SECONDS = 60.0
 
@@ -103,6 +105,8 @@ class RequestServer:
         self, client: Client, connection: socket.socket, peer: Peer
     ) -> Response | None:
         """Return the response to a request; None if the client has gone."""
+        from rensei_daemon.control_api.request_reader import read_request
+
         seconds = self._limits.seconds
         late = f"the request did not arrive within {seconds:g} s"
         found: tuple[h11.Request, bytes] | Response | None
@@ -119,7 +123,7 @@ class RequestServer:
             return found
         return await self._answer(peer, *found)
 
-    async def _answer(self, peer: Peer, head: h11.Request, body: bytes) -> Response:
+    async def _answer(self, peer: Peer, head: "h11.Request", body: bytes) -> Response:
         method, target = head.method.decode(), head.target.decode()
         if self._check_host and not _names_this_host(head):
             return _MISDIRECTED
@@ -139,7 +143,7 @@ class RequestServer:
         return await _call(handler, peer, path, query, body)
 
 
-def _names_this_host(head: h11.Request) -> bool:
+def _names_this_host(head: "h11.Request") -> bool:
     """Whether the request cannot come from a web page of another site.
 
     The name of such a site may resolve to any address, also to one of this host, and the

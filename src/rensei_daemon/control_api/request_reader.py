@@ -1,4 +1,7 @@
-"""Read a request, up to the limits of its size."""
+"""Read a request, up to the limits of its size.
+
+It is imported for the first request: no daemon waits for h11 before it is ready.
+"""
 
 import socket
 from http import HTTPStatus
@@ -6,25 +9,8 @@ from http import HTTPStatus
 import h11
 
 from rensei_daemon.control_api.connection import receive
+from rensei_daemon.control_api.request_limits import RequestLimits
 from rensei_daemon.control_api.wire import Response, refuse
-from rensei_daemon.fast_dataclass import dataclass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
-    """The limits of one client, and of all clients together."""
-
-    request_bytes: int = 64 * 1024
-    header_bytes: int = 16 * 1024
-    seconds: float = 5.0
-    """To receive a whole request, and again to send the whole answer."""
-    clients: int = 32
-    """Served at once; one more takes the slot of a slow client, or is refused."""
-    grace_seconds: float = 0.02
-    """How long an incomplete request is waited for while other clients need a slot."""
-
-
-DEFAULT_LIMITS = RequestLimits()
 
 _GARBAGE = refuse(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE

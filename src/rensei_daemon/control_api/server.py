@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from rensei_daemon.control_api.request import RequestServer
-from rensei_daemon.control_api.request_reader import DEFAULT_LIMITS, RequestLimits
+from rensei_daemon.control_api.request_limits import DEFAULT_LIMITS, RequestLimits
 from rensei_daemon.control_api.wire import Routes
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import SettingsError

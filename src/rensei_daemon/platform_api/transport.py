@@ -1,14 +1,16 @@
 """Makes connections to the platform: TLS, proxy, socket options."""
 
+import importlib
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from rensei_daemon.core.urls import host_in
@@ -42,6 +44,31 @@ _WATCHED: Sequence[tuple[int, int, int]] = (
 within 45 s."""
 
 
+class LateTransport(httpx.AsyncBaseTransport):
+    """A transport that is made for its first request.
+
+    httpx imports what it sends with for the first one, which takes 10 ms: in a thread, so
+    that no loop waits for it, and after the daemon is ready.
+    """
+
+    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
+        self._make = make
+        self._made: httpx.AsyncBaseTransport | None = None
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._made is not None:
+            await self._made.aclose()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; raises httpx's errors."""
+        if self._made is None:
+            await anyio.to_thread.run_sync(importlib.import_module, "httpcore")
+        if self._made is None:  # else another request has made it meanwhile
+            self._made = self._make()
+        return await self._made.handle_async_request(request)
+
+
 def _transport(
     route: Route, context: ssl.SSLContext, *, for_streams: bool
 ) -> OwningTransport:
@@ -52,14 +79,15 @@ def _transport(
         if for_streams
         else httpx.Limits(max_connections=USUAL_CONNECTIONS, keepalive_expiry=4.0)
     )
-    inner = httpx.AsyncHTTPTransport(
+    make = partial(
+        httpx.AsyncHTTPTransport,
         verify=context,
         limits=limits,
         proxy=httpx.Proxy(route.proxy) if route.proxy else None,
         trust_env=False,
         socket_options=_WATCHED if for_streams else None,
     )
-    return OwningTransport(inner)
+    return OwningTransport(LateTransport(make))
 
 
 def client(

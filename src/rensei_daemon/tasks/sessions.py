@@ -50,6 +50,7 @@ class Sessions:
         self._running: dict[str, _Running] = {}
         self._failures = dict[str, FailureReporter]()
         self._is_started = False
+        self._begin: anyio.Event | None = None
 
     @property
     def rotations(self) -> tuple[Rotation, ...]:
@@ -97,12 +98,17 @@ class Sessions:
                 )
 
     async def run(
-        self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+        self,
+        begin: anyio.Event | None = None,
+        *,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         """Start and end sessions as the configuration changes; never return.
 
-        It counts as started when every session of the first configuration exists.
+        It counts as started when every session of the first configuration exists; none
+        sends a request before `begin`.
         """
+        self._begin = begin
         changed = WakeEvent()
         self._configuration.on_change(changed.set)
         async with anyio.create_task_group() as tasks:
@@ -174,6 +180,8 @@ class Sessions:
     async def _run(self, running: _Running) -> None:
         try:
             with running.scope:
+                if self._begin is not None:
+                    await self._begin.wait()
                 await running.rotation.run()
         finally:
             running.ended.set()
