@@ -82,17 +82,12 @@ async def snapshot(request: Request) -> Response:
     if project_id is None and session_id is None:
         raise InvalidRequestError("projectId or sessionId is required")
     scope = Scope(project_id or "", optional_text(body, "envName") or DEFAULT_ENVIRONMENT)
-    content = await credentials.take_snapshot(platform, caller, org_id, session_id, scope)
-    audit = BackgroundTask(
-        note,
-        platform,
-        caller,
-        "credential.snapshot",
-        session_id or "",
-        project=scope.project_id,
-        environment=scope.environment,
-        names=sorted(content["env"]),
+    content, entry = await credentials.take_snapshot(
+        platform, caller, org_id, session_id, scope
     )
+    if entry is None:
+        return answer(content)
+    audit = BackgroundTask(note, platform, caller, credentials.SNAPSHOT, **entry)
     return answer(content, background=audit)
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.credentials import Scope
+from rensei_platform.store.engine import Store
 from rensei_platform.store.slices import each_row
 from rensei_platform.store.tables import (
     bindings,
@@ -260,30 +261,57 @@ async def list_rotations(
 # ---- scopes ------------------------------------------------------------------------------
 
 
-async def note_scope(
-    db: AsyncConnection,
-    *,
-    org_id: str,
-    key_id: str,
-    session_id: str,
-    scope: Scope,
-    version: int,
-    now: datetime,
-) -> None:
-    """Store that a session has taken a snapshot of this scope."""
+@dataclass(frozen=True, slots=True)
+class TakenSnapshot:
+    """A snapshot that a session has taken of a scope."""
+
+    org_id: str
+    key_id: str
+    session_id: str
+    scope: Scope
+    version: int
+    at: datetime
+
+
+async def note_scope(db: AsyncConnection, taken: TakenSnapshot) -> None:
+    """Store that a session has taken a snapshot."""
     await upsert(
         db,
         session_scopes,
         {
-            "key_id": key_id,
-            "session_id": session_id,
-            "project_id": scope.project_id,
-            "environment": scope.environment,
-            "org_id": org_id,
-            "snapshot_at": now,
-            "version": version,
+            **_scope_key(taken),
+            "org_id": taken.org_id,
+            "snapshot_at": taken.at,
+            "version": taken.version,
         },
     )
+
+
+def scope_statement(key: Mapping[str, Any]) -> Select[Any]:
+    """Return the query of a session's last snapshot of one scope."""
+    columns = (session_scopes.c.version, session_scopes.c.snapshot_at)
+    return select(*columns).where(
+        *(session_scopes.c[name] == value for name, value in key.items())
+    )
+
+
+_SCOPE_KEY = ("key_id", "session_id", "project_id", "environment")
+_SCOPE = scope_statement({name: bindparam(f"of_{name}") for name in _SCOPE_KEY})
+
+
+async def find_scope(store: Store, taken: TakenSnapshot) -> Mapping[str, Any] | None:
+    """Return what was noted of a session's last snapshot of the same scope."""
+    key = {f"of_{name}": value for name, value in _scope_key(taken).items()}
+    return await store.quick.one(_SCOPE, key)
+
+
+def _scope_key(taken: TakenSnapshot) -> dict[str, str]:
+    return {
+        "key_id": taken.key_id,
+        "session_id": taken.session_id,
+        "project_id": taken.scope.project_id,
+        "environment": taken.scope.environment,
+    }
 
 
 def scopes_statement(org_id: str, since: datetime) -> Select[Any]:

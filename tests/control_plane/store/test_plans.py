@@ -54,6 +54,9 @@ HOT: dict[str, Select[Any]] = {
     "the audit": audit.latest_statement("o", Filter(before=7), 100),
     "the audit of an actor": audit.latest_statement("o", Filter(actor="a"), 100),
     "the audit of an action": audit.latest_statement("o", Filter(action="a"), 100),
+    "the last snapshot of a scope": credentials.scope_statement(
+        {"key_id": "k", "session_id": "s", "project_id": "p", "environment": "e"}
+    ),
     "the scopes of the sessions": credentials.scopes_statement("o", WHEN),
 }
 

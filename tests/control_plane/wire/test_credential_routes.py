@@ -3,12 +3,19 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import anyio
+import pytest
 from deadlines import HANG_SECONDS
 from platform_server import ORG, Server
+from polling import until
+from sqlalchemy import event as sqlalchemy_event
 
+from rensei_platform.services.credentials import NOTE_AGAIN
+from rensei_platform.services.fan_out import SCOPE_LIFETIME
+from rensei_platform.services.platform import utc_now
 from rensei_platform.store.tables import metadata
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
@@ -159,3 +166,71 @@ async def test_a_value_may_be_empty(server: Server) -> None:
     """A snapshot has it as it was stored."""
     await put(server, "github", {"EMPTY": ""})
     assert (await snapshot(server))["env"] == {"EMPTY": ""}
+
+
+# ---- what a snapshot writes --------------------------------------------------------------
+
+
+@pytest.fixture
+def written(server: Server) -> list[str]:
+    """The tables that snapshots write to, and "commit" after each of their transactions."""
+    engine, written = server.platform.store._writers.sync_engine, list[str]()
+
+    def note(_c: object, _d: object, statement: str, *_: object) -> None:
+        for table in ("session_scopes", "audit"):
+            if statement.startswith(f"INSERT INTO {table} "):
+                written.append(table)
+
+    def end(_: object) -> None:
+        if written and written[-1] != "commit":
+            written.append("commit")
+
+    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+    sqlalchemy_event.listen(engine, "commit", end)
+    return written
+
+
+async def _snapshots_in_audit(server: Server) -> int:
+    found = await server.ok("GET", "/api/admin/audit?action=credential.snapshot", None)
+    return len(found["entries"])
+
+
+async def test_a_snapshot_is_one_transaction(server: Server, written: list[str]) -> None:
+    """Its scope with its entry of the audit; an equal one soon after has that alone."""
+    await snapshot(server, projectId="p")
+    noted = ["session_scopes", "audit", "commit"]
+    assert written == noted
+    await snapshot(server, projectId="p")
+    await until(lambda: written == [*noted, "audit", "commit"])
+    written.clear()
+    await snapshot(server, projectId="q")
+    assert written == noted
+    assert await _snapshots_in_audit(server) == 3
+
+
+@pytest.mark.parametrize("step", [NOTE_AGAIN, timedelta(days=1), -timedelta(days=1)])
+async def test_a_snapshot_is_noted_again_in_time(
+    server: Server, written: list[str], step: timedelta
+) -> None:
+    """Long before it no longer counts, and if the clock was set."""
+    await snapshot(server, projectId="p")
+    written.clear()
+    object.__setattr__(server.platform, "now", lambda: utc_now() + step)
+    await snapshot(server, projectId="p")
+    assert written == ["session_scopes", "audit", "commit"]
+
+
+async def test_a_snapshot_of_other_values_is_noted(
+    server: Server, written: list[str]
+) -> None:
+    """The version that a session has been given is known at once."""
+    await snapshot(server)
+    await put(server, "github", {"TOKEN": "new"})
+    written.clear()
+    await snapshot(server)
+    assert written[0] == "session_scopes"
+
+
+def test_what_is_noted_counts_until_it_is_noted_again() -> None:
+    """With as much time between as between two snapshots of a session."""
+    assert SCOPE_LIFETIME >= 4 * NOTE_AGAIN
