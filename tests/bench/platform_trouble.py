@@ -36,6 +36,8 @@ from postgresql import ROLE, Cluster, running_postgresql  # noqa: E402
 
 HOSTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
 INTERVAL = 30.0
+OPENED_SECONDS = 60.0
+"""Over which the streams are opened at first: no target, but what comes before it."""
 GONE_SECONDS = 60.0
 LIVE_SECONDS = 90.0
 ANSWER_SECONDS = 5.0
@@ -108,13 +110,13 @@ class Fleet:
     """The version of the last rotation."""
 
     def start(self) -> None:
-        """Start all hosts, spread over an interval."""
+        """Start all hosts, spread over some time."""
         for number, token in enumerate(self.world.tokens):
             port, key = self.server.port, self.world.key
             host = LightHost(port, number, token, key, self.seen)
             self.hosts.append(host)
             self.tasks.append(asyncio.create_task(host.beat(INTERVAL)))
-            self.tasks.append(asyncio.create_task(host.listen(INTERVAL)))
+            self.tasks.append(asyncio.create_task(host.listen(OPENED_SECONDS)))
         self.tasks.append(asyncio.create_task(self._enqueue()))
 
     async def until_all(self, question: Callable[[LightHost], bool]) -> float | None:
@@ -125,6 +127,15 @@ class Fleet:
                 return time.monotonic()
             await asyncio.sleep(LOOK_SECONDS)
         return None
+
+    def described(self) -> str:
+        """Return how many hosts have what."""
+        hosts = self.hosts
+        return (
+            f"of {len(hosts)} hosts {sum(h.beat_at > 0 for h in hosts)} have beaten, "
+            f"{sum(h.stream is not None for h in hosts)} listen, "
+            f"{sum(h.snapshot_at > 0 for h in hosts)} have values; {self.seen}"
+        )
 
     async def rotate(self) -> None:
         """Announce a new value, and note its version."""
@@ -206,7 +217,8 @@ def without(cluster: Cluster) -> Trouble:
 async def measure(fleet: Fleet, name: str, trouble: Trouble) -> list[Row]:
     """Have a trouble happen to a fleet that is well; return what it did."""
     fleet.start()
-    assert await fleet.until_all(lambda host: host.is_live(0.1)) is not None, "not well"
+    well = await fleet.until_all(lambda host: host.is_live(0.1))
+    assert well is not None, fleet.described()
     await fleet.rotate()
     await asyncio.sleep(INTERVAL)
     fleet.seen.clear()
