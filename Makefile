@@ -125,8 +125,8 @@ deb-test: .venv-dev/ready ## its life on real systems: install, upgrade, remove,
 	@cp build/deb/$(firstword $(RELEASES))/rensei-daemon_*.deb build/deb/first.deb
 	@$(MAKE) --no-print-directory deb RELEASE=$(firstword $(RELEASES))
 	@cmp build/deb/first.deb build/deb/$(firstword $(RELEASES))/rensei-daemon_*.deb && echo "built twice: the same bytes"
-	@.venv-dev/bin/python tests/packaging/deb_life.py \
-		$(foreach release,$(RELEASES),$(release)=build/deb/$(release))
+	@for life in deb platform; do .venv-dev/bin/python tests/packaging/$${life}_life.py \
+		$(foreach release,$(RELEASES),$(release)=build/deb/$(release)) || exit 1; done
 
 bare: ## demo and test on minimal Debian 12 and 13 (root, debootstrap; half an hour; ONLY=bookworm-user, LOAD=8)
 	@python3 tests/bare/run.py $(if $(LOAD),--load $(LOAD)) $(ONLY)

@@ -205,13 +205,13 @@ def a_purge_leaves_nothing_but_the_user(debian: Debian) -> None:
     assert ours == [], ours
 
 
-def older(tree: Path, made: Path) -> None:
+def older(tree: Path, made: Path, name: str = BUILD, text: str = f"{OLD}\n") -> None:
     """Pack the package of the version before: the same, but for what it says it is."""
     control = tree / "DEBIAN/control"
     control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {OLD}", control.read_text()))
-    (tree / BUILD).write_text(f"{OLD}\n")
+    (tree / name).write_text(text)
     sums = tree / "DEBIAN/md5sums"
-    kept = [line for line in sums.read_text().splitlines() if not line.endswith(BUILD)]
+    kept = [line for line in sums.read_text().splitlines() if not line.endswith(name)]
     sums.write_text("\n".join(kept) + "\n")
     words = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(made)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
