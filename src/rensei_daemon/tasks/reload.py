@@ -20,7 +20,8 @@ from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.wake_event import WakeEvent
 
-WATCH_SECONDS = 0.5
+WATCH_SECONDS = 1.0
+"""Every half a second, the look at the file was half of what a daemon at rest takes."""
 STILL_SECONDS = 0.25
 
 _log = structlog.get_logger()
