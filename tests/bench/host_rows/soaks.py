@@ -85,10 +85,32 @@ STREAM_ROWS = (
 )
 LIFE_ROWS = (
     _row(
+        "day",
+        "A day's beats, reconnects and rotations",
+        "2,880 heartbeats and 8,640 reconnects of streams over TLS in some minutes; growth "
+        "is the slope of the second half of it.",
+        ("a_day.py",),
+        {
+            "growth in an hour": (
+                r"in an hour: anonymous (-?[\d.]{1,9})",
+                Target(unit="KiB", below=10),
+                1,
+            ),
+            "descriptors in an hour": (r"files (-?[\d.]{1,9})$", Target(below=0.2), 1),
+        },
+    ),
+    _row(
         "kills",
         "kill -9 at random moments",
         "60 kills; `make soak` does hundreds, and one at every durable system call.",
         ("random_kills.py", "--kills", "60"),
         {},
+    ),
+    _row(
+        "power",
+        "A power cut after every call that changes a file",
+        "with the right to trace; it may take half an hour.",
+        ("power_cut.py",),
+        {"different disks": (r"(\d{1,9}) different disks", Target(), 1)},
     ),
 )

@@ -17,12 +17,15 @@ from typing import Any
 
 import anyio
 from anyio.abc import UNIXDatagramSocket
+from certificates import write_certificate
 from forked import Forked, ended, run_async
 from platform_template import ORG
 from platform_thread import PlatformThread, running_platform
 
 from rensei_daemon.control_api.client import request
 from rensei_daemon.errors import ControlError
+from rensei_platform.http.server import DIRECT, Exposure
+from rensei_platform.http.tls import Certificate
 from rensei_platform.rules.mutations import Mutation
 from rensei_platform.settings import ServerSettings
 
@@ -214,6 +217,12 @@ async def _cancel_at_death(
     scope.cancel()
 
 
+def with_tls(directory: Path) -> tuple[Exposure, Path]:
+    """Return how a platform is served over TLS, and the authority to trust."""
+    certificate, key_file = write_certificate(directory)
+    return Exposure(certificate=Certificate(certificate, key_file)), certificate
+
+
 @asynccontextmanager
 async def open_host(
     directory: Path,
@@ -224,6 +233,7 @@ async def open_host(
     refresh_seconds: float = 3600.0,
     address: str = "127.0.0.1",
     forks: bool = False,
+    exposure: Exposure = DIRECT,
 ) -> AsyncIterator[Host]:
     """Serve a platform with one tenant and lay out a host of its; nothing runs yet."""
     settings = ServerSettings(
@@ -231,7 +241,7 @@ async def open_host(
         keepalive_seconds=keepalive_seconds,
         refresh_interval=timedelta(seconds=refresh_seconds),
     )
-    with running_platform(settings, address=address) as platform:
+    with running_platform(settings, address=address, exposure=exposure) as platform:
         platform.add_host(NAME)
         key = platform.add_key()
         host = Host(directory, platform, key, forks=forks)
