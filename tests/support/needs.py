@@ -77,6 +77,7 @@ def _only_by_trying(remedy: str) -> Need:
 NEEDS = {
     "root": Need(lambda: os.geteuid() == 0, "run the tests as root"),
     "mount": _may("--mount", "mount", "-t", "tmpfs", "none", "/mnt"),
+    "fuse": Need(lambda: os.access("/dev/fuse", os.R_OK | os.W_OK), "modprobe fuse"),
     "network namespace": _may("--net", "true"),
     "IPv6": Need(_has_ipv6, "give the loopback device ::1"),
     "two localhosts": Need(

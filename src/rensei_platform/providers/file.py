@@ -7,6 +7,7 @@ between is refused too.
 
 import os
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from rensei_platform.providers.options import AbsolutePath, Limits, Options, par
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+MOST_READING = 16
+"""At once: more of them hang, and each would hold one more thread for ever."""
 MOST_ENTRIES = 10 * MOST_NAMES
 
 
@@ -43,19 +46,34 @@ class FileProvider:
         """Raise SettingsError if an option is wrong or the directory is not there."""
         self._root = parse_options(FileOptions, options).directory
         self._most_bytes = limits.most_bytes
+        self._reading, self._lock = 0, threading.Lock()
+        """Threads that read, those included for which nobody waits any more."""
         if not self._root.is_dir():
             raise SettingsError(f"directory: {self._root}: not a directory")
 
     async def resolve(self, location: Location) -> Resolved:
         """Return the files' text, each without one line end at its end."""
+        if self._reading >= MOST_READING:
+            raise ProviderUnavailableError(
+                "the file system does not answer", hint="See the mount of `directory`."
+            )
         # A hanging network file system holds the thread, not the caller.
         fields = await anyio.to_thread.run_sync(
-            self._read,
+            self._counted,
             location.path,
             tuple(location.names.values()),
             abandon_on_cancel=True,
         )
         return Resolved(select(fields, location.names))
+
+    def _counted(self, path: tuple[str, ...], wanted: tuple[str, ...]) -> dict[str, str]:
+        with self._lock:
+            self._reading += 1
+        try:
+            return self._read(path, wanted)
+        finally:
+            with self._lock:
+                self._reading -= 1
 
     def _read(self, path: tuple[str, ...], wanted: tuple[str, ...]) -> dict[str, str]:
         directory = self._root.joinpath(*path)

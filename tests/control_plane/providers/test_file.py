@@ -1,22 +1,31 @@
 """The provider of a directory of files."""
 
+import ctypes
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import anyio
 import pytest
+from deadlines import HANG_SECONDS
+from polling import until_answer
 
 from rensei_platform.errors import SettingsError
 from rensei_platform.providers.base import (
     BadAnswerError,
     Location,
     ProviderDeniedError,
+    ProviderUnavailableError,
     ResolveError,
     SecretNotFoundError,
 )
-from rensei_platform.providers.file import FileProvider
+from rensei_platform.providers.file import MOST_READING, FileProvider
 from rensei_platform.providers.options import Limits
 
 CANARY = "canary-of-the-file-tests"
+MNT_DETACH = 2
 LINK_OUT = "a symbolic link leads out of the directory"
 
 
@@ -207,3 +216,43 @@ def test_options(directory: str, message: str) -> None:
     with pytest.raises(SettingsError) as refused:
         FileProvider({"directory": directory}, Limits())
     assert str(refused.value) == message
+
+
+@contextmanager
+def _hanging(directory: Path) -> Iterator[None]:
+    """Mount a file system that answers nothing, as one of a network that is gone."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    device = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
+    where = os.fsencode(directory)
+    try:
+        mounted = libc.mount(b"none", where, b"fuse", 0, options.encode())
+        assert mounted == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            libc.umount2(where, MNT_DETACH)
+    finally:
+        os.close(device)  # which fails everything that waits
+
+
+@pytest.mark.needs("root", "fuse")
+async def test_a_file_system_that_hangs(root: Path) -> None:
+    """Each caller has its deadline, threads are bounded, and it works again afterwards."""
+    provider = FileProvider({"directory": str(root)}, Limits(most_bytes=1024))
+    at = Location(org_id="org", kind="byok", path=("app",), names={})
+    threads = threading.active_count()
+    with anyio.fail_after(HANG_SECONDS), _hanging(root / "app"):
+        for _ in range(MOST_READING + 5):
+            with anyio.move_on_after(0.05), suppress(ProviderUnavailableError):
+                await provider.resolve(at)
+        with pytest.raises(ProviderUnavailableError, match="does not answer"):
+            await provider.resolve(at)
+        assert threading.active_count() <= threads + MOST_READING
+
+    async def is_back() -> bool:
+        with suppress(ProviderUnavailableError):
+            return bool((await provider.resolve(at)).values)
+        return False
+
+    await until_answer(is_back)
