@@ -103,14 +103,17 @@ class _Parent:
                 for ready in wait(list(self._forks)):
                     self._hear(cast(Connection, ready))
         finally:
-            for fork in self._forks.values():
-                os.waitpid(fork.pid, 0)  # a Ctrl-C is for them too
+            for ours, fork in self._forks.items():
+                ours.close()  # which ends it at its next report; a Ctrl-C is for it too
+                os.waitpid(fork.pid, 0)
 
     def _start(self, first: list[pytest.Item]) -> None:
         ours, theirs = Pipe(duplex=False)
         self._count += 1
         pid = os.fork()
         if pid == 0:
+            for reader in (ours, *self._forks):
+                reader.close()  # or nobody would notice that the parent has
             _Child(self._session, theirs, self._count).run(
                 lambda told: chain(first, _taken(self._files, self._queue, told))
             )
@@ -193,6 +196,8 @@ class _Child:
             self._session.config._ensure_unconfigure()
             self._tell("done", None)
             code = 0
+        except BrokenPipeError:
+            pass  # the parent was interrupted, and has said so
         except BaseException:  # noqa: BLE001 - as the interpreter does
             traceback.print_exc()
         finally:

@@ -53,3 +53,20 @@ def test_the_first_failure_can_end_the_run(tmp_path: Path) -> None:
     assert ended == 1
     assert "1 failed, 2 passed" in said
     assert len(list(tmp_path.glob("*.ran"))) == 1
+
+
+INTERRUPTED = """
+import os, signal, pytest
+
+@pytest.mark.parametrize("number", range(500))
+def test_it(number):
+    if number == 0:
+        os.kill(os.getppid(), signal.SIGINT)
+"""
+
+
+def test_an_interrupted_run_ends(tmp_path: Path) -> None:
+    """Also if the signal is for the parent alone."""
+    ended, said = run(tmp_path, INTERRUPTED, "-pparallel", "--processes=1")
+    assert ended == 2
+    assert "KeyboardInterrupt" in said
