@@ -8,7 +8,7 @@ enqueued all the while, and none may be without an outcome in the end.
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -115,6 +115,19 @@ class Result:
         """The longest time to an answer, a refusal included."""
         return max((one.seconds for one in self.arrivals), default=0.0)
 
+    def slow_answers(self) -> str:
+        """Return how many answers of each kind took too long, and when the worst began."""
+        slow = [one for one in self.arrivals if one.seconds > ANSWER_SECONDS]
+        worst = max(slow, key=lambda one: one.seconds)
+        return f"{_kinds(slow)}; the worst at {worst.at - self.begun:.0f} s"
+
+    def busiest_second(self) -> str:
+        """Return what arrived in the second of the peak, and when that was."""
+        rates = self.settled_rates
+        second = len(self.rates) - 1 - len(rates) + rates.index(max(rates))
+        found = [one for one in self.arrivals if int(one.at - self.begun) == second]
+        return f"{_kinds(found)} at {second} s"
+
     def judge(self) -> None:
         """Note every target that was missed."""
         hold_seconds = self.scenario.hold_seconds
@@ -136,8 +149,17 @@ class Result:
             ),
         )
         self.misses = [what for passed, what in judged if not passed]
+        if self.worst_answer > ANSWER_SECONDS:
+            self.misses.append(self.slow_answers())
+        if "arrivals are not spread" in self.misses:
+            self.misses.append(self.busiest_second())
         if self.healthy is None:
             self.misses += [f"{n} x {e}" for e, n in self.states[-1].errors.most_common(3)]
+
+
+def _kinds(arrivals: Sequence[Arrival]) -> str:
+    counts = Counter(one.kind for one in arrivals).most_common()
+    return " + ".join(f"{count} {kind}" for kind, count in counts)
 
 
 def _within(seconds: float | None, limit: float) -> bool:
