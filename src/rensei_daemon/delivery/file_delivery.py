@@ -105,7 +105,8 @@ class FileDelivery:
         unless the hook has not run for it.
         """
         is_first = self._line.generation is None
-        if self._is_in_memory and not is_first:
+        is_repair = credentials.generation == self._line.generation
+        if self._is_in_memory and not is_first and not is_repair:
             # Without a thread, which would take far longer. One file in each turn of the
             # loop: a rotation may reach 50 sessions, and events wait behind their files.
             async with self._turns:
