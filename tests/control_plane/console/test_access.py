@@ -189,6 +189,22 @@ async def test_a_session_expires(owner: Browser, column: str) -> None:
     assert "Your session has ended" in page.text
 
 
+async def test_a_session_of_a_clock_that_was_ahead_ends(owner: Browser) -> None:
+    """It was used in a time that is to come, by a day, and would not be idle until then."""
+    await _move(owner.server, seen_at=-timedelta(days=1))
+    assert (await owner.get(HOSTS)).path == "/console/sign-in"
+
+
+async def test_a_use_by_a_clock_a_little_ahead_is_noted_anew(owner: Browser) -> None:
+    """The next one is when the clock now says that it is."""
+    await _move(owner.server, seen_at=-timedelta(minutes=30))
+    assert (await owner.get(HOSTS)).path == HOSTS
+    async with owner.server.platform.store.read() as db:
+        seen = (await db.scalars(select(console_sessions.c.seen_at))).one()
+    assert seen is not None
+    assert seen <= owner.server.platform.now()
+
+
 async def test_use_prolongs_a_session(owner: Browser) -> None:
     """It is written at most once a minute."""
     await _move(owner.server, seen_at=timedelta(minutes=5))

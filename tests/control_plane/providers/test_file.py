@@ -236,7 +236,7 @@ def _hanging(directory: Path) -> Iterator[None]:
         os.close(device)  # which fails everything that waits
 
 
-@pytest.mark.needs("root", "fuse")
+@pytest.mark.needs("root", "mount", "fuse")
 async def test_a_file_system_that_hangs(root: Path) -> None:
     """Each caller has its deadline, threads are bounded, and it works again afterwards."""
     provider = FileProvider({"directory": str(root)}, Limits(most_bytes=1024))
