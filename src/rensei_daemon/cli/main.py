@@ -23,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; the only place that prints an error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        sys.exit(_start(arguments))
+        exit_code = _start(arguments)
+        sys.stdout.flush()  # here, where a reader who has left is no error
+        sys.exit(exit_code)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
