@@ -21,49 +21,33 @@ def highest(low: float, high: float) -> float:
     return high
 
 
-def _steady(draw: Draw) -> HeartbeatPace:
-    """Return the pace of a host that has sent two heartbeats, the last one at 70."""
-    pace = HeartbeatPace(draw)
-    assert pace.succeeded(30.0, 30.0) <= 60
-    pace.succeeded(70.0, 30.0)
-    return pace
-
-
 def test_each_heartbeat_is_an_interval_after_the_last_one() -> None:
     """With 10 % jitter, also after a refusal."""
-    assert _steady(lowest).succeeded(100.0, 30.0) == 127
-    assert _steady(highest).succeeded(103.0, 30.0) == 136
-    assert _steady(highest).refused(100.0, 30.0) == 133
-
-
-def test_the_second_heartbeat_comes_at_a_random_moment() -> None:
-    """Of a fleet that was started at once, each host within the interval."""
-    assert HeartbeatPace(lowest).succeeded(100.0, 30.0) == 103
-    assert HeartbeatPace(highest).succeeded(100.0, 30.0) == 130
+    assert HeartbeatPace(lowest).succeeded(100.0, 30.0) == 127
+    assert HeartbeatPace(highest).succeeded(100.0, 30.0) == 133
+    assert HeartbeatPace(highest).refused(100.0, 30.0) == 133
 
 
 def test_an_early_heartbeat_does_not_move_the_next_one() -> None:
     """However many there are; then the intervals go on."""
-    pace = _steady(middle)
+    pace = HeartbeatPace(middle)
     answered = (100.0, 103.0, 129.0, 130.5)
     assert [pace.succeeded(now, 30.0) for now in answered] == [130, 130, 130, 160.5]
 
 
 def test_a_shorter_interval_takes_effect_at_once() -> None:
     """An early heartbeat may have brought it."""
-    pace = _steady(middle)
+    pace = HeartbeatPace(middle)
     assert [pace.succeeded(100.0, 30.0), pace.succeeded(103.0, 5.0)] == [130, 108]
 
 
 def test_a_success_after_a_failure_begins_a_new_interval() -> None:
-    """The platform was away: hosts that return together come apart, as after a start."""
-    for draw, due in ((lowest, 107.0), (highest, 134.0)):
-        pace = _steady(draw)
-        pace.succeeded(100.0, 30.0)
-        pace.failed(103.0, 30.0)
-        assert pace.failures == 1
-        assert pace.succeeded(104.0, 30.0) == due
-        assert pace.failures == 0
+    """The platform was away: its hosts return spread over their retries."""
+    pace = HeartbeatPace(middle)
+    assert [pace.succeeded(100.0, 30.0), pace.failed(103.0, 30.0)] == [130, 104]
+    assert pace.failures == 1
+    assert pace.succeeded(104.0, 30.0) == 134
+    assert pace.failures == 0
 
 
 def test_a_dead_platform_is_asked_ever_less_often() -> None:

@@ -3,8 +3,6 @@
 The interval is the platform's, with a random part so that hosts spread out. A heartbeat
 that is sent early, because there is something to report, does not move the next one: after
 a rotation a whole fleet reports within a few seconds, and would otherwise stay together.
-For the same reason the second heartbeat comes at a random moment of the interval, and so
-does the one after an outage: hosts that start or return together come apart at once.
 
 While the platform is away, the waits double up to the interval, and none is planned that is
 longer than a third of the time that it has been away: most hosts are back within half of
@@ -38,10 +36,8 @@ class HeartbeatPace:
 
     def succeeded(self, now: float, interval: float) -> float:
         """Return when the next heartbeat is due after one that was answered."""
-        is_steady = self._due > 0.0 and not self.failures
-        wait = self._jittered(interval) if is_steady else interval * self._draw(JITTER, 1.0)
-        regular = now + wait
-        was_early = is_steady and now < self._due
+        regular = now + self._jittered(interval)
+        was_early = not self.failures and now < self._due
         self._due = min(self._due, regular) if was_early else regular
         self.failures = 0
         self._may_hurry = False
