@@ -57,7 +57,7 @@ async def test_sessions_come_and_go_with_the_file(home: "Home") -> None:
 
 
 async def test_sessions_exist_before_they_send_requests(home: "Home") -> None:
-    """A client of the socket is told of them while the daemon is not ready yet."""
+    """Clients and `status` are told of them while the daemon is not ready yet."""
     home.write(_sessions("one"))
     async with home.daemon(without=(*ONLY, "sessions")) as daemon:
         begin = anyio.Event()
@@ -65,7 +65,10 @@ async def test_sessions_exist_before_they_send_requests(home: "Home") -> None:
             await tasks.start(daemon.sessions.run, begin)
             await anyio.wait_all_tasks_blocked()
             assert [one.session.id for one in daemon.sessions.rotations] == ["one"]
-            assert not daemon.board.sessions  # the first thing that a session does
+            assert list(daemon.board.sessions) == ["one"]
+            names = {task.name for task in anyio.get_running_tasks()}
+            assert "session one" in names
+            assert "snapshots of one" not in names
             begin.set()
             await daemon.until(lambda: home.env("one.env") == 'TOKEN="proj_a"\n')
             tasks.cancel_scope.cancel()

@@ -117,7 +117,6 @@ class Rotation:
 
     async def run(self) -> None:
         """Run the three loops until cancelled."""
-        self._post()
         id_, note_later = self.session.id, partial(self._deferred.run_soon, self._account)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._snapshots.run, name=f"snapshots of {id_}")

@@ -149,6 +149,7 @@ class Sessions:
                 _log.info("session.started", session_id=id_)
             running = _Running(wanted[id_], rotation)
             self._running[id_] = running
+            rotation.refresh()  # status names it before it has sent anything
             tasks.start_soon(self._run, running, name=f"session {id_}")
 
     def _is_news(self, settings: SessionSettings) -> bool:
