@@ -168,13 +168,14 @@ async def test_an_event_that_overtakes_a_snapshot_stands(home: "Home") -> None:
         (rotation,) = daemon.sessions.rotations
         rotation.request_snapshot(SnapshotReason.EVENT)
         await hold.until_ready()
+        count, generation = _outcomes(daemon), daemon.session.generation
         _rotate(home, "two")
         await _delivered(home, daemon, "two")
-        count, generation = _outcomes(daemon), daemon.session.generation
+        await daemon.until(lambda: daemon.session.generation == generation + 1)
         hold.release()
         await until(lambda: _outcomes(daemon) >= count + 2)
         assert home.env() == 'TOKEN="two"\n'
-        assert daemon.session.generation == generation
+        assert daemon.session.generation == generation + 1
 
 
 async def test_an_event_before_the_first_snapshot_is_not_lost(home: "Home") -> None:
