@@ -74,7 +74,7 @@ core: .venv-dev/ready # its own tests reach every line and every branch of it
 	.venv-dev/bin/coverage report --fail-under=100
 
 unit: .venv-dev/ready # with bytecode, if it is unset elsewhere: 800 files are imported
-	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest --processes 4 --ignore tests/core # they wait more than they work
+	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest --processes 5 --ignore tests/core # they wait more than they work
 
 # Every script stands alone; all of them run, also after one that failed.
 define run_each
