@@ -10,14 +10,9 @@ LATE = timedelta(minutes=1)
 def is_cloned(workers: Iterable[tuple[datetime, datetime]]) -> bool:
     """Whether a worker was seen after a newer one of the same host had registered.
 
-    `workers` are those that were seen lately: (registered at, last seen at). A daemon that
-    registers again leaves its former worker behind, so of one daemon the newest alone is
-    seen from then on.
+    `workers` are those that were seen lately, one at least: (registered at, last seen at).
+    A daemon that registers again leaves its former worker behind, so of one daemon the
+    newest alone is seen from then on.
     """
-    at = list(workers)
-    newest = max((registered for registered, _ in at), default=None)
-    return any(
-        registered < newest and seen > newest + LATE
-        for registered, seen in at
-        if newest is not None
-    )
+    *former, (newest, _) = sorted(workers)
+    return any(seen > newest + LATE for _, seen in former)

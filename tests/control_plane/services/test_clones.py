@@ -87,6 +87,6 @@ def test_a_late_heartbeat_is_none_of_a_clone() -> None:
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     newer = begin + timedelta(hours=1)
     late = newer + clones.LATE
-    assert not is_cloned([])
+    assert not is_cloned([(begin, late)])
     assert not is_cloned([(begin, late), (newer, newer)])
     assert is_cloned([(begin, late + timedelta(seconds=1)), (newer, newer)])
