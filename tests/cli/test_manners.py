@@ -17,6 +17,7 @@ from deadlines import HANG_SECONDS
 from rensei_daemon.cli.main import main
 from rensei_daemon.errors import DaemonNotRunningError
 
+CHECKOUT = Path(__file__).parents[2]
 CONTEXTS = {" ".join(c.command_path.split()[1:]): c for c in walk()}
 LEAVES = [path for path, c in CONTEXTS.items() if not isinstance(c.command, click.Group)]
 WITHOUT_JSON = {
@@ -96,6 +97,16 @@ def test_debug_alone_shows_a_traceback(
         main(["--debug", "reload"])
     assert run("reload") == 3
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    """`>&-` leaves a command without one."""
+    check = f'"{sys.executable}" -m rensei_daemon config check config.example.toml >&-'
+    done = subprocess.run(
+        ["sh", "-c", check], cwd=CHECKOUT, stderr=subprocess.PIPE, check=False
+    )
+    assert b"internal error" not in done.stderr
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; the only place that prints an error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_missing_streams()
     try:
         exit_code = _start(arguments)
         sys.stdout.flush()  # here, where a reader who has left is no error
@@ -39,6 +40,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         known = error if isinstance(error, RenseiError) else _internal(error)
         _complain(known, arguments)
         sys.exit(known.exit_code)
+
+
+def _open_missing_streams() -> None:
+    """Open /dev/null in place of a standard stream that is closed, as by `>&-`.
+
+    The next file to be opened would otherwise take its number, and what is printed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _start(arguments: list[str]) -> int | None:
