@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from platform_load.rows import Row, report
-from platform_load.world import HASH, Serving, World, make_world, running, serving
-from platform_streams import Streams
+from platform_load.world import HASH, ORG, Serving, World, make_world, running, serving
+from platform_streams import Streams, ask
 from sqlalchemy import URL
 
 CHECKOUT = Path(__file__).parents[2]
@@ -37,6 +37,8 @@ PACED_SECONDS = 45
 INTERVAL = 30
 CONNECTIONS = 16
 ASKED = 300
+RETURNS_PER_SECOND = 500
+"""Three times what 10,000 sessions ask that come back within a minute."""
 SENDERS = Path(__file__).parent / "platform_load/senders.py"
 BEAT = {
     "status": "idle",
@@ -106,6 +108,34 @@ def _flat_out(server: Serving, requests: list[list[str]]) -> tuple[float, float]
     sent = send(server, requests, connections=CONNECTIONS, seconds=SECONDS)
     cost = 1000 * (server.cpu_seconds() - before) / sent["count"]
     return sent["count"] / sent["seconds"], cost
+
+
+def returns(name: str, world: World, directory: Path) -> Row:
+    """How many sessions a second take their first snapshot, each noted durably."""
+    path = "/api/daemon/credentials/snapshot"
+    bodies = [
+        json.dumps({"orgId": ORG, "sessionId": f"sess_{number}"}) for number in range(HOSTS)
+    ]
+    requests = [["POST", path, world.key, body] for body in bodies]
+    with serving(world, directory) as server:
+        put = "/api/admin/credentials/github/values"
+        values = {"values": {"TOKEN": "x" * 40}}
+        asyncio.run(ask(server.port, "PUT", put, world.key, values))
+        before = server.cpu_seconds()
+        how = {"connections": 3 * CONNECTIONS, "seconds": 60, "count": HOSTS}
+        sent = send(server, requests, **how)
+        cost = 1000 * (server.cpu_seconds() - before) / sent["count"]
+    with _bare(directory) as server:
+        _, bare_cost = _flat_out(server, requests)
+    rate = sent["count"] / sent["seconds"]
+    return Row(
+        f"first snapshots of {HOSTS} sessions, {name}",
+        f"{rate:.0f}/s, {cost:.2f} ms of a core each",
+        f"{RETURNS_PER_SECOND}/s",
+        f"bare ASGI server {bare_cost:.2f} ms: {cost / bare_cost:.1f} x; "
+        f"p99 {sent['p99']:.0f} ms",
+        rate >= RETURNS_PER_SECOND,
+    )
 
 
 def fleet(world: World, directory: Path) -> Row:
@@ -215,12 +245,14 @@ def rows(place: Path) -> Iterator[Row]:
         _sqlite(directories["empty"]), directories["empty"], HOSTS, EACH, spread=1
     )
     yield sustained("SQLite", empty, place)
+    yield returns("SQLite", empty, place)
     yield fleet(empty, place)
     with running_postgresql(fsync="on", synchronous_commit="on") as cluster:
         socket = {"host": str(cluster.directory)}
         url = URL.create("postgresql", ROLE, database="postgres", query=socket)
         world = make_world(url, directories["postgresql"], HOSTS, 0, spread=HOSTS)
         yield sustained("PostgreSQL", world, place)
+        yield returns("PostgreSQL", world, place)
     full = make_world(
         _sqlite(directories["full"]), directories["full"], HOSTS, HISTORY, spread=HOSTS
     )

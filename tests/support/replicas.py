@@ -1,13 +1,13 @@
 """A replica of the control plane without HTTP, and a source that a test decides."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
-from sqlalchemy import CursorResult, Executable
+from sqlalchemy import CursorResult, Executable, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.master_key import MasterKey
@@ -61,33 +61,40 @@ class Source:
 
 
 class InterruptedStore(Store):
-    """A database to which something happens once, between two statements of a reader."""
+    """A database to which something happens once: after the first statement of a reader."""
 
     def __init__(self, store: Store, happens: Callable[[], Awaitable[object]]) -> None:
         self.__dict__ |= store.__dict__
-        self._happens = happens
+        self._happens, self._count = happens, 0
+        self._quick, self.quick = store.quick, self
+
+    async def one(
+        self, query: Select[Any], parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Read a row."""
+        await self._next()
+        return await self._quick.one(query, parameters)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Any]:
-        happens, self._happens = self._happens, _nothing
+        """Lend a connection for statements."""
         async with super().read() as connection:
-            yield _Interrupted(connection, happens)
+            yield _Interrupted(connection, self._next)
 
-
-async def _nothing() -> None:
-    """Let nothing happen."""
+    async def _next(self) -> None:
+        self._count += 1
+        if self._count == 2:
+            await self._happens()
 
 
 class _Interrupted:
     def __init__(
-        self, connection: AsyncConnection, happens: Callable[[], Awaitable[object]]
+        self, connection: AsyncConnection, before: Callable[[], Awaitable[None]]
     ) -> None:
-        self._connection, self._happens, self._count = connection, happens, 0
+        self._connection, self._before = connection, before
 
     async def execute(self, statement: Executable) -> CursorResult[Any]:
-        self._count += 1
-        if self._count == 2:
-            await self._happens()
+        await self._before()
         return await self._connection.execute(statement)
 
 

@@ -82,13 +82,14 @@ async def snapshot(request: Request) -> Response:
     if project_id is None and session_id is None:
         raise InvalidRequestError("projectId or sessionId is required")
     scope = Scope(project_id or "", optional_text(body, "envName") or DEFAULT_ENVIRONMENT)
-    content, entry = await credentials.take_snapshot(
+    content, left = await credentials.take_snapshot(
         platform, caller, org_id, session_id, scope
     )
-    if entry is None:
+    if left is None:
         return answer(content)
-    audit = BackgroundTask(note, platform, caller, credentials.SNAPSHOT, **entry)
-    return answer(content, background=audit)
+    return answer(
+        content, background=BackgroundTask(platform.snapshot_notes.add_entry, left)
+    )
 
 
 async def rotate(request: Request) -> Response:

@@ -2,8 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,49 +26,28 @@ from rensei_platform.rules.fields import Json
 from rensei_platform.rules.refresh import refresh_until
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services.platform import Platform
+from rensei_platform.services.snapshot_notes import SnapshotNote
 from rensei_platform.store import audit, credentials, resolved_sets
-from rensei_platform.store.credentials import StoredBinding, TakenSnapshot
+from rensei_platform.store.credentials import StoredBinding
 from rensei_platform.store.resolved_sets import Pair
-
-SNAPSHOT = "credential.snapshot"
-NOTE_AGAIN = timedelta(minutes=30)
-"""After which an equal snapshot of a session is noted again: a quarter of the time for
-which it counts (`fan_out.SCOPE_LIFETIME`)."""
-
-AuditEntry = dict[str, Any]
-"""What of an entry is not the caller's, nor the action."""
 
 # ---- what a session asks for -------------------------------------------------------------
 
 
 async def take_snapshot(
     platform: Platform, caller: Caller, org_id: str, session_id: str | None, scope: Scope
-) -> tuple[Json, AuditEntry | None]:
+) -> tuple[Json, SnapshotNote | None]:
     """Return everything a scope sees now, and note that the session stands there.
 
-    With it comes the entry of the audit, unless that is written with the note. Raise
-    ForbiddenError for another organization or a scope beyond the key's limits,
-    UnavailableError if a provider fails and nothing of it is still good.
+    With it comes what is left to be noted after the answer. Raise ForbiddenError for
+    another organization or a scope beyond the key's limits, UnavailableError if a provider
+    fails and nothing of it is still good.
     """
     require_org(caller, org_id)
     require_access(caller, Access.SNAPSHOT)
     require_visible(caller, scope.project_id or None, scope.environment)
     values = await platform.values.for_scope(org_id, scope)
     env, now = snapshot(values.sets, scope), platform.now()
-    entry: AuditEntry = {
-        "object_": session_id or "",
-        "project": scope.project_id,
-        "environment": scope.environment,
-        "names": sorted(env),
-    }
-    is_audited = False
-    if session_id is not None:
-        taken = TakenSnapshot(org_id, caller.key_id, session_id, scope, values.version, now)
-        if not await _is_noted(platform, taken):
-            async with platform.store.write() as db:
-                await credentials.note_scope(db, taken)
-                await audit.add_entry(db, caller, SNAPSHOT, now=now, **entry)
-            is_audited = True
     chance = random.random()  # noqa: S311 - not a secret
     expires_at = values.expires_at(scope)
     refresh_at = refresh_until(now, expires_at, platform.settings.refresh_interval, chance)
@@ -78,16 +56,11 @@ async def take_snapshot(
         "refreshUntil": wire_time(refresh_at),
         "version": values.version,
     }
-    return content, None if is_audited else entry
-
-
-async def _is_noted(platform: Platform, taken: TakenSnapshot) -> bool:
-    """Whether a snapshot adds nothing to what was noted a while ago."""
-    noted = await credentials.find_scope(platform.store, taken)
-    if noted is None or noted["version"] != taken.version:
-        return False
-    age: timedelta = taken.at - noted["snapshot_at"]
-    return timedelta() <= age < NOTE_AGAIN
+    note = SnapshotNote(caller, session_id, scope, values.version, now, tuple(sorted(env)))
+    if await platform.snapshot_notes.is_new(note):
+        await platform.snapshot_notes.add(note)
+        return content, None
+    return content, note
 
 
 # ---- what an operator stores and binds ---------------------------------------------------

@@ -26,6 +26,7 @@ from rensei_platform.services.changes import Changes
 from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.platform import Platform, utc_now
+from rensei_platform.services.snapshot_notes import SnapshotNotes
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import credentials, master_keys, replicas
@@ -91,6 +92,7 @@ def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) 
         tokens=Tokens(sealer, settings.token_lifetime),
         registry=registry,
         values=Values(store, sealer, registry, locks, utc_now),
+        snapshot_notes=SnapshotNotes(store),
         locks=locks,
         bus=bus,
         hub=hub,

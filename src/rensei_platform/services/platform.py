@@ -17,6 +17,7 @@ from rensei_platform.services.limits import FailureLimiter
 from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.presence import Presence
 from rensei_platform.services.refusals import Refusals
+from rensei_platform.services.snapshot_notes import SnapshotNotes
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store.engine import Store
@@ -39,6 +40,7 @@ class Platform:
     tokens: Tokens
     registry: Registry
     values: Values
+    snapshot_notes: SnapshotNotes
     locks: Locks
     bus: Bus
     hub: Hub

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rensei_platform.errors import UnavailableError
 from rensei_platform.rules.callers import Access, Caller, require_access
 from rensei_platform.services.platform import Platform
-from rensei_platform.store.credentials import values_version
+from rensei_platform.store.credentials import current_version
 from rensei_platform.store.hosts import find_worker
 
 FULL_RETRY_SECONDS = 10
@@ -43,8 +43,7 @@ async def admit_stream(
         raise UnavailableError(
             "Too many streams are open", retry_after_seconds=FULL_RETRY_SECONDS
         )
-    async with platform.store.read() as db:
-        version = await values_version(db, caller.org_id)
+    version = await current_version(platform.store, caller.org_id)
     if worker_id is None:
         return Admission(version=version)
     worker = await find_worker(platform.store, worker_id, caller.key_id, platform.now())

@@ -87,13 +87,13 @@ class Values:
 
     async def current(self, org_id: str) -> OrgValues:
         """Return what is stored for an organization. Raise UnavailableError."""
+        # The version first: a change in between can make the values newer than the version
+        # says, never older.
+        version = await credentials.current_version(self._store, org_id)
+        known = self._known.get(org_id)
+        if known is not None and known.version == version:
+            return known
         async with self._store.read() as db:
-            # The version first: a change in between can make the values newer than the
-            # version says, never older.
-            version = await credentials.values_version(db, org_id)
-            known = self._known.get(org_id)
-            if known is not None and known.version == version:
-                return known
             pairs = await resolved_sets.of_organization(db, org_id)
         known = OrgValues(
             version,

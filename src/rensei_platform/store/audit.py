@@ -12,6 +12,28 @@ from rensei_platform.rules.callers import Caller
 from rensei_platform.store.tables import audit
 
 
+def entry(
+    caller: Caller, action: str, object_: str, now: datetime, **details: Any
+) -> dict[str, Any]:
+    """Return the row of something that was done."""
+    return {
+        "org_id": caller.org_id,
+        "at": now,
+        "actor": caller.name,
+        "key_id": caller.key_id,
+        "action": action,
+        "object": object_,
+        "outcome": "ok",
+        "address": caller.address,
+        "details": details or None,
+    }
+
+
+async def add_entries(db: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store entries, of which there is at least one."""
+    await db.execute(insert(audit), rows)
+
+
 async def add_entry(
     db: AsyncConnection,
     caller: Caller,
@@ -21,19 +43,7 @@ async def add_entry(
     **details: Any,
 ) -> None:
     """Store an entry."""
-    await db.execute(
-        insert(audit).values(
-            org_id=caller.org_id,
-            at=now,
-            actor=caller.name,
-            key_id=caller.key_id,
-            action=action,
-            object=object_,
-            outcome="ok",
-            address=caller.address,
-            details=details or None,
-        )
-    )
+    await add_entries(db, [entry(caller, action, object_, now, **details)])
 
 
 async def add_refusals(db: AsyncConnection, refusals: Sequence[Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, Select, bindparam, delete, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rensei_platform.errors import NotFoundError
 from rensei_platform.rules.credentials import Scope
 from rensei_platform.store.engine import Store
 from rensei_platform.store.slices import each_row
@@ -36,13 +37,14 @@ class StoredBinding:
     watch_seconds: int | None = None
 
 
-async def upsert(db: AsyncConnection, table: Any, values: Mapping[str, Any]) -> None:
-    """Store a row; one with the same primary key is replaced."""
+async def upsert(db: AsyncConnection, table: Any, *rows: Mapping[str, Any]) -> None:
+    """Store rows of equal columns; one with the same primary key is replaced."""
     dialect = postgresql if db.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**values)
+    statement = dialect.insert(table)
     keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in values if name not in keys}
-    await db.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    replacing = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    await db.execute(replacing, rows)
 
 
 # ---- stored values of the provider `database` --------------------------------------------
@@ -160,9 +162,21 @@ async def remove_binding(
 # ---- resolved values and rotations -------------------------------------------------------
 
 
-def version_statement(org_id: str) -> Select[Any]:
+def version_statement(org_id: Any) -> Select[Any]:
     """Return the query of the version of an organization's values."""
     return select(orgs.c.values_version).where(orgs.c.id == org_id)
+
+
+_VERSION = version_statement(bindparam("of_org"))
+
+
+async def current_version(store: Store, org_id: str) -> int:
+    """Return the version of an organization's values, at once: every stream asks for it."""
+    row = await store.quick.one(_VERSION, {"of_org": org_id})
+    if row is None:
+        raise NotFoundError("Organization not found")
+    version: int = row["values_version"]
+    return version
 
 
 async def values_version(db: AsyncConnection, org_id: str) -> int:
@@ -273,18 +287,23 @@ class TakenSnapshot:
     at: datetime
 
 
-async def note_scope(db: AsyncConnection, taken: TakenSnapshot) -> None:
-    """Store that a session has taken a snapshot."""
-    await upsert(
-        db,
-        session_scopes,
+async def note_scopes(db: AsyncConnection, snapshots: Sequence[TakenSnapshot]) -> None:
+    """Store that sessions have taken snapshots, of which there is at least one.
+
+    In the order of their keys: two servers that locked equal rows in different orders would
+    wait for each other.
+    """
+    rows = [
         {
             **_scope_key(taken),
             "org_id": taken.org_id,
             "snapshot_at": taken.at,
             "version": taken.version,
-        },
-    )
+        }
+        for taken in snapshots
+    ]
+    rows.sort(key=lambda row: [row[name] for name in _SCOPE_KEY])
+    await upsert(db, session_scopes, *rows)
 
 
 def scope_statement(key: Mapping[str, Any]) -> Select[Any]:

@@ -58,8 +58,8 @@ async def store_changes(
     now: datetime,
 ) -> None:
     """Store how a report of a worker changes what is known of its host's sessions."""
-    for session in changes.changed:
-        row = {
+    rows = [
+        {
             "host_id": worker.host_id,
             "session_id": session.session_id,
             "org_id": worker.org_id,
@@ -74,7 +74,10 @@ async def store_changes(
             "reported_at": now,
             "ended_at": None,
         }
-        await upsert(db, uptake, row)
+        for session in changes.changed
+    ]
+    if rows:
+        await upsert(db, uptake, *rows)
     if changes.ended:
         await db.execute(
             update(uptake)

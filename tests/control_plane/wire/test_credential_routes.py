@@ -13,9 +13,9 @@ from platform_server import ORG, Server
 from polling import until
 from sqlalchemy import event as sqlalchemy_event
 
-from rensei_platform.services.credentials import NOTE_AGAIN
 from rensei_platform.services.fan_out import SCOPE_LIFETIME
 from rensei_platform.services.platform import utc_now
+from rensei_platform.services.snapshot_notes import NOTE_AGAIN
 from rensei_platform.store.tables import metadata
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
