@@ -25,7 +25,7 @@ from rensei_platform.rules.callers import (
 from rensei_platform.rules.fields import check_id
 from rensei_platform.services.clones import cloned_hosts
 from rensei_platform.services.platform import Platform
-from rensei_platform.services.users import Link, make_link
+from rensei_platform.services.users import Link, make_link, put_own_user
 from rensei_platform.store import audit, hosts, orgs, users
 from rensei_platform.store.engine import Store
 from rensei_platform.store.orgs import NewKey
@@ -127,7 +127,10 @@ async def _put_member(
         raise ForbiddenError("Only an operator of the platform adds keys of an operator")
     role = role or present or Role.MEMBER
     require_grant(caller, (present, role))
-    user_id = await orgs.put_user(db, new_id("user"), email, now)
+    if present is None:
+        user_id = await put_own_user(db, caller, email, now)
+    else:
+        user_id = await orgs.put_user(db, new_id("user"), email, now)
     await orgs.put_member(db, caller.org_id, user_id, role, now)
     return user_id
 

@@ -50,6 +50,33 @@ async def make_link(db: AsyncConnection, user_id: str, now: datetime) -> Link:
     return link
 
 
+async def put_own_user(
+    db: AsyncConnection, caller: Caller, email: str, now: datetime
+) -> str:
+    """Return the id of a user who is to become a member; store one if there is none.
+
+    Somebody who belongs to no organization any more has no password from now on: who has
+    set it is not known. Raise ForbiddenError for a user of another organization.
+    """
+    await _require_own(db, caller, email)
+    user_id = await orgs.put_user(db, new_id("user"), email, now)
+    if not await users.is_member_of_any(db, user_id):
+        await users.set_password(db, user_id, None)
+    return user_id
+
+
+async def _require_own(db: AsyncConnection, caller: Caller, email: str) -> None:
+    """Raise ForbiddenError for a user whom other organizations trust too.
+
+    A user has one password for all organizations, so whoever sets it, or has set it before
+    the user becomes a member, can act in each of them.
+    """
+    if not caller.is_operator and await users.is_known_elsewhere(db, caller.org_id, email):
+        raise ForbiddenError(
+            "The user belongs to another organization: ask an operator of the platform"
+        )
+
+
 async def list_users(platform: Platform, caller: Caller) -> Sequence[RowMapping]:
     """Return the members of the caller's organization."""
     require_access(caller, Access.ADMIN)
@@ -60,7 +87,8 @@ async def list_users(platform: Platform, caller: Caller) -> Sequence[RowMapping]
 async def add_user(platform: Platform, caller: Caller, email: str, role: Role) -> Link:
     """Make a user a member, and return the link with which they set a password.
 
-    Raise ConflictError if they are one already: a role is not changed by accident.
+    Raise ConflictError if they are one already: a role is not changed by accident;
+    ForbiddenError for a user of another organization.
     """
     require_admin(caller, Access.ADMIN)
     require_grant(caller, (role,))
@@ -69,18 +97,22 @@ async def add_user(platform: Platform, caller: Caller, email: str, role: Role) -
         await users.lock_org(db, caller.org_id)
         if await users.find_member(db, caller.org_id, email) is not None:
             raise ConflictError(f"{email} is a member already")
-        user_id = await orgs.put_user(db, new_id("user"), email, now)
+        user_id = await put_own_user(db, caller, email, now)
         await orgs.put_member(db, caller.org_id, user_id, role, now)
         await audit.add_entry(db, caller, "user.add", email, now, role=role)
         return await make_link(db, user_id, now)
 
 
 async def reset_user(platform: Platform, caller: Caller, email: str) -> Link:
-    """Return a new link for a member; the earlier ones end. Raise NotFoundError."""
+    """Return a new link for a member; the earlier ones end.
+
+    Raise NotFoundError, or ForbiddenError for a user of another organization too.
+    """
     require_admin(caller, Access.ADMIN)
     now = platform.now()
     async with platform.store.write() as db:
         member = await _member(db, caller, email)
+        await _require_own(db, caller, email)
         await audit.add_entry(db, caller, "user.reset", email, now)
         return await make_link(db, member["id"], now)
 

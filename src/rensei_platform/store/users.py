@@ -37,6 +37,27 @@ async def find_member(db: AsyncConnection, org_id: str, email: str) -> RowMappin
     return found.mappings().one_or_none()
 
 
+async def is_known_elsewhere(db: AsyncConnection, org_id: str, email: str) -> bool:
+    """Whether a user belongs to another organization, or runs the platform."""
+    is_of_another = (
+        select(members.c.user_id)
+        .where((members.c.user_id == users.c.id) & (members.c.org_id != org_id))
+        .exists()
+    )
+    found = await db.execute(
+        select(users.c.id).where(
+            (users.c.email == email) & (users.c.is_operator | is_of_another)
+        )
+    )
+    return found.first() is not None
+
+
+async def is_member_of_any(db: AsyncConnection, user_id: str) -> bool:
+    """Whether a user belongs to an organization."""
+    found = await db.execute(select(members.c.org_id).where(members.c.user_id == user_id))
+    return found.first() is not None
+
+
 async def organizations_of(db: AsyncConnection, email: str, role: Role) -> Sequence[str]:
     """Return the ids of the organizations in which a user has a role."""
     found = await db.scalars(
@@ -136,8 +157,8 @@ async def use_link(db: AsyncConnection, digest: str, now: datetime) -> str | Non
     return used.one_or_none()
 
 
-async def set_password(db: AsyncConnection, user_id: str, hashed: str) -> None:
-    """Store the hash of a password."""
+async def set_password(db: AsyncConnection, user_id: str, hashed: str | None) -> None:
+    """Store the hash of a password; None: they have none, and cannot sign in with one."""
     await db.execute(
         update(users).where(users.c.id == user_id).values(password_hash=hashed)
     )

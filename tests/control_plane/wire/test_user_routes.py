@@ -95,6 +95,50 @@ async def test_admin_has_no_power_over_owners(server: Server) -> None:
         assert (await server.call(method, path, body, key=key)).status_code == 403
 
 
+async def test_a_user_of_another_organization_is_the_operators(server: Server) -> None:
+    """A password is the same in all organizations: no other admin gets to set it."""
+    await _add(server)
+    beta = {"id": "org_beta", "name": "Beta", "owner": "eve@beta.test"}
+    eve = str((await server.ok("POST", "/api/admin/orgs", beta))["key"])
+    for victim in (OWNER, BOB):
+        body = {"email": victim, "role": "member"}
+        refused = await server.call("POST", "/api/admin/users", body, key=eve)
+        assert (refused.status_code, "link" in refused.json()) == (403, False)
+        key = {"name": "k", "owner": victim, "role": "member"}
+        refused = await server.call("POST", "/api/admin/keys", key, key=eve)
+        assert refused.status_code == 403
+    assert "link" in await _add(server, "member", "eve@beta.test")  # by the operator
+    admin, reset = await _key_of(server), "/api/admin/users/eve@beta.test/reset"
+    refused = await server.call("POST", reset, key=admin)
+    assert refused.json() == {
+        "error": "The user belongs to another organization: ask an operator of the platform"
+    }
+    await server.ok("POST", reset)
+    for call in (
+        ("POST", "eve@beta.test/role", {"role": "auditor"}),
+        ("DELETE", "eve@beta.test", None),
+    ):
+        await server.ok(call[0], f"/api/admin/users/{call[1]}", call[2], key=admin)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/admin/users", {"email": BOB, "role": "member"}),
+        ("/api/admin/keys", {"name": "k", "owner": BOB, "role": "member"}),
+    ],
+)
+async def test_a_password_does_not_outlive_the_last_membership(
+    server: Server, path: str, body: dict[str, Any]
+) -> None:
+    """Another organization may have made the user, and set it, before it removed them."""
+    await _set(server, (await _add(server))["link"])
+    await server.ok("DELETE", f"/api/admin/users/{BOB}")
+    await server.ok("POST", path, body)
+    listed = (await server.ok("GET", "/api/admin/users"))["users"]
+    assert [one["hasPassword"] for one in listed if one["email"] == BOB] == [False]
+
+
 async def test_last_owner_stays(server: Server) -> None:
     """An organization always has an owner; the first may go when there is a second."""
     role = f"/api/admin/users/{OWNER}/role"
