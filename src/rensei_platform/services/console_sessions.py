@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from rensei_platform.errors import (
     ForbiddenError,
     NotFoundError,
@@ -56,13 +58,8 @@ async def sign_in(platform: Platform, email: str, password: str, address: str) -
     tried too many, ForbiddenError for a user who belongs to no organization.
     """
     platform.availability.require()
-    platform.failures.check(address)
-    async with platform.store.read() as db:
-        user = await console_sessions.find_user(db, email.lower())
-    hashed = None if user is None else user["password_hash"]
-    if not await is_password(hashed, password) or user is None:
-        platform.failures.count(address)
-        raise UnauthorizedError("The address or the password is wrong.")
+    with platform.failures.attempt(address):
+        user = await _user_with(platform, email, password)
     async with platform.store.read() as db:
         found = await console_sessions.memberships(db, user["id"])
     if not found:
@@ -76,6 +73,16 @@ async def sign_in(platform: Platform, email: str, password: str, address: str) -
         address=address,
     )
     return await _begin(platform, caller, None)
+
+
+async def _user_with(platform: Platform, email: str, password: str) -> RowMapping:
+    """Return the user with a password. Raise UnauthorizedError."""
+    async with platform.store.read() as db:
+        user = await console_sessions.find_user(db, email.lower())
+    hashed = None if user is None else user["password_hash"]
+    if not await is_password(hashed, password) or user is None:
+        raise UnauthorizedError("The address or the password is wrong.")
+    return user
 
 
 async def sign_in_with_key(platform: Platform, key: str, address: str) -> str:

@@ -184,16 +184,20 @@ async def set_password(platform: Platform, link: str, password: str, address: st
         raise InvalidRequestError(
             f"password must have {LEAST_PASSWORD} to {MOST_PASSWORD} characters"
         )
-    platform.failures.check(address)
+    with platform.failures.attempt(address):
+        if not await _use_link(platform, link, password):
+            raise NotFoundError("The link is not valid, or was used; ask for another")
+
+
+async def _use_link(platform: Platform, link: str, password: str) -> bool:
+    """Set the password of the user whose link this is; whether it is one."""
     async with platform.store.read() as db:
-        is_valid = await users.is_link_valid(db, digest(link), platform.now())
-    if is_valid:
-        hashed = await hash_password(password)
-        async with platform.store.write() as db:
-            user_id = await users.use_link(db, digest(link), platform.now())
-            if user_id is not None:
-                await users.set_password(db, user_id, hashed)
-                await console_sessions.end_sessions(db, user_id)
-                return
-    platform.failures.count(address)
-    raise NotFoundError("The link is not valid, or was used; ask for another")
+        if not await users.is_link_valid(db, digest(link), platform.now()):
+            return False
+    hashed = await hash_password(password)
+    async with platform.store.write() as db:
+        user_id = await users.use_link(db, digest(link), platform.now())
+        if user_id is not None:
+            await users.set_password(db, user_id, hashed)
+            await console_sessions.end_sessions(db, user_id)
+    return user_id is not None

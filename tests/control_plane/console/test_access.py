@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import anyio
 import httpx
 import pytest
 from console_browser import PASSWORD, SAME_ORIGIN, Browser, browsing, set_password
@@ -40,6 +41,26 @@ async def test_guessing_is_limited(server: Server, visitor: Browser) -> None:
     page = await visitor.sign_in()
     assert page.status == 429
     assert "ada" not in (await visitor.get(HOSTS)).text
+
+
+@one_database
+async def test_guessing_many_at_once_is_limited(server: Server, visitor: Browser) -> None:
+    """They are counted before the first of them is found wrong."""
+    await set_password(server)
+    statuses: list[int] = []
+
+    async def guess(number: int) -> None:
+        answer = await visitor.http.post(
+            "/console/sign-in",
+            data={"email": OWNER, "password": f"wrong {number}"},
+            headers=SAME_ORIGIN,
+        )
+        statuses.append(answer.status_code)
+
+    async with anyio.create_task_group() as guesses:
+        for number in range(50):
+            guesses.start_soon(guess, number)
+    assert sorted(statuses) == [401] * 20 + [429] * 30
 
 
 @one_database
