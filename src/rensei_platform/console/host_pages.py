@@ -7,7 +7,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from rensei_platform.console.pages import Visit, see_other, shows, takes
-from rensei_platform.console.requests_of_hosts import FORMS, params_of, read_json
+from rensei_platform.console.requests_of_hosts import FORMS, params_of, read_params
 from rensei_platform.errors import InvalidRequestError
 from rensei_platform.ids import new_id
 from rensei_platform.rules.callers import Access, require_admin
@@ -171,7 +171,7 @@ async def enqueue(visit: Visit) -> Response:
         visit.caller,
         host_id=host_id,
         op=visit.form.get("op"),
-        params=read_json(visit.form.get("params", ""), "params"),
+        params=read_params(visit.form.get("params", ""), "params"),
         idempotency_key=visit.form.get("once", "")[:64] or None,
     )
     return see_other(f"/console/hosts/{quote(host_id, safe='')}", done="sent")

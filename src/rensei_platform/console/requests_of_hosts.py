@@ -1,12 +1,11 @@
 """The forms of the operations: their fields, and the params that they make."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rensei_platform.console.forms import words
-from rensei_platform.errors import InvalidRequestError
 from rensei_platform.rules.fields import Json
+from rensei_platform.rules.json_text import MOST_DEPTH, read_object
 from rensei_platform.rules.mutations import Op
 
 
@@ -113,23 +112,12 @@ def params_of(op: Op, form: Mapping[str, str]) -> Json:
             case "list":
                 params[one.name] = words(value)
             case "json":
-                params[one.name] = read_json(value, one.label)
+                params[one.name] = read_object(value, one.label, most_depth=MOST_DEPTH - 2)
             case _:
                 params[one.name] = value
     return params
 
 
-def read_json(value: str, label: str) -> Json:
-    """Return a JSON object. Raise InvalidRequestError if it is none."""
-    try:
-        found = json.loads(value, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        where = f": {error}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InvalidRequestError(f"{label} must be JSON{where}") from None
-    if not isinstance(found, dict):
-        raise InvalidRequestError(f"{label} must be a JSON object")
-    return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+def read_params(value: str, label: str) -> Json:
+    """Return params that the API takes too. Raise InvalidRequestError, with `label`."""
+    return read_object(value, label, most_depth=MOST_DEPTH - 1)

@@ -1,9 +1,7 @@
 """Requests in, answers out: bounded, checked, and always JSON."""
 
 import json
-import math
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
@@ -12,12 +10,11 @@ from starlette.responses import Response
 from rensei_platform.errors import InvalidRequestError, TooLargeError
 from rensei_platform.rules.callers import Caller
 from rensei_platform.rules.fields import Json
+from rensei_platform.rules.json_text import read_object
 from rensei_platform.services.callers import caller_of
 from rensei_platform.services.platform import Platform
 
 MOST_BODY_BYTES = 4 * 1024 * 1024
-MOST_DEPTH = 100
-"""Of what is nested in a body: what is stored must be read again, by every version."""
 MOST_LISTED = 500
 
 
@@ -62,16 +59,7 @@ async def read_json(request: Request) -> Json:
 
     Raise InvalidRequestError if it is none, TooLargeError for more than 4 MiB.
     """
-    text = await _read_body(request)
-    try:
-        body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError):
-        raise InvalidRequestError("body must be JSON") from None
-    if not isinstance(body, dict):
-        raise InvalidRequestError("body must be a JSON object")
-    if text.count(b"{") + text.count(b"[") > MOST_DEPTH and _is_too_deep(body):
-        raise InvalidRequestError(f"body must be nested at most {MOST_DEPTH} deep")
-    return body
+    return read_object(await _read_body(request), "body")
 
 
 async def _read_body(request: Request) -> bytes:
@@ -87,25 +75,6 @@ async def _read_body(request: Request) -> bytes:
     if is_too_large:
         raise TooLargeError("body must have at most 4 MiB")
     return bytes(body)
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)
-
-
-def _finite(number: str) -> float:
-    """Return the number. Raise ValueError for 1e999, which no JSON could say again."""
-    value = float(number)
-    return value if math.isfinite(value) else _refuse(number)
-
-
-def _is_too_deep(body: Json) -> bool:
-    level: list[Any] = [body]
-    for _ in range(MOST_DEPTH):
-        dicts = [node.values() for node in level if isinstance(node, dict)]
-        lists = [node for node in level if isinstance(node, list)]
-        level = [child for children in (*dicts, *lists) for child in children]
-    return any(isinstance(node, dict | list) for node in level)
 
 
 def limit(query: Mapping[str, str]) -> int:

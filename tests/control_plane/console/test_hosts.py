@@ -28,6 +28,11 @@ PARAMS = FIELDS | {
 }
 
 
+def lists(depth: int) -> str:
+    """Return the JSON of lists within each other."""
+    return "[" * depth + "]" * depth
+
+
 def _path(worker: Worker) -> str:
     return f"{HOSTS}/{worker.host_id}"
 
@@ -79,6 +84,12 @@ async def test_a_form_sent_twice_asks_once(owner: Browser) -> None:
         ("modelAccess.set", {"param_policy": "[]"}, "Policy must be a JSON object"),
         ("modelAccess.set", {"param_policy": "[" * 100_000}, "Policy must be JSON"),
         ("modelAccess.set", {"param_policy": '{"x": NaN}'}, "Policy must be JSON"),
+        ("modelAccess.set", {"param_policy": '{"x": 1e999}'}, "Policy must be JSON"),
+        (
+            "modelAccess.set",
+            {"param_policy": f'{{"x": {lists(98)}}}'},
+            "Policy must be nested at most 98 deep",
+        ),
         ("modelAccess.set", {"param_policy": '{"matrix": 1}'}, "matrix"),
     ],
 )
@@ -91,6 +102,21 @@ async def test_nonsense_comes_back_with_what_is_wrong(
     page = await owner.submit(page.form(f"/ask/{op}"), **fields)
     assert (page.status, told in page.text) == (400, True)
     assert await worker.history() == {}
+
+
+@one_database
+async def test_params_of_a_form_are_those_of_the_api(owner: Browser) -> None:
+    """What no other reader of JSON could read is refused, however the form was changed."""
+    worker = await owner.server.register()
+    form = (await _preview(owner, worker, "project.enable")).form("/mutations")
+    for params, status in (
+        ('{"id": "p", "x": 1e999}', 400),
+        ('{"id": "p", "x": NaN}', 400),
+        (f'{{"id": "p", "x": {lists(99)}}}', 400),
+        (f'{{"id": "p", "x": {lists(98)}}}', 200),
+    ):
+        assert (await owner.submit(form, params=params)).status == status, params
+    assert len(await worker.history()) == 1
 
 
 async def test_cancel_works_until_delivery(owner: Browser) -> None:
