@@ -44,6 +44,7 @@ templates.globals |= {
     "plots": plots,
     "segment": lambda text: quote(text, safe=""),
     "query": urlencode,
+    "own_path": lambda visit: own_path(visit.request),
 }
 
 NOTICES = {
@@ -180,6 +181,7 @@ async def _session(request: Request) -> Session:
 
 
 def own_path(request: Request) -> str:
-    """Return the path of a request, with its query."""
-    query = request.url.query
-    return f"{request.url.path}?{query}" if query else request.url.path
+    """Return the path of a request as a browser writes it, with its query."""
+    # The path comes decoded: an address may have what means something else in a path.
+    path, query = quote(request.scope["path"]), request.url.query
+    return f"{path}?{query}" if query else path

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -307,6 +308,20 @@ async def test_a_user_is_added_with_a_link_that_works(owner: Browser) -> None:
         page = await owner.submit(page.form("/remove"))
         assert "The user is removed" in page.text
         assert (await bob.get(AUDIT)).path == "/console/sign-in"
+
+
+@one_database
+@pytest.mark.parametrize("email", ["b%6fb@acme.test", "bob?x@acme.test", "bob#@acme.test"])
+async def test_the_user_that_is_confirmed_is_removed(owner: Browser, email: str) -> None:
+    """And not the one whose address is what a path makes of it."""
+    for who in (BOB, email):
+        form = (await owner.get(ACCESS)).form("/access/users")
+        await owner.submit(form, email=who, role="member")
+    page = await owner.get(f"{ACCESS}/users/{quote(email, safe='')}/remove")
+    page = await owner.submit(page.form("/remove"))
+    assert "The user is removed" in page.text
+    left = (await owner.server.ok("GET", "/api/admin/users"))["users"]
+    assert [one["email"] for one in left] == [OWNER, BOB]
 
 
 def _part(email: str) -> str:
