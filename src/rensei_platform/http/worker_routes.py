@@ -13,7 +13,7 @@ from rensei_platform.rules.reports import parse_beat, parse_registration
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services import workers
 from rensei_platform.services.callers import caller_of, worker_of
-from rensei_platform.store.hosts import Worker
+from rensei_platform.store.workers import Worker
 from rensei_platform.tokens import is_token
 
 

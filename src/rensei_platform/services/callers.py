@@ -6,8 +6,8 @@ from rensei_platform.errors import ForbiddenError, NotFoundError, UnauthorizedEr
 from rensei_platform.ids import digest
 from rensei_platform.rules.callers import Access, Caller, require_access
 from rensei_platform.services.platform import Platform
-from rensei_platform.store import hosts, orgs
-from rensei_platform.store.hosts import Worker
+from rensei_platform.store import orgs, workers
+from rensei_platform.store.workers import Worker
 from rensei_platform.tokens import is_token
 
 KEY_PREFIXES = ("rsk_live_", "rsu_live_", "rsp_live_")
@@ -50,7 +50,7 @@ async def worker_of(
         caller = await caller_of(platform, bearer, address)
         require_access(caller, Access.HEARTBEAT)
         org_id, key_id = caller.org_id, caller.key_id
-    worker = await hosts.find_worker(platform.store, worker_id, key_id, platform.now())
+    worker = await workers.find_worker(platform.store, worker_id, key_id, platform.now())
     if worker is None or worker.org_id != org_id:
         raise NotFoundError("Worker not found")
     if not worker.is_key_valid:

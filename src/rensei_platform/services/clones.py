@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.clones import is_cloned
 from rensei_platform.services.presence import SEEN_EVERY
-from rensei_platform.store import hosts
+from rensei_platform.store import workers
 
 
 async def cloned_hosts(
@@ -16,5 +16,5 @@ async def cloned_hosts(
 
     It is found within some ten minutes, and forgotten within twenty of its end.
     """
-    many = await hosts.with_many_workers(db, now - 2 * SEEN_EVERY, host_id)
-    return sorted({name for name, workers in many.values() if is_cloned(workers)})
+    many = await workers.with_many_workers(db, now - 2 * SEEN_EVERY, host_id)
+    return sorted({name for name, seen in many.values() if is_cloned(seen)})

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from rensei_platform.errors import UnavailableError
-from rensei_platform.store import hosts
+from rensei_platform.store import hosts, workers
 from rensei_platform.store.engine import Store
 
 SEEN_EVERY = timedelta(minutes=10)
@@ -46,7 +46,7 @@ class Presence:
                 rows = ((host_id, at, active) for host_id, (at, active) in seen.items())
                 await hosts.note_presence(db, rows)
                 if alive:
-                    await hosts.note_workers(db, alive)
+                    await workers.note_workers(db, alive)
         except UnavailableError:
             self._seen = seen | self._seen
             self._workers_to_write = alive | self._workers_to_write

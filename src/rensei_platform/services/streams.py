@@ -6,7 +6,7 @@ from rensei_platform.errors import UnavailableError
 from rensei_platform.rules.callers import Access, Caller, require_access
 from rensei_platform.services.platform import Platform
 from rensei_platform.store.credentials import current_version
-from rensei_platform.store.hosts import find_worker
+from rensei_platform.store.workers import find_worker
 
 FULL_RETRY_SECONDS = 10
 

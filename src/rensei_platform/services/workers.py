@@ -19,8 +19,8 @@ from rensei_platform.rules.reports import Beat, Registration
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.presence import SEEN_EVERY
-from rensei_platform.store import hosts, mutations, outcome_counts, uptake
-from rensei_platform.store.hosts import Worker
+from rensei_platform.store import hosts, mutations, outcome_counts, uptake, workers
+from rensei_platform.store.workers import Worker
 
 KEPT_WORKERS = 16
 """The latest of one host, which stay whether they are alive or not."""
@@ -66,7 +66,7 @@ async def _add_worker(
         host_id = await _find_or_add_host(db, caller.org_id, registration, now)
         if not await hosts.note_registration(db, host_id, registration, now):
             raise _HostChangedError
-        await hosts.add_worker(
+        await workers.add_worker(
             db,
             worker_id,
             host_id=host_id,
@@ -74,7 +74,7 @@ async def _add_worker(
             key_id=caller.key_id,
             now=now,
         )
-        await hosts.prune_workers(
+        await workers.prune_workers(
             db,
             host_id,
             kept=KEPT_WORKERS,

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rensei_platform.rules.credentials import Scope
 from rensei_platform.rules.receipts import SessionUptake, Uptake, UptakeChanges
 from rensei_platform.store.credentials import upsert
-from rensei_platform.store.hosts import Worker
 from rensei_platform.store.slices import each_row
 from rensei_platform.store.tables import (
     hosts,
@@ -22,6 +21,7 @@ from rensei_platform.store.tables import (
     uptake,
     workers,
 )
+from rensei_platform.store.workers import Worker
 
 
 def of_host_statement(host_id: str) -> Select[Any]:

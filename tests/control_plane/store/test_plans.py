@@ -17,6 +17,7 @@ from rensei_platform.store import (
     outcome_counts,
     replicas,
     uptake,
+    workers,
 )
 from rensei_platform.store.audit import Filter
 from rensei_platform.store.engine import Store
@@ -27,7 +28,7 @@ WHEN = datetime(2026, 11, 28, tzinfo=UTC)
 
 HOT: dict[str, Select[Any]] = {
     "the key of a request": orgs.key_statement("d"),
-    "the worker of a heartbeat": hosts.worker_statement("w", "k"),
+    "the worker of a heartbeat": workers.worker_statement("w", "k"),
     "what a host is owed": mutations.undecided_statement("h"),
     "the history of a host": mutations.history_statement("h", 100),
     "an earlier page of the history": mutations.history_statement("h", 100, 7),
