@@ -1,8 +1,13 @@
-"""Files that root makes in a directory of the service's user."""
+"""Files of the service: who may read them, and whose they are if root has made them."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file for `open`; if this makes it, nobody but its owner may read it."""
+    return os.open(path, flags, 0o600)
 
 
 def give_to_owner_of_directory(*files: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,8 @@ FULL_BYTES = 1024 * 1024
 """Less is no room for a transaction and its log."""
 LEAST_FILES = 16_384
 EXPIRES_SOON = timedelta(days=14)
+_LOGS = ("-wal", "-shm")
+"""What SQLite keeps beside a database while it is open."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -90,6 +93,9 @@ def _database_file(url: URL) -> Result:
     if mode & _OTHERS_WRITE and directory & stat.S_IXOTH:
         message = f"{file}: others may change it (mode {mode:04o})"
         return Result("database file", "error", message, f"Run `chmod 600 {file}`.")
+    if readable := _readable_by_others(file):
+        message = f"{readable}: others may read it"
+        return Result("database file", "warning", message, f"Run `chmod o= {readable}`.")
     if not os.access(file.parent, os.W_OK):
         message = f"{file.parent}: this user may not write to it"
         return Result("database file", "error", message, "Be the service's user, or root.")
@@ -102,3 +108,14 @@ def _database_file(url: URL) -> Result:
         message = f"{file.parent}: {free // 2**20} MiB are free"
         return Result("database file", "warning", message, "Make room before it is full.")
     return Result("database file", "ok", f"{file}, {free // 2**20} MiB free")
+
+
+def _readable_by_others(file: Path) -> Path | None:
+    """Return a part of a database that any user of this machine may read, if there is."""
+    if not file.parent.stat().st_mode & stat.S_IXOTH:
+        return None
+    for part in (file, *(file.with_name(f"{file.name}{end}") for end in _LOGS)):
+        with suppress(FileNotFoundError):  # a log is gone when the last server ends
+            if part.stat().st_mode & stat.S_IROTH:
+                return part
+    return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from rensei_platform.errors import StartError
-from rensei_platform.ownership import give_to_owner_of_directory
+from rensei_platform.ownership import give_to_owner_of_directory, private
 
 _MOST_DIGITS = 20
 
@@ -29,7 +29,7 @@ def exclusive(url: URL) -> Iterator[None]:
         return
     path = _lock_of(url.database)
     try:
-        file = path.open("ab", buffering=0)
+        file = open(path, "ab", buffering=0, opener=private)  # noqa: SIM115 - closed below
     except OSError as error:
         raise StartError(
             f"{path}: cannot open the lock: {error.strerror}",

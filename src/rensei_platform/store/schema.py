@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from rensei_platform.errors import SchemaError, StartError, UnavailableError
+from rensei_platform.ownership import private
 from rensei_platform.store.engine import prepare_sqlite, sqlite_arguments
 from rensei_platform.store.tables import replicas, schema_steps
 from rensei_platform.store.trouble import DatabaseError, explained
@@ -48,6 +49,8 @@ def migrate(url: URL) -> str:
     Raise SchemaError if it is a newer version's, StartError while servers run that could
     not go on with it.
     """
+    if url.drivername == "sqlite":
+        _make_private(str(url.database))
     with _connection(url) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK})
@@ -64,6 +67,15 @@ def migrate(url: URL) -> str:
         connection.execute(delete(schema_steps))
         connection.execute(insert(schema_steps), [step._asdict() for step in steps])
         return known[0]
+
+
+def _make_private(database: str) -> None:
+    """Make an empty file with mode 0600 if there is none; one that is there stays.
+
+    SQLite would make it with 0644. What it keeps beside it has the same mode.
+    """
+    with suppress(OSError), open(database, "ab", opener=private):
+        pass
 
 
 def check_schema(url: URL) -> None:

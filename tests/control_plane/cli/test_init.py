@@ -1,13 +1,21 @@
 """`init` and `serve` by the command lines of the documentation."""
 
 import json
+import os
 import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from platform_program import Program
+from platform_program import COMMAND, Program
+from platform_server import sqlite_url
+from polling import wait_until
 from sqlalchemy import URL
+
+from rensei_platform.store.lock import exclusive
+from rensei_platform.store.schema import _make_private, migrate
 
 ORG = ("--org", "Acme", "--org-id", "org_acme", "--owner", "Ada@acme.test")
 
@@ -75,6 +83,62 @@ def test_organization_is_founded_once(program: Program, url: str) -> None:
     program.init(url)
     message = program.run("init", "--database", url, *ORG, exit_code=1)
     assert message.endswith("error: Organization org_acme is there already\n")
+
+
+def _modes(place: Path) -> dict[str, int]:
+    """Return the modes of what belongs to a database."""
+    files = sorted(place.glob("platform.db*"))
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in files}
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """Let programs make files that anybody may read and change."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_database_is_its_owners_alone(tmp_path: Path) -> None:
+    """With all that SQLite keeps beside it, while a server runs and afterwards."""
+    program, url = Program(tmp_path), "sqlite:///platform.db"
+    environ = program.environment()
+    owner = ("--org", "Acme", "--owner", "ada@acme.test")
+    init = [*COMMAND, "init", "--database", url, *owner]
+    subprocess.run(init, cwd=tmp_path, env=environ, check=True, capture_output=True)
+    alone = {"platform.db": 0o600, "platform.db.key": 0o600, "platform.db.lock": 0o600}
+    assert _modes(tmp_path) == alone
+    serve = [*COMMAND, "serve", "--database", url, "--port", "0", "--ready-file", "ready"]
+    with subprocess.Popen(serve, cwd=tmp_path, env=environ) as server:
+        wait_until((tmp_path / "ready").exists)
+        logs = {"platform.db-shm": 0o600, "platform.db-wal": 0o600}
+        assert _modes(tmp_path) == alone | logs
+        server.terminate()
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_database_is_never_open_to_others(tmp_path: Path) -> None:
+    """From the moment that there is a file: an empty one of SQLite's would be 0644."""
+    file = tmp_path / "platform.db"
+    with exclusive(url := sqlite_url(tmp_path)):
+        _make_private(str(file))
+        assert _modes(tmp_path) == {"platform.db": 0o600, "platform.db.lock": 0o600}
+        migrate(url)
+    assert set(_modes(tmp_path).values()) == {0o600}
+
+
+def test_mode_that_an_operator_chose_stays(program: Program) -> None:
+    """As for a group that makes backups; through a link too."""
+    program.init("sqlite:///platform.db")
+    file = (program.directory / "platform.db").rename(program.directory / "elsewhere.db")
+    file.chmod(0o640)
+    (program.directory / "platform.db").symlink_to(file)
+    (program.directory / "platform.db.lock").chmod(0o644)
+    program.run("migrate", "--database", "sqlite:///platform.db")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    lock = program.directory / "platform.db.lock"
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o644
 
 
 def test_directory_of_the_database_is_made(program: Program) -> None:

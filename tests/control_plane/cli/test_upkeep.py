@@ -96,6 +96,7 @@ def test_postgresql_is_dumped(tmp_path: Path, database: URL) -> None:
     program.init(url)
     program.run("backup", "--database", url, "copy.dump")
     assert (tmp_path / "copy.dump").read_bytes().startswith(b"PGDMP")
+    assert stat.S_IMODE((tmp_path / "copy.dump").stat().st_mode) == 0o600
     message = program.run(
         "backup", "--database", url, "other.dump", exit_code=69, PATH=str(tmp_path)
     )
@@ -207,6 +208,27 @@ def test_doctor_names_what_is_wrong(program: Program) -> None:
         "error    provider lost: [providers.lost] directory: /nonexistent: not a directory",
     ):
         assert line in done.stdout, done.stdout
+
+
+def _file_check(program: Program) -> tuple[str, str, str]:
+    checks = program.json("doctor", *DATABASE)["checks"]
+    (found,) = (one for one in checks if one["name"] == "database file")
+    return found["state"], found["message"], found["hint"]
+
+
+def test_doctor_names_what_others_may_read(program: Program) -> None:
+    """In a directory that they may enter; also what SQLite has not merged yet."""
+    home = program.directory
+    (home / "platform.db").chmod(0o644)
+    home.chmod(0o700)
+    assert _file_check(program)[0] == "ok"
+    home.chmod(0o711)
+    told = ("warning", "platform.db: others may read it", "Run `chmod o= platform.db`.")
+    assert _file_check(program) == told
+    with program.serving(*DATABASE, "--port", 0):
+        (home / "platform.db").chmod(0o640)
+        assert _file_check(program)[1] == "platform.db-wal: others may read it"
+    assert _file_check(program)[0] == "ok"
 
 
 def test_doctor_without_a_database(tmp_path: Path) -> None:
