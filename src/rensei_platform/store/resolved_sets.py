@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, case, delete, insert, literal, select, update
+from sqlalchemy import Row, Select, Update, case, delete, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.refresh import Times
@@ -101,17 +101,25 @@ async def distrust_later(db: AsyncConnection, limit: datetime, now: datetime) ->
     They are stale, their leases are over, and what is to be done is due. Return the
     organizations that they belong to.
     """
-    is_later = resolved_sets.c.resolved_at > limit
-    orgs = await db.scalars(select(resolved_sets.c.org_id).where(is_later).distinct())
-    found = set(orgs)
+    found = set(await db.scalars(later_statement(limit)))
     if found:
-        times = {
-            column.name: case((column.is_not(None), literal(now, column.type)))
-            for column in (resolved_sets.c.lease_expires_at, resolved_sets.c.due_at)
-        }
-        ended = update(resolved_sets).where(is_later)
-        await db.execute(ended.values(resolved_at=now, stale_at=now, **times))
+        await db.execute(end_later_statement(limit, now))
     return found
+
+
+def later_statement(limit: datetime) -> Select[Any]:
+    """Return the query of the organizations of sets that were resolved after a time."""
+    return select(resolved_sets.c.org_id).where(resolved_sets.c.resolved_at > limit)
+
+
+def end_later_statement(limit: datetime, now: datetime) -> Update:
+    """Return the statement that ends what is known of sets resolved after a time."""
+    times = {
+        column.name: case((column.is_not(None), literal(now, column.type)))
+        for column in (resolved_sets.c.lease_expires_at, resolved_sets.c.due_at)
+    }
+    ended = update(resolved_sets).where(resolved_sets.c.resolved_at > limit)
+    return ended.values(resolved_at=now, stale_at=now, **times)
 
 
 async def forget(db: AsyncConnection, binding_id: str) -> None:

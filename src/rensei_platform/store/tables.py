@@ -296,6 +296,7 @@ resolved_sets = Table(
     Column("lease_expires_at", Time),
     Column("due_at", Time),  # renew, revoke or look again from then on; null: never
     Index(None, "org_id"),
+    Index(None, "resolved_at"),
     Index(None, "due_at"),
 )
 

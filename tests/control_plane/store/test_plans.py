@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, ClauseElement, Select, select, text
+from sqlalchemy import URL, ClauseElement, Select, Update, select, text
 
 from rensei_platform.store import (
     audit,
@@ -16,6 +16,7 @@ from rensei_platform.store import (
     orgs,
     outcome_counts,
     replicas,
+    resolved_sets,
     uptake,
     workers,
 )
@@ -26,7 +27,7 @@ from rensei_platform.store.tables import hosts as hosts_table
 
 WHEN = datetime(2026, 11, 28, tzinfo=UTC)
 
-HOT: dict[str, Select[Any]] = {
+HOT: dict[str, Select[Any] | Update] = {
     "the key of a request": orgs.key_statement("d"),
     "the worker of a heartbeat": workers.worker_statement("w", "k"),
     "what a host is owed": mutations.undecided_statement("h"),
@@ -55,6 +56,8 @@ HOT: dict[str, Select[Any]] = {
     "the audit": audit.latest_statement("o", Filter(before=7), 100),
     "the audit of an actor": audit.latest_statement("o", Filter(actor="a"), 100),
     "the audit of an action": audit.latest_statement("o", Filter(action="a"), 100),
+    "the sets of a clock that was ahead": resolved_sets.later_statement(WHEN),
+    "their end": resolved_sets.end_later_statement(WHEN, WHEN),
     "the last snapshot of a scope": credentials.scope_statement(
         {"key_id": "k", "session_id": "s", "project_id": "p", "environment": "e"}
     ),
