@@ -15,4 +15,9 @@ def is_cloned(workers: Iterable[tuple[datetime, datetime]]) -> bool:
     newest alone is seen from then on.
     """
     *former, (newest, _) = sorted(workers)
-    return any(seen > newest + LATE for _, seen in former)
+    return any(has_returned(seen, newest) for _, seen in former)
+
+
+def has_returned(seen_at: datetime, replaced_at: datetime) -> bool:
+    """Whether a worker that was replaced by a newer one was seen too long after that."""
+    return seen_at > replaced_at + LATE

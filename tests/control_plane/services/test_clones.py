@@ -3,11 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from platform_server import Server, Worker
+from sqlalchemy import select
 
 from rensei_platform.doctor.database import check_database
 from rensei_platform.rules import clones
 from rensei_platform.rules.clones import is_cloned
+from rensei_platform.services.presence import Presence
+from rensei_platform.store.tables import workers
 
 
 async def is_known(server: Server, worker: Worker) -> bool:
@@ -16,7 +20,7 @@ async def is_known(server: Server, worker: Worker) -> bool:
     return bool(found["cloned"])
 
 
-async def pass_time(server: Server, minutes: int, *alive: Worker) -> None:
+async def pass_time(server: Server, minutes: float, *alive: Worker) -> None:
     """Let minutes pass, at whose end these workers send a heartbeat."""
     now = server.platform.now() + timedelta(minutes=minutes)
     object.__setattr__(server.platform, "now", lambda: now)
@@ -55,6 +59,78 @@ async def test_a_daemon_that_registers_again_is_no_clone(server: Server) -> None
         await pass_time(server, 0, former, worker)
         assert not await is_known(server, worker)
         former = worker
+
+
+async def test_a_clone_is_found_by_its_third_heartbeat(server: Server) -> None:
+    """By the first one that comes more than a minute after the other daemon's first."""
+    original = await server.register()
+    await pass_time(server, 0, original)
+    await pass_time(server, 3)
+    clone = await server.register()
+    await pass_time(server, 0, clone)
+    for _ in range(2):
+        await pass_time(server, 0.5, original, clone)
+        assert not await is_known(server, original)
+    await pass_time(server, 0.5, original, clone)
+    assert await is_known(server, original)
+
+
+async def test_two_daemons_cost_one_write_more(server: Server) -> None:
+    """Once they are known, that each is alive is written as rarely as of any other."""
+    original = await server.register()
+    await pass_time(server, 0, original)
+    clone = await server.register()
+    await pass_time(server, 0, clone)
+    for _ in range(3):
+        await pass_time(server, 0.5, original, clone)
+    found = await seen(server)
+    for _ in range(12):
+        await pass_time(server, 0.5, clone, original)
+    assert await seen(server) == found
+    assert len(set(found.values())) == 2
+
+
+@pytest.mark.parametrize("late", [0, 0.5, 1])
+async def test_a_daemon_that_restarts_often_is_no_clone(
+    server: Server, late: float
+) -> None:
+    """Whether or not the heartbeat of the process before is late, by up to a minute."""
+    former = await server.register()
+    await pass_time(server, 0, former)
+    for _ in range(4):
+        worker = await server.register()
+        await pass_time(server, 0, worker)
+        await pass_time(server, late, former)
+        for _ in range(5):
+            await pass_time(server, 0.5, worker)
+            assert not await is_known(server, worker)
+        former = worker
+
+
+async def test_a_server_that_restarts_takes_no_daemon_for_two(server: Server) -> None:
+    """It knows no worker then, and the first heartbeat of each is news to it."""
+    former, worker = await server.register(), await server.register()
+    await pass_time(server, 0, former, worker)
+    for _ in range(3):
+        object.__setattr__(server.platform, "presence", Presence())
+        for _ in range(4):
+            await pass_time(server, 0.5, worker)
+            assert not await is_known(server, worker)
+
+
+async def test_hosts_that_are_gone_are_forgotten(server: Server) -> None:
+    """A server that lives long remembers no more hosts than send heartbeats."""
+    gone, there = await server.register("gone"), await server.register("there")
+    await pass_time(server, 0, gone, there)
+    await pass_time(server, 10, there)
+    assert list(server.platform.presence._newest) == [there.host_id]
+
+
+async def seen(server: Server) -> dict[str, datetime]:
+    """Return when each worker was seen last, as it is written."""
+    async with server.platform.store.read() as db:
+        found = await db.execute(select(workers.c.id, workers.c.seen_at))
+    return {row.id: row.seen_at for row in found}
 
 
 async def test_the_doctor_names_the_machines(server: Server, tmp_path: Path) -> None:
