@@ -11,6 +11,12 @@ from postgresql import Cluster, running_postgresql
 from sqlalchemy import URL
 
 
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run every async test on the event loop that the control plane runs on."""
+    return "asyncio", {"use_uvloop": True}
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Cluster]:
     """One cluster for all the tests of a process."""

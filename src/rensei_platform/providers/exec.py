@@ -10,9 +10,11 @@ import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from subprocess import Popen
+from typing import IO
 
 import anyio
-from anyio.abc import ByteReceiveStream, Process
+from anyio.abc import ByteReceiveStream
 from pydantic import Field, SecretStr
 
 from rensei_platform.errors import SettingsError
@@ -77,10 +79,10 @@ class ExecProvider:
             assert process.stdout is not None  # noqa: S101 - it was asked for
             assert process.stderr is not None  # noqa: S101 - it was asked for
             async with anyio.create_task_group() as reading:
-                reading.start_soon(complaint.read, process.stderr)
-                printed = await _read(process.stdout, self._most_bytes)
+                reading.start_soon(complaint.read, _Pipe(process.stderr))
+                printed = await _read(_Pipe(process.stdout), self._most_bytes)
                 if len(printed) <= self._most_bytes:
-                    status = await process.wait()
+                    status = await _ended(process)
                 if status != 0:
                     with anyio.move_on_after(CLOSE_SECONDS):
                         await complaint.ended.wait()
@@ -101,24 +103,27 @@ class ExecProvider:
 @asynccontextmanager
 async def _started(
     command: list[str], environment: Mapping[str, str]
-) -> AsyncIterator[Process]:
-    """Start the command in a group of its own, and kill the group in the end."""
-    # Cancelled in the middle of its start, the command would run on without us.
-    with anyio.CancelScope(shield=True):
-        try:
-            process = await anyio.open_process(
-                command,
-                env=environment,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                umask=0o077,
-            )
-        except OSError as error:
-            raise ProviderUnavailableError(
-                f"the command cannot be started: {error.strerror}"
-            ) from error
+) -> AsyncIterator[Popen[bytes]]:
+    """Start the command in a group of its own, and kill the group in the end.
+
+    Not by anyio: uvloop, which the server runs on, refuses a umask.
+    """
+    try:
+        process = Popen(  # noqa: S603, ASYNC220 - the operator's command; uvloop blocks too
+            command,
+            bufsize=0,
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            umask=0o077,
+        )
+    except OSError as error:
+        raise ProviderUnavailableError(
+            f"the command cannot be started: {error.strerror}"
+        ) from error
     try:
         yield process
     finally:
@@ -126,8 +131,38 @@ async def _started(
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            await process.wait()
-            await process.aclose()
+            await _ended(process)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+async def _ended(process: Popen[bytes]) -> int:
+    """Wait for the end of a process, and return its exit status."""
+    if process.poll() is None:
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            await anyio.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+    return process.wait()
+
+
+class _Pipe(ByteReceiveStream):
+    """The reading end of a pipe; who has opened it closes it."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._descriptor = pipe.fileno()
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Return what is there. Raise EndOfStream at the end."""
+        await anyio.wait_readable(self._descriptor)
+        if chunk := os.read(self._descriptor, max_bytes):
+            return chunk
+        raise anyio.EndOfStream
+
+    async def aclose(self) -> None:
+        """Leave it open."""
 
 
 async def _read(stream: ByteReceiveStream, most_bytes: int) -> bytes:

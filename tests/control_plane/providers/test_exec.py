@@ -80,6 +80,12 @@ async def test_no_terminal_no_stdin() -> None:
     assert (await _shell(script).resolve(AT)).values == {"line": "", "directory": "/"}
 
 
+async def test_umask() -> None:
+    """What the command writes is for its user alone."""
+    found = await _shell("""printf '{"umask": "%s"}' "$(umask)" """).resolve(AT)
+    assert found.values == {"umask": "0077"}
+
+
 async def test_exit_status() -> None:
     """A command that fails is unavailable; its first complaint is for the log alone."""
     provider = _shell("echo no connection >&2; echo second line >&2; exit 3")
