@@ -93,9 +93,6 @@ def _database_file(url: URL) -> Result:
     if mode & _OTHERS_WRITE and directory & stat.S_IXOTH:
         message = f"{file}: others may change it (mode {mode:04o})"
         return Result("database file", "error", message, f"Run `chmod 600 {file}`.")
-    if readable := _readable_by_others(file):
-        message = f"{readable}: others may read it"
-        return Result("database file", "warning", message, f"Run `chmod o= {readable}`.")
     if not os.access(file.parent, os.W_OK):
         message = f"{file.parent}: this user may not write to it"
         return Result("database file", "error", message, "Be the service's user, or root.")
@@ -107,6 +104,9 @@ def _database_file(url: URL) -> Result:
     if free < LEAST_FREE_BYTES:
         message = f"{file.parent}: {free // 2**20} MiB are free"
         return Result("database file", "warning", message, "Make room before it is full.")
+    if readable := _readable_by_others(file):
+        message = f"{readable}: others may read it"
+        return Result("database file", "warning", message, f"Run `chmod o= {readable}`.")
     return Result("database file", "ok", f"{file}, {free // 2**20} MiB free")
 
 
