@@ -6,8 +6,9 @@ import sys
 
 LIGHT = """
 import bz2, os, sys
-from rensei_daemon.trimmed_imports import trim_imports
+from rensei_daemon.trimmed_imports import import_zoneinfo, trim_imports
 trim_imports()
+import_zoneinfo()
 import shutil, uuid, zipfile, zoneinfo
 print(*(name for name in ("bz2", "lzma", "_uuid", "sniffio", "rich") if sys.modules[name]))
 print(zoneinfo.TZPATH, "PYTHONTZPATH" in os.environ)

@@ -24,6 +24,7 @@ from rensei_daemon.errors import RenseiError
 from rensei_daemon.locations import Locations
 from rensei_daemon.process import resume_garbage_collection
 from rensei_daemon.resources import open_platform, open_resources
+from rensei_daemon.settings.sources import Validator
 from rensei_daemon.tasks.heartbeat import send_last_heartbeat
 from rensei_daemon.tasks.status_reporting import status_failures, write_status
 from rensei_daemon.wiring import Daemon
@@ -38,7 +39,7 @@ async def run(
     locations: Locations,
     *,
     environ: Mapping[str, str],
-    overrides: Mapping[str, object],
+    validator: Validator,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; `on_stop` is called when one arrives.
@@ -49,7 +50,7 @@ async def run(
         # Outermost, so that neither a SIGHUP at the start nor a second SIGTERM at the end
         # kills the process.
         anyio.open_signal_receiver(*_SIGNALS) as signals,
-        open_resources(locations, environ=environ, overrides=overrides) as resources,
+        open_resources(locations, environ=environ, validator=validator) as resources,
         _crash_logged(),
     ):
         async with open_platform(resources) as http:

@@ -5,6 +5,7 @@
     RenseiError                  .hint: what to do next; .exit_code: what the shell sees
     ├─ UsageError            64  the caller: the command line is wrong
     ├─ SettingsError         78  the operator: the file or the environment is wrong
+    │  └─ UncheckedError      1     nobody: try again; the process that checks it died
     ├─ StateInUseError       75  the operator: another daemon holds this state
     ├─ NotInTimeError        75  nobody: start it again later
     ├─ NotPermittedError     77  the operator: this user may not do that here
@@ -123,6 +124,13 @@ class SettingsError(RenseiError):
         super().__init__(message or "\n".join(map(str, problems)), hint=hint)
         self.problems = tuple(problems)
         """Every problem, when there is more to say than the message."""
+
+
+class UncheckedError(SettingsError):
+    """The configuration could not be checked."""
+
+    exit_code = 1
+    default_hint = "see whether memory is short: free -m; it is tried again"
 
 
 class StateInUseError(RenseiError):

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import resource
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from rensei_daemon.core.counters import ProcessStats
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _M_ARENA_MAX = -8
 
@@ -29,6 +31,18 @@ def harden() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def die_with(parent: int, *, within_seconds: float) -> None:
+    """Have the kernel end this process with its parent, or after so many seconds.
+
+    It ends at once if the parent has died already.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, within_seconds)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def pause_garbage_collection() -> None:

@@ -12,7 +12,6 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from functools import partial
 
 from rensei_daemon import __version__
 from rensei_daemon.core.board import Board
@@ -31,9 +30,9 @@ from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import LogControl, log_to
 from rensei_daemon.platform_api.http import CALL_SECONDS, Http, open_http
 from rensei_daemon.session_factory import SessionFactory
-from rensei_daemon.settings.configuration import Configuration, Load, ValidText, validated
-from rensei_daemon.settings.loading import check_settings, load
-from rensei_daemon.settings.model import Log as LogSettings
+from rensei_daemon.settings.configuration import Configuration, ValidText, validated
+from rensei_daemon.settings.sources import Validator
+from rensei_daemon.settings.values import Log as LogSettings
 from rensei_daemon.tasks.state_opening import open_state
 from rensei_daemon.tasks.status_reporting import open_board
 
@@ -57,16 +56,15 @@ def open_resources(
     locations: Locations,
     *,
     environ: Mapping[str, str],
-    overrides: Mapping[str, object],
+    validator: Validator,
     log: LogControl | None = None,
 ) -> Iterator[Resources]:
     """Open everything, and close it in reverse order when the block ends.
 
-    `overrides` are settings of the command line, shaped like the file; `log` is used, if
-    given, in place of the one that the settings name. Raises `SettingsError`,
-    `StateInUseError` and `StorageError`.
+    `log` is used, if given, in place of the one that the settings name. Raises
+    `SettingsError`, `StateInUseError` and `StorageError`.
     """
-    configuration, last_good, error = open_configuration(locations, environ, overrides)
+    configuration, last_good, error = open_configuration(locations, environ, validator)
     prepare_directory(locations.runtime, mode=RUNTIME_MODE)
     with StateDirectory(lock=locations.lock, journal=locations.journal) as state:
         opened = open_state(state)
@@ -91,7 +89,7 @@ def open_resources(
 
 
 def open_configuration(
-    locations: Locations, environ: Mapping[str, str], overrides: Mapping[str, object]
+    locations: Locations, environ: Mapping[str, str], validator: Validator
 ) -> tuple[Configuration, LastGoodConfig, SettingsError | None]:
     """Read the file; block, and write nothing.
 
@@ -105,38 +103,28 @@ def open_configuration(
         machine_id_file=locations.machine_id,
     )
     file = ConfigFile(locations.config)
-    settings_of = partial(
-        load,
-        path=locations.config,
-        environ=environ,
-        overrides=overrides,
-        runtime=locations.runtime,
-    )
-    accept = partial(
-        check_settings,
-        folder=locations.config.parent,
-        environ=environ,
-        overrides=overrides,
-    )
     error = None
     try:
-        in_force = validated(file.read(), file.path, settings_of)
+        in_force = validated(file.read(), file.path, validator)
     except SettingsError as refused:
         error = refused
-        in_force = _last_good(last_good, settings_of, environ, error)
-    configuration = Configuration(file, load=settings_of, accept=accept, in_force=in_force)
+        in_force = _last_good(last_good, validator, environ, error)
+    configuration = Configuration(file, validator=validator, in_force=in_force)
     return configuration, last_good, error
 
 
 def _last_good(
-    last_good: LastGoodConfig, load: Load, environ: Mapping[str, str], error: SettingsError
+    last_good: LastGoodConfig,
+    validator: Validator,
+    environ: Mapping[str, str],
+    error: SettingsError,
 ) -> ValidText:
     """Return the last good text if it may be used, else raise `error`."""
     document = last_good.read()
     if document is None:
         raise error
     try:
-        kept = validated(document, last_good.path, load)
+        kept = validated(document, last_good.path, validator)
         file = kept.settings.platform.api_key_file
         key = read_api_key(environ=environ, api_key_file=file).secret
     except SettingsError:

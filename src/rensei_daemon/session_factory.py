@@ -18,8 +18,8 @@ from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.subscribers import Subscribers
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.fast_dataclass import dataclass, field
-from rensei_daemon.settings.model import File
-from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.settings.values import File
+from rensei_daemon.settings.values import Session as SessionSettings
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.tasks.snapshots import SessionContext
 

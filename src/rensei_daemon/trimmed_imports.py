@@ -31,8 +31,14 @@ def trim_imports() -> None:
     for name in _LEFT_BEHIND:
         # None in place of a module prevents its import, as Python documents.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    # Without this variable zoneinfo, which pydantic imports, reads Python's makefile with a
-    # large module. Only its import looks, and programs that we start must not inherit it.
+
+
+def import_zoneinfo() -> None:
+    """Import zoneinfo, which pydantic does, without a large module that it imports.
+
+    Unless a variable is set, that reads Python's makefile. Only the import looks for it,
+    and programs that we start must not inherit it.
+    """
     if "PYTHONTZPATH" not in os.environ:
         os.environ["PYTHONTZPATH"] = "/usr/share/zoneinfo"
         importlib.import_module("zoneinfo")

@@ -29,8 +29,8 @@ from rensei_daemon.resources import Resources
 from rensei_daemon.routes.control import ControlRoutes
 from rensei_daemon.routes.monitoring import MonitoringRoutes
 from rensei_daemon.routes.records import RecordRoutes
-from rensei_daemon.settings.model import Session as SessionSettings
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Session as SessionSettings
+from rensei_daemon.settings.values import Settings
 from rensei_daemon.systemd import Notifier, watchdog_interval_seconds
 from rensei_daemon.tasks.clock_watch import ClockWatch
 from rensei_daemon.tasks.former_readers import (

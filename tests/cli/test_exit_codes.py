@@ -77,6 +77,7 @@ WITHOUT_CONFIG = {"demo", "install", "uninstall", "mutations ops"}
 
 CODES = {
     "RenseiError": 1,
+    "UncheckedError": 1,
     "UsageError": 64,
     "SettingsError": 78,
     "StateInUseError": 75,

@@ -24,12 +24,16 @@ UNNEEDED = {
     "httpcore",
     "httpx._main",
     "lzma",
+    "pydantic",
+    "pydantic_core",
+    "pydantic_settings",
     "rensei_platform",
     "sqlalchemy",
     "rich",
     "starlette",
     "tomlkit",
     "uvicorn",
+    "zoneinfo",
 }
 """Each of them is within reach of some import of ours, and weighs 0.1 to 3 MB, or is
 imported for the first request only."""
@@ -49,3 +53,26 @@ def test_a_daemon_stays_light(tmp_path: Path) -> None:
     loaded = set(done.stderr.decode().split())
     assert "rensei_daemon.daemon" in loaded
     assert loaded & UNNEEDED == set()
+
+
+ONE_PROCESS = """
+from rensei_daemon.cli.main import main
+from rensei_daemon.validation_process import ValidationProcess
+ValidationProcess.__init__.__kwdefaults__["program"] = ["/bin/false"]
+main(["run"])
+"""
+
+
+def test_the_file_is_validated_while_the_daemon_is_imported(tmp_path: Path) -> None:
+    """By a fork, which says what is wrong with it; no new process is started."""
+    config = tmp_path / "config.toml"
+    config.write_text("[log]\nlevel = 'loud'\n")
+    environ = {"PATH": os.environ["PATH"], "RENSEI_DAEMON_CONFIG": str(config)}
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_PROCESS],
+        env={**environ, "RENSEI_DAEMON_PATHS__STATE": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert f"{config}:2:1: log.level: must be one of".encode() in done.stderr

@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 
 
-def accept_all(_: Mapping[str, Any]) -> None:
+def accept_all(_: Document) -> None:
     """Accept every file."""
 
 
@@ -151,8 +150,8 @@ def test_a_mutation_that_could_not_be_parsed_fails_alone() -> None:
 def test_one_bad_mutation_fails_alone() -> None:
     """A mutation the settings model refuses fails; those around it are applied."""
 
-    def accept(tree: Mapping[str, Any]) -> None:
-        if "bad" in tree["projects"]:
+    def accept(document: Document) -> None:
+        if "bad" in document.tree["projects"]:
             raise SettingsError("config.toml:3:1: projects.bad is not allowed")
 
     mutations = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from journals import open_journal
-from valid_texts import read_valid
+from valid_texts import accept, read_valid
 
 from rensei_daemon.core.document import Document, ValidConfig
 from rensei_daemon.core.edit import ABSENT, Edit
@@ -21,8 +21,7 @@ from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal, Received
 from rensei_daemon.errors import SettingsError, StorageError
-from rensei_daemon.settings.loading import check_settings
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Settings
 
 CASES = Path(__file__).parents[1] / "core" / "cases"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -70,7 +69,7 @@ def _applier(
         file,
         journal,
         read=read or (lambda: read_valid(file)),
-        accept=check_settings,
+        accept=accept,
         guards=lambda: guards or Guards(allow=["*"]),
         boot_id="boot",
         now=lambda: NOW,

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from journals import open_database
-from valid_texts import read_valid
+from valid_texts import accept, read_valid
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.guards import Guards
@@ -33,8 +33,7 @@ from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import Database, Run
 from rensei_daemon.errors import StorageError
-from rensei_daemon.settings.loading import check_settings
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Settings
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -186,7 +185,7 @@ class Host:
                 file,
                 journal,
                 read=lambda: read_valid(file),
-                accept=check_settings,
+                accept=accept,
                 guards=lambda: Guards(allow=["project.*", "pool.*", "modelAccess.*"]),
                 boot_id=self.boot_id,
                 now=lambda: NOW,

@@ -17,7 +17,7 @@ from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import WAL_MOST_BYTES
 from rensei_daemon.errors import StorageError
-from rensei_daemon.settings.model import Limits
+from rensei_daemon.settings.schema import Limits
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 MIB = 1024 * 1024

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from journals import open_journal
-from valid_texts import read_valid
+from valid_texts import accept, read_valid
 
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.pending_mutation import PendingMutation
@@ -15,8 +15,7 @@ from rensei_daemon.disk.applier import Applier
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import ConflictingMutationError
-from rensei_daemon.settings.loading import check_settings
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Settings
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HEAD = "# ours\n[log]\nlevel = 'debug' # OPS-7"
@@ -47,7 +46,7 @@ def applier(config: Path, journal: Journal) -> Applier[Settings]:
         file,
         journal,
         read=lambda: read_valid(file),
-        accept=check_settings,
+        accept=accept,
         guards=lambda: Guards(allow=["*"]),
         boot_id="boot",
         now=lambda: NOW,

@@ -4,9 +4,10 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from valid_texts import accept
+
 from rensei_daemon.core.document import Document, ValidConfig, apply_all
 from rensei_daemon.core.mutation import Mutation, parse_mutation
-from rensei_daemon.settings.loading import check_settings
 
 PAGE = Path(__file__).parents[2] / "docs/configuration-management.md"
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -30,13 +31,13 @@ def rest() -> str:
 def test_a_block_at_the_head_is_left_as_it_is() -> None:
     """The daemon writes below it, and takes away no more than it wrote."""
     text = block() + rest()
-    before = ValidConfig(Document(text), check_settings(Document(text).tree))
+    before = ValidConfig(Document(text), accept(Document(text)))
     there: list[Mutation] = [
         parse_mutation("project.add", {"id": "a", "repository": "https://x/a"}),
         parse_mutation("pool.deleted", {"poolId": "p"}),
         parse_mutation("modelAccess.set", {"policy": POLICY}),
     ]
-    after, outcomes = apply_all(there, before, check_settings, NOW)
+    after, outcomes = apply_all(there, before, accept, NOW)
     assert [outcome.error for outcome in outcomes] == [""] * 3
     assert after.document.text.startswith(block() + rest())
     assert len(after.document.tree) == 7
@@ -44,7 +45,7 @@ def test_a_block_at_the_head_is_left_as_it_is() -> None:
         parse_mutation("project.remove", {"id": "a"}),
         parse_mutation("modelAccess.clear", {}),
     ]
-    after, _ = apply_all(back, after, check_settings, NOW)
+    after, _ = apply_all(back, after, accept, NOW)
     assert after.document.text.startswith(block() + rest())
     assert set(after.document.tree) - {"pool"} == {
         "platform",

@@ -134,6 +134,25 @@ async def test_sighup_reloads(lab: "Lab") -> None:
         assert await daemon.stop() == 0
 
 
+@pytest.mark.needs("root")
+async def test_it_never_holds_the_library_that_validates(lab: "Lab") -> None:
+    """Neither at start, nor for an edit, a reload or a mutation; no process stays."""
+    async with lab.daemon(forked=False) as daemon:
+        pid = daemon.process.pid
+        lab.config.write_text(lab.config.read_text() + "by_hand = {}\n")
+        assert (await lab.call("reload")).returncode == 0
+        asked = lab.enqueue("project.add", id="proj_b", repository="https://github.com/b")
+        await lab.until(lambda: lab.status_of(asked) == "applied")
+        status = json.loads((await lab.call("status", "--json")).stdout)
+        assert status["projects"] == {"enabled": 3, "disabled": 0}
+        proc = anyio.Path(f"/proc/{pid}")
+        held = await (proc / "maps").read_text()
+        threads = [thread async for thread in (proc / "task").glob("*/children")]
+        children = "".join([await thread.read_text() for thread in threads])
+        assert await daemon.stop() == 0
+    assert ("_ssl" in held, "pydantic" in held, children) == (True, False, "")
+
+
 async def test_a_kill_loses_nothing(lab: "Lab") -> None:
     """Killed as often as it gets going, every mutation has one outcome and one effect."""
     asked = [

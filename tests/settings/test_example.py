@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.loading import load, load_model
 from rensei_daemon.settings.model import (
     Cell,
     ModelAccess,
@@ -36,7 +36,7 @@ def test_it_changes_nothing() -> None:
 def test_every_default_is_written() -> None:
     """Each key with a default is in the example, not in a comment."""
     written = tomllib.loads(EXAMPLE.read_text())
-    defaults = load("", path=EXAMPLE, environ={}).model_dump(exclude_none=True)
+    defaults = load_model("", path=EXAMPLE, environ={}).model_dump(exclude_none=True)
     del defaults["machine"]["name"]  # the host name: no text can state it
     assert [
         f"{section}.{key}"

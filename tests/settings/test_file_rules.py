@@ -8,8 +8,9 @@ import pytest
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.advisories import advisories
 from rensei_daemon.settings.host_checks import groups_in
-from rensei_daemon.settings.loading import load, parse
-from rensei_daemon.settings.model import Session, Settings
+from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.texts import parse
+from rensei_daemon.settings.values import Session, Settings
 
 HEAD = """\
 [credentials]

@@ -9,8 +9,11 @@ import pytest
 
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.host_checks import host_problems
-from rensei_daemon.settings.loading import check_settings, is_blank, load, parse
-from rensei_daemon.settings.model import Cell, Project, Session, Settings
+from rensei_daemon.settings.loading import check_settings, load
+from rensei_daemon.settings.model import Cell, Project, Session
+from rensei_daemon.settings.model import Settings as Model
+from rensei_daemon.settings.texts import is_blank, parse
+from rensei_daemon.settings.values import Settings
 
 PATH = Path("/c/config.toml")
 
@@ -330,7 +333,7 @@ def test_one_problem_of_the_host_says_what_mends_it() -> None:
 def test_every_refusal_is_plain() -> None:
     """No message of a library about types is shown, whatever a key may not hold."""
     wrong = ["", "x\0", 1, -1, 0.5, 10**30, True, [], [1], [[]], {}, {"a": 1}, None]
-    for section, holder in Settings.model_fields.items():
+    for section, holder in Model.model_fields.items():
         for value in wrong:
             _assert_plain({section: value})
             for key in getattr(holder.annotation, "model_fields", {}):

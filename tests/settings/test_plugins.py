@@ -34,7 +34,8 @@ def test_an_installed_plugin_of_pydantic_is_not_let_in(tmp_path: Path) -> None:
     (about / "entry_points.txt").write_text("[pydantic]\ncurious = curious:plugin\n")
     model = "from pydantic import BaseModel\nclass Model(BaseModel): pass"
     assert said(model, path=tmp_path) == "a plugin was let in\n"
-    assert said("import rensei_daemon.settings.model", path=tmp_path) == ""
+    for ours in ("model", "loading", "model_errors"):
+        assert said(f"import rensei_daemon.settings.{ours}", path=tmp_path) == ""
 
 
 @pytest.mark.parametrize("given", [None, "some-plugin"])
@@ -43,6 +44,6 @@ def test_processes_we_start_may_have_plugins(given: str | None) -> None:
     name = "PYDANTIC_DISABLE_PLUGINS"
     code = (
         f"import os\nif {given!r}: os.environ[{name!r}] = {given!r}\n"
-        f"import rensei_daemon.settings\nprint(os.environ.get({name!r}))"
+        f"import rensei_daemon.settings.loading\nprint(os.environ.get({name!r}))"
     )
     assert said(code) == f"{given}\n"

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from rensei_daemon.settings.loading import load
-from rensei_daemon.settings.model import Settings
 from rensei_daemon.settings.restart_required import RESTART_KEYS, needs_restart
+from rensei_daemon.settings.values import Settings
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 

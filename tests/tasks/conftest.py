@@ -14,6 +14,7 @@ import structlog
 from deadlines import HANG_SECONDS
 from platform_thread import PlatformThread, platform_with_host
 from stored_rows import StoredHost
+from valid_texts import local_validator
 
 from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Condition
@@ -25,6 +26,7 @@ from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.logs.writer import Writer
 from rensei_daemon.platform_api.client import PlatformClient
 from rensei_daemon.resources import open_platform, open_resources
+from rensei_daemon.settings.sources import Validator
 from rensei_daemon.tasks.identity import keep_registered
 from rensei_daemon.wiring import Daemon
 from rensei_platform.rules.mutations import Mutation
@@ -164,6 +166,7 @@ class Home:
         call_seconds: float = 20.0,
         register_every: float = 60.0,
         log: LogControl | None = None,
+        validator: Validator | None = None,
     ) -> AsyncIterator[Running]:
         """Run every loop but those `without`, on these files, until the block ends.
 
@@ -173,7 +176,10 @@ class Home:
         if not hears_of_mutations:
             without = (*without, "mutation events")
         log = log or LogControl("info", Writer(()))
-        with open_resources(self.locations, environ={}, overrides={}, log=log) as resources:
+        validator = validator or local_validator(self.locations)
+        with open_resources(
+            self.locations, environ={}, validator=validator, log=log
+        ) as resources:
             async with open_platform(resources, call_seconds=call_seconds) as http:
                 daemon = Running(resources, http, draw=draw, pace=pace)
                 daemon.client = client_type(http, daemon.identity)

@@ -13,13 +13,14 @@ import anyio.from_thread
 import anyio.lowlevel
 from deadlines import HANG_SECONDS
 from structlog.testing import capture_logs
+from valid_texts import dying_validator, local_validator
 
 from rensei_daemon.core.admission import AdmissionReport
 from rensei_daemon.core.admission import report as admission_report
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.errors import StorageError
-from rensei_daemon.settings import loading
+from rensei_daemon.settings import configuration as configuration_module
 from rensei_daemon.tasks.reload import reload
 from rensei_platform.rules.mutations import Mutation
 
@@ -107,11 +108,11 @@ async def test_a_text_is_parsed_once_and_validated_once(
         monkeypatch.setattr(configuration.file, "read", counted_read)
         await daemon.until(lambda: calls)  # the watcher's first look
         count(tomllib, "loads")
-        count(loading, "_merged")
+        count(configuration_module, "with_entries")
         home.enqueue("project.disable", id="proj_a")
         await daemon.until(lambda: calls.count("read") == 3)
         async with configuration.turn:
-            assert calls == ["read", "read", "loads", "_merged", "read"]
+            assert calls == ["read", "read", "loads", "with_entries", "read"]
         assert configuration.document.text == home.config.read_text()
         assert not configuration.settings.projects["proj_a"].enabled
 
@@ -232,6 +233,41 @@ async def test_a_mended_file_is_enough(home: "Home") -> None:
         home.write()
         await daemon.until(lambda: home.mutation(waiting).status == "applied")
         assert len(home.beats) == 2
+
+
+async def test_mutations_need_no_process_that_validates(home: "Home") -> None:
+    """Batches, a pool and a rollback, after an edit by hand that was read meanwhile."""
+    home.write(PROJECTS)
+    async with home.daemon() as daemon:
+        home.write(PROJECTS + "by_hand = {}\n")
+        await daemon.until(lambda: daemon.board.projects.enabled == 2)
+        daemon.configuration._validator = dying_validator(home.locations)
+        first = home.enqueue("project.disable", id="by_hand")
+        await daemon.until(lambda: home.mutation(first).status == "applied")
+        pool = home.enqueue("pool.deleted", poolId="p")
+        policy = {"matrix": {"*": {"byok": {"allowed": False}}}}
+        access = home.enqueue("modelAccess.set", policy=policy)
+        await daemon.until(lambda: home.mutation(access).status == "applied")
+        await daemon.until(lambda: home.mutation(pool).status == "applied")
+        await daemon.mutations.roll_back(1, requested_by="ada", dry_run=False)
+        settings = daemon.configuration.settings
+        assert settings == local_validator(home.locations).load(home.config.read_text())
+        assert settings.projects["by_hand"].enabled
+        assert settings.model_access is not None
+
+
+async def test_a_validation_that_died_fails_no_mutation(home: "Home") -> None:
+    """The model has to look at a time that is a text: the mutation waits for that."""
+    home.write('[pool]\nid = "p"\nsince = "2026-11-23T16:00:00Z"\n')
+    async with home.daemon(draw=_far_off) as daemon:
+        validator = daemon.configuration._validator
+        daemon.configuration._validator = dying_validator(home.locations)
+        asked = home.enqueue("project.enable", id="proj_a")
+        await daemon.until(lambda: "config.invalid" in daemon.conditions)
+        assert home.mutation(asked).status == "delivered"
+        daemon.configuration._validator = validator
+        home.config.write_text(home.config.read_text() + "# look again\n")
+        await daemon.until(lambda: home.mutation(asked).status == "applied")
 
 
 async def test_a_start_finishes_what_is_recorded_without_an_outcome(home: "Home") -> None:

@@ -8,9 +8,10 @@ import anyio
 import anyio.from_thread
 import pytest
 from deadlines import HANG_SECONDS
+from valid_texts import dying_validator
 
-from rensei_daemon.errors import SettingsError
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.errors import SettingsError, UncheckedError
+from rensei_daemon.settings.values import Settings
 from rensei_daemon.tasks.reload import reload
 
 if TYPE_CHECKING:
@@ -105,6 +106,34 @@ async def test_a_file_that_is_still_being_written_is_left_alone(
         assert not daemon.conditions
 
 
+async def test_a_validation_that_died_is_tried_again(
+    home: "Home", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last good text stays, the board says why, and the file needs no other edit."""
+    monkeypatch.setattr("rensei_daemon.tasks.reload.UNCHECKED_SECONDS", 0.05)
+    async with home.daemon(without=ALONE) as daemon:
+        validator = daemon.configuration._validator
+        daemon.configuration._validator = dying_validator(home.locations)
+        home.write(QUIET)
+        await daemon.until(lambda: "config.invalid" in daemon.conditions)
+        condition = daemon.conditions["config.invalid"]
+        why = "the configuration could not be checked: its process ended with SIGKILL"
+        assert condition.message == f"{why}; the last good text stays in force"
+        assert condition.hint.startswith(UncheckedError.default_hint)
+        assert daemon.configuration.settings.log.level == "info"
+        daemon.configuration._validator = validator
+        await _in_force(daemon, "error")
+        assert not daemon.conditions
+
+
+async def test_a_start_without_a_validation_is_no_error_of_the_file(home: "Home") -> None:
+    """It can be tried again; with a last good text, that is not used for want of a key."""
+    with pytest.raises(UncheckedError) as caught:
+        async with home.daemon(validator=dying_validator(home.locations)):
+            pass
+    assert caught.value.exit_code == 1
+
+
 async def test_a_chmod_is_noticed(home: "Home") -> None:
     """A file made readable again has the same text and the same modification time."""
     file = home.config.stat()
@@ -185,13 +214,16 @@ async def test_a_text_in_force_is_not_checked_again(
     """A mutation does not validate it; a reload does, since a group may be missing."""
     async with home.daemon(without=ALONE) as daemon:
         configuration, loaded = daemon.configuration, list[str]()
-        load = configuration._load
+        validator = configuration._validator
 
-        def load_and_tell(text: str, **options: Any) -> Settings:
-            loaded.append(text)
-            return load(text, **options)
+        class Telling:
+            accept = validator.accept
 
-        monkeypatch.setattr(configuration, "_load", load_and_tell)
+            def load(self, text: str, **options: Any) -> Settings:
+                loaded.append(text)
+                return validator.load(text, **options)
+
+        monkeypatch.setattr(configuration, "_validator", Telling())
         text, in_force = configuration.document.text, configuration.in_force
         assert configuration.read() is in_force
         assert loaded == []

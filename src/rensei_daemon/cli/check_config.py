@@ -18,7 +18,8 @@ from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.locations import Locations, locate
 from rensei_daemon.settings.advisories import advisories
 from rensei_daemon.settings.host_checks import host_problems
-from rensei_daemon.settings.loading import load, nothing_more, refuse_blank
+from rensei_daemon.settings.loading import load, nothing_more
+from rensei_daemon.settings.texts import refuse_blank
 
 _STDIN = Path("<stdin>")
 

@@ -70,11 +70,11 @@ def show_command(config: Path | None, as_json: bool) -> None:
 
     Example: rensei-daemon config show --json
     """
-    from rensei_daemon.settings.loading import load
+    from rensei_daemon.settings.loading import load_model
 
     located = _located(config)
     path = located.config
-    settings = load(read_config(path), path=path, environ=os.environ)
+    settings = load_model(read_config(path), path=path, environ=os.environ)
     tree: dict[str, Any] = settings.model_dump(mode="json", exclude_none=not as_json)
     tree["paths"] = {"state": str(located.state), "runtime": str(located.runtime)}
     if as_json:

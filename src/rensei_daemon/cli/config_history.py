@@ -174,7 +174,7 @@ def blame_command(config: Path | None, in_utc: bool, as_json: bool) -> None:
 
 
 def _blame(records: JournalRecords, locations: Locations) -> list[BlameRecord]:
-    from rensei_daemon.settings.loading import parse
+    from rensei_daemon.settings.texts import parse
 
     text = read_config(locations.config)
     return blame(parse(text, path=locations.config), records.changes_for_blame())

@@ -37,7 +37,7 @@ from rensei_daemon.platform_api.http import open_http
 from rensei_daemon.platform_api.operator_client import OperatorClient
 from rensei_daemon.settings.host_checks import unset_platform
 from rensei_daemon.settings.loading import load
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Settings
 
 _T = TypeVar("_T")
 

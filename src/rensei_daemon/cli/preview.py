@@ -29,7 +29,9 @@ def preview(
     mutation = parse_mutation(op, params)
     guards.check(op, mutation)
     config_now = ValidConfig(before, settings)
-    after, [outcome] = apply_all([mutation], config_now, check_settings, now)
+    after, [outcome] = apply_all(
+        [mutation], config_now, lambda document: check_settings(document.tree), now
+    )
     if outcome.error:
         raise ConflictingMutationError(outcome.error)
     return before, after.document

@@ -5,15 +5,19 @@ daemon's whole life. click only knows them (`cli.root`) for help and completion.
 """
 
 import argparse
+import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.errors import RenseiError, UsageError
 from rensei_daemon.init_process import fork_under_init
-from rensei_daemon.locations import locate
+from rensei_daemon.locations import Locations, locate
+
+if TYPE_CHECKING:
+    from rensei_daemon.validation_process import ValidationProcess
 
 HELP = f"""Run the daemon in the foreground, as its systemd unit does.
 
@@ -56,22 +60,22 @@ def main(words: Sequence[str]) -> None:
 def start(config: str | None = None, log_level: str | None = None) -> None:
     """Run the daemon with these options. Raises what ended it."""
     _prepare_process()
+    locations = locate(
+        environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None
+    )
+    validator = _begin_validation(locations, log_level)
     # Imported here, so that help and completion do not wait for the whole daemon.
     import anyio
 
     from rensei_daemon.daemon import run
     from rensei_daemon.exit_deadline import ExitDeadline
 
-    overrides = {"log": {"level": log_level}} if log_level else {}
-    locations = locate(
-        environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None
-    )
     known: BaseExceptionGroup[RenseiError] | None = None
     deadline = ExitDeadline()
 
     async def run_to_the_end() -> None:
         await run(
-            locations, environ=os.environ, overrides=overrides, on_stop=deadline.start
+            locations, environ=os.environ, validator=validator, on_stop=deadline.start
         )
         deadline.finish()  # only threads are left: anyio.run waits for them
 
@@ -81,6 +85,28 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
         known = errors  # Python 3.11 to 3.11.3 wrap what is raised in here in a group
     if known is not None:
         raise _first(known)
+
+
+_SHARED = ("asyncio", "email.message", "importlib.resources", "uuid")
+"""What the daemon and the process that validates import, before one becomes two."""
+
+
+def _begin_validation(locations: Locations, log_level: str | None) -> "ValidationProcess":
+    """Have the file validated while this process imports the daemon."""
+    for name in _SHARED:
+        importlib.import_module(name)
+    from rensei_daemon.settings.sources import Sources
+    from rensei_daemon.validation_process import ValidationProcess
+
+    sources = Sources(
+        path=locations.config,
+        runtime=locations.runtime,
+        environ=os.environ,
+        overrides={"log": {"level": log_level}} if log_level else {},
+    )
+    validator = ValidationProcess(sources)
+    validator.begin(locations.config)
+    return validator
 
 
 def _prepare_process() -> None:

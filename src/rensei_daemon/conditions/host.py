@@ -5,7 +5,7 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.health import PoolHealth
 from rensei_daemon.core.host_status import HostStatus
-from rensei_daemon.settings.model import Pool
+from rensei_daemon.settings.values import Pool
 
 _SUBJECT = "heartbeat"
 

@@ -28,13 +28,15 @@ from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_rendering import render_key
 from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
-from rensei_daemon.errors import ConflictingMutationError, MutationError, RenseiError
+from rensei_daemon.errors import (
+    ConflictingMutationError,
+    MutationError,
+    RenseiError,
+    UncheckedError,
+)
 from rensei_daemon.fast_dataclass import dataclass
 
 SettingsT = TypeVar("SettingsT")
-
-Validate = Callable[[Mapping[str, Any]], SettingsT]
-"""The settings model's check of a whole file; raises `RenseiError`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Document:
     def digest(self) -> str:
         """Hex SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+Validate = Callable[[Document], SettingsT]
+"""Returns the settings of an edited text; raises `SettingsError` if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,8 @@ def rewritten(
     """Return the config that means these values, edited where it means others.
 
     Raises `ConflictingMutationError` when the text cannot be made to mean them, or when
-    the settings model does not accept the result.
+    the settings model does not accept the result, and `UncheckedError` when nobody can
+    tell whether it does.
     """
     document = before.document
     wanted = without_empty_containers(values, but=document.tree)
@@ -139,7 +146,9 @@ def rewritten(
             "and could not be read again"
         )
     try:
-        return ValidConfig(result, validate(result.tree))
+        return ValidConfig(result, validate(result))
+    except UncheckedError:
+        raise
     except RenseiError as error:
         message = f"the result would not be a valid configuration: {error}"
         raise ConflictingMutationError(message) from error

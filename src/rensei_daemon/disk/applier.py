@@ -218,7 +218,7 @@ class Applier(Generic[SettingsT]):
         if change["before"] is not None and before.document.text == change["after"]:
             original = Document(change["before"])
             with suppress(RenseiError):  # start from today's text instead
-                valid = ValidConfig(original, self._accept(original.tree))
+                valid = ValidConfig(original, self._accept(original))
                 again = rewritten(valid, edited_copy(original.tree, others), self._accept)
                 if same(*map(without_empty_containers, (again.document.tree, values))):
                     return again

@@ -21,8 +21,9 @@ from rensei_daemon.errors import (
 from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.locations import Locations
 from rensei_daemon.settings.host_checks import unset_platform
-from rensei_daemon.settings.loading import load, refuse_blank
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.texts import refuse_blank
+from rensei_daemon.settings.values import Settings
 
 ANSWER_SECONDS = 2.0
 UNIT_USER = "rensei-daemon"

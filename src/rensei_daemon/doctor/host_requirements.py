@@ -14,7 +14,7 @@ from rensei_daemon.disk.user_groups import belongs_to, user_name
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, passed
 from rensei_daemon.locations import may_exist
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Settings
 
 
 def check_host_requirements(case: DoctorContext) -> Iterator[CheckResult]:

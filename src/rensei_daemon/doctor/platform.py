@@ -28,7 +28,7 @@ from rensei_daemon.platform_api.platform_probe import (
     try_key,
 )
 from rensei_daemon.platform_api.worker_registration import REGISTER
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Settings
 
 RESOLVE_SECONDS = 4.0
 CONNECT_SECONDS = 2.0

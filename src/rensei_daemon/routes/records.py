@@ -27,7 +27,7 @@ from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import UsageError
 from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.settings.configuration import Configuration
-from rensei_daemon.settings.loading import parse
+from rensei_daemon.settings.texts import parse
 from rensei_daemon.tasks.mutations import MutationLoop
 
 DEFAULT_LIMIT, MOST = 20, 5000

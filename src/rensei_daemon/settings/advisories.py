@@ -6,7 +6,7 @@ from pathlib import PurePath
 from rensei_daemon.core.toml_rendering import render_key
 from rensei_daemon.core.url_secrets import holds_secret
 from rensei_daemon.core.urls import is_loopback_host
-from rensei_daemon.settings.model import Session, Settings
+from rensei_daemon.settings.values import Session, Settings
 
 
 def advisories(settings: Settings) -> Iterator[str]:

@@ -25,18 +25,14 @@ from rensei_daemon.core.health import ConfigHealth, ProjectsHealth
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.settings.host_checks import host_problems
-from rensei_daemon.settings.loading import refuse_blank
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.building import ENTRIES, UnfitError, with_entries
 from rensei_daemon.settings.restart_required import needs_restart
+from rensei_daemon.settings.sources import Validator
+from rensei_daemon.settings.texts import refuse_blank
+from rensei_daemon.settings.values import Settings
 
 PATIENCE = 100
 """How many different errors in a row are logged: a person fixes one after another."""
-
-Load = Callable[..., Settings]
-"""Returns the settings of a text, overridden by environment and command line."""
-Accept = Callable[[Mapping[str, Any]], Settings]
-"""Does the same for a parsed text; its errors name no lines."""
 
 ValidText = ValidConfig[Settings]
 
@@ -52,16 +48,16 @@ class Configuration:
     """Holds the text and settings in force, and calls its listeners after a change."""
 
     def __init__(
-        self, file: ConfigFile, *, load: Load, accept: Accept, in_force: ValidText
+        self, file: ConfigFile, *, validator: Validator, in_force: ValidText
     ) -> None:
         self.file = file
         self.in_force = in_force
         self.turn = anyio.Lock()
         """Held from reading a text until it is in force, so that no older one follows."""
-        self.accept = accept
-        """Return the settings of a parsed text; raises `SettingsError`."""
+        self._last = in_force
+        """The text that was read, or accepted, last."""
         self._started_with = in_force.settings
-        self._load = load
+        self._validator = validator
         self._listeners: list[Callable[[], None]] = []
         self._refusals = FailureReporter(most_texts=PATIENCE)
         self._reported: tuple[ValidText | None, AdmissionReport] = (None, NOTHING)
@@ -102,21 +98,45 @@ class Configuration:
         return self._reported[1]
 
     def read(self) -> ValidText:
-        """Read today's text, and validate it unless it is in force; block.
+        """Read today's text, and validate it unless that was just done; block.
 
         Raise `SettingsError` if it cannot be used.
         """
         document = self.file.read()
-        if document.text == self.document.text:
-            return self.in_force
-        return validated(document, self.file.path, self._load)
+        for known in (self.in_force, self._last):
+            if document.text == known.document.text:
+                self._last = known
+                return known
+        self._last = validated(document, self.file.path, self._validator)
+        return self._last
 
     def read_anew(self) -> ValidText:
         """Do the same, but validate the text in force again: a group may be gone."""
         today = self.read()
         if today is not self.in_force:
             return today
-        return validated(today.document, self.file.path, self._load)
+        return validated(today.document, self.file.path, self._validator)
+
+    def accept(self, document: Document) -> Settings:
+        """Return the settings of an edited text; block.
+
+        Raise `SettingsError`, which names no lines, if it cannot be used. What mutations
+        write needs no validation by the model, as long as the rest is what was read.
+        """
+        settings = self._with_entries_of(document.tree)
+        if settings is None:
+            settings = self._validator.accept(document.text)
+        self._last = ValidConfig(document, settings)
+        return settings
+
+    def _with_entries_of(self, tree: Mapping[str, Any]) -> Settings | None:
+        """Return the settings of an edited text; None if the model has to look at it."""
+        last = self._last
+        if _without_entries(tree) != _without_entries(last.document.tree):
+            return None
+        with suppress(UnfitError):
+            return with_entries(last.settings, tree)
+        return None
 
     async def adopt(self, today: ValidText | None, board: Board) -> None:
         """Put a valid text in force; do nothing with None.
@@ -129,7 +149,7 @@ class Configuration:
         is_new = today.document.text != self.document.text
         # A fixed file is a change even if its text is the one in force.
         is_news = is_new or not board.config.valid
-        self.in_force = today
+        self.in_force = self._last = today
         self.post(board)
         if is_news:
             for listener in self._listeners:
@@ -176,7 +196,7 @@ class Configuration:
 
     def _urls_named_by(self, text: str) -> set[str]:
         try:
-            return {self._load(text).platform.url}
+            return {self._validator.load(text).platform.url}
         except SettingsError:
             return _urls_in(text)
 
@@ -210,10 +230,11 @@ def _urls_in(text: str) -> set[str]:
     return {found["url"].rstrip("/") for found in _URL.finditer(text)}
 
 
-def validated(document: Document, path: Path, load: Load) -> ValidText:
-    """Parse and validate a text; raise `SettingsError` if it cannot be used."""
+def _without_entries(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: table for name, table in tree.items() if name not in ENTRIES}
+
+
+def validated(document: Document, path: Path, validator: Validator) -> ValidText:
+    """Parse and validate a text; block. Raise `SettingsError` if it cannot be used."""
     refuse_blank(document.text, path=path)
-    tree = None
-    with suppress(ValueError, RecursionError):  # `load` says what is wrong, and where
-        tree = document.tree
-    return ValidConfig(document, load(document.text, tree=tree, check=host_problems))
+    return ValidConfig(document, validator.load(document.text, on_host=True))

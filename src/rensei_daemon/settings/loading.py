@@ -8,26 +8,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_settings.sources import InitSettingsSource
-
-from rensei_daemon.core.toml_scanner import BYTE_ORDER_MARK
 from rensei_daemon.errors import Problem, SettingsError
-from rensei_daemon.fast_dataclass import replace
-from rensei_daemon.settings import toml_positions
+from rensei_daemon.fast_dataclass import dataclass, replace
+from rensei_daemon.settings import model, toml_positions
+from rensei_daemon.settings.building import build
 from rensei_daemon.settings.contradictions import contradictions
-from rensei_daemon.settings.host_checks import shared_files
+from rensei_daemon.settings.host_checks import host_problems, shared_files
 from rensei_daemon.settings.layers import (
     Tree,
     anchored,
     read_environment,
     variable,
 )
-from rensei_daemon.settings.model import Settings
-from rensei_daemon.settings.problems import KeyPath, ValidationProblem, validation_problems
-from rensei_daemon.settings.toml_parsing import parsed_toml, read_toml
+from rensei_daemon.settings.model_errors import validation_problems
+from rensei_daemon.settings.problems import KeyPath, ValidationProblem
+from rensei_daemon.settings.sources import Sources
+from rensei_daemon.settings.texts import parse, settings_error
+from rensei_daemon.settings.toml_parsing import read_toml
+from rensei_daemon.settings.values import Settings
 
-_MOST_PROBLEMS = 50
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -48,17 +47,37 @@ def load(
     overrides: Mapping[str, object] = _NOTHING,
     runtime: Path | None = None,
     check: Check = nothing_more,
-    tree: dict[str, Any] | None = None,
 ) -> Settings:
-    """Return the settings in force for a config text.
+    """Return the settings in force for a config text, as `load_model` does."""
+    loaded = load_model(
+        text,
+        path=path,
+        environ=environ,
+        overrides=overrides,
+        runtime=runtime,
+        check=check,
+    )
+    return build(Settings, loaded.model_dump())
 
-    `tree` is the parsed text, if the caller has parsed it. Relative paths start at the
-    directory of `path`, which also names the file in problems. `overrides` come from the
-    command line and are shaped like the file. Relative env files are in `runtime`; if it is
-    given, no two sessions may have the same one. `check` finds problems of all layers
-    together. Raises `SettingsError`, which names every problem at once.
+
+def load_model(
+    text: str,
+    *,
+    path: Path,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object] = _NOTHING,
+    runtime: Path | None = None,
+    check: Check = nothing_more,
+) -> model.Settings:
+    """Return the settings in force for a config text, as the model has them.
+
+    Relative paths start at the directory of `path`, which also names the file in problems.
+    `overrides` come from the command line and are shaped like the file. Relative env files
+    are in `runtime`; if it is given, no two sessions may have the same one. `check` finds
+    problems of all layers together. Raises `SettingsError`, which names every problem at
+    once.
     """
-    file = read_toml(text, path) if tree is None else parsed_toml(text, tree)
+    file = read_toml(text, path)
     environment = read_environment(environ)
     if file.tree is None:
         raise _refusal([*environment.problems, *file.problems], (), path)
@@ -98,9 +117,11 @@ def _refusal(
     """Return the error. If all problems have the same remedy, it is the error's hint."""
     remedies = {rejected.remedy for rejected in refused}
     if len(problems) == len(refused) and len(remedies) == 1 and all(remedies):
-        without_hints = _error([replace(problem, hint="") for problem in problems])
+        without_hints = settings_error([replace(problem, hint="") for problem in problems])
         return SettingsError(str(without_hints), hint=remedies.pop(), problems=problems)
-    return _error(problems, hint=f"check it with: rensei-daemon config check {path}")
+    return settings_error(
+        problems, hint=f"check it with: rensei-daemon config check {path}"
+    )
 
 
 def check_settings(
@@ -122,51 +143,52 @@ def check_settings(
     settings, refused = _merged(layers, folder)
     refused += contradictions(_overlaid(layers))
     if refused or settings is None:
-        raise _error(
+        raise settings_error(
             [Problem(message=rejected.message, hint=rejected.hint) for rejected in refused]
         )
-    return settings
+    return build(Settings, settings.model_dump())
 
 
-def is_blank(text: str) -> bool:
-    """Whether a text sets nothing, as a truncated or emptied file does."""
-    lines = text.removeprefix(BYTE_ORDER_MARK).splitlines()
-    return all(not line.strip() or line.lstrip().startswith("#") for line in lines)
+@dataclass(frozen=True, slots=True)
+class LocalValidator:
+    """Validates in this process; a `Validator`."""
 
+    sources: Sources
 
-def refuse_blank(text: str, *, path: Path) -> None:
-    """Raise `SettingsError` for a text that sets nothing.
+    def load(self, text: str, *, on_host: bool = False) -> Settings:
+        """Return the settings in force for a text."""
+        return load(
+            text,
+            path=self.sources.path,
+            environ=self.sources.environ,
+            overrides=self.sources.overrides,
+            runtime=self.sources.runtime,
+            check=host_problems if on_host else nothing_more,
+        )
 
-    All keys have defaults, but the file was more likely emptied by accident than on
-    purpose.
-    """
-    if is_blank(text):
-        hint = "write it again, or begin with config.example.toml"
-        raise SettingsError(f"{path}: the file is empty", hint=hint)
-
-
-def parse(text: str, *, path: Path) -> dict[str, Any]:
-    """Return the tree of a TOML text; raise `SettingsError` with the error position."""
-    file = read_toml(text, path)
-    if file.problems or file.tree is None:
-        hint = f"check it with: rensei-daemon config check {path}"
-        raise _error(file.problems, hint=hint)
-    return file.tree
+    def accept(self, text: str) -> Settings:
+        """Return the settings of an edited text."""
+        return check_settings(
+            parse(text, path=self.sources.path),
+            folder=self.sources.path.parent,
+            environ=self.sources.environ,
+            overrides=self.sources.overrides,
+        )
 
 
 def _merged(
     layers: Mapping[str, Tree], folder: Path, *, with_missing: bool = True
-) -> tuple[Settings | None, list[ValidationProblem]]:
+) -> tuple[model.Settings | None, list[ValidationProblem]]:
     """Return the settings of all layers, or None and the problems."""
     try:
         return _merge([anchored(layer, folder) for layer in layers.values()]), []
-    except ValidationError as error:
+    except model.ValidationError as error:
         return None, list(validation_problems(error, with_missing=with_missing))
 
 
-def _merge(layers: Sequence[dict[str, Any]]) -> Settings:
-    sources = tuple(InitSettingsSource(Settings, layer) for layer in layers)
-    return Settings(_build_sources=(sources, {}))
+def _merge(layers: Sequence[dict[str, Any]]) -> model.Settings:
+    sources = tuple(model.InitSettingsSource(model.Settings, layer) for layer in layers)
+    return model.Settings(_build_sources=(sources, {}))
 
 
 def _placed(
@@ -215,10 +237,3 @@ def _holds(tree: Any, where: KeyPath) -> bool:
         except (LookupError, TypeError):
             return False
     return True
-
-
-def _error(problems: Sequence[Problem], *, hint: str = "") -> SettingsError:
-    lines = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
-    if len(problems) > _MOST_PROBLEMS:
-        lines.append(f"and {len(problems) - _MOST_PROBLEMS} more problems")
-    return SettingsError("\n".join(lines), hint=hint, problems=problems)

@@ -1,313 +1,35 @@
-"""Every key of `config.toml`: its type, default, unit and allowed values.
+"""What the rest of the program needs of `schema` and pydantic, imported without plugins.
 
-The model is the contract: an edit that it rejects is not written, and a file that it
-rejects is not used. This module opens no file and reads no environment; the API key is not
-part of it. `projects`, `pool` and `model_access` are written by the operator and by the
-platform, so only the types of their values are checked.
+Plugins of pydantic that happen to be installed would see the settings. The variable that
+keeps them out is set while the classes are made, and is not passed on to the processes that
+we start. So nothing else imports pydantic.
 """
 
-import socket
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
-
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-)
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from rensei_daemon.core.file_content import FileContent, FileFormat
-from rensei_daemon.core.urls import is_loopback
-from rensei_daemon.settings import validators
-
-Text = Annotated[str, Field(min_length=1)]
-Splay = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-"""Of a hook: it waits a random time of up to so long."""
-AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
-T = TypeVar("T", bound="Section")
-
-
-class Section(BaseModel):
-    """A table of the file: immutable, without unknown keys, hides its input in errors.
-
-    Only `Settings` is ever validated, so the validators of single tables are not built.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
-    )
-
-
-class Platform(Section):
-    """The address of the platform, and the organisation of this host."""
-
-    url: Annotated[Text, AfterValidator(validators.platform_url)] = (
-        "https://your-platform.invalid"
-    )
-    org_id: Text | None = None
-    worker_host_id: Text | None = None
-    api_key_file: Path | None = None
-    ca_file: Path | None = None
-    client_cert_file: Path | None = None
-    client_key_file: Path | None = None
-
-    @property
-    def client_files(self) -> tuple[Path, Path] | None:
-        """The client certificate and its key, if both are set."""
-        if self.client_cert_file is None or self.client_key_file is None:
-            return None
-        return self.client_cert_file, self.client_key_file
-
-    @property
-    def is_placeholder(self) -> bool:
-        """Whether the operator has not chosen a platform yet."""
-        return validators.is_placeholder(self.url)
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the platform runs on this host."""
-        return is_loopback(self.url)
-
-
-class Machine(Section):
-    """The description of this host for the platform."""
-
-    name: Text = Field(default_factory=socket.gethostname)
-    region: Text | None = None
-    max_sessions: Annotated[int, Field(ge=0, le=100_000)] = 4
-
-
-class Heartbeat(Section):
-    """The heartbeat interval, unless the platform sets one."""
-
-    interval_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-
-
-class Mutations(Section):
-    """What the platform may change here; no mutation can change this table."""
-
-    allow: tuple[Annotated[str, AfterValidator(validators.operation_pattern)], ...] = (
-        "project.*",
-        "pool.deleted",
-        "modelAccess.*",
-    )
-    protected_projects: tuple[Text, ...] = ()
-
-
-class File(Section):
-    """One file of a session: its values, its format, and the hook that runs after it."""
-
-    path: Annotated[Path, AfterValidator(validators.env_file)]
-    format: Literal["env", "plain", "json", "yaml", "dir"] = "env"
-    names: tuple[Text, ...] = ()
-    """The session's names to write; all of them if empty."""
-    rename: dict[str, Text] = {}
-    mode: Annotated[str, AfterValidator(validators.octal_mode)] = "0440"
-    group: Text | None = None
-    on_rotate: Annotated[tuple[Text, ...], AfterValidator(validators.argv)] = ()
-    splay_seconds: Splay = 0.0
-
-    @property
-    def permissions(self) -> int:
-        """`mode` as a number for chmod."""
-        return int(self.mode, 8)
-
-    @property
-    def content(self) -> FileContent:
-        """Which values the file has, and how."""
-        return FileContent(
-            format=FileFormat(self.format), names=self.names, rename=self.rename
-        )
-
-
-class Session(Section):
-    """One session: which credentials to fetch, and how to deliver them."""
-
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    project_id: Text | None = None
-    env_name: Text | None = None
-    group: Text | None = None
-    env_file: Annotated[Path, AfterValidator(validators.env_file)] | None = None
-    env_file_mode: Annotated[str, AfterValidator(validators.octal_mode)] = "0440"
-    on_rotate: Annotated[tuple[Text, ...], AfterValidator(validators.argv)] = ()
-    splay_seconds: Splay = 0.0
-    files: tuple[File, ...] = ()
-
-    @property
-    def all_files(self) -> tuple[File, ...]:
-        """The env file, with the session's hook, and all others, with their groups."""
-        files = self.files
-        if self.env_file is not None:
-            # Its values are valid already, and a validator takes time to build.
-            env_file = File.model_construct(
-                path=self.env_file,
-                mode=self.env_file_mode,
-                on_rotate=self.on_rotate,
-                splay_seconds=self.splay_seconds,
-            )
-            files = (env_file, *files)
-        return tuple(
-            file.model_copy(update={"group": file.group or self.group}) for file in files
-        )
-
-    @property
-    def hooks(self) -> tuple[tuple[str, ...], ...]:
-        """The programs that run on a rotation."""
-        found = (self.on_rotate, *(file.on_rotate for file in self.files))
-        return tuple(filter(None, found))
-
-
-class Credentials(Section):
-    """The sessions of this host, and their common settings."""
-
-    project_id: Text | None = None
-    env_name: Text = "production"
-    group: Text | None = None
-    sessions: tuple[Session, ...] = ()
-
-    @property
-    def resolved_sessions(self) -> tuple[Session, ...]:
-        """The sessions with the section's defaults filled in."""
-        return tuple(
-            session.model_copy(
-                update={
-                    "project_id": session.project_id or self.project_id,
-                    "env_name": session.env_name or self.env_name,
-                }
-            )
-            for session in self.sessions
-        )
-
-
-class Control(Section):
-    """Who may read the status, besides root and the daemon's user."""
-
-    group: Text | None = None
-
-
-class Metrics(Section):
-    """Where metrics are served, if anywhere."""
-
-    listen: Annotated[str, AfterValidator(validators.listen_address)] | None = None
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """`listen` as IP address and port."""
-        return validators.split_address(self.listen) if self.listen else None
-
-
-class Log(Section):
-    """The level, the format and the file of the log."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "console", "journal", "json"] = "auto"
-    file: Path | None = None
-
-
-class Paths(Section):
-    """The state and runtime directories; `rensei_daemon.locations` finds them."""
-
-    state: Path | None = None
-    runtime: Path | None = None
-
-
-class Limits(Section):
-    """How much of this host the daemon may use."""
-
-    state_mib: Annotated[int, Field(ge=48, le=1024 * 1024)] = 256
-    """MiB of the state directory; the three files of the log may take 29 of them."""
-
-
-class Admission(Section):
-    """Which projects this host reports as admitted."""
-
-    mode: Literal["enumerated", "all-routed"] = "enumerated"
-
-
-class Project(Section):
-    """One project of this host."""
-
-    repositories: tuple[str, ...] = ()
-    enabled: StrictBool = True
-
-
-class Pool(Section):
-    """The last pool mutation of this host."""
-
-    status: Text | None = None
-    id: Text | None = None
-    reason: str | None = None
-    candidates: tuple[str, ...] = ()
-    since: AwareDatetime | None = None
-
-
-class Cell(Section):
-    """The rule for one auth mode of one row."""
-
-    allowed: StrictBool
-    host: str | None = None
-    model: str | None = None
-    enforce: Any = None
-
-
-class Policy(Section):
-    """A policy that only restricts: rows by model, company or `*`, cells by auth mode."""
-
-    matrix: dict[str, dict[AuthMode, Cell]] = {}
-    auth_order: tuple[AuthMode, ...] | None = None
-
-
-class ModelAccess(Section):
-    """The policy of this host, and those of single workloads."""
-
-    default: Policy | None = None
-    workloads: dict[str, Policy] = {}
-
-
-def _defaults(section: type[T]) -> T:
-    """Return a field that is an empty table, made without the table's own validator."""
-    return cast("T", Field(default_factory=section.model_construct))
-
-
-class Settings(BaseSettings):
-    """The whole file; in force, with what command line and environment set above it."""
-
-    # Names are case-sensitive: `[Platform]` is an unknown table.
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, case_sensitive=True
-    )
-
-    platform: Platform = _defaults(Platform)
-    machine: Machine = _defaults(Machine)
-    heartbeat: Heartbeat = _defaults(Heartbeat)
-    mutations: Mutations = _defaults(Mutations)
-    credentials: Credentials = _defaults(Credentials)
-    control: Control = _defaults(Control)
-    metrics: Metrics = _defaults(Metrics)
-    log: Log = _defaults(Log)
-    paths: Paths = _defaults(Paths)
-    limits: Limits = _defaults(Limits)
-    admission: Admission = _defaults(Admission)
-    projects: dict[str, Project] = {}
-    pool: Pool | None = None
-    model_access: ModelAccess | None = None
-
-    shortest_interval_seconds: ClassVar[float] = 5
-    longest_interval_seconds: ClassVar[float] = 300
-
-    def interval_seconds(self, named: float | None = None) -> float:
-        """Return the heartbeat interval; `named` is the platform's, if it sets one.
-
-        It is limited to 5 to 300 seconds. A platform on this host, as in development and
-        tests, may set a shorter one.
-        """
-        wanted = self.heartbeat.interval_seconds
-        if named is not None and 0 < named < float("inf"):
-            wanted = named
-        if not self.platform.is_loopback:
-            wanted = max(wanted, self.shortest_interval_seconds)
-        return min(wanted, self.longest_interval_seconds)
+import os
+
+from rensei_daemon.trimmed_imports import import_zoneinfo
+
+_VARIABLE = "PYDANTIC_DISABLE_PLUGINS"
+
+_given = os.environ.get(_VARIABLE)
+os.environ[_VARIABLE] = "__all__"
+try:
+    import_zoneinfo()
+    from pydantic import BaseModel as BaseModel
+    from pydantic import ValidationError as ValidationError
+    from pydantic_core import ErrorDetails as ErrorDetails
+    from pydantic_settings.sources import InitSettingsSource as InitSettingsSource
+
+    from rensei_daemon.settings.schema import Cell as Cell
+    from rensei_daemon.settings.schema import ModelAccess as ModelAccess
+    from rensei_daemon.settings.schema import Policy as Policy
+    from rensei_daemon.settings.schema import Pool as Pool
+    from rensei_daemon.settings.schema import Project as Project
+    from rensei_daemon.settings.schema import Section as Section
+    from rensei_daemon.settings.schema import Session as Session
+    from rensei_daemon.settings.schema import Settings as Settings
+finally:
+    if _given is None:
+        del os.environ[_VARIABLE]
+    else:
+        os.environ[_VARIABLE] = _given

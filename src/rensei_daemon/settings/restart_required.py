@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.fast_dataclass import names_of
+from rensei_daemon.settings.values import Settings
 
 RESTART_KEYS = (
     "platform.url",
@@ -39,7 +40,7 @@ def changed_keys(before: Settings, after: Settings) -> list[str]:
     """Return the keys, as `section.key`, that differ."""
     return [
         f"{section}.{key}"
-        for section in type(before).model_fields
+        for section in names_of(before) or ()
         for key in _keys(getattr(before, section), getattr(after, section))
     ]
 
@@ -52,4 +53,6 @@ def _keys(before: Any, after: Any) -> list[str]:
 
 
 def _members(section: Any) -> dict[str, Any]:
-    return section if isinstance(section, dict) else dict(section or ())
+    if isinstance(section, dict):
+        return section
+    return {name: getattr(section, name) for name in names_of(section) or ()}

@@ -47,11 +47,6 @@ class TomlText(NamedTuple):
     """Whether the tree only lacks repeated keys and tables."""
 
 
-def parsed_toml(text: str, tree: dict[str, Any]) -> TomlText:
-    """Return the result for a text without errors and its values."""
-    return TomlText(tree, [], text.removeprefix(BYTE_ORDER_MARK), is_whole=True)
-
-
 def read_toml(text: str, path: Path) -> TomlText:
     """Parse a text; `path` names the file in the problems, at most 51 of them."""
     problems: list[Problem] = []

@@ -38,7 +38,7 @@ from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.settings.configuration import Configuration
-from rensei_daemon.settings.model import Settings
+from rensei_daemon.settings.values import Settings
 from rensei_daemon.wake_event import WakeEvent
 
 LINES_A_TURN = 32

@@ -11,7 +11,7 @@ import structlog
 
 from rensei_daemon.core.board import Board
 from rensei_daemon.disk.config_file import Stamp
-from rensei_daemon.errors import RenseiError, SettingsError
+from rensei_daemon.errors import RenseiError, SettingsError, UncheckedError
 from rensei_daemon.fast_dataclass import dataclass, replace
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.settings.configuration import Configuration
@@ -23,6 +23,8 @@ from rensei_daemon.wake_event import WakeEvent
 WATCH_SECONDS = 1.0
 """Every half a second, the look at the file was half of what a daemon at rest takes."""
 STILL_SECONDS = 0.25
+UNCHECKED_SECONDS = 10.0
+"""The wait before another attempt when nobody could tell whether the file is valid."""
 
 _log = structlog.get_logger()
 
@@ -41,6 +43,9 @@ async def watch(configuration: Configuration, board: Board) -> None:
             seen = stamp
             try:
                 await reload(configuration, board, anew=False)
+            except UncheckedError:
+                seen = None
+                await anyio.sleep(UNCHECKED_SECONDS)
             except RenseiError:
                 continue  # it is on the board and in the log
         await anyio.sleep(WATCH_SECONDS)

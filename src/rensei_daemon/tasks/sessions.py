@@ -16,7 +16,7 @@ from rensei_daemon.errors import SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.settings.configuration import Configuration
-from rensei_daemon.settings.model import Session as SessionSettings
+from rensei_daemon.settings.values import Session as SessionSettings
 from rensei_daemon.tasks.rotation import Rotation
 from rensei_daemon.wake_event import WakeEvent
 

@@ -2,10 +2,8 @@
 
 import random
 import tomllib
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from rensei_daemon.core.document import Document, ValidConfig, apply_all, rewritten
 from rensei_daemon.core.mutation import parse_mutation
@@ -84,7 +82,7 @@ def _valid(text: str) -> ValidConfig[None]:
     return ValidConfig(Document(text), None)
 
 
-def _accept(_: Mapping[str, Any]) -> None:
+def _accept(_: Document) -> None:
     """Accept every file."""
 
 
