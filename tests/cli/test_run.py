@@ -15,6 +15,7 @@ main(["run"])
 
 UNNEEDED = {
     "_uuid",
+    "argparse",
     "bz2",
     "click",
     "difflib",
