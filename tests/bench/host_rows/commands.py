@@ -51,7 +51,7 @@ async def _costs(
 async def start(run: Run) -> Mapping[str, Measured]:
     """Measure a daemon's start until READY, and until its first env file."""
     python, rounds = run.bin / "python", run.samples(15)
-    ready, file, floor, walls, floor_walls = [], [], [], [], []
+    ready, both, file, floor, walls, floor_walls = [], [], [], [], [], []
     async with scene(run) as one:
         one.configure()
         env_file = one.runtime / "s0.env"
@@ -68,14 +68,18 @@ async def start(run: Run) -> Mapping[str, Measured]:
                     await anyio.sleep(0.001)
                 file.append(cpu_seconds(begun.process.pid) * MS)
             ready.append(begun.cpu * MS)
+            both.append((begun.cpu + begun.children_cpu) * MS)
             walls.append(begun.seconds * MS)
             floor.append(cost.cpu * MS)
             floor_walls.append(cost.wall * MS)
     # The first round fills the caches.
-    series = (ready, file, walls, floor, floor_walls)
-    at_ready, at_file, wall, least, least_wall = (statistics.median(s[1:]) for s in series)
+    series = (ready, both, file, walls, floor, floor_walls)
+    at_ready, with_child, at_file, wall, least, least_wall = (
+        statistics.median(s[1:]) for s in series
+    )
     return {
         "READY: processor time": Measured(at_ready, least),
+        "READY: with the process that validates": Measured(with_child, least),
         "first env file: processor time": Measured(at_file, least),
         "READY: wall time": Measured(wall, least_wall),
     }
@@ -106,9 +110,11 @@ ROWS = (
         title="Start",
         note="of a daemon with one session; median of 15; the floor is `python -c "
         f"'{IMPORTS}'`, run in turn with it. Processor time is of all threads, "
-        "until READY=1 was read and until the env file was there.",
+        "until READY=1 was read and until the env file was there. The process that "
+        "validates the file has ended by then, and its time counts in steps of 10 ms.",
         targets={
             "READY: processor time": Target(unit="ms", ratio=1.1),
+            "READY: with the process that validates": Target(unit="ms"),
             "first env file: processor time": Target(unit="ms", ratio=1.2),
             "READY: wall time": Target(unit="ms"),
         },

@@ -70,20 +70,35 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
+def children_seconds(pid: int) -> float:
+    """Return the processor time of the children that a process has waited for.
+
+    In steps of the kernel's clock, mostly of a hundredth of a second.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a process holds now, in bytes."""
+    """What a process and its children hold now, in bytes."""
 
     resident: int
     anonymous: int
 
 
 def memory(pid: int) -> Memory:
-    """Return what a process holds."""
+    """Return what a process holds, with all below it."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
-    sizes = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "RssAnon"))
-    return Memory(*sizes)
+    own = [int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "RssAnon")]
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [child for thread in threads for child in thread.read_text().split()]
+    below = [memory(int(child)) for child in children]
+    return Memory(
+        own[0] + sum(one.resident for one in below),
+        own[1] + sum(one.anonymous for one in below),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,8 @@ class Ready:
     """From its start."""
     cpu: float
     """Of its processor time until then."""
+    children_cpu: float
+    """Of that of the processes that it had waited for until then."""
 
 
 @contextmanager
@@ -121,8 +138,8 @@ def started(
         try:
             while b"READY=1" not in heard.recv(4096):
                 pass
-            cpu = cpu_seconds(process.pid)
-            yield Ready(process, time.perf_counter() - began, cpu)
+            cpu, children = cpu_seconds(process.pid), children_seconds(process.pid)
+            yield Ready(process, time.perf_counter() - began, cpu, children)
         finally:
             process.terminate()
             process.wait(WAIT_SECONDS)
