@@ -1,17 +1,18 @@
 """The daemon's files on this host: disk space, owners and modes, integrity."""
 
 import os
-import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rensei_daemon.core.file_content import FileFormat
-from rensei_daemon.delivery.file_directory import directory_mode
 from rensei_daemon.disk.directories import RUNTIME_MODE, STATE_MODE, is_tmpfs
 from rensei_daemon.disk.filesystem_probe import DiskSpace, disk_space
 from rensei_daemon.disk.journal_database import read_database
-from rensei_daemon.disk.user_groups import group_name, user_name
+from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.doctor.context import DoctorContext
+from rensei_daemon.doctor.file_access import compare_access
+from rensei_daemon.doctor.file_directory import check_directory
 from rensei_daemon.doctor.result import CheckResult, failed, failed_by, passed, warned
 from rensei_daemon.errors import NotPermittedError, StorageError
 
@@ -91,32 +92,18 @@ def _troubles(case: DoctorContext) -> Iterator[CheckResult]:
     for session in credentials.sessions:
         for file in session.all_files:
             path = places.runtime / file.path
-            is_directory = file.content.format is FileFormat.DIR
-            mode = directory_mode(file.permissions) if is_directory else file.permissions
-            yield from _compare(case, path, mode, file.group)
+            if file.content.format is FileFormat.DIR:
+                yield from check_directory(case, path, session.id, file)
+            else:
+                yield from _compare(case, path, file.permissions, file.group)
 
 
 def _compare(
     case: DoctorContext, path: Path, mode: int, group: str | None = None
 ) -> Iterator[CheckResult]:
-    """Return what is wrong with the owner, group or mode of a file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return  # it does not exist, or this user cannot see it
-    is_mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid != case.uid:
-        what = f"{path} belongs to {user_name(found.st_uid)}, not to {user_name(case.uid)}"
-        yield failed("files", what, f"chown {user_name(case.uid)} {path}")
-    elif group is not None and group_name(found.st_gid) != group:
-        what = f"{path} is group {group_name(found.st_gid)}'s, not {group}'s"
-        yield failed("files", what, f"chgrp {group} {path}; then: rensei-daemon reload")
-    elif is_mode & ~mode:
-        what = f"{path} is open to more than it should be ({is_mode:04o}, not {mode:04o})"
-        yield failed("files", what, f"chmod {mode:04o} {path}")
-    elif is_mode != mode:
-        what = f"{path} has mode {is_mode:04o}, not {mode:04o}"
-        yield warned("files", what, f"chmod {mode:04o} {path}")
+    """Return what is wrong with the owner, group or mode of a file that exists."""
+    with suppress(OSError):  # it does not exist, or this user cannot see it
+        yield from compare_access(case, path, path.stat(), mode, group)
 
 
 def _journal(case: DoctorContext) -> Iterator[CheckResult]:
