@@ -234,6 +234,7 @@ async def test_a_signal_waits_for_its_random_time(host: "Host") -> None:
         await until(lambda: has_read(host))
         worker.process.send_signal(signal.SIGUSR1)
         assert await worker.line() == "usr1 1"
+        await until(lambda: waits(host) == [True])
         assert in_use(host) == [(1, Proof.CONFIRMED)]
         worker.process.terminate()
         assert await worker.line() == "term 1"
@@ -311,6 +312,13 @@ def in_use(host: "Host") -> list[tuple[int | None, Proof]]:
     return [(c.generation, c.proof) for c in consumers if c.kind == "socket"]
 
 
+def waits(host: "Host") -> list[bool]:
+    """Return of each consumer whether it waits on purpose."""
+    subscribers = host.door.find("build")
+    assert subscribers is not None
+    return [c.waits_until is not None for c in subscribers.consumers]
+
+
 def has_read(host: "Host") -> bool:
     """Return whether `exec` has read all that it was sent."""
     subscribers = host.door.find("build")
@@ -358,6 +366,21 @@ async def test_a_signal_confirms_the_values_across_restarts_of_the_daemon(
         async with host.up():
             assert await worker.line() == "hup 1"
             await until(lambda: in_use(host) == [(3, Proof.CONFIRMED)])
+
+
+async def test_a_wait_outlasts_a_restart_of_the_daemon(host: "Host") -> None:
+    """Each connection is told of it."""
+    host.add("build")
+    async with _worker(host, "--on-rotate=HUP", "--splay=86400") as worker:
+        async with host.up():
+            await host.rotate("build", TOKEN="1")
+            assert await worker.line() == "start 1"
+            await host.rotate("build", TOKEN="2")
+            await until(lambda: waits(host) == [True])
+        async with host.up():
+            await until(lambda: waits(host) == [True])
+        worker.process.terminate()
+        assert await worker.line() == "term 1"
 
 
 async def test_without_supervision_nothing_is_confirmed(host: "Host") -> None:

@@ -96,6 +96,28 @@ def test_a_hello_names_a_session(line: bytes, session: str | None) -> None:
     assert credential_frames.read_hello(line) == session
 
 
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        (credential_frames.waiting(34.50049), 34.5),
+        (b'{"type":"WAIT","seconds":86400}', 86_400),
+        (b'{"type":"WAIT","seconds":86401}', None),
+        (b'{"type":"WAIT","seconds":0}', None),
+        (b'{"type":"WAIT","seconds":-1}', None),
+        (b'{"type":"WAIT","seconds":1e999}', None),
+        (b'{"type":"WAIT","seconds":NaN}', None),
+        (b'{"type":"WAIT","seconds":true}', None),
+        (b'{"type":"WAIT","seconds":"1"}', None),
+        (b'{"type":"WAIT"}', None),
+        (b'{"type":"ACK","seconds":1}', None),
+        (b"WAIT", None),
+    ],
+)
+def test_a_wait_has_a_length(line: bytes, seconds: float | None) -> None:
+    """Of a day at most."""
+    assert credential_frames.read_waiting(line) == seconds
+
+
 def test_a_supervisor_announces_that_it_acknowledges() -> None:
     """Others say nothing, and nothing else is taken for it."""
     line = credential_frames.hello("build", acknowledges=True)

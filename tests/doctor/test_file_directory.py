@@ -54,7 +54,8 @@ async def test_a_directory_as_it_was_written_is_well(patient: "Patient") -> None
     assert [one.verdict for one in found(patient)] == [Verdict.PASS]  # not there yet
     path = await deliver(patient)
     (path / "README").write_text("by hand")
-    for session in ({}, {"names": ["USER", "PASSWORD"]}, {"names": []}):
+    sessions: list[dict[str, Any]] = [{}, {"names": ["USER", "PASSWORD"]}, {"names": []}]
+    for session in sessions:
         assert [one.verdict for one in found(patient, **session)] == [Verdict.PASS]
 
 

@@ -83,6 +83,13 @@ class SessionsFeed:
             self.due_at = time.monotonic() + self._wait()
         self._newest, self._environment = arrived, environment
 
+    def say_waiting(self) -> None:
+        """Say that the command gets the newest values later, if it does so on purpose."""
+        left = self.due_at - time.monotonic()
+        if self.is_pending and self._splay_seconds and left > 0:
+            for feed in self._feeds:
+                feed.reader.say_waiting(left)
+
     def _wait(self) -> float:
         splay = random.uniform(0.0, self._splay_seconds)  # noqa: S311 - spreads load
         return max(splay, TOGETHER_SECONDS if len(self._feeds) > 1 else 0.0)

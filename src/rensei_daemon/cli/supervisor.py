@@ -76,6 +76,7 @@ class Supervisor:
                 for number in drain(received):
                     self._pass_on(number)
                 self._feed.listen()
+                self._feed.say_waiting()
                 self._tree.reap()
                 self._react()
                 if self._stopping is not None and self._stopping.step():

@@ -15,6 +15,7 @@ was started anew with its values, or sent the signal. It announces so in its HEL
 `"acknowledges":true`, and is behind until it has::
 
     worker ─▶ {"type":"ACK","frame":2}                   the second frame of this connection
+    worker ─▶ {"type":"WAIT","seconds":34.5}             it will be, no later: on purpose
 
 Our own commands may send a query instead; its answer ends the connection::
 
@@ -32,6 +33,8 @@ from rensei_daemon.fast_dataclass import dataclass, field
 MAX_HELLO_BYTES = 4096
 MAX_MISSING_CHARACTERS = 500
 """Limit of the reason why a session has no values, which may come from the platform."""
+MAX_WAIT_SECONDS = 86_400
+"""Limit of a wait; longer than that nobody waits on purpose."""
 
 HELLO_LATE = "no HELLO arrived in time"
 HELLO_UNREADABLE = "the first line was not a HELLO"
@@ -91,6 +94,11 @@ def acknowledgement(frame: int) -> bytes:
     return _line({"type": "ACK", "frame": frame})
 
 
+def waiting(seconds: float) -> bytes:
+    """Return the frame that says how long the newest values wait before they are used."""
+    return _line({"type": "WAIT", "seconds": round(seconds, 3)})
+
+
 def initial(env: Mapping[str, str]) -> bytes:
     """Return the frame with all values of a session."""
     return _line({"type": "INITIAL", "env": dict(env)})
@@ -148,6 +156,17 @@ def read_acknowledgement(line: bytes) -> int | None:
     frame = _object(line)
     number = frame.get("frame")
     return number if frame.get("type") == "ACK" and type(number) is int else None
+
+
+def read_waiting(line: bytes) -> float | None:
+    """Return how many seconds the newest values wait; None if the line does not say."""
+    frame = _object(line)
+    seconds = frame.get("seconds")
+    if frame.get("type") != "WAIT" or isinstance(seconds, bool):
+        return None
+    if not isinstance(seconds, int | float):
+        return None
+    return float(seconds) if 0 < seconds <= MAX_WAIT_SECONDS else None
 
 
 def is_session_query(line: bytes) -> bool:

@@ -54,6 +54,8 @@ class CredentialReader:
         self._acknowledges = acknowledges
         self._read = self._acknowledged = 0
         """How many frames with values of this connection."""
+        self._says_waiting = False
+        """Whether it has said that the frames it did not acknowledge wait."""
         self.session_id = session_id
         self._socket: socket.socket | None = None
         self._inbox = bytearray()
@@ -76,6 +78,7 @@ class CredentialReader:
         self.close()
         hello = credential_frames.hello(self.session_id, acknowledges=self._acknowledges)
         self._read = self._acknowledged = 0
+        self._says_waiting = False
         self._socket = connect(self._path, hello)
 
     def frames(self) -> list[Frame]:
@@ -107,16 +110,28 @@ class CredentialReader:
         """Say that the values of all frames that were read are in use, once."""
         if self._socket is None or self._acknowledged == self._read:
             return
-        frame = credential_frames.acknowledgement(self._read)
+        if self._say(credential_frames.acknowledgement(self._read)):
+            self._acknowledged, self._says_waiting = self._read, False
+
+    def say_waiting(self, seconds: float) -> None:
+        """Say that frames which were read are going to be in use only then, once."""
+        if self._says_waiting or self._acknowledged == self._read:
+            return
+        self._says_waiting = self._say(credential_frames.waiting(seconds))
+
+    def _say(self, frame: bytes) -> bool:
+        """Send a frame; return False if it is to be sent again later."""
+        if self._socket is None:
+            return False
         try:
             sent = self._socket.send(frame)
         except BlockingIOError:
-            return  # said next time
+            return False
         except OSError:
             sent = len(frame)  # the end of the connection is read next
         if sent < len(frame):
             self.close()
-        self._acknowledged = self._read
+        return True
 
     def close(self) -> None:
         """Close the connection if there is one."""

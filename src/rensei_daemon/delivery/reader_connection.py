@@ -11,10 +11,12 @@ import socket
 import sys
 import termios
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import anyio
 import structlog
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.health import ConsumerHealth, Proof
@@ -75,6 +77,8 @@ class ReaderConnection:
         self._frames_acknowledged = 0
         self._in_use: int | None = None
         """The generation that it said so of."""
+        self._waits_until: datetime | None = None
+        """When it is going to use the newest values, if it said that it waits."""
         self._is_waiting = False
         """Whether it has nothing to do until the values change."""
 
@@ -215,10 +219,17 @@ class ReaderConnection:
     def _take_acknowledgement(self, frame: int) -> None:
         """Take in that the reader uses the values; those of an older frame are old."""
         if frame == self._frames_sent > self._frames_acknowledged:
-            self._frames_acknowledged = frame
+            self._frames_acknowledged, self._waits_until = frame, None
             if self._known is not None:
                 self._in_use = self._known.generation
                 self._record()
+
+    def _take_waiting(self, seconds: float) -> None:
+        """Take in that the reader waits; newer values take a wait over."""
+        is_behind = self._frames_acknowledged < self._frames_sent
+        if self._acknowledges and is_behind and self._waits_until is None:
+            self._waits_until = CLOCK.now() + timedelta(seconds=seconds)
+            self._record()
 
     def _record(self) -> None:
         if self._subscribers is not None and self._known is not None:
@@ -230,6 +241,7 @@ class ReaderConnection:
                 pid=self._peer.pid,
                 started=self._started,
                 proof=Proof.CONFIRMED if acknowledges else Proof.RECEIVED,
+                waits_until=self._waits_until,
             )
             self._subscribers.record(self.send_at_once, line, self._has_unread)
 
@@ -278,11 +290,13 @@ class ReaderConnection:
         return line[: credential_frames.MAX_HELLO_BYTES + 1]
 
     async def _wait_until_closed(self) -> None:
-        """Take acknowledgements, and ignore other lines, until BYE or the end."""
+        """Take what a supervisor says, and ignore other lines, until BYE or the end."""
         while (line := await self._line()) is not None:
             acknowledged = credential_frames.read_acknowledgement(line)
             if acknowledged is not None:
                 self._take_acknowledgement(acknowledged)
+            if (seconds := credential_frames.read_waiting(line)) is not None:
+                self._take_waiting(seconds)
             frame = credential_frames.read_frame(line)
             if frame is not None and frame.type == "BYE":
                 return

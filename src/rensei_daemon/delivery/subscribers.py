@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import anyio
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
 from rensei_daemon.core.health import ConsumerHealth
@@ -71,9 +72,9 @@ class Subscribers:
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The readers that have been sent values, and the processes that have left."""
+        now = CLOCK.now()
         connected = [
-            replace(line, has_unread=True) if has_unread() else line
-            for line, has_unread in self._readers.values()
+            _as_of(now, line, has_unread()) for line, has_unread in self._readers.values()
         ]
         return (*connected, *self.departed.lines)
 
@@ -150,7 +151,8 @@ class Subscribers:
         if line is None:
             return
         # Which frames it has not read is unknown; the oldest values are the safe answer.
-        line = line if has_read_all else replace(line, generation=0)
+        generation = line.generation if has_read_all else 0
+        line = replace(line, generation=generation, waits_until=None)
         if all(line.pid != other.pid for other, _ in self._readers.values()):
             self.departed.add(line)
         self.on_uptake()
@@ -159,6 +161,15 @@ class Subscribers:
         if self._changed is not None:
             self._changed.set()
         self._changed = None
+
+
+def _as_of(now: datetime, line: ConsumerHealth, has_unread: bool) -> ConsumerHealth:
+    """Return the record of a reader as it is now: a wait may be over."""
+    is_over = line.waits_until is not None and line.waits_until <= now
+    if not has_unread and not is_over:
+        return line
+    until = None if is_over else line.waits_until
+    return replace(line, has_unread=has_unread, waits_until=until)
 
 
 def _unknown() -> str:
