@@ -10,6 +10,11 @@ class WakeEvent:
         self._event = anyio.Event()
         self._wait: anyio.CancelScope | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the next wait will end at once."""
+        return self._event.is_set()
+
     def set(self) -> None:
         """Wake the task that waits, or the next one that does."""
         self._event.set()

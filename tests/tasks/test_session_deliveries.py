@@ -190,6 +190,32 @@ async def test_what_is_taken_up_after_the_end_is_told_nobody(board: Board) -> No
     assert heard == ["uptake"]
 
 
+async def test_a_delivery_is_a_task_only_while_it_has_work(board: Board) -> None:
+    """At rest, each would take 5 KB of every session; a retry and new values wake it."""
+    slow, failing = FakeDelivery("slow"), FakeDelivery("failing", retries=())
+    slow.gate, failing.failing = anyio.Event(), 1
+    async with kept(board, slow, failing) as session_deliveries:
+        assert _working() == set()
+        first, second = generations("1", "2")
+        session_deliveries.offer(first)
+        await slow.tries(1)
+        await failing.tries(1)  # and given up
+        assert _working() == {"slow slow"}
+        slow.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert _working() == set()
+        session_deliveries.offer(second)
+        await failing.tries(2)
+        assert [slow.handed, failing.handed] == [[(1, ("A",)), (2, ("A",))]] * 2
+        assert _working() == set()
+    session_deliveries.offer(first)  # its session is over: nothing is begun
+
+
+def _working() -> set[str | None]:
+    names = {task.name for task in anyio.get_running_tasks()}
+    return {name for name in names if name in ("slow slow", "failing failing")}
+
+
 async def test_a_slow_delivery_holds_up_no_other(board: Board) -> None:
     """Each delivery has its own pace."""
     slow, quick = FakeDelivery("slow"), FakeDelivery("quick")

@@ -1,9 +1,14 @@
-"""The loop of one delivery: delivers the newest generation and retries failures."""
+"""The work of one delivery: delivers the newest generation and retries failures.
+
+It is a task only while there is something to do: one that waits takes 5 KB, and a session
+has three deliveries that do nothing for most of a day.
+"""
 
 from datetime import datetime, timedelta
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.backoff import Backoff, Draw
@@ -42,6 +47,9 @@ class DeliveryWorker:
         self._board = board
         self._draw = draw
         self._offered = WakeEvent()
+        self._tasks: TaskGroup | None = None
+        self._is_working = False
+        """Whether there is a task."""
         self._newest = self._delivered = Credentials()
         self._behind_since: datetime | None = None
         self._arrived_at: float | None = None
@@ -84,6 +92,7 @@ class DeliveryWorker:
         self._is_idle = False
         self._behind_since = self._behind_since or CLOCK.now()
         self._offered.set()
+        self._work_on()
 
     def has(self, credentials: Credentials) -> bool:
         """Whether this generation was the last that was delivered."""
@@ -109,6 +118,7 @@ class DeliveryWorker:
             self._is_idle = False
             self._behind_since = CLOCK.now()
             self._offered.set()
+            self._work_on()
             if until_tried:
                 await self._cycle.wait_next()
 
@@ -154,11 +164,29 @@ class DeliveryWorker:
         except DeliveryError as error:
             self._log.error("delivery.not_withdrawn", error=str(error), hint=error.hint)
 
-    async def run(self) -> None:
-        """Deliver what is offered, and retry failures; never return."""
+    def start(self, tasks: TaskGroup) -> None:
+        """Deliver what was offered, and what is offered until `stop`, in these tasks."""
+        self._tasks = tasks
+        self._work_on()
+
+    def stop(self) -> None:
+        """Begin no more work: the tasks have ended."""
+        self._tasks, self._is_working = None, False
+
+    def _work_on(self) -> None:
+        if self._tasks is not None and not self._is_working:
+            self._is_working = True
+            name = f"{self._delivery.kind} {self._delivery.name}"
+            self._tasks.start_soon(self._work, name=name)
+
+    async def _work(self) -> None:
+        """Deliver what is offered, and retry failures, until nothing is left to do."""
         wait: float | None = None
         while True:
             self._is_idle = not self._failures
+            if wait is None and not self._offered.is_set:
+                self._is_working = False
+                return
             is_offered = await self._offered.wait(within=wait)
             self._is_idle = False
             if is_offered:

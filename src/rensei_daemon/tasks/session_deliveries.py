@@ -65,14 +65,15 @@ class SessionDeliveries:
             async with anyio.create_task_group() as workers:
                 for delivery, worker in self._workers.items():
                     delivery.on_uptake = on_uptake
-                    workers.start_soon(worker.run, name=f"{delivery.kind} {delivery.name}")
+                    worker.start(workers)
                 while True:
                     await anyio.sleep(LOOK_SECONDS)
                     self.report()
                     await self.check()
         finally:
-            for delivery in self._workers:  # it may outlive this object
-                delivery.on_uptake = ignore_uptake
+            for delivery, worker in self._workers.items():
+                delivery.on_uptake = ignore_uptake  # it may outlive this object
+                worker.stop()
 
     async def check(self, *, until_tried: bool = False) -> None:
         """Restore what somebody removed or altered; the board shows it until then.
