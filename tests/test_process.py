@@ -39,6 +39,26 @@ def test_no_garbage_is_collected_during_the_start() -> None:
     assert said == "False True True\n"
 
 
+GARBAGE = """
+import gc, weakref
+from rensei_daemon.process import pause_garbage_collection, resume_garbage_collection
+pause_garbage_collection()
+class Replaced: pass
+garbage = weakref.ref(Replaced)
+del Replaced
+before = garbage() is None
+resume_garbage_collection()
+print(before, garbage() is None)
+"""
+
+
+def test_what_the_start_left_behind_is_not_kept() -> None:
+    """Classes that others were made in place of are half a megabyte of a daemon."""
+    words = [sys.executable, "-c", GARBAGE]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert said == "False True\n"
+
+
 def test_a_hardened_process_leaves_no_core_and_lets_nobody_look() -> None:
     """No core dump, no access by other processes, private files."""
     words = [sys.executable, "-c", SCRIPT]

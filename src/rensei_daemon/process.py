@@ -54,7 +54,12 @@ def pause_garbage_collection() -> None:
 
 
 def resume_garbage_collection() -> None:
-    """Collect garbage from now on, except in what was made so far."""
+    """Collect garbage from now on, except in what was made so far and is in use.
+
+    What importing leaves behind, such as the classes that others were made in place of, is
+    0.6 MB. It is collected before anything else takes memory beside it.
+    """
+    gc.collect()
     gc.freeze()
     gc.enable()
 
