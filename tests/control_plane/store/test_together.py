@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from deadlines import HANG_SECONDS
 
 from rensei_platform.errors import UnavailableError
 from rensei_platform.store.together import MOST_TOGETHER, Together
@@ -38,7 +39,7 @@ async def test_what_arrives_meanwhile_is_one_group() -> None:
     """While one group is written, the next one gathers."""
     disk = Disk()
     together = Together(disk.write)
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(together.add, "first")
             await disk.begun.wait()
@@ -74,7 +75,7 @@ async def test_a_group_has_an_end() -> None:
     disk = Disk()
     together = Together(disk.write)
     count = 2 * MOST_TOGETHER
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(together.add, 0)
             await disk.begun.wait()
@@ -98,7 +99,7 @@ async def test_what_cannot_be_written_is_its_callers_alone() -> None:
         except ValueError:
             failed.append(item)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(add, "first")
             await disk.begun.wait()
@@ -123,7 +124,7 @@ async def test_a_database_that_is_away_is_asked_once_for_a_group() -> None:
         except UnavailableError:
             refused.append(item)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             for item in ("first", "second", "third"):
                 tasks.start_soon(add, item)
@@ -147,7 +148,7 @@ async def test_a_client_that_goes_takes_nobody_with_it(whose: str) -> None:
             await together.add(item)
             done.append(item)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(add, "before")
             await disk.begun.wait()
