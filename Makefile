@@ -1,7 +1,13 @@
 .DEFAULT_GOAL := help
 PIP_QUIETLY := --quiet --quiet --disable-pip-version-check
-# The first Python that runs: a name on PATH may be a shim with nothing behind it.
-PYTHON ?= $(shell for p in python3.15 python3.14 python3.13 python3.12 python3.11 python3; do \
+# The first Python that runs: a name on PATH may be a shim with nothing behind it. The system's
+# own come first, if they can make a venv: as distributions build it, it takes a tenth less
+# processor time than as pyenv does.
+PYTHONS := python3.15 python3.14 python3.13 python3.12 python3.11
+SYSTEM_BIN := /usr/bin
+PYTHON ?= $(shell for p in $(PYTHONS:%=$(SYSTEM_BIN)/%); do \
+	$$p -c 'import ensurepip, venv' 2>/dev/null && { echo $$p; exit; }; done; \
+	for p in $(PYTHONS) python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 # The tool that reads the OpenAPI document, with 28 packages that nothing else needs.

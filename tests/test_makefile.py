@@ -27,9 +27,13 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def put(machine: Path, name: str, script: str) -> None:
-    """Put a program on the machine's PATH."""
-    program = machine / "bin" / name
+SHOW = "--eval=show: ; @echo $(PYTHON)"
+
+
+def put(machine: Path, name: str, script: str, directory: str = "bin") -> None:
+    """Put a program on the machine's PATH, or into its directory `system`."""
+    program = machine / directory / name
+    program.parent.mkdir(exist_ok=True)
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
 
@@ -37,7 +41,12 @@ def put(machine: Path, name: str, script: str) -> None:
 def make(machine: Path, *words: str) -> tuple[int, str]:
     """Run make there, without what a make around this suite has left in the environment."""
     done = subprocess.run(
-        [str(machine / "bin/make"), "--no-print-directory", *words],
+        [
+            str(machine / "bin/make"),
+            "--no-print-directory",
+            f"SYSTEM_BIN={machine / 'system'}",
+            *words,
+        ],
         cwd=machine,
         env={"PATH": str(machine / "bin"), "HOME": os.devnull},
         capture_output=True,
@@ -52,8 +61,19 @@ def test_the_newest_python_that_runs_is_taken(machine: Path) -> None:
     put(machine, "python3.15", "exit 127")
     put(machine, "python3.14", f'exec {sys.executable} "$@"')
     put(machine, "python3.12", f'exec {sys.executable} "$@"')
-    show = "--eval=show: ; @echo $(PYTHON)"
-    assert make(machine, show, "show") == (0, "python3.14\n")
+    assert make(machine, SHOW, "show") == (0, "python3.14\n")
+
+
+def test_the_systems_own_python_comes_first(machine: Path) -> None:
+    """It is taken before a newer one on the PATH, if it can make a venv."""
+    runs = f'exec {sys.executable} "$@"'
+    put(machine, "python3.14", runs)
+    put(machine, "python3.13", "exit 1", "system")
+    put(machine, "python3.12", runs, "system")
+    assert make(machine, SHOW, "show") == (0, f"{machine}/system/python3.12\n")
+    put(machine, "python3.12", "exit 1", "system")
+    assert make(machine, SHOW, "show") == (0, "python3.14\n")
+    assert make(machine, "PYTHON=mine", SHOW, "show") == (0, "mine\n")
 
 
 def test_a_machine_without_python_is_told_what_to_install(machine: Path) -> None:
