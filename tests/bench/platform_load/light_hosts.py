@@ -151,7 +151,7 @@ class LightHost:
 
     async def _open(self) -> tuple[StreamConnection | None, bytes]:
         path = f"/api/daemon/credentials/rotate-stream?sessionId={self._session}"
-        begun = self._begin()
+        begun, stream = self._begin(), None
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 loop = asyncio.get_running_loop()
@@ -162,6 +162,8 @@ class LightHost:
                 answer = await stream.answer
         except (OSError, TimeoutError):
             self._seen.unanswered += 1
+            if stream is not None:
+                stream.transport.abort()
             return None, b""
         self._seen.answered(begun, answer)
         if answer.startswith(b"HTTP/1.1 200"):
