@@ -109,8 +109,8 @@ class LightHost:
         return max(self._snapshot_version, told)
 
     def is_live(self, since: float) -> bool:
-        """Whether it beats, listens and has taken a snapshot since a moment."""
-        return self.stream is not None and min(self.beat_at, self.snapshot_at) >= since
+        """Whether it has beaten since a moment, listens, and has had values since then."""
+        return self.beat_at >= since and self.stream is not None and self.snapshot_at > 0
 
     async def beat(self, interval: float) -> None:
         """Beat for ever."""
@@ -147,6 +147,7 @@ class LightHost:
                 await self._snapshot()
                 await stream.ended
                 self._snapshot_version, self.stream = self.version, None
+                self.snapshot_at = 0.0
             retry = await _wait(retry, answer)
 
     async def _open(self) -> tuple[StreamConnection | None, bytes]:
