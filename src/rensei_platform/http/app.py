@@ -1,6 +1,5 @@
 """The control plane as a web application, and how an error looks on the wire."""
 
-import random
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -11,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Mount, Route
 
 from rensei_platform.console.app import build_console
-from rensei_platform.errors import PlatformError, TooManyRequestsError, UnavailableError
+from rensei_platform.errors import PlatformError
 from rensei_platform.http import (
     admin_routes,
     daemon_routes,
@@ -23,14 +22,18 @@ from rensei_platform.http import (
 )
 from rensei_platform.http.host_header import KnownHosts
 from rensei_platform.http.metrics import Measured, Metrics
-from rensei_platform.http.requests import address, answer
+from rensei_platform.http.requests import address, answer, refusal
+from rensei_platform.http.shedding import Backlog, Shedding
 from rensei_platform.rules.callers import Caller
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.refusals import Refusal
 
 
-def build_app(platform: Platform) -> Starlette:
-    """Return the application that serves a platform."""
+def build_app(platform: Platform, backlog: Backlog | None = None) -> Starlette:
+    """Return the application that serves a platform.
+
+    With `backlog`, which somebody watches, it refuses what it cannot answer soon.
+    """
     metrics = Metrics(platform.hub, platform.values.resolver)
     app = Starlette(
         routes=[
@@ -46,6 +49,7 @@ def build_app(platform: Platform) -> Starlette:
         ],
         middleware=[
             Middleware(Measured, metrics=metrics),
+            *([Middleware(Shedding, backlog=backlog)] if backlog else []),
             Middleware(KnownHosts, names=platform.settings.host_names),
         ],
         exception_handlers={
@@ -89,17 +93,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, PlatformError)  # noqa: S101 - registered for nothing else
     if error.status in _COUNTED:
         _count(request, error.status)
-    response = answer({"error": str(error)}, status=error.status)
-    if isinstance(error, UnavailableError):
-        response.headers["retry-after"] = str(_spread(error.retry_after_seconds))
-    elif isinstance(error, TooManyRequestsError):
-        response.headers["retry-after"] = str(error.retry_after_seconds)
-    return response
-
-
-def _spread(seconds: int) -> int:
-    """Return a wait of at least so many seconds; a fleet must not return all at once."""
-    return random.randint(seconds, 2 * seconds)  # noqa: S311 - no secret
+    return refusal(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -1,13 +1,20 @@
 """Requests in, answers out: bounded, checked, and always JSON."""
 
 import json
+import random
 from collections.abc import Mapping
 
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from rensei_platform.errors import InvalidRequestError, TooLargeError
+from rensei_platform.errors import (
+    InvalidRequestError,
+    PlatformError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnavailableError,
+)
 from rensei_platform.rules.callers import Caller
 from rensei_platform.rules.fields import Json
 from rensei_platform.rules.json_text import read_object
@@ -52,6 +59,21 @@ def answer(
         media_type="application/json",
         background=background,
     )
+
+
+def refusal(error: PlatformError) -> Response:
+    """Return an error as an answer, with when to return if that is known."""
+    response = answer({"error": str(error)}, status=error.status)
+    if isinstance(error, UnavailableError):
+        response.headers["retry-after"] = str(_spread(error.retry_after_seconds))
+    elif isinstance(error, TooManyRequestsError):
+        response.headers["retry-after"] = str(error.retry_after_seconds)
+    return response
+
+
+def _spread(seconds: int) -> int:
+    """Return a wait of at least so many seconds; a fleet must not return all at once."""
+    return random.randint(seconds, 2 * seconds)  # noqa: S311 - no secret
 
 
 async def read_json(request: Request) -> Json:

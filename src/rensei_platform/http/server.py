@@ -16,10 +16,15 @@ from rensei_platform.errors import StartError
 from rensei_platform.http.app import build_app
 from rensei_platform.http.connections import Connection, Patience
 from rensei_platform.http.descriptors import is_full
+from rensei_platform.http.shedding import Backlog
 from rensei_platform.http.tls import Certificate
 from rensei_platform.services.background import run_in_background
 from rensei_platform.services.platform import Platform
 
+ACCEPTED_AT_ONCE = 16
+"""Connections that a turn of the event loop takes. libuv takes one for each handle: where a
+turn is long because a fleet comes back, the queue of the kernel would overflow, and who
+finds it full tries again after 1, 3 and 7 seconds."""
 CHECK_SECONDS = 1.0
 """Between two looks at the connections and the certificate."""
 _GOODBYE_SECONDS = 5.0
@@ -73,10 +78,13 @@ async def serving(
     exposure: Exposure = DIRECT,
 ) -> AsyncIterator[None]:
     """Serve while the block runs; `app` is the platform's application unless given."""
-    server = _Server(platform, listener, exposure, app or build_app(platform))
+    backlog = Backlog(listener, platform.log_limit)
+    app = app or build_app(platform, backlog)
+    server = _Server(platform, listener, exposure, app)
     async with anyio.create_task_group() as tasks:
         await tasks.start(run_in_background, platform)
         await tasks.start(server.live)
+        tasks.start_soon(backlog.watch)
         try:
             yield
         finally:
@@ -121,7 +129,8 @@ class _Server(uvicorn.Server):
         if self._certificate is not None:
             self.config.ssl = self._certificate.context
         self.lifespan = self.config.lifespan_class(self.config)
-        await self.startup(sockets=[self._listener])
+        copies = [self._listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1)]
+        await self.startup(sockets=[self._listener, *copies])
         await self.on_tick(0)
         task_status.started()
         while True:

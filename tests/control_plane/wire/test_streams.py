@@ -1,7 +1,9 @@
-"""Streams: what each costs, and what becomes of a reader that is slow, and at the end."""
+"""Streams and their connections: what each costs, how they begin, stand still and end."""
 
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -9,11 +11,13 @@ import anyio.lowlevel
 import pytest
 from deadlines import HANG_SECONDS
 from platform_server import ORG, Server, running
-from polling import until
+from polling import until, until_answer
 from raw_streams import PATH, RawStream, open_streams
 from sqlalchemy import URL
 
 from rensei_platform.bus.hub import end_spread
+from rensei_platform.http.server import ACCEPTED_AT_ONCE
+from rensei_platform.http.shedding import LONG, LOOK_SECONDS
 from rensei_platform.http.streams import MOST_WAITING_BYTES
 from rensei_platform.settings import ServerSettings
 
@@ -183,3 +187,63 @@ async def test_more_streams_than_there_is_room_for(
         await first.connection.aclose()
         await until_open(server, 1)
         await open_stream(server)
+
+
+async def test_many_connections_are_accepted_at_once(server: Server) -> None:
+    """A fleet that comes back does not overflow the kernel's queue behind a long turn."""
+    before = _open_files()
+    clients = _queue(server, QUEUED)
+    turns = 0
+    while _open_files() < before + 2 * QUEUED:
+        await anyio.lowlevel.checkpoint()
+        turns += 1
+    assert turns < QUEUED / 4
+    for client in clients:
+        client.close()
+
+
+QUEUED = 10 * ACCEPTED_AT_ONCE
+CROWD = LONG + 5 * ACCEPTED_AT_ONCE
+"""Still a long queue after a few turns."""
+
+
+def _queue(server: Server, count: int) -> list[socket.socket]:
+    """Connect to a server whose event loop has no turn meanwhile."""
+    host, port = server.url.removeprefix("http://").split(":")
+    clients = [socket.socket() for _ in range(count)]
+    for client in clients:
+        client.setblocking(False)
+        client.connect_ex((host, int(port)))
+    return clients
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_long_queue_is_told_to_return(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a fleet asks is refused until the queue is short; heartbeats are answered."""
+    worker = await server.register()
+    body = {"orgId": ORG, "sessionId": "s"}
+    crowd = _queue(server, CROWD)
+    time.sleep(2 * LOOK_SECONDS)  # noqa: ASYNC251 # passes time: no turn for the server
+    refused = await server.call("POST", "/api/daemon/credentials/snapshot", body)
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 5
+    for client in crowd:
+        client.close()
+    crowd = _queue(server, CROWD)
+    time.sleep(2 * LOOK_SECONDS)  # noqa: ASYNC251 # passes time
+    await worker.beat()
+    assert "server.busy" in capsys.readouterr().out
+    for client in crowd:
+        client.close()
+    await until_answer(partial(_takes_snapshot, server))
+
+
+async def _takes_snapshot(server: Server) -> bool:
+    body = {"orgId": ORG, "sessionId": "s"}
+    taken = await server.call("POST", "/api/daemon/credentials/snapshot", body)
+    return taken.status_code == 200
