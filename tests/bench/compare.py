@@ -18,6 +18,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from host_rows import page
+from host_rows.ending import leaving_nothing
 from host_rows.frame import Run
 from host_rows.scene import BEAT_MS, EVERYONES, Scene, scene
 from peers import delivery, streams
@@ -116,4 +117,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with leaving_nothing():
+        sys.exit(main())

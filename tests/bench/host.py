@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 from host_rows import page
 from host_rows.catalogue import ROWS
+from host_rows.ending import leaving_nothing
 from host_rows.frame import FULL, Row, Run, Table, measure
 
 CHECKOUT = Path(__file__).parents[2]
@@ -67,4 +68,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with leaving_nothing():
+        sys.exit(main())

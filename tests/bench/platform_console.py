@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+from host_rows.ending import leaving_nothing
 from platform_load.rows import Row, report
 from platform_load.world import NOW, ORG, Serving, World, fill, make_world, serving
 from sqlalchemy import URL, Engine, create_engine, update
@@ -201,4 +202,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with leaving_nothing():
+        main()

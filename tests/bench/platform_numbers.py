@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from host_rows.ending import leaving_nothing
 from platform_load.rows import Row, report
 from platform_load.world import HASH, ORG, Serving, World, make_world, running, serving
 from platform_streams import Streams, ask
@@ -270,4 +271,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with leaving_nothing():
+        main()

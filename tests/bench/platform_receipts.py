@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from host_rows.ending import leaving_nothing
 from platform_load.rows import Row, report
 from platform_load.world import NOW, ORG, Serving, World, fill, make_world, serving
 from platform_numbers import send
@@ -199,4 +200,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with leaving_nothing():
+        main()

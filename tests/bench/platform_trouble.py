@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from host_rows.ending import leaving_nothing
 from platform_load.light_hosts import LightHost, Seen
 from platform_load.rows import Row, report
 from platform_load.world import ORG, Serving, World, make_world, program
@@ -320,4 +321,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with leaving_nothing():
+        main()

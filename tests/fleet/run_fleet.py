@@ -29,6 +29,7 @@ sys.path += [str(CHECKOUT / "tests" / place) for place in ("support", "soak", "f
 from light_fleet.fleet import running_fleet  # noqa: E402
 from light_fleet.plots import drawing, write_png  # noqa: E402
 from light_fleet.scenarios import Result, Scenario, measure, scenarios  # noqa: E402
+from rig.ending import leaving_nothing  # noqa: E402
 from rig.servers import Servers, servers_on, two_servers  # noqa: E402
 
 FIVE_MINUTES = 300.0
@@ -162,5 +163,6 @@ def arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    met = anyio.run(main, arguments(), backend_options={"use_uvloop": True})
+    with leaving_nothing():
+        met = anyio.run(main, arguments(), backend_options={"use_uvloop": True})
     sys.exit(not met)

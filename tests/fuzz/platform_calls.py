@@ -25,6 +25,7 @@ sys.path.append(str(CHECKOUT / "tests/support"))
 
 from platform_server import ORG, Server, Worker, running, sqlite_url  # noqa: E402
 from postgresql import ROLE, running_postgresql  # noqa: E402
+from program_end import leaving_nothing  # noqa: E402
 from sqlalchemy import URL  # noqa: E402
 
 from rensei_platform.services.limits import WINDOW_SECONDS, FailureLimiter  # noqa: E402
@@ -152,4 +153,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with leaving_nothing():
+        main()

@@ -34,6 +34,9 @@ from wire_fuzz.platform import FuzzPlatform
 from wire_fuzz.target import BrokenPromiseError, Target
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "support"))
+from program_end import leaving_nothing  # noqa: E402
+
 SEEDS = HERE / "seeds"
 ROUND_SECONDS = 30.0
 CALM_SECONDS = 100.0
@@ -226,4 +229,5 @@ async def main() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not anyio.run(main))
+    with leaving_nothing():
+        sys.exit(not anyio.run(main))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host, with_tls
 from rig.quick_day import FIGURES, LEAK
 from rig.verdict import BrokenPromiseError
@@ -169,7 +170,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        anyio.run(main)
-    except BrokenPromiseError as broken:
-        sys.exit(str(broken))
+    with leaving_nothing():
+        try:
+            anyio.run(main)
+        except BrokenPromiseError as broken:
+            sys.exit(str(broken))

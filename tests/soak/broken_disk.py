@@ -21,6 +21,7 @@ from pathlib import Path
 
 import anyio
 from kill_at_every_call import why_not as untraceable
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check, check_no_leftovers
@@ -263,10 +264,11 @@ def why_not() -> str | None:
 
 
 if __name__ == "__main__":
-    if NAMESPACE in os.environ:
-        anyio.run(main)
-    elif (refusal := why_not()) is not None:
-        print(f"skipped: {refusal}")
-    else:
-        again = ["unshare", "--mount", sys.executable, *sys.argv]
-        os.execvpe("unshare", again, {**os.environ, NAMESPACE: "1"})  # noqa: S606
+    with leaving_nothing():
+        if NAMESPACE in os.environ:
+            anyio.run(main)
+        elif (refusal := why_not()) is not None:
+            print(f"skipped: {refusal}")
+        else:
+            again = ["unshare", "--mount", sys.executable, *sys.argv]
+            os.execvpe("unshare", again, {**os.environ, NAMESPACE: "1"})  # noqa: S606

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
@@ -94,4 +95,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

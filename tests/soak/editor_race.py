@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from rig import editor
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check, check_acks, check_journal
@@ -93,4 +94,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
@@ -144,4 +145,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
@@ -130,19 +131,20 @@ async def live(place: Path, quiet_seconds: float) -> None:
                 raise BrokenPromiseError(f"registered {len(workers)} times")
 
 
-def main() -> int:
+def main() -> None:
     """Start over in a namespace of our own, or go through with it."""
     if sys.argv[1:2] == ["--inside"]:
         with tempfile.TemporaryDirectory() as name:
             anyio.run(live, Path(name), float(sys.argv[2]))
-        return 0
+        return
     if os.geteuid() != 0:
         print("skipped: network namespaces take root")
-        return 0
+        return
     quiet = sys.argv[1] if sys.argv[1:] else str(QUIET_SECONDS)
     words = ["unshare", "--net", sys.executable, __file__, "--inside", quiet]
-    return subprocess.run(words, check=False).returncode
+    os.execvp("unshare", words)  # noqa: S606
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with leaving_nothing():
+        main()

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
@@ -104,4 +105,5 @@ def why_not() -> str | None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

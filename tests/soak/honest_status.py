@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
@@ -126,5 +127,5 @@ async def live(place: Path) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name:
+    with leaving_nothing(), tempfile.TemporaryDirectory() as name:
         anyio.run(live, Path(name))

@@ -23,6 +23,7 @@ import anyio
 # A soak is run as a script, and shares this with the tests.
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 from forked import ended
+from rig.ending import leaving_nothing
 from rig.host import DiedError, Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check, check_no_leftovers
@@ -185,4 +186,5 @@ async def _drain(stream: anyio.abc.ByteReceiveStream) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
+from rig.ending import leaving_nothing
 from rig.fleet import Host, Operator, Session
 from rig.servers import CHANCE, Servers, two_servers
 from rig.verdict import BrokenPromiseError
@@ -121,6 +122,7 @@ async def settle(host: Host, operator: Operator) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(text) for text in sys.argv[1:]]
-    trials, requests = [*given, *(50, 1000)[len(given) :]]
-    anyio.run(main, trials, requests)
+    with leaving_nothing():
+        given = [int(text) for text in sys.argv[1:]]
+        trials, requests = [*given, *(50, 1000)[len(given) :]]
+        anyio.run(main, trials, requests)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import open_host
 from rig.verdict import BrokenPromiseError
 
@@ -105,4 +106,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

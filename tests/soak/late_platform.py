@@ -18,6 +18,7 @@ import anyio
 # A soak is run as a script, and shares this with the tests.
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 from platform_template import ORG
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.verdict import BrokenPromiseError
 
@@ -96,4 +97,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

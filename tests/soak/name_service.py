@@ -19,6 +19,7 @@ from typing import Any
 
 import anyio
 from rig.certificates import make_authority
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.name_server import NO_ERROR, NO_SUCH_NAME, SERVER_FAILURE, NameServer, name_server
 from rig.own_network import in_own_network, run_command
@@ -181,4 +182,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__" and in_own_network():
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

@@ -24,6 +24,7 @@ import anyio
 from kill_at_every_call import why_not
 from platform_template import ORG
 from rig.durable_trace import CALLS, Call, Disk, read_trace
+from rig.ending import leaving_nothing
 from rig.host import NAME, Host, open_host
 from rig.model import Model
 from rig.verdict import (
@@ -203,4 +204,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

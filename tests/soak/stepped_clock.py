@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from rig.ending import leaving_nothing
 from rig.host import Host, open_host
 from rig.model import Model
 from rig.verdict import BrokenPromiseError, check
@@ -114,4 +115,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

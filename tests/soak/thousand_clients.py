@@ -9,6 +9,7 @@ import statistics
 
 import anyio
 from rig.crowded_listeners import crowded_listeners
+from rig.ending import leaving_nothing
 from rig.verdict import BrokenPromiseError
 
 CLIENTS = 1000
@@ -30,4 +31,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    with leaving_nothing():
+        anyio.run(main)

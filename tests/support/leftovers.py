@@ -5,19 +5,18 @@ whatever way they took out of their process group, they are found at the end of 
 What a fixture for several tests has started may stay until that fixture is done.
 """
 
-import ctypes
 import faulthandler
 import os
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import pytest
+from process_trees import adopt_orphans, children, kill, reap
 
-PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 10.0
 """What a process that has been told to end may take, on a busy machine."""
 UNWIND_SECONDS = 20.0
@@ -34,16 +33,7 @@ def pytest_configure() -> None:
     so would everything that the tests start.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def children(pid: int) -> set[int]:
-    """Return the processes whose parent a process is."""
-    found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            found.update(map(int, task.read_text().split()))
-    return found
+    adopt_orphans()
 
 
 def keep(pid: int) -> None:
@@ -54,25 +44,6 @@ def keep(pid: int) -> None:
 def _of_this_test() -> set[int]:
     _kept.intersection_update(living := children(os.getpid()))
     return living - _kept
-
-
-def _tree(pid: int) -> Iterator[int]:
-    for child in children(pid):
-        yield from _tree(child)
-    yield pid
-
-
-def _kill(pids: set[int]) -> None:
-    for pid in pids:
-        for one in _tree(pid):
-            with suppress(OSError):
-                os.kill(one, signal.SIGKILL)
-
-
-def _reap(pids: set[int]) -> None:
-    for pid in pids:
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
 
 
 def _command(pid: int) -> str:
@@ -86,7 +57,7 @@ def _wait_for_end(seconds: float) -> set[int]:
     """Wait until no process of this test is left, or so long; return what is left."""
     deadline = time.monotonic() + seconds
     while left := _of_this_test():
-        _reap(left)
+        reap(left)
         if time.monotonic() > deadline:
             break
         time.sleep(0.005)
@@ -94,7 +65,7 @@ def _wait_for_end(seconds: float) -> set[int]:
 
 
 def _end_all() -> None:
-    _kill(_of_this_test())
+    kill(_of_this_test())
     _wait_for_end(GRACE_SECONDS)
 
 
@@ -117,7 +88,7 @@ def pytest_timeout_set_timer() -> Generator[None, object, object]:
     complain = signal.getsignal(signal.SIGALRM)
 
     def end(number: int, frame: FrameType | None) -> None:
-        _kill(_of_this_test())
+        kill(_of_this_test())
         faulthandler.dump_traceback_later(UNWIND_SECONDS, exit=True)
         assert callable(complain)
         complain(number, frame)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from leftovers import children
 from needs import lack
+from process_trees import children
 from rig.exposition import read
 
 if TYPE_CHECKING:
