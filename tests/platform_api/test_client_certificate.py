@@ -2,6 +2,7 @@
 
 import http.server
 import select
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import anyio
 import pytest
 from deadlines import HANG_SECONDS
 from needs import need
+from polling import until
 from rig.certificates import Authority, install, make_authority, openssl
 
 from rensei_daemon.errors import Failure, SettingsError, TransientError
@@ -75,9 +77,15 @@ class _Server(http.server.ThreadingHTTPServer):
         self.connections = 0
         self.is_rude = False
         """Whether it hangs up instead of reading a request."""
+        self.greeted, self.may_answer = threading.Event(), threading.Event()
+        """A client has begun a handshake; the handshakes may go on."""
+        self.may_answer.set()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         self.connections += 1
+        request.recv(1, socket.MSG_PEEK)
+        self.greeted.set()
+        self.may_answer.wait(HANG_SECONDS)
         with self.context.wrap_socket(request, server_side=True) as secured:
             if self.is_rude:
                 select.select([secured], [], [])  # what is unread makes it a reset
@@ -187,6 +195,28 @@ async def test_a_renewed_pair_is_taken_up_after_a_refusal(
             async with http.stream("/", bearer="b", query={}):
                 pass
     assert server.peers == ["host", "next"]
+
+
+async def test_a_pair_that_was_renewed_meanwhile_is_tried(
+    ours: Authority, tmp_path: Path
+) -> None:
+    """A request that showed the old one is sent again, though nothing is left to load."""
+    files = (tmp_path / "c.pem", tmp_path / "c.key")
+    install(ours.pair("old"), files)
+    with platform(ours, ssl.TLSVersion.TLSv1_2) as server:  # in 1.3 the alert may be lost
+        server.may_answer.clear()
+        async with (
+            open_http(
+                server.url, user_agent="x", ca_file=ours.ca, client_files=files
+            ) as http,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(http.call, "GET", "/")
+            await until(server.greeted.is_set)
+            install(ours.pair("host"), files)
+            assert await http.reread_certificate() is True
+            server.may_answer.set()
+    assert (server.connections, server.peers) == (2, ["host"])
 
 
 async def test_a_pair_that_does_not_fit_changes_nothing(

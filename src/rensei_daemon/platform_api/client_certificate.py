@@ -30,6 +30,8 @@ class ClientCertificate:
         self._files = files
         self._context = context
         self._loaded: tuple[bytes, bytes] | None = None
+        self.loads = 0
+        """How often the files were loaded; another number, another certificate."""
         self._load()
 
     async def reread(self) -> bool:
@@ -69,6 +71,7 @@ class ClientCertificate:
                     hint=f"{_KEYS} are a PEM certificate and its own private key",
                 ) from None
         self._loaded = found
+        self.loads += 1
         return True
 
 

@@ -61,6 +61,11 @@ class CertificateRefusals:
         self._alert: str | None = None
         self._asked_at: float | None = None
 
+    @property
+    def loads(self) -> int:
+        """How often a certificate was loaded."""
+        return self.certificate.loads if self.certificate else 0
+
     async def reread(self) -> bool:
         """Load the certificate again, and return whether it has changed.
 
@@ -115,6 +120,7 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises `TlsRefusedError` and httpx's errors."""
+        loads = self._refusals.loads
         try:
             response = await self._inner.handle_async_request(request)
         except (httpx.TransportError, ssl.SSLError) as error:
@@ -126,17 +132,22 @@ class CertificateRetryTransport(httpx.AsyncBaseTransport):
         else:
             self._refusals.forget()
             return response
-        await self._renew(alert)
+        await self._renew(alert, loads)
         return await self._inner.handle_async_request(request)
 
-    async def _renew(self, alert: str) -> None:
-        """Return if there is another certificate to try; else raise the refusal."""
+    async def _renew(self, alert: str, loads: int) -> None:
+        """Return if there is another certificate to try; else raise the refusal.
+
+        `loads` is of the time before the request: another request, or a reload, may have
+        loaded the other certificate since.
+        """
         trouble = ""
         try:
-            if await self._refusals.reread():
-                return
+            await self._refusals.reread()
         except SettingsError as error:
             trouble = str(error)
+        if self._refusals.loads != loads:
+            return
         has_certificate = self._refusals.certificate is not None
         raise TlsRefusedError(alert, has_certificate=has_certificate, trouble=trouble)
 
