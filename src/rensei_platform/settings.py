@@ -23,6 +23,9 @@ class ServerSettings:
     """Within which a stopping server ends its streams, one after the other."""
     most_streams: int | None = None
     """Open at the same time; the next one is answered 503. None: as many as come."""
+    most_waiting: int = 1024
+    """Connections that nobody has accepted yet; with more, load is shed. The kernel keeps
+    4096 of them, and 1,024 are about half a second of work."""
     away_seconds: float = 30.0
     """Without the database or the bus, after which streams end and requests are refused."""
     reconcile_seconds: float = 5.0

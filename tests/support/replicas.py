@@ -87,6 +87,21 @@ class InterruptedStore(Store):
             await self._happens()
 
 
+class CountedStore(Store):
+    """A database that counts how often it was read, but for single rows."""
+
+    def __init__(self, store: Store) -> None:
+        self.__dict__ |= store.__dict__
+        self.reads = 0
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection for statements."""
+        self.reads += 1
+        async with super().read() as connection:
+            yield connection
+
+
 class _Interrupted:
     def __init__(
         self, connection: AsyncConnection, before: Callable[[], Awaitable[None]]

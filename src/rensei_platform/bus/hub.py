@@ -43,6 +43,8 @@ class Hub:
         self._streams: dict[str, set[Stream]] = {}
         self._of_host: dict[str, tuple[Stream, ...]] = {}
         self._count = 0
+        self.is_ending = False
+        """Whether the server stops, and no stream should be opened any more."""
 
     def __len__(self) -> int:
         """Return how many streams are open."""

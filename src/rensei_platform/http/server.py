@@ -78,7 +78,7 @@ async def serving(
     exposure: Exposure = DIRECT,
 ) -> AsyncIterator[None]:
     """Serve while the block runs; `app` is the platform's application unless given."""
-    backlog = Backlog(listener, platform.log_limit)
+    backlog = Backlog(listener, platform.settings.most_waiting, platform.log_limit)
     app = app or build_app(platform, backlog)
     server = _Server(platform, listener, exposure, app)
     async with anyio.create_task_group() as tasks:
@@ -150,19 +150,30 @@ class _Server(uvicorn.Server):
             )
 
     async def stop(self) -> None:
-        """Take no more connections, end what is open, and close the rest soon after."""
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
+        """End the streams, take no more connections, and close the rest soon after.
+
+        Where there are other servers, they are to be asked at once. An embedded database
+        has one alone: it goes on to answer while its streams end, so that heartbeats and
+        snapshots miss it for a second and not for all that time.
+        """
         hub = self._platform.hub
+        hub.is_ending = True
+        if not self._platform.store.is_sqlite:
+            self._close_listeners()
         self._platform.changes.end_all()
         await end_spread(hub, self._platform.settings.stop_seconds)
+        self._close_listeners()
         with anyio.move_on_after(_GOODBYE_SECONDS):
             await self._wait_until_idle()
         hub.abort_all()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+
+    def _close_listeners(self) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     async def _wait_until_idle(self) -> None:
         # The server has no event for it.

@@ -18,8 +18,6 @@ from rensei_platform.http.requests import refusal
 from rensei_platform.log_limit import LogLimit
 
 LOOK_SECONDS = 0.1
-LONG = 256
-"""Connections in the queue: some tenths of a second of work."""
 OF_FLEETS = frozenset(
     {
         "/api/workers/register",
@@ -35,8 +33,9 @@ _INFO = struct.Struct("=24xI")
 class Backlog:
     """The queue of connections that nobody has accepted yet."""
 
-    def __init__(self, listener: socket.socket, log_limit: LogLimit) -> None:
-        self._listener, self._log_limit = listener, log_limit
+    def __init__(self, listener: socket.socket, most: int, log_limit: LogLimit) -> None:
+        """With more than `most` connections it is long."""
+        self._listener, self._most, self._log_limit = listener, most, log_limit
         self.is_long = False
 
     def length(self) -> int:
@@ -51,7 +50,7 @@ class Backlog:
         """Look at it regularly, for ever."""
         while True:
             length = self.length()
-            self.is_long = length > LONG
+            self.is_long = length > self._most
             if self.is_long:
                 self._log_limit.warning(
                     "server.busy",

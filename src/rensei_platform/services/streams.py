@@ -9,6 +9,8 @@ from rensei_platform.store.credentials import current_version
 from rensei_platform.store.workers import find_worker
 
 FULL_RETRY_SECONDS = 10
+STOPPING_RETRY_SECONDS = 10
+"""In which it has ended the others, and has been started again or is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +32,14 @@ async def admit_stream(
 ) -> Admission:
     """Admit a stream of a session, or of a worker: then its id is the session's, too.
 
-    Raise ForbiddenError if the caller may not listen, UnavailableError if too many do.
+    Raise ForbiddenError if the caller may not listen, UnavailableError if too many do, or
+    if the server stops.
     """
     require_access(caller, Access.STREAM)
+    if platform.hub.is_ending:
+        raise UnavailableError(
+            "The server is stopping", retry_after_seconds=STOPPING_RETRY_SECONDS
+        )
     most = platform.settings.most_streams
     if most is not None and len(platform.hub) >= most:
         platform.log_limit.warning(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+import anyio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.errors import NotFoundError, UnavailableError
@@ -82,19 +83,34 @@ class Values:
         self._locks, self._now = locks, now
         self.resolver = Resolver(registry, now)
         self._known: dict[str, OrgValues] = {}
+        self._loading: dict[str, anyio.Event] = {}
+        """Set when what is being read for an organization is known, or has failed."""
 
     # ---- reading -------------------------------------------------------------------------
 
     async def current(self, org_id: str) -> OrgValues:
-        """Return what is stored for an organization. Raise UnavailableError."""
-        # The version first: a change in between can make the values newer than the version
-        # says, never older.
-        version = await credentials.current_version(self._store, org_id)
-        known = self._known.get(org_id)
-        if known is not None and known.version == version:
-            return known
-        async with self._store.read() as db:
-            pairs = await resolved_sets.of_organization(db, org_id)
+        """Return what is stored for an organization. Raise UnavailableError.
+
+        After a change or a restart a whole fleet asks at once: one of them reads.
+        """
+        while True:
+            # The version first: a change in between can make the values newer than the
+            # version says, never older.
+            version = await credentials.current_version(self._store, org_id)
+            if (known := self._known.get(org_id)) and known.version == version:
+                return known
+            if (others := self._loading.get(org_id)) is None:
+                return await self._load(org_id, version)
+            await others.wait()
+
+    async def _load(self, org_id: str, version: int) -> OrgValues:
+        ended = self._loading[org_id] = anyio.Event()
+        try:
+            async with self._store.read() as db:
+                pairs = await resolved_sets.of_organization(db, org_id)
+        finally:
+            del self._loading[org_id]
+            ended.set()
         known = OrgValues(
             version,
             tuple(

@@ -17,6 +17,7 @@ from typing import Any
 
 from platform_load.senders import Connection
 from rensei_daemon.core.backoff import Backoff
+from rensei_daemon.core.heartbeat_pace import HeartbeatPace
 
 PATIENCE_SECONDS = 10.0
 """For an answer, as a daemon has it."""
@@ -115,18 +116,20 @@ class LightHost:
     async def beat(self, interval: float) -> None:
         """Beat for ever."""
         await asyncio.sleep(random.uniform(0, interval))  # noqa: S311 - a phase
-        retry = Backoff()
+        pace = HeartbeatPace(random.uniform)
         while True:
             acks, begun = self._applied, time.monotonic()
             said = {"activeCount": 0, "maxSessions": 4, "appliedMutations": acks}
             answer = await self._ask(*self._heartbeat, said)
             if answer.startswith(b"HTTP/1.1 200"):
-                retry, self.beat_at = Backoff(), begun
+                self.beat_at = begun
                 self._take_mutations(answer, acks)
-                wait = interval + begun - time.monotonic()
-                await asyncio.sleep(SOON_SECONDS if self._applied else wait)
+                due = pace.succeeded(time.monotonic(), interval)
+                wait = SOON_SECONDS if self._applied else due - time.monotonic()
             else:
-                retry = await _wait(retry, answer)
+                now = time.monotonic()
+                wait = pace.failed(now, interval, _asked(answer)) - now
+            await asyncio.sleep(wait)
 
     def _take_mutations(self, answer: bytes, acked: list[str]) -> None:
         self._applied = self._applied[len(acked) :]
@@ -212,11 +215,15 @@ class LightHost:
 
 async def _wait(retry: Backoff, answer: bytes) -> Backoff:
     """Wait as a daemon would before its next try; return its policy after that."""
-    asked = _RETRY_AFTER.search(answer)
-    least = float(asked[1]) if asked else 0.0
-    seconds, policy = retry.next(random.uniform, at_least=least)
+    seconds, policy = retry.next(random.uniform, at_least=_asked(answer) or 0.0)
     await asyncio.sleep(seconds)
     return policy
+
+
+def _asked(answer: bytes) -> float | None:
+    """Return the wait that an answer asks for."""
+    found = _RETRY_AFTER.search(answer)
+    return float(found[1]) if found else None
 
 
 def _spelled(method: str, path: str, bearer: str, body: str) -> bytes:

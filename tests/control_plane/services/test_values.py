@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from replicas import InterruptedStore, Replica
+from replicas import CountedStore, InterruptedStore, Replica
 from sqlalchemy import select
 
 from rensei_platform.errors import NotFoundError, UnavailableError
@@ -202,6 +202,25 @@ async def test_rotation_amid_a_read(replica: Replica) -> None:
     replica.source.answers["app"] = Resolved({"KEY": "new"})
     await reader.values.current("org")
     assert await reader.seen() == {"KEY": "new"}
+
+
+async def test_a_fleet_that_asks_at_once_is_read_for_once(replica: Replica) -> None:
+    """As after a restart: what one of them reads is everybody's."""
+    await replica.bind("byok", "app")
+    replica.source.answers["app"] = Resolved({"KEY": "1"})
+    await replica.seen()
+    reader, store = replica.another(), CountedStore(replica.store)
+    locks = Locks(store)
+    reader.values = Values(
+        store, replica.sealer, replica.registry, locks, lambda: replica.now
+    )
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(reader.values.current, "org")
+    assert store.reads == 1
+    await replica.rotate()
+    await reader.values.current("org")
+    assert store.reads == 2
 
 
 # ---- time --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sqlalchemy import URL
 
 from rensei_platform.bus.hub import end_spread
 from rensei_platform.http.server import ACCEPTED_AT_ONCE
-from rensei_platform.http.shedding import LONG, LOOK_SECONDS
+from rensei_platform.http.shedding import LOOK_SECONDS
 from rensei_platform.http.streams import MOST_WAITING_BYTES
 from rensei_platform.settings import ServerSettings
 
@@ -203,7 +203,8 @@ async def test_many_connections_are_accepted_at_once(server: Server) -> None:
 
 
 QUEUED = 10 * ACCEPTED_AT_ONCE
-CROWD = LONG + 5 * ACCEPTED_AT_ONCE
+MOST_WAITING = 100
+CROWD = MOST_WAITING + 5 * ACCEPTED_AT_ONCE
 """Still a long queue after a few turns."""
 
 
@@ -222,9 +223,15 @@ def _open_files() -> int:
 
 
 async def test_a_long_queue_is_told_to_return(
-    server: Server, capsys: pytest.CaptureFixture[str]
+    database: URL, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a fleet asks is refused until the queue is short; heartbeats are answered."""
+    settings = ServerSettings(most_waiting=MOST_WAITING, stop_seconds=0)
+    async with running(database, tmp_path / "platform.key", settings) as server:
+        await _crowd_out(server, capsys)
+
+
+async def _crowd_out(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     worker = await server.register()
     body = {"orgId": ORG, "sessionId": "s"}
     crowd = _queue(server, CROWD)
