@@ -19,9 +19,10 @@ def adopt_orphans() -> None:
 def children(pid: int) -> set[int]:
     """Return the processes whose parent a process is."""
     found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            found.update(map(int, task.read_text().split()))
+    with suppress(OSError):  # it may end at any moment, and somebody else may reap it
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                found.update(map(int, (task / "children").read_text().split()))
     return found
 
 

@@ -53,9 +53,12 @@ class _Interrupter:
             if not self._is_over.wait(self._grace_seconds):
                 os.kill(self._own, signal.SIGINT)
 
+    def stop(self) -> None:
+        """Raise no more."""
+        self._is_over.set()
+
     def end(self) -> None:
         """Kill what is left."""
-        self._is_over.set()
         process_trees.end_children(KILL_SECONDS)
 
 
@@ -86,8 +89,12 @@ def leaving_nothing(grace_seconds: float = GRACE_SECONDS) -> Iterator[None]:
     for number in _SIGNALS:  # also the one that a shell has its background ignore
         signal.signal(number, interrupter.handle)
     try:
-        yield
+        try:
+            yield
+        finally:  # an interrupt in here is caught below, and there is none after it
+            interrupter.stop()
     except BaseException:  # it may be in a group, or have led to another error
+        interrupter.stop()
         if interrupter.number is None:
             raise
     finally:

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from deadlines import HANG_SECONDS
 from polling import wait_until
-from process_trees import tree
+from process_trees import children, tree
 
 SUPPORT = Path(__file__).parent
 HEAD = """
@@ -45,11 +46,11 @@ with leaving_nothing(), tempfile.TemporaryDirectory():
     time.sleep(600)
 """,
     "with an event loop": """
-with leaving_nothing(grace_seconds=2):
+with leaving_nothing(grace_seconds=0.2):
     anyio.run(in_a_loop)
 """,
     "with uvloop": """
-with leaving_nothing(grace_seconds=2):
+with leaving_nothing(grace_seconds=0.2):
     anyio.run(in_a_loop, backend_options={"use_uvloop": True})
 """,
     "that starts a fork": """
@@ -133,3 +134,42 @@ def test_a_program_that_ends_by_itself_is_let_be(tmp_path: Path) -> None:
     with started(tmp_path, script) as process:
         _, errors = process.communicate(timeout=HANG_SECONDS)
     assert (process.returncode, errors) == (3, "")
+
+
+def test_a_signal_between_a_block_and_what_ends_it_counts(tmp_path: Path) -> None:
+    """It comes before anything was killed, and does not keep that from being done."""
+    script = """
+def tell(frame, event, _):
+    if event == "call" and frame.f_code.co_name in {"stop", "end"}:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+import os, signal
+with leaving_nothing():
+    tempfile.mkdtemp()
+    start()
+    print("ready", flush=True)
+    sys.setprofile(tell)
+"""
+    with started(tmp_path, script) as process:
+        _, errors = process.communicate(timeout=HANG_SECONDS)
+    assert (process.returncode, errors) == (143, "interrupted by SIGTERM\n")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_process_that_ends_meanwhile_has_no_children() -> None:
+    """Whoever else waits for it may reap it at any moment."""
+    script = """
+import os
+while True:
+    os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+"""
+    seen: set[int] = set()
+    deadline = time.monotonic() + HANG_SECONDS
+    with subprocess.Popen([sys.executable, "-S", "-c", script]) as process:
+        try:
+            while len(seen) < 500 and time.monotonic() < deadline:
+                seen.update(tree(process.pid))
+        finally:
+            process.kill()
+    assert len(seen) >= 500
+    assert children(process.pid) == set()
