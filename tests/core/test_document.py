@@ -24,7 +24,12 @@ from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.core.toml_edit import TomlEditor
 from rensei_daemon.core.toml_layout import Layout
 from rensei_daemon.core.toml_scanner import Kind
-from rensei_daemon.errors import MutationError, SettingsError, UnknownOperationError
+from rensei_daemon.errors import (
+    MutationError,
+    SettingsError,
+    UncheckedError,
+    UnknownOperationError,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
@@ -169,6 +174,18 @@ def test_one_bad_mutation_fails_alone() -> None:
         "",
         "",
     ]
+
+
+def test_a_text_that_nobody_could_check_is_no_conflict() -> None:
+    """The mutation is as good as it was, and waits for another try."""
+
+    def check(document: Document) -> None:
+        if document.text:
+            raise UncheckedError("its process ended")
+
+    enable = parse_mutation("project.enable", {"id": "a"})
+    with pytest.raises(UncheckedError):
+        apply_all([enable], ValidConfig(Document(""), None), check, NOW)
 
 
 def test_a_text_that_is_not_toml_is_a_conflict() -> None:
