@@ -425,7 +425,7 @@ def test_accept_is_fast() -> None:
     command = [sys.executable, "-c", COSTS]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     check, floor = map(float, done.stdout.split())
-    assert check < 8 * floor
+    assert check < 16 * floor  # 4 to 5 with Python 3.11, 10 with 3.13, which writes faster
 
 
 COSTS = """
