@@ -1,5 +1,6 @@
 """A soak or a benchmark that is told to end leaves nothing behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +52,13 @@ with leaving_nothing(grace_seconds=0.2):
     "with uvloop": """
 with leaving_nothing(grace_seconds=0.2):
     anyio.run(in_a_loop, backend_options={"use_uvloop": True})
+""",
+    "that starts a fork": """
+import os
+with leaving_nothing(), tempfile.TemporaryDirectory():
+    if os.fork() == 0:  # a signal in the middle of it would be lost
+        print("ready", flush=True)
+    time.sleep(600)
 """,
     "whose block waits for a process": """
 with leaving_nothing(grace_seconds=0.2), tempfile.TemporaryDirectory():
@@ -106,6 +114,18 @@ def test_a_program_leaves_nothing(tmp_path: Path, name: str, number: int) -> Non
     assert errors.endswith(f"interrupted by {signal.Signals(number).name}\n")
     assert [pid for pid in everything if not is_gone(pid)] == []
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_fork_ends_as_it_did(tmp_path: Path) -> None:
+    """It has the handlers of the program, and nothing to clean up."""
+    with started(tmp_path, PROGRAMS["that starts a fork"]) as process:
+        wait_until(lambda: len([*tree(process.pid)]) == 2)
+        fork, _ = tree(process.pid)
+        os.kill(fork, signal.SIGTERM)
+        wait_until(lambda: is_gone(fork))
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=HANG_SECONDS)
+    assert errors == "interrupted by SIGTERM\n"
 
 
 def test_a_program_that_ends_by_itself_is_let_be(tmp_path: Path) -> None:

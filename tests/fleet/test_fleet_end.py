@@ -1,0 +1,53 @@
+"""A fleet that is told to end leaves neither a process nor a file behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from deadlines import HANG_SECONDS
+from polling import wait_until
+from process_trees import tree
+
+FLEET = Path(__file__).with_name("run_fleet.py")
+TINY = ("1", "--interval=0.2", "--outage=1", "--database=sqlite")
+MEMORY = "/dev/shm"  # noqa: S108 - it is only looked at
+
+
+def in_memory(pids: list[int]) -> set[Path]:
+    """Return the directories of hosts in memory in which processes have files open."""
+    found: set[Path] = set()
+    for pid in pids:
+        with suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    found.add(descriptor.readlink())
+    parts = [path.parts for path in found if path.is_relative_to(MEMORY)]
+    return {Path(*one[:4]) for one in parts if one[3].startswith("fleet-")}
+
+
+def test_a_fleet_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
+    """Its server, its hosts, and the directories of both.
+
+    That other signals do the same is shown with programs that take less to start.
+    """
+    environ = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, FLEET, *TINY],
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: in_memory([*tree(process.pid)]))
+        pids = [*tree(process.pid)]
+        places = in_memory(pids)
+        process.terminate()
+        _, errors = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert len(pids) > 2  # its server, and its hosts
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    assert [place for place in places if place.exists()] == []
+    assert list(tmp_path.iterdir()) == []
