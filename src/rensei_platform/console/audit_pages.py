@@ -26,6 +26,8 @@ ACTIONS = (
     "key.revoke",
     "mutation.cancel",
     "mutation.enqueue",
+    "org.add",
+    "password.set",
     "request.refused",
     "session.begin",
     "session.end",

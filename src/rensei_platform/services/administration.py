@@ -50,10 +50,12 @@ async def found_org(
     now: datetime,
     *,
     is_operator: bool = False,
+    by: Caller | None = None,
 ) -> MadeKey:
     """Store an organization with its first owner, and return the owner's first key.
 
-    `is_operator`: the owner runs the platform, and may add organizations.
+    `is_operator`: the owner runs the platform, and may add organizations. The audit names
+    `by`, in whose organization its entry is; without one the database's host did it.
     Raise InvalidRequestError for an id that is none, ConflictError if it is taken.
     """
     check_id(org_id, "id")
@@ -64,6 +66,9 @@ async def found_org(
             await orgs.put_member(db, org_id, user_id, Role.OWNER, now)
             if is_operator:
                 await orgs.make_operator(db, user_id)
+            details = {"name": name, "owner": owner.lower()}
+            by = by or _on_the_host(org_id, "init")
+            await audit.add_entry(db, by, "org.add", org_id, now, **details)
             return await _add_key(db, org_id, user_id, "first key", now)
     except IntegrityError:
         raise ConflictError(f"Organization {org_id} is there already") from None
@@ -75,7 +80,15 @@ async def add_org(
     """Add an organization: for those who run the platform. Raise ForbiddenError."""
     if not caller.is_operator:
         raise ForbiddenError("Only an operator of the platform adds organizations")
-    return await found_org(platform.store, org_id, name, owner, platform.now())
+    now = platform.now()
+    return await found_org(platform.store, org_id, name, owner, now, by=caller)
+
+
+def _on_the_host(org_id: str, name: str) -> Caller:
+    """Return who uses a command on the database's host, as the audit names them."""
+    return Caller(
+        kind=CallerKind.API_KEY, org_id=org_id, user_id=None, name=name, role=Role.OWNER
+    )
 
 
 async def add_key(
@@ -132,6 +145,11 @@ async def _put_member(
     else:
         user_id = await orgs.put_user(db, new_id("user"), email, now)
     await orgs.put_member(db, caller.org_id, user_id, role, now)
+    if present is None:
+        await audit.add_entry(db, caller, "user.add", email, now, role=role)
+    elif present is not role:
+        changed = {"role": role, "before": present}
+        await audit.add_entry(db, caller, "user.role", email, now, **changed)
     return user_id
 
 
@@ -191,14 +209,8 @@ async def recover_key(
             raise NotFoundError(f"{owner} is not an owner of {org_id}")
         others = await users.valid_keys(db, org_id, member["id"])
         made = await _add_key(db, org_id, member["id"], "recovered key", now)
-        owner_here = Caller(
-            kind=CallerKind.API_KEY,
-            org_id=org_id,
-            user_id=None,
-            name="init --recover",
-            role=Role.OWNER,
-        )
-        await audit.add_entry(db, owner_here, "key.recover", made.id, now, owner=owner)
+        by = _on_the_host(org_id, "init --recover")
+        await audit.add_entry(db, by, "key.recover", made.id, now, owner=owner)
         return made, others, await make_link(db, member["id"], now)
 
 

@@ -18,6 +18,7 @@ from rensei_platform.ids import digest, new_id, new_key
 from rensei_platform.rules.callers import (
     Access,
     Caller,
+    CallerKind,
     Role,
     require_access,
     require_admin,
@@ -185,19 +186,41 @@ async def set_password(platform: Platform, link: str, password: str, address: st
             f"password must have {LEAST_PASSWORD} to {MOST_PASSWORD} characters"
         )
     with platform.failures.attempt(address):
-        if not await _use_link(platform, link, password):
+        if not await _use_link(platform, link, password, address):
             raise NotFoundError("The link is not valid, or was used; ask for another")
 
 
-async def _use_link(platform: Platform, link: str, password: str) -> bool:
+async def _use_link(platform: Platform, link: str, password: str, address: str) -> bool:
     """Set the password of the user whose link this is; whether it is one."""
     async with platform.store.read() as db:
         if not await users.is_link_valid(db, digest(link), platform.now()):
             return False
     hashed = await hash_password(password)
     async with platform.store.write() as db:
-        user_id = await users.use_link(db, digest(link), platform.now())
+        now = platform.now()
+        user_id = await users.use_link(db, digest(link), now)
         if user_id is not None:
             await users.set_password(db, user_id, hashed)
             await console_sessions.end_sessions(db, user_id)
+            await _note_password(db, user_id, address, now)
     return user_id is not None
+
+
+async def _note_password(
+    db: AsyncConnection, user_id: str, address: str, now: datetime
+) -> None:
+    """Note in the audit of each organization that one of its members set a password.
+
+    Whoever has the link is taken for the member: nothing else is known of them.
+    """
+    email = await users.email_of(db, user_id)
+    for member in await console_sessions.memberships(db, user_id):
+        caller = Caller(
+            kind=CallerKind.SESSION,
+            org_id=member["org_id"],
+            user_id=user_id,
+            name=email,
+            role=Role(member["role"]),
+            address=address,
+        )
+        await audit.add_entry(db, caller, "password.set", email, now)

@@ -37,6 +37,12 @@ async def find_member(db: AsyncConnection, org_id: str, email: str) -> RowMappin
     return found.mappings().one_or_none()
 
 
+async def email_of(db: AsyncConnection, user_id: str) -> str:
+    """Return the address of a user who is there."""
+    found = await db.scalars(select(users.c.email).where(users.c.id == user_id))
+    return str(found.one())
+
+
 async def is_known_elsewhere(db: AsyncConnection, org_id: str, email: str) -> bool:
     """Whether a user belongs to another organization, or runs the platform."""
     is_of_another = (

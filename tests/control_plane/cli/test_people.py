@@ -73,7 +73,10 @@ def test_lost_key_is_replaced(program: Program) -> None:
         (program.directory / "other.key").write_text(made["key"])
         assert program.json("host", "list", *access) == {"hosts": []}
         entries = program.json("audit", *access)["entries"]
-        assert [one["action"] for one in entries] == ["key.recover"]
+        assert [(one["action"], one["actor"]) for one in entries] == [
+            ("key.recover", "init --recover"),
+            ("org.add", "init"),
+        ]
         message = program.run(*owner, BOB, exit_code=1)
         assert message == f"error: {BOB} owns no organization\n"
 

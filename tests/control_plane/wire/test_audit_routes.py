@@ -1,6 +1,7 @@
 """The audit over HTTP: filters, pages, and refusals counted together."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from databases import one_database
@@ -36,7 +37,7 @@ async def test_every_role_reads_it(server: Server, role: str) -> None:
     body = {"name": "k", "owner": "bob@acme.test", "role": role}
     key = (await server.ok("POST", "/api/admin/keys", body))["key"]
     found = await server.ok("GET", "/api/admin/audit", key=key)
-    assert [one["action"] for one in found["entries"]] == ["key.add"]
+    assert [one["action"] for one in found["entries"]] == ["key.add", "user.add"]
     host = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
     refused = await server.call("GET", "/api/admin/audit", key=host["key"])
     assert refused.status_code == 403
@@ -65,6 +66,43 @@ async def test_wrong_time_is_refused(server: Server, since: str) -> None:
     """A time without a zone means another one to everybody."""
     answer = await server.call("GET", "/api/admin/audit", params={"since": since})
     assert answer.status_code == 400
+
+
+async def test_an_organization_is_in_the_audit(server: Server) -> None:
+    """Its operator's has who added it and for whom; nobody else's has."""
+    beta = {"id": "org_beta", "name": "Beta", "owner": "Eve@Beta.test"}
+    made = await server.ok("POST", "/api/admin/orgs", beta)
+    (entry,) = (await server.ok("GET", "/api/admin/audit"))["entries"]
+    assert (entry["actor"], entry["action"], entry["object"], entry["address"]) == (
+        OWNER,
+        "org.add",
+        "org_beta",
+        "127.0.0.1",
+    )
+    assert entry["details"] == {"name": "Beta", "owner": "eve@beta.test"}
+    theirs = await server.ok("GET", "/api/admin/audit", key=made["key"])
+    assert theirs["entries"] == []
+    assert (await server.call("POST", "/api/admin/orgs", beta)).status_code == 409
+    assert len((await server.ok("GET", "/api/admin/audit"))["entries"]) == 1
+
+
+async def test_a_key_that_makes_a_member_is_in_the_audit_twice(server: Server) -> None:
+    """A role that somebody gets with a key is given as one that they get without."""
+
+    async def entries(**more: str) -> list[tuple[Any, ...]]:
+        body = {"name": "k", "owner": "bob@acme.test"} | more
+        before = len((await server.ok("GET", "/api/admin/audit"))["entries"])
+        await server.ok("POST", "/api/admin/keys", body)
+        found = (await server.ok("GET", "/api/admin/audit"))["entries"]
+        new = reversed(found[: len(found) - before])
+        return [(one["action"], one["details"]) for one in new]
+
+    key = ("key.add", {"name": "k"})
+    assert await entries() == [("user.add", {"role": "member"}), key]
+    assert await entries() == [key]
+    assert await entries(role="member") == [key]
+    role = {"role": "admin", "before": "member"}
+    assert await entries(role="admin") == [("user.role", role), key]
 
 
 async def test_refusals_are_counted_and_written_together(server: Server) -> None:

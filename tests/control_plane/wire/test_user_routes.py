@@ -65,6 +65,25 @@ async def test_password_is_set_once(server: Server) -> None:
     assert PasswordHasher().verify(hashed, PASSWORD)
 
 
+async def test_password_that_is_set_is_in_the_audit(server: Server) -> None:
+    """Of each organization that trusts it, with the address; a link in vain is not."""
+    beta = {"id": "org_beta", "name": "Beta", "owner": BOB}
+    key = str((await server.ok("POST", "/api/admin/orgs", beta))["key"])
+    link = (await _add(server))["link"]
+    assert (await _set(server, link, "short")).status_code == 400
+    for status in (200, 404):
+        assert (await _set(server, link)).status_code == status
+    for of in (server.key, key):
+        answer = await server.ok(
+            "GET", "/api/admin/audit", key=of, params={"action": "password.set"}
+        )
+        (entry,) = answer["entries"]
+        shown = [entry[name] for name in ("actor", "object", "outcome", "address")]
+        assert shown == [BOB, BOB, "ok", "127.0.0.1"]
+        assert PASSWORD not in str(entry)
+        assert link not in str(entry)
+
+
 async def test_link_expires(server: Server) -> None:
     """After three days a link is worth nothing."""
     link = (await _add(server))["link"]
