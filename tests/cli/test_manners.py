@@ -52,6 +52,39 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str
     return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **settings}
 
 
+NO_NUMBERS = [
+    (path, option, text)
+    for path in LEAVES
+    for option in CONTEXTS[path].command.params
+    for kind, texts in (
+        (click.IntRange, ("x", "nan")),
+        (click.FloatRange, ("x", "nan")),
+    )
+    if isinstance(option.type, kind)
+    for text in texts
+]
+
+
+@pytest.mark.parametrize(("path", "option", "text"), NO_NUMBERS)
+def test_what_is_no_number_is_a_usage_error(
+    path: str, option: click.Parameter, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who waits for NaN seconds waits for ever; and the error calls no type a range."""
+    is_argument = isinstance(option, click.Argument)
+    assert run(*path.split(), *([] if is_argument else option.opts), text, "word") == 64
+    error = capsys.readouterr().err
+    assert error.startswith("rensei-daemon: invalid value for ")
+    assert "a valid" not in error or "range" not in error
+
+
+def test_no_number_of_lines_is_too_large_to_understand(
+    environ: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number that no machine can count to is a usage error, not one of ours."""
+    assert run("logs", "-n", "9" * 20) == 64
+    assert "is not in the range" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", LEAVES)
 def test_what_has_output_has_json(path: str) -> None:
     """A script reads no tables; who has no JSON says why."""

@@ -11,7 +11,7 @@ import click
 from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.control import find_daemon, send_command
 from rensei_daemon.cli.journal_reader import edit_lines, read_records, show_diff
-from rensei_daemon.cli.options import config_option
+from rensei_daemon.cli.options import WholeNumber, config_option
 from rensei_daemon.cli.printing import (
     Moment,
     Value,
@@ -77,7 +77,7 @@ def _row(change: ChangeRecord) -> list[Value]:
 
 
 @click.command("diff")
-@click.argument("number", type=click.IntRange(min=1), required=False)
+@click.argument("number", type=WholeNumber(min=1), required=False)
 @config_option
 @json_option
 def diff_command(number: int | None, config: Path | None, as_json: bool) -> None:
@@ -125,7 +125,7 @@ def describe_change(change: ChangeDetail, name: str) -> str:
 
 
 @click.command("rollback")
-@click.argument("number", type=click.IntRange(min=1))
+@click.argument("number", type=WholeNumber(min=1))
 @click.option("--dry-run", is_flag=True, help="Only show what it would do.")
 @config_option
 @json_option

@@ -11,7 +11,7 @@ import click
 
 from rensei_daemon.cli.control import find_daemon
 from rensei_daemon.cli.get_credential import get
-from rensei_daemon.cli.options import config_option, session_option
+from rensei_daemon.cli.options import Seconds, config_option, session_option
 from rensei_daemon.cli.printing import (
     Coloured,
     Moment,
@@ -119,7 +119,7 @@ def _consumer(consumer: "ConsumerReport") -> list[Value]:
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=60.0,
     show_default=True,
     metavar="S",

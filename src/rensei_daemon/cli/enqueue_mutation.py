@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.completion import one_of
-from rensei_daemon.cli.options import config_option
+from rensei_daemon.cli.options import Seconds, WholeNumber, config_option
 from rensei_daemon.cli.param_arguments import parse_params, read_param_file
 from rensei_daemon.cli.printing import json_option
 from rensei_daemon.core.mutation import Op
@@ -25,7 +25,7 @@ from rensei_daemon.core.mutation import Op
 @click.option("--limit-to", metavar="PATTERN", help="With --all: names like 'build-*'.")
 @click.option(
     "--at-once",
-    type=click.IntRange(1, 100),
+    type=WholeNumber(1, 100),
     default=5,
     show_default=True,
     metavar="N",
@@ -37,7 +37,7 @@ from rensei_daemon.core.mutation import Op
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=300.0,
     show_default=True,
     metavar="S",

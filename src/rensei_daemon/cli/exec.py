@@ -9,7 +9,7 @@ import click
 
 from rensei_daemon.cli.completion import command_line, one_of
 from rensei_daemon.cli.merged_sessions import Rename, parse_rename
-from rensei_daemon.cli.options import config_option, sessions_option
+from rensei_daemon.cli.options import Seconds, config_option, sessions_option
 from rensei_daemon.cli.start_worker import WAIT_SECONDS, Supervision, Worker, start_worker
 from rensei_daemon.cli.supervisor import Command, Reaction
 from rensei_daemon.errors import UsageError
@@ -80,7 +80,7 @@ class _Exec(click.Command):
 @click.option(
     "--wait",
     "wait_seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=WAIT_SECONDS,
     show_default=True,
     metavar="SECONDS",
@@ -89,7 +89,7 @@ class _Exec(click.Command):
 @click.option(
     "--fail-after",
     "fail_after_seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     metavar="SECONDS",
     help="In the place of --wait: exit with 75 then, so that a container is started "
     "again later.",
@@ -112,7 +112,7 @@ class _Exec(click.Command):
 @click.option(
     "--splay",
     "splay_seconds",
-    type=click.FloatRange(min=0, max=86_400),
+    type=Seconds(min=0, max=86_400),
     default=0.0,
     show_default=True,
     metavar="SECONDS",
@@ -130,7 +130,7 @@ class _Exec(click.Command):
 @click.option(
     "--grace",
     "grace_seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=10.0,
     show_default=True,
     metavar="SECONDS",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rensei_daemon.cli.control import find_daemon
-from rensei_daemon.cli.options import config_option, session_option
+from rensei_daemon.cli.options import Seconds, config_option, session_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.session_lookup import session_state
 from rensei_daemon.core.escaping import escape_line
@@ -21,7 +21,7 @@ from rensei_daemon.errors import DaemonNotRunningError, DeliveryError, UsageErro
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=5.0,
     show_default=True,
     metavar="S",

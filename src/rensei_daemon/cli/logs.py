@@ -16,7 +16,7 @@ import click
 from rensei_daemon.cli.completion import mutation_ids, session_ids
 from rensei_daemon.cli.control import find_daemon, send_command
 from rensei_daemon.cli.log_hints import no_log, nothing_found, unknown_event
-from rensei_daemon.cli.options import config_option
+from rensei_daemon.cli.options import WholeNumber, config_option
 from rensei_daemon.cli.parse_time import parse_time
 from rensei_daemon.cli.printing import print_json
 from rensei_daemon.cli.terminal import clean, clean_lines, measure
@@ -29,6 +29,7 @@ from rensei_daemon.logs.journalctl import has_entries, read_unit
 
 LINES = 50
 SET_SECONDS = 5.0
+MOST_LINES = 1_000_000_000
 
 
 @click.command("logs")
@@ -38,7 +39,7 @@ SET_SECONDS = 5.0
     "-n",
     "--lines",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=WholeNumber(min=0, max=MOST_LINES),
     help=f"How many lines to begin with; {LINES}, or with --since all.",
 )
 @click.option(

@@ -1,5 +1,6 @@
-"""Options that several commands take."""
+"""Options that several commands take, and the types of options."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,28 @@ from typing import Any
 import click
 
 from rensei_daemon.cli.completion import session_ids
+
+
+class Seconds(click.FloatRange):
+    """A time in seconds: no NaN, which no clock ever reaches; infinite is allowed."""
+
+    name = "number of seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return it as a number."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return seconds
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within limits; a refusal calls it so."""
+
+    name = "whole number"
+
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",

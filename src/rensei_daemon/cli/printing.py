@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rensei_daemon.cli.options import WholeNumber
 from rensei_daemon.cli.terminal import Style, Terminal, clean, measure, paint, tolerate
 from rensei_daemon.core.duration import format_duration
 from rensei_daemon.core.length_limits import MAX_ID
@@ -20,7 +21,12 @@ utc_option = click.option(
     "--utc", "in_utc", is_flag=True, help="Show times in UTC instead of ages."
 )
 limit_option = click.option(
-    "-n", "limit", type=click.IntRange(1, 5000), default=20, help="How many; 20 by default."
+    "-n",
+    "limit",
+    type=WholeNumber(1, 5000),
+    default=20,
+    metavar="N",
+    help="How many; 20 by default.",
 )
 
 

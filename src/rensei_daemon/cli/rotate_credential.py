@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rensei_daemon.cli.options import config_option
+from rensei_daemon.cli.options import Seconds, config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.progress import Progress, progress
 from rensei_daemon.cli.terminal import clean
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # `credentials list` and `wait` need nothing of a request
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=300.0,
     show_default=True,
     metavar="S",
