@@ -34,7 +34,7 @@ def build_app(platform: Platform, backlog: Backlog | None = None) -> Starlette:
 
     With `backlog`, which somebody watches, it refuses what it cannot answer soon.
     """
-    metrics = Metrics(platform.hub, platform.values.resolver)
+    metrics = Metrics(platform.hub, platform.values.resolver, platform.tally)
     app = Starlette(
         routes=[
             *worker_routes.ROUTES,

@@ -6,12 +6,13 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rensei_platform.bus.hub import Hub
 from rensei_platform.services.resolver import Resolver
+from rensei_platform.services.tally import Tally
 from rensei_platform.version import version
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -23,7 +24,7 @@ STREAM_CALL = "rotate_stream"
 class Metrics:
     """The metrics of one server, in a registry of their own."""
 
-    def __init__(self, hub: Hub, resolver: Resolver) -> None:
+    def __init__(self, hub: Hub, resolver: Resolver, tally: Tally) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "rensei_platform_requests",
@@ -47,6 +48,7 @@ class Metrics:
         )
         info.labels(version()).set(1)
         self.registry.register(_Failures(resolver))
+        self.registry.register(_Counted(tally))
 
     def note(self, call: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request. Labels are words of ours, never a caller's."""
@@ -74,6 +76,26 @@ class _Failures(Collector):
         for labels, count in sorted(counts.items()):
             gauge.add_metric(labels, count)
         yield gauge
+
+
+class _Counted(Collector):
+    """What the services count."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counters."""
+        yield CounterMetricFamily(
+            "rensei_platform_ignored_acks",
+            "Outcomes of mutations that were not delivered to their host.",
+            self._tally.ignored_acks,
+        )
+        yield CounterMetricFamily(
+            "rensei_platform_audit_entries_lost",
+            "Audit entries that could not be written after their answer.",
+            self._tally.lost_entries,
+        )
 
 
 class Measured:

@@ -76,6 +76,11 @@ class Outcomes:
     """Ids, each with its error."""
 
     @property
+    def ids(self) -> frozenset[str]:
+        """The mutations that have an outcome."""
+        return frozenset((*self.applied, *(id_ for id_, _ in self.failed)))
+
+    @property
     def is_empty(self) -> bool:
         """Whether the beat says nothing of mutations."""
         return not (self.applied or self.failed)

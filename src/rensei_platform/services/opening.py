@@ -27,6 +27,7 @@ from rensei_platform.services.fan_out_state import FanOutState
 from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.platform import Platform, utc_now
 from rensei_platform.services.snapshot_notes import SnapshotNotes
+from rensei_platform.services.tally import Tally
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import credentials, master_keys, replicas
@@ -83,7 +84,7 @@ async def opened(
 def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) -> Platform:
     locks, hub, replica_id = Locks(store), Hub(), new_id("replica")
     registry = Registry(DatabaseProvider(_Rows(store), sealer), settings.providers)
-    bus = _bus(url, store, replica_id)
+    bus, tally = _bus(url, store, replica_id), Tally()
     bus.subscribe(Topic.KEY_REVOKED, lambda message: hub.end_of_keys(message.ids))
     return Platform(
         settings=settings,
@@ -92,7 +93,7 @@ def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) 
         tokens=Tokens(sealer, settings.token_lifetime),
         registry=registry,
         values=Values(store, sealer, registry, locks, utc_now),
-        snapshot_notes=SnapshotNotes(store),
+        snapshot_notes=SnapshotNotes(store, tally),
         locks=locks,
         bus=bus,
         hub=hub,
@@ -105,6 +106,7 @@ def _platform(url: URL, settings: ServerSettings, store: Store, sealer: Sealer) 
         ),
         fan_out=FanOutState(bus, utc_now()),
         changes=Changes(bus),
+        tally=tally,
         pending_hosts=PendingHosts(bus),
         id=replica_id,
         schema=newest_revision(),

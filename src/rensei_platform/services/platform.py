@@ -18,6 +18,7 @@ from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.presence import Presence
 from rensei_platform.services.refusals import Refusals
 from rensei_platform.services.snapshot_notes import SnapshotNotes
+from rensei_platform.services.tally import Tally
 from rensei_platform.services.values import Values
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store.engine import Store
@@ -47,6 +48,7 @@ class Platform:
     availability: Availability
     fan_out: FanOutState
     changes: Changes
+    tally: Tally
     pending_hosts: PendingHosts
     id: str
     """Of this server, among those of its database; new with each start."""

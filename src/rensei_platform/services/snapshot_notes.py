@@ -16,6 +16,7 @@ import structlog
 from rensei_platform.errors import UnavailableError
 from rensei_platform.rules.callers import Caller
 from rensei_platform.rules.credentials import Scope
+from rensei_platform.services.tally import Tally
 from rensei_platform.store import audit, credentials
 from rensei_platform.store.credentials import TakenSnapshot
 from rensei_platform.store.engine import Store
@@ -73,8 +74,8 @@ class SnapshotNote:
 class SnapshotNotes:
     """Writes what is noted of snapshots."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, tally: Tally) -> None:
+        self._store, self._tally = store, tally
         self._together = Together(self._write)
 
     async def is_new(self, note: SnapshotNote) -> bool:
@@ -92,10 +93,11 @@ class SnapshotNotes:
         await self._together.add(note)
 
     async def add_entry(self, note: SnapshotNote) -> None:
-        """Write its entry alone. The request is answered: a failure is only logged."""
+        """Write its entry alone. The request is answered: a failure is only counted."""
         try:
             await self._together.add(replace(note, is_scope_new=False))
         except UnavailableError as error:
+            self._tally.lost_entries += 1
             org_id = note.caller.org_id
             _log.error("audit.lost", action=ACTION, org_id=org_id, error=str(error))
 

@@ -134,10 +134,11 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
     news = await _uptake_changes(platform, worker, beat)
     if changed or news is not None or not beat.outcomes.is_empty:
         async with platform.store.write() as db:
-            await _store_report(db, worker, beat, changed, platform.now())
+            ignored = await _store_report(db, worker, beat, changed, platform.now())
             if news is not None:
                 await uptake.store_changes(db, news, worker=worker, now=platform.now())
             owed = await _deliver(db, platform, worker)
+        platform.tally.ignored_acks += ignored
         platform.changes.note(worker.org_id)
     elif worker.is_owed:
         owed = await _deliver_again(platform, worker)
@@ -164,12 +165,18 @@ async def _store_report(
     beat: Beat,
     changed: dict[str, Any],
     now: datetime,
-) -> None:
+) -> int:
+    """Store a report; return how many of its outcomes are of nothing delivered here."""
     if changed:
         await hosts.update_mirror(db, worker.host_id, changed, now)
-    if not beat.outcomes.is_empty:
-        decided = await mutations.decide(db, worker.host_id, beat.outcomes, now)
-        await outcome_counts.add(db, worker.org_id, decided, now)
+    if beat.outcomes.is_empty:
+        return 0
+    decided = await mutations.decide(db, worker.host_id, beat.outcomes, now)
+    await outcome_counts.add(db, worker.org_id, decided, now)
+    ids = beat.outcomes.ids
+    if sum(decided.values()) == len(ids):
+        return 0
+    return len(ids) - await mutations.count_delivered(db, worker.host_id, ids)
 
 
 async def _deliver(

@@ -142,6 +142,17 @@ async def decide(
     return decided
 
 
+async def count_delivered(db: AsyncConnection, host_id: str, ids: Collection[str]) -> int:
+    """Return how many of these were delivered to a host, whatever became of them."""
+    count = await db.scalar(
+        select(func.count())
+        .select_from(mutations)
+        .where(mutations.c.id.in_(ids) & (mutations.c.host_id == host_id))
+        .where(mutations.c.delivered_at.is_not(None))
+    )
+    return int(count or 0)
+
+
 def _decision(host_id: str, which: ColumnElement[bool]) -> Update:
     return (
         update(mutations)

@@ -1,11 +1,16 @@
 """The audit over HTTP: filters, pages, and refusals counted together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from databases import one_database
-from platform_server import OWNER, Server
+from platform_server import ORG, OWNER, Server
+from polling import until
+from sqlalchemy import create_engine
+from structlog.testing import capture_logs
 
 from rensei_platform.rules.times import wire_time
 
@@ -103,6 +108,34 @@ async def test_a_key_that_makes_a_member_is_in_the_audit_twice(server: Server) -
     assert await entries(role="member") == [key]
     role = {"role": "admin", "before": "member"}
     assert await entries(role="admin") == [("user.role", role), key]
+
+
+async def test_an_entry_that_cannot_be_written_is_counted(server: Server) -> None:
+    """Of a rotation and a snapshot, which are answered by then: both succeed."""
+    kind = "/api/admin/credentials/github/values"
+    await server.ok("PUT", kind, {"values": {"TOKEN": "sk-canary"}})
+    session, rotation = {"orgId": ORG, "sessionId": "s"}, {"orgId": ORG, "kind": "github"}
+    await server.ok("POST", "/api/daemon/credentials/snapshot", session)
+    with _without_audit(server), capture_logs() as logs:
+        await server.ok("POST", "/api/daemon/credentials/snapshot", session)
+        await server.ok("POST", "/api/daemon/credentials/rotate", rotation)
+        await until(lambda: server.platform.tally.lost_entries == 2)
+    lost = [one for one in logs if one["event"] == "audit.lost"]
+    assert [one["action"] for one in lost] == ["credential.snapshot", "credential.rotate"]
+    text = (await server.http.get("/metrics")).text
+    assert "rensei_platform_audit_entries_lost_total 2.0" in text.splitlines()
+
+
+@contextmanager
+def _without_audit(server: Server) -> Iterator[None]:
+    """Have the table elsewhere, so that nothing is written to it."""
+    engine = create_engine(server.database)
+    with engine.begin() as db:
+        db.exec_driver_sql("ALTER TABLE audit RENAME TO audit_away")
+    yield
+    with engine.begin() as db:
+        db.exec_driver_sql("ALTER TABLE audit_away RENAME TO audit")
+    engine.dispose()
 
 
 async def test_refusals_are_counted_and_written_together(server: Server) -> None:

@@ -25,6 +25,30 @@ async def test_a_mutation_is_delivered_until_it_is_decided(server: Server) -> No
     assert history[second]["deliveredAt"] <= history[second]["decidedAt"]
 
 
+async def test_outcomes_of_what_was_not_delivered_are_counted(server: Server) -> None:
+    """Another host's, what waits, what is not there: each once. A repeated one is none."""
+
+    async def ignored() -> float:
+        text = (await server.http.get("/metrics")).text
+        name = "rensei_platform_ignored_acks_total "
+        (line,) = (line for line in text.splitlines() if line.startswith(name))
+        return float(line.removeprefix(name))
+
+    host, other = await server.register(), await server.register("build-08")
+    delivered, waiting = await host.enqueue(), await other.enqueue()
+    await host.pending()
+    await host.pending(appliedMutations=[delivered])
+    await host.pending(appliedMutations=[delivered])
+    assert await ignored() == 0
+    failed = [{"id": "dmut_none", "error": "none"}, {"id": waiting, "error": "twice"}]
+    await host.pending(appliedMutations=[delivered, waiting], mutationFailures=failed)
+    assert await ignored() == 2
+    (still,) = (await other.history()).values()
+    assert (still["status"], still["error"]) == ("pending", None)
+    assert await other.pending(appliedMutations=[waiting]) == [waiting]
+    assert await ignored() == 3
+
+
 async def test_a_mutation_can_be_cancelled_until_it_is_delivered(server: Server) -> None:
     """Delivered, cancelled or decided: each is a conflict; another's is not there."""
     host = await server.register()
