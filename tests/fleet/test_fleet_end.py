@@ -9,23 +9,23 @@ from pathlib import Path
 
 from deadlines import HANG_SECONDS
 from polling import wait_until
-from process_trees import tree
+from process_trees import kill, tree
+from temporary import memory_directory
 
 FLEET = Path(__file__).with_name("run_fleet.py")
 TINY = ("1", "--interval=0.2", "--outage=1", "--database=sqlite")
-MEMORY = "/dev/shm"  # noqa: S108 - it is only looked at
 
 
-def in_memory(pids: list[int]) -> set[Path]:
-    """Return the directories of hosts in memory in which processes have files open."""
+def directories_of_hosts(pids: list[int], below: Path) -> set[Path]:
+    """Return the directories of hosts in which processes have files open."""
     found: set[Path] = set()
     for pid in pids:
         with suppress(OSError):
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 with suppress(OSError):
                     found.add(descriptor.readlink())
-    parts = [path.parts for path in found if path.is_relative_to(MEMORY)]
-    return {Path(*one[:4]) for one in parts if one[3].startswith("fleet-")}
+    names = {path.relative_to(below).parts[0] for path in found if below in path.parents}
+    return {below / name for name in names if name.startswith("hosts-")}
 
 
 def test_a_fleet_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
@@ -34,6 +34,7 @@ def test_a_fleet_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
     That other signals do the same is shown with programs that take less to start.
     """
     environ = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
+    below = Path(memory_directory() or tmp_path)
     with subprocess.Popen(
         [sys.executable, FLEET, *TINY],
         env=environ,
@@ -41,11 +42,15 @@ def test_a_fleet_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_until(lambda: in_memory([*tree(process.pid)]))
-        pids = [*tree(process.pid)]
-        places = in_memory(pids)
-        process.terminate()
-        _, errors = process.communicate(timeout=HANG_SECONDS)
+        try:
+            wait_until(lambda: directories_of_hosts([*tree(process.pid)], below))
+            pids = [*tree(process.pid)]
+            places = directories_of_hosts(pids, below)
+            process.terminate()
+            _, errors = process.communicate(timeout=HANG_SECONDS)
+        finally:
+            if process.poll() is None:  # `with` would wait for it for ever
+                kill([process.pid])
     assert process.returncode == 128 + signal.SIGTERM, errors
     assert len(pids) > 2  # its server, and its hosts
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []

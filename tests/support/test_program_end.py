@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from deadlines import HANG_SECONDS
 from polling import wait_until
-from process_trees import children, tree
+from process_trees import children, kill, tree
 
 SUPPORT = Path(__file__).parent
 HEAD = """
@@ -73,8 +75,12 @@ with leaving_nothing(grace_seconds=0.2), tempfile.TemporaryDirectory():
 }
 
 
-def started(place: Path, script: str) -> subprocess.Popen[str]:
-    """Start a program as a shell does in the background, and wait until it is ready."""
+@contextmanager
+def started(place: Path, script: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a program as a shell does in the background, and wait until it is ready.
+
+    It is killed at the end if it is still there.
+    """
     (place / "tmp").mkdir()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -87,9 +93,14 @@ def started(place: Path, script: str) -> subprocess.Popen[str]:
         )
     finally:
         signal.signal(signal.SIGINT, before)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            if process.poll() is None:  # `with` would wait for it for ever
+                kill([process.pid])
 
 
 def is_gone(pid: int) -> bool:

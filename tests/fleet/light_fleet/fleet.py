@@ -179,7 +179,7 @@ async def running_fleet(
     for port in servers.ports:
         await servers.start(port)
     balancer = Balancer(servers.ports)
-    directory = tempfile.mkdtemp(prefix="fleet-", dir=memory_directory())
+    directory = tempfile.mkdtemp(prefix="hosts-", dir=memory_directory())
     key_file = Path(directory) / "key"
     key_file.touch(mode=0o600)
     key_file.write_text(servers.key)
