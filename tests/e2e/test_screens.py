@@ -33,6 +33,8 @@ RAW |= set("\u200b\u2028\u202e\u2066\u3164\ufeff\U000e0041")
 """What no screen may hold."""
 COLOUR = re.compile(r"\x1b\[(?:0|1|2|31|32|33|1;3[017](?:;4[0-7])?)m")
 """The colours of our own."""
+WAITING = re.compile(r"\r\x1b\[K[^\r\n]*(?=\r\x1b\[K)|\r\x1b\[K")
+"""The line of a command that waits longer than a second, and what removes it."""
 COMMENTED = "\x9b31m\u202e\u2028"
 """What TOML allows in a comment."""
 BODY = f"# by hand {COMMENTED}\n[projects]\nproj_a = {{ repositories = [] }}\n"
@@ -162,7 +164,7 @@ def _look(words: tuple[str, ...], *, terminal: bool = False) -> tuple[int, str, 
 
 
 def _raw(text: str) -> set[str]:
-    return RAW & set(COLOUR.sub("", text))
+    return RAW & set(COLOUR.sub("", WAITING.sub("", text)))
 
 
 async def _text(*words: str) -> tuple[str, str]:

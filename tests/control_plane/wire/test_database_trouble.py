@@ -302,15 +302,16 @@ async def test_writers_wait_for_their_turn_within_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind a writer that does not end each of the others is 503, and its turn is free."""
-    monkeypatch.setattr(engine, "_TURN_SECONDS", 0.02)
     async with running(sqlite_url(tmp_path), tmp_path / "k", SETTINGS) as server:
         async with server.platform.store.write():
+            monkeypatch.setattr(engine, "_TURN_SECONDS", 0.02)
             for _ in range(3):
                 answer = await server.call("POST", "/api/admin/hosts", {"name": "h"})
                 assert answer.json() == {"error": BUSY.message}
                 assert answer.status_code == 503
                 assert int(answer.headers["retry-after"]) in range(5, 11)
             assert (await server.call("GET", "/readyz")).status_code == 200  # it passes
+            monkeypatch.undo()
         for name in ("h", "i", "j"):
             await server.ok("POST", "/api/admin/hosts", {"name": name})
 
