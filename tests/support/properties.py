@@ -1,4 +1,4 @@
-"""The pytest plugin that says how many examples a property is tried on: few in `make test`, many in `make soak`.
+"""The pytest plugin that has properties tried on few examples, and on many in `make soak`.
 
 How long one takes depends on what else the machine does, so that is no reason to fail.
 """
