@@ -154,8 +154,12 @@ async def test_a_reload_says_what_it_brought(home: "Home") -> None:
         assert done.needs_restart == ("control.group",)
         message = daemon.conditions["config.restart_needed"].message
         assert message == "control.group changed, which takes effect at the next start"
+        again = await reload(daemon.configuration, daemon.board)
+        assert (again.applied, again.needs_restart) == ((), ("control.group",))
         home.write()
-        await reload(daemon.configuration, daemon.board)
+        back = await reload(daemon.configuration, daemon.board)
+        assert set(back.applied) == {"log.level", "mutations.allow"}
+        assert back.needs_restart == ()
         assert not daemon.conditions
         assert (await reload(daemon.configuration, daemon.board)).applied == ()
 

@@ -165,11 +165,10 @@ class Configuration:
         enabled = sum(project.enabled for project in projects)
         board.post(ConfigHealth(path=str(self.file.path), digest=self.document.digest))
         board.post(ProjectsHealth(enabled=enabled, disabled=len(projects) - enabled))
-        needs = needs_restart(self._started_with, self.settings)
-        if needs:
+        if waiting := self.awaiting_restart:
             board.raise_alarm(
                 Code.CONFIG_RESTART_NEEDED,
-                f"{', '.join(needs)} changed, which takes effect at the next start",
+                f"{', '.join(waiting)} changed, which takes effect at the next start",
                 hint="systemctl restart rensei-daemon",
                 now=CLOCK.now(),
             )
@@ -188,6 +187,11 @@ class Configuration:
                 since=board.config.since or CLOCK.now(),
             )
         )
+
+    @property
+    def awaiting_restart(self) -> tuple[str, ...]:
+        """The keys whose values in the file differ from what the daemon started with."""
+        return needs_restart(self._started_with, self.settings)
 
     @property
     def url_is_in_force(self) -> bool:

@@ -15,7 +15,7 @@ from rensei_daemon.errors import RenseiError, SettingsError, UncheckedError
 from rensei_daemon.fast_dataclass import dataclass, replace
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.settings.configuration import Configuration
-from rensei_daemon.settings.restart_required import changed_keys, needs_restart
+from rensei_daemon.settings.restart_required import RESTART_KEYS, changed_keys
 from rensei_daemon.systemd import Notifier
 from rensei_daemon.tasks.sessions import Sessions
 from rensei_daemon.wake_event import WakeEvent
@@ -58,7 +58,7 @@ class Reload:
     applied: tuple[str, ...] = ()
     """Keys whose new values are in effect."""
     needs_restart: tuple[str, ...] = ()
-    """Keys whose new values wait for a restart."""
+    """Keys whose values wait for a restart, also since an earlier reload."""
 
     def with_renewed(self, what: str) -> "Reload":
         """Return a copy that also names something else that was reloaded and is new."""
@@ -87,10 +87,11 @@ async def _reload(configuration: Configuration, board: Board, *, anew: bool) -> 
         configuration.refuse(error, board)
         raise
     await configuration.adopt(today, board)
-    settings = today.settings
-    waiting = needs_restart(earlier, settings)
-    changed = changed_keys(earlier, settings)
-    return Reload(tuple(key for key in changed if key not in waiting), waiting)
+    changed = changed_keys(earlier, today.settings)
+    return Reload(
+        applied=tuple(key for key in changed if key not in RESTART_KEYS),
+        needs_restart=configuration.awaiting_restart,
+    )
 
 
 @dataclass(frozen=True, slots=True)
