@@ -15,7 +15,7 @@ from rensei_daemon.core.mutation_state import Outcome
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_records import open_records
-from rensei_daemon.errors import StorageError
+from rensei_daemon.errors import StorageError, UsageError
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 
@@ -108,6 +108,15 @@ def test_changes_of_one_replacement_name_one_another(journal: Journal) -> None:
     middle = journal.records.change(2)
     assert middle is not None
     assert middle["together_with"] == [1, 3]
+
+
+def test_a_page_begins_before_a_mutation_that_there_is(journal: Journal) -> None:
+    """A mistyped id is an error, not the end of the list."""
+    pending = PendingMutation(id="m1", op="project.remove", params={"id": "p0"})
+    journal.receive([pending], NOW)
+    assert journal.records.mutations(9, "m1") == []
+    with pytest.raises(UsageError, match="there is no mutation m2 on record here"):
+        journal.records.mutations(9, "m2")
 
 
 def test_looking_leaves_the_journal_as_it_is(journal: Journal, path: Path) -> None:

@@ -126,6 +126,8 @@ class _Local(_List):
             print_json({"mutations": found})
         elif found:
             print_table(_TITLES, [_row(one) for one in found], in_utc=self._in_utc)
+        elif before:
+            click.echo(f"no mutation came here before {clean(before)}")
         else:
             click.echo("no mutation has come here yet")
 

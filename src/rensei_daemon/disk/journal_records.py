@@ -22,6 +22,7 @@ from rensei_daemon.core.history import (
     MutationDetail,
     MutationRecord,
     edit_records,
+    no_mutation,
 )
 from rensei_daemon.core.mutation import ignored_names
 from rensei_daemon.core.mutation_state import UNDECIDED, MutationCounts, MutationState
@@ -145,8 +146,13 @@ class JournalRecords:
     def mutations(self, limit: int, before: str = "") -> list[MutationRecord]:
         """Return the newest mutations, or the newest older than one, newest first.
 
-        At most `limit`, with at most `_PAGE_CHARACTERS` of params in total.
+        At most `limit`, with at most `_PAGE_CHARACTERS` of params in total. Raise
+        `UsageError` if `before` is not on record.
         """
+        if before and not self._database.rows(
+            "SELECT 1 FROM mutations WHERE id = ?", (before,)
+        ):
+            raise no_mutation(before)
         rows = self._database.rows(
             "SELECT position, coalesce(size, 0) AS size FROM mutations"
             " LEFT JOIN params USING (position)"
