@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from journals import open_database, open_journal
+from privileges import as_nobody
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
@@ -333,6 +335,46 @@ def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
         filler.unlink()
         journal.receive(many[:2], NOW)
         assert len(journal.undecided()[0]) == 2
+
+
+def test_a_journal_on_a_disk_that_became_read_only_is_said(small_disk: Path) -> None:
+    """After an I/O error, and a restart: no crash; it opens as soon as it may be written."""
+    path = small_disk / "journal.db"
+    with open_journal(path, now=NOW) as (journal, _):
+        journal.receive([ONE], NOW)
+    _remount(small_disk, "ro")
+    with (
+        pytest.raises(StorageError, match="Read-only file system") as refused,
+        open_journal(path, now=NOW),
+    ):
+        pass
+    assert refused.value.hint == f"mount it writable: findmnt --target {small_disk}"
+    _remount(small_disk, "rw")
+    with open_journal(path, now=NOW) as (journal, _):
+        assert journal.undecided() == ((ONE,),)
+
+
+@pytest.mark.needs("root")
+def test_a_journal_of_another_user_is_said(path: Path) -> None:
+    """The daemon was run by root once: its own user gets an error, not a crash."""
+    with open_journal(path, now=NOW):
+        pass
+    path.chmod(0o666)
+    for folder in path.parents:
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            folder.chmod(0o755)
+    path.parent.chmod(0o777)
+    with (
+        as_nobody(),
+        pytest.raises(StorageError, match="Operation not permitted") as refused,
+        open_journal(path, now=NOW),
+    ):
+        pass
+    assert refused.value.hint.startswith("let the daemon's user write there: ls -ld ")
+
+
+def _remount(disk: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
 
 
 def test_a_directory_in_its_place_is_said(path: Path) -> None:

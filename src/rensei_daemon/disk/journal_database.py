@@ -138,7 +138,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         path, isolation_level=None, check_same_thread=False, timeout=LOCKED_SECONDS
     )
     try:
-        path.chmod(0o600)
+        with storage_errors(path):
+            path.chmod(0o600)
         connection.row_factory = sqlite3.Row
         version = _version(connection, path)
         if not version:
