@@ -16,11 +16,14 @@ from rensei_platform.console.pages import (
 )
 from rensei_platform.console.security import (
     drop_cookie,
+    known_of,
     require_same_origin,
     set_cookie,
+    set_known,
 )
 from rensei_platform.errors import RequestError
 from rensei_platform.services import console_sessions, users
+from rensei_platform.services.known_browsers import issue
 
 HOME = "/console/hosts"
 
@@ -40,6 +43,7 @@ async def sign_in(request: Request) -> Response:
     require_same_origin(request)
     form = await read_form(request)
     platform, where = platform_of(request), _next(form.get("next"))
+    email = form.get("email", "").strip()
     try:
         if form.get("key"):
             cookie = await console_sessions.sign_in_with_key(
@@ -48,14 +52,14 @@ async def sign_in(request: Request) -> Response:
         else:
             cookie = await console_sessions.sign_in(
                 platform,
-                form.get("email", "").strip(),
+                email,
                 form.get("password", ""),
                 address(request),
+                known_of(request),
             )
     except RequestError as error:
         request.app.state.count(request, error)
         message = _reason(error, with_key=bool(form.get("key")))
-        email = form.get("email", "")
         answer = render(
             request,
             "sign_in.html",
@@ -68,6 +72,8 @@ async def sign_in(request: Request) -> Response:
         return answer
     answer = see_other(where)
     set_cookie(request, answer, cookie)
+    if not form.get("key"):
+        set_known(request, answer, issue(platform.sealer, email, platform.now()))
     return answer
 
 
@@ -106,18 +112,20 @@ async def set_password(request: Request) -> Response:
     require_same_origin(request)
     form = await read_form(request)
     link, password = form.get("link", "").strip(), form.get("password", "")
-    error, status = "", 400
+    platform, error, status, email = platform_of(request), "", 400, ""
     if password != form.get("again"):
         error = "The two passwords differ."
     else:
         try:
-            await users.set_password(platform_of(request), link, password, address(request))
+            email = await users.set_password(platform, link, password, address(request))
         except RequestError as refused:
             request.app.state.count(request, refused)
             error, status = str(refused), refused.status
     if error:
         return render(request, "password.html", status=status, error=error, link=link)
-    return see_other("/console/sign-in", done="password")
+    answer = see_other("/console/sign-in", done="password")
+    set_known(request, answer, issue(platform.sealer, email, platform.now()))
+    return answer
 
 
 async def sign_out(visit: Visit) -> Response:

@@ -10,11 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rensei_platform.errors import ForbiddenError
 from rensei_platform.services.console_sessions import Session
+from rensei_platform.services.known_browsers import KNOWN_FOR
 
 PATH = "/console"
 TLS_COOKIE = "__Host-rensei-console"
 """The browser takes it over TLS only, and from no other host; its path has to be /."""
 PLAIN_COOKIE = "rensei_console"
+TLS_KNOWN_COOKIE = "__Secure-rensei-known"
+PLAIN_KNOWN_COOKIE = "rensei_known"
 CSRF_FIELD = "csrf_token"
 
 _POLICY = "; ".join(
@@ -89,6 +92,24 @@ def drop_cookie(request: Request, response: Response) -> None:
         )
     else:
         response.delete_cookie(PLAIN_COOKIE, path=PATH, httponly=True, samesite="strict")
+
+
+def known_of(request: Request) -> str | None:
+    """Return what the browser has kept of an earlier sign-in. None if it has nothing."""
+    return request.cookies.get(TLS_KNOWN_COOKIE if is_tls(request) else PLAIN_KNOWN_COOKIE)
+
+
+def set_known(request: Request, response: Response, text: str) -> None:
+    """Have the browser keep that somebody has signed in with it."""
+    response.set_cookie(
+        TLS_KNOWN_COOKIE if is_tls(request) else PLAIN_KNOWN_COOKIE,
+        text,
+        path=f"{PATH}/sign-in",
+        max_age=int(KNOWN_FOR.total_seconds()),
+        secure=is_tls(request),
+        httponly=True,
+        samesite="strict",
+    )
 
 
 def require_same_origin(request: Request) -> None:

@@ -23,6 +23,7 @@ from rensei_platform.rules.callers import (
     require_access,
 )
 from rensei_platform.services.callers import caller_of
+from rensei_platform.services.known_browsers import account_of
 from rensei_platform.services.passwords import is_password
 from rensei_platform.services.platform import Platform
 from rensei_platform.store import audit, console_sessions
@@ -51,14 +52,19 @@ class Session:
     """Whether it began with a key, and so may only read."""
 
 
-async def sign_in(platform: Platform, email: str, password: str, address: str) -> str:
+async def sign_in(
+    platform: Platform, email: str, password: str, address: str, known: str | None = None
+) -> str:
     """Begin a session with a password, and return the text of its cookie.
 
-    Raise UnauthorizedError for a wrong one, TooManyRequestsError for an address that has
-    tried too many, ForbiddenError for a user who belongs to no organization.
+    `known` is what the browser has kept of an earlier one, if it has. Raise
+    UnauthorizedError for a wrong password, TooManyRequestsError for an address that has
+    tried too many, or for an account that too many were tried for, ForbiddenError for a
+    user who belongs to no organization.
     """
     platform.availability.require()
-    with platform.failures.attempt(address):
+    account = account_of(platform.sealer, known, email, platform.now())
+    with platform.failures.attempt(address), platform.account_failures.attempt(account):
         user = await _user_with(platform, email, password)
     async with platform.store.read() as db:
         found = await console_sessions.memberships(db, user["id"])

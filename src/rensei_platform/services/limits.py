@@ -1,4 +1,4 @@
-"""A limit on wrong keys and passwords, by the address they come from."""
+"""A limit on wrong keys and passwords: by the address they come from, and by account."""
 
 import ipaddress
 import math
@@ -15,9 +15,12 @@ from rensei_platform.errors import (
 
 MOST_FAILURES = 20
 """Within `WINDOW_SECONDS`, of one address."""
+MOST_OF_ACCOUNT = 10
+"""Within `WINDOW_SECONDS`, for one account. It slows a guesser with many addresses down to
+15,000 passwords a day; a longer window would keep the account's owner out for as long."""
 WINDOW_SECONDS = 60.0
 MOST_ADDRESSES = 10_000
-"""Addresses that are remembered; beyond, the oldest is forgotten."""
+"""Addresses, or accounts, that are remembered; beyond, the oldest is forgotten."""
 _NETWORK_BITS = 64
 """Of an IPv6 address; whoever has one has all those with the same beginning."""
 
@@ -25,16 +28,23 @@ _NETWORK_BITS = 64
 class FailureLimiter:
     """Counts failures; each address has a window that begins with its first one."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        most: int = MOST_FAILURES,
+        message: str | None = None,
+    ) -> None:
+        """With `most` failures there are too many; `message` says so."""
+        self._clock, self._most, self._message = clock, most, message
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def check(self, address: str) -> None:
         """Raise TooManyRequestsError if the address has failed too often."""
         begun, count = self._windows.get(_client(address), (0.0, 0))
         left = begun + WINDOW_SECONDS - self._clock()
-        if count >= MOST_FAILURES and left > 0:
-            raise TooManyRequestsError(retry_after_seconds=math.ceil(left))
+        if count >= self._most and left > 0:
+            raise TooManyRequestsError(self._message, retry_after_seconds=math.ceil(left))
 
     def count(self, address: str) -> None:
         """Count a failure."""
@@ -70,6 +80,12 @@ class FailureLimiter:
         if client in self._windows:
             begun, count = self._windows[client]
             self._windows[client] = (begun, max(count - 1, 0))
+
+
+def of_accounts() -> FailureLimiter:
+    """Return a limiter of wrong passwords; its addresses are those of the accounts."""
+    message = "Too many wrong passwords for this account; try again within a minute."
+    return FailureLimiter(most=MOST_OF_ACCOUNT, message=message)
 
 
 def _client(address: str) -> str:

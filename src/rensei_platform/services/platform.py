@@ -13,7 +13,7 @@ from rensei_platform.sealing import Sealer
 from rensei_platform.services.availability import Availability
 from rensei_platform.services.changes import Changes
 from rensei_platform.services.fan_out_state import FanOutState
-from rensei_platform.services.limits import FailureLimiter
+from rensei_platform.services.limits import FailureLimiter, of_accounts
 from rensei_platform.services.pending_hosts import PendingHosts
 from rensei_platform.services.presence import Presence
 from rensei_platform.services.refusals import Refusals
@@ -57,5 +57,6 @@ class Platform:
     presence: Presence = field(default_factory=Presence)
     refusals: Refusals = field(default_factory=Refusals)
     failures: FailureLimiter = field(default_factory=FailureLimiter)
+    account_failures: FailureLimiter = field(default_factory=of_accounts)
     log_limit: LogLimit = field(default_factory=LogLimit)
     now: Callable[[], datetime] = utc_now

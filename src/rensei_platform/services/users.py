@@ -175,43 +175,47 @@ async def _member(db: AsyncConnection, caller: Caller, email: str) -> RowMapping
     return member
 
 
-async def set_password(platform: Platform, link: str, password: str, address: str) -> None:
-    """Set the password of the user whose link this is; it can be used once.
+async def set_password(platform: Platform, link: str, password: str, address: str) -> str:
+    """Set the password of the user whose link this is, and return their address.
 
-    Raise NotFoundError for a link that is none or no more, TooManyRequestsError for an
-    address that has tried too many of those.
+    A link can be used once. Raise NotFoundError for one that is none or no more,
+    TooManyRequestsError for an address that has tried too many of those.
     """
     if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
         raise InvalidRequestError(
             f"password must have {LEAST_PASSWORD} to {MOST_PASSWORD} characters"
         )
     with platform.failures.attempt(address):
-        if not await _use_link(platform, link, password, address):
+        email = await _use_link(platform, link, password, address)
+        if email is None:
             raise NotFoundError("The link is not valid, or was used; ask for another")
+        return email
 
 
-async def _use_link(platform: Platform, link: str, password: str, address: str) -> bool:
-    """Set the password of the user whose link this is; whether it is one."""
+async def _use_link(
+    platform: Platform, link: str, password: str, address: str
+) -> str | None:
+    """Set the password of the user whose link this is; return whose. None for no link."""
     async with platform.store.read() as db:
         if not await users.is_link_valid(db, digest(link), platform.now()):
-            return False
+            return None
     hashed = await hash_password(password)
     async with platform.store.write() as db:
         now = platform.now()
         user_id = await users.use_link(db, digest(link), now)
-        if user_id is not None:
-            await users.set_password(db, user_id, hashed)
-            await console_sessions.end_sessions(db, user_id)
-            await _note_password(db, user_id, address, now)
-    return user_id is not None
+        if user_id is None:
+            return None
+        await users.set_password(db, user_id, hashed)
+        await console_sessions.end_sessions(db, user_id)
+        return await _note_password(db, user_id, address, now)
 
 
 async def _note_password(
     db: AsyncConnection, user_id: str, address: str, now: datetime
-) -> None:
-    """Note in the audit of each organization that one of its members set a password.
+) -> str:
+    """Note that a user set a password in the audit of each organization; return who.
 
-    Whoever has the link is taken for the member: nothing else is known of them.
+    Whoever has the link is taken for the user: nothing else is known of them.
     """
     email = await users.email_of(db, user_id)
     for member in await console_sessions.memberships(db, user_id):
@@ -224,3 +228,4 @@ async def _note_password(
             address=address,
         )
         await audit.add_entry(db, caller, "password.set", email, now)
+    return email

@@ -10,10 +10,22 @@ from databases import one_database
 from platform_server import OWNER, Server
 from sqlalchemy import select, update
 
+from rensei_platform.errors import TooManyRequestsError, UnauthorizedError
 from rensei_platform.http.app import build_app
 from rensei_platform.ids import digest
 from rensei_platform.rules.callers import Access
-from rensei_platform.services.console_sessions import IDLE, LIFETIME, session_of
+from rensei_platform.services.console_sessions import (
+    IDLE,
+    LIFETIME,
+    session_of,
+    sign_in,
+)
+from rensei_platform.services.known_browsers import KNOWN_FOR, account_of, issue
+from rensei_platform.services.limits import (
+    MOST_FAILURES,
+    MOST_OF_ACCOUNT,
+    WINDOW_SECONDS,
+)
 from rensei_platform.store.tables import console_sessions, keys
 
 HOSTS = "/console/hosts"
@@ -34,12 +46,13 @@ async def test_a_password_lets_in_and_a_wrong_one_does_not(
 
 @one_database
 async def test_guessing_is_limited(server: Server, visitor: Browser) -> None:
-    """By the limiter of wrong keys, which counts addresses."""
+    """By the limiter of wrong keys, which counts addresses: whoever the guesses are for."""
     await set_password(server)
-    for _ in range(20):
-        assert (await visitor.sign_in(password="wrong")).status == 401
+    for number in range(MOST_FAILURES):
+        page = await visitor.sign_in(f"user-{number}@acme.test", "wrong")
+        assert page.status == 401
     page = await visitor.sign_in()
-    assert page.status == 429
+    assert (page.status, "from this address" in page.text) == (429, True)
     assert "ada" not in (await visitor.get(HOSTS)).text
 
 
@@ -60,7 +73,75 @@ async def test_guessing_many_at_once_is_limited(server: Server, visitor: Browser
     async with anyio.create_task_group() as guesses:
         for number in range(50):
             guesses.start_soon(guess, number)
-    assert sorted(statuses) == [401] * 20 + [429] * 30
+    assert sorted(statuses) == [401] * MOST_OF_ACCOUNT + [429] * (50 - MOST_OF_ACCOUNT)
+
+
+async def _guess_from_everywhere(server: Server, email: str) -> int:
+    """Send wrong passwords, each from an address of its own, until one is not tried."""
+    for number in range(MOST_FAILURES):
+        try:
+            await sign_in(server.platform, email, "wrong", f"192.0.2.{number}")
+        except TooManyRequestsError as error:
+            return number if 0 < error.retry_after_seconds <= WINDOW_SECONDS else -1
+        except UnauthorizedError:
+            pass
+    raise AssertionError
+
+
+@one_database
+async def test_guessing_from_many_addresses_is_limited(
+    server: Server, visitor: Browser
+) -> None:
+    """For each account, the same whether it is there or not; others are let in."""
+    await set_password(server)
+    await set_password(server, "bob@acme.test", role="member")
+    for email in (OWNER.upper(), "nobody@acme.test"):
+        assert await _guess_from_everywhere(server, email) == MOST_OF_ACCOUNT
+    page = await visitor.sign_in()
+    assert (page.status, "for this account" in page.text) == (429, True)
+    assert (await visitor.sign_in("bob@acme.test")).path == HOSTS
+
+
+@one_database
+async def test_a_stranger_keeps_no_owner_out(server: Server, visitor: Browser) -> None:
+    """A browser that they have signed in with is let in, by another limit of its own."""
+    await set_password(server)
+    await visitor.submit((await visitor.sign_in()).form("/sign-out"))
+    await _guess_from_everywhere(server, OWNER)
+    assert (await visitor.sign_in()).path == HOSTS
+    async with browsing(server) as other:
+        assert (await other.sign_in()).status == 429
+        other.http.cookies.set("rensei_known", visitor.http.cookies["rensei_known"] + "A")
+        assert (await other.sign_in()).status == 429
+    await visitor.submit((await visitor.get(HOSTS)).form("/sign-out"))
+    for _ in range(MOST_OF_ACCOUNT):
+        assert (await visitor.sign_in(password="wrong")).status == 401
+    assert (await visitor.sign_in()).status == 429
+
+
+@one_database
+async def test_a_new_password_lets_its_browser_in(server: Server, visitor: Browser) -> None:
+    """Who is kept out of all others gets a link."""
+    link = (await server.ok("POST", f"/api/admin/users/{OWNER}/reset"))["link"]
+    await _guess_from_everywhere(server, OWNER)
+    form = (await visitor.get("/console/password")).forms[0]
+    await visitor.submit(form, link=link, password=PASSWORD, again=PASSWORD)
+    assert (await visitor.sign_in()).path == HOSTS
+
+
+@one_database
+async def test_a_browser_is_known_to_one_account_for_a_while(server: Server) -> None:
+    """And to no other; what is not sealed here, and what is too long, is not looked at."""
+    sealer, now = server.platform.sealer, server.platform.now()
+    known = issue(sealer, "Ada@acme.test", now)
+    browser = account_of(sealer, known, OWNER, now)
+    assert browser.startswith("browser_")
+    assert account_of(sealer, issue(sealer, OWNER, now), OWNER, now) != browser
+    for text in (None, "", "1.x.y", known + "A", "x" * 5000, sealer.seal("x", "row")):
+        assert account_of(sealer, text, OWNER, now) == OWNER
+    assert account_of(sealer, known, "bob@acme.test", now) == "bob@acme.test"
+    assert account_of(sealer, known, OWNER, now + KNOWN_FOR) == OWNER
+    assert len(account_of(sealer, known, "x" * 5000, now)) < 300
 
 
 @one_database
