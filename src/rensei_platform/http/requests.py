@@ -42,9 +42,13 @@ def address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def authenticated(request: Request) -> Caller:
-    """Return who asks. Raise UnauthorizedError, TooManyRequestsError."""
-    caller = await caller_of(platform_of(request), bearer(request), address(request))
+async def authenticated(request: Request, key: str | None = None) -> Caller:
+    """Return who asks, with the key in the header unless it is given.
+
+    Raise UnauthorizedError, TooManyRequestsError.
+    """
+    key = key or bearer(request)
+    caller = await caller_of(platform_of(request), key, address(request))
     request.state.caller = caller  # whom a refusal is counted for
     return caller
 

@@ -7,9 +7,8 @@ from starlette.routing import Route
 
 from rensei_platform.errors import InvalidRequestError
 from rensei_platform.http.requests import (
-    address,
     answer,
-    bearer,
+    authenticated,
     flag,
     limit,
     platform_of,
@@ -18,7 +17,6 @@ from rensei_platform.rules.fields import Json, check_text
 from rensei_platform.rules.receipts import SessionUptake
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services import receipts
-from rensei_platform.services.callers import caller_of
 from rensei_platform.services.receipts import RotationReceipt
 
 MOST_NAMED = 1000
@@ -28,7 +26,7 @@ MOST_EXCLUDED = 1000
 
 async def list_rotations(request: Request) -> Response:
     """GET /api/admin/rotations?limit=: newest first."""
-    caller = await caller_of(platform_of(request), bearer(request), address(request))
+    caller = await authenticated(request)
     count = limit(request.query_params)
     rows = await receipts.list_rotations(platform_of(request), caller, count)
     return answer({"rotations": [_rotation(row) for row in rows]})
@@ -36,7 +34,7 @@ async def list_rotations(request: Request) -> Response:
 
 async def get_rotation(request: Request) -> Response:
     """GET /api/admin/rotations/{rotation_id}?acceptUnknown=&without=HOST: the receipt."""
-    caller = await caller_of(platform_of(request), bearer(request), address(request))
+    caller = await authenticated(request)
     query = request.query_params
     accept_unknown = flag(query, "acceptUnknown")
     without = query.getlist("without")

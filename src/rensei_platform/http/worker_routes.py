@@ -6,13 +6,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rensei_platform.errors import ForbiddenError, UnauthorizedError
-from rensei_platform.http.requests import address, answer, bearer, platform_of, read_json
+from rensei_platform.errors import UnauthorizedError
+from rensei_platform.http.requests import (
+    answer,
+    authenticated,
+    bearer,
+    platform_of,
+    read_json,
+)
+from rensei_platform.rules.callers import Access
 from rensei_platform.rules.fields import text
 from rensei_platform.rules.reports import parse_beat, parse_registration
 from rensei_platform.rules.times import wire_time
 from rensei_platform.services import workers
-from rensei_platform.services.callers import caller_of, worker_of
+from rensei_platform.services.callers import worker_of_key, worker_of_token
 from rensei_platform.store.workers import Worker
 from rensei_platform.tokens import is_token
 
@@ -20,7 +27,7 @@ from rensei_platform.tokens import is_token
 async def register(request: Request) -> Response:
     """POST /api/workers/register: the key in the header, intervals in milliseconds."""
     platform = platform_of(request)
-    caller = await caller_of(platform, bearer(request), address(request))
+    caller = await authenticated(request)
     registration = parse_registration(await read_json(request), "capacity")
     registered = await workers.register(platform, caller, registration)
     return answer(
@@ -39,7 +46,7 @@ async def register_daemon(request: Request) -> Response:
     platform = platform_of(request)
     body = await read_json(request)
     key = text(body, "registrationToken")
-    caller = await caller_of(platform, key, address(request))
+    caller = await authenticated(request, key)
     registration = parse_registration(body, "maxAgents")
     registered = await workers.register(platform, caller, registration)
     settings = platform.settings
@@ -75,31 +82,28 @@ async def heartbeat(request: Request) -> Response:
 
 async def heartbeat_daemon(request: Request) -> Response:
     """POST /v1/daemon/heartbeat: a runtime token only; it carries no mutations."""
-    token = bearer(request)
-    if not is_token(token or ""):
+    token = bearer(request) or ""
+    if not is_token(token):
         raise UnauthorizedError
     body = await read_json(request)
-    worker = await worker_of(
-        platform_of(request), token, text(body, "workerId"), address(request)
-    )
+    worker = await worker_of_token(platform_of(request), token, text(body, "workerId"))
     beat = parse_beat(body, "activeSessions")
     return answer(workers.note_beat(platform_of(request), worker, beat))
 
 
 async def poll(request: Request) -> Response:
     """GET /api/workers/{worker_id}/poll: no work is handed out here."""
-    token = bearer(request)
-    if token is not None and not is_token(token):
-        raise ForbiddenError("poll takes a runtime token")
-    await _worker(request)
+    await _worker(request, Access.POLL)
     return answer({"work": []})
 
 
-async def _worker(request: Request) -> Worker:
+async def _worker(request: Request, access: Access = Access.HEARTBEAT) -> Worker:
+    """Return the worker of the path, by its token or by a key that has a scope."""
+    platform, token = platform_of(request), bearer(request) or ""
     worker_id = text(request.path_params, "worker_id")
-    return await worker_of(
-        platform_of(request), bearer(request), worker_id, address(request)
-    )
+    if is_token(token):
+        return await worker_of_token(platform, token, worker_id)
+    return await worker_of_key(platform, await authenticated(request), worker_id, access)
 
 
 ROUTES = (

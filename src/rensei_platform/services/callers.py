@@ -31,25 +31,33 @@ async def caller_of(platform: Platform, bearer: str | None, address: str) -> Cal
     raise UnauthorizedError
 
 
-async def worker_of(
-    platform: Platform, bearer: str | None, worker_id: str, address: str
-) -> Worker:
-    """Return the worker of a path, if the bearer, a token or a key, may speak for it.
+async def worker_of_token(platform: Platform, token: str, worker_id: str) -> Worker:
+    """Return the worker of a path, if it is the one that a runtime token is for.
 
     Raise UnauthorizedError, also for a token whose key was revoked, ForbiddenError for the
-    token of another worker, NotFoundError for a worker of another organization,
-    UnavailableError while this server cannot know what others do.
+    token of another worker, NotFoundError for a worker that is gone, UnavailableError while
+    this server cannot know what others do.
     """
     platform.availability.require()
-    if is_token(bearer or ""):
-        claims = platform.tokens.read(bearer or "", platform.now())
-        if claims.worker_id != worker_id:
-            raise ForbiddenError("Runtime token belongs to another worker")
-        org_id, key_id = claims.org_id, claims.key_id
-    else:
-        caller = await caller_of(platform, bearer, address)
-        require_access(caller, Access.HEARTBEAT)
-        org_id, key_id = caller.org_id, caller.key_id
+    claims = platform.tokens.read(token, platform.now())
+    if claims.worker_id != worker_id:
+        raise ForbiddenError("Runtime token belongs to another worker")
+    return await _worker(platform, worker_id, claims.org_id, claims.key_id)
+
+
+async def worker_of_key(
+    platform: Platform, caller: Caller, worker_id: str, access: Access
+) -> Worker:
+    """Return the worker of a path, for who has a key of its organization.
+
+    Raise ForbiddenError for a key without this scope, NotFoundError for a worker of another
+    organization.
+    """
+    require_access(caller, access)
+    return await _worker(platform, worker_id, caller.org_id, caller.key_id)
+
+
+async def _worker(platform: Platform, worker_id: str, org_id: str, key_id: str) -> Worker:
     worker = await workers.find_worker(platform.store, worker_id, key_id, platform.now())
     if worker is None or worker.org_id != org_id:
         raise NotFoundError("Worker not found")

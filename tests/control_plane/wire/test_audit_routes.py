@@ -9,10 +9,12 @@ import pytest
 from databases import one_database
 from platform_server import ORG, OWNER, Server
 from polling import until
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, update
 from structlog.testing import capture_logs
 
+from rensei_platform.rules.callers import Access
 from rensei_platform.rules.times import wire_time
+from rensei_platform.store.tables import keys
 
 
 async def _add_hosts(server: Server, count: int) -> None:
@@ -158,6 +160,44 @@ async def test_refusals_are_counted_and_written_together(server: Server) -> None
         "refused 403",
         10,
     )
+
+
+@one_database
+async def test_a_refusal_has_the_actor_whatever_was_asked(server: Server) -> None:
+    """Also for a worker's calls and for rotations, and with the key in the body."""
+    made = await server.ok("POST", "/api/admin/keys", {"name": "h", "forHost": True})
+    async with server.platform.store.write() as db:
+        limited = update(keys).where(keys.c.id == made["id"])
+        await db.execute(limited.values(scopes=[Access.STREAM]))
+    host = await server.register()
+    registration = {"hostname": "h", "capacity": 1, "maxAgents": 1}
+    for method, path, body in (
+        ("GET", "/api/admin/rotations", None),
+        ("GET", "/api/admin/rotations/rot_1", None),
+        ("POST", "/api/workers/register", registration),
+        ("POST", "/v1/daemon/register", registration | {"registrationToken": made["key"]}),
+        ("POST", f"/api/workers/{host.id}/heartbeat", {"activeCount": 0}),
+        ("POST", f"/api/workers/{host.id}/refresh-token", {}),
+        ("GET", f"/api/workers/{host.id}/poll", None),
+    ):
+        refused = await server.call(method, path, body, key=made["key"])
+        assert refused.status_code == 403
+    platform = server.platform
+    await platform.refusals.write(platform.store, platform.now)
+    found = (await server.ok("GET", "/api/admin/audit"))["entries"]
+    refusals = [one for one in found if one["action"] == "request.refused"]
+    assert {(one["actor"], one["object"]) for one in refusals} == {
+        (OWNER, name)
+        for name in (
+            "list_rotations",
+            "get_rotation",
+            "register",
+            "register_daemon",
+            "heartbeat",
+            "refresh_token",
+            "poll",
+        )
+    }
 
 
 async def test_refusals_are_bounded(server: Server) -> None:

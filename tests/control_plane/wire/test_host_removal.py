@@ -8,7 +8,7 @@ from platform_server import ORG, Server, Worker
 
 from rensei_platform.rules.reports import parse_beat
 from rensei_platform.services import workers
-from rensei_platform.services.callers import worker_of
+from rensei_platform.services.callers import worker_of_token
 from rensei_platform.services.decommissioning import REMOVED
 from rensei_platform.services.platform import utc_now
 from rensei_platform.store import outcome_counts
@@ -213,7 +213,7 @@ async def test_a_beat_on_its_way_brings_nothing_back(server: Server, later: Late
     await report(host, "s", await snapshot(server, "s"))
     later.by(minutes=10)
     rotation_id = await rotation(server)
-    worker = await worker_of(server.platform, host.token, host.id, "")
+    worker = await worker_of_token(server.platform, host.token, host.id)
     await remove(server, host.host_id)
     consumers = {"confirmed": 0, "received": 0, "unknown": 0}
     held = {"id": "s", "version": 1, "consumers": consumers, "behind": []}

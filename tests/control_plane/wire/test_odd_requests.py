@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 from databases import one_database
 from platform_server import ORG, Server
+from sqlalchemy import update
+
+from rensei_platform.rules.callers import Access
+from rensei_platform.store.tables import keys
 
 MUTATIONS = "/api/daemon/mutations"
 SNAPSHOT = "/api/daemon/credentials/snapshot"
@@ -195,11 +199,17 @@ async def test_a_whole_number_may_have_a_point(server: Server) -> None:
 
 
 @one_database
-async def test_a_poll_without_a_token_is_unauthorized(server: Server) -> None:
-    """Nobody has been refused anything yet; a key instead of a token is refused."""
-    host = await server.register()
+async def test_a_poll_takes_a_token_or_a_key(server: Server) -> None:
+    """Of the worker, or of its organization with the scope; nobody else polls."""
+    host, other = await server.register(), await server.register("build-08")
     path = f"/api/workers/{host.id}/poll"
+    for key in (host.token, server.key):
+        assert await server.ok("GET", path, key=key) == {"work": []}
     assert (await server.http.get(path)).status_code == 401
+    assert (await server.call("GET", path, key=other.token)).status_code == 403
+    assert (await server.call("GET", "/api/workers/wkr_no/poll")).status_code == 404
+    async with server.platform.store.write() as db:
+        await db.execute(update(keys).values(scopes=[Access.HEARTBEAT]))
     assert (await server.call("GET", path)).status_code == 403
 
 
