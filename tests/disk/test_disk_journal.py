@@ -338,7 +338,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
 
 
 def test_a_journal_on_a_disk_that_became_read_only_is_said(small_disk: Path) -> None:
-    """After an I/O error, and a restart: no crash; it opens as soon as it may be written."""
+    """After an I/O error, and a restart: no crash; it opens once it may be written."""
     path = small_disk / "journal.db"
     with open_journal(path, now=NOW) as (journal, _):
         journal.receive([ONE], NOW)
