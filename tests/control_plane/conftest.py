@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from database_pool import DatabasePool
+from database_pool import DatabasePool, with_template
+from kept_connections import kept
 from platform_server import Server, running, sqlite_url
 from postgresql import Cluster, running_postgresql
 from sqlalchemy import URL
@@ -21,13 +22,14 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 def postgresql() -> Iterator[Cluster]:
     """One cluster for all the tests of a process."""
     with ExitStack() as stack:
-        yield stack.enter_context(running_postgresql())
+        yield stack.enter_context(running_postgresql(of=with_template))
 
 
 @pytest.fixture(scope="session")
-def pool(postgresql: Cluster) -> DatabasePool:
+def pool(postgresql: Cluster) -> Iterator[DatabasePool]:
     """Databases of the cluster."""
-    return DatabasePool(postgresql)
+    yield DatabasePool(postgresql)
+    kept.close_all()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

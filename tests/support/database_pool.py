@@ -5,10 +5,14 @@ which holds a few rows, takes a tenth of the time, and its catalogue is cached a
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 
 import psycopg
-from postgresql import ROLE, Cluster
+from kept_connections import connected, kept
+from made_once import made_once
+from postgresql import ROLE, Cluster, made_from_new
 from sqlalchemy import URL
 
 from rensei_platform.store.schema import migrate
@@ -36,26 +40,47 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
 """Connections, columns, statistics and the schema's version: what rows leave as it is."""
 
 
+def with_template() -> Path:
+    """Return the directory of a cluster, to be copied, with a migrated database."""
+    return made_once("postgresql-with-template", partial(made_from_new, _add_template))
+
+
+def _add_template(cluster: Cluster) -> None:
+    cluster.sql(f"CREATE DATABASE {_TEMPLATE}")
+    migrate(_url_in(cluster, _TEMPLATE))
+
+
+def _url_in(cluster: Cluster, name: str) -> URL:
+    query = {"host": str(cluster.directory)}
+    return URL.create("postgresql+psycopg", username=ROLE, database=name, query=query)
+
+
 class DatabasePool:
     """Lends databases without rows."""
 
     def __init__(self, cluster: Cluster) -> None:
+        """`cluster` is a copy of what `with_template` returns."""
         self._cluster = cluster
         self._count = 0
-        self._free: list[str] = []
-        cluster.sql(f"CREATE DATABASE {_TEMPLATE}")
-        migrate(self._url(_TEMPLATE))
-        with self._connected(_TEMPLATE) as connection:
+        self._free: list[URL] = []
+        with connected(self._url(_TEMPLATE)) as connection:
             self._shape = connection.execute(_SHAPE).fetchone()
 
     @contextmanager
     def lent(self) -> Iterator[URL]:
         """Lend a database while the block runs."""
-        name = self._free.pop() if self._free else self.copied(_TEMPLATE)
-        yield self._url(name)
-        with suppress(psycopg.Error), self._connected(name) as connection:
-            if self._emptied(connection):
-                self._free.append(name)
+        url = self._free.pop() if self._free else self.lend_copy()
+        kept.get(url)
+        yield url
+        with suppress(psycopg.Error):
+            if self._emptied(kept.get(url)):
+                self._free.append(url)
+                return
+        kept.close(url)
+
+    def lend_copy(self) -> URL:
+        """Make a database with tables, which nobody else will use."""
+        return self._url(self.copied(_TEMPLATE))
 
     def lend_new(self) -> URL:
         """Make a database without tables."""
@@ -78,10 +103,5 @@ class DatabasePool:
             connection.execute(_RESTART)
         return connection.execute(_SHAPE).fetchone() == self._shape
 
-    def _connected(self, name: str) -> closing[psycopg.Connection]:
-        host = str(self._cluster.directory)
-        return closing(psycopg.connect(host=host, user=ROLE, dbname=name, autocommit=True))
-
     def _url(self, name: str) -> URL:
-        query = {"host": str(self._cluster.directory)}
-        return URL.create("postgresql+psycopg", username=ROLE, database=name, query=query)
+        return _url_in(self._cluster, name)

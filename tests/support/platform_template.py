@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import compiled_statements
-import psycopg
 from anyio.from_thread import start_blocking_portal
+from kept_connections import connected
 from psycopg.errors import UndefinedTable
 from sqlalchemy import URL, Boolean, Column, delete
 
@@ -71,8 +71,7 @@ def insert_into(url: URL, key_file: Path) -> str:
 
 
 def _insert_rows(url: URL) -> None:
-    host = url.query["host"]
-    with psycopg.connect(f"host={host} user={url.username} dbname={url.database}") as db:
+    with connected(url) as db, db.transaction():
         for statement, rows in _statements().items():
             db.cursor().executemany(statement, rows)
 

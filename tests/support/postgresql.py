@@ -1,4 +1,7 @@
-"""A real PostgreSQL cluster for tests, on a socket of its own."""
+"""A real PostgreSQL cluster for tests, on a socket of its own.
+
+What `initdb` makes is made once for all the clusters of a run, and copied for each.
+"""
 
 import os
 import pwd
@@ -6,10 +9,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from made_once import made_once
 from needs import need, postgresql_programs
 
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -54,11 +58,11 @@ class Cluster:
                 return
         raise AssertionError(logged)
 
-    def stop(self) -> None:
-        """Stop it at once, without a checkpoint."""
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it: at once, without a checkpoint, or with one (SIGINT), to be copied."""
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(signal.SIGQUIT)
+            process.send_signal(how)
             process.communicate()
 
     def sql(self, statement: str, user: str = ROLE, password: str = "") -> str:
@@ -83,30 +87,21 @@ class Cluster:
 
 
 @contextmanager
-def running_postgresql(*, trust: bool = True, **settings: str) -> Iterator[Cluster]:
+def running_postgresql(
+    *, trust: bool = True, of: Callable[[], Path] | None = None, **settings: str
+) -> Iterator[Cluster]:
     """Start a cluster and stop it; skip the test where there is none.
 
-    Without `trust` every role but the superuser needs its password.
+    Without `trust` every role but the superuser needs its password. `of` returns a
+    directory that `made_from_new` has filled, which this one is a copy of.
     """
     need("postgresql")
     directory = Path(tempfile.mkdtemp(prefix="rensei-pg-", dir=_MEMORY))
-    programs = postgresql_programs()
-    assert programs is not None
     try:
-        data = directory / "data"
-        owner = _owner(directory)
-        options = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale"]
-        subprocess.run(
-            [programs / "initdb", "-D", data, *options],
-            check=True,
-            capture_output=True,
-            user=owner,
-            cwd=directory,
-        )
+        cluster = _copy(of() if of else _initialized(), directory, settings)
         if not trust:
             rules = f"local all {ROLE} trust\nlocal all all scram-sha-256\n"
-            (data / "pg_hba.conf").write_text(rules)
-        cluster = Cluster(directory, programs, owner, {**_FAST, **settings})
+            (directory / "data" / "pg_hba.conf").write_text(rules)
         try:
             cluster.start()
             yield cluster
@@ -114,6 +109,46 @@ def running_postgresql(*, trust: bool = True, **settings: str) -> Iterator[Clust
             cluster.stop()
     finally:
         shutil.rmtree(directory)
+
+
+def made_from_new(prepare: Callable[[Cluster], None], directory: Path) -> None:
+    """Fill a directory with a new cluster, have it prepared while it runs, and stop it."""
+    cluster = _copy(_initialized(), directory, {})
+    cluster.start()
+    try:
+        prepare(cluster)
+    finally:
+        cluster.stop(signal.SIGINT)
+
+
+def _copy(original: Path, directory: Path, settings: dict[str, str]) -> Cluster:
+    owner = _owner(directory)
+    command = ["cp", "-R", str(original / "data"), str(directory)]
+    subprocess.run(command, check=True, user=owner, umask=0o077, cwd=directory)
+    return Cluster(directory, _programs(), owner, {**_FAST, **settings})
+
+
+def _initialized() -> Path:
+    """Return a directory with what every cluster begins with."""
+    return made_once("postgresql", _initialize)
+
+
+def _initialize(directory: Path) -> None:
+    owner = _owner(directory)
+    options = ["-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale"]
+    subprocess.run(
+        [_programs() / "initdb", "-D", directory / "data", *options],
+        check=True,
+        capture_output=True,
+        user=owner,
+        cwd=directory,
+    )
+
+
+def _programs() -> Path:
+    programs = postgresql_programs()
+    assert programs is not None
+    return programs
 
 
 def _owner(directory: Path) -> int | None:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from database_pool import DatabasePool
 from platform_server import sqlite_url
-from postgresql import ROLE, Cluster
 from replicas import START, Replica, Source
 from sqlalchemy import URL, NullPool, create_engine, delete, insert, update
 
@@ -15,8 +15,7 @@ from rensei_platform.store.schema import migrate
 from rensei_platform.store.tables import bindings, orgs, resolved_sets
 
 
-def _create(url: URL) -> URL:
-    migrate(url)
+def _found(url: URL) -> URL:
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         for org_id in ("org", "other"):
@@ -29,17 +28,15 @@ def _create(url: URL) -> URL:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a database, to be copied."""
-    return Path(str(_create(sqlite_url(tmp_path_factory.mktemp("template"))).database))
+    url = sqlite_url(tmp_path_factory.mktemp("template"))
+    migrate(url)
+    return Path(str(_found(url).database))
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(postgresql: Cluster) -> URL:
+def postgresql_url(pool: DatabasePool) -> URL:
     """Return the URL of a database that all tests of the services share."""
-    postgresql.sql("create database services")
-    query = {"host": str(postgresql.directory)}
-    return _create(
-        URL.create("postgresql+psycopg", username=ROLE, database="services", query=query)
-    )
+    return _found(pool.lend_copy())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
