@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import pytest
 from journals import open_journal
 
 from rensei_daemon.disk.filesystem_probe import DiskSpace
+from rensei_daemon.doctor.configuration import check_configuration
+from rensei_daemon.doctor.host_requirements import check_host_requirements
 from rensei_daemon.doctor.result import Verdict
 from rensei_daemon.doctor.storage import check_storage, judge_disk_space
 
@@ -100,6 +103,24 @@ def test_a_file_of_somebody_else_fails(patient: "Patient") -> None:
     (found,) = patient.find(check_storage)["files"]
     assert found.verdict is Verdict.FAIL
     assert found.fix == f"chown root {patient.locations.journal}"
+
+
+@pytest.mark.needs("root")
+def test_a_user_who_has_only_a_number_is_that_number_in_a_command(
+    patient: "Patient",
+) -> None:
+    """As in a container: `chown uid 4242` would be a mistake of our own."""
+    patient.configure("[log]\nfile = 'no/d.log'\n[control]\ngroup = 'daemon'\n")
+    os.chown(patient.locations.state, 4242, -1)
+    patient.locations.config.chmod(0o600)
+    said = [
+        found.fix
+        for family in (check_storage, check_configuration, check_host_requirements)
+        for found in chain.from_iterable(patient.find(family).values())
+    ]
+    commands = [fix for fix in said if "4242" in fix]
+    assert len(commands) >= 4
+    assert [fix for fix in commands if "uid 4242" in fix] == []
 
 
 def test_the_journal_of_a_stopped_daemon_is_read(patient: "Patient") -> None:

@@ -5,11 +5,10 @@ checked.
 """
 
 import os
-import pwd
 import stat
 from pathlib import Path
 
-from rensei_daemon.disk.user_groups import belongs_to, user_name
+from rensei_daemon.disk.user_groups import belongs_to, user_name, user_operand
 from rensei_daemon.fast_dataclass import dataclass
 
 _HIDDEN_FROM_SERVICES = tuple(map(Path, ("/root", "/home", "/run/user")))
@@ -76,14 +75,7 @@ def _closed_file(path: Path, found: os.stat_result, uid: int) -> Obstacle:
         return Obstacle(what, f"chmod u+r {path}")
     owner = user_name(found.st_uid)
     what = f"{path}: it belongs to {owner}, and {user} may not read it (mode {mode})"
-    return Obstacle(what, f"chown {_for_chown(uid)} {path}")
-
-
-def _for_chown(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)  # in a container a user may have only a number
+    return Obstacle(what, f"chown {user_operand(uid)} {path}")
 
 
 def explain_unreadable(path: Path, error: OSError) -> Obstacle:

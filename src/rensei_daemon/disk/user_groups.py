@@ -74,11 +74,20 @@ def group_name(gid: int) -> str:
 
 
 def user_name(uid: int) -> str:
-    """Return the user's name, or its number if it has none; blocks."""
+    """Return the user's name, or `uid` and its number if it has none; blocks."""
+    name = user_operand(uid)
+    return f"uid {uid}" if name == str(uid) else name
+
+
+def user_operand(uid: int) -> str:
+    """Return the user as a command such as chown takes it; blocks.
+
+    In a container a user may have only a number.
+    """
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {uid}"
+        return str(uid)
 
 
 def belongs_to(uid: int, gid: int) -> bool:

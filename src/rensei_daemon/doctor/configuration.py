@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rensei_daemon.disk.filesystem_probe import can_exchange, is_mount_point
 from rensei_daemon.disk.permissions import may_access
-from rensei_daemon.disk.user_groups import user_name
+from rensei_daemon.disk.user_groups import user_name, user_operand
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
 from rensei_daemon.settings.advisories import advisories
@@ -42,16 +42,16 @@ def _file(case: DoctorContext) -> Iterator[CheckResult]:
         found, directory = target.stat(), target.parent.stat()
     except (OSError, RuntimeError):  # the latter for a loop of links, before Python 3.13
         return  # the check of the text has reported it
-    user = user_name(case.uid)
+    user, owner = user_name(case.uid), user_operand(case.uid)
     if found.st_mode & stat.S_IWOTH:
         yield failed("config.file", f"everybody may write {target}", f"chmod o-w {target}")
     elif not may_access(case.uid, found, stat.S_IRUSR):
         what = f"{user}, who runs the daemon, may not read {target}"
-        yield failed("config.file", what, f"chown {user} {target}")
+        yield failed("config.file", what, f"chown {owner} {target}")
     elif not may_access(case.uid, directory, stat.S_IWUSR):
         # To replace the file, a new one is created beside it and exchanged with it.
         what = f"{user} may not write in {target.parent}, so mutations cannot be applied"
-        yield failed("config.file", what, f"chown {user} {target.parent}")
+        yield failed("config.file", what, f"chown {owner} {target.parent}")
     else:
         yield passed("config.file", f"{user} may read and replace it")
     if found.st_nlink > 1:

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from rensei_daemon.disk.user_groups import group_name, user_name
+from rensei_daemon.disk.user_groups import group_name, user_name, user_operand
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, warned
 
@@ -21,7 +21,7 @@ def compare_access(
     is_mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != case.uid:
         what = f"{path} belongs to {user_name(found.st_uid)}, not to {user_name(case.uid)}"
-        yield failed("files", what, f"chown {user_name(case.uid)} {path}")
+        yield failed("files", what, f"chown {user_operand(case.uid)} {path}")
     elif group is not None and group_name(found.st_gid) != group:
         what = f"{path} is group {group_name(found.st_gid)}'s, not {group}'s"
         yield failed("files", what, f"chgrp {group} {path}; then: rensei-daemon reload")

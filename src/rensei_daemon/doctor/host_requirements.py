@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from rensei_daemon.disk.permissions import may_access, obstacle_to_reading
 from rensei_daemon.disk.processes import groups_of
-from rensei_daemon.disk.user_groups import belongs_to, user_name
+from rensei_daemon.disk.user_groups import belongs_to, user_name, user_operand
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, passed
 from rensei_daemon.locations import may_exist
@@ -58,8 +58,10 @@ def _group(case: DoctorContext, key: str, group: str) -> Iterator[CheckResult]:
         yield failed("needs", what, "systemctl restart rensei-daemon")
         return
     what = f"{key}: the daemon's user {user} is not in the group {group}"
-    fix = f"in the unit: SupplementaryGroups={group}; else: usermod -aG {group} {user}; "
-    yield failed("needs", what, f"{fix}then: systemctl restart rensei-daemon")
+    in_unit = f"in the unit: SupplementaryGroups={group}"
+    by_hand = f"usermod -aG {group} {user_operand(case.uid)}"
+    fix = f"{in_unit}; else: {by_hand}; then: systemctl restart rensei-daemon"
+    yield failed("needs", what, fix)
 
 
 def _files(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
@@ -85,7 +87,7 @@ def _log(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
     file = settings.log.file
     if file is None:
         return
-    user, folder = user_name(case.uid), file.parent
+    user, folder = user_operand(case.uid), file.parent
     try:
         found = folder.stat()
     except FileNotFoundError:
@@ -98,5 +100,5 @@ def _log(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
         may_access(case.uid, found, stat.S_IWUSR)
         and may_access(case.uid, found, stat.S_IXUSR)
     ):
-        what = f"log.file: {user} may not write in {folder}"
+        what = f"log.file: {user_name(case.uid)} may not write in {folder}"
         yield failed("needs", what, f"chown {user} {folder}")
