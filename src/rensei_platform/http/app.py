@@ -24,6 +24,7 @@ from rensei_platform.http.host_header import KnownHosts
 from rensei_platform.http.metrics import Measured, Metrics
 from rensei_platform.http.requests import address, answer, refusal
 from rensei_platform.http.shedding import Backlog, Shedding
+from rensei_platform.http.strict_transport import StrictTransport
 from rensei_platform.rules.callers import Caller
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.refusals import Refusal
@@ -48,6 +49,7 @@ def build_app(platform: Platform, backlog: Backlog | None = None) -> Starlette:
             Mount("/console", build_console(platform)),
         ],
         middleware=[
+            Middleware(StrictTransport),
             Middleware(Measured, metrics=metrics),
             *([Middleware(Shedding, backlog=backlog)] if backlog else []),
             Middleware(KnownHosts, names=platform.settings.host_names),

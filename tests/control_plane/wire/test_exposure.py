@@ -91,6 +91,29 @@ def test_server_speaks_tls(tmp_path: Path) -> None:
             httpx.get(f"{url}/readyz".replace("https", "http"), trust_env=False)
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/console/sign-in", "/nowhere"])
+@pytest.mark.parametrize("way", ["clear", "tls", "proxy", "stranger"])
+async def test_browsers_are_told_to_keep_to_tls(
+    tmp_path: Path, way: str, path: str
+) -> None:
+    """By a server that speaks it, or behind a trusted proxy that does; by no other."""
+    certificate, key = write_certificate(tmp_path)
+    exposure = {
+        "clear": Exposure(),
+        "tls": Exposure(certificate=Certificate(certificate, key)),
+        "proxy": Exposure(proxies=("127.0.0.1",)),
+        "stranger": Exposure(proxies=("192.0.2.1",)),
+    }[way]
+    context = ssl.create_default_context(cafile=certificate)
+    async with running(sqlite_url(tmp_path), tmp_path / "k", exposure=exposure) as server:
+        url = server.url.replace("http:", "https:") if way == "tls" else server.url
+        async with httpx.AsyncClient(verify=context, trust_env=False) as http:
+            proto = {} if way == "tls" else {"x-forwarded-proto": "https"}
+            answer = await http.get(url + path, headers=proto if way != "clear" else {})
+    told = answer.headers.get("strict-transport-security")
+    assert told == ("max-age=31536000" if way in ("tls", "proxy") else None)
+
+
 def test_listening_in_clear_beyond_loopback_is_refused(tmp_path: Path) -> None:
     """The program does not start where keys would cross a network in clear."""
     program = Program(tmp_path)
