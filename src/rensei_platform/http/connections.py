@@ -12,11 +12,19 @@ CONNECTION = "rensei_platform.connection"
 
 MOST_PIPELINED = 8
 """Requests behind one that is being answered; each costs more memory than it has bytes."""
-_TOO_SLOW = b'{"error":"The request took too long to arrive"}'
-_TOO_SLOW_HEAD = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n"
-    b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(_TOO_SLOW)
-)
+
+
+def _last_answer(status: bytes, error: bytes) -> bytes:
+    """Return an answer to what no application gets to see; the connection ends with it."""
+    body = b'{"error":"%b"}' % error
+    return (
+        b"HTTP/1.1 %b\r\ncontent-type: application/json\r\n"
+        b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
+    )
+
+
+_TOO_SLOW = _last_answer(b"408 Request Timeout", b"The request took too long to arrive")
+_NO_HTTP = _last_answer(b"400 Bad Request", b"The request is not HTTP")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,11 @@ class Connection(HttpToolsProtocol):
         self._awaited_since = None
         super().on_message_complete()
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Answer what is no request of HTTP like everything else."""
+        self.transport.write(_NO_HTTP)
+        self.transport.close()
+
     def pause_writing(self) -> None:
         """Note that the client does not read."""
         self._stuck_since = self.loop.time()
@@ -99,7 +112,7 @@ class Connection(HttpToolsProtocol):
         if self._awaited_since is None or now - self._awaited_since < limit:
             return
         if self._is_idle():
-            self.transport.write(_TOO_SLOW_HEAD + _TOO_SLOW)
+            self.transport.write(_TOO_SLOW)
         self.transport.close()
 
     def hand_over(self, successor: asyncio.Protocol) -> None:

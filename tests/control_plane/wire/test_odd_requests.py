@@ -1,9 +1,12 @@
 """Requests of odd shapes: refused in words, and nothing is stored that harms later ones."""
 
+import json
 from typing import Any
 
+import anyio
 import pytest
 from databases import one_database
+from deadlines import HANG_SECONDS
 from platform_server import ORG, Server
 from sqlalchemy import update
 
@@ -219,3 +222,29 @@ async def test_a_wrong_method_is_told_the_right_ones(server: Server) -> None:
     refused = await server.call("PATCH", MUTATIONS)
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST")
     assert refused.json() == {"error": "Method Not Allowed"}
+
+
+@one_database
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_answered_as_all_else(
+    server: Server, sent: bytes
+) -> None:
+    """With an error in JSON, though no application sees it; the connection ends."""
+    host, port = server.url.removeprefix("http://").split(":")
+    async with await anyio.connect_tcp(host, int(port)) as connection:
+        await connection.send(sent)
+        answer = b""
+        with anyio.fail_after(HANG_SECONDS):
+            async for part in connection:
+                answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/json" in head
+    assert json.loads(body) == {"error": "The request is not HTTP"}
