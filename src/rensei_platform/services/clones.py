@@ -14,9 +14,8 @@ async def cloned_hosts(
 ) -> list[str]:
     """Return the names of hosts that two daemons report as; of one host if it is given.
 
-    It is found by the first heartbeat that comes more than a minute after the other
-    daemon's first, or within some ten minutes if another replica had that one. It is
-    forgotten within twenty of its end.
+    It is found by the first heartbeat that comes more than a minute after the other daemon
+    has registered, whichever replicas they reach. It is forgotten within twenty of its end.
     """
     many = await workers.with_many_workers(db, now - 2 * SEEN_EVERY, host_id)
     return sorted({name for name, seen in many.values() if is_cloned(seen)})

@@ -21,31 +21,23 @@ class Presence:
         self._workers: dict[str, datetime] = {}
         """When it was last noted, within `SEEN_EVERY`, that a worker is alive."""
         self._workers_to_write: dict[str, datetime] = {}
-        self._newest: dict[str, tuple[str, datetime]] = {}
-        """Of each host the worker that came last, and when."""
 
     def note(self, host_id: str, at: datetime, active_count: int) -> None:
         """Note a beat."""
         self._seen[host_id] = (at, active_count)
 
-    def note_worker(self, worker_id: str, host_id: str, at: datetime) -> None:
-        """Note that a worker of a host is alive.
+    def note_worker(
+        self, worker_id: str, at: datetime, replaced_at: datetime | None
+    ) -> None:
+        """Note that a worker is alive; `replaced_at`: a newer one of its host came then.
 
-        One that goes on after a newer one has come is written once more: it is another
-        daemon, and nobody would know for minutes.
+        One that goes on after that is written once more, whichever servers the two reach:
+        it is another daemon, and nobody would know for minutes.
         """
         noted = self._workers.get(worker_id)
-        if noted is None:
-            self._newest[host_id] = worker_id, at
         is_due = noted is None or abs(at - noted) >= SEEN_EVERY
-        if is_due or self._has_returned(worker_id, host_id, at):
+        if is_due or _is_first_return(noted, at, replaced_at):
             self._workers[worker_id] = self._workers_to_write[worker_id] = at
-
-    def _has_returned(self, worker_id: str, host_id: str, at: datetime) -> bool:
-        """Whether a worker's heartbeat is the first that shows that there are two."""
-        newest, came_at = self._newest.get(host_id, (worker_id, at))
-        is_former = newest != worker_id and has_returned(at, came_at)
-        return is_former and not has_returned(self._workers[worker_id], came_at)
 
     def get(self, host_id: str) -> tuple[datetime, int] | None:
         """Return what is not written yet of a host: (last seen, active sessions)."""
@@ -75,12 +67,18 @@ class Presence:
         for worker_id, at in list(self._workers.items()):
             if newest is not None and newest - at >= SEEN_EVERY:
                 del self._workers[worker_id]
-        for host_id, (worker_id, _) in list(self._newest.items()):
-            if worker_id not in self._workers:
-                del self._newest[host_id]
 
     async def write_regularly(self, store: Store, seconds: float) -> None:
         """Write every `seconds`, for ever."""
         while True:
             await anyio.sleep(seconds)
             await self.write(store)
+
+
+def _is_first_return(
+    noted: datetime | None, at: datetime, replaced_at: datetime | None
+) -> bool:
+    """Whether a heartbeat is the first that shows that a host has two daemons."""
+    if noted is None or replaced_at is None:
+        return False
+    return has_returned(at, replaced_at) and not has_returned(noted, replaced_at)

@@ -114,7 +114,7 @@ def note_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
     """Note that a host is there; return what every heartbeat is answered with."""
     now = platform.now()
     platform.presence.note(worker.host_id, now, beat.active_count)
-    platform.presence.note_worker(worker.id, worker.host_id, now)
+    platform.presence.note_worker(worker.id, now, worker.replaced_at)
     return {"acknowledged": True, "serverTime": wire_time(now), "pendingWorkCount": 0}
 
 

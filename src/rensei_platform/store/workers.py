@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.rules.reports import REPORTED
@@ -31,6 +41,8 @@ class Worker:
     """Whether it has ever said which values its sessions hold."""
     is_owed: bool
     """Whether a mutation waits for it."""
+    replaced_at: datetime | None
+    """When a newer worker of its host has registered. None: it is the newest."""
 
 
 async def add_worker(
@@ -119,11 +131,13 @@ def worker_statement(worker_id: object, key_id: object) -> Select[Any]:
         .correlate(workers)
         .exists()
     )
+    is_former = workers.c.created_at < hosts.c.registered_at
     columns = [hosts.c[name] for name in (*MIRROR, "host_status", "uptake_at")]
     return (
         select(workers.c.org_id, workers.c.host_id, *columns)
         .add_columns(keys.c.id.label("key_id"), keys.c.revoked_at, keys.c.expires_at)
         .add_columns(is_owed.label("is_owed"))
+        .add_columns(case((is_former, hosts.c.registered_at)).label("replaced_at"))
         .join(hosts, hosts.c.id == workers.c.host_id)
         .outerjoin(keys, (keys.c.id == key_id) & (keys.c.org_id == workers.c.org_id))
         .where((workers.c.id == worker_id) & workers.c.forgotten_at.is_(None))
@@ -153,4 +167,5 @@ async def find_worker(
         host_status=row["host_status"],
         has_reported=row["uptake_at"] is not None,
         is_owed=bool(row["is_owed"]),
+        replaced_at=row["replaced_at"],
     )

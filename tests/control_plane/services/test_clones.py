@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from platform_server import Server, Worker
-from sqlalchemy import select
+from platform_server import Server, Worker, serving_replica
+from sqlalchemy import URL, select
 
 from rensei_platform.doctor.database import check_database
 from rensei_platform.rules import clones
@@ -75,6 +75,33 @@ async def test_a_clone_is_found_by_its_third_heartbeat(server: Server) -> None:
     assert await is_known(server, original)
 
 
+@pytest.mark.needs("postgresql")
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_clone_at_another_replica_is_found_as_soon(
+    server: Server, database: URL, tmp_path: Path
+) -> None:
+    """Each server knows of one of the two daemons alone, also if it was just started."""
+    original = await server.register()
+    await pass_time(server, 0, original)
+    await pass_time(server, 3)
+    key_file = tmp_path / "platform.key"
+    async with serving_replica(database, key_file, server.key) as other:
+        object.__setattr__(other.platform, "now", server.platform.now)
+        clone = await other.register()
+        await pass_time(other, 0, clone)
+        for _ in range(2):
+            await pass_time(server, 0.5, original)
+            await pass_time(other, 0.5, clone)
+            assert not await is_known(other, clone)
+        await pass_time(server, 0.5, original)
+        assert await is_known(other, clone)
+        found = await seen(server)
+        for _ in range(12):
+            await pass_time(server, 0.5, original)
+            await pass_time(other, 0.5, clone)
+        assert await seen(server) == found
+
+
 async def test_two_daemons_cost_one_write_more(server: Server) -> None:
     """Once they are known, that each is alive is written as rarely as of any other."""
     original = await server.register()
@@ -123,7 +150,7 @@ async def test_hosts_that_are_gone_are_forgotten(server: Server) -> None:
     gone, there = await server.register("gone"), await server.register("there")
     await pass_time(server, 0, gone, there)
     await pass_time(server, 10, there)
-    assert list(server.platform.presence._newest) == [there.host_id]
+    assert list(server.platform.presence._workers) == [there.id]
 
 
 async def seen(server: Server) -> dict[str, datetime]:
