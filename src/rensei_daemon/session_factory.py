@@ -90,7 +90,6 @@ class SessionFactory:
                 mode=file.permissions,
                 gid=group_id(file.group) if file.group else None,
                 hook_record=record,
-                turns=self.hooks.turns,
             )
             files.append(delivery)
             if record is not None:

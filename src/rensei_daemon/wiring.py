@@ -187,6 +187,7 @@ class Daemon:
             board=self.board,
             deadlines=self.deadlines,
             draw=self._draw,
+            turns=self.resources.session_factory.hooks.turns,
             pace=self._pace,
             mutation_events=self.mutation_events,
             on_answer=self.platform_answered,
@@ -295,6 +296,7 @@ class Daemon:
             "dead peers": self.http.dead_peers.run,
             "moved peers": self.http.moved_peers.run,
             "deferred work": self.session_context.deferred.run,
+            "files in memory": self.session_context.turns.run,
         }
 
     def _host_loops(self) -> dict[str, Loop]:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 
 from rensei_daemon.core.credential import Credentials, difference
@@ -79,7 +78,7 @@ async def test_a_hook_that_is_still_due_is_a_change(tmp_path: Path) -> None:
 async def test_a_file_in_memory_waits_for_no_disk_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread replaces it where the record of the hook is on a disk, else the loop."""
+    """A thread replaces it where the record of the hook is on a disk, else its turn."""
     memory, disk = tmp_path / "memory", tmp_path / "disk"
     memory.mkdir()
     disk.mkdir()
@@ -94,24 +93,31 @@ async def test_a_file_in_memory_waits_for_no_disk_all_the_same(
             seen.append(threading.current_thread())
 
         monkeypatch.setattr(record, "remove", remove)
-        await file.deliver(_values(2), difference(_values(1), _values(2)))
+        assert file.takes_turns == (directory is memory)
+        if not file.deliver_at_once(_values(2)):
+            await file.deliver(_values(2), difference(_values(1), _values(2)))
         is_in_loop = writers == [threading.current_thread()]
         assert is_in_loop == (directory is memory)
+        assert file.consumers[0].generation == 2
 
 
-async def test_a_file_in_memory_waits_for_its_turn(
+async def test_a_file_in_memory_is_not_replaced_at_once_if_that_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is written when those before it are, and what has arrived meanwhile is handled."""
+    """Neither the first time, nor the same values again, nor where it fails."""
     monkeypatch.setattr("rensei_daemon.delivery.file_delivery.is_tmpfs", lambda _: True)
-    path, turns = tmp_path / "build.env", anyio.Lock()
-    file = FileDelivery(path, mode=0o440, gid=None, turns=turns)
+    directory = tmp_path / "run"
+    directory.mkdir()
+    file = FileDelivery(directory / "build.env", mode=0o440, gid=None)
+    assert file.deliver_at_once(_values(1)) is None
     await file.deliver(_values(1), difference(NONE, _values(1)))
-    async with anyio.create_task_group() as tasks, turns:
-        tasks.start_soon(file.deliver, _values(2), difference(_values(1), _values(2)))
-        await anyio.wait_all_tasks_blocked()
-        assert path.read_text().startswith('NAME_0="1111')
-    assert path.read_text().startswith('NAME_0="2222')
+    assert file.deliver_at_once(_values(1)) is None
+    directory.rename(tmp_path / "gone")
+    assert file.deliver_at_once(_values(2)) is None
+    assert file.consumers[0].generation == 1
+    (tmp_path / "gone").rename(directory)
+    assert file.deliver_at_once(_values(2))
+    assert file.consumers[0].generation == 2
 
 
 async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:

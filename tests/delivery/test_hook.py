@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from structlog.testing import capture_logs
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.scrub import Scrubber
 from rensei_daemon.delivery.hook import Hook, HookResources, join_within
+from rensei_daemon.delivery.turns import Turns
 from rensei_daemon.errors import DeliveryError
 
 ENVIRON = {
@@ -92,16 +94,26 @@ async def test_a_hook_is_told_names_and_nothing_of_the_daemon(
 
 
 async def test_a_hook_starts_when_the_files_are_written(
-    make_hook: MakeHook, tmp_path: Path
+    make_hook: MakeHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its start stops the loop, so files of other sessions that wait go first."""
-    turns = anyio.Lock()
+    monkeypatch.setattr("rensei_daemon.delivery.hook.MOMENT_SECONDS", 0)
+    written: list[tuple[int, bool]] = []
+    turns, started = Turns(), tmp_path / "started"
     hook = make_hook("touch started", turns=turns)
-    async with anyio.create_task_group() as tasks, turns:
+    async with anyio.create_task_group() as tasks:
+
+        def write(number: int) -> None:
+            written.append((number, started.exists()))
+
+        for number in range(3):
+            turns.request(partial(write, number))
         tasks.start_soon(hook.deliver, ROTATED, CHANGE)
-        await until(lambda: turns.statistics().tasks_waiting)
-        assert not (tmp_path / "started").exists()
-    assert (tmp_path / "started").exists()
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(turns.run)
+        await until(started.exists)
+        tasks.cancel_scope.cancel()
+    assert written == [(0, False), (1, False), (2, False)]
 
 
 async def test_a_hook_that_fails_says_how(make_hook: MakeHook) -> None:

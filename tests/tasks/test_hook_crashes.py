@@ -129,7 +129,9 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
     hook.host, hook.gate = host, anyio.Event()
     if not is_slow:
         hook.gate.set()
-    session_deliveries = SessionDeliveries([file, hook], "build", empty_board(), min)
+    session_deliveries = SessionDeliveries(
+        [file, hook], "build", empty_board(), min, resources.turns
+    )
     uptake = Uptake()
 
     async def until(delivery: FileDelivery | Hook, generation: int) -> None:
@@ -137,6 +139,7 @@ async def daemon(host: Host, values: tuple[str, ...], *, is_slow: bool) -> None:
             await uptake.next()
 
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(resources.turns.run)
         tasks.start_soon(session_deliveries.run, uptake.happen)
         credentials = Credentials()
         for value in values:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import anyio.lowlevel
 import pytest
 from boards import empty_board
 from deadlines import HANG_SECONDS
@@ -17,6 +18,7 @@ from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
+from rensei_daemon.delivery.turns import Turns
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 from rensei_daemon.wake_event import WakeEvent
@@ -43,6 +45,7 @@ class FakeDelivery:
         self.failing = 0
         """How many times it fails from now on."""
         self.is_news = True
+        self.takes_turns = False
         self.is_quick = False
         self.handed: list[tuple[int, tuple[str, ...]]] = []
         """(generation, changed names) of every try."""
@@ -108,9 +111,11 @@ async def kept(
     board: Board, *deliveries: Delivery, draw: Callable[[float, float], float] = min
 ) -> AsyncIterator[SessionDeliveries]:
     """Keep these deliveries while the block runs."""
-    session_deliveries = SessionDeliveries(deliveries, "build", board, draw)
+    turns = Turns()
+    session_deliveries = SessionDeliveries(deliveries, "build", board, draw, turns)
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(turns.run)
             tasks.start_soon(session_deliveries.run, ignore_uptake)
             await anyio.wait_all_tasks_blocked()
             yield session_deliveries
@@ -156,6 +161,71 @@ async def test_what_takes_no_waiting_is_delivered_on_the_spot(board: Board) -> N
     assert delivery.handed == [(1, ("A",)), (2, ())]
 
 
+async def test_what_takes_turns_comes_after_the_sockets_of_all_sessions(
+    board: Board,
+) -> None:
+    """Once, and the newest; what depends on it follows."""
+    file, follower = FakeDelivery("file"), FakeDelivery("hook")
+    follower.after = file
+    async with kept(board, file, follower) as session_deliveries:
+        one, two, three = generations("1", "2", "3")
+        session_deliveries.offer(one)
+        await follower.tries(1)
+        file.takes_turns = file.is_quick = True
+        session_deliveries.offer(two)
+        await anyio.lowlevel.checkpoint()
+        session_deliveries.offer(three)
+        assert file.handed == [(1, ("A",))]
+        await follower.tries(2)
+    assert file.handed == [(1, ("A",)), (3, ())]
+    assert follower.handed == [(1, ("A",)), (3, ("A",))]
+
+
+async def test_what_cannot_be_done_in_its_turn_is_delivered_by_a_task(board: Board) -> None:
+    """A failure is retried and told of by the task."""
+    file = FakeDelivery("file")
+    async with kept(board, file) as session_deliveries:
+        one, two = generations("1", "2")
+        session_deliveries.offer(one)
+        await file.tries(1)
+        file.takes_turns = True
+        session_deliveries.offer(two)
+        await file.tries(2)
+    assert file.handed == [(1, ("A",)), (2, ("A",))]
+
+
+async def test_a_turn_is_left_out_if_a_check_has_delivered_before_it(board: Board) -> None:
+    """The newest values went to the file with what it put right."""
+    file = FakeDelivery("file")
+    async with kept(board, file) as session_deliveries:
+        one, two = generations("1", "2")
+        session_deliveries.offer(one)
+        await file.tries(1)
+        file.takes_turns = file.is_quick = True
+        file.alteration = "was removed"
+        session_deliveries.offer(two)
+        await session_deliveries.check()
+        await file.tries(2)
+    assert file.handed == [(1, ("A",)), (2, ("A",))]
+
+
+async def test_a_session_that_has_ended_takes_no_turn(board: Board) -> None:
+    """Its file may have been removed, or be another session's by now."""
+    file, turns = FakeDelivery("file"), Turns()
+    session_deliveries = SessionDeliveries([file], "build", board, min, turns)
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session_deliveries.run, ignore_uptake)
+            one, two = generations("1", "2")
+            session_deliveries.offer(one)
+            await file.tries(1)
+            file.takes_turns = file.is_quick = True
+            session_deliveries.offer(two)
+            tasks.cancel_scope.cancel()
+        await turns.wait_idle()
+    assert file.handed == [(1, ("A",))]
+
+
 async def test_a_consumer_that_lags_is_told_of(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +250,7 @@ async def test_what_is_taken_up_after_the_end_is_told_nobody(board: Board) -> No
     """A delivery may outlive its session: its readers leave later."""
     delivery = FakeDelivery()
     heard: list[str] = []
-    session_deliveries = SessionDeliveries([delivery], "build", board, min)
+    session_deliveries = SessionDeliveries([delivery], "build", board, min, Turns())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(session_deliveries.run, lambda: heard.append("uptake"))
         await anyio.wait_all_tasks_blocked()
@@ -298,7 +368,7 @@ async def test_a_random_wait_is_no_time_of_the_delivery(board: Board) -> None:
     """The histogram shows what a delivery takes, from the arrival of the values."""
     counters, hook = SessionCounters(), FakeDelivery("hook")
     hook.splay_seconds = 0.2
-    session_deliveries = SessionDeliveries([hook], "build", board, max, counters)
+    session_deliveries = SessionDeliveries([hook], "build", board, max, Turns(), counters)
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(session_deliveries.run, ignore_uptake)
@@ -420,7 +490,7 @@ async def test_what_a_successor_carries_on_is_not_withdrawn(
 ) -> None:
     """A session with changed settings keeps its unchanged deliveries without a gap."""
     deliveries = [FakeDelivery("one"), FakeDelivery("two")]
-    await SessionDeliveries(deliveries, "build", board, min).withdraw(kept_on)
+    await SessionDeliveries(deliveries, "build", board, min, Turns()).withdraw(kept_on)
     assert [d.name for d in deliveries if d.handed == [(-1, ())]] == withdrawn
 
 
@@ -429,7 +499,9 @@ async def test_deliveries_are_counted_and_timed(board: Board) -> None:
     counters = SessionCounters()
     first, then = FakeDelivery("file"), FakeDelivery("hook", retries=(0.01,))
     then.after, then.failing = first, 1
-    session_deliveries = SessionDeliveries([first, then], "build", board, min, counters)
+    session_deliveries = SessionDeliveries(
+        [first, then], "build", board, min, Turns(), counters
+    )
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(session_deliveries.run, ignore_uptake)
@@ -450,7 +522,9 @@ async def test_deliveries_are_counted_and_timed(board: Board) -> None:
 async def test_the_time_of_what_was_overtaken_counts_from_the_first(board: Board) -> None:
     """It counts from the oldest values that were not delivered."""
     counters, delivery = SessionCounters(), FakeDelivery()
-    session_deliveries = SessionDeliveries([delivery], "build", board, min, counters)
+    session_deliveries = SessionDeliveries(
+        [delivery], "build", board, min, Turns(), counters
+    )
     one, two, three = generations("one", "two", "three")
     with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:

@@ -44,6 +44,10 @@ class Delivery(Protocol):
     def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The consumers, and the newest generation each of them has."""
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether `deliver_at_once` takes so long that other sessions go first."""
+
     def deliver_at_once(self, credentials: Credentials) -> bool | None:
         """Do what `deliver` does if it needs no waiting; else do nothing and return None.
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import anyio
 import anyio.to_thread
 
 from rensei_daemon.core.credential import Credentials, Difference
@@ -58,12 +57,8 @@ class FileDelivery:
         mode: int,
         gid: int | None,
         hook_record: HookRecord | None = None,
-        turns: anyio.Lock | None = None,
     ) -> None:
-        """`hook_record` belongs to the hook that runs after this file.
-
-        `turns` is shared by all files of the host.
-        """
+        """`hook_record` belongs to the hook that runs after this file."""
         self.on_uptake: Callable[[], None] = ignore_uptake
         self.kind = content.format.consumer_kind
         self._path = path
@@ -74,7 +69,6 @@ class FileDelivery:
             else SingleFile(path, content.format, mode=mode, gid=gid)
         )
         self._hook_record = hook_record
-        self._turns = turns or anyio.Lock()
         self._is_in_memory = False
         self._written: Values | None = None
         """What the file has; None if that is not certain."""
@@ -95,8 +89,22 @@ class FileDelivery:
         """The file itself."""
         return (self._line,)
 
-    def deliver_at_once(self, credentials: Credentials) -> None:
-        """Return None: the sockets of other sessions go first."""
+    @property
+    def takes_turns(self) -> bool:
+        """Whether the file is in memory, where it is replaced without a thread."""
+        return self._is_in_memory
+
+    def deliver_at_once(self, credentials: Credentials) -> bool | None:
+        """Replace a file in memory, without a thread, which would take far longer."""
+        had = self._line.generation
+        if not self._is_in_memory or had is None or had == credentials.generation:
+            return None
+        try:
+            is_news = self._write(credentials, False)
+        except DeliveryError:
+            return None
+        self._note(credentials)
+        return is_news
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - always written whole
         """Replace the file; raises `DeliveryError`, and then the old file is unchanged.
@@ -105,14 +113,7 @@ class FileDelivery:
         unless the hook has not run for it.
         """
         is_first = self._line.generation is None
-        is_repair = credentials.generation == self._line.generation
-        if self._is_in_memory and not is_first and not is_repair:
-            # Without a thread, which would take far longer. One file in each turn of the
-            # loop: a rotation may reach 50 sessions, and events wait behind their files.
-            async with self._turns:
-                is_news = self._write(credentials, is_first)
-        else:
-            is_news = await anyio.to_thread.run_sync(self._write, credentials, is_first)
+        is_news = await anyio.to_thread.run_sync(self._write, credentials, is_first)
         self._note(credentials)
         return is_news
 

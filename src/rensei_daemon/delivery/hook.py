@@ -23,6 +23,7 @@ from rensei_daemon.core.start_error import explain_start_error
 from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.run_program import ProgramResult, run_program
+from rensei_daemon.delivery.turns import Turns
 from rensei_daemon.errors import DeliveryError, StorageError
 from rensei_daemon.fast_dataclass import dataclass, field, replace
 
@@ -52,8 +53,8 @@ class HookResources:
     slots: anyio.CapacityLimiter = field(
         default_factory=lambda: anyio.CapacityLimiter(AT_ONCE)
     )
-    turns: anyio.Lock = field(default_factory=anyio.Lock)
-    """Of the files in memory: one after the other is written, and then hooks start."""
+    turns: Turns = field(default_factory=Turns)
+    """Of the files in memory: they are written before hooks start."""
     seconds: float = SECONDS
 
 
@@ -62,6 +63,7 @@ class Hook:
 
     kind = "hook"
     retries = RETRY_SECONDS
+    takes_turns = False
 
     def __init__(
         self,
@@ -111,8 +113,7 @@ class Hook:
         """Run the program to its end; raises `DeliveryError` if it fails or times out."""
         await anyio.sleep(MOMENT_SECONDS)
         async with self._resources.slots:
-            async with self._resources.turns:
-                pass  # every file that waited is written
+            await self._resources.turns.wait_idle()
             changes = self._record.changes if self._record is not None else 0
             started = time.monotonic()
             ended = await self._run(self._environment(credentials.generation, difference))

@@ -38,6 +38,7 @@ class Subscribers:
     after = None
     retries = None
     splay_seconds = 0.0
+    takes_turns = False
 
     def __init__(
         self, session_id: str, gid: int | None, forget: Callable[[], None]

@@ -18,6 +18,7 @@ from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import Delivery
+from rensei_daemon.delivery.turns import Turns
 from rensei_daemon.errors import DeliveryError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.fast_dataclass import replace
@@ -37,6 +38,7 @@ class DeliveryWorker:
         session_id: str,
         board: Board,
         draw: Draw,
+        turns: Turns,
         counters: SessionCounters,
     ) -> None:
         self.followers: list[DeliveryWorker] = []
@@ -46,6 +48,7 @@ class DeliveryWorker:
         self._subject = f"{session_id}:{delivery.kind}:{delivery.name}"
         self._board = board
         self._draw = draw
+        self._turns = turns
         self._offered = WakeEvent()
         self._tasks: TaskGroup | None = None
         self._is_working = False
@@ -84,11 +87,29 @@ class DeliveryWorker:
         self._newest = credentials
         if self._arrived_at is None:
             self._arrived_at = arrived_at
-        if self._is_idle:
-            is_news = self._delivery.deliver_at_once(credentials)
-            if is_news is not None:
-                self._note_delivered(credentials, is_news)
-                return
+        if not self._is_idle:
+            self._begin()
+        elif self._delivery.takes_turns:
+            self._behind_since = self._behind_since or CLOCK.now()
+            self._turns.request(self._take_turn)
+        else:
+            self._deliver_at_once()
+
+    def _take_turn(self) -> None:
+        """Deliver the newest generation, unless a task has begun to, after a check."""
+        if self._is_idle and self._newest is not self._delivered:
+            self._deliver_at_once()
+
+    def _deliver_at_once(self) -> None:
+        """Deliver the newest generation now, or by a task if that needs waiting."""
+        is_news = self._delivery.deliver_at_once(self._newest)
+        if is_news is None:
+            self._begin()
+        else:
+            self._note_delivered(self._newest, is_news)
+
+    def _begin(self) -> None:
+        """Deliver the newest generation by a task."""
         self._is_idle = False
         self._behind_since = self._behind_since or CLOCK.now()
         self._offered.set()
@@ -115,10 +136,7 @@ class DeliveryWorker:
             self._is_checking = False
         if what and self._is_settled_on(delivered):
             self._note_altered(what)
-            self._is_idle = False
-            self._behind_since = CLOCK.now()
-            self._offered.set()
-            self._work_on()
+            self._begin()
             if until_tried:
                 await self._cycle.wait_next()
 
@@ -171,6 +189,7 @@ class DeliveryWorker:
 
     def stop(self) -> None:
         """Begin no more work: the tasks have ended."""
+        self._turns.cancel(self._take_turn)
         self._tasks, self._is_working = None, False
 
     def _work_on(self) -> None:

@@ -63,7 +63,7 @@ class Rotation:
         self.changed_at: dict[str, datetime] = {}
         """When each variable's value last changed."""
         self.session_deliveries = SessionDeliveries(
-            deliveries, id_, board, context.draw, context.counters
+            deliveries, id_, board, context.draw, context.turns, context.counters
         )
         self._board, self._deadlines = board, context.deadlines
         self._register_secrets, self._deferred = register_secrets, context.deferred
@@ -265,8 +265,14 @@ class Rotation:
             self.changed_at |= dict.fromkeys(change.changed, CLOCK.now())
             for name in change.removed:
                 del self.changed_at[name]
-            log = self._log.bind(generation=newest.generation, names=change.names)
-            self._deferred.run_soon(lambda: log.info("credentials.changed", source=source))
+            note = partial(
+                self._log.info,
+                "credentials.changed",
+                generation=newest.generation,
+                names=change.names,
+                source=source,
+            )
+            self._deferred.run_soon(note)
         self._deferred.run_soon(self._account)
 
     def _account(self) -> None:

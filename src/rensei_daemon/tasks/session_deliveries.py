@@ -15,6 +15,7 @@ from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
+from rensei_daemon.delivery.turns import Turns
 from rensei_daemon.tasks.delivery_worker import DeliveryWorker
 
 LOOK_SECONDS = 15.0
@@ -32,11 +33,13 @@ class SessionDeliveries:
         session_id: str,
         board: Board,
         draw: Draw,
+        turns: Turns,
         counters: SessionCounters | None = None,
     ) -> None:
         counters = counters or SessionCounters()
         self._workers = {
-            d: DeliveryWorker(d, session_id, board, draw, counters) for d in deliveries
+            d: DeliveryWorker(d, session_id, board, draw, turns, counters)
+            for d in deliveries
         }
         for delivery, worker in self._workers.items():
             if delivery.after is not None:

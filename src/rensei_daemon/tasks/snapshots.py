@@ -21,6 +21,7 @@ from rensei_daemon.core.snapshot_schedule import (
     SnapshotReason,
     SnapshotSchedule,
 )
+from rensei_daemon.delivery.turns import Turns
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.mutation_events import MutationEvents
@@ -38,8 +39,10 @@ class SessionContext:
     board: Board
     deadlines: Deadlines
     draw: Draw
+    turns: Turns
+    """Of the files in memory; its `run` must run as long as any session does."""
     deferred: DeferredWork = field(default_factory=DeferredWork)
-    """Its `run` must run as long as any session does."""
+    """Its `run` must, too."""
     counters: SessionCounters = field(default_factory=SessionCounters)
     pace: SnapshotIntervals = PACE
     mutation_events: MutationEvents = field(

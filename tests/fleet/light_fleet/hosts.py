@@ -40,6 +40,7 @@ LOOPS = (
     "identity",
     "dead peers",
     "deferred work",
+    "files in memory",
 )
 STARTING = 16
 """Hosts that start at the same time. Each real one has a processor of its own; if hundreds
