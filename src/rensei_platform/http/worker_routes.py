@@ -81,14 +81,14 @@ async def heartbeat(request: Request) -> Response:
 
 
 async def heartbeat_daemon(request: Request) -> Response:
-    """POST /v1/daemon/heartbeat: a runtime token only; it carries no mutations."""
+    """POST /v1/daemon/heartbeat: a runtime token only; it brings no mutations."""
     token = bearer(request) or ""
     if not is_token(token):
         raise UnauthorizedError
     body = await read_json(request)
     worker = await worker_of_token(platform_of(request), token, text(body, "workerId"))
     beat = parse_beat(body, "activeSessions")
-    return answer(workers.note_beat(platform_of(request), worker, beat))
+    return answer(await workers.answer_older_beat(platform_of(request), worker, beat))
 
 
 async def poll(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """Workers: how a host registers, and how its heartbeats are answered."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +14,16 @@ from rensei_platform.ids import new_id
 from rensei_platform.rules.callers import Access, Caller, require_access
 from rensei_platform.rules.extensions import OFFERED
 from rensei_platform.rules.fields import Json
-from rensei_platform.rules.mutations import Mutation, Status, fitting, for_host
+from rensei_platform.rules.mutations import (
+    Mutation,
+    Outcomes,
+    Status,
+    fitting,
+    for_host,
+)
 from rensei_platform.rules.receipts import UptakeChanges, changes, read_uptake
 from rensei_platform.rules.reports import Beat, Registration
-from rensei_platform.rules.times import wire_time
+from rensei_platform.rules.times import to_milliseconds, wire_time
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.presence import SEEN_EVERY
 from rensei_platform.store import hosts, mutations, outcome_counts, uptake, workers
@@ -110,12 +117,31 @@ def _token(platform: Platform, worker_id: str, org_id: str, key_id: str) -> Regi
     return Registered(worker_id, token, expires_at)
 
 
-def note_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
+def _note_beat(platform: Platform, worker: Worker, beat: Beat, now: datetime) -> Json:
     """Note that a host is there; return what every heartbeat is answered with."""
-    now = platform.now()
     platform.presence.note(worker.host_id, now, beat.active_count)
     platform.presence.note_worker(worker.id, now, worker.replaced_at)
-    return {"acknowledged": True, "serverTime": wire_time(now), "pendingWorkCount": 0}
+    return {
+        "acknowledged": True,
+        "serverTime": wire_time(now),
+        "pendingWorkCount": 0,
+        "extensions": list(OFFERED),
+    }
+
+
+async def answer_older_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
+    """Store what a heartbeat of the older form says; its answer brings no mutations.
+
+    It has the names of both descriptions of that form.
+    """
+    now = platform.now()
+    answer = _note_beat(platform, worker, beat, now)
+    news = await _news(platform, worker, beat)
+    if news is not None:
+        async with platform.store.write() as db:
+            ignored = await _store_news(db, worker, news, now)
+        _tell(platform, worker, ignored)
+    return answer | {"ok": True, "serverTimeMs": to_milliseconds(now)}
 
 
 async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
@@ -123,27 +149,47 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
 
     A beat that says nothing new, of a host that is owed nothing new, only reads.
     """
-    answer = note_beat(platform, worker, beat)
-    answer["extensions"] = list(OFFERED)
+    answer = _note_beat(platform, worker, beat, platform.now())
     if worker.host_status is not None:
         answer["hostStatus"] = worker.host_status
-    changed = {
-        name: value for name, value in beat.mirror.items() if value != worker.mirror[name]
-    }
     owed: list[Mutation] = []
-    news = await _uptake_changes(platform, worker, beat)
-    if changed or news is not None or not beat.outcomes.is_empty:
+    news = await _news(platform, worker, beat)
+    if news is not None:
         async with platform.store.write() as db:
-            ignored = await _store_report(db, worker, beat, changed, platform.now())
-            if news is not None:
-                await uptake.store_changes(db, news, worker=worker, now=platform.now())
+            ignored = await _store_news(db, worker, news, platform.now())
             owed = await _deliver(db, platform, worker)
-        platform.tally.ignored_acks += ignored
-        platform.changes.note(worker.org_id)
+        _tell(platform, worker, ignored)
     elif worker.is_owed:
         owed = await _deliver_again(platform, worker)
     answer["pendingMutations"] = [for_host(mutation) for mutation in owed]
     return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a heartbeat says that is not stored yet."""
+
+    changed: Mapping[str, Any]
+    """Columns of the mirror."""
+    outcomes: Outcomes
+    uptake: UptakeChanges | None
+
+
+async def _news(platform: Platform, worker: Worker, beat: Beat) -> _News | None:
+    """Return what there is to store of a heartbeat. None if there is nothing."""
+    changed = {
+        name: value for name, value in beat.mirror.items() if value != worker.mirror[name]
+    }
+    uptake_changes = await _uptake_changes(platform, worker, beat)
+    if changed or uptake_changes is not None or not beat.outcomes.is_empty:
+        return _News(changed, beat.outcomes, uptake_changes)
+    return None
+
+
+def _tell(platform: Platform, worker: Worker, ignored: int) -> None:
+    """Count the outcomes that were ignored, and tell pages of the rest."""
+    platform.tally.ignored_acks += ignored
+    platform.changes.note(worker.org_id)
 
 
 async def _uptake_changes(
@@ -159,21 +205,27 @@ async def _uptake_changes(
     return found if found or not worker.has_reported else None
 
 
-async def _store_report(
-    db: AsyncConnection,
-    worker: Worker,
-    beat: Beat,
-    changed: dict[str, Any],
-    now: datetime,
+async def _store_news(
+    db: AsyncConnection, worker: Worker, news: _News, now: datetime
 ) -> int:
-    """Store a report; return how many of its outcomes are of nothing delivered here."""
-    if changed:
-        await hosts.update_mirror(db, worker.host_id, changed, now)
-    if beat.outcomes.is_empty:
-        return 0
-    decided = await mutations.decide(db, worker.host_id, beat.outcomes, now)
+    """Store it; return how many of its outcomes are of nothing delivered here."""
+    ignored = 0
+    if news.changed:
+        await hosts.update_mirror(db, worker.host_id, news.changed, now)
+    if not news.outcomes.is_empty:
+        ignored = await _store_outcomes(db, worker, news.outcomes, now)
+    if news.uptake is not None:
+        await uptake.store_changes(db, news.uptake, worker=worker, now=now)
+    return ignored
+
+
+async def _store_outcomes(
+    db: AsyncConnection, worker: Worker, outcomes: Outcomes, now: datetime
+) -> int:
+    """Store outcomes; return how many are of nothing that was delivered to the host."""
+    decided = await mutations.decide(db, worker.host_id, outcomes, now)
     await outcome_counts.add(db, worker.org_id, decided, now)
-    ids = beat.outcomes.ids
+    ids = outcomes.ids
     if sum(decided.values()) == len(ids):
         return 0
     return len(ids) - await mutations.count_delivered(db, worker.host_id, ids)

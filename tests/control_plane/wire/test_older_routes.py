@@ -1,6 +1,11 @@
 """The calls of older daemons, below /v1/daemon."""
 
+from datetime import datetime
+
 from platform_server import Server
+
+from rensei_platform.rules.times import to_milliseconds
+from rensei_platform.store import uptake
 
 REGISTRATION = {"hostname": "build-07", "maxAgents": 4}
 
@@ -31,3 +36,25 @@ async def test_a_beat_takes_a_runtime_token_alone(server: Server) -> None:
     assert (await server.call("POST", path, body, key=server.key)).status_code == 401
     assert (await server.call("POST", path, body, key=other.token)).status_code == 403
     assert await host.pending() == [*await host.history()]
+
+
+async def test_a_beat_is_kept_as_the_newer_one(server: Server) -> None:
+    """What the host reports, and which values its sessions hold."""
+    host = await server.register()
+    held = {"id": "s", "version": 0, "consumers": {"confirmed": 1}, "behind": []}
+    body = {"workerId": host.id, "activeSessions": 1, "maxSessions": 3, "uptake": [held]}
+    for _ in range(2):
+        answer = await server.ok("POST", "/v1/daemon/heartbeat", body, key=host.token)
+    at = datetime.fromisoformat(answer.pop("serverTime"))
+    assert answer == {
+        "acknowledged": True,
+        "pendingWorkCount": 0,
+        "extensions": ["uptake", "mutations-event"],
+        "ok": True,
+        "serverTimeMs": to_milliseconds(at),
+    }
+    shown = (await server.ok("GET", f"/api/admin/hosts/{host.host_id}"))["host"]
+    assert (shown["reported"]["maxSessions"], shown["activeCount"]) == (3, 1)
+    async with server.platform.store.read() as db:
+        (reported,) = await uptake.of_host(db, host.host_id)
+    assert (reported.session_id, reported.confirmed) == ("s", 1)
