@@ -1,6 +1,9 @@
 """`access check`: the decision, the line that made it, and whole files of requests."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,6 +128,40 @@ def test_half_a_question_is_a_usage_error(
     code, _, said = _check(capsys, "--config", str(config), "--model", "claude-sonnet")
     assert code == 64
     assert "--company, --model, --auth-mode and --ceiling are all needed" in said
+
+
+def test_a_batch_is_utf_8_whatever_the_locale(config: Path, tmp_path: Path) -> None:
+    """As JSON is: in a file, and on standard input."""
+    request = {"company": "é", "model": "m", "platformAllowed": ["byok"]}
+    batch = tmp_path / "batch.jsonl"
+    batch.write_text(json.dumps(request, ensure_ascii=False), encoding="utf-8")
+    words = ("access", "check", "--config", str(config), "--batch")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name in (str(batch), "-"):
+        done = subprocess.run(
+            [sys.executable, "-m", "rensei_daemon", *words, name],
+            input=batch.read_bytes(),
+            capture_output=True,
+            env={"PATH": os.environ["PATH"], **plain},
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert json.loads(done.stdout)["allowed"] is True
+
+
+def test_a_batch_that_cannot_be_read_is_a_usage_error(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Absent, a directory, or no text."""
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\n")
+    for path, why in (
+        (tmp_path / "none", "cannot be read: No such file or directory"),
+        (tmp_path, "cannot be read: Is a directory"),
+        (binary, "is not UTF-8"),
+    ):
+        code, _, said = _check(capsys, "--config", str(config), "--batch", str(path))
+        assert code == 64
+        assert said.startswith(f"rensei-daemon: {path} {why}\n")
 
 
 def test_a_broken_file_is_a_settings_error(

@@ -163,10 +163,16 @@ def _decide_each(policy: _Policy, batch: str) -> int:
 
 def _lines(batch: str) -> Iterator[str]:
     try:
-        with nullcontext(sys.stdin) if batch == "-" else Path(batch).open() as file:
-            yield from (line for line in file if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{batch} cannot be read: {error}") from error
+        with (
+            nullcontext(sys.stdin.buffer)
+            if batch == "-"
+            else Path(batch).open("rb") as file
+        ):
+            yield from (line.decode() for line in file if line.strip())
+    except OSError as error:
+        raise UsageError(f"{batch} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{batch} is not UTF-8") from error
 
 
 def _request(line: str, number: int) -> AccessRequest:
