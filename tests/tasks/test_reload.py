@@ -48,8 +48,8 @@ async def test_an_edit_takes_effect_by_itself(home: "Home") -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (b"", "the file is empty"),
-        (b"\n# all gone\n", "the file is empty"),
+        (b"", ":1:1: the file is empty (write it again, or begin with "),
+        (b"\n# all gone\n", ":1:1: the file is empty"),
         (b"[log\n", ":1:5: "),
         (b"[log]\nlevle = 'info'\n", ":2:1: "),
         (b"[log]\nlevel = '\xff'\n", ":2:10: not UTF-8"),

@@ -24,8 +24,15 @@ def refuse_blank(text: str, *, path: Path) -> None:
     purpose.
     """
     if is_blank(text):
-        hint = "write it again, or begin with config.example.toml"
-        raise SettingsError(f"{path}: the file is empty", hint=hint)
+        problem = Problem(
+            message="the file is empty",
+            hint="write it again, or begin with config.example.toml",
+            file=str(path),
+            line=1,
+            column=1,
+        )
+        hint = f"check it with: rensei-daemon config check {path}"
+        raise settings_error([problem], hint=hint)
 
 
 def parse(text: str, *, path: Path) -> dict[str, Any]:
