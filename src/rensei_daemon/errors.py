@@ -166,7 +166,7 @@ class NotFoundError(NotRunnableError):
 class MutationError(RenseiError):
     """The mutation cannot be applied."""
 
-    default_hint = "see what may be asked for: rensei-daemon mutations preview --help"
+    default_hint = "see what may be asked for: rensei-daemon mutations ops"
 
 
 class UnknownOperationError(MutationError):

@@ -70,10 +70,11 @@ COMMANDS = {
 }
 """Every command with `--config`, but for those that never fail over it."""
 
-NEVER_STOPPED = {"config path", "doctor"}
-"""They tell what they find: `path` where the file would be, `doctor` what is wrong."""
+NEVER_STOPPED = {"config path", "doctor", "mutations ops"}
+"""They tell what they find: `path` where the file would be, `doctor` what is wrong; `ops`
+needs no file, but takes the option, which hints put behind every command."""
 
-WITHOUT_CONFIG = {"demo", "install", "uninstall", "mutations ops"}
+WITHOUT_CONFIG = {"demo", "install", "uninstall"}
 
 CODES = {
     "RenseiError": 1,

@@ -99,7 +99,9 @@ def test_a_preview_fails_in_the_words_the_mutation_would(
     assert _run("mutations", "preview", *arguments) == 1
     what, hint = capsys.readouterr().err.splitlines()
     assert what == f"rensei-daemon: {text}"
-    assert hint.startswith("  see what may be asked for: rensei-daemon mutations preview ")
+    assert hint.startswith("  see what may be asked for: rensei-daemon mutations ops")
+    assert _run(*hint.split("rensei-daemon ")[1].split()) == 0
+    capsys.readouterr()
     assert _run("mutations", "preview", *arguments, "--json") == 1
     answer = json.loads(capsys.readouterr().out)
     assert (answer["outcome"], answer["error"]) == ("failed", text)

@@ -1,10 +1,12 @@
 """`mutations ops`: what a host can be asked for."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.terminal import tolerate
 from rensei_daemon.core.mutation import Op
@@ -14,12 +16,14 @@ ENQUEUE = "rensei-daemon mutations enqueue"
 
 
 @click.command("ops")
+@config_option
 @json_option
-def ops_command(as_json: bool) -> None:
+def ops_command(config: Path | None, as_json: bool) -> None:
     """List every op, with its params, their types and an example.
 
     Example: rensei-daemon mutations ops
     """
+    del config  # every command takes it; this one needs no file
     if as_json:
         print_json({"ops": [_for_json(op) for op in Op]})
         return

@@ -41,7 +41,7 @@ from rensei_daemon.settings.values import Settings
 
 _T = TypeVar("_T")
 
-_UNKNOWN = "check the id: it is the platform's own, and must be of this key's organisation"
+_UNKNOWN = "check the id or kind: this key's organisation has none such on the platform"
 
 Question = Callable[[OperatorClient], Awaitable[_T]]
 
