@@ -1,7 +1,8 @@
 """Mutations: their operations and states, and how many one answer carries."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,7 @@ from rensei_platform.rules.times import optional_wire_time, wire_time
 MOST_DELIVERED = 500
 """Mutations in one answer."""
 MOST_BYTES_DELIVERED = 4 * 1024 * 1024
-"""Bytes of params in one answer; the first mutation goes out whatever its size."""
+"""Bytes of one answer; the first mutation goes out whatever the size."""
 MOST_BYTES_OF_PARAMS = 256 * 1024
 
 
@@ -94,9 +95,12 @@ def parse_op(value: object) -> Op:
         raise InvalidRequestError(f"op must be one of: {', '.join(Op)}") from None
 
 
-def fitting(sizes: Iterable[int]) -> int:
-    """Return how many of the oldest mutations, of these sizes, fit into one answer."""
-    total = fit = 0
+def fitting(sizes: Iterable[int], beside: int = 0) -> int:
+    """Return how many of the oldest mutations, of these sizes, fit into one answer.
+
+    `beside` are the bytes of all else in it.
+    """
+    total, fit = beside, 0
     for size in sizes:
         total += size
         if fit == MOST_DELIVERED or (fit and total > MOST_BYTES_DELIVERED):
@@ -114,6 +118,12 @@ def for_host(mutation: Mutation) -> Json:
         "requestedAt": wire_time(mutation.created_at),
         "requestedBy": mutation.requested_by,
     }
+
+
+def size_for_host(mutation: Mutation, params_size: int) -> int:
+    """Return the bytes that a mutation takes in a heartbeat's answer, with a comma."""
+    bare = for_host(replace(mutation, params={}))
+    return params_size + len(json.dumps(bare, separators=(",", ":"))) - len("{}") + 1
 
 
 def for_operator(mutation: Mutation) -> Json:

@@ -1,5 +1,6 @@
 """Workers: how a host registers, and how its heartbeats are answered."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rensei_platform.rules.mutations import (
     Status,
     fitting,
     for_host,
+    size_for_host,
 )
 from rensei_platform.rules.receipts import UptakeChanges, changes, read_uptake
 from rensei_platform.rules.reports import Beat, Registration
@@ -157,10 +159,10 @@ async def answer_beat(platform: Platform, worker: Worker, beat: Beat) -> Json:
     if news is not None:
         async with platform.store.write() as db:
             ignored = await _store_news(db, worker, news, platform.now())
-            owed = await _deliver(db, platform, worker)
+            owed = await _deliver(db, platform, worker, _size(answer))
         _tell(platform, worker, ignored)
     elif worker.is_owed:
-        owed = await _deliver_again(platform, worker)
+        owed = await _deliver_again(platform, worker, _size(answer))
     answer["pendingMutations"] = [for_host(mutation) for mutation in owed]
     return answer
 
@@ -231,14 +233,20 @@ async def _store_outcomes(
     return len(ids) - await mutations.count_delivered(db, worker.host_id, ids)
 
 
+def _size(answer: Json) -> int:
+    """Return the bytes of an answer that brings no mutation."""
+    return len(json.dumps(answer | {"pendingMutations": []}, separators=(",", ":")))
+
+
 async def _deliver(
-    db: AsyncConnection, platform: Platform, worker: Worker
+    db: AsyncConnection, platform: Platform, worker: Worker, beside: int
 ) -> list[Mutation]:
     """Return what the host is owed, first in first out, with new ones marked delivered.
 
-    One that is cancelled at this moment is either delivered or cancelled, never both.
+    `beside` are the bytes of the rest of the answer. One that is cancelled at this moment
+    is either delivered or cancelled, never both.
     """
-    waiting = _fitting(await mutations.undecided(db, worker.host_id))
+    waiting = _fitting(await mutations.undecided(db, worker.host_id), beside)
     pending = [m.seq for m in waiting if m.status == Status.PENDING]
     delivered: set[int] = set()
     if pending:
@@ -252,18 +260,18 @@ async def _deliver(
     ]
 
 
-async def _deliver_again(platform: Platform, worker: Worker) -> list[Mutation]:
+async def _deliver_again(platform: Platform, worker: Worker, beside: int) -> list[Mutation]:
     """Return what the host is owed; it is written only if something of it is new."""
     async with platform.store.read() as db:
-        waiting = _fitting(await mutations.undecided(db, worker.host_id))
+        waiting = _fitting(await mutations.undecided(db, worker.host_id), beside)
     if any(mutation.status == Status.PENDING for mutation in waiting):
         async with platform.store.write() as db:
-            delivered = await _deliver(db, platform, worker)
+            delivered = await _deliver(db, platform, worker, beside)
         platform.changes.note(worker.org_id)
         return delivered
     return [] if platform.settings.deliver_once else waiting
 
 
-def _fitting(waiting: list[tuple[Mutation, int]]) -> list[Mutation]:
-    count = fitting(size for _, size in waiting)
+def _fitting(waiting: list[tuple[Mutation, int]], beside: int) -> list[Mutation]:
+    count = fitting((size_for_host(*one) for one in waiting), beside)
     return [mutation for mutation, _ in waiting[:count]]

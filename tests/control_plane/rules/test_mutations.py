@@ -1,12 +1,23 @@
 """Tests for rensei_platform.rules.mutations."""
 
+import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from rensei_platform.errors import InvalidRequestError
-from rensei_platform.rules.mutations import Op, check_params, fitting, parse_op
+from rensei_platform.rules.mutations import (
+    Mutation,
+    Op,
+    Status,
+    check_params,
+    fitting,
+    for_host,
+    parse_op,
+    size_for_host,
+)
 
 POLICY = {"matrix": {"*": {"byok": {"allowed": True}}}, "authOrder": ["byok"]}
 
@@ -97,3 +108,30 @@ def test_unknown_op_is_refused(op: object) -> None:
 def test_answer_is_limited(sizes: list[int], fit: int) -> None:
     """An answer has at most 500 mutations and 4 MiB, and never none of some."""
     assert fitting(sizes) == fit
+
+
+def test_what_else_is_in_an_answer_counts() -> None:
+    """With the mutations it has at most 4 MiB; one goes out beside anything."""
+    mib = 1024 * 1024
+    assert fitting([mib] * 4, 0) == 4
+    assert fitting([mib] * 4, 1) == 3
+    assert fitting([mib] * 4, 5 * mib) == 1
+
+
+def test_the_size_of_a_mutation_is_what_it_takes_in_json() -> None:
+    """With the name of who asked, however that has to be written."""
+    params = {"id": "p", "repository": "https://git.test/\N{SNOWMAN}"}
+    mutation = Mutation(
+        seq=1,
+        id="dmut_1",
+        org_id="o",
+        host_id="h",
+        op=Op.PROJECT_ADD,
+        params=params,
+        status=Status.PENDING,
+        requested_by='\N{SNOWMAN} "Ada"',
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    written = json.dumps([for_host(mutation)] * 3, separators=(",", ":"))
+    size = size_for_host(mutation, len(json.dumps(params, separators=(",", ":"))))
+    assert len(written) == 3 * size + len("[]") - len(",")

@@ -1,9 +1,14 @@
 """Mutations over the wire: enqueued, delivered, decided, cancelled, listed."""
 
+from typing import Any
+
 import anyio
+import httpx
 import pytest
 from databases import one_database
 from platform_server import Server
+
+from rensei_platform.rules.mutations import MOST_BYTES_DELIVERED
 
 
 async def test_a_mutation_is_delivered_until_it_is_decided(server: Server) -> None:
@@ -47,6 +52,31 @@ async def test_outcomes_of_what_was_not_delivered_are_counted(server: Server) ->
     assert (still["status"], still["error"]) == ("pending", None)
     assert await other.pending(appliedMutations=[waiting]) == [waiting]
     assert await ignored() == 3
+
+
+@one_database
+async def test_an_answer_has_at_most_4_mib(server: Server) -> None:
+    """All of it, to the byte: what does not fit comes with the next one."""
+    host = await server.register()
+    status = {"status": "pool_draining", "recommendedAction": "x" * 1000}
+    path = f"/api/admin/hosts/{host.host_id}/status"
+    await server.ok("PUT", path, {"hostStatus": status})
+    most = 256 * 1024 - len('{"poolId":"p","reason":""}')
+    sent = [
+        await host.enqueue("pool.deleted", poolId="p", reason="r" * most) for _ in range(17)
+    ]
+
+    async def beat(**body: Any) -> httpx.Response:
+        path = f"/api/workers/{host.id}/heartbeat"
+        body = {"activeCount": 0, **body}
+        return await server.call("POST", path, body, key=host.token)
+
+    first = await beat()
+    found = [one["id"] for one in first.json()["pendingMutations"]]
+    assert found == sent[:15]
+    assert len(first.content) <= MOST_BYTES_DELIVERED
+    second = await beat(appliedMutations=found)
+    assert [one["id"] for one in second.json()["pendingMutations"]] == sent[15:]
 
 
 async def test_a_mutation_can_be_cancelled_until_it_is_delivered(server: Server) -> None:
