@@ -72,6 +72,8 @@ class LateTransport(httpx.AsyncBaseTransport):
 def _transport(
     route: Route, context: ssl.SSLContext, *, for_streams: bool
 ) -> OwningTransport:
+    if for_streams and route.proxy is None:
+        return OwningTransport(LateTransport(partial(_stream_transport, context)))
     # Common servers close an idle connection after 5 s; a request at that moment would
     # fail. Connections of streams are never reused.
     limits = (
@@ -88,6 +90,13 @@ def _transport(
         socket_options=_WATCHED if for_streams else None,
     )
     return OwningTransport(LateTransport(make))
+
+
+def _stream_transport(context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    # With httpcore, which is imported late, too.
+    module = importlib.import_module("rensei_daemon.platform_api.stream_transport")
+    transport: httpx.AsyncBaseTransport = module.StreamTransport(context, _WATCHED)
+    return transport
 
 
 def client(
