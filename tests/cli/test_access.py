@@ -168,7 +168,11 @@ def test_a_broken_file_is_a_settings_error(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A policy that cannot be read decides nothing."""
-    config.write_text("[model_access\n")
-    code, _, said = _check(capsys, "--config", str(config), "--batch", "/dev/null")
-    assert code == 78
-    assert f"{config}:1:14" in said
+    for text, place in (
+        ("[model_access\n", ":1:14: "),
+        (f"{CONFIG}[pol]\n", ":9:1: "),
+    ):
+        config.write_text(text)
+        code, _, said = _check(capsys, "--config", str(config), "--batch", "/dev/null")
+        assert code == 78
+        assert f"{config}{place}" in said

@@ -101,13 +101,12 @@ class _Policy:
         # Imported here: only this command and `run` need the policy model.
         from rensei_daemon.cli.config_file import read_config
         from rensei_daemon.core.document import Document
-        from rensei_daemon.settings.loading import check_settings
-        from rensei_daemon.settings.texts import parse
+        from rensei_daemon.settings.loading import load
         from rensei_daemon.settings.toml_positions import Positions
 
         self.path = locate(environ=os.environ, uid=os.geteuid(), config=config).config
         document = Document(read_config(self.path))
-        check_settings(parse(document.text, path=self.path))
+        load(document.text, path=self.path, environ={})  # no variable sets a policy
         self.block: dict[str, Any] = document.tree.get("model_access", {})
         self._positions = Positions(document.text)
 
