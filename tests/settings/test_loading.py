@@ -52,6 +52,21 @@ def test_order() -> None:
     assert settings.heartbeat.interval_seconds == 30
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[machine]\nmax_sessions = true",
+        "[heartbeat]\ninterval_seconds = true",
+        "[limits]\nstate_mib = false",
+        "[[credentials.sessions]]\nid = 'a'\nsplay_seconds = true",
+    ],
+)
+def test_true_is_no_number(text: str) -> None:
+    """It would be 1: a heartbeat a second."""
+    (problem,) = problems(text)
+    assert problem.endswith(f".{text.split()[-3]}: must be a number")
+
+
 def test_environment_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the environment that was handed in counts."""
     monkeypatch.setenv("RENSEI_DAEMON_LOG__LEVEL", "error")

@@ -16,6 +16,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -25,7 +26,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rensei_daemon.settings import validators
 
 Text = Annotated[str, Field(min_length=1)]
-Splay = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Number = BeforeValidator(validators.number)
+Splay = Annotated[float, Number, Field(ge=0, le=86_400, allow_inf_nan=False)]
 """Of a hook: it waits a random time of up to so long."""
 AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
 T = TypeVar("T", bound="Section")
@@ -61,13 +63,13 @@ class Machine(Section):
 
     name: Text = Field(default_factory=socket.gethostname)
     region: Text | None = None
-    max_sessions: Annotated[int, Field(ge=0, le=100_000)] = 4
+    max_sessions: Annotated[int, Number, Field(ge=0, le=100_000)] = 4
 
 
 class Heartbeat(Section):
     """The heartbeat interval, unless the platform sets one."""
 
-    interval_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    interval_seconds: Annotated[float, Number, Field(gt=0, allow_inf_nan=False)] = 30.0
 
 
 class Mutations(Section):
@@ -148,7 +150,7 @@ class Paths(Section):
 class Limits(Section):
     """How much of this host the daemon may use."""
 
-    state_mib: Annotated[int, Field(ge=48, le=1024 * 1024)] = 256
+    state_mib: Annotated[int, Number, Field(ge=48, le=1024 * 1024)] = 256
     """MiB of the state directory; the three files of the log may take 29 of them."""
 
 

@@ -54,6 +54,13 @@ def operation_pattern(pattern: str) -> str:
     )
 
 
+def number(value: object) -> object:
+    """Refuse true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
 def octal_mode(mode: str) -> str:
     """Require three octal digits, with or without a leading zero."""
     if not _MODE.fullmatch(mode):
