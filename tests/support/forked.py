@@ -63,7 +63,7 @@ class Forked(subprocess.Popen[str]):
             cwd=os.fspath(given["cwd"] or os.getcwd()),  # noqa: PTH109 - a text is wanted
         )
         try:
-            self.pid = _server().fork(order, streams)
+            self.pid = _server(program).fork(order, streams)
             self._child_created = True
         finally:
             both = [stream for name in _PIPES if (stream := given[name])]
@@ -139,5 +139,6 @@ class _Server:
 
 
 @cache
-def _server() -> _Server:
+def _server(_program: str) -> _Server:
+    """Return the process that forks a program; one that has imported both forks slower."""
     return _Server()
