@@ -55,6 +55,8 @@ _POSTGRESQL_SOCKET = {
 }
 """So that a server which is gone without a word is noticed in 20 seconds."""
 _DIRECT = {"options": "-c statement_timeout=10000 -c lock_timeout=5000"}
+POSTGRESQL_DIALECT: dict[str, Any] = {"use_native_hstore": False}
+"""Without it each engine looks in the catalogue for a type that no column of ours has."""
 _POOLED = {"prepare_threshold": None}
 """What is set or prepared on a pooler's connection is the next client's, or refused."""
 
@@ -257,6 +259,8 @@ def _postgresql_engines(
         "max_overflow": 0,
         "pool_timeout": _POOL_TIMEOUT_SECONDS,
         "pool_pre_ping": False,
+        "pool_use_lifo": True,  # the one used last has read the catalogue of what is asked
+        **POSTGRESQL_DIALECT,
         "connect_args": {**_POSTGRESQL_SOCKET, **connecting},
     }
     readers = create_async_engine(

@@ -29,7 +29,11 @@ from sqlalchemy import (
 
 from rensei_platform.errors import SchemaError, StartError, UnavailableError
 from rensei_platform.ownership import private
-from rensei_platform.store.engine import prepare_sqlite, sqlite_arguments
+from rensei_platform.store.engine import (
+    POSTGRESQL_DIALECT,
+    prepare_sqlite,
+    sqlite_arguments,
+)
 from rensei_platform.store.tables import replicas, schema_steps
 from rensei_platform.store.trouble import DatabaseError, explained
 
@@ -213,11 +217,12 @@ def _step(file: Path) -> _Step:
 def _connection(url: URL) -> Iterator[Connection]:
     """Lend a connection with one transaction around everything, DDL included."""
     is_sqlite = url.drivername == "sqlite"
-    arguments = sqlite_arguments() if is_sqlite else {}
-    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
     if is_sqlite:
+        engine = create_engine(url, poolclass=NullPool, connect_args=sqlite_arguments())
         event.listen(engine, "connect", prepare_sqlite)
         event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN EXCLUSIVE"))
+    else:
+        engine = create_engine(url, poolclass=NullPool, **POSTGRESQL_DIALECT)
     try:
         with explained(), engine.begin() as connection:
             yield connection
