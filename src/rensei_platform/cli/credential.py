@@ -122,7 +122,8 @@ def generate(
     "names",
     multiple=True,
     metavar="NAME=FIELD",
-    help="Give NAME the value of FIELD; repeatable. Default: every field, by its name.",
+    help="Give NAME the value of FIELD; more of them may follow, with or without another "
+    "--map. Default: every field, by its name.",
 )
 @click.option(
     "--watch",
@@ -131,6 +132,7 @@ def generate(
     metavar="SECONDS",
     help="Ask the provider this often: a change is a rotation that nobody has to call.",
 )
+@click.argument("more_names", nargs=-1, metavar="[NAME=FIELD]...")
 def bind(
     client: Client,
     as_json: bool,
@@ -141,13 +143,16 @@ def bind(
     at: str,
     names: tuple[str, ...],
     watch_seconds: int | None,
+    more_names: tuple[str, ...],
 ) -> None:
     """Take the values of a kind from a provider.
 
     Example: rensei-platform credential bind --kind github --provider vault
     --path ci/github --map GITHUB_TOKEN=token
     """
-    mapped = dict(_split_mapping(name) for name in names)
+    if more_names and not names:
+        raise click.UsageError("NAME=FIELD goes with --map")
+    mapped = dict(_split_mapping(name) for name in (*names, *more_names))
     body: dict[str, Any] = {"provider": provider, "path": at, "names": mapped}
     body |= _scope(project, env)
     if watch_seconds is not None:

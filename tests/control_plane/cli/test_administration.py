@@ -122,6 +122,17 @@ async def test_binding_is_listed_and_removed(server: Server, run: Run) -> None:
     }
 
 
+async def test_names_of_a_binding_follow_one_map_or_have_one_each(run: Run) -> None:
+    """Both are read, also with other options behind them."""
+    database = ("--provider", "database", "--path", "signing")
+    bind = ("credential", "bind", "--kind", "signing", *database)
+    for names in (("--map", "A=a", "B=b"), ("--map", "A=a", "--map", "B=b")):
+        done = await run(*bind, *names, "--json")
+        assert json.loads(done.output)["binding"]["names"] == {"A": "a", "B": "b"}
+    done = await run(*bind, "A=a", fails=True)
+    assert "NAME=FIELD goes with --map" in done.output
+
+
 async def test_unknown_provider_is_refused(run: Run) -> None:
     """A kind can only be bound to an instance that platform.toml has."""
     done = await run(
