@@ -181,6 +181,7 @@ async def set_password(platform: Platform, link: str, password: str, address: st
     A link can be used once. Raise NotFoundError for one that is none or no more,
     TooManyRequestsError for an address that has tried too many of those.
     """
+    platform.availability.require()
     if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
         raise InvalidRequestError(
             f"password must have {LEAST_PASSWORD} to {MOST_PASSWORD} characters"

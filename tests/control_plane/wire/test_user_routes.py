@@ -84,6 +84,17 @@ async def test_password_that_is_set_is_in_the_audit(server: Server) -> None:
         assert link not in str(entry)
 
 
+@one_database
+async def test_a_server_that_is_cut_off_uses_no_link(server: Server) -> None:
+    """Like every other call it says when to come back; the link is good after that."""
+    link = (await _add(server))["link"]
+    server.platform.availability.is_away = True
+    refused = await _set(server, link)
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    server.platform.availability.is_away = False
+    assert (await _set(server, link)).status_code == 200
+
+
 async def test_link_expires(server: Server) -> None:
     """After three days a link is worth nothing."""
     link = (await _add(server))["link"]
