@@ -78,8 +78,18 @@ def parse_registration(body: Json, capacity_name: str) -> Registration:
     )
 
 
+COUNT_NAMES = ("activeCount", "activeSessions")
+"""Names of how many sessions are active: the public descriptions of either heartbeat do
+not agree on which is whose."""
+
+
 def parse_beat(body: Json, count_name: str) -> Beat:
-    """Return the heartbeat. Raise InvalidRequestError if it is none."""
+    """Return the heartbeat. Raise InvalidRequestError if it is none.
+
+    `count_name` is the one of COUNT_NAMES that is read first.
+    """
+    if count_name not in body:
+        count_name = next((name for name in COUNT_NAMES if name in body), count_name)
     status = optional_text(body, "status")
     if status is not None and status not in STATUSES:
         raise InvalidRequestError(f"status must be one of: {', '.join(STATUSES)}")

@@ -58,3 +58,20 @@ async def test_a_beat_is_kept_as_the_newer_one(server: Server) -> None:
     async with server.platform.store.read() as db:
         (reported,) = await uptake.of_host(db, host.host_id)
     assert (reported.session_id, reported.confirmed) == ("s", 1)
+
+
+async def test_the_count_of_sessions_has_either_name(server: Server) -> None:
+    """In both forms of a heartbeat; its own counts, and without any it is none."""
+    host = await server.register()
+    body = {"workerId": host.id}
+    for path, own, other in (
+        ("/v1/daemon/heartbeat", "activeSessions", "activeCount"),
+        (f"/api/workers/{host.id}/heartbeat", "activeCount", "activeSessions"),
+    ):
+        for counts, active in (({own: 2, other: 9}, 2), ({other: 3}, 3)):
+            await server.ok("POST", path, {**body, **counts}, key=host.token)
+            shown = await server.ok("GET", f"/api/admin/hosts/{host.host_id}")
+            assert shown["host"]["activeCount"] == active
+        refused = await server.call("POST", path, body, key=host.token)
+        message = f"{own} must be a non-negative number"
+        assert (refused.status_code, refused.json()) == (400, {"error": message})
