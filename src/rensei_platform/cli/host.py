@@ -1,11 +1,13 @@
 """`host`: the hosts of an organization, and what they report."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
 from rensei_platform.cli.host_names import host_id_of
+from rensei_platform.cli.mutations import get_history, print_history
 from rensei_platform.cli.output import (
     print_fields,
     print_json,
@@ -66,36 +68,52 @@ def _list(client: Client, as_json: bool, query: dict[str, Any]) -> None:
 @host.command("show")
 @uses_client
 @utc_option
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 500),
+    help="Mutations to show, the newest.",
+)
 @click.argument("named", metavar="HOST")
-def show(client: Client, as_json: bool, named: str) -> None:
+def show(client: Client, as_json: bool, limit: int, named: str) -> None:
     """Show a host and what it reports, beside what it was asked for.
 
-    A difference that lasts two heartbeats is marked as drift.
+    The newest mutations are shown, and each project as it was asked for, acked and
+    reported: a difference that lasts two heartbeats is marked as drift.
 
     HOST is a name or an id.
 
     Example: rensei-platform host show build-07
     """
-    where = path("api", "admin", "hosts", host_id_of(client, named))
-    answer = client.call("GET", where)
+    host_id = host_id_of(client, named)
+    answer = client.call("GET", path("api", "admin", "hosts", host_id))
+    history = get_history(client, host_id, limit)
     if as_json:
-        print_json(answer)
+        print_json(answer | history)
         return
     shown = dict(answer["host"])
     reported = shown.pop("reported")
     if answer["cloned"]:
         shown["cloned"] = "two daemons report as this host"
     print_fields(shown | {f"reported {name}": value for name, value in reported.items()})
+    if history["mutations"]:
+        click.echo()
+        print_history(history)
     if answer["projects"]:
         click.echo()
-        columns = ("id", "asked", "acked", "reported")
-        print_table(
-            ("PROJECT", "ASKED", "ACKED", "REPORTED", ""),
-            (
-                [*(one[name] for name in columns), "drift" if one["drift"] else " "]
-                for one in answer["projects"]
-            ),
-        )
+        _print_projects(answer["projects"])
+
+
+def _print_projects(projects: Sequence[Mapping[str, Any]]) -> None:
+    columns = ("id", "asked", "acked", "reported")
+    print_table(
+        ("PROJECT", "ASKED", "ACKED", "REPORTED", ""),
+        (
+            [*(one[name] for name in columns), "drift" if one["drift"] else " "]
+            for one in projects
+        ),
+    )
 
 
 @host.command("add")

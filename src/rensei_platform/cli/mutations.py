@@ -1,6 +1,7 @@
 """`mutations`: what hosts are asked for, and what became of it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -41,10 +42,20 @@ def list_mutations(
 
 
 def _list(client: Client, as_json: bool, limit: int, host_id: str) -> None:
-    answer = client.call("GET", _MUTATIONS, query={"workerHostId": host_id, "limit": limit})
+    answer = get_history(client, host_id, limit)
     if as_json:
         print_json(answer)
-        return
+    else:
+        print_history(answer)
+
+
+def get_history(client: Client, host_id: str, limit: int) -> dict[str, Any]:
+    """Return the answer that lists a host's mutations, newest first."""
+    return client.call("GET", _MUTATIONS, query={"workerHostId": host_id, "limit": limit})
+
+
+def print_history(answer: Mapping[str, Any]) -> None:
+    """Print a host's mutations."""
     columns = ("id", "op", "status", "requestedBy", "createdAt", "error")
     print_table(
         ("ID", "OP", "STATUS", "REQUESTED BY", "CREATED", "ERROR"),

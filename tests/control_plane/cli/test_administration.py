@@ -158,6 +158,22 @@ async def test_hosts_are_listed_and_shown(server: Server, run: Run) -> None:
     assert 'reported enabledProjectIds     ["proj_a"]' in text
 
 
+async def test_a_host_is_shown_beside_its_mutations(server: Server, run: Run) -> None:
+    """What was asked and acked stands below what is reported: newest first, no more."""
+    worker = await server.register()
+    asked = [await worker.enqueue("modelAccess.clear", workload=f"w{n}") for n in range(3)]
+    await worker.pending()
+    await worker.beat(mutationFailures=[{"id": asked[0], "error": "no such workload"}])
+    text = (await run("host", "show", "build-07")).output
+    shown = [line for line in text.splitlines() if line.startswith("dmut_")]
+    assert [line.split("\t")[0] for line in shown] == asked[::-1]
+    assert shown[-1].split("\t")[1:3] == ["modelAccess.clear", "failed"]
+    assert shown[-1].endswith("no such workload")
+    limited = await run("host", "show", "build-07", "--limit", "1", "--json")
+    (newest,) = json.loads(limited.output)["mutations"]
+    assert (newest["id"], newest["status"]) == (asked[-1], "delivered")
+
+
 async def test_mutation_is_enqueued_listed_and_cancelled(server: Server, run: Run) -> None:
     """An operator asks for a change, sees it, and takes it back."""
     host_id = (await run("host", "add", "build-07")).output.strip()
