@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rensei_daemon.core.length_limits import MAX_CONFIG_BYTES
+from rensei_daemon.errors import UsageError
 from rensei_daemon.fast_dataclass import dataclass, replace
 
 CONFIG_VARIABLE = "RENSEI_DAEMON_CONFIG"
@@ -130,7 +131,8 @@ def locate(
 
     `config` is the caller's `--config`; `root` is the parent of the system directories.
     Relative paths in the file or the environment start at the directory of the config. A
-    file that is absent or unreadable is not an error.
+    file that is absent or unreadable is not an error. Raise `UsageError` as `absolute`
+    does.
     """
     system_config = root / "etc" / _NAME / "config.toml"
     user_config = user_config_home(environ) / _NAME / "config.toml"
@@ -192,12 +194,26 @@ def _choose_config(
     user_config: Path,
 ) -> Path:
     if asked is not None:
-        return Path(os.path.abspath(asked))  # noqa: PTH100 - resolve() would follow a link that an atomic replace must not
+        return absolute(asked)
     if named := environ.get(CONFIG_VARIABLE):
-        return Path(os.path.abspath(named))  # noqa: PTH100 - as above
+        return absolute(named)
     if uid == 0 or may_exist(system_config):
         return system_config
     return user_config
+
+
+def absolute(path: Path | str) -> Path:
+    """Return a path from the root, with links as they are.
+
+    Raise `UsageError` if it is relative and the working directory has been removed.
+    """
+    try:
+        return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that an atomic replace must not
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} is relative, and the working directory has been removed",
+            hint="name it from the root, or: cd /",
+        ) from None
 
 
 def may_exist(path: Path) -> bool:

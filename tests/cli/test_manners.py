@@ -77,6 +77,28 @@ def test_what_is_no_number_is_a_usage_error(
     assert "a valid" not in error or "range" not in error
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["status", "run", "logs", "reload", "config path", "config show", "exec", "metrics"],
+)
+def test_a_working_directory_that_is_gone_is_a_usage_error(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A relative path leads nowhere then; the way out is said, without a traceback."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    words = ["--", "true"] if command == "exec" else []
+    assert run(*command.split(), "--config", "c.toml", *words) == 64
+    assert capsys.readouterr().err == (
+        "rensei-daemon: c.toml is relative, and the working directory has been removed\n"
+        "  name it from the root, or: cd /\n"
+    )
+
+
 def test_no_number_of_lines_is_too_large_to_understand(
     environ: Mapping[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

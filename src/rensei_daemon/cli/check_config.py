@@ -15,7 +15,7 @@ from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.terminal import clean, clean_lines, tolerate
 from rensei_daemon.disk.config_text import READ_BYTES, decode_config
 from rensei_daemon.errors import Problem, SettingsError
-from rensei_daemon.locations import Locations, locate
+from rensei_daemon.locations import Locations, absolute, locate
 from rensei_daemon.settings.advisories import advisories
 from rensei_daemon.settings.host_checks import host_problems
 from rensei_daemon.settings.loading import load, nothing_more
@@ -33,7 +33,7 @@ def check(config: Path | None, file: Path | None, *, as_json: bool) -> int:
     # Not located as the default is: that would read the text from a pipe.
     path = located.config
     if file is not None:
-        path = _STDIN if file == Path("-") else Path(os.path.abspath(file))  # noqa: PTH100 - a link is shown as given
+        path = _STDIN if file == Path("-") else absolute(file)
     try:
         notes, refused = _check(path, located), None
     except SettingsError as error:

@@ -8,10 +8,11 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.short_commands import short_command
-from rensei_daemon.errors import RenseiError
+from rensei_daemon.errors import RenseiError, UsageError
 
 _LAST_RESORT = "see what is wrong: rensei-daemon doctor"
 
@@ -85,7 +86,9 @@ def _complain(error: RenseiError, arguments: Sequence[str]) -> None:
     from rensei_daemon.core.escaping import LONGEST_LINE, escape_lines
     from rensei_daemon.logs.systemd_journal import leads_to_journal
 
-    hint = daemon_of(arguments).hint(error.hint or _LAST_RESORT)
+    hint = error.hint or _LAST_RESORT
+    with suppress(UsageError):  # then the hint keeps the usual commands
+        hint = daemon_of(arguments).hint(hint)
     text = f"{PROGRAM}: {error}\n  {hint}"
     # systemd reads a level at the start of each line (sd-daemon(3)).
     mark = "<3>" if leads_to_journal(2, os.environ) else ""
