@@ -41,6 +41,26 @@ KNOWN = (
             ProjectAdd(id="a", repository="git@github.com:o/a.git"),
         ),
         ("project.remove", {"id": "a"}, ProjectRemove(id="a")),
+        ("project.remove", {"ID": "a"}, ProjectRemove(id="a")),
+        ("project.remove", {"Id": "b", "id": "a", "ID": "c"}, ProjectRemove(id="a")),
+        (
+            "modelAccess.set",
+            {
+                "Workload": "qa",
+                "POLICY": {
+                    "authorder": ["local"],
+                    "Matrix": {"Acme": {"byok": {"Allowed": True, "HOST": "h", "x": 1}}},
+                },
+            },
+            ModelAccessSet(
+                workload="qa",
+                policy={
+                    "auth_order": ["local"],
+                    "matrix": {"Acme": {"byok": {"allowed": True, "host": "h"}}},
+                },
+                ignored=("policy.matrix.Acme.byok.x",),
+            ),
+        ),
         ("project.enable", {"id": "a"}, ProjectEnable(id="a")),
         ("project.disable", {"id": "a"}, ProjectDisable(id="a")),
         (
@@ -50,7 +70,7 @@ KNOWN = (
         ),
         (
             "pool.deleted",
-            {"poolId": "p", "candidatePoolIds": ["q", "r"], "reason": "moved"},
+            {"poolId": "p", "candidatePoolIds": [" q ", " ", "r"], "reason": "moved"},
             PoolDeleted(pool_id="p", candidate_pool_ids=("q", "r"), reason="moved"),
         ),
         (

@@ -11,6 +11,7 @@ from typing import Any
 
 from rensei_daemon.core.mutation_params import (
     decode_error,
+    in_own_spelling,
     json_object,
     storable,
     text,
@@ -213,7 +214,7 @@ class _PolicyReader:
         return parsed
 
     def _known(self, raw: object, known: tuple[str, ...], name: str) -> dict[str, object]:
-        found = _without_nulls(json_object(raw, name))
+        found = _without_nulls(in_own_spelling(json_object(raw, name), known))
         self.ignored += [f"{name}.{key}" for key in found if key not in known]
         return found
 

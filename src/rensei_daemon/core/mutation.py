@@ -13,6 +13,7 @@ from typing import Any, assert_never
 from rensei_daemon.core.length_limits import MAX_REPOSITORY
 from rensei_daemon.core.model_access import parse_policy
 from rensei_daemon.core.mutation_params import (
+    in_own_spelling,
     optional_text,
     params_object,
     required_id,
@@ -50,6 +51,11 @@ WORKLOADS = (
     "interview",
 )  # fmt: skip
 """The closed list of workloads that `modelAccess.set` may name."""
+
+_KEYS = (
+    "id", "repository", "poolId", "candidatePoolIds", "reason", "workload", "policy"
+)  # fmt: skip
+"""Every param of every op."""
 
 MOST_QUOTED = 200
 """Characters of an input that a refusal quotes; every heartbeat carries the refusal."""
@@ -144,7 +150,7 @@ def parse_mutation(op: str, params: object) -> Mutation:
     except ValueError:
         message = f'unsupported mutation op "{op[:MOST_QUOTED]}" (upgrade daemon?)'
         raise UnknownOperationError(message) from None
-    return _parse(known, params_object(params))
+    return _parse(known, in_own_spelling(params_object(params), _KEYS))
 
 
 def _parse(op: Op, params: Mapping[str, object]) -> Mutation:

@@ -1,7 +1,7 @@
 """Read a mutation's params: check any JSON and return typed values, or refuse it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rensei_daemon.core.escaping import is_visible
 from rensei_daemon.core.length_limits import MAX_ID, MAX_TEXT
@@ -28,6 +28,16 @@ def json_object(value: object, name: str) -> Mapping[str, object]:
     for key in value:
         text(key, f"a key of {name}")
     return value
+
+
+def in_own_spelling(found: Mapping[str, object], known: Sequence[str]) -> dict[str, object]:
+    """Return an object with the known keys as they are spelled, whatever their case was.
+
+    The platform's own daemon reads keys so. A key that is spelled exactly wins.
+    """
+    spelling = {key.lower(): key for key in known}
+    respelled = {spelling.get(key.lower(), key): value for key, value in found.items()}
+    return respelled | {key: found[key] for key in known if key in found}
 
 
 def text(value: object, name: str, *, where: str = "", most: int = MAX_TEXT) -> str:
@@ -78,14 +88,15 @@ def required_id(
 
 
 def texts(params: Mapping[str, object], key: str, *, where: str = "") -> tuple[str, ...]:
-    """Return a list of texts; absent and null are empty."""
+    """Return a list of trimmed texts, without blank ones; absent and null are empty."""
     value = params.get(key)
     if value is None:
         return ()
     if not isinstance(value, list):
         raise decode_error(f"{key} must be a list, not {_kind(value)}", where=where)
     name = f"an item of {key}"
-    return tuple(text(item, name, where=where, most=MAX_ID) for item in value)
+    items = (text(item, name, where=where, most=MAX_ID).strip() for item in value)
+    return tuple(filter(None, items))
 
 
 def storable(value: object, name: str, depth: int = MAX_DEPTH) -> object:
