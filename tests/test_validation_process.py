@@ -11,11 +11,12 @@ import pytest
 from deadlines import HANG_SECONDS
 from polling import wait_until
 
+from rensei_daemon.core.document import Document
 from rensei_daemon.errors import SettingsError, UncheckedError
-from rensei_daemon.settings.loading import LocalValidator
+from rensei_daemon.settings.local_validator import LocalValidator
 from rensei_daemon.settings.sources import Sources
 from rensei_daemon.settings.values import Settings
-from rensei_daemon.validation_process import ValidationProcess, _fork
+from rensei_daemon.validation_process import ValidationProcess
 
 CANARY = "rsk_live_CANARY"
 WHOLE = """
@@ -83,16 +84,16 @@ def outcome(work: Callable[[], Settings]) -> object:
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_answer_is_that_of_this_process(sources: Sources, name: str) -> None:
     """Settings, or problems with their lines, hints and exit code."""
-    text = TEXTS[name]
+    document = Document(TEXTS[name])
     here, there = LocalValidator(sources), ValidationProcess(sources)
-    expected = outcome(lambda: here.load(text, on_host=True))
-    assert outcome(lambda: there.load(text, on_host=True)) == expected
+    expected = outcome(lambda: here.load(document, on_host=True))
+    assert outcome(lambda: there.load(document, on_host=True)) == expected
     assert isinstance(expected, Settings) is (name == "whole")
 
 
 def test_without_the_host_groups_and_platform_may_be_missing(sources: Sources) -> None:
     """As where only the platform's URL is looked for."""
-    settings = ValidationProcess(sources).load(TEXTS["no such group"])
+    settings = ValidationProcess(sources).load(Document(TEXTS["no such group"]))
     assert settings.control.group == "no-such-group"
     assert settings.machine.name == "from a variable"
     assert settings.machine.max_sessions == 7
@@ -101,8 +102,8 @@ def test_without_the_host_groups_and_platform_may_be_missing(sources: Sources) -
 @pytest.mark.parametrize("text", [WHOLE, BROKEN])
 def test_an_edited_text_is_accepted_as_here(sources: Sources, text: str) -> None:
     """Its problems name keys, not lines that nobody has ever seen."""
-    expected = outcome(lambda: LocalValidator(sources).accept(text))
-    assert outcome(lambda: ValidationProcess(sources).accept(text)) == expected
+    expected = outcome(lambda: LocalValidator(sources).accept(Document(text)))
+    assert outcome(lambda: ValidationProcess(sources).accept(Document(text))) == expected
 
 
 def test_the_process_has_no_secret(
@@ -114,7 +115,7 @@ def test_the_process_has_no_secret(
     script = 'cat /proc/$$/environ /proc/$$/cmdline - > "$0"; exit 3'
     process = ValidationProcess(sources, program=("/bin/sh", "-c", script, str(seen)))
     with pytest.raises(UncheckedError, match="exit code 3"):
-        process.load(WHOLE)
+        process.load(Document(WHOLE))
     assert "from a variable" in seen.read_text()
     assert CANARY not in seen.read_text()
 
@@ -136,7 +137,7 @@ def test_a_process_that_fails_is_no_verdict(
     process = ValidationProcess(sources, program=("/bin/sh", "-c", script))
     for validate in (process.load, process.accept):
         with pytest.raises(UncheckedError) as caught:
-            validate(WHOLE)
+            validate(Document(WHOLE))
         assert str(caught.value) == f"the configuration could not be checked: {why}"
         assert caught.value.hint == UncheckedError.default_hint
         assert caught.value.exit_code == 1
@@ -146,7 +147,7 @@ def test_a_process_that_cannot_be_started(sources: Sources) -> None:
     """As when too many run."""
     process = ValidationProcess(sources, program=("/no/such/program",))
     with pytest.raises(UncheckedError, match="no process can be started: No such file"):
-        process.load(WHOLE)
+        process.load(Document(WHOLE))
 
 
 def test_a_process_that_hangs_is_ended(sources: Sources, tmp_path: Path) -> None:
@@ -156,72 +157,8 @@ def test_a_process_that_hangs_is_ended(sources: Sources, tmp_path: Path) -> None
     words = ("/bin/sh", "-c", script, str(pid))
     process = ValidationProcess(sources, program=words, seconds=1)
     with pytest.raises(UncheckedError, match="did not answer within 1 s"):
-        process.load(WHOLE)
+        process.load(Document(WHOLE))
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
-
-
-# pytest has threads, the daemon has none when it begins.
-forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-@pytest.fixture
-def begun(sources: Sources) -> ValidationProcess:
-    """A process that was forked for the file, and no other can be started."""
-    sources.path.write_text(WHOLE)
-    process = ValidationProcess(sources, program=("/bin/false",))
-    process.begin(sources.path)
-    return process
-
-
-@forks
-def test_what_was_begun_answers_once(sources: Sources, begun: ValidationProcess) -> None:
-    """For the text that was in the file; every later question has a new process."""
-    expected = LocalValidator(sources).load(WHOLE, on_host=True)
-    assert begun.load(WHOLE, on_host=True) == expected
-    with pytest.raises(UncheckedError):
-        begun.load(WHOLE, on_host=True)
-
-
-@forks
-def test_what_was_begun_is_not_for_another_text(begun: ValidationProcess) -> None:
-    """The file was saved again in between."""
-    with pytest.raises(UncheckedError):
-        begun.load(WHOLE + "# saved again\n", on_host=True)
-
-
-@forks
-def test_what_was_begun_and_died_is_asked_again(sources: Sources) -> None:
-    """Its death costs a new process, not the start of the daemon."""
-    process = ValidationProcess(sources)
-    process._begun = _fork(WHOLE, _die)
-    assert process.load(WHOLE, on_host=True).platform.url == "https://a.test"
-
-
-def _die() -> bytes:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError
-
-
-@forks
-def test_what_was_begun_and_hangs_is_ended(sources: Sources) -> None:
-    """It does not stay behind."""
-    process = ValidationProcess(sources, seconds=0.1)
-    begun = process._begun = _fork(WHOLE, _hang)
-    with pytest.raises(UncheckedError, match=r"did not answer within 0\.1 s"):
-        process.load(WHOLE, on_host=True)
-    assert not Path(f"/proc/{begun.pid}").exists()
-
-
-def _hang() -> bytes:
-    signal.pause()
-    raise AssertionError
-
-
-def test_nothing_is_begun_for_a_file_that_cannot_be_read(sources: Sources) -> None:
-    """The daemon reads it itself, and says why."""
-    process = ValidationProcess(sources)
-    process.begin(sources.path)
-    assert process._begun is None
 
 
 DIE = """

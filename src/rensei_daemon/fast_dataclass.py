@@ -27,24 +27,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
 
-__all__ = ["dataclass", "field", "names_of", "replace"]
+__all__ = ["UNSET", "Field", "dataclass", "field", "fields_of", "names_of", "replace"]
 
-_UNSET: Any = object()
+UNSET: Any = object()
 
 
-class _Field(NamedTuple):
-    default: Any = _UNSET
-    default_factory: Callable[[], Any] = _UNSET
+class Field(NamedTuple):
+    """How a field begins: with a default, what a factory makes, or what is given."""
+
+    default: Any = UNSET
+    default_factory: Callable[[], Any] = UNSET
     init: bool = True
     repr: bool = True
 
     @property
     def has_default(self) -> bool:
-        return self.default is not _UNSET or self.default_factory is not _UNSET
+        """Whether a value need not be given."""
+        return self.default is not UNSET or self.default_factory is not UNSET
 
 
 def _field(**options: Any) -> Any:
-    return _Field(**options)
+    return Field(**options)
 
 
 def _dataclass(
@@ -76,13 +79,19 @@ def names_of(value: object) -> tuple[str, ...] | None:
     return found
 
 
+def fields_of(kind: object) -> Mapping[str, Field] | None:
+    """Return the fields of a class; None if it is none of these."""
+    found: Mapping[str, Field] | None = getattr(kind, "__fields_by_name__", None)
+    return found
+
+
 if not TYPE_CHECKING:
     dataclass, field, replace = _dataclass, _field, _replace
 
 
 def _made(cls: type, frozen: bool, slots: bool, kw_only: bool) -> type:
     own = dict(cls.__dict__)
-    fields = {name: _as_field(own.get(name, _UNSET)) for name in cls.__annotations__}
+    fields = {name: _as_field(own.get(name, UNSET)) for name in cls.__annotations__}
     made = _members(cls, fields, frozen, kw_only)
     made |= {name: own[name] for name in ("__eq__", "__repr__") if name in own}
     if slots:
@@ -99,7 +108,7 @@ def _made(cls: type, frozen: bool, slots: bool, kw_only: bool) -> type:
 
 
 def _members(
-    cls: type, fields: Mapping[str, _Field], frozen: bool, kw_only: bool
+    cls: type, fields: Mapping[str, Field], frozen: bool, kw_only: bool
 ) -> dict[str, Any]:
     """Return what a data class has beside what its body says."""
     inits = tuple(name for name, each in fields.items() if each.init)
@@ -109,6 +118,7 @@ def _members(
         "__match_args__": () if kw_only else inits,
         "__replaceable__": inits,
         "__field_names__": tuple(fields),
+        "__fields_by_name__": fields,
         "__dataclass_fields__": _StandardFields(fields),
         "__repr__": _repr_of([name for name, each in fields.items() if each.repr]),
         "__eq__": _equality_of(values),
@@ -117,12 +127,12 @@ def _members(
     return members | ({"__setattr__": _refuse, "__delattr__": _refuse} if frozen else {})
 
 
-def _as_field(value: Any) -> _Field:
-    return value if isinstance(value, _Field) else _Field(default=value)
+def _as_field(value: Any) -> Field:
+    return value if isinstance(value, Field) else Field(default=value)
 
 
 def _init_of(
-    cls: type, fields: Mapping[str, _Field], frozen: bool, kw_only: bool
+    cls: type, fields: Mapping[str, Field], frozen: bool, kw_only: bool
 ) -> Callable[..., None]:
     """Return an `__init__` that puts a compiled one in its place when it is called.
 
@@ -144,13 +154,13 @@ def _init_of(
 
 
 def _compiled_init(
-    fields: Mapping[str, _Field], frozen: bool, kw_only: bool, is_followed: bool
+    fields: Mapping[str, Field], frozen: bool, kw_only: bool, is_followed: bool
 ) -> Callable[..., None]:
     """Compile `__init__`: a parameter for each field, and an assignment for each.
 
     `is_followed`: by `__post_init__`.
     """
-    known: dict[str, Any] = {"_UNSET": _UNSET, "_set": object.__setattr__}
+    known: dict[str, Any] = {"UNSET": UNSET, "_set": object.__setattr__}
     parameters, body = ["self", *(["*"] if kw_only else [])], []
     for name, each in fields.items():
         known |= {f"_default_{name}": each.default, f"_make_{name}": each.default_factory}
@@ -168,14 +178,14 @@ def _compiled_init(
     return compiled
 
 
-def _text_of(name: str, each: _Field) -> tuple[str, str]:
+def _text_of(name: str, each: Field) -> tuple[str, str]:
     """Return a field's parameter and what it is set to; empty where there is none."""
     default = f"_default_{name}"
-    if each.default_factory is not _UNSET:
+    if each.default_factory is not UNSET:
         made = f"_make_{name}()"
         if not each.init:
             return "", made
-        return f"{name}=_UNSET", f"{made} if {name} is _UNSET else {name}"
+        return f"{name}=UNSET", f"{made} if {name} is UNSET else {name}"
     if each.init:
         return f"{name}={default}" if each.has_default else name, name
     return "", default if each.has_default else ""  # else __post_init__ sets it
@@ -217,7 +227,7 @@ def _refuse(self: object, name: str, *_: object) -> NoReturn:
 class _StandardFields:
     """The fields as the standard library describes them, made when it asks for them."""
 
-    def __init__(self, fields: Mapping[str, _Field]) -> None:
+    def __init__(self, fields: Mapping[str, Field]) -> None:
         self._fields = fields
 
     def __get__(self, _: object, owner: type) -> Any:

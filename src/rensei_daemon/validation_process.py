@@ -1,36 +1,30 @@
 """Validates the configuration in a process of its own, which ends with its answer.
 
-The model and its library take 8 MiB and a third of a start, and a daemon needs them only
-when somebody has edited the file. So it never imports them:
+The model and its library take 8 MiB and a third of a start. A daemon needs them only for a
+text with something wrong or unusual in it (`settings.fitting`), so it never imports them: a
+new interpreter does, which takes a seventh of a second.
 
-- At start, `begin` forks before anything big is imported. The copy validates the file on
-  another core while the daemon imports the rest.
-- Later texts go to a new interpreter, which takes a seventh of a second. What mutations
-  write needs none (`settings.configuration`).
-
-The process gets the text, paths and the variables of settings through a pipe. A new one has
-no environment, and so no API key; a fork is as protected as the daemon. One that does not
-answer in time is ended; it also ends by itself then, and with the daemon. If it dies or
-hangs, `UncheckedError` is raised, and the text in force stays.
+It gets the text, paths and the variables of settings through a pipe; it has no environment,
+and so no API key. One that does not answer in time is ended; it also ends by itself then,
+and with the daemon. If it dies or hangs, `UncheckedError` is raised, and the text in force
+stays.
 """
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 from rensei_daemon import __version__
-from rensei_daemon.disk.config_text import read_text
+from rensei_daemon.core.document import Document
 from rensei_daemon.errors import Problem, SettingsError, UncheckedError
 from rensei_daemon.process import die_with
 from rensei_daemon.settings.building import UnfitError, plain, settings_of
+from rensei_daemon.settings.local_validator import LocalValidator
 from rensei_daemon.settings.sources import Sources
 from rensei_daemon.settings.values import Settings
 from rensei_daemon.trimmed_imports import trim_imports
@@ -72,33 +66,17 @@ class ValidationProcess:
         }
         self._program = list(program)
         self._seconds = seconds
-        self._begun: _Begun | None = None
 
-    def begin(self, path: Path) -> None:
-        """Fork a process that validates the file while this one goes on.
-
-        Call it before the first thread. Nothing is begun if the file cannot be read.
-        """
-        with suppress(SettingsError, OSError):
-            text = read_text(path)
-            asked = self._question("load", text, on_host=True)
-            self._begun = _fork(text, lambda: answer_to(asked))
-
-    def load(self, text: str, *, on_host: bool = False) -> Settings:
+    def load(self, document: Document, *, on_host: bool = False) -> Settings:
         """Return the settings in force for a text."""
-        begun, self._begun = self._begun, None
-        if begun is not None:
-            answer = _answer_of(begun, self._seconds)
-            if answer and begun.text == text and on_host:
-                return _settings_in(answer)
-        return _settings_in(self._ask("load", text, on_host=on_host))
+        return _settings_in(self._ask("load", document.text, on_host=on_host))
 
-    def accept(self, text: str) -> Settings:
+    def accept(self, document: Document) -> Settings:
         """Return the settings of an edited text."""
-        return _settings_in(self._ask("accept", text))
+        return _settings_in(self._ask("accept", document.text))
 
-    def _question(self, how: str, text: str, *, on_host: bool = False) -> dict[str, Any]:
-        return {
+    def _ask(self, how: str, text: str, *, on_host: bool = False) -> bytes:
+        asked = {
             "import from": sys.path,
             "how": how,
             "text": text,
@@ -107,13 +85,10 @@ class ValidationProcess:
             "seconds": self._seconds,
             **self._sources,
         }
-
-    def _ask(self, how: str, text: str, *, on_host: bool = False) -> bytes:
-        asked = json.dumps(self._question(how, text, on_host=on_host)).encode()
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter
                 self._program,
-                input=asked,
+                input=json.dumps(asked).encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
@@ -134,7 +109,6 @@ def answer_to(asked: Mapping[str, Any]) -> bytes:
     """Return the answer of a process to a question; it has no other work."""
     die_with(asked["daemon"], within_seconds=asked["seconds"])
     trim_imports()
-    from rensei_daemon.settings.loading import LocalValidator
 
     sources = Sources(
         path=Path(asked["path"]),
@@ -144,10 +118,11 @@ def answer_to(asked: Mapping[str, Any]) -> bytes:
     )
     validator = LocalValidator(sources)
     try:
+        document = Document(asked["text"])
         if asked["how"] == "accept":
-            settings = validator.accept(asked["text"])
+            settings = validator.accept(document)
         else:
-            settings = validator.load(asked["text"], on_host=asked["on host"])
+            settings = validator.load(document, on_host=asked["on host"])
     except SettingsError as error:
         return json.dumps({"refused": _told(error)}).encode()
     return json.dumps({"settings": plain(settings)}, default=str).encode()
@@ -191,52 +166,3 @@ def _unchecked(why: str) -> UncheckedError:
 
 def _ending(code: int) -> str:
     return f"exit code {code}" if code > 0 else signal.Signals(-code).name
-
-
-class _Begun(NamedTuple):
-    """A fork that validates a text."""
-
-    text: str
-    pid: int
-    answer: int
-    """The file descriptor that its answer comes from."""
-
-
-def _fork(text: str, answer: Callable[[], bytes]) -> _Begun:
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        _answer_and_end(writer, answer)
-    os.close(writer)
-    return _Begun(text, pid, reader)
-
-
-def _answer_and_end(writer: int, answer: Callable[[], bytes]) -> NoReturn:
-    """Write the answer and end, without what a copy of the daemon would do at its end."""
-    code = 1
-    with suppress(BaseException):
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        with os.fdopen(writer, "wb") as file:
-            file.write(answer())
-        code = 0
-    os._exit(code)
-
-
-def _answer_of(begun: _Begun, seconds: float) -> bytes | None:
-    """Return what a fork has answered; None if it has died. Raise if it is late."""
-    chunks: list[bytes] = []
-    ending = time.monotonic() + seconds
-    ready = select.poll()
-    ready.register(begun.answer)
-    try:
-        while ready.poll(max(ending - time.monotonic(), 0) * 1000):
-            chunk = os.read(begun.answer, 1024 * 1024)
-            if not chunk:
-                _, status = os.waitpid(begun.pid, 0)
-                return None if status else b"".join(chunks)
-            chunks.append(chunk)
-        os.kill(begun.pid, signal.SIGKILL)
-        os.waitpid(begun.pid, 0)
-        raise _late(seconds)
-    finally:
-        os.close(begun.answer)

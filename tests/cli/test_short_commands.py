@@ -22,8 +22,7 @@ import rensei_daemon.__main__, rensei_daemon.cli.MODULE
 print(*sys.modules)
 """
 HEAVY = {"asyncio", "click", "dataclasses", "inspect", "sqlite3", "ssl"}
-BESIDE_A_CHECK = {"click", "ctypes", "rensei_daemon.core.document", "sqlite3"}
-"""The library of the settings imports the rest."""
+BESIDE_A_CHECK = HEAVY | {"pydantic", "rensei_daemon.core.document_editing"}
 FOR_SUPERVISORS = {"ctypes", "random", "rensei_daemon.cli.supervisor", "threading"}
 
 

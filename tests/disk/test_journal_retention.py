@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from journals import open_database
-from pydantic import ValidationError
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import ABSENT, Edit
@@ -17,7 +16,8 @@ from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.disk.journal import Journal
 from rensei_daemon.disk.journal_database import WAL_MOST_BYTES
 from rensei_daemon.errors import StorageError
-from rensei_daemon.settings.schema import Limits
+from rensei_daemon.settings.building import UnfitError, build
+from rensei_daemon.settings.values import Limits
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 MIB = 1024 * 1024
@@ -115,9 +115,9 @@ def test_the_least_budget_holds_the_largest_log(journal: Journal, tmp_path: Path
     for name in ("log.jsonl", "log.jsonl.1", "log.jsonl.2"):
         with (tmp_path / name).open("wb") as log:
             log.truncate(10_000_000)
-    least = Limits(state_mib=48).state_mib * MIB
-    with pytest.raises(ValidationError):
-        Limits(state_mib=47)
+    least = build(Limits, {"state_mib": 48}).state_mib * MIB
+    with pytest.raises(UnfitError):
+        build(Limits, {"state_mib": 47})
     assert not journal.budget.enforce(least)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from valid_texts import accept
 
-from rensei_daemon.core.document import Document, ValidConfig, apply_all
+from rensei_daemon.core.document import Document, ValidConfig
+from rensei_daemon.core.document_editing import apply_all
 from rensei_daemon.core.mutation import Mutation, parse_mutation
 
 PAGE = Path(__file__).parents[2] / "docs/configuration-management.md"

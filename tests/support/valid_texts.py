@@ -6,8 +6,10 @@ In this process: another one for each text would take most of the time of a test
 from rensei_daemon.core.document import Document, ValidConfig
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.locations import Locations
-from rensei_daemon.settings.loading import LocalValidator, check_settings
-from rensei_daemon.settings.sources import Sources
+from rensei_daemon.settings.fitting import FittingValidator
+from rensei_daemon.settings.loading import check_settings
+from rensei_daemon.settings.local_validator import LocalValidator
+from rensei_daemon.settings.sources import Sources, Validator
 from rensei_daemon.settings.values import Settings
 from rensei_daemon.validation_process import ValidationProcess
 
@@ -28,7 +30,14 @@ def local_validator(locations: Locations) -> LocalValidator:
     return LocalValidator(Sources(path=locations.config, runtime=locations.runtime))
 
 
-def dying_validator(locations: Locations) -> ValidationProcess:
-    """Return a validator whose processes all die."""
+def daemon_validator(locations: Locations) -> Validator:
+    """Return the same as a daemon has it: the model sees only what does not fit."""
     sources = Sources(path=locations.config, runtime=locations.runtime)
-    return ValidationProcess(sources, program=("/bin/sh", "-c", "kill -KILL $$"))
+    return FittingValidator(sources, LocalValidator(sources))
+
+
+def dying_validator(locations: Locations, *, fits: bool = False) -> Validator:
+    """Return a validator whose processes all die; `fits`: it asks them if it has to."""
+    sources = Sources(path=locations.config, runtime=locations.runtime)
+    dying = ValidationProcess(sources, program=("/bin/sh", "-c", "kill -KILL $$"))
+    return FittingValidator(sources, dying) if fits else dying

@@ -14,7 +14,7 @@ import structlog
 from deadlines import HANG_SECONDS
 from platform_thread import PlatformThread, platform_with_host
 from stored_rows import StoredHost
-from valid_texts import local_validator
+from valid_texts import daemon_validator
 
 from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Condition
@@ -176,7 +176,7 @@ class Home:
         if not hears_of_mutations:
             without = (*without, "mutation events")
         log = log or LogControl("info", Writer(()))
-        validator = validator or local_validator(self.locations)
+        validator = validator or daemon_validator(self.locations)
         with open_resources(
             self.locations, environ={}, validator=validator, log=log
         ) as resources:

@@ -20,7 +20,7 @@ from rensei_daemon.core.admission import report as admission_report
 from rensei_daemon.core.document import Document
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.errors import StorageError
-from rensei_daemon.settings import configuration as configuration_module
+from rensei_daemon.settings import fitting
 from rensei_daemon.tasks.reload import reload
 from rensei_platform.rules.mutations import Mutation
 
@@ -108,11 +108,11 @@ async def test_a_text_is_parsed_once_and_validated_once(
         monkeypatch.setattr(configuration.file, "read", counted_read)
         await daemon.until(lambda: calls)  # the watcher's first look
         count(tomllib, "loads")
-        count(configuration_module, "with_entries")
+        count(fitting, "build")
         home.enqueue("project.disable", id="proj_a")
         await daemon.until(lambda: calls.count("read") == 3)
         async with configuration.turn:
-            assert calls == ["read", "read", "loads", "with_entries", "read"]
+            assert calls == ["read", "read", "loads", "build", "read"]
         assert configuration.document.text == home.config.read_text()
         assert not configuration.settings.projects["proj_a"].enabled
 
@@ -241,7 +241,7 @@ async def test_mutations_need_no_process_that_validates(home: "Home") -> None:
     async with home.daemon() as daemon:
         home.write(PROJECTS + "by_hand = {}\n")
         await daemon.until(lambda: daemon.board.projects.enabled == 2)
-        daemon.configuration._validator = dying_validator(home.locations)
+        daemon.configuration._validator = dying_validator(home.locations, fits=True)
         first = home.enqueue("project.disable", id="by_hand")
         await daemon.until(lambda: home.mutation(first).status == "applied")
         pool = home.enqueue("pool.deleted", poolId="p")
@@ -251,7 +251,8 @@ async def test_mutations_need_no_process_that_validates(home: "Home") -> None:
         await daemon.until(lambda: home.mutation(pool).status == "applied")
         await daemon.mutations.roll_back(1, requested_by="ada", dry_run=False)
         settings = daemon.configuration.settings
-        assert settings == local_validator(home.locations).load(home.config.read_text())
+        document = Document(home.config.read_text())
+        assert settings == local_validator(home.locations).load(document)
         assert settings.projects["by_hand"].enabled
         assert settings.model_access is not None
 

@@ -10,6 +10,7 @@ import pytest
 from deadlines import HANG_SECONDS
 from valid_texts import dying_validator
 
+from rensei_daemon.core.document import Document
 from rensei_daemon.errors import SettingsError, UncheckedError
 from rensei_daemon.settings.values import Settings
 from rensei_daemon.tasks.reload import reload
@@ -223,9 +224,9 @@ async def test_a_text_in_force_is_not_checked_again(
         class Telling:
             accept = validator.accept
 
-            def load(self, text: str, **options: Any) -> Settings:
-                loaded.append(text)
-                return validator.load(text, **options)
+            def load(self, document: Document, **options: Any) -> Settings:
+                loaded.append(document.text)
+                return validator.load(document, **options)
 
         monkeypatch.setattr(configuration, "_validator", Telling())
         text, in_force = configuration.document.text, configuration.in_force

@@ -13,12 +13,14 @@ from typing import Any
 
 from rensei_daemon.cli.config_file import read_config
 from rensei_daemon.cli.terminal import clean, clean_lines, tolerate
+from rensei_daemon.core.document import Document
 from rensei_daemon.disk.config_text import READ_BYTES, decode_config
 from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.locations import Locations, absolute, locate
 from rensei_daemon.settings.advisories import advisories
-from rensei_daemon.settings.host_checks import host_problems
-from rensei_daemon.settings.loading import load, nothing_more
+from rensei_daemon.settings.fitting import FittingValidator
+from rensei_daemon.settings.local_validator import LocalValidator
+from rensei_daemon.settings.sources import Sources
 from rensei_daemon.settings.texts import refuse_blank
 
 _STDIN = Path("<stdin>")
@@ -62,13 +64,9 @@ def _check(path: Path, located: Locations) -> list[str]:
     else:
         text = read_config(path, accepts_pipe=not is_own)
     refuse_blank(text, path=path)
-    settings = load(
-        text,
-        path=path,
-        environ=os.environ,
-        runtime=located.runtime,
-        check=host_problems if is_own else nothing_more,
-    )
+    sources = Sources(path=path, runtime=located.runtime, environ=os.environ)
+    validator = FittingValidator(sources, LocalValidator(sources))
+    settings = validator.load(Document(text), on_host=is_own)
     is_set = not settings.platform.is_placeholder
     return [*advisories(settings), *([] if is_set else ["platform.url is not set"])]
 

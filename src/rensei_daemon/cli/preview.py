@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rensei_daemon.cli.config_file import read_config
-from rensei_daemon.core.document import Document, ValidConfig, apply_all
+from rensei_daemon.core.document import Document, ValidConfig
+from rensei_daemon.core.document_editing import apply_all
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.mutation import parse_mutation
 from rensei_daemon.errors import ConflictingMutationError

@@ -5,7 +5,6 @@ daemon's whole life. click only knows them (`cli.root`) for help and completion.
 options, as a unit starts it, even that library's parser is not imported: 0.3 MB.
 """
 
-import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from rensei_daemon.init_process import fork_under_init
 from rensei_daemon.locations import Locations, locate
 
 if TYPE_CHECKING:
-    from rensei_daemon.validation_process import ValidationProcess
+    from rensei_daemon.settings.fitting import FittingValidator
 
 HELP = f"""Run the daemon in the foreground, as its systemd unit does.
 
@@ -68,7 +67,6 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
     locations = locate(
         environ=os.environ, uid=os.geteuid(), config=Path(config) if config else None
     )
-    validator = _begin_validation(locations, log_level)
     # Imported here, so that help and completion do not wait for the whole daemon.
     import anyio
 
@@ -77,6 +75,7 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
 
     known: BaseExceptionGroup[RenseiError] | None = None
     deadline = ExitDeadline()
+    validator = _validator(locations, log_level)
 
     async def run_to_the_end() -> None:
         await run(
@@ -92,14 +91,8 @@ def start(config: str | None = None, log_level: str | None = None) -> None:
         raise _first(known)
 
 
-_SHARED = ("asyncio", "email.message", "importlib.resources", "uuid")
-"""What the daemon and the process that validates import, before one becomes two."""
-
-
-def _begin_validation(locations: Locations, log_level: str | None) -> "ValidationProcess":
-    """Have the file validated while this process imports the daemon."""
-    for name in _SHARED:
-        importlib.import_module(name)
+def _validator(locations: Locations, log_level: str | None) -> "FittingValidator":
+    from rensei_daemon.settings.fitting import FittingValidator
     from rensei_daemon.settings.sources import Sources
     from rensei_daemon.validation_process import ValidationProcess
 
@@ -109,9 +102,7 @@ def _begin_validation(locations: Locations, log_level: str | None) -> "Validatio
         environ=os.environ,
         overrides={"log": {"level": log_level}} if log_level else {},
     )
-    validator = ValidationProcess(sources)
-    validator.begin(locations.config)
-    return validator
+    return FittingValidator(sources, ValidationProcess(sources))
 
 
 def _prepare_process() -> None:

@@ -2,8 +2,8 @@
 
 Every wire name of an operation is defined here, once. `parse_mutation` is the only way from
 the platform's JSON to a value; its result is complete and well-typed, so that later code
-(`core.document`) never handles JSON. Messages of refusals are the wire's own: the platform
-shows them to the requester of the change.
+(`core.document_editing`) never handles JSON. Messages of refusals are the wire's own: the
+platform shows them to the requester of the change.
 """
 
 from collections.abc import Mapping

@@ -20,14 +20,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic
 
 from rensei_daemon.core.config_entries import without_empty_containers
-from rensei_daemon.core.document import (
-    Document,
-    SettingsT,
-    Validate,
-    ValidConfig,
-    apply_all,
-    rewritten,
-)
+from rensei_daemon.core.document import Document, SettingsT, ValidConfig
+from rensei_daemon.core.document_editing import Validate, apply_all, rewritten
 from rensei_daemon.core.edit import Edit, edited_copy, same
 from rensei_daemon.core.guards import Guards
 from rensei_daemon.core.history import ChangeDetail, no_change, reversal

@@ -1,30 +1,26 @@
 """Builds the frozen values of `values` from plain tables.
 
-The tables come from the validated model, from JSON that another process made of it, or
-from the text itself after an edit. A table fits only if it is exactly of the shape that its
-class says; of everything else the model decides, and says what is wrong.
+The tables come from the parsed text, from the validated model, or from JSON that another
+process made of it. A table fits only if it is exactly of the shape that its class says, and
+breaks no rule; of everything else the model decides, and says what is wrong.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from rensei_daemon.fast_dataclass import names_of, replace
-from rensei_daemon.settings.values import ModelAccess, Pool, Project, Settings, Text
+from rensei_daemon.fast_dataclass import names_of
+from rensei_daemon.settings.values import Settings
 
 _T = TypeVar("_T")
 _Convert = Callable[[Any], Any]
 
 
-ENTRIES = ("projects", "pool", "model_access")
-"""The tables that mutations write."""
-
-
 class UnfitError(Exception):
-    """A table is not exactly of the shape of its class."""
+    """A table is not exactly what its class says; the model has to look at it."""
 
 
 def build(kind: type[_T], table: Mapping[str, Any]) -> _T:
@@ -33,28 +29,14 @@ def build(kind: type[_T], table: Mapping[str, Any]) -> _T:
     return convert(table)
 
 
-def with_entries(settings: Settings, tree: Mapping[str, Any]) -> Settings:
-    """Return settings with the projects, pool and policies of a parsed text.
-
-    These are all that mutations write; no variable sets them. Raise `UnfitError` if the
-    model has to look at them.
-    """
-    return replace(
-        settings,
-        projects=_converter(dict[str, Project])(tree.get("projects", {})),
-        pool=_converter(Pool | None)(tree.get("pool")),
-        model_access=_converter(ModelAccess | None)(tree.get("model_access")),
-    )
-
-
 @cache
 def _converter(kind: Any) -> _Convert:
     """Return what makes a value of an annotation, or raises `UnfitError`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return lambda value: value
-    if kind is Text:
-        return _text
+    if origin is Annotated:
+        return _ruled(_converter(arguments[0]), arguments[1:])
     if origin in (UnionType, Union):  # X | None
         return _optional(_converter(arguments[0]))
     if origin is tuple:
@@ -66,6 +48,19 @@ def _converter(kind: Any) -> _Convert:
     if kind in _SCALARS:
         return _SCALARS[kind]
     return _instance_of(kind)
+
+
+def _ruled(convert: _Convert, rules: Sequence[_Convert]) -> _Convert:
+    def made(value: Any) -> Any:
+        value = convert(value)
+        try:
+            for rule in rules:
+                value = rule(value)
+        except ValueError:
+            raise UnfitError from None
+        return value
+
+    return made
 
 
 def _optional(convert: _Convert) -> _Convert:
@@ -126,10 +121,13 @@ def _exactly(kind: type) -> _Convert:
 _string = _exactly(str)
 
 
-def _text(value: Any) -> Any:
-    if not _string(value):
+def _number(value: Any) -> Any:
+    if type(value) not in (float, int):
         raise UnfitError
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise UnfitError from None
 
 
 def _moment(value: Any) -> Any:
@@ -146,7 +144,7 @@ _SCALARS: Mapping[Any, _Convert] = {
     str: _string,
     bool: _exactly(bool),
     int: _exactly(int),
-    float: _exactly(float),
+    float: _number,
     Path: _path,
     datetime: _moment,
 }
@@ -169,8 +167,14 @@ def plain(value: Any) -> Any:
 
 
 def settings_of(table: dict[str, Any]) -> Settings:
-    """Return the settings that `plain` made a table of; raise `UnfitError`."""
-    pool = table.get("pool")
+    """Return the settings that `plain` made a table of; raise `UnfitError`.
+
+    Every key has to be there: another version of the program may have made the table.
+    """
+    pool, made_of = table.get("pool"), table
     if type(pool) is dict and isinstance(since := pool.get("since"), str):
-        table = {**table, "pool": {**pool, "since": datetime.fromisoformat(since)}}
-    return build(Settings, table)
+        made_of = {**table, "pool": {**pool, "since": datetime.fromisoformat(since)}}
+    settings = build(Settings, made_of)
+    if plain(settings) != table:
+        raise UnfitError
+    return settings

@@ -6,10 +6,8 @@ cannot be used changes nothing: the last good one stays in force, also across a 
 """
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -25,7 +23,6 @@ from rensei_daemon.core.health import ConfigHealth, ProjectsHealth
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
-from rensei_daemon.settings.building import ENTRIES, UnfitError, with_entries
 from rensei_daemon.settings.restart_required import needs_restart
 from rensei_daemon.settings.sources import Validator
 from rensei_daemon.settings.texts import refuse_blank
@@ -120,23 +117,11 @@ class Configuration:
     def accept(self, document: Document) -> Settings:
         """Return the settings of an edited text; block.
 
-        Raise `SettingsError`, which names no lines, if it cannot be used. What mutations
-        write needs no validation by the model, as long as the rest is what was read.
+        Raise `SettingsError`, which names no lines, if it cannot be used.
         """
-        settings = self._with_entries_of(document.tree)
-        if settings is None:
-            settings = self._validator.accept(document.text)
+        settings = self._validator.accept(document)
         self._last = ValidConfig(document, settings)
         return settings
-
-    def _with_entries_of(self, tree: Mapping[str, Any]) -> Settings | None:
-        """Return the settings of an edited text; None if the model has to look at it."""
-        last = self._last
-        if _without_entries(tree) != _without_entries(last.document.tree):
-            return None
-        with suppress(UnfitError):
-            return with_entries(last.settings, tree)
-        return None
 
     async def adopt(self, today: ValidText | None, board: Board) -> None:
         """Put a valid text in force; do nothing with None.
@@ -200,7 +185,7 @@ class Configuration:
 
     def _urls_named_by(self, text: str) -> set[str]:
         try:
-            return {self._validator.load(text).platform.url}
+            return {self._validator.load(Document(text)).platform.url}
         except SettingsError:
             return _urls_in(text)
 
@@ -234,11 +219,7 @@ def _urls_in(text: str) -> set[str]:
     return {found["url"].rstrip("/") for found in _URL.finditer(text)}
 
 
-def _without_entries(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: table for name, table in tree.items() if name not in ENTRIES}
-
-
 def validated(document: Document, path: Path, validator: Validator) -> ValidText:
     """Parse and validate a text; block. Raise `SettingsError` if it cannot be used."""
     refuse_blank(document.text, path=path)
-    return ValidConfig(document, validator.load(document.text, on_host=True))
+    return ValidConfig(document, validator.load(document, on_host=True))

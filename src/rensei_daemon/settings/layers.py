@@ -7,14 +7,14 @@ edit them in the file, and a variable would hide every edit.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from rensei_daemon.core.spelling import nearest
 from rensei_daemon.errors import Problem
-from rensei_daemon.fast_dataclass import dataclass, field
-from rensei_daemon.settings.model import Section, Settings
+from rensei_daemon.fast_dataclass import dataclass, field, fields_of
+from rensei_daemon.settings.values import Settings
 
 PREFIX = "RENSEI_DAEMON_"
 Tree = Mapping[str, Any]
@@ -43,11 +43,17 @@ def variable(section: str, key: str) -> str:
     return f"{PREFIX}{section}__{key}".upper()
 
 
+def _is_list(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_origin(annotation) is tuple
+
+
 _VARIABLES = {
-    variable(section, key): (section, key, get_origin(info.annotation) is tuple)
-    for section, holder in Settings.model_fields.items()
-    if isinstance(holder.annotation, type) and issubclass(holder.annotation, Section)
-    for key, info in holder.annotation.model_fields.items()
+    variable(section, key): (section, key, _is_list(annotation))
+    for section, kind in Settings.__annotations__.items()
+    if fields_of(kind) is not None
+    for key, annotation in kind.__annotations__.items()
 }
 """All variables: section, key, and whether the value is a JSON list."""
 
@@ -92,6 +98,18 @@ def _nearest_variable(name: str) -> str:
     words = {known.removeprefix(PREFIX): known for known in _VARIABLES}
     hint = nearest(name.removeprefix(PREFIX), words)
     return hint.replace('"', f'"{PREFIX}', 1)
+
+
+def overlaid(layers: Iterable[Tree]) -> dict[str, Any]:
+    """Return what layers set together; the first layer wins."""
+    together: dict[str, Any] = {}
+    for layer in reversed([*layers]):
+        for section, keys in layer.items():
+            below = together.get(section)
+            if isinstance(keys, Mapping) and isinstance(below, Mapping):
+                keys = {**below, **keys}
+            together[section] = keys
+    return together
 
 
 def anchored(tree: Tree, folder: Path) -> dict[str, Any]:

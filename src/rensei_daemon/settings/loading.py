@@ -6,26 +6,29 @@ file, which overrides the defaults.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rensei_daemon.errors import Problem, SettingsError
-from rensei_daemon.fast_dataclass import dataclass, replace
+from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.settings import model, toml_positions
 from rensei_daemon.settings.building import build
 from rensei_daemon.settings.contradictions import contradictions
-from rensei_daemon.settings.host_checks import host_problems, shared_files
+from rensei_daemon.settings.host_checks import shared_files
 from rensei_daemon.settings.layers import (
     Tree,
     anchored,
+    overlaid,
     read_environment,
     variable,
 )
 from rensei_daemon.settings.model_errors import validation_problems
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem
-from rensei_daemon.settings.sources import Sources
-from rensei_daemon.settings.texts import parse, settings_error
+from rensei_daemon.settings.texts import settings_error
 from rensei_daemon.settings.toml_parsing import read_toml
 from rensei_daemon.settings.values import Settings
+
+if TYPE_CHECKING:
+    pass
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -68,7 +71,7 @@ def load_model(
     overrides: Mapping[str, object] = _NOTHING,
     runtime: Path | None = None,
     check: Check = nothing_more,
-) -> model.Settings:
+) -> model.BaseSettings:
     """Return the settings in force for a config text, as the model has them.
 
     Relative paths start at the directory of `path`, which also names the file in problems.
@@ -88,7 +91,7 @@ def load_model(
     }
     settings, refused = _merged(layers, path.parent, with_missing=file.is_whole)
     if file.is_whole:
-        together = _overlaid(layers)
+        together = overlaid(layers.values())
         refused += (*contradictions(together), *check(together))
         if runtime is not None:
             refused += shared_files(together, text, runtime)
@@ -97,18 +100,6 @@ def load_model(
     if problems or settings is None:
         raise _refusal(problems, refused, path)
     return settings
-
-
-def _overlaid(layers: Mapping[str, Tree]) -> Tree:
-    """Return what the layers set together; the first layer wins."""
-    together: dict[str, Any] = {}
-    for layer in reversed(list(layers.values())):
-        for section, keys in layer.items():
-            below = together.get(section)
-            if isinstance(keys, Mapping) and isinstance(below, Mapping):
-                keys = {**below, **keys}
-            together[section] = keys
-    return together
 
 
 def _refusal(
@@ -141,7 +132,7 @@ def check_settings(
         "file": tree,
     }
     settings, refused = _merged(layers, folder)
-    refused += contradictions(_overlaid(layers))
+    refused += contradictions(overlaid(layers.values()))
     if refused or settings is None:
         raise settings_error(
             [Problem(message=rejected.message, hint=rejected.hint) for rejected in refused]
@@ -149,36 +140,9 @@ def check_settings(
     return build(Settings, settings.model_dump())
 
 
-@dataclass(frozen=True, slots=True)
-class LocalValidator:
-    """Validates in this process; a `Validator`."""
-
-    sources: Sources
-
-    def load(self, text: str, *, on_host: bool = False) -> Settings:
-        """Return the settings in force for a text."""
-        return load(
-            text,
-            path=self.sources.path,
-            environ=self.sources.environ,
-            overrides=self.sources.overrides,
-            runtime=self.sources.runtime,
-            check=host_problems if on_host else nothing_more,
-        )
-
-    def accept(self, text: str) -> Settings:
-        """Return the settings of an edited text."""
-        return check_settings(
-            parse(text, path=self.sources.path),
-            folder=self.sources.path.parent,
-            environ=self.sources.environ,
-            overrides=self.sources.overrides,
-        )
-
-
 def _merged(
     layers: Mapping[str, Tree], folder: Path, *, with_missing: bool = True
-) -> tuple[model.Settings | None, list[ValidationProblem]]:
+) -> tuple[model.BaseSettings | None, list[ValidationProblem]]:
     """Return the settings of all layers, or None and the problems."""
     try:
         return _merge([anchored(layer, folder) for layer in layers.values()]), []
@@ -186,7 +150,7 @@ def _merged(
         return None, list(validation_problems(error, with_missing=with_missing))
 
 
-def _merge(layers: Sequence[dict[str, Any]]) -> model.Settings:
+def _merge(layers: Sequence[dict[str, Any]]) -> model.BaseSettings:
     sources = tuple(model.InitSettingsSource(model.Settings, layer) for layer in layers)
     return model.Settings(_build_sources=(sources, {}))
 

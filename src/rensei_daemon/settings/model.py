@@ -18,16 +18,12 @@ try:
     from pydantic import BaseModel as BaseModel
     from pydantic import ValidationError as ValidationError
     from pydantic_core import ErrorDetails as ErrorDetails
+    from pydantic_settings import BaseSettings as BaseSettings
     from pydantic_settings.sources import InitSettingsSource as InitSettingsSource
 
-    from rensei_daemon.settings.schema import Cell as Cell
-    from rensei_daemon.settings.schema import ModelAccess as ModelAccess
-    from rensei_daemon.settings.schema import Policy as Policy
-    from rensei_daemon.settings.schema import Pool as Pool
-    from rensei_daemon.settings.schema import Project as Project
     from rensei_daemon.settings.schema import Section as Section
-    from rensei_daemon.settings.schema import Session as Session
     from rensei_daemon.settings.schema import Settings as Settings
+    from rensei_daemon.settings.schema import model_of as model_of
 finally:
     if _given is None:
         del os.environ[_VARIABLE]

@@ -36,8 +36,6 @@ def _refusal(detail: ErrorDetails) -> ValidationProblem:
 
 _SENTENCES = {
     "string_type": "must be a text, in quotes",
-    "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "must be 1 to 64 letters, digits, dots, dashes, underscores",
     "path_type": "must be a path: a text, in quotes",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -45,10 +43,6 @@ _SENTENCES = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
     "bool_type": "must be true or false, without quotes",
     "model_type": "must be a table",
     "dict_type": "must be a table",

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.settings.values import Settings
+
+if TYPE_CHECKING:
+    from rensei_daemon.core.document import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +31,13 @@ class Validator(Protocol):
     `UncheckedError` when nobody can tell.
     """
 
-    def load(self, text: str, *, on_host: bool = False) -> Settings:
+    def load(self, document: "Document", *, on_host: bool = False) -> Settings:
         """Return the settings in force for a text; problems name lines.
 
         `on_host`: also refuse what would prevent a daemon of this user from starting.
         """
         ...
 
-    def accept(self, text: str) -> Settings:
+    def accept(self, document: "Document") -> Settings:
         """Return the same for an edited text; problems name keys instead of lines."""
         ...

@@ -4,9 +4,11 @@ Each function returns the normalised value, or raises `ValueError` with a senten
 operator, which never quotes a value that could be a secret.
 """
 
+import math
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from rensei_daemon.core.mutation import Op
@@ -14,6 +16,54 @@ from rensei_daemon.core.spelling import nearest
 from rensei_daemon.core.urls import is_address, is_loopback
 
 _MODE = re.compile(r"0?[0-7]{3}")
+_SESSION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class Within(NamedTuple):
+    """Requires a finite number from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def __call__(self, number: float) -> float:
+        """Return the number, or raise `ValueError`."""
+        _require_finite(number)
+        if number < self.least:
+            raise ValueError(f"must be at least {self.least}")
+        if number > self.most:
+            raise ValueError(f"must be at most {self.most}")
+        return number
+
+
+def positive(number: float) -> float:
+    """Require a finite number above zero."""
+    _require_finite(number)
+    if number <= 0:
+        raise ValueError("must be greater than 0")
+    return number
+
+
+def _require_finite(number: float) -> None:
+    if not math.isfinite(number):
+        raise ValueError("must be a finite number")
+
+
+def usable_text(text: str) -> str:
+    """Require at least one character; a variable may hold bytes that are no text."""
+    if not text:
+        raise ValueError("must not be empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be a text in UTF-8") from None
+    return text
+
+
+def session_id(text: str) -> str:
+    """Require what can be part of a path, a variable and a command as it is."""
+    if not _SESSION_ID.fullmatch(text):
+        raise ValueError("must be 1 to 64 letters, digits, dots, dashes, underscores")
+    return text
 
 
 def platform_url(url: str) -> str:
@@ -52,13 +102,6 @@ def operation_pattern(pattern: str) -> str:
     raise ValueError(
         "no op of this daemon matches this pattern" + (f" ({meant})" if meant else "")
     )
-
-
-def number(value: object) -> object:
-    """Refuse true and false, which Python takes for 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
 
 
 def octal_mode(mode: str) -> str:

@@ -1,10 +1,16 @@
-"""The settings in force, as every part of the program reads them: frozen values.
+"""Every key of `config.toml`: its type, default, unit and rule; and its frozen value.
 
-They are made from what `schema` has validated, perhaps in another process, and import
-nothing of it: the schema and its library take 8 MiB, which a daemon does not hold. A key's
-rules and default are in `schema`; only what mutations write has its defaults here, too.
+This is the contract: an edit that breaks it is not written, and a file that breaks it is
+not used. Two readers know it. `building` makes values of what fits exactly; of everything
+else the model that `schema` makes of these classes decides, and says what is wrong.
+
+A rule in an annotation is called with a value of its type; it returns the value, perhaps
+normalised, or raises `ValueError`. `projects`, `pool` and `model_access` are written by the
+operator and by the platform, so only the types of their values are checked. The API key is
+not part of the settings.
 """
 
+import socket
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,22 +19,33 @@ from rensei_daemon.core.file_content import FileContent, FileFormat
 from rensei_daemon.core.urls import is_loopback
 from rensei_daemon.fast_dataclass import dataclass, field, replace
 from rensei_daemon.settings import validators
+from rensei_daemon.settings.validators import Within
 
-Text = Annotated[str, "not empty"]
+Text = Annotated[str, validators.usable_text]
+EnvFile = Annotated[Path, validators.env_file]
+Mode = Annotated[str, validators.octal_mode]
+Hook = Annotated[tuple[Text, ...], validators.argv]
+Splay = Annotated[float, Within(0, 86_400)]
+"""Seconds; a hook waits a random time of up to so long."""
 AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
+
+
+def _host_name() -> str:
+    """Return the name of this host, which may have none."""
+    return socket.gethostname() or "localhost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """The address of the platform, and the organisation of this host."""
 
-    url: str
-    org_id: str | None
-    worker_host_id: str | None
-    api_key_file: Path | None
-    ca_file: Path | None
-    client_cert_file: Path | None
-    client_key_file: Path | None
+    url: Annotated[Text, validators.platform_url] = "https://your-platform.invalid"
+    org_id: Text | None = None
+    worker_host_id: Text | None = None
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
 
     @property
     def client_files(self) -> tuple[Path, Path] | None:
@@ -52,39 +69,43 @@ class Platform:
 class Machine:
     """The description of this host for the platform."""
 
-    name: str
-    region: str | None
-    max_sessions: int
+    name: Text = field(default_factory=_host_name)
+    region: Text | None = None
+    max_sessions: Annotated[int, Within(0, 100_000)] = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
     """The heartbeat interval, unless the platform sets one."""
 
-    interval_seconds: float
+    interval_seconds: Annotated[float, validators.positive] = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutations:
     """What the platform may change here; no mutation can change this table."""
 
-    allow: tuple[str, ...]
-    protected_projects: tuple[str, ...]
+    allow: tuple[Annotated[str, validators.operation_pattern], ...] = (
+        "project.*",
+        "pool.deleted",
+        "modelAccess.*",
+    )
+    protected_projects: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
     """One file of a session: its values, its format, and the hook that runs after it."""
 
-    path: Path
+    path: EnvFile
     format: Literal["env", "plain", "json", "yaml", "dir"] = "env"
-    names: tuple[str, ...] = ()
+    names: tuple[Text, ...] = ()
     """The session's names to write; all of them if empty."""
-    rename: dict[str, str] = field(default_factory=dict)
-    mode: str
-    group: str | None = None
-    on_rotate: tuple[str, ...]
-    splay_seconds: float
+    rename: dict[str, Text] = field(default_factory=dict)
+    mode: Mode = "0440"
+    group: Text | None = None
+    on_rotate: Hook = ()
+    splay_seconds: Splay = 0.0
 
     @property
     def permissions(self) -> int:
@@ -103,15 +124,15 @@ class File:
 class Session:
     """One session: which credentials to fetch, and how to deliver them."""
 
-    id: str
-    project_id: str | None
-    env_name: str | None
-    group: str | None
-    env_file: Path | None
-    env_file_mode: str
-    on_rotate: tuple[str, ...]
-    splay_seconds: float
-    files: tuple[File, ...]
+    id: Annotated[str, validators.session_id]
+    project_id: Text | None = None
+    env_name: Text | None = None
+    group: Text | None = None
+    env_file: EnvFile | None = None
+    env_file_mode: Mode = "0440"
+    on_rotate: Hook = ()
+    splay_seconds: Splay = 0.0
+    files: tuple[File, ...] = ()
 
     @property
     def all_files(self) -> tuple[File, ...]:
@@ -138,10 +159,10 @@ class Session:
 class Credentials:
     """The sessions of this host, and their common settings."""
 
-    project_id: str | None
-    env_name: str
-    group: str | None
-    sessions: tuple[Session, ...]
+    project_id: Text | None = None
+    env_name: Text = "production"
+    group: Text | None = None
+    sessions: tuple[Session, ...] = ()
 
     @property
     def resolved_sessions(self) -> tuple[Session, ...]:
@@ -160,14 +181,14 @@ class Credentials:
 class Control:
     """Who may read the status, besides root and the daemon's user."""
 
-    group: str | None
+    group: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """Where metrics are served, if anywhere."""
 
-    listen: str | None
+    listen: Annotated[str, validators.listen_address] | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -179,31 +200,32 @@ class Metrics:
 class Log:
     """The level, the format and the file of the log."""
 
-    level: Literal["debug", "info", "warning", "error"]
-    format: Literal["auto", "console", "journal", "json"]
-    file: Path | None
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "journal", "json"] = "auto"
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
     """The state and runtime directories; `rensei_daemon.locations` finds them."""
 
-    state: Path | None
-    runtime: Path | None
+    state: Path | None = None
+    runtime: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How much of this host the daemon may use."""
 
-    state_mib: int
+    state_mib: Annotated[int, Within(48, 1024 * 1024)] = 256
+    """MiB of the state directory; the three files of the log may take 29 of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """Which projects this host reports as admitted."""
 
-    mode: Literal["enumerated", "all-routed"]
+    mode: Literal["enumerated", "all-routed"] = "enumerated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,20 +277,20 @@ class ModelAccess:
 class Settings:
     """The whole file; in force, with what command line and environment set above it."""
 
-    platform: Platform
-    machine: Machine
-    heartbeat: Heartbeat
-    mutations: Mutations
-    credentials: Credentials
-    control: Control
-    metrics: Metrics
-    log: Log
-    paths: Paths
-    limits: Limits
-    admission: Admission
-    projects: dict[str, Project]
-    pool: Pool | None
-    model_access: ModelAccess | None
+    platform: Platform = field(default_factory=Platform)
+    machine: Machine = field(default_factory=Machine)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    mutations: Mutations = field(default_factory=Mutations)
+    credentials: Credentials = field(default_factory=Credentials)
+    control: Control = field(default_factory=Control)
+    metrics: Metrics = field(default_factory=Metrics)
+    log: Log = field(default_factory=Log)
+    paths: Paths = field(default_factory=Paths)
+    limits: Limits = field(default_factory=Limits)
+    admission: Admission = field(default_factory=Admission)
+    projects: dict[str, Project] = field(default_factory=dict)
+    pool: Pool | None = None
+    model_access: ModelAccess | None = None
 
     shortest_interval_seconds = 5.0
     longest_interval_seconds = 300.0

@@ -26,7 +26,8 @@ from rensei_daemon.locations import Locations
 from rensei_daemon.logs.setup import LogControl
 from rensei_daemon.logs.writer import Writer
 from rensei_daemon.resources import open_platform, open_resources
-from rensei_daemon.settings.loading import LocalValidator
+from rensei_daemon.settings.fitting import FittingValidator
+from rensei_daemon.settings.local_validator import LocalValidator
 from rensei_daemon.settings.sources import Sources
 from rensei_daemon.wiring import Daemon
 
@@ -153,8 +154,8 @@ async def opened(described: Description, number: int) -> AsyncIterator[LightHost
     locations = Locations(config=config, state=state, runtime=runtime)
     environ = {"RENSEI_MACHINE_ID": f"mid_{number:05}"}
     log = LogControl("error", Writer(()))
-    # Here: for thousands of hosts, a process for each would take minutes.
-    validator = LocalValidator(Sources(path=config, runtime=runtime, environ=environ))
+    sources = Sources(path=config, runtime=runtime, environ=environ)
+    validator = FittingValidator(sources, LocalValidator(sources))
     with open_resources(
         locations, environ=environ, validator=validator, log=log
     ) as resources:

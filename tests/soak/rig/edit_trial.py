@@ -5,7 +5,8 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from rensei_daemon.core.document import Document, ValidConfig, apply_all, rewritten
+from rensei_daemon.core.document import Document, ValidConfig
+from rensei_daemon.core.document_editing import apply_all, rewritten
 from rensei_daemon.core.mutation import parse_mutation
 from rig.spelled_file import (
     Line,

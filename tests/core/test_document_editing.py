@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rensei_daemon.core.config_entries import without_empty_containers
-from rensei_daemon.core.document import Document, ValidConfig, apply_all
+from rensei_daemon.core.document import Document, ValidConfig
+from rensei_daemon.core.document_editing import apply_all
 from rensei_daemon.core.edit import ABSENT, Edit, apply_edits, same
 from rensei_daemon.core.mutation import (
     Mutation,
@@ -95,7 +96,7 @@ def test_what_would_take_another_line_along_is_not_done(
         def text(self) -> str:
             return super().text().replace("level = 'debug' # OPS-7", 'level = "debug"')
 
-    monkeypatch.setattr("rensei_daemon.core.document.TomlEditor", Careless)
+    monkeypatch.setattr("rensei_daemon.core.document_editing.TomlEditor", Careless)
     before = "[log]\nlevel = 'debug' # OPS-7\n"
     text, (outcome,) = _apply(before, parse_mutation("project.enable", {"id": "a"}))
     assert text == before
@@ -113,7 +114,7 @@ def test_the_second_pass_repairs_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
             passes.append(super().text())
             return passes[-1].replace("level = 1\n", "", len(passes) == 1)
 
-    monkeypatch.setattr("rensei_daemon.core.document.TomlEditor", Forgetful)
+    monkeypatch.setattr("rensei_daemon.core.document_editing.TomlEditor", Forgetful)
     before = "[log]\nlevel = 1\n"
     text, (outcome,) = _apply(before, parse_mutation("project.enable", {"id": "a"}))
     assert (text, len(passes)) == (before, 1)
@@ -130,7 +131,7 @@ def test_what_would_mean_something_else_is_not_done(
         def text(self) -> str:
             return lie
 
-    monkeypatch.setattr("rensei_daemon.core.document.TomlEditor", Lying)
+    monkeypatch.setattr("rensei_daemon.core.document_editing.TomlEditor", Lying)
     text, (outcome,) = _apply("", parse_mutation("project.enable", {"id": "a"}))
     assert text == ""
     assert str(outcome.error).startswith("cannot edit projects as it is spelled")
@@ -380,7 +381,7 @@ def test_an_edit_that_nobody_could_read_again_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The result of an edit passes the limit that reading has, or nothing is written."""
-    monkeypatch.setattr("rensei_daemon.core.document.MAX_CONFIG_BYTES", 60)
+    monkeypatch.setattr("rensei_daemon.core.document_editing.MAX_CONFIG_BYTES", 60)
     before = ValidConfig(Document("[projects]\n"), None)
     mutations = [ProjectEnable(id="a"), ProjectEnable(id="b" * 60)]
     after, [fits, too_long] = apply_all(mutations, before, lambda _: None, NOW)
