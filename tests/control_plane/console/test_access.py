@@ -31,6 +31,7 @@ from rensei_platform.store.tables import console_sessions, keys
 HOSTS = "/console/hosts"
 
 
+@one_database
 async def test_a_password_lets_in_and_a_wrong_one_does_not(
     server: Server, visitor: Browser
 ) -> None:
@@ -291,12 +292,14 @@ async def test_a_session_expires(owner: Browser, column: str) -> None:
     assert "Your session has ended" in page.text
 
 
+@one_database
 async def test_a_session_of_a_clock_that_was_ahead_ends(owner: Browser) -> None:
     """It was used in a time that is to come, by a day, and would not be idle until then."""
     await _move(owner.server, seen_at=-timedelta(days=1))
     assert (await owner.get(HOSTS)).path == "/console/sign-in"
 
 
+@one_database
 async def test_a_use_by_a_clock_a_little_ahead_is_noted_anew(owner: Browser) -> None:
     """The next one is when the clock now says that it is."""
     await _move(owner.server, seen_at=-timedelta(minutes=30))
@@ -359,6 +362,7 @@ async def test_a_new_password_and_a_removed_member_end_sessions(owner: Browser) 
         assert (await bob.get(HOSTS)).path == "/console/sign-in"
 
 
+@one_database
 async def test_a_key_lets_look(server: Server, visitor: Browser) -> None:
     """It reads every page, changes nothing, and ends with its key."""
     worker = await server.register()
@@ -412,6 +416,7 @@ async def test_keys_that_may_not_read_do_not_let_look(
     assert (await visitor.get(HOSTS)).path == "/console/sign-in"
 
 
+@one_database
 async def test_a_password_is_set_by_link(server: Server, visitor: Browser) -> None:
     """The page says what is wrong, and leads to signing in when nothing is."""
     link = (await server.ok("POST", f"/api/admin/users/{OWNER}/reset"))["link"]
@@ -428,6 +433,7 @@ async def test_a_password_is_set_by_link(server: Server, visitor: Browser) -> No
     assert (await visitor.sign_in()).path == HOSTS
 
 
+@one_database
 async def test_refusals_are_in_the_audit(owner: Browser) -> None:
     """Counted as those of the API are; what is only not there is none."""
     server = owner.server

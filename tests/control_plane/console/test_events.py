@@ -10,6 +10,7 @@ import anyio.abc
 import httpx
 import pytest
 from console_browser import Browser, browsing, set_password
+from databases import one_database
 from deadlines import HANG_SECONDS
 from platform_server import ORG, running, serving_replica, sqlite_url
 from polling import until
@@ -57,6 +58,7 @@ async def test_what_changes_is_told_and_holds_nothing(owner: Browser) -> None:
         assert await _next(lines) == "event: change"
 
 
+@one_database
 async def test_many_changes_are_told_as_one(
     owner: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +78,7 @@ async def test_many_changes_are_told_as_one(
     assert 1 <= told.count("event: change") <= 1 + seconds / 0.3
 
 
+@one_database
 async def test_a_beat_that_says_nothing_new_tells_nobody(
     owner: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +114,7 @@ async def _told_so_far(noted: Changes, told: list[str]) -> None:
     told[:] = [org_id for org_id in told if org_id not in ("first", "second")]
 
 
+@one_database
 async def test_a_stream_ends_with_its_session(owner: Browser) -> None:
     """At the next line; also that of a page which only looks, with its key."""
     server = owner.server
@@ -130,6 +134,7 @@ async def test_a_stream_ends_with_its_session(owner: Browser) -> None:
         assert (await other.http.get(EVENTS)).status_code == 303
 
 
+@one_database
 async def test_a_session_has_few_streams(owner: Browser) -> None:
     """The next one ends the oldest, and none is left behind."""
     changes = owner.server.platform.changes
@@ -149,6 +154,7 @@ async def test_a_session_has_few_streams(owner: Browser) -> None:
     await until(lambda: not len(changes))
 
 
+@one_database
 async def test_a_server_has_a_limit_of_streams(
     owner: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +165,7 @@ async def test_a_server_has_a_limit_of_streams(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
 
 
+@one_database
 async def test_a_stream_ends_without_a_word_while_the_database_is_away(
     owner: Browser,
 ) -> None:

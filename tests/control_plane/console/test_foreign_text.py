@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from console_browser import Browser, Page
+from databases import one_database
 from platform_server import ORG, Server
 
 from rensei_platform.console.text import cut, visible
@@ -100,6 +101,7 @@ async def test_planted_text_is_text_on_every_page(owner: Browser) -> None:
     assert "(10," in page.text
 
 
+@one_database
 async def test_planted_text_is_text_in_answers_to_forms(owner: Browser) -> None:
     """What comes back in a field, in an error and in a preview; it is sent unchanged."""
     worker = await owner.server.register()

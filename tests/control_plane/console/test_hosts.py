@@ -65,6 +65,7 @@ async def test_every_operation_has_a_form(owner: Browser, op: str) -> None:
     assert mutation["requestedBy"] == "ada@acme.test"
 
 
+@one_database
 async def test_a_form_sent_twice_asks_once(owner: Browser) -> None:
     """As a double click does, or the way back and once more."""
     worker = await owner.server.register()
@@ -119,6 +120,7 @@ async def test_params_of_a_form_are_those_of_the_api(owner: Browser) -> None:
     assert len(await worker.history()) == 1
 
 
+@one_database
 async def test_cancel_works_until_delivery(owner: Browser) -> None:
     """Then the page says delivered, and a form that is still open is told so."""
     worker = await owner.server.register()
@@ -194,6 +196,7 @@ async def test_every_host_is_on_one_page(
     assert sorted(seen) == sorted(f"{HOSTS}/{id_}" for id_ in made)
 
 
+@one_database
 async def test_another_organization_is_not_there(owner: Browser) -> None:
     """Neither its hosts, nor forms for them, nor its mutations to cancel."""
     server = owner.server
@@ -221,6 +224,7 @@ async def test_another_organization_is_not_there(owner: Browser) -> None:
     assert [one["status"] for one in (await worker.history()).values()] == ["pending"]
 
 
+@one_database
 @pytest.mark.parametrize("role", ["member", "auditor"])
 async def test_roles_that_read_have_no_forms(server: Server, role: str) -> None:
     """And are refused if they send one."""

@@ -25,6 +25,7 @@ async def _set_value(server: Server, kind: str = "github", value: str = SECRET) 
     await server.ok("PUT", path, {"values": {"GITHUB_TOKEN": value}})
 
 
+@one_database
 async def test_a_rotation_leads_to_its_receipt(owner: Browser) -> None:
     """By a page that says what it does; the audit has it as the API's."""
     await _set_value(owner.server)
@@ -46,6 +47,7 @@ async def test_a_rotation_leads_to_its_receipt(owner: Browser) -> None:
         assert SECRET not in (await owner.get(path)).source
 
 
+@one_database
 async def test_a_receipt_names_who_is_behind(owner: Browser) -> None:
     """And lets hosts that do not count be left out."""
     server = owner.server
@@ -257,6 +259,7 @@ async def test_outcomes_are_counted_by_day(owner: Browser) -> None:
     assert f"{today:%Y-%m-%d} 1 1 1" in page.text
 
 
+@one_database
 async def test_a_key_is_shown_once_and_revoked(owner: Browser) -> None:
     """With the limits that were asked for."""
     server = owner.server
@@ -280,6 +283,7 @@ async def test_a_key_is_shown_once_and_revoked(owner: Browser) -> None:
     assert (page.status, "name is required" in page.text) == (400, True)
 
 
+@one_database
 async def test_a_user_is_added_with_a_link_that_works(owner: Browser) -> None:
     """Has a role that can be changed, gets other links, and is removed."""
     server = owner.server
@@ -333,6 +337,7 @@ def _link(page: Page) -> str:
     return found
 
 
+@one_database
 async def test_the_last_owner_stays_one(owner: Browser) -> None:
     """Neither removed nor made less; and an admin makes nobody an owner."""
     page = await owner.get(ACCESS)
@@ -352,6 +357,7 @@ async def test_the_last_owner_stays_one(owner: Browser) -> None:
         assert (answer.status, "Only an owner" in answer.text) == (403, True)
 
 
+@one_database
 @pytest.mark.parametrize("role", ["member", "auditor"])
 async def test_who_may_not_act_is_refused(server: Server, role: str) -> None:
     """By every form, whatever the page shows."""

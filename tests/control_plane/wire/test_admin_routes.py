@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from databases import one_database
 from platform_server import OWNER, Server
 
 
@@ -12,6 +13,7 @@ async def add_key(server: Server, by: str | None = None, **body: Any) -> Any:
     return answer.status_code, answer.json()
 
 
+@one_database
 async def test_an_admin_does_not_become_an_owner(server: Server) -> None:
     """An admin makes keys of members, and of no owner, in no way."""
     _, made = await add_key(server, owner="eve@acme.test", role="admin")
@@ -32,6 +34,7 @@ async def test_a_member_keeps_their_role(server: Server) -> None:
     assert (await server.call("GET", "/api/admin/audit", key=made["key"])).is_success
 
 
+@one_database
 async def test_only_operators_add_organizations(server: Server) -> None:
     """The first owner runs the platform; the owner of another organization does not.
 

@@ -1,6 +1,7 @@
 """What supervisors and Prometheus are told."""
 
 import pytest
+from databases import one_database
 from platform_server import Server
 from sqlalchemy import URL
 
@@ -45,6 +46,7 @@ async def test_those_refused_together_are_not_asked_back_together(
     assert len(waits) > 2
 
 
+@one_database
 async def test_requests_are_counted_by_call(server: Server) -> None:
     """Labels are names of calls: no id, no path and no method of a caller's."""
     worker = await server.register()

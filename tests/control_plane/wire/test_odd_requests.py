@@ -193,6 +193,7 @@ async def test_values_that_could_not_be_resolved_are_not_stored(
     assert taken["env"] == {"TOKEN": "t"}
 
 
+@one_database
 async def test_a_whole_number_may_have_a_point(server: Server) -> None:
     """JSON knows one kind of number: 4.0 is 4."""
     host = await server.register(capacity=4.0)

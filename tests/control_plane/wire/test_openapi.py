@@ -9,6 +9,7 @@ from importlib import resources
 
 import httpx
 import pytest
+from databases import one_database
 from jsonschema_rs import Draft202012Validator
 from openapi_check import DOCUMENT, check, operations
 from platform_server import Server
@@ -17,6 +18,7 @@ from starlette.routing import Mount, Route
 from rensei_platform.http.app import build_app
 
 
+@one_database
 async def test_every_route_is_described_and_nothing_else(server: Server) -> None:
     """By method and path; the operation has the name that metrics call it."""
     routes = set()
@@ -46,6 +48,7 @@ def test_the_schemas_are_schemas() -> None:
         )
 
 
+@one_database
 async def test_the_document_is_served(server: Server) -> None:
     """As it is in the package, to anybody."""
     answer = await server.http.get("/openapi.json")

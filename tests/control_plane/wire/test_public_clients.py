@@ -9,6 +9,7 @@ import re
 from datetime import datetime
 from typing import Any
 
+from databases import one_database
 from platform_server import ORG, Server
 
 Shape = dict[str, Any]
@@ -105,6 +106,7 @@ async def registered(server: Server) -> tuple[str, str, str]:
     return answer["workerId"], answer["runtimeToken"], host["id"]
 
 
+@one_database
 async def test_the_documented_daemon_registers_and_beats(server: Server) -> None:
     """The pair below /v1: the key in the body, and intervals in seconds."""
     body = (
@@ -126,6 +128,7 @@ async def test_the_documented_daemon_registers_and_beats(server: Server) -> None
     decode({"acknowledged": bool, "serverTime": datetime, "pendingWorkCount": int}, answer)
 
 
+@one_database
 async def test_the_go_daemon_refreshes_and_polls(server: Server) -> None:
     """Its refresh has the registration token and `{}`; its poll has the runtime token."""
     worker, token, _ = await registered(server)
@@ -178,6 +181,7 @@ async def test_the_go_daemon_takes_every_operation(server: Server) -> None:
     assert states == ["delivered"] * 6 + ["failed", "applied"]
 
 
+@one_database
 async def test_the_operators_client_cancels(server: Server) -> None:
     """It reads `cancelled`, and the reason of a 409."""
     _, _, host = await registered(server)
@@ -190,6 +194,7 @@ async def test_the_operators_client_cancels(server: Server) -> None:
     assert refused.content == b'{"cancelled":false,"reason":"already_delivered"}'
 
 
+@one_database
 async def test_the_credential_clients_snapshot_and_rotate(server: Server) -> None:
     """The four fields of a snapshot, the two of a rotation, as those clients send them."""
     values = {"values": {"GITHUB_TOKEN": "t"}}
@@ -209,6 +214,7 @@ async def test_the_credential_clients_snapshot_and_rotate(server: Server) -> Non
     decode(shape, answer)
 
 
+@one_database
 async def test_every_refusal_is_an_error_text(server: Server) -> None:
     """The clients print `error`; a stale runtime token is sent to the sign-in page."""
     for bearer, status in (("rsk_live_" + "0" * 64, 401), (None, 401)):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from databases import one_database
 from platform_server import ORG, Server, Worker
 
 SNAPSHOT = "/api/daemon/credentials/snapshot"
@@ -51,6 +52,7 @@ async def holding(server: Server, session: str = "s", host: str = "build-07") ->
     return worker
 
 
+@one_database
 async def test_every_answer_offers_the_extension(server: Server) -> None:
     """The daemon uses it only while the newest answer did."""
     assert (await (await server.register()).beat())["extensions"] == [

@@ -111,6 +111,7 @@ async def test_links_cannot_be_guessed_for_long(server: Server) -> None:
     assert [one.status_code for one in answers] == [404] * 20 + [429]
 
 
+@one_database
 async def test_admin_has_no_power_over_owners(server: Server) -> None:
     """An admin adds no owner, and neither resets nor removes one."""
     await _add(server)
