@@ -49,7 +49,9 @@ class Locations:
     def start_command(self) -> str:
         """The command that starts this daemon, by its unit or by hand."""
         if self.unit_scope is None:
-            return f"rensei-daemon run --config {self.config}"
+            from shlex import quote  # most commands hint at nothing
+
+            return f"rensei-daemon run --config {quote(str(self.config))}"
         return f"{self.systemctl} start rensei-daemon"
 
     @property

@@ -99,6 +99,31 @@ def test_a_working_directory_that_is_gone_is_a_usage_error(
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "text", "hint"),
+    [
+        ("sync", "", "start it: rensei-daemon run --config"),
+        ("exec", "", "start it: rensei-daemon run --config"),
+        ("config show", "x", "check it with: rensei-daemon config check"),
+        ("run", "", "check it with: rensei-daemon config check"),
+    ],
+)
+def test_a_path_with_a_blank_is_quoted_in_what_to_run(
+    command: str,
+    text: str,
+    hint: str,
+    environ: Mapping[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is said can be pasted into a shell."""
+    config = tmp_path / "my config.toml"
+    config.write_text(text)
+    words = ["--wait", "0", "--", "true"] if command == "exec" else []
+    assert run(*command.split(), "--config", str(config), *words) in (3, 78)
+    assert capsys.readouterr().err.endswith(f"  {hint} '{config}'\n")
+
+
 def test_no_number_of_lines_is_too_large_to_understand(
     environ: Mapping[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

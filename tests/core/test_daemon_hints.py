@@ -47,6 +47,11 @@ OF_A_USER = DaemonAddress(systemctl="systemctl --user agent.service")
             "check it with: rensei-daemon config check /c.toml",
             "check it with: rensei-daemon config check /c.toml",
         ),
+        (
+            BY_HAND,
+            "rensei-daemon config check '/a b/c.toml'",
+            "rensei-daemon config check '/a b/c.toml'",
+        ),
         (BY_HAND, "rensei-daemon --version", "rensei-daemon --version"),
         (BY_HAND, "rensei-daemon install", "rensei-daemon install"),
         (

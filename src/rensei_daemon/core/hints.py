@@ -37,7 +37,7 @@ class DaemonAddress:
 
     def _command(self, found: re.Match[str]) -> str:
         is_named = self.config is not None and found.string.startswith(
-            f" {self.config}", found.end()
+            f" {shlex.quote(self.config)}", found.end()
         )
         if self.config is None or is_named:
             return found[0]

@@ -1,6 +1,7 @@
 """The config file: whether it can be used and replaced, and is safe from other users."""
 
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -32,7 +33,11 @@ def _text(case: DoctorContext) -> CheckResult:
     evidence = str(error)
     if case.settings is not None:
         evidence += "\nthe last good text is in force"
-    return failed("config", evidence, error.hint or f"rensei-daemon config check {path}")
+    return failed(
+        "config",
+        evidence,
+        error.hint or f"rensei-daemon config check {shlex.quote(str(path))}",
+    )
 
 
 def _file(case: DoctorContext) -> Iterator[CheckResult]:

@@ -4,6 +4,7 @@ This module opens no file. The command line overrides the environment, which ove
 file, which overrides the defaults.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def _refusal(
         without_hints = settings_error([replace(problem, hint="") for problem in problems])
         return SettingsError(str(without_hints), hint=remedies.pop(), problems=problems)
     return settings_error(
-        problems, hint=f"check it with: rensei-daemon config check {path}"
+        problems, hint=f"check it with: rensei-daemon config check {shlex.quote(str(path))}"
     )
 
 

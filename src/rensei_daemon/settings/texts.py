@@ -1,5 +1,6 @@
 """Texts that cannot be used whatever the keys mean, and how problems are listed."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def refuse_blank(text: str, *, path: Path) -> None:
             line=1,
             column=1,
         )
-        hint = f"check it with: rensei-daemon config check {path}"
+        hint = f"check it with: rensei-daemon config check {shlex.quote(str(path))}"
         raise settings_error([problem], hint=hint)
 
 
@@ -39,7 +40,7 @@ def parse(text: str, *, path: Path) -> dict[str, Any]:
     """Return the tree of a TOML text; raise `SettingsError` with the error position."""
     file = read_toml(text, path)
     if file.problems or file.tree is None:
-        hint = f"check it with: rensei-daemon config check {path}"
+        hint = f"check it with: rensei-daemon config check {shlex.quote(str(path))}"
         raise settings_error(file.problems, hint=hint)
     return file.tree
 
