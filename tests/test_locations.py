@@ -1,6 +1,7 @@
 """Where every command looks for the files of the daemon."""
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,29 @@ def test_user_without_variables(tmp_path: Path) -> None:
     assert found.config == Path("/home/op/.config/rensei-daemon/config.toml")
     assert found.state == Path("/home/op/.local/state/rensei-daemon")
     assert found.runtime == Path("/home/op/.local/state/rensei-daemon/run")
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "not/absolute"}])
+def test_user_without_home(tmp_path: Path, environ: dict[str, str]) -> None:
+    """As under `env -i`: the home of the host's database; no path is a relative one."""
+    found = locate(environ=environ, uid=1000, root=tmp_path)
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert found.config == home / ".config/rensei-daemon/config.toml"
+    assert found.state == home / ".local/state/rensei-daemon"
+
+
+@pytest.mark.needs("root")
+def test_user_without_home_or_name() -> None:
+    """In a container a user may have only a number."""
+    program = (
+        "import os; os.setuid(4242); from rensei_daemon.locations import locate\n"
+        "from pathlib import Path\n"
+        "print(locate(environ={}, uid=4242, root=Path('/nowhere')).config)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "/.config/rensei-daemon/config.toml\n"
 
 
 def test_login_directory(tmp_path: Path) -> None:

@@ -232,7 +232,20 @@ def may_exist(path: Path) -> bool:
 def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
     named = Path(environ.get(variable, ""))
     # The XDG specification requires relative values to be ignored.
-    return named if named.is_absolute() else Path(environ.get("HOME", "/")) / below_home
+    return named if named.is_absolute() else _home(environ) / below_home
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """Return the user's home: that of HOME, else of the host's database, else the root."""
+    named = Path(environ.get("HOME", ""))
+    if named.is_absolute():
+        return named
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # in a container a user may have only a number
+        return Path("/")
 
 
 def _user_runtime(environ: Mapping[str, str], uid: int, state: Path, root: Path) -> Path:
