@@ -12,6 +12,8 @@ CONNECTION = "rensei_platform.connection"
 
 MOST_PIPELINED = 8
 """Requests behind one that is being answered; each costs more memory than it has bytes."""
+MOST_HEAD_BYTES = 64 * 1024
+"""Of the head of a request; one that is larger is refused."""
 
 
 def _last_answer(status: bytes, error: bytes) -> bytes:
@@ -24,6 +26,9 @@ def _last_answer(status: bytes, error: bytes) -> bytes:
 
 
 _TOO_SLOW = _last_answer(b"408 Request Timeout", b"The request took too long to arrive")
+_TOO_LARGE = _last_answer(
+    b"431 Request Header Fields Too Large", b"The head of the request is too large"
+)
 _NO_HTTP = _last_answer(b"400 Bad Request", b"The request is not HTTP")
 
 
@@ -45,6 +50,10 @@ class Connection(HttpToolsProtocol):
     _awaited_since: float | None = None
     """When it began to wait for the request that is not there yet."""
     _has_head = False
+    _head_bytes = 0
+    """Of the headers that were read."""
+    _unread_bytes = 0
+    """Of the packets that have brought no whole head yet: a header may have no end."""
     _stuck_since: float | None = None
     """Since when the client has not read what is written to it."""
 
@@ -58,17 +67,28 @@ class Connection(HttpToolsProtocol):
         if self._awaited_since is None and self._is_idle():
             self._awaited_since = self.loop.time()
         super().data_received(data)
+        if self._awaited_since is not None and not self._has_head:
+            self._unread_bytes += len(data)
+            if self._unread_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
         cast("dict[str, Any]", self.scope)[CONNECTION] = self
-        self._has_head = False
+        self._has_head, self._head_bytes, self._unread_bytes = False, 0, 0
         if len(self.pipeline) >= MOST_PIPELINED:
             self.transport.abort()
             raise ValueError  # so that nothing more of the packet is read
         if self._awaited_since is None:  # behind another in the same packet
             self._awaited_since = self.loop.time()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Read a header, unless there are too many."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MOST_HEAD_BYTES:
+            raise ValueError  # `send_400_response` says why
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Have the head answered, while the body is still on its way."""
@@ -82,7 +102,11 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Answer what is no request of HTTP like everything else."""
-        self.transport.write(_NO_HTTP)
+        is_large = self._head_bytes > MOST_HEAD_BYTES
+        self._refuse(_TOO_LARGE if is_large else _NO_HTTP)
+
+    def _refuse(self, answer: bytes) -> None:
+        self.transport.write(answer)
         self.transport.close()
 
     def pause_writing(self) -> None:

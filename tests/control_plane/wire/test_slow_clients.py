@@ -13,7 +13,11 @@ from platform_server import ORG, Server, running, sqlite_url
 from sqlalchemy import insert
 
 from rensei_platform.http import server as server_module
-from rensei_platform.http.connections import MOST_PIPELINED, Patience
+from rensei_platform.http.connections import (
+    MOST_HEAD_BYTES,
+    MOST_PIPELINED,
+    Patience,
+)
 from rensei_platform.http.server import Exposure
 from rensei_platform.store.tables import hosts
 
@@ -168,6 +172,39 @@ async def test_an_answer_that_is_not_read_is_dropped(tmp_path: Path) -> None:
         head = "GET /api/admin/hosts?limit=500 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         ask = f"{head}Authorization: Bearer {server.key}\r\n\r\n".encode()
         await is_dropped(server, ask * MOST_PIPELINED)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"X: " + b"a" * MOST_HEAD_BYTES + b"\r\n\r\n",
+        b"X: a\r\n" * (MOST_HEAD_BYTES // len("X: a\r\n")),
+        b"X: " + b"a" * MOST_HEAD_BYTES,
+    ],
+    ids=["large", "many", "endless"],
+)
+async def test_a_head_is_not_read_without_limit(tmp_path: Path, rest: bytes) -> None:
+    """Neither one large header, nor many small ones, nor one that has no end."""
+    never = patient()
+    async with (
+        running(sqlite_url(tmp_path), tmp_path / "k", exposure=never) as server,
+        connected(server) as connection,
+    ):
+        await connection.send(ASK.removesuffix(b"\r\n") + rest)
+        found = await all_of(connection)
+    assert found.startswith(b"HTTP/1.1 431 ")
+    assert found.endswith(b'{"error":"The head of the request is too large"}')
+
+
+async def test_a_large_head_and_a_large_body_are_read(tmp_path: Path) -> None:
+    """Up to the limit of each; what came before on the connection does not count."""
+    async with running(sqlite_url(tmp_path), tmp_path / "k") as server:
+        large = {"x-large": "a" * (MOST_HEAD_BYTES - 1024)}
+        for _ in range(3):
+            answer = await server.call("GET", "/api/admin/hosts", headers=large)
+            assert answer.status_code == 200
+            body = {"name": "k", "unknown": "a" * 4 * MOST_HEAD_BYTES}
+            await server.ok("POST", "/api/admin/keys", body, headers=large)
 
 
 async def test_a_crowd_of_requests_on_one_connection_is_dropped(tmp_path: Path) -> None:
