@@ -211,6 +211,17 @@ async def test_a_rotation_is_refused_in_words(
     assert type(refused) is kind
 
 
+@pytest.mark.parametrize("text", ["", "x" * 257, "x" * 100_000])
+def test_what_is_no_id_of_a_mutation_is_a_usage_error(
+    config: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names no daemon of another version, and no limit of a protocol."""
+    assert _run("mutations", "show", text) == 64
+    what, hint = capsys.readouterr().err.splitlines()
+    assert what == f"rensei-daemon: {text[:256]!r} is no id of a mutation"
+    assert hint.startswith("  see which there are: rensei-daemon mutations list")
+
+
 def test_without_daemon_and_journal_there_is_nothing_to_list(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

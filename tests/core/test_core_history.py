@@ -149,6 +149,7 @@ def test_a_diff_says_where_a_last_line_has_no_end() -> None:
 def test_what_is_not_on_record_is_said() -> None:
     """A change by its number, a mutation by its id, and an empty record as one."""
     assert str(no_change(None)) == "no change is on record yet"
+    assert no_change(None).hint.startswith("mutations and rollbacks are recorded")
     assert str(no_change(7)) == "there is no change 7 on record"
     assert str(no_mutation("m1")) == "there is no mutation m1 on record here"
 

@@ -28,10 +28,11 @@ from rensei_daemon.core.history import (
     no_mutation,
     unified,
 )
+from rensei_daemon.core.length_limits import MAX_ID
 from rensei_daemon.core.mutation import Op
 from rensei_daemon.core.op_catalog import complete_params
 from rensei_daemon.disk.journal_records import JournalRecords
-from rensei_daemon.errors import MutationError, RenseiError
+from rensei_daemon.errors import MutationError, RenseiError, UsageError
 
 _op_argument = click.argument("op", shell_complete=one_of(lambda: [*Op]))
 _id_argument = click.argument("mutation_id", metavar="ID", shell_complete=mutation_ids)
@@ -55,6 +56,11 @@ def show_command(mutation_id: str, config: Path | None, as_json: bool) -> None:
 
     Example: rensei-daemon mutations show dmut_1
     """
+    if not 0 < len(mutation_id) <= MAX_ID:
+        raise UsageError(
+            f"{mutation_id[:MAX_ID]!r} is no id of a mutation",
+            hint="see which there are: rensei-daemon mutations list",
+        )
     locations = find_daemon(config)
     endpoint = MUTATION.at(id=mutation_id)
     found = read_records(locations, endpoint, lambda r: _mutation(r, mutation_id))

@@ -223,7 +223,8 @@ def unified(before: str, after: str, *, name: str) -> str:
 def no_change(number: int | None) -> UsageError:
     """Return the error that a change is not on record."""
     if number is None:
-        return UsageError("no change is on record yet")
+        hint = "mutations and rollbacks are recorded, edits by hand are not"
+        return UsageError("no change is on record yet", hint=hint)
     hint = "see which there are: rensei-daemon config history"
     return UsageError(f"there is no change {number} on record", hint=hint)
 
