@@ -132,9 +132,12 @@ def session_list(answer: SessionList) -> bytes:
     return _line({"type": "SESSIONS", "sessions": sessions, "refused": refused})
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _line(frame: Mapping[str, Any]) -> bytes:
     # ASCII only: a reader may decode a chunk that ends within a character.
-    return json.dumps(frame, separators=(",", ":")).encode("ascii") + b"\n"
+    return _encode(frame).encode("ascii") + b"\n"
 
 
 def read_hello(line: bytes) -> str | None:

@@ -92,20 +92,25 @@ class EventReader:
         """
         if self._fault is not None:
             raise self._fault
-        try:
-            piece = next(self._pieces, None)
-        except zlib.error:
-            raise TransientError("the compressed stream is damaged") from None
+        piece = self._next_piece()
+        if piece is None:
+            chunk = await self._next()
+            if chunk is None:
+                return False
+            self.has_begun = True
+            self._pieces = _slices(self._decoder.feed(chunk) if self._decoder else (chunk,))
+            piece = self._next_piece()
         if piece is not None:
             await self._pause_at_times(len(piece))
             self._parse(piece)
-            return True
-        chunk = await self._next()
-        if chunk is None:
-            return False
-        self.has_begun = True
-        self._pieces = _slices(self._decoder.feed(chunk) if self._decoder else (chunk,))
         return True
+
+    def _next_piece(self) -> bytes | None:
+        """Return the next piece of the last chunk; None if there is none."""
+        try:
+            return next(self._pieces, None)
+        except zlib.error:
+            raise TransientError("the compressed stream is damaged") from None
 
     async def _pause_at_times(self, size: int) -> None:
         """Let other tasks run when much was parsed since the last time.

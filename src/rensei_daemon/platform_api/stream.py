@@ -93,20 +93,20 @@ class EventStream:
 
         Raises `TransientError` when the stream ends, breaks, stalls or overflows.
         """
-        while True:
-            if self._reader.has_begun and not self._is_told:
-                self._is_told = True
-                return FirstByte()
-            raw = await self._reader.next_read()
-            if raw is None:
-                with self._http.border((self._bearer,)):
+        with self._http.border((self._bearer,)):
+            while True:
+                if self._reader.has_begun and not self._is_told:
+                    self._is_told = True
+                    return FirstByte()
+                raw = await self._reader.next_read()
+                if raw is None:
                     if not await self._reader.read():
                         raise StopAsyncIteration
-                continue
-            event = parse_event(raw)
-            if event is not None:
-                return event
-            self._reader.note_keepalive()
+                    continue
+                event = parse_event(raw)
+                if event is not None:
+                    return event
+                self._reader.note_keepalive()
 
 
 @asynccontextmanager
