@@ -67,6 +67,17 @@ class Failure(StrEnum):
     STORAGE = "storage"
     """Not the platform: a local disk failed."""
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command for which the daemon met this failure."""
+        match self:
+            case Failure.UNAUTHORIZED | Failure.FORBIDDEN:
+                return NotPermittedError.exit_code
+            case Failure.REFUSED | Failure.TOO_LARGE | Failure.STORAGE:
+                return RenseiError.exit_code
+            case _:
+                return PlatformError.exit_code
+
 
 class RenseiError(Exception):
     """Something went wrong."""

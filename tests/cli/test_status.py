@@ -321,10 +321,37 @@ SESSION = {"id": "build", "generation": 8, "changed": [], "error": None}
 async def test_sync_says_how_each_part_went(
     host: Path, capsys: pytest.CaptureFixture[str], answer: Any, code: int, said: str
 ) -> None:
-    """One line for the beat, one for each session; any failure is exit 1."""
+    """One line for the beat, one for each session; an older daemon says no more: 1."""
     async with daemon(host, answering(SYNC, answer)):
         assert await run_aside("sync") == code
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("beat", "session", "code"),
+    [
+        (None, None, 0),
+        ("unreachable", "timeout", 69),
+        (None, "unavailable", 69),
+        (None, "unauthorized", 77),
+        ("forbidden", "unauthorized", 77),
+        ("unreachable", "unauthorized", 1),
+        (None, "refused", 1),
+        ("storage", None, 1),
+        ("of a newer daemon", None, 1),
+    ],
+)
+async def test_the_exit_code_of_a_sync_says_what_failed(
+    host: Path, beat: str | None, session: str | None, code: int
+) -> None:
+    """As those of every command: the platform is out of reach, or refuses the key."""
+    answer = {
+        "beat_error": beat and "e",
+        "beat_failure": beat,
+        "sessions": [{**SESSION, "error": session and "e", "failure": session}],
+    }
+    async with daemon(host, answering(SYNC, answer)):
+        assert await run_aside("sync") == code
 
 
 @pytest.mark.parametrize("name", ["status", "reload", "sync"])

@@ -61,8 +61,15 @@ async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
         count = len(home.beats)
         assert await _sync(daemon) == {
             "beat_error": None,
+            "beat_failure": None,
             "sessions": [
-                {"id": "build", "generation": 2, "changed": ["TOKEN"], "error": None}
+                {
+                    "id": "build",
+                    "generation": 2,
+                    "changed": ["TOKEN"],
+                    "error": None,
+                    "failure": None,
+                }
             ],
         }
         assert len(home.beats) > count
@@ -104,6 +111,8 @@ async def test_a_sync_says_what_failed(home: "Home") -> None:
     error = found["sessions"][0]["error"]
     assert error is not None
     assert "503" in error
+    kinds = found["beat_failure"], found["sessions"][0]["failure"]
+    assert kinds == ("unavailable", "unavailable")
 
 
 async def test_syncs_do_not_pile_up_while_the_platform_hangs(home: "Home") -> None:

@@ -12,6 +12,7 @@ from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.cli.progress import waiting_for
 from rensei_daemon.cli.terminal import clean
 from rensei_daemon.control_api.schema import SYNC, Synced, SyncedSession
+from rensei_daemon.errors import Failure, RenseiError
 
 TIMEOUT_SECONDS = 60.0
 
@@ -22,7 +23,8 @@ TIMEOUT_SECONDS = 60.0
 def command(config: Path | None, as_json: bool) -> int:
     """Send a heartbeat and fetch new credentials now, and print the results.
 
-    Exit code 1 if any of it failed.
+    Exit codes: 0 all of it succeeded; 69 the platform cannot be reached; 77 it refuses the
+    key; 1 another failure, or failures of several kinds.
 
     Example: rensei-daemon sync
     """
@@ -33,19 +35,29 @@ def command(config: Path | None, as_json: bool) -> int:
         print_json(answer)
     else:
         click.echo(describe(answer), nl=False)
-    if succeeded(answer):
-        return 0
-    if not as_json:
+    code = exit_code(answer)
+    if code and not as_json:
         hint = daemon_at(locations).hint(f"see what is wrong: {PROGRAM} status")
         click.echo(f"  {hint}", err=True)
-    return 1
+    return code
 
 
-def succeeded(answer: Synced) -> bool:
-    """Whether the heartbeat and every snapshot succeeded."""
-    return answer["beat_error"] is None and all(
-        session["error"] is None for session in answer["sessions"]
-    )
+def exit_code(answer: Synced) -> int:
+    """Return that of the failures if they have the same one, else 1; 0 without any.
+
+    A daemon that is older than the program says no kind of failure.
+    """
+    failures = [(answer["beat_error"], answer.get("beat_failure"))]
+    failures += [(one["error"], one.get("failure")) for one in answer["sessions"]]
+    codes = {_code(failure) for error, failure in failures if error is not None}
+    return codes.pop() if len(codes) == 1 else min(len(codes), 1)
+
+
+def _code(failure: str | None) -> int:
+    try:
+        return Failure(failure or "").exit_code
+    except ValueError:
+        return RenseiError.exit_code
 
 
 def describe(answer: Synced) -> str:

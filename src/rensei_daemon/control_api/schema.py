@@ -56,12 +56,16 @@ class SyncedSession(TypedDict):
     changed: list[str]
     """Names of the variables that were changed, added or removed."""
     error: str | None
+    failure: str | None
+    """The kind of the error, as in the status: a `Failure`."""
 
 
 class Synced(TypedDict):
     """The result of a heartbeat and a snapshot of every session."""
 
     beat_error: str | None
+    beat_failure: str | None
+    """The kind of the error, as in the status: a `Failure`."""
     sessions: list[SyncedSession]
 
 

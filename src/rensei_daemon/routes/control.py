@@ -12,7 +12,7 @@ from rensei_daemon.core.board import Board, report
 from rensei_daemon.core.credential import Credentials, difference
 from rensei_daemon.core.scrub import Fingerprints
 from rensei_daemon.core.status import to_json
-from rensei_daemon.errors import ControlRefusedError
+from rensei_daemon.errors import ControlRefusedError, Failure
 from rensei_daemon.fast_dataclass import dataclass, field
 from rensei_daemon.logs.level import LogLevel
 from rensei_daemon.tasks.heartbeat import HeartbeatSender
@@ -118,8 +118,10 @@ class ControlRoutes:
                 tasks.start_soon(beat)
                 for rotation in rotations:
                     tasks.start_soon(_refresh, rotation, refreshed)
+        health = self.board.heartbeat
         return schema.Synced(
-            beat_error=self.board.heartbeat.last_error if is_sent else _LATE,
+            beat_error=health.last_error if is_sent else _LATE,
+            beat_failure=health.last_failure if is_sent else Failure.TIMEOUT,
             sessions=[
                 _synced(rotation, before[rotation], rotation in refreshed)
                 for rotation in rotations
@@ -137,10 +139,14 @@ async def _refresh(rotation: Rotation, refreshed: set[Rotation]) -> None:
 def _synced(
     rotation: Rotation, before: Credentials, is_refreshed: bool
 ) -> schema.SyncedSession:
-    error = rotation.snapshot_error if is_refreshed else _LATE
+    met = rotation.snapshot_error
+    error, failure = (str(met), met.failure) if met else (None, None)
+    if not is_refreshed:
+        error, failure = _LATE, Failure.TIMEOUT
     return schema.SyncedSession(
         id=rotation.session.id,
         generation=rotation.credentials.generation,
         changed=list(difference(before, rotation.credentials).names),
-        error=None if error is None else str(error),
+        error=error,
+        failure=failure,
     )
