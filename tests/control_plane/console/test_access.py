@@ -181,6 +181,13 @@ async def test_with_tls_the_cookie_is_of_this_host_alone(server: Server) -> None
         assert cookie.startswith("__Host-rensei-console=rsc_live_")
         for word in ("HttpOnly", "SameSite=strict", "Path=/;", "Secure"):
             assert word in cookie
+        known = next(
+            one
+            for one in answer.headers.get_list("set-cookie")
+            if one.startswith("__Secure-rensei-known=")
+        )
+        for word in ("HttpOnly", "SameSite=strict", "Path=/console/sign-in", "Secure"):
+            assert word in known
         assert (await browser.get(HOSTS)).path == HOSTS
         assert (await http.get("/api/admin/hosts")).status_code == 401
         text = http.cookies["__Host-rensei-console"]
