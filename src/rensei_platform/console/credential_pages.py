@@ -77,7 +77,7 @@ async def rotate(visit: Visit) -> Response:
         note,
         visit.platform,
         caller,
-        "credential.rotate",
+        rotations.ROTATE,
         kind,
         sessions=done.session_count,
     )

@@ -107,7 +107,7 @@ async def rotate(request: Request) -> Response:
         "rotationId": done.id,
     }
     audit = BackgroundTask(
-        note, platform, caller, "credential.rotate", kind, sessions=done.session_count
+        note, platform, caller, rotations.ROTATE, kind, sessions=done.session_count
     )
     return answer(content, background=audit)
 

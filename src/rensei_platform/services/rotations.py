@@ -8,12 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.bus.messages import Message, Topic
 from rensei_platform.ids import new_id
+from rensei_platform.providers.base import ResolveError
 from rensei_platform.rules.callers import Caller, require_rotation
 from rensei_platform.rules.times import after
+from rensei_platform.services.audit import note
 from rensei_platform.services.fan_out import notify_org
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.replication import count_elsewhere
-from rensei_platform.store import credentials
+from rensei_platform.store import audit, credentials
+
+ROTATE = "credential.rotate"
+"""What the audit calls a rotation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +39,16 @@ async def rotate(platform: Platform, caller: Caller, org_id: str, kind: str) -> 
     """Resolve a kind again, and tell every live stream that sees it the fresh values.
 
     Equal values are sent too: the daemon computes the difference. Raise NotFoundError
-    for a kind without a binding; ProviderError, and then nothing was sent.
+    for a kind without a binding; ResolveError, and then nothing was sent, and the audit
+    says so.
     """
     require_rotation(caller, org_id)
-    return await rotate_kind(platform, org_id, kind, requested_by=caller.name)
+    try:
+        return await rotate_kind(platform, org_id, kind, requested_by=caller.name)
+    except ResolveError as error:
+        why = {"provider": error.instance, "cause": error.cause}
+        await note(platform, caller, ROTATE, kind, outcome=audit.FAILED, **why)
+        raise
 
 
 async def rotate_kind(

@@ -11,11 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rensei_platform.rules.callers import Caller
 from rensei_platform.store.tables import audit
 
+OK, FAILED = "ok", "failed"
+"""Outcomes of what was not refused."""
+
 
 def entry(
-    caller: Caller, action: str, object_: str, now: datetime, **details: Any
+    caller: Caller,
+    action: str,
+    object_: str,
+    now: datetime,
+    *,
+    outcome: str = OK,
+    **details: Any,
 ) -> dict[str, Any]:
-    """Return the row of something that was done."""
+    """Return the row of something that was done, or tried."""
     return {
         "org_id": caller.org_id,
         "at": now,
@@ -23,7 +32,7 @@ def entry(
         "key_id": caller.key_id,
         "action": action,
         "object": object_,
-        "outcome": "ok",
+        "outcome": outcome,
         "address": caller.address,
         "details": details or None,
     }

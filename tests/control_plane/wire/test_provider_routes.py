@@ -115,6 +115,11 @@ async def test_provider_fails(server: Server, tmp_path: Path) -> None:
     again = await server.ok("POST", SNAPSHOT, SESSION)
     assert again["env"] == first["env"] == {"TOKEN": CANARY}
     assert again["version"] == first["version"]
+    params = {"action": "credential.rotate"}
+    answer = await server.ok("GET", "/api/admin/audit", params=params)
+    (entry,) = answer["entries"]
+    assert (entry["object"], entry["outcome"]) == ("byok", "failed")
+    assert entry["details"] == {"provider": "files", "cause": "bad_answer"}
 
 
 async def test_nothing_to_serve(server: Server) -> None:
