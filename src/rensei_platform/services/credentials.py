@@ -79,18 +79,20 @@ async def set_values(
     async def write(db: AsyncConnection) -> None:
         await _check_resolvable(db, platform, scope, values)
         await _bind_to_database(db, scope, now)
-        for name, value in values.items():
-            await credentials.put_value(
-                db,
-                org_id=scope.org_id,
-                kind=scope.kind,
-                project_id=scope.project_id,
-                environment=scope.environment,
-                name=name,
-                sealed=platform.sealer.seal(value, scope.identity(name)),
-                updated_at=now,
-                updated_by=caller.name,
-            )
+        rows = [
+            {
+                "org_id": scope.org_id,
+                "kind": scope.kind,
+                "project_id": scope.project_id,
+                "environment": scope.environment,
+                "name": name,
+                "sealed": platform.sealer.seal(value, scope.identity(name)),
+                "updated_at": now,
+                "updated_by": caller.name,
+            }
+            for name, value in values.items()
+        ]
+        await credentials.put_values(db, rows)
         await audit.add_entry(
             db, caller, "credential.set", scope.path, now, names=sorted(values)
         )

@@ -50,9 +50,10 @@ async def upsert(db: AsyncConnection, table: Any, *rows: Mapping[str, Any]) -> N
 # ---- stored values of the provider `database` --------------------------------------------
 
 
-async def put_value(db: AsyncConnection, **values: Any) -> None:
-    """Store a sealed value; the one of the same name and scope is replaced."""
-    await upsert(db, credential_values, values)
+async def put_values(db: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store sealed values; one of the same name and scope is replaced."""
+    if rows:
+        await upsert(db, credential_values, *rows)
 
 
 async def sealed_values(

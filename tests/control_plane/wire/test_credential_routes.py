@@ -168,6 +168,24 @@ async def test_a_value_may_be_empty(server: Server) -> None:
     assert (await snapshot(server))["env"] == {"EMPTY": ""}
 
 
+@pytest.mark.parametrize("count", [1, 40])
+async def test_all_values_of_a_request_are_one_statement(
+    server: Server, count: int
+) -> None:
+    """However many there are; each is stored."""
+    engine, sent = server.platform.store._writers.sync_engine, list[str]()
+
+    def note(_c: object, _d: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    values = {f"NAME_{number}": f"value {number}" for number in range(count)}
+    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+    await put(server, "github", values)
+    sqlalchemy_event.remove(engine, "before_cursor_execute", note)
+    assert sum("INTO credential_values" in statement for statement in sent) == 1
+    assert (await snapshot(server))["env"] == values
+
+
 # ---- what a snapshot writes --------------------------------------------------------------
 
 
