@@ -1,13 +1,18 @@
 """`credentials`, asked of a daemon's control socket."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from deadlines import HANG_SECONDS
 
+from rensei_daemon.cli.credentials import describe
+from rensei_daemon.cli.terminal import Terminal
+
 if TYPE_CHECKING:
     from cli.conftest import Host
+    from rensei_daemon.core.session_report import SessionReport
 
 ENV_FILE = {"kind": "env_file", "name": "/run/build.env", "generation": 3, "lag": 1}
 READER = {"kind": "socket", "name": "worker (pid 7)", "generation": 4, "lag": 0}
@@ -36,9 +41,22 @@ async def test_the_list_shows_who_has_what(host: "Host") -> None:
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("session build: generation 4, refreshed ")
-    assert lines[1] == "  VARIABLE  FINGERPRINT   CHANGED"
-    assert lines[2].startswith("  TOKEN     0123456789ab  ")
-    assert lines[3:] == [
+    assert lines[1:] == [
+        "  TOKEN\t0123456789ab\t2020-01-01T00:00:00.000Z",
+        "  worker (pid 7)\tsocket\t4",
+        "  /run/build.env\tenv_file\t3 (1 behind)",
+        "  /bin/reload\thook\tnone yet",
+    ]
+
+
+def test_the_list_is_drawn_as_tables_on_a_terminal() -> None:
+    """With titles, and ages for times."""
+    now = datetime(2020, 1, 2, tzinfo=UTC)
+    terminal = Terminal(80, is_tty=True)
+    text = describe(cast("SessionReport", SESSION), now, terminal, in_utc=False)
+    assert text.splitlines()[1:] == [
+        "  VARIABLE  FINGERPRINT   CHANGED",
+        "  TOKEN     0123456789ab  1 d ago",
         "  CONSUMER        KIND      GENERATION",
         "  worker (pid 7)  socket    4",
         "  /run/build.env  env_file  3 (1 behind)",

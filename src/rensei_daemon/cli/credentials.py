@@ -16,16 +16,16 @@ from rensei_daemon.cli.printing import (
     Coloured,
     Moment,
     Value,
+    draw_rows,
     json_option,
     print_json,
     show_time,
-    table,
     utc_option,
 )
 from rensei_daemon.cli.progress import progress
 from rensei_daemon.cli.rotate_credential import rotate
 from rensei_daemon.cli.session_lookup import session_state, sessions_of
-from rensei_daemon.cli.terminal import Style, clean, measure, tolerate
+from rensei_daemon.cli.terminal import Style, Terminal, clean, measure, tolerate
 from rensei_daemon.core.credential_frames import SessionState
 from rensei_daemon.core.table import Column
 from rensei_daemon.errors import DeliveryError
@@ -74,14 +74,17 @@ def list_(in_utc: bool, as_json: bool, config: Path | None) -> None:
     if as_json:
         print_json({"sessions": sessions})
         return
-    now = datetime.now(UTC)
+    now, terminal = datetime.now(UTC), measure(sys.stdout, os.environ)
     if not sessions:
         click.echo("no sessions are configured: [[credentials.sessions]]")
-    texts = (_describe(session, now, in_utc=in_utc) for session in sessions)
+    texts = (describe(session, now, terminal, in_utc=in_utc) for session in sessions)
     click.echo("\n".join(texts), nl=False)
 
 
-def _describe(session: "SessionReport", now: datetime, *, in_utc: bool) -> str:
+def describe(
+    session: "SessionReport", now: datetime, terminal: Terminal, *, in_utc: bool
+) -> str:
+    """Return what a session has, and who has it; tables are for terminals."""
     head = f"session {clean(session['id'])}: "
     if session["generation"]:
         head += f"generation {session['generation']}, refreshed "
@@ -91,14 +94,13 @@ def _describe(session: "SessionReport", now: datetime, *, in_utc: bool) -> str:
     if session["error"]:
         head += f"\n  {clean(session['error'])}"
     lines = [head]
-    terminal = measure(sys.stdout, os.environ)
     for columns, rows in (
         (_VARIABLES, [_variable(one) for one in session["variables"]]),
         (_CONSUMERS, [_consumer(one) for one in session["consumers"]]),
     ):
         if rows:
             narrower = replace(terminal, width=terminal.width - len(_MARGIN))
-            drawn = table(columns, rows, narrower, now, in_utc=in_utc)
+            drawn = draw_rows(columns, rows, narrower, now, in_utc=in_utc)
             lines += [f"{_MARGIN}{line}" for line in drawn]
     return "".join(f"{line}\n" for line in lines)
 

@@ -77,12 +77,24 @@ def print_table(
 ) -> None:
     """Print rows: a table on a terminal, else with tabs between the cells."""
     terminal = measure(sys.stdout, os.environ)
-    if not terminal.is_tty:
-        lines = ["\t".join(map(_plain, row)).rstrip("\t") for row in rows]
-        click.echo("\n".join(lines))
-        return
-    tolerate(sys.stdout)
-    click.echo("\n".join(table(columns, rows, terminal, datetime.now(UTC), in_utc=in_utc)))
+    if terminal.is_tty:
+        tolerate(sys.stdout)
+    drawn = draw_rows(columns, rows, terminal, datetime.now(UTC), in_utc=in_utc)
+    click.echo("\n".join(drawn))
+
+
+def draw_rows(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Value]],
+    terminal: Terminal,
+    now: datetime,
+    *,
+    in_utc: bool = False,
+) -> list[str]:
+    """Return the lines of a table on a terminal, else with tabs between the cells."""
+    if terminal.is_tty:
+        return table(columns, rows, terminal, now, in_utc=in_utc)
+    return ["\t".join(map(_plain, row)).rstrip("\t") for row in rows]
 
 
 def table(
