@@ -47,3 +47,33 @@ async def test_much_that_arrived_together_does_not_hold_up_other_tasks(
             assert await reader.read()
         assert least <= turns <= most
         tasks.cancel_scope.cancel()
+
+
+async def test_all_events_of_a_turn_come_before_the_next_wait() -> None:
+    """None is delayed by what the reader of another one does after it."""
+    done: list[str] = []
+    arrived = anyio.Event()
+
+    async def source(name: str) -> AsyncIterator[bytes]:
+        await arrived.wait()
+        yield EVENT
+        done.append(f"{name} waits")
+        await anyio.sleep_forever()
+
+    async def read(name: str) -> None:
+        reader = EventReader(source(name), StreamLimits(), max_age_seconds=60.0)
+        await reader.read()
+        while await reader.next_read():
+            done.append(f"{name} has an event")
+        await reader.read()
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("one", "two"):
+            tasks.start_soon(read, name)
+        await anyio.wait_all_tasks_blocked()
+        arrived.set()
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    events, waits = done[:2], done[2:]
+    assert events == ["one has an event", "two has an event"]
+    assert waits == ["one waits", "two waits"]

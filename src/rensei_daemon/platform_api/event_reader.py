@@ -58,6 +58,8 @@ class EventReader:
         """Of the last chunk; unpacked one by one."""
         self._read: deque[ServerEvent] = deque()
         self._handed_out = 0
+        self._is_followed_up = True
+        """Whether other tasks have run since the last event was returned."""
         self._parsed = 0
         """Bytes since the last pause; a crumb counts as more than it is."""
         self._noted_keepalives = 0
@@ -83,6 +85,7 @@ class EventReader:
         self._handed_out += 1
         if self._handed_out % EVENTS_A_TURN == 0:
             await anyio.lowlevel.checkpoint()
+        self._is_followed_up = False
         return self._read.popleft()
 
     async def read(self) -> bool:
@@ -133,6 +136,11 @@ class EventReader:
         self._wait.cancel()
 
     async def _next(self) -> bytes | None:
+        if not self._is_followed_up:
+            # To prepare a wait takes as long as to return an event. A rotation may reach
+            # many sessions: all that have theirs in this turn of the loop return it first.
+            self._is_followed_up = True
+            await anyio.lowlevel.checkpoint()
         began = anyio.current_time()
         idle_limit, complaint = self._idle_limit(began)
         with anyio.move_on_after(idle_limit) as self._wait:
