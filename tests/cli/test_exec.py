@@ -178,7 +178,8 @@ async def test_a_container_gives_up_with_a_code_of_its_own(host: "Host") -> None
     host.add("build")
     async with host.up():
         code, _, err = await host.run(*argv, "0.1", "--session=build", "--", "env")
-        assert (code, "within 0.1 s: session build: " in err) == (75, True)
+        assert code == 75
+        assert "within 0.1 s: session build: no credentials in time\n" in err
         for mistake in ("--session=no", "--without-credentials"):
             assert (await host.run(*argv, "60", mistake, "--", "env"))[0] == 64
         await host.rotate("build", TOKEN="1")

@@ -27,7 +27,7 @@ LONGEST_HELLO_SECONDS = 5.0
 
 
 class _SilentError(DeliveryError):
-    """The daemon accepted the HELLO but did not answer in time."""
+    """The daemon accepted the HELLO but did not answer in time; it may have no values."""
 
 
 def connect(path: Path, first: bytes) -> socket.socket:
@@ -175,8 +175,10 @@ def _ask(reader: CredentialReader, deadline: float) -> Mapping[str, str]:
             if frame.type == "BYE":
                 raise refusal(reader.session_id, frame.reason)
     reader.close()
+    # Without a snapshot a daemon that is well lets us wait, too.
+    what = "no credentials in time" if until == deadline else "the daemon did not answer"
     raise _SilentError(
-        f"session {reader.session_id}: the daemon did not answer",
+        f"session {reader.session_id}: {what}",
         hint="check the daemon: rensei-daemon status",
     )
 
