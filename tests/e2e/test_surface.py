@@ -60,7 +60,7 @@ status --json                                             0        1    3    2  
 logs -n 1                                                 0        0    0    0   77   0
 doctor                                                    0        .    1    1    0   1
 reload                                                    0        0    3    1   77   0
-sync                                                      0        0    3    1   77   1
+sync                                                      0        0    3    1   77  69
 exec --session build --wait 0.5 -- true                   0        0    3    1   77   1
 config path                                               0        0    0    0    0   0
 config check                                              0        0    0    0    0   0
