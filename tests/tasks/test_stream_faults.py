@@ -342,7 +342,7 @@ async def test_changed_at_forgets_what_is_gone(home: "Home") -> None:
         (rotation,) = daemon.sessions.rotations
         rotation.retry_now()
         await _delivered(home, daemon, "one")
-        assert rotation.changed_at.keys() == {"TOKEN"}
+        assert rotation.changes.at.keys() == {"TOKEN"}
 
 
 @pytest.mark.parametrize("status", [204, 404])

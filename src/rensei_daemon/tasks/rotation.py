@@ -22,7 +22,7 @@ from anyio.lowlevel import checkpoint
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.conditions.sessions import SessionFailures
-from rensei_daemon.core.credential import Credentials, difference
+from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.health import SessionHealth, StreamHealth
 from rensei_daemon.core.retry_policy import EARLY_SECONDS, requested_wait
 from rensei_daemon.core.session import Session
@@ -40,6 +40,7 @@ from rensei_daemon.platform_api.wire import Snapshot
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 from rensei_daemon.tasks.snapshots import SessionContext, SnapshotLoop
 from rensei_daemon.tasks.streams import StreamLoop
+from rensei_daemon.tasks.value_changes import ValueChanges
 from rensei_daemon.wake_event import Cycle
 
 REGISTERED_AT_ONCE = 250
@@ -60,14 +61,13 @@ class Rotation:
         """`register_secrets` is called with the values in force, to redact them in logs."""
         board, id_ = context.board, session.id
         self.session = session
-        self.changed_at: dict[str, datetime] = {}
-        """When each variable's value last changed."""
         self.session_deliveries = SessionDeliveries(
             deliveries, id_, board, context.draw, context.turns, context.counters
         )
         self._board, self._deadlines = board, context.deadlines
         self._register_secrets, self._deferred = register_secrets, context.deferred
         self._log = structlog.get_logger().bind(session_id=id_)
+        self.changes = ValueChanges(self._log)
         self._values = SessionValues()
         now = CLOCK.now()
         self._line = SessionHealth(id=id_, since=now, added_at=now)
@@ -132,6 +132,7 @@ class Rotation:
         `is_over`: the session has no successor.
         """
         self._deferred.cancel(self._account)
+        self.changes.note()
         if is_over:
             self._deadlines.remove(f"snapshots of {self.session.id}")
             self._register_secrets(())
@@ -261,22 +262,12 @@ class Rotation:
         if newest is not before:
             self._register_secrets(newest.env.values())
             self.session_deliveries.offer(newest, arrived_at)
-            change = difference(before, newest)
-            self.changed_at |= dict.fromkeys(change.changed, CLOCK.now())
-            for name in change.removed:
-                del self.changed_at[name]
-            note = partial(
-                self._log.info,
-                "credentials.changed",
-                generation=newest.generation,
-                names=change.names,
-                source=source,
-            )
-            self._deferred.run_soon(note)
+            self.changes.add(before, newest, source)
         self._deferred.run_soon(self._account)
 
     def _account(self) -> None:
-        """Show the values and their deliveries on the board."""
+        """Log what has changed, and show values and deliveries on the board."""
+        self.changes.note()
         self._post()
         self.session_deliveries.report()
 

@@ -64,7 +64,7 @@ class Sessions:
             report_session(
                 rotation.session.id,
                 rotation.credentials,
-                changed_at=rotation.changed_at,
+                changed_at=rotation.changes.at,
                 refreshed_at=rotation.refreshed_at,
                 error=str(rotation.snapshot_error) if rotation.snapshot_error else None,
                 consumers=rotation.session_deliveries.consumers,
