@@ -1,8 +1,9 @@
 """The floor of a rotation: the least that could stand between the platform and readers.
 
 Blocking sockets with TLS and one `select`: each event is passed on as a line to the
-session's clients on a unix socket, then the session's file is written, flushed, renamed.
-It checks nothing, stores nothing and survives nothing. Standard library only.
+session's clients on a unix socket, then all values of the session that it has heard of are
+written to its file, which is flushed and renamed, and the directory flushed.
+It checks nothing and survives nothing. Standard library only.
 
     bare_agent.py URL CA_FILE KEY RUNTIME SESSION …
 """
@@ -26,6 +27,8 @@ class Agent:
         self._poll = select.epoll()
         self._streams: dict[int, tuple[str, ssl.SSLSocket]] = {}
         self._clients: dict[str, list[socket.socket]] = {}
+        self._values: dict[str, dict[str, str]] = {}
+        self._directory = os.open(runtime, os.O_RDONLY | os.O_DIRECTORY)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(runtime / "credentials.sock"))
         self._listener.listen(1024)
@@ -43,7 +46,7 @@ class Agent:
         stream.recv(65536)
         stream.setblocking(False)
         self._streams[stream.fileno()] = (session, stream)
-        self._clients[session] = []
+        self._clients[session], self._values[session] = [], {}
         self._poll.register(stream, select.EPOLLIN)
 
     def live(self) -> None:
@@ -73,7 +76,9 @@ class Agent:
         line = json.dumps(update).encode() + b"\n"
         for client in self._clients[session]:
             client.sendall(line)
-        text = "".join(f"{name}={value}\n" for name, value in update["delta"].items())
+        values = self._values[session]
+        values |= update["delta"]
+        text = "".join(f"{name}={value}\n" for name, value in values.items())
         file = self._runtime / f"{session}.env"
         temporary = file.with_suffix(".tmp")
         descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o440)
@@ -81,6 +86,7 @@ class Agent:
         os.fsync(descriptor)
         os.close(descriptor)
         temporary.rename(file)
+        os.fsync(self._directory)
 
 
 def main() -> None:
