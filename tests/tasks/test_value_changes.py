@@ -1,6 +1,5 @@
 """When variables changed, and what is logged of it."""
 
-from structlog import get_logger
 from structlog.testing import capture_logs
 
 from rensei_daemon.clock import CLOCK
@@ -14,7 +13,7 @@ TWO = ONE.replaced({"A": "2", "C": "1"})
 def test_a_change_is_logged_once_when_it_is_noted() -> None:
     """With its names and its generation, and no value."""
     with capture_logs() as logs:
-        changes = ValueChanges(get_logger())
+        changes = ValueChanges("build")
         changes.add(Credentials(), ONE, "snapshot")
         changes.add(ONE, TWO, "stream")
         assert logs == []
@@ -24,11 +23,12 @@ def test_a_change_is_logged_once_when_it_is_noted() -> None:
         (1, ("A", "B"), "snapshot"),
         (2, ("A", "B", "C"), "stream"),
     ]
+    assert {e["session_id"] for e in logs} == {"build"}
 
 
 def test_the_time_of_a_change_is_that_of_its_addition() -> None:
     """A variable has one as soon as it is asked for, and none once it is gone."""
-    changes = ValueChanges(get_logger())
+    changes = ValueChanges("build")
     changes.add(Credentials(), ONE, "snapshot")
     between = CLOCK.now()
     changes.add(ONE, TWO, "stream")

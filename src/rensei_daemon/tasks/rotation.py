@@ -67,7 +67,7 @@ class Rotation:
         self._board, self._deadlines = board, context.deadlines
         self._register_secrets, self._deferred = register_secrets, context.deferred
         self._log = structlog.get_logger().bind(session_id=id_)
-        self.changes = ValueChanges(self._log)
+        self.changes = ValueChanges(id_)
         self._values = SessionValues()
         now = CLOCK.now()
         self._line = SessionHealth(id=id_, since=now, added_at=now)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from structlog.typing import FilteringBoundLogger
+import structlog
 
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.credential import Credentials, difference
@@ -23,8 +23,8 @@ class _Change(NamedTuple):
 class ValueChanges:
     """The changes of one session's values."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
-        self._log = log
+    def __init__(self, session_id: str) -> None:
+        self._log = structlog.get_logger().bind(session_id=session_id)
         self._at: dict[str, datetime] = {}
         self._unnoted: list[_Change] = []
 
