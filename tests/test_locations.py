@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,13 +140,14 @@ def test_paths_table(tmp_path: Path) -> None:
     assert found.runtime == Path("/run/x")
 
 
-def test_paths_variables(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spelled", [str.upper, str.lower])
+def test_paths_variables(tmp_path: Path, spelled: Callable[[str], str]) -> None:
     """The variables take precedence over `[paths]`; an empty one is ignored."""
     config = tmp_path / "config.toml"
     config.write_text('[paths]\nstate = "state"\nruntime = "/run/x"\n')
     environ = {
-        "RENSEI_DAEMON_PATHS__STATE": "/v",
-        "RENSEI_DAEMON_PATHS__RUNTIME": "",
+        spelled("RENSEI_DAEMON_PATHS__STATE"): "/v",
+        spelled("RENSEI_DAEMON_PATHS__RUNTIME"): "",
     }
     found = locate(environ=environ, uid=0, config=config, root=tmp_path)
     assert found.state == Path("/v")

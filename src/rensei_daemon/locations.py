@@ -140,6 +140,8 @@ def locate(
     user_config = user_config_home(environ) / _NAME / "config.toml"
     chosen = _choose_config(environ, uid, config, system_config, user_config)
     paths = _read_paths(chosen)
+    # Their names may be in lower case, as those of all settings.
+    variables = {name.upper(): text for name, text in sorted(environ.items()) if text}
     system = uid == 0 or chosen.is_relative_to(root / "etc")
     if system:
         state, runtime = root / "var/lib" / _NAME, root / "run" / _NAME
@@ -149,8 +151,8 @@ def locate(
     scopes = {user_config: "user", system_config: "system"}
     return Locations(
         config=chosen,
-        state=_pick(environ.get(STATE_VARIABLE), paths.get("state"), chosen) or state,
-        runtime=_pick(environ.get(RUNTIME_VARIABLE), paths.get("runtime"), chosen)
+        state=_pick(variables.get(STATE_VARIABLE), paths.get("state"), chosen) or state,
+        runtime=_pick(variables.get(RUNTIME_VARIABLE), paths.get("runtime"), chosen)
         or runtime,
         unit_scope=scopes.get(chosen),
     )
