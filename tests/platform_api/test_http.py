@@ -340,7 +340,10 @@ async def test_calls_that_queue_outlive_a_replaced_pool(
         async with open_http(server.url, user_agent="x") as http:
             first_pool.undo()
             async with anyio.create_task_group() as tasks:
-                for path in ("/stuck", *["/"] * 7, *["/queued"] * 4):  # 8 of them at once
+                tasks.start_soon(call, http, "/stuck")
+                while not server.received:  # or another has the connection, and ends
+                    await anyio.lowlevel.checkpoint()
+                for path in (*["/"] * 7, *["/queued"] * 4):  # 8 at once, with the first
                     tasks.start_soon(call, http, path)
             assert http.rebuilds == 1
     never.set()
