@@ -32,7 +32,6 @@ from rensei_platform.store.trouble import (
     Troubles,
     explained,
 )
-from rensei_platform.store.turns import Turns
 
 _ANYTHING = select(schema_steps.c.revision).limit(1)
 _NO_CHANGE = update(schema_steps).values(previous=schema_steps.c.previous)
@@ -46,7 +45,7 @@ _POSTGRESQL_POOL = 10
 _BUSY_SECONDS = 5.0
 """For the lock of another program."""
 _TURN_SECONDS = 5.0
-"""For those before this one."""
+"""For the writers before this one."""
 _POSTGRESQL_SOCKET = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -93,7 +92,7 @@ class Store:
         self.troubles = Troubles(is_logged=logs_trouble)
         self._file = DatabaseFile(Path(str(url.database)) if self.is_sqlite else None)
         self.quick: QuickReader
-        self._turn: anyio.Lock | Turns
+        self._turn: anyio.Lock | anyio.Semaphore
         self._begun_in_turn: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
         """Lends a connection for one turn, and ends it."""
         if self.is_sqlite:
@@ -101,13 +100,11 @@ class Store:
             self.quick = SqliteReader(url, self._file)
             group = GroupCommit(self._writers, self._file.check)
             self._turn, self._begun_in_turn = group.turn, group.begun
-            self._reading = Turns(_SQLITE_READERS)
         else:
             connecting = _POOLED if is_pooled else _DIRECT
             self._readers, self._writers = _postgresql_engines(url, connecting)
             self.quick = PostgresqlReader(url, connecting)
-            self._turn = Turns(_POSTGRESQL_POOL)
-            self._reading = Turns(_POSTGRESQL_POOL)
+            self._turn = anyio.Semaphore(_POSTGRESQL_POOL)
             self._begun_in_turn = self._begun
 
     @asynccontextmanager
@@ -117,15 +114,10 @@ class Store:
         Raise UnavailableError if the database does not answer, InvalidRequestError for a
         value that no column can hold.
         """
-        with self.troubles.noted(READ), explained():
-            await _wait_for(self._reading)
-            try:
-                with self._uninterrupted():
-                    self._file.check()
-                    async with self._readers.connect() as connection:
-                        yield connection
-            finally:
-                self._reading.release()
+        with self.troubles.noted(READ), explained(), self._uninterrupted():
+            self._file.check()
+            async with self._readers.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -135,7 +127,7 @@ class Store:
         seconds, InvalidRequestError for a value that no column can hold.
         """
         with self.troubles.noted(WRITE), explained():
-            await _wait_for(self._turn)
+            await self._wait_for_turn()
             with self._uninterrupted():
                 async with self._begun_in_turn() as connection:
                     yield connection
@@ -148,6 +140,12 @@ class Store:
                 yield connection
         finally:
             self._turn.release()
+
+    async def _wait_for_turn(self) -> None:
+        with anyio.move_on_after(_TURN_SECONDS) as limit:
+            await self._turn.acquire()
+        if limit.cancelled_caught:
+            raise DatabaseError(BUSY)
 
     def _uninterrupted(self) -> anyio.CancelScope:
         """Let a cancellation wait for the end of what is asked of SQLite.
@@ -187,13 +185,6 @@ class Store:
         await self.quick.close()
         await self._readers.dispose()
         await self._writers.dispose()
-
-
-async def _wait_for(turn: anyio.Lock | Turns) -> None:
-    with anyio.move_on_after(_TURN_SECONDS) as limit:
-        await turn.acquire()
-    if limit.cancelled_caught:
-        raise DatabaseError(BUSY)
 
 
 def listening_conninfo(url: URL) -> str:

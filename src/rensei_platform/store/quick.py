@@ -18,7 +18,6 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 
 from rensei_platform.store.database_file import DatabaseFile
 from rensei_platform.store.trouble import explained
-from rensei_platform.store.turns import Turns
 
 _CONNECTIONS = 4
 _TIMEOUT_SECONDS = 5.0
@@ -127,7 +126,7 @@ class PostgresqlReader:
         self._where |= {**connecting, "connect_timeout": round(_TIMEOUT_SECONDS)}
         self._queries = _Queries(dialect)
         self._idle: list[psycopg.AsyncConnection[Any]] = []
-        self._turn = Turns(_CONNECTIONS)
+        self._turn = anyio.Semaphore(_CONNECTIONS)
 
     async def one(
         self, query: Select[Any], parameters: Mapping[str, Any]

@@ -17,12 +17,9 @@ from typing import Generic, TypeVar
 import anyio
 
 from rensei_platform.errors import UnavailableError
-from rensei_platform.store.trouble import BUSY, DatabaseError
 
 MOST_TOGETHER = 500
 """Rows of a group: other writers wait for all of them."""
-MOST_WAITING = 4 * MOST_TOGETHER
-"""Callers, so that nobody waits longer than their client does (see `turns`)."""
 
 _T = TypeVar("_T")
 
@@ -45,19 +42,9 @@ class Together(Generic[_T]):
         self._write = write
         self._gathering: _Group[_T] | None = None
         self._turn = anyio.Lock()
-        self._waiting = 0
 
     async def add(self, item: _T) -> None:
         """Return when the item is written. Raise why it, or its whole group, is not."""
-        if self._waiting >= MOST_WAITING:
-            raise DatabaseError(BUSY)
-        self._waiting += 1
-        try:
-            await self._add(item)
-        finally:
-            self._waiting -= 1
-
-    async def _add(self, item: _T) -> None:
         group = self._gathering
         is_first = group is None
         if group is None:

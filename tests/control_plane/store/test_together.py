@@ -9,7 +9,6 @@ from deadlines import HANG_SECONDS
 
 from rensei_platform.errors import UnavailableError
 from rensei_platform.store.together import MOST_TOGETHER, Together
-from rensei_platform.store.trouble import BUSY, DatabaseError
 
 pytestmark = pytest.mark.anyio
 
@@ -160,21 +159,3 @@ async def test_a_client_that_goes_takes_nobody_with_it(whose: str) -> None:
             await anyio.wait_all_tasks_blocked()
             disk.free.set()
     assert disk.groups == [["before"], ["first", "second"]]
-
-
-async def test_nobody_waits_behind_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is refused at once; when they are written, there is room again."""
-    monkeypatch.setattr("rensei_platform.store.together.MOST_WAITING", 2)
-    disk = Disk()
-    together = Together(disk.write)
-    with anyio.fail_after(HANG_SECONDS):
-        async with anyio.create_task_group() as tasks:
-            for item in ("first", "second"):
-                tasks.start_soon(together.add, item)
-            await anyio.wait_all_tasks_blocked()
-            with pytest.raises(DatabaseError) as caught:
-                await together.add("third")
-            assert caught.value.trouble is BUSY
-            disk.free.set()
-        await together.add("fourth")
-    assert disk.groups == [["first", "second"], ["fourth"]]

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
-    AsyncExitStack,
     ExitStack,
     asynccontextmanager,
     contextmanager,
@@ -22,7 +21,6 @@ import httpx
 import psycopg
 import pytest
 from database_pool import DatabasePool
-from deadlines import HANG_SECONDS
 from platform_server import Server, running, sqlite_url
 from polling import until, until_answer
 from sqlalchemy import create_engine, text
@@ -48,7 +46,6 @@ from rensei_platform.store.trouble import (
     STOPPING,
     Trouble,
 )
-from rensei_platform.store.turns import Turns
 
 SETTINGS = ServerSettings(stop_seconds=0)
 
@@ -317,45 +314,6 @@ async def test_writers_wait_for_their_turn_within_bounds(
             monkeypatch.undo()
         for name in ("h", "i", "j"):
             await server.ok("POST", "/api/admin/hosts", {"name": name})
-
-
-async def test_readers_are_refused_where_too_many_wait(tmp_path: Path) -> None:
-    """Each with 503, and a time that is its own; then all is well again."""
-    async with running(sqlite_url(tmp_path), tmp_path / "k", SETTINGS) as server:
-        await _refuses_in_a_line(server, server.platform.store._reading, "GET")
-
-
-@pytest.mark.needs("postgresql")
-@pytest.mark.parametrize("which", ["_reading", "_turn", "quick"])
-async def test_the_line_at_postgresql_is_short(
-    pool: DatabasePool, tmp_path: Path, which: str
-) -> None:
-    """For readers, for writers, and for the reads of one row that every request makes."""
-    with pool.lent() as url:
-        async with running(url, tmp_path / "k", SETTINGS) as server:
-            store = server.platform.store
-            turns = store.quick._turn if which == "quick" else getattr(store, which)  # type: ignore[attr-defined]
-            method = "POST" if which == "_turn" else "GET"
-            await _refuses_in_a_line(server, turns, method)
-
-
-async def _refuses_in_a_line(server: Server, turns: Turns, method: str) -> None:
-    async def ask() -> httpx.Response:
-        body = {"name": "h"} if method == "POST" else None
-        return await server.call(method, "/api/admin/hosts", body)
-
-    with pytest.MonkeyPatch.context() as short, anyio.fail_after(HANG_SECONDS):
-        short.setattr(turns, "_most_waiting", 0)
-        async with AsyncExitStack() as held:
-            answer = await ask()
-            while answer.is_success:  # what the server does by itself had a turn as well
-                while turns._free.value:
-                    await held.enter_async_context(turns)
-                answer = await ask()
-            assert answer.json() == {"error": BUSY.message}
-            assert answer.status_code == 503
-            assert int(answer.headers["retry-after"]) in range(5, 11)
-    assert (await ask()).is_success
 
 
 @pytest.mark.needs("postgresql")
