@@ -77,8 +77,8 @@ def test_user_without_home(tmp_path: Path, environ: dict[str, str]) -> None:
 def test_user_without_home_or_name() -> None:
     """In a container a user may have only a number."""
     program = (
-        "import os; os.setuid(4242); from rensei_daemon.locations import locate\n"
-        "from pathlib import Path\n"
+        "import os; from pathlib import Path; from rensei_daemon.locations import locate\n"
+        "os.setuid(4242)  # who may not read a checkout below /root\n"
         "print(locate(environ={}, uid=4242, root=Path('/nowhere')).config)"
     )
     done = subprocess.run(
