@@ -88,6 +88,8 @@ def test_a_working_directory_that_is_gone_is_a_usage_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A relative path leads nowhere then; the way out is said, without a traceback."""
+    # `run` would harden the process of all later tests.
+    monkeypatch.setattr("rensei_daemon.cli.run._prepare_process", lambda: None)
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -105,7 +107,6 @@ def test_a_working_directory_that_is_gone_is_a_usage_error(
         ("sync", "", "start it: rensei-daemon run --config"),
         ("exec", "", "start it: rensei-daemon run --config"),
         ("config show", "x", "check it with: rensei-daemon config check"),
-        ("run", "", "check it with: rensei-daemon config check"),
     ],
 )
 def test_a_path_with_a_blank_is_quoted_in_what_to_run(
@@ -122,6 +123,15 @@ def test_a_path_with_a_blank_is_quoted_in_what_to_run(
     words = ["--wait", "0", "--", "true"] if command == "exec" else []
     assert run(*command.split(), "--config", str(config), *words) in (3, 78)
     assert capsys.readouterr().err.endswith(f"  {hint} '{config}'\n")
+
+
+def test_run_quotes_it_too(tmp_path: Path) -> None:
+    """In a process of its own, which it protects."""
+    config = tmp_path / "my config.toml"
+    config.write_text("")
+    words = [sys.executable, "-m", "rensei_daemon", "run", "--config", str(config)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stderr.endswith(f"check it with: rensei-daemon config check '{config}'\n")
 
 
 def test_no_number_of_lines_is_too_large_to_understand(
