@@ -139,7 +139,7 @@ class SocketStream(httpcore.AsyncNetworkStream):
         return self
 
     async def aclose(self) -> None:
-        """Close the socket; whoever waits for it has an error."""
+        """Close the socket; a task that waits for it has an error."""
         if self.socket.fileno() >= 0:
             anyio.notify_closing(self.socket)
             self.socket.close()

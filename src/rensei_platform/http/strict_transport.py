@@ -10,7 +10,7 @@ class StrictTransport:
     """The application inside, with the header on what is sent by TLS.
 
     It is TLS if this server speaks it, or if a trusted proxy says so in X-Forwarded-Proto.
-    In clear the header means nothing, and whoever is on the way could add it.
+    In clear the header means nothing, and anybody on the way could add it.
     """
 
     def __init__(self, app: ASGIApp) -> None:

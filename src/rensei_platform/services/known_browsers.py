@@ -28,7 +28,7 @@ def issue(sealer: Sealer, email: str, now: datetime) -> str:
 def account_of(sealer: Sealer, known: str | None, email: str, now: datetime) -> str:
     """Return what wrong passwords for an account are counted under.
 
-    The account itself, whoever sends them; or the browser, if it is known to the account.
+    The account itself, wherever they come from; or the browser, if the account knows it.
     """
     account = email.lower()[:_LONGEST_EMAIL]
     if known is None or len(known) > LONGEST:

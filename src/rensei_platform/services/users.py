@@ -216,7 +216,7 @@ async def _note_password(
 ) -> str:
     """Note that a user set a password in the audit of each organization; return who.
 
-    Whoever has the link is taken for the user: nothing else is known of them.
+    The one who has the link is taken for the user: nothing else is known of them.
     """
     email = await users.email_of(db, user_id)
     for member in await console_sessions.memberships(db, user_id):
