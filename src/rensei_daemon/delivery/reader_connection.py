@@ -204,46 +204,51 @@ class ReaderConnection:
         except OSError:
             return False
         self._frames_sent += bool(frame)
-        self._note(newest)
+        self._note(subscribers, newest)
         return not self._unsent
 
     def _may_have(self, subscribers: Subscribers) -> bool:
         return self._peer.may_have(subscribers.gid, os.geteuid())
 
-    def _note(self, newest: Credentials) -> None:
-        self._known = newest
+    def _note(self, subscribers: Subscribers, newest: Credentials) -> None:
+        is_first, self._known = self._known is None, newest
         if self._frames_acknowledged == self._frames_sent:
             self._in_use = newest.generation  # equal values were no frame
-        self._record()
+        if is_first:
+            subscribers.add(self.send_at_once, self._line_at, self._peer.pid)
+        else:
+            subscribers.on_uptake()
 
     def _take_acknowledgement(self, frame: int) -> None:
         """Take in that the reader uses the values; those of an older frame are old."""
         if frame == self._frames_sent > self._frames_acknowledged:
             self._frames_acknowledged, self._waits_until = frame, None
-            if self._known is not None:
+            if self._subscribers is not None and self._known is not None:
                 self._in_use = self._known.generation
-                self._record()
+                self._subscribers.on_uptake()
 
     def _take_waiting(self, seconds: float) -> None:
         """Take in that the reader waits; newer values take a wait over."""
         is_behind = self._frames_acknowledged < self._frames_sent
         if self._acknowledges and is_behind and self._waits_until is None:
             self._waits_until = CLOCK.now() + timedelta(seconds=seconds)
-            self._record()
+            if self._subscribers is not None:
+                self._subscribers.on_uptake()
 
-    def _record(self) -> None:
-        if self._subscribers is not None and self._known is not None:
-            acknowledges = self._acknowledges
-            line = ConsumerHealth(
-                kind=self._subscribers.kind,
-                name=self._title,
-                generation=self._in_use if acknowledges else self._known.generation,
-                pid=self._peer.pid,
-                started=self._started,
-                proof=Proof.CONFIRMED if acknowledges else Proof.RECEIVED,
-                waits_until=self._waits_until,
-            )
-            self._subscribers.record(self.send_at_once, line, self._has_unread)
+    def _line_at(self, now: datetime) -> ConsumerHealth:
+        """Return what the reader has; a wait may be over."""
+        received = None if self._known is None else self._known.generation
+        until = self._waits_until
+        return ConsumerHealth(
+            kind=Subscribers.kind,
+            name=self._title,
+            generation=self._in_use if self._acknowledges else received,
+            pid=self._peer.pid,
+            started=self._started,
+            proof=Proof.CONFIRMED if self._acknowledges else Proof.RECEIVED,
+            has_unread=self._has_unread(),
+            waits_until=None if until is None or until <= now else until,
+        )
 
     def _is_writable(self) -> bool:
         """Whether most of what was sent has been read, so that a frame and a BYE fit."""
@@ -264,7 +269,7 @@ class ReaderConnection:
                 self._frames_sent += bool(frame)
                 self._unsent = memoryview(frame)
                 await self._send_unsent()
-                self._note(newest)
+                self._note(self._subscribers, newest)
             return True
         return False
 

@@ -27,8 +27,8 @@ Reader = Callable[[Credentials], bool]
 Returns whether it has; if not, the reader has to be woken to send them itself.
 """
 
-HasUnread = Callable[[], bool]
-"""Returns whether a reader has not read all that it was sent."""
+Line = Callable[[datetime], ConsumerHealth]
+"""A reader's function that returns what status shows of it at this time."""
 
 
 class Subscribers:
@@ -67,16 +67,15 @@ class Subscribers:
         """Set at the next change; None while no reader waits for it."""
         self._waiting = 0
         """How many readers wait, whether or not they have been sent the newest values."""
-        self._readers: dict[Reader, tuple[ConsumerHealth, HasUnread]] = {}
+        self._readers: dict[Reader, tuple[int, Line]] = {}
+        """With the pid of each."""
         self._last_frame: tuple[Credentials | None, Credentials, bytes] | None = None
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
         """The readers that have been sent values, and the processes that have left."""
         now = CLOCK.now()
-        connected = [
-            _as_of(now, line, has_unread()) for line, has_unread in self._readers.values()
-        ]
+        connected = (line(now) for _, line in self._readers.values())
         return (*connected, *self.departed.lines)
 
     def deliver_at_once(self, credentials: Credentials) -> bool:
@@ -138,39 +137,29 @@ class Subscribers:
         self._last_frame = (known, newest, frame)
         return frame
 
-    def record(self, reader: Reader, line: ConsumerHealth, has_unread: HasUnread) -> None:
-        """Record what a reader has been sent."""
-        self._readers[reader] = (line, has_unread)
-        if line.pid is not None:
-            self.awaited.discard(line.pid)
-            self.departed.discard(line.pid)
+    def add(self, reader: Reader, line: Line, pid: int) -> None:
+        """Add a reader that was sent its first values."""
+        self._readers[reader] = (pid, line)
+        self.awaited.discard(pid)
+        self.departed.discard(pid)
         self.on_uptake()
 
     def remove(self, reader: Reader, *, has_read_all: bool) -> None:
         """Remove a reader that has gone; its process may live on with what it has read."""
-        line, _ = self._readers.pop(reader, (None, None))
-        if line is None:
+        found = self._readers.pop(reader, None)
+        if found is None:
             return
-        # Which frames it has not read is unknown; the oldest values are the safe answer.
-        generation = line.generation if has_read_all else 0
-        line = replace(line, generation=generation, waits_until=None)
-        if all(line.pid != other.pid for other, _ in self._readers.values()):
-            self.departed.add(line)
+        pid, line_at = found
+        if all(pid != other for other, _ in self._readers.values()):
+            line = replace(line_at(CLOCK.now()), has_unread=False, waits_until=None)
+            # Which frames it has not read is unknown; the oldest values are the safe ones.
+            self.departed.add(line if has_read_all else replace(line, generation=0))
         self.on_uptake()
 
     def _announce(self) -> None:
         if self._changed is not None:
             self._changed.set()
         self._changed = None
-
-
-def _as_of(now: datetime, line: ConsumerHealth, has_unread: bool) -> ConsumerHealth:
-    """Return the record of a reader as it is now: a wait may be over."""
-    is_over = line.waits_until is not None and line.waits_until <= now
-    if not has_unread and not is_over:
-        return line
-    until = None if is_over else line.waits_until
-    return replace(line, has_unread=has_unread, waits_until=until)
 
 
 def _unknown() -> str:
