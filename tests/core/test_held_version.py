@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rensei_daemon.core.session_values import IncomingValues, SessionValues
+from rensei_daemon.core.session_values import SessionValues, StreamUpdate
 from rensei_daemon.core.snapshot_schedule import SnapshotReason
 
 NOON = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
@@ -20,10 +20,10 @@ def holding(version: int | None) -> SessionValues:
 
 def update(
     version: int | None, previous: int | None, *, whole: bool = True, **delta: str
-) -> IncomingValues:
+) -> StreamUpdate:
     """Return an UPDATE of a second after noon."""
     stamp = NOON + timedelta(seconds=1)
-    return IncomingValues(delta or {"A": "2"}, stamp, whole, version, previous)
+    return StreamUpdate(delta or {"A": "2"}, stamp, whole, version, previous)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def update(
 )
 def test_an_update_is_held_if_none_was_missed(
     held: int | None,
-    event: IncomingValues,
+    event: StreamUpdate,
     wanted: SnapshotReason | None,
     expected: int | None,
 ) -> None:
@@ -71,7 +71,7 @@ def test_an_update_during_a_snapshot() -> None:
     values.take_snapshot({"A": "5"}, NOON, 1.0, version=5)
     assert (values.version, values.credentials.env) == (7, {"A": "7"})
     values.snapshot_requested()
-    later = IncomingValues({"A": "8"}, NOON + timedelta(seconds=2), True, 8, 7)
+    later = StreamUpdate({"A": "8"}, NOON + timedelta(seconds=2), True, 8, 7)
     assert values.take_update(later, 2.0) is None
     values.take_snapshot({"A": "9"}, NOON, 2.0, version=9)
     assert (values.version, values.credentials.env) == (9, {"A": "9"})

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rensei_daemon.core.session_values import IncomingValues, SessionValues
+from rensei_daemon.core.session_values import SessionValues, StreamUpdate
 from rensei_daemon.core.snapshot_schedule import SnapshotReason
 
 NOON = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ def env_of(values: SessionValues) -> dict[str, str]:
 def test_an_update_changes_its_names_alone() -> None:
     """The next generation, and nothing is asked for."""
     values = holding(A="1", B="1")
-    assert values.take_update(IncomingValues({"A": "2"}, at(1)), 1.0) is None
+    assert values.take_update(StreamUpdate({"A": "2"}, at(1)), 1.0) is None
     assert env_of(values) == {"A": "2", "B": "1"}
     assert values.credentials.generation == 2
 
@@ -39,10 +39,10 @@ def test_an_update_changes_its_names_alone() -> None:
 def test_a_late_update_changes_nothing() -> None:
     """Two that a proxy has swapped: the newer value stays, and a snapshot is wanted."""
     values = holding(TOKEN="old")
-    assert values.take_update(IncomingValues({"TOKEN": "newest"}, at(30)), 30.0) is None
+    assert values.take_update(StreamUpdate({"TOKEN": "newest"}, at(30)), 30.0) is None
     before = values.credentials
     assert (
-        values.take_update(IncomingValues({"TOKEN": "older"}, at(0)), 30.1)
+        values.take_update(StreamUpdate({"TOKEN": "older"}, at(0)), 30.1)
         is SnapshotReason.ORDER
     )
     assert values.credentials is before
@@ -53,7 +53,7 @@ def test_an_update_let_through_after_a_newer_snapshot_changes_nothing() -> None:
     values = holding(TOKEN="old")
     values.take_snapshot({"TOKEN": "newest"}, at(60), 60.0)
     assert (
-        values.take_update(IncomingValues({"TOKEN": "older"}, at(30)), 61.0)
+        values.take_update(StreamUpdate({"TOKEN": "older"}, at(30)), 61.0)
         is SnapshotReason.ORDER
     )
     assert env_of(values) == {"TOKEN": "newest"}
@@ -63,7 +63,7 @@ def test_updates_without_a_stamp_apply_as_they_come() -> None:
     """Nothing shows which is newer."""
     values = holding(TOKEN="old")
     for value in ("one", "two"):
-        assert values.take_update(IncomingValues({"TOKEN": value}), 1.0) is None
+        assert values.take_update(StreamUpdate({"TOKEN": value}), 1.0) is None
     assert env_of(values) == {"TOKEN": "two"}
 
 
@@ -76,7 +76,7 @@ def test_an_update_during_a_snapshot_stands_unless_it_is_older(
     """Either way another snapshot decides."""
     values = holding(TOKEN="old")
     values.snapshot_requested()
-    assert values.take_update(IncomingValues({"TOKEN": "event"}, stamp), 60.0) is None
+    assert values.take_update(StreamUpdate({"TOKEN": "event"}, stamp), 60.0) is None
     wanted = values.take_snapshot({"TOKEN": "snapshot"}, at(60), 60.5)
     assert (wanted, env_of(values)) == (SnapshotReason.OVERTAKEN, {"TOKEN": value})
 
@@ -85,7 +85,7 @@ def test_an_update_before_a_snapshot_that_failed_is_no_longer_kept() -> None:
     """It was applied; the next snapshot is the truth."""
     values = holding(TOKEN="old")
     values.snapshot_requested()
-    values.take_update(IncomingValues({"TOKEN": "event"}), 60.0)
+    values.take_update(StreamUpdate({"TOKEN": "event"}), 60.0)
     values.snapshot_failed()
     assert values._meanwhile is None  # or it would grow until the next one
     assert env_of(values) == {"TOKEN": "event"}
@@ -99,10 +99,10 @@ def test_before_the_first_snapshot_an_update_only_waits_for_it() -> None:
     values = SessionValues()
     values.snapshot_requested()
     assert (
-        values.take_update(IncomingValues({"A": "new"}, at(9)), 9.0) is SnapshotReason.EVENT
+        values.take_update(StreamUpdate({"A": "new"}, at(9)), 9.0) is SnapshotReason.EVENT
     )
     assert (
-        values.take_update(IncomingValues({"A": "old"}, at(8)), 9.1) is SnapshotReason.ORDER
+        values.take_update(StreamUpdate({"A": "old"}, at(8)), 9.1) is SnapshotReason.ORDER
     )
     assert values.credentials.generation == 0
     assert (
@@ -124,7 +124,7 @@ def test_what_cannot_be_handed_on_does_not_just_stay(
 ) -> None:
     """A value that was to be replaced by one that cannot be has a snapshot taken."""
     values = holding(A="1")
-    arrived = IncomingValues(delta, is_whole=is_whole)
+    arrived = StreamUpdate(delta, is_whole=is_whole)
     assert values.take_update(arrived, 1.0) is wanted
 
 
@@ -132,10 +132,10 @@ def test_dropped_names_are_kept_by_name() -> None:
     """Names dropped by snapshot and updates, shortened; each snapshot resets them."""
     values = holding(PATH="x", A="1")
     values.take_update(
-        IncomingValues({"HOME": "x", "n" * 200 + "!": "x", "\ud800": "x"}), 1.0
+        StreamUpdate({"HOME": "x", "n" * 200 + "!": "x", "\ud800": "x"}), 1.0
     )
     assert values.dropped_names == ("?", "HOME", "PATH", "n" * 128 + "…")
-    values.take_update(IncomingValues({f"no name {n}": "x" for n in range(6000)}), 1.0)
+    values.take_update(StreamUpdate({f"no name {n}": "x" for n in range(6000)}), 1.0)
     assert len(values.dropped_names) == 5000
     values.take_snapshot({"A": "1"}, at(1), 1.0, dropped=["N"])
     assert list(values.dropped_names) == ["N"]
@@ -167,17 +167,15 @@ def test_updates_cannot_make_a_session_too_large() -> None:
     values = holding(A="x" * 1_000_000)
     before = values.credentials
     assert (
-        values.take_update(IncomingValues({"B": "é" * 24_288}), 1.0) is SnapshotReason.EVENT
+        values.take_update(StreamUpdate({"B": "é" * 24_288}), 1.0) is SnapshotReason.EVENT
     )
     assert values.credentials is before
-    assert values.take_update(IncomingValues({"B": "é" * 24_287}), 1.0) is None
-    assert values.take_update(IncomingValues({"A": "x"}), 1.0) is None
-    assert values.take_update(IncomingValues({f"N{n}": "" for n in range(4999)}), 1.0) is (
+    assert values.take_update(StreamUpdate({"B": "é" * 24_287}), 1.0) is None
+    assert values.take_update(StreamUpdate({"A": "x"}), 1.0) is None
+    assert values.take_update(StreamUpdate({f"N{n}": "" for n in range(4999)}), 1.0) is (
         SnapshotReason.EVENT
     )
-    assert (
-        values.take_update(IncomingValues({f"N{n}": "" for n in range(4998)}), 1.0) is None
-    )
+    assert values.take_update(StreamUpdate({f"N{n}": "" for n in range(4998)}), 1.0) is None
     assert len(values.credentials.env) == 5000
 
 
@@ -185,11 +183,11 @@ def test_what_came_meanwhile_cannot_make_a_session_too_large() -> None:
     """The snapshot then counts alone."""
     values = holding()
     values.snapshot_requested()
-    values.take_update(IncomingValues({"B": "x" * 600_000}), 1.0)
+    values.take_update(StreamUpdate({"B": "x" * 600_000}), 1.0)
     wanted = values.take_snapshot({"A": "x" * 600_000}, at(1), 1.0)
     assert (wanted, set(env_of(values))) == (SnapshotReason.OVERTAKEN, {"A"})
 
 
 def test_no_repr_shows_a_value() -> None:
     """Not of an update that came either."""
-    assert "canary" not in repr(IncomingValues({"A": "canary"}))
+    assert "canary" not in repr(StreamUpdate({"A": "canary"}))

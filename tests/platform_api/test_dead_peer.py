@@ -16,6 +16,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream, SocketStream
 from deadlines import HANG_SECONDS
 from needs import need
 
+from rensei_daemon.core.session_values import StreamUpdate
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.dead_peer import (
     GONE_AFTER_SECONDS,
@@ -26,7 +27,7 @@ from rensei_daemon.platform_api.dead_peer import (
     silence_of,
 )
 from rensei_daemon.platform_api.http import Http, open_http
-from rensei_daemon.platform_api.stream import FirstByte, StreamUpdate, open_stream
+from rensei_daemon.platform_api.stream import FirstByte, open_stream
 
 if TYPE_CHECKING:
     from platform_api.conftest import FaultServer

@@ -14,6 +14,7 @@ import anyio.lowlevel
 import pytest
 from deadlines import HANG_SECONDS
 
+from rensei_daemon.core.session_values import StreamUpdate
 from rensei_daemon.core.sse import ServerEvent
 from rensei_daemon.errors import (
     PlatformError,
@@ -26,7 +27,6 @@ from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.stream import (
     FirstByte,
     StreamEvent,
-    StreamUpdate,
     UnusableEvent,
     open_stream,
     parse_event,

@@ -12,13 +12,14 @@ from rensei_daemon.core.extensions import Extensions
 from rensei_daemon.core.heartbeat import Acks, Beat, BeatAnswer, Load
 from rensei_daemon.core.host_status import HostStatus
 from rensei_daemon.core.pending_mutation import PendingMutation
+from rensei_daemon.core.session_values import StreamUpdate
 from rensei_daemon.core.sse import ServerEvent
 from rensei_daemon.core.uptake import SessionUptake
 from rensei_daemon.core.worker import HostInfo, Registration
 from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.json_fields import is_id
-from rensei_daemon.platform_api.stream import StreamUpdate, parse_event
+from rensei_daemon.platform_api.stream import parse_event
 from rensei_daemon.platform_api.wire import Grant
 
 NOW = datetime(2026, 6, 2, 12, 0, tzinfo=UTC)

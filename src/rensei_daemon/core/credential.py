@@ -80,11 +80,13 @@ class Size:
 
     def changed(self, env: Mapping[str, str], delta: Mapping[str, str]) -> "Size":
         """Return the size of `env`, which has this size, after `delta` is applied."""
-        replaced = {name: env[name] for name in delta.keys() & env.keys()}
-        old, new = size_of(replaced), size_of(delta)
-        return Size(
-            self.names + new.names - old.names, self.octets + new.octets - old.octets
-        )
+        names, octets = self.names, self.octets
+        for name, value in delta.items():
+            if name in env:
+                octets += _octets(value) - _octets(env[name])
+            else:
+                names, octets = names + 1, octets + _octets(name) + _octets(value)
+        return Size(names, octets)
 
 
 def size_of(env: Mapping[str, str]) -> Size:
@@ -146,9 +148,10 @@ class Credentials:
 
         The first set is a generation even if it is empty: consumers wait for it.
         """
-        if self.generation and dict(env) == dict(self.env):
+        values = dict(env)
+        if self.generation and values == self.env:
             return self
-        return Credentials(self.generation + 1, dict(env))
+        return Credentials(self.generation + 1, values)
 
     def updated(self, delta: Mapping[str, str]) -> "Credentials":
         """Return the next generation with these values changed, or self if equal."""

@@ -63,7 +63,12 @@ class RotationOrder:
         if usable is None:
             return self
         newest = usable if self.newest is None else max(self.newest, usable)
-        return replace(self, newest=newest, newest_update=usable)
+        return RotationOrder(
+            newest=newest,
+            newest_update=usable,
+            answered_at=self.answered_at,
+            came_at=self.came_at,
+        )
 
     def _is_late(self, stamp: datetime) -> bool:
         if self.newest is None:

@@ -26,17 +26,18 @@ from rensei_daemon.fast_dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class IncomingValues:
-    """An UPDATE as it arrived."""
+class StreamUpdate:
+    """An UPDATE as it arrived: values that changed."""
 
     delta: Mapping[str, str] = field(repr=False)
     rotated_at: datetime | None = None
+    """When the platform rotated them, by its own clock; None if unknown."""
     is_whole: bool = True
-    """False: it named more variables, whose values were not text."""
+    """False if it named more variables, whose values were not text."""
     version: int | None = None
     """The platform's version of the values; None if it names none."""
     previous_version: int | None = None
-    """Of the rotation before it."""
+    """Of the rotation before it; a session without that one has missed it."""
 
 
 class SessionValues:
@@ -52,7 +53,7 @@ class SessionValues:
         """How many names the last snapshot removed, if more than half of them."""
         self._order = RotationOrder()
         self._size = Size()
-        self._meanwhile: list[IncomingValues] | None = None
+        self._meanwhile: list[StreamUpdate] | None = None
         """The updates that arrived during a snapshot; None if none is under way."""
 
     def snapshot_requested(self) -> None:
@@ -98,7 +99,7 @@ class SessionValues:
             return SnapshotReason.OVERTAKEN
         return SnapshotReason.LOST_NAMES if self.lost_names else None
 
-    def take_update(self, update: IncomingValues, now: float) -> SnapshotReason | None:
+    def take_update(self, update: StreamUpdate, now: float) -> SnapshotReason | None:
         """Apply an update if allowed; return why a snapshot is wanted."""
         is_late = _is_older(update, self.version)
         if is_late or not self._order.admits(update.rotated_at, now):
@@ -126,19 +127,19 @@ class SessionValues:
         return SnapshotReason.EVENT if _has_missed_one(self.version, update) else None
 
 
-def _is_older(update: IncomingValues, held: int | None) -> bool:
+def _is_older(update: StreamUpdate, held: int | None) -> bool:
     """Whether values that are held came after the update."""
     version = update.version
     return held is not None and version is not None and version < held
 
 
-def _has_missed_one(held: int | None, update: IncomingValues) -> bool:
+def _has_missed_one(held: int | None, update: StreamUpdate) -> bool:
     """Whether the rotation before this one has not arrived."""
     previous = update.previous_version
     return held is not None and previous is not None and held < previous
 
 
-def _advanced(held: int | None, update: IncomingValues) -> int | None:
+def _advanced(held: int | None, update: StreamUpdate) -> int | None:
     """Return the version after an update.
 
     It says nothing of the other kinds, so a session that has missed one does not hold it.

@@ -64,10 +64,11 @@ class EventParser:
         events = []
         for line in chunk.splitlines(keepends=True):
             text = line.rstrip(b"\r\n")
-            self._line += text
             self.held_bytes += len(text)
-            if len(text) < len(line):
-                event = self._end_line(bytes(self._line))
+            if len(text) == len(line):
+                self._line += text
+            else:
+                event = self._end_line(bytes(self._line) + text if self._line else text)
                 self._line.clear()
                 if event is not None:
                     events.append(event)

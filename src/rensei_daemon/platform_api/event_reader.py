@@ -104,7 +104,13 @@ class EventReader:
             self._pieces = _slices(self._decoder.feed(chunk) if self._decoder else (chunk,))
             piece = self._next_piece()
         if piece is not None:
-            await self._pause_at_times(len(piece))
+            # Other tasks run now and then: what has arrived already is returned without a
+            # pause, be it unpacked from a little or cut into crumbs. A lone event has no
+            # need of one.
+            self._parsed += max(len(piece), CRUMB_BYTES)
+            if self._parsed >= SLICE_BYTES:
+                self._parsed = 0
+                await anyio.lowlevel.checkpoint()
             self._parse(piece)
         return True
 
@@ -114,17 +120,6 @@ class EventReader:
             return next(self._pieces, None)
         except zlib.error:
             raise TransientError("the compressed stream is damaged") from None
-
-    async def _pause_at_times(self, size: int) -> None:
-        """Let other tasks run when much was parsed since the last time.
-
-        What has arrived already is returned without a pause, be it unpacked from a little
-        or cut into crumbs. A lone event has no need of one.
-        """
-        self._parsed += max(size, CRUMB_BYTES)
-        if self._parsed >= SLICE_BYTES:
-            self._parsed = 0
-            await anyio.lowlevel.checkpoint()
 
     def note_keepalive(self) -> None:
         """Count an event without content as a keepalive."""
@@ -143,7 +138,7 @@ class EventReader:
             await anyio.lowlevel.checkpoint()
         began = anyio.current_time()
         idle_limit, complaint = self._idle_limit(began)
-        with anyio.move_on_after(idle_limit) as self._wait:
+        with anyio.CancelScope(deadline=began + idle_limit) as self._wait:
             try:
                 chunk = await anext(self._source)
             except StopAsyncIteration:

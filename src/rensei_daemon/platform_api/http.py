@@ -47,6 +47,7 @@ Query = Mapping[str, str | list[str]]
 CONCURRENT_REQUESTS = 8
 CALL_SECONDS = 20.0
 """The longest time of a call, including its wait in our limiter."""
+NETWORK_ERRORS = (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError)
 
 
 def utc_now() -> datetime:
@@ -240,13 +241,15 @@ class Http:
         """Translate network errors to a `TransientError` with a hint."""
         try:
             yield
-        except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
-            what, hint = exchange_errors.explain_failure(error, self._scrubbing(secrets))
-            failure = exchange_errors.classify(error)
+        except NETWORK_ERRORS as error:
             # Without its cause: h11 quotes the offending bytes, and httpx the request.
-            raise TransientError(
-                f"{self.host}: {what}", hint=hint, failure=failure
-            ) from None
+            raise self.translated(error, secrets) from None
+
+    def translated(self, error: Exception, secrets: tuple[str, ...]) -> TransientError:
+        """Return the error to raise for one of `NETWORK_ERRORS`, with a hint."""
+        what, hint = exchange_errors.explain_failure(error, self._scrubbing(secrets))
+        failure = exchange_errors.classify(error)
+        return TransientError(f"{self.host}: {what}", hint=hint, failure=failure)
 
 
 async def _close(response: httpx.Response) -> None:

@@ -5,38 +5,24 @@ It never reconnects: its user decides what to do when it ends.
 
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 
 import httpx
 
+from rensei_daemon.core.session_values import StreamUpdate
 from rensei_daemon.core.sse import ServerEvent
 from rensei_daemon.errors import RefusedError, TransientError
-from rensei_daemon.fast_dataclass import dataclass, field
+from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.event_reader import EventReader, StreamLimits
 from rensei_daemon.platform_api.gzip_decoder import GzipDecoder, decoder_for
-from rensei_daemon.platform_api.http import Http
+from rensei_daemon.platform_api.http import NETWORK_ERRORS, Http
 from rensei_daemon.platform_api.json_fields import JsonFields, timestamp
 from rensei_daemon.platform_api.responses import media_type
+from rensei_daemon.platform_api.stream_transport import body_of
 from rensei_daemon.platform_api.transport import connection_of
 
 ROTATE_STREAM = "/api/daemon/credentials/rotate-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamUpdate:
-    """Values that changed."""
-
-    delta: Mapping[str, str] = field(repr=False)
-    is_whole: bool = True
-    """False if the event named more values, which were not text."""
-    rotated_at: datetime | None = None
-    """When the platform rotated them, by its own clock; None if unknown."""
-    version: int | None = None
-    """The platform's version of the values; None if it names none."""
-    previous_version: int | None = None
-    """Of the rotation before it; a session without that one has missed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +79,25 @@ class EventStream:
 
         Raises `TransientError` when the stream ends, breaks, stalls or overflows.
         """
-        with self._http.border((self._bearer,)):
-            while True:
-                if self._reader.has_begun and not self._is_told:
-                    self._is_told = True
-                    return FirstByte()
-                raw = await self._reader.next_read()
-                if raw is None:
-                    if not await self._reader.read():
-                        raise StopAsyncIteration
-                    continue
-                event = parse_event(raw)
-                if event is not None:
-                    return event
-                self._reader.note_keepalive()
+        try:
+            return await self._next()
+        except NETWORK_ERRORS as error:
+            raise self._http.translated(error, (self._bearer,)) from None
+
+    async def _next(self) -> StreamEvent:
+        while True:
+            if self._reader.has_begun and not self._is_told:
+                self._is_told = True
+                return FirstByte()
+            raw = await self._reader.next_read()
+            if raw is None:
+                if not await self._reader.read():
+                    raise StopAsyncIteration
+                continue
+            event = parse_event(raw)
+            if event is not None:
+                return event
+            self._reader.note_keepalive()
 
 
 @asynccontextmanager
@@ -134,7 +125,7 @@ async def open_stream(
         query["workerId"] = worker_id
     async with http.stream(ROTATE_STREAM, bearer=bearer, query=query) as response:
         reader = EventReader(
-            response.aiter_raw(),
+            body_of(response),
             limits or StreamLimits(),
             max_age_seconds=max_age_seconds,
             decoder=_check(http, response),

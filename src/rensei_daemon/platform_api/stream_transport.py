@@ -15,6 +15,8 @@ import httpx
 from rensei_daemon.core.chunked_body import ChunkedBody
 from rensei_daemon.platform_api.socket_stream import SocketBackend, SocketStream
 
+BODY = "rensei_body"
+"""The extension of a response that is its body, without the layers of httpx around it."""
 _CUT_OFF = (
     "peer closed connection without sending complete message body (incomplete chunked read)"
 )
@@ -58,12 +60,18 @@ class StreamTransport(httpx.AsyncBaseTransport):
                 )
             )
         headers = httpx.Headers(answer.headers)
+        body = _body(answer, headers)
         return httpx.Response(
             answer.status,
             headers=headers,
-            stream=_body(answer, headers),
-            extensions=answer.extensions,
+            stream=body,
+            extensions={**answer.extensions, BODY: body},
         )
+
+
+def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Iterate over the body as it arrives, whichever transport it comes from."""
+    return aiter(response.extensions.get(BODY) or response.aiter_raw())
 
 
 def _body(answer: httpcore.Response, headers: httpx.Headers) -> "_Body":

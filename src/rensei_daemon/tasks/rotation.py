@@ -26,7 +26,7 @@ from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.health import SessionHealth, StreamHealth
 from rensei_daemon.core.retry_policy import EARLY_SECONDS, requested_wait
 from rensei_daemon.core.session import Session
-from rensei_daemon.core.session_values import IncomingValues, SessionValues
+from rensei_daemon.core.session_values import SessionValues, StreamUpdate
 from rensei_daemon.core.snapshot_schedule import (
     WHY,
     RequestedSnapshot,
@@ -35,7 +35,7 @@ from rensei_daemon.core.snapshot_schedule import (
 from rensei_daemon.delivery.delivery_protocol import Delivery
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.fast_dataclass import replace
-from rensei_daemon.platform_api.stream import StreamUpdate, UnusableEvent
+from rensei_daemon.platform_api.stream import UnusableEvent
 from rensei_daemon.platform_api.wire import Snapshot
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 from rensei_daemon.tasks.snapshots import SessionContext, SnapshotLoop
@@ -232,14 +232,7 @@ class Rotation:
             self.request_snapshot(SnapshotReason.EVENT)
             return
         before = self.credentials
-        arrived = IncomingValues(
-            event.delta,
-            event.rotated_at,
-            event.is_whole,
-            event.version,
-            event.previous_version,
-        )
-        wanted = self._values.take_update(arrived, arrived_at)
+        wanted = self._values.take_update(event, arrived_at)
         if wanted is not None:
             self.request_snapshot(wanted)
         self._hand_on(before, "stream", arrived_at)

@@ -9,13 +9,13 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.conditions.sessions import SessionFailures
 from rensei_daemon.core.health import StreamHealth, StreamState
 from rensei_daemon.core.retry_policy import is_not_found
+from rensei_daemon.core.session_values import StreamUpdate
 from rensei_daemon.errors import PlatformError
 from rensei_daemon.platform_api.reconnector import Reconnector
 from rensei_daemon.platform_api.stream import (
     EventStream,
     FirstByte,
     MutationsWaiting,
-    StreamUpdate,
     UnusableEvent,
 )
 from rensei_daemon.tasks.snapshots import SessionContext, SnapshotLoop
