@@ -120,12 +120,19 @@ def test_layers(
         (URL + "[machine]\nmax_sessions = true\n", {}),
         (URL + "[heartbeat]\ninterval_seconds = inf\n", {}),
         (URL + "[heartbeat]\ninterval_seconds = 1" + "0" * 400, {}),
+        (URL + "[limits]\nstate_mib = 1" + "0" * 400, {}),
         (URL + "[control]\ngroup = 'no-such-group'\n", {}),
+        (URL + '[control]\ngroup = "\\u0000"\n', {}),
+        (SESSIONS + 'group = "\\u0000"\n', {}),
+        (URL + '[paths]\nstate = "/\\u0000"\n', {}),
+        (SESSIONS.replace("'f'", '"\\u0000"'), {}),
+        (SESSIONS.replace("'f'", '"\\u0000/f"'), {}),
         (URL + "client_cert_file = 'c.pem'\n", {}),
         (SESSIONS + "[[credentials.sessions]]\nid = 'b'\nenv_file = 'f'\n", {}),
         (SESSIONS + "[[credentials.sessions]]\nid = 'a'\n", {}),
         (URL, {"RENSEI_DAEMON_MACHINE__MAX_SESSIONS": "7"}),
         (URL, {"RENSEI_DAEMON_MACHINE__NAME": "\udcff"}),
+        (URL, {"RENSEI_DAEMON_MUTATIONS__ALLOW": "[" * 100_000}),
         (URL, {"RENSEI_DAEMON_LOG_LEVEL": "debug"}),
         (URL, {"RENSEI_DAEMON_LOG__LEVLE": "debug"}),
     ],
@@ -133,6 +140,14 @@ def test_layers(
 def test_what_is_left_to_the_model(text: str, environ: Mapping[str, str]) -> None:
     """A text with a problem, one for a host that has one, and one that is unusual."""
     assert not assert_the_same(text, sources(environ))
+
+
+def test_a_text_that_a_rule_fails_at_is_left_to_the_model() -> None:
+    """A place that cannot be looked up, say: it must not end the daemon that asks."""
+    places = Sources(path=PATH, runtime=Path("/\0"))
+    fitting = FittingValidator(places, LocalValidator(sources()))
+    document = Document(SESSIONS)
+    assert fitting.load(document) == LocalValidator(sources()).load(document)
 
 
 LEAVES = st.one_of(

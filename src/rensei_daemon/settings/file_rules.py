@@ -26,8 +26,16 @@ class FileKeys(NamedTuple):
     is_directory: bool
 
 
+def is_usable(text: str) -> bool:
+    """Whether the system can be asked for a file or a group of this name."""
+    return bool(text) and "\0" not in text
+
+
 def files_of(sessions: Sequence[Tree]) -> Iterator[FileKeys]:
-    """Return every file that the settings name, in their order."""
+    """Return every file that the settings name, in their order.
+
+    A path that no file can have is left to the model.
+    """
     for index, session in enumerate(sessions):
         at: KeyPath = ("credentials", "sessions", index)
         found: list[tuple[KeyPath, object, bool]] = [
@@ -37,7 +45,7 @@ def files_of(sessions: Sequence[Tree]) -> Iterator[FileKeys]:
             is_directory = file.get("format") == FileFormat.DIR
             found.append(((*where, "path"), file.get("path"), is_directory))
         for key, path, is_directory in found:
-            if isinstance(path, str) and path:
+            if isinstance(path, str) and is_usable(path):
                 yield FileKeys(str(session.get("id")), key, path, is_directory)
 
 

@@ -1,7 +1,8 @@
 """From a text to settings at once, if it is exactly what `values` says.
 
 Most files are, and so are all that mutations write. Whatever is not, another validator
-looks at; it knows the model, which takes a process of its own, and what is wrong.
+looks at; it knows the model, which takes a process of its own, and what is wrong. So is a
+text that a rule here fails at: no text may end a daemon that has one in force.
 """
 
 import tomllib
@@ -27,7 +28,7 @@ class FittingValidator:
 
     def load(self, document: Document, *, on_host: bool = False) -> Settings:
         """Return the settings in force for a text."""
-        with suppress(UnfitError):
+        with suppress(Exception):
             together = self._together(document)
             _refuse(shared_files(together, document.text, self.sources.runtime))
             if on_host:
@@ -37,7 +38,7 @@ class FittingValidator:
 
     def accept(self, document: Document) -> Settings:
         """Return the settings of an edited text."""
-        with suppress(UnfitError):
+        with suppress(Exception):
             return self._built(self._together(document))
         return self.otherwise.accept(document)
 

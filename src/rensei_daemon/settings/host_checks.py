@@ -7,7 +7,7 @@ from rensei_daemon.disk.directories import Entry, directory_entry
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.contradictions import Tree, sessions_in
-from rensei_daemon.settings.file_rules import FileKeys, files_of, tables_of
+from rensei_daemon.settings.file_rules import FileKeys, files_of, is_usable, tables_of
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 from rensei_daemon.settings.toml_positions import Positions
 from rensei_daemon.settings.validators import is_placeholder
@@ -49,7 +49,7 @@ def groups_in(tree: Tree) -> Iterator[tuple[KeyPath, str]]:
         tables = [(at, session), *tables_of(session, at)]
         places += [((*where, "group"), table.get("group")) for where, table in tables]
     for where, group in places:
-        if isinstance(group, str) and group:
+        if isinstance(group, str) and is_usable(group):
             yield where, group
 
 

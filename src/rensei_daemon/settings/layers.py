@@ -87,7 +87,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
             continue
         try:
             tree.setdefault(section, {})[key] = json.loads(text) if is_list else text
-        except ValueError:
+        except (ValueError, RecursionError):
             what = 'it must be a JSON list, like ["a", "b"]'
             problems.append(Problem(key=name, message=what))
     return Environment(tree, tuple(problems))

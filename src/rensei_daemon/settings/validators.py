@@ -44,7 +44,7 @@ def positive(number: float) -> float:
 
 
 def _require_finite(number: float) -> None:
-    if not math.isfinite(number):
+    if not -math.inf < number < math.inf:  # `isfinite` fails at a huge integer
         raise ValueError("must be a finite number")
 
 
@@ -52,11 +52,23 @@ def usable_text(text: str) -> str:
     """Require at least one character; a variable may hold bytes that are no text."""
     if not text:
         raise ValueError("must not be empty")
+    _refuse_nul(text)
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError("must be a text in UTF-8") from None
     return text
+
+
+def usable_path(path: Path) -> Path:
+    """Require a path that the system accepts."""
+    _refuse_nul(str(path))
+    return path
+
+
+def _refuse_nul(text: str) -> None:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL")
 
 
 def session_id(text: str) -> str:
@@ -113,19 +125,13 @@ def octal_mode(mode: str) -> str:
 
 def env_file(path: Path) -> Path:
     """Require an absolute path, or one that stays inside the runtime directory."""
+    usable_path(path)
     relative = PurePosixPath(path)
     if not relative.name or ".." in relative.parts:
         raise ValueError("it must name a file, without '..'")
     if relative.name in ("control.sock", "credentials.sock", "token"):
         raise ValueError("this name belongs to the daemon")
     return path
-
-
-def argv(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Require a program and its arguments, as the system accepts them."""
-    if any("\0" in word for word in words):
-        raise ValueError("an argument must not contain a NUL")
-    return words
 
 
 def listen_address(address: str) -> str:

@@ -22,9 +22,11 @@ from rensei_daemon.settings import validators
 from rensei_daemon.settings.validators import Within
 
 Text = Annotated[str, validators.usable_text]
+AnyFile = Annotated[Path, validators.usable_path]
 EnvFile = Annotated[Path, validators.env_file]
 Mode = Annotated[str, validators.octal_mode]
-Hook = Annotated[tuple[Text, ...], validators.argv]
+Hook = tuple[Text, ...]
+"""A program and its arguments."""
 Splay = Annotated[float, Within(0, 86_400)]
 """Seconds; a hook waits a random time of up to so long."""
 AuthMode = Literal["byok", "metered", "shared", "host-session", "local"]
@@ -42,10 +44,10 @@ class Platform:
     url: Annotated[Text, validators.platform_url] = "https://your-platform.invalid"
     org_id: Text | None = None
     worker_host_id: Text | None = None
-    api_key_file: Path | None = None
-    ca_file: Path | None = None
-    client_cert_file: Path | None = None
-    client_key_file: Path | None = None
+    api_key_file: AnyFile | None = None
+    ca_file: AnyFile | None = None
+    client_cert_file: AnyFile | None = None
+    client_key_file: AnyFile | None = None
 
     @property
     def client_files(self) -> tuple[Path, Path] | None:
@@ -202,15 +204,15 @@ class Log:
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "journal", "json"] = "auto"
-    file: Path | None = None
+    file: AnyFile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
     """The state and runtime directories; `rensei_daemon.locations` finds them."""
 
-    state: Path | None = None
-    runtime: Path | None = None
+    state: AnyFile | None = None
+    runtime: AnyFile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
