@@ -92,6 +92,8 @@ class FailureReporter:
 
     def clear_alarms(self, *codes: Code, but: Code | None = None) -> None:
         """Clear these alarms, or all that were raised here; keep the one named by `but`."""
+        if not self._alarms:
+            return
         cleared = self._alarms.intersection(codes or self._alarms) - {but}
         self._alarms -= cleared
         for code in cleared:

@@ -137,9 +137,9 @@ def test_after_a_restart_the_version_says_what_it_has(
     readers = (line(os.getpid(), 4), line(os.getppid(), 3))
     departed.restore(FormerReaders(readers=readers, generation=4, version=7))
     assert has(departed) == {os.getpid(): 0, os.getppid(): 0}
-    departed.note_values(version, 1)
+    departed.note_values(lambda: version, 1)
     assert has(departed) == {os.getpid(): generation, os.getppid(): 0}
-    departed.note_values(7, 2)  # later values say nothing about then
+    departed.note_values(lambda: 7, 2)  # later values say nothing about then
     assert has(departed) == {os.getpid(): generation, os.getppid(): 0}
 
 

@@ -5,6 +5,7 @@ took. Each belongs to the task that counts. Nothing here contains a secret.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 
 from rensei_daemon.fast_dataclass import dataclass, field
@@ -77,13 +78,13 @@ class SessionCounters:
     """Ends of streams and of attempts, by session and reason."""
     deliveries: EventCounter = field(default_factory=EventCounter)
     """By session, kind of delivery, and `ok` or `failed`."""
-    durations: dict[str, Histogram] = field(default_factory=dict)
+    durations: dict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
     """From the arrival of new values to their delivery, by kind of delivery."""
 
     def observe_delivery(self, session: str, kind: str, seconds: float) -> None:
         """Count a delivery that took `seconds` since the values arrived."""
         self.deliveries.increment(session, kind, "ok")
-        self.durations.setdefault(kind, Histogram()).observe(seconds)
+        self.durations[kind].observe(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ once and closed the connection, one that has not come back after a restart of th
 Processes that such a one has started, and left behind, cannot be told from others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rensei_daemon.core.health import DEPARTED, ConsumerHealth, Proof
 from rensei_daemon.disk.processes import lives
@@ -52,9 +52,9 @@ class DepartedReaders:
             if line.generation == former.generation and not line.has_unread:
                 self._had_version.add(line.pid or _OTHERS)
 
-    def note_values(self, version: int | None, generation: int) -> None:
-        """Note that the first values after a restart have arrived, with their version."""
-        if self._had_version and version is not None and version == self._version:
+    def note_values(self, version: Callable[[], int | None], generation: int) -> None:
+        """Note that values have arrived: after a restart, the first say who has them."""
+        if self._had_version and self._version is not None and version() == self._version:
             for pid in self._had_version & self._readers.keys():
                 self._readers[pid] = replace(self._readers[pid], generation=generation)
         self._had_version.clear()

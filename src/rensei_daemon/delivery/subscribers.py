@@ -81,7 +81,7 @@ class Subscribers:
     def deliver_at_once(self, credentials: Credentials) -> bool:
         """Send the values to every reader; slow ones delay nobody."""
         self.newest = credentials
-        self.departed.note_values(self.version(), credentials.generation)
+        self.departed.note_values(self.version, credentials.generation)
         self._rotated_at = datetime.now(UTC)
         sent = sum([send(credentials) for send in self._readers])
         if sent < self._waiting:  # waking readers that are up to date would delay others

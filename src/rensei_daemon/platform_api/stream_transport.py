@@ -112,15 +112,11 @@ class _ChunkedBody(_Body):
                 data = await self._connection.receive()
                 if not data:
                     raise httpx.RemoteProtocolError(_CUT_OFF)
-                for piece in _decoded(body, data):
-                    yield piece
-
-
-def _decoded(body: ChunkedBody, data: bytes) -> Iterator[bytes]:
-    try:
-        yield from body.feed(data)
-    except ValueError as error:
-        raise httpx.RemoteProtocolError(str(error)) from None
+                try:
+                    for piece in body.feed(data):
+                        yield piece
+                except ValueError as error:
+                    raise httpx.RemoteProtocolError(str(error)) from None
 
 
 @contextmanager
