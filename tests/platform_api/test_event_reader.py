@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Iterable
 import anyio
 import anyio.lowlevel
 import pytest
+from deadlines import HANG_SECONDS
 
+from rensei_daemon.errors import TransientError
 from rensei_daemon.platform_api.event_reader import EventReader, StreamLimits
 
 EVENT = b'data: {"delta": {"TOKEN": "t"}}\n\n'
@@ -77,3 +79,27 @@ async def test_all_events_of_a_turn_come_before_the_next_wait() -> None:
     events, waits = done[:2], done[2:]
     assert events == ["one has an event", "two has an event"]
     assert waits == ["one waits", "two waits"]
+
+
+async def test_a_peer_that_is_given_up_between_two_events_ends_its_stream() -> None:
+    """No byte comes any more, so nothing else would end the wait that is to begin."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield EVENT
+        await anyio.sleep_forever()
+
+    reader = EventReader(source(), StreamLimits(), max_age_seconds=3600.0)
+    assert await reader.read()
+    assert await reader.next_read()
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as tasks:
+
+            async def wait() -> None:
+                with pytest.raises(TransientError, match="no longer there"):
+                    await reader.read()
+
+            async def give_up() -> None:
+                reader.give_up("no longer there")
+
+            tasks.start_soon(wait)
+            tasks.start_soon(give_up)

@@ -136,6 +136,8 @@ class EventReader:
             # many sessions: all that have theirs in this turn of the loop return it first.
             self._is_followed_up = True
             await anyio.lowlevel.checkpoint()
+            if self._fault is not None:
+                raise self._fault  # one of them has found that the peer is dead
         began = anyio.current_time()
         idle_limit, complaint = self._idle_limit(began)
         with anyio.CancelScope(deadline=began + idle_limit) as self._wait:
