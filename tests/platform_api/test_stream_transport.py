@@ -1,6 +1,12 @@
 """Streams on connections of our own: heads by httpcore, bodies from the socket."""
 
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,8 +22,6 @@ from rensei_daemon.platform_api.http import Http, open_http
 from rensei_daemon.platform_api.socket_stream import SocketBackend
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from platform_api.conftest import FaultServer, Step
 
 KEY = "rsk_live_" + "c0ffee" * 10 + "beef"
@@ -65,7 +69,7 @@ async def test_a_body_begins_where_its_head_ends(
 
 
 async def test_a_body_is_read_through_tls(
-    tls_server: "FaultServer", certificate: "Path"
+    tls_server: "FaultServer", certificate: Path
 ) -> None:
     """In several records, and in one."""
     event = b"x" * 40_000
@@ -144,6 +148,31 @@ async def test_a_client_that_is_closed_ends_its_streams(server: "FaultServer") -
                 await until(lambda: server.received)
                 await anyio.wait_all_tasks_blocked()
                 await http.aclose()
+
+
+async def test_a_connection_that_cannot_be_taken_over_is_closed() -> None:
+    """Without a free descriptor, or with options that the kernel refuses."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
+    async with listener:
+        connect = partial(SocketBackend().connect_tcp, "127.0.0.1", port)
+        with one_descriptor_left(), pytest.raises(httpcore.ConnectError, match="Too many"):
+            await connect(timeout=HANG_SECONDS)
+        with pytest.raises(httpcore.ConnectError, match="Protocol not available"):
+            await connect(HANG_SECONDS, socket_options=[(socket.SOL_TCP, 9999, 1)])
+
+
+@contextmanager
+def one_descriptor_left() -> Iterator[None]:
+    """Let this process open one more file."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as lowest:
+        free = lowest.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 async def test_a_step_that_takes_too_long_is_an_error_of_its_own() -> None:

@@ -36,15 +36,21 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
         """Connect to the first address that answers; raises httpcore's errors."""
         with _limit(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
             connected = await anyio.connect_tcp(host, port, local_host=local_address)
-        # The event loop has its own ways to read a socket that it connected, so it gives
-        # this one up. A platform says nothing before it is asked.
-        raw = connected.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django's
-        stream = SocketStream(raw.dup())
-        with anyio.CancelScope(shield=True):
-            await connected.aclose()
-        for option in socket_options or ():
-            stream.socket.setsockopt(*option)
-        return stream
+            # The event loop has its own ways to read a socket that it connected, so it
+            # gives this one up. A platform says nothing before it is asked.
+            try:
+                raw = connected.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django's
+                own = raw.dup()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await connected.aclose()
+            try:
+                for option in socket_options or ():
+                    own.setsockopt(*option)
+            except OSError:
+                own.close()
+                raise
+        return SocketStream(own)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep."""
