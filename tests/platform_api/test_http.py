@@ -424,6 +424,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(
         (socket.gaierror(-3, "Temporary failure"), "no name server could look up its name"),
         (ssl.SSLCertVerificationError(1, "x"), "its certificate is not trusted"),
         (ExceptionGroup("x", [ConnectionRefusedError()]), "it refused the connection"),
+        (OSError(24, "Too many open files"), "no connection can be opened: too many open"),
         (OSError(101, "Network is unreachable"), "it cannot be reached"),
     ],
 )

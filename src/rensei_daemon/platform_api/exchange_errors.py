@@ -1,5 +1,6 @@
 """Error messages, hints and failure kinds for exchanges that failed; without secrets."""
 
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ MAX_QUOTED = 200
 _CONNECTING = (socket.gaierror, ssl.SSLError, ConnectionRefusedError)
 _OURS = "platform.client_cert_file and platform.client_key_file"
 _NAME_SERVERS = "check the name servers of this host: resolvectl status; /etc/resolv.conf"
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+_MORE_DESCRIPTORS = "raise LimitNOFILE= in the unit, or ulimit -n"
 _REACH = "check the network, the firewall and the proxy settings"
 
 
@@ -29,6 +32,8 @@ def explain_failure(error: Exception, scrub: Scrub) -> tuple[str, str]:
     for cause in _causes(error):
         if isinstance(cause, _CONNECTING):
             return _explain_connect(cause)
+        if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTORS:
+            return "no connection can be opened: too many open files", _MORE_DESCRIPTORS
     match error:
         case NameServerSilentError():
             return "no name server answers (DNS)", _NAME_SERVERS
