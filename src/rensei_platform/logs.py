@@ -10,6 +10,8 @@ from typing import Literal, TextIO
 
 import structlog
 
+from rensei_platform.log_limit import LogLimit
+
 Form = Literal["auto", "text", "json"]
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -39,10 +41,25 @@ def configure_log(level: str, form: Form, stream: TextIO = sys.stderr) -> None:
 
 
 class _Libraries(logging.Handler):
-    """Makes an event of what a library logs."""
+    """Makes an event of what a library logs.
+
+    Anybody can have a server warn of what is no HTTP, as often as he likes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = LogLimit()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log it with the name of the logger and the traceback."""
+        if record.levelno == logging.WARNING and not record.exc_info:
+            self._limit.warning(
+                "library.logged",
+                about=f"{record.name} {record.msg}",
+                logger=record.name,
+                message=record.getMessage(),
+            )
+            return
         structlog.get_logger().log(
             record.levelno,
             "library.logged",

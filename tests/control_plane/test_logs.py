@@ -58,6 +58,19 @@ def test_libraries_log_events_too() -> None:
     assert "ValueError: why" in event["exception"]
 
 
+def test_libraries_repeat_no_warning_within_a_minute() -> None:
+    """Whoever causes it as often as he likes does not fill the disk; errors all count."""
+    stream = io.StringIO()
+    configure_log("info", "json", stream)
+    for number in range(100):
+        logging.getLogger("uvicorn.error").warning("Invalid request %d.", number)
+    logging.getLogger("uvicorn.error").warning("Another one.")
+    for _ in range(2):
+        logging.getLogger("uvicorn.error").error("It failed.")
+    found = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert found == ["Invalid request 0.", "Another one.", "It failed.", "It failed."]
+
+
 def test_text_for_people() -> None:
     """On request the log is text."""
     stream = io.StringIO()
