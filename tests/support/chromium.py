@@ -32,7 +32,12 @@ async def chromium() -> AsyncIterator[Any]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=EXECUTABLE,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--renderer-process-limit=1",  # keeps none in reserve: it costs to start
+            ],
         )
         try:
             yield browser
