@@ -17,7 +17,8 @@ mount -t tmpfs tmpfs "$scratch/layer"
 mkdir "$scratch/layer/upper" "$scratch/layer/work"
 mount -t overlay overlay \
   -o "lowerdir=/,upperdir=$scratch/layer/upper,workdir=$scratch/layer/work" "$root"
-cp -r "$stage/." "$root/"
+# The bytecode is of files with these times.
+cp -r --preserve=timestamps "$stage/." "$root/"
 mkdir -p "$root/opt/python" "$root/opt/packages" "$root/etc/rensei-daemon" \
   "$root/run/rensei-daemon" "$root/var/lib/rensei-daemon"
 mount --bind "$prefix" "$root/opt/python"

@@ -57,10 +57,10 @@ pytestmark = pytest.mark.boot
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stage() -> Path:
     """The package, installed below /opt."""
     need("root", "mount")
-    return staged(tmp_path_factory.mktemp("stage"), tmp_path_factory.mktemp("wheels"))
+    return staged()
 
 
 class Container:

@@ -23,7 +23,8 @@ chroot "$root" /sbin/ldconfig
 # Nothing is taken over from a daemon that lives on this host, or once did.
 rm -rf "$root/var/log/journal" "$root/var/lib/rensei-daemon" "$root/etc/rensei-daemon" \
   "$root/etc/credstore" "$root"/etc/systemd/system/rensei-daemon* "$root/opt/rensei-daemon"
-cp -r "$stage/." "$root/"
+# The bytecode is of files with these times: without, each start would compile anew.
+cp -r --preserve=timestamps "$stage/." "$root/"
 
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from deadlines import HANG_SECONDS
+from made_once import made_once
 from needs import lack, need
 from polling import wait_until
 
@@ -229,18 +230,23 @@ def _child(pid: int) -> str:
     return ""
 
 
-def staged(top: Path, wheels: Path) -> Path:
-    """Lay out the package, built and installed, in a virtual environment below /opt."""
+def staged() -> Path:
+    """Return the package, built and installed in a virtual environment below /opt."""
+    return made_once("stage", _stage)
+
+
+def _stage(top: Path) -> None:
     house = top / "opt/rensei-daemon"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = house / "lib" / version / "site-packages"
     (house / "bin").mkdir(parents=True)
     (house / "bin/python").symlink_to(f"/opt/python/bin/{version}")
     (house / "pyvenv.cfg").write_text("home = /opt/python/bin\n")
-    build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    words = [sys.executable, *build, f"--wheel-dir={wheels}", str(CHECKOUT)]
-    subprocess.run(words, check=True)
-    zipfile.ZipFile(next(wheels.glob("*.whl"))).extractall(packages)
+    build = ["-m", "hatchling", "build", "-t", "wheel", "-d", str(packages)]
+    subprocess.run([sys.executable, *build], cwd=CHECKOUT, check=True, capture_output=True)
+    (wheel,) = packages.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(packages)
+    wheel.unlink()
     (packages / "dependencies.pth").write_text("/opt/packages\n")
     words = [sys.executable, "-m", "compileall", "-q", "-d", "/opt", str(packages)]
     subprocess.run(words, check=True)
@@ -251,17 +257,14 @@ def staged(top: Path, wheels: Path) -> Path:
             f"#!/opt/rensei-daemon/bin/python\nfrom {module}.__main__ import main\nmain()\n"
         )
         program.chmod(0o755)
-    return top
 
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A booted host on which `rensei-daemon install` has run, and the platform runs."""
     need("root", "systemd")
-    make = tmp_path_factory.mktemp
     with cgroup() as group:
-        stage = staged(make("stage"), make("wheels"))
-        yield from _installed(make("host"), stage, group)
+        yield from _installed(tmp_path_factory.mktemp("host"), staged(), group)
 
 
 def _installed(scratch: Path, stage: Path, group: Path) -> Iterator[Host]:

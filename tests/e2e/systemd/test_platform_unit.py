@@ -78,18 +78,24 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def service(host: "Host", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The unit as an operator makes it: install, settings, init, start."""
-    installed = host.run(PROGRAM, "install").stdout
-    assert f"wrote /etc/systemd/system/{UNIT}" in installed
+def installed(host: "Host", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The unit as an operator makes it: install, settings, init."""
+    said = host.run(PROGRAM, "install").stdout
+    assert f"wrote /etc/systemd/system/{UNIT}" in said
     host.write(CONFIG, SETTINGS)
     service = Service(host)
     service.put_certificate(tmp_path_factory.mktemp("first"))
     found = ("--org=Acme", "--org-id=org_acme", "--owner=ada@acme.test")
     host.run(PROGRAM, "init", *found, "--write-key=/root/owner.key")
-    service.systemctl("start")
     yield service
     service.systemctl("stop")
+
+
+@pytest.fixture
+def service(installed: Service) -> Service:
+    """The unit, which runs."""
+    installed.systemctl("start")
+    return installed
 
 
 def test_it_is_ready_and_confined(service: Service) -> None:
@@ -148,20 +154,23 @@ def test_a_stop_ends_the_streams(service: Service) -> None:
     }
 
 
-def test_commands_of_root_leave_the_files_to_the_service(service: Service) -> None:
-    """What root does to the database while it stands still keeps nobody from a start."""
+def test_commands_of_root_leave_the_files_to_the_service(installed: Service) -> None:
+    """What root does to the database while it stands still keeps nobody from a start.
+
+    Root has created it in the same way, before the first start.
+    """
+    service = installed
     service.systemctl("stop")
     service.host.run("rm", "-f", f"{STATE}/platform.db.lock")
     service.host.run(PROGRAM, "migrate")
-    found = ("--org=Other", "--org-id=org_b", "--owner=bob@acme.test")
-    service.host.run(PROGRAM, "init", *found, "--write-key=/root/other.key")
     service.systemctl("start")
     seen = service.host.run("find", STATE, "-printf", "%u\\n").stdout.split()
     assert set(seen) == {"rensei-platform"}
 
 
-def test_a_wrong_setting_is_not_tried_again(service: Service) -> None:
+def test_a_wrong_setting_is_not_tried_again(installed: Service) -> None:
     """The unit fails with our exit code, and our line says what is wrong."""
+    service = installed
     service.systemctl("stop")
     service.host.write(CONFIG, SETTINGS + "prot = 1\n")
     assert service.systemctl("start", check=False) != 0
@@ -174,4 +183,3 @@ def test_a_wrong_setting_is_not_tried_again(service: Service) -> None:
     assert "'prot': no such key; did you mean port?" in said
     service.host.write(CONFIG, SETTINGS)
     service.systemctl("reset-failed")
-    service.systemctl("start")
