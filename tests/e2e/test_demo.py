@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from deadlines import HANG_SECONDS
 
-from rensei_daemon.cli.demo_lab import open_lab
+from rensei_daemon.cli.demo_children import child
+from rensei_daemon.cli.demo_lab import CONFIG, Lab
 from rensei_daemon.errors import RenseiError
 
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
@@ -75,11 +76,20 @@ def test_what_it_offers_works_as_printed_and_ctrl_c_ends_it() -> None:
     assert not folder.exists()
 
 
-def test_a_process_that_dies_is_noticed_at_once_with_its_last_words() -> None:
+def test_a_process_that_dies_is_noticed_at_once_with_its_last_words(
+    tmp_path: Path,
+) -> None:
     """Nobody is kept waiting for what cannot come any more."""
-    with open_lab() as lab:
-        _, daemon = lab.children
+    lab = Lab(tmp_path)
+    words = {"host": "demo-host", "host_id": "wh_demo", "session": "build"}
+    lab.config.write_text(CONFIG.format(url="http://127.0.0.1:1", **words))
+    lab.key_file.touch(mode=0o600)
+    lab.key_file.write_text(f"rsk_live_{'n' * 32}")
+    command = ("rensei_daemon", "run", "--config", str(lab.config))
+    with child("daemon", tmp_path, command) as daemon:
+        lab.children.append(daemon)
         assert os.getsid(daemon.process.pid) != os.getsid(0)  # Ctrl-C is not for it
+        lab.wait_for("its start", lambda: "daemon.started" in daemon.last_words())
         daemon.process.kill()
         daemon.process.wait()
         with pytest.raises(RenseiError) as caught:
