@@ -5,8 +5,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,15 +13,17 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import forked
 from anyio.abc import SocketStream
 from deadlines import HANG_SECONDS
+from forked import Forked
 from polling import until
 from postgresql import ROLE, Cluster, running_postgresql
 
 from rensei_platform.locations import STATE_VARIABLE
 
 ORG = "org_acme"
-COMMAND = (sys.executable, "-m", "rensei_platform")
+PROGRAM = "rensei_platform"
 CHANCE = random.Random()  # noqa: S311 - no secret
 PATIENCE_SECONDS = 15.0
 """For an answer; a server that is killed gives none, and closes the connection."""
@@ -44,7 +44,7 @@ class Servers:
     options: tuple[str, ...] = ("--stop-seconds", "0")
     cluster: Cluster | None = None
     """The PostgreSQL that has the database, if it is one's own."""
-    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[int, Forked] = field(default_factory=dict)
 
     async def start(self, port: int) -> None:
         """Start the server of a port, and wait until it listens."""
@@ -52,11 +52,10 @@ class Servers:
         ready.unlink(missing_ok=True)
         serve = ["serve", "--database", self.database, "--port", str(port)]
         with (self.directory / f"log-{port}").open("ab") as log:
-            self.processes[port] = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-                [*COMMAND, *serve, *self.options, "--ready-file", str(ready)],
+            self.processes[port] = Forked(
+                *(PROGRAM, *serve, *self.options, "--ready-file", str(ready)),
                 env=_environ(self.directory),
                 cwd=self.directory,
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
@@ -157,13 +156,9 @@ def servers_on(
 ) -> Iterator[Servers]:
     """Create the database, and lend servers of it that are not yet started."""
     owner = ["--org", "A", "--org-id", ORG, "--owner", "ada@acme.test", "--json"]
-    made = subprocess.run(
-        [*COMMAND, "init", "--database", database, *owner],
-        env=_environ(directory),
-        cwd=directory,
-        check=True,
-        capture_output=True,
-    )
+    words = (PROGRAM, "init", "--database", database, *owner)
+    made = forked.run(*words, env=_environ(directory), cwd=directory)
+    assert made.returncode == 0, made.stderr
     key = json.loads(made.stdout)["key"]
     servers = Servers(directory, database, key, _free_ports(count))
     servers.options += options
