@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -283,13 +284,33 @@ def _steps(name: str) -> int:
 CASES = [(name, step) for name in MIXES for step in range(_steps(name))]
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a delivery leads to on a host that does not die."""
+
+    told: Acks
+    text: str
+    history: list[tuple[str, str]]
+
+
+@cache
+def _undisturbed(name: str) -> Undisturbed:
+    with tempfile.TemporaryDirectory() as place:
+        twin = Host(Path(place))
+        told = twin.live(MIXES[name])
+        return Undisturbed(told, twin.config.read_text(), twin.history)
+
+
+def _edited_by_hand(text: str) -> str:
+    return text.replace(
+        "[projects]\n", "[projects]\nby_hand = { repositories = [] } # mine\n"
+    )
+
+
 def _hand_edit(host: Host) -> None:
     """Save as an editor does that writes a new file and renames it."""
-    text = host.config.read_text()
     draft = host.config.with_suffix(".draft")
-    draft.write_text(
-        text.replace("[projects]\n", "[projects]\nby_hand = { repositories = [] } # mine\n")
-    )
+    draft.write_text(_edited_by_hand(host.config.read_text()))
     draft.replace(host.config)
 
 
@@ -312,19 +333,15 @@ def test_a_second_death_changes_nothing_either(place: Path, step: int) -> None:
 def _prove_one_effect(
     place: Path, journal_type: type[Journal], name: str, deaths: Sequence[int]
 ) -> None:
-    lucky, mortal = place / "lucky", place / "mortal"
-    lucky.mkdir()
-    mortal.mkdir()
-    twin = Host(lucky)
-    expected = twin.live(MIXES[name])
-    host = Host(mortal, journal_type)
+    expected = _undisturbed(name)
+    host = Host(place, journal_type)
     for step in deaths:
         early = host.die(MIXES[name], step)
-        assert set(early.applied) <= set(expected.applied)
-        assert set(early.failures) <= set(expected.failures)
-    assert host.live(MIXES[name]) == expected
-    assert host.config.read_bytes() == twin.config.read_bytes()
-    assert host.history == twin.history
+        assert set(early.applied) <= set(expected.told.applied)
+        assert set(early.failures) <= set(expected.told.failures)
+    assert host.live(MIXES[name]) == expected.told
+    assert host.config.read_bytes() == expected.text.encode()
+    assert host.history == expected.history
     _tidy(host)
 
 
@@ -381,15 +398,12 @@ def test_the_proof_sees_a_planted_defect(place: Path) -> None:
 @pytest.mark.parametrize(("name", "step"), CASES)
 def test_an_edit_after_a_death_survives(place: Path, name: str, step: int) -> None:
     """A person edits while the daemon is down: both edits are in the file."""
-    (place / "lucky").mkdir()
-    (place / "mortal").mkdir()
-    lucky, host = Host(place / "lucky"), Host(place / "mortal")
-    expected = lucky.live(MIXES[name])
-    _hand_edit(lucky)
+    expected, host = _undisturbed(name), Host(place)
     host.die(MIXES[name], step)
     _hand_edit(host)
-    assert host.live(MIXES[name]) == expected
-    assert tomllib.loads(host.config.read_text()) == tomllib.loads(lucky.config.read_text())
+    assert host.live(MIXES[name]) == expected.told
+    wanted = _edited_by_hand(expected.text)
+    assert tomllib.loads(host.config.read_text()) == tomllib.loads(wanted)
     assert "by_hand = { repositories = [] } # mine\n" in host.config.read_text()
     _tidy(host)
 
