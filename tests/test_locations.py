@@ -11,7 +11,7 @@ import pytest
 from privileges import as_nobody
 
 from rensei_daemon.disk.config_lock import ConfigLock
-from rensei_daemon.locations import find_paths, in_force, locate
+from rensei_daemon.locations import Locations, find_paths, in_force, locate
 
 HOME = {"HOME": "/home/op"}
 
@@ -273,3 +273,11 @@ def test_paths_behind_a_byte_order_mark(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("\ufeff[paths]\nstate = '/s'\n")
     assert locate(environ=HOME, uid=1000, config=config, root=tmp_path).state == Path("/s")
+
+
+def test_every_file_is_the_daemons_own(tmp_path: Path) -> None:
+    """No session may have one of them as its file."""
+    located = Locations(config=tmp_path / "c", state=tmp_path / "s", runtime=tmp_path / "r")
+    named = [getattr(located, name) for name in vars(Locations) if not name.startswith("_")]
+    files = {value for value in named if isinstance(value, Path)}
+    assert files - set(located.own_files) == {located.state, located.runtime}

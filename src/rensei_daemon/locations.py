@@ -121,6 +121,21 @@ class Locations:
         """Held while the configuration is edited."""
         return self.config.with_name(self.config.name + ".lock")
 
+    @property
+    def own_files(self) -> tuple[Path, ...]:
+        """Every file that nobody else may write."""
+        runtime = (self.control_socket, self.credential_socket, self.token)
+        journal = [f"{self.journal}{suffix}" for suffix in ("", "-wal", "-shm")]
+        last_good = (self.last_good, self.last_good_fingerprint)
+        of_host = (self.identity, self.machine_id, self.status, self.lock)
+        others = [*map(Path, journal), *last_good, *of_host]
+        return (self.config, self.config_lock, *runtime, *others, *all_logs(self.log))
+
+
+def all_logs(newest: Path) -> tuple[Path, ...]:
+    """Return the file of a log, and the two older ones beside it."""
+    return (newest, *(Path(f"{newest}.{age}") for age in (1, 2)))
+
 
 def locate(
     *,

@@ -61,6 +61,7 @@ class ValidationProcess:
         self._sources = {
             "path": str(sources.path),
             "runtime": str(sources.runtime),
+            "state": None if sources.state is None else str(sources.state),
             "environ": {n: v for n, v in variables if n.startswith(_VARIABLES)},
             "overrides": dict(sources.overrides),
         }
@@ -113,6 +114,7 @@ def answer_to(asked: Mapping[str, Any]) -> bytes:
     sources = Sources(
         path=Path(asked["path"]),
         runtime=Path(asked["runtime"]),
+        state=None if asked["state"] is None else Path(asked["state"]),
         environ=asked["environ"],
         overrides=asked["overrides"],
     )

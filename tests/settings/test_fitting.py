@@ -130,6 +130,8 @@ def test_layers(
         (URL + "client_cert_file = 'c.pem'\n", {}),
         (SESSIONS + "[[credentials.sessions]]\nid = 'b'\nenv_file = 'f'\n", {}),
         (SESSIONS + "[[credentials.sessions]]\nid = 'a'\n", {}),
+        (SESSIONS.replace("'f'", "'/c/config.toml'"), {}),
+        (SESSIONS + "[log]\nfile = '/'\nlevel = 'x'\n", {}),
         (URL, {"RENSEI_DAEMON_MACHINE__MAX_SESSIONS": "7"}),
         (URL, {"RENSEI_DAEMON_MACHINE__NAME": "\udcff"}),
         (URL, {"RENSEI_DAEMON_MUTATIONS__ALLOW": "[" * 100_000}),

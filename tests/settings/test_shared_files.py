@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from rensei_daemon.core.document import Document
 from rensei_daemon.disk.directories import directory_entry
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.settings.fitting import FittingValidator
 from rensei_daemon.settings.loading import load
+from rensei_daemon.settings.local_validator import LocalValidator
+from rensei_daemon.settings.sources import Sources
 
 TEXT = """\
 [credentials]
@@ -68,6 +72,48 @@ def test_one_file_under_two_spellings_is_refused(
 def test_two_files_are_two(runtime: Path, other: str) -> None:
     """In one directory, or of one name."""
     _load(runtime, "a.env", other)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{tmp}/config.toml",
+        "{tmp}/config.toml.lock",
+        "{tmp}/state/journal.db",
+        "{tmp}/state/journal.db-wal",
+        "{tmp}/state/config.last-good.toml",
+        "{tmp}/api-key",
+        "{tmp}/client.key",
+        "{tmp}/daemon.log.2",
+    ],
+)
+def test_a_file_that_the_daemon_needs_is_refused(runtime: Path, path: str) -> None:
+    """It would be replaced by values, and removed with the session."""
+    path = path.format(tmp=runtime.parent)
+    text = (
+        "[platform]\napi_key_file = 'api-key'\n"
+        "client_cert_file = 'client.pem'\nclient_key_file = 'client.key'\n"
+        "[log]\nfile = 'daemon.log'\n"
+        f"[[credentials.sessions]]\nid = 'a'\nfiles = [{{ path = '{path}' }}]\n"
+    )
+    places = Sources(
+        path=runtime.parent / "config.toml", runtime=runtime, state=runtime.parent / "state"
+    )
+    local = LocalValidator(places)
+    for validator in (local, FittingValidator(places, local)):
+        with pytest.raises(SettingsError) as caught:
+            validator.load(Document(text))
+        assert str(caught.value) == (
+            f"{places.path}:9:12: credentials.sessions[0].files[0].path: the daemon itself "
+            "needs this file (give the session a file of its own)"
+        )
+
+
+def test_a_file_beside_those_of_the_daemon_is_the_sessions(runtime: Path) -> None:
+    """As where the state directory is all that the service may write."""
+    places = Sources(path=Path("/c/config.toml"), runtime=runtime, state=runtime.parent)
+    text = f"[[credentials.sessions]]\nid = 'a'\nenv_file = '{runtime.parent}/a.env'\n"
+    assert LocalValidator(places).load(Document(text)).credentials.sessions
 
 
 def test_two_names_of_one_inode_are_two_files(runtime: Path) -> None:

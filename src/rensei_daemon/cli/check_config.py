@@ -64,7 +64,9 @@ def _check(path: Path, located: Locations) -> list[str]:
     else:
         text = read_config(path, accepts_pipe=not is_own)
     refuse_blank(text, path=path)
-    sources = Sources(path=path, runtime=located.runtime, environ=os.environ)
+    sources = Sources(
+        path=path, runtime=located.runtime, state=located.state, environ=os.environ
+    )
     validator = FittingValidator(sources, LocalValidator(sources))
     settings = validator.load(Document(text), on_host=is_own)
     is_set = not settings.platform.is_placeholder

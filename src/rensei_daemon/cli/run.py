@@ -99,6 +99,7 @@ def _validator(locations: Locations, log_level: str | None) -> "FittingValidator
     sources = Sources(
         path=locations.config,
         runtime=locations.runtime,
+        state=locations.state,
         environ=os.environ,
         overrides={"log": {"level": log_level}} if log_level else {},
     )

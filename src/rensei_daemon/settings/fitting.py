@@ -13,7 +13,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.settings.building import UnfitError, build
 from rensei_daemon.settings.contradictions import contradictions
-from rensei_daemon.settings.host_checks import host_problems, shared_files
+from rensei_daemon.settings.host_checks import host_problems, needed_files, shared_files
 from rensei_daemon.settings.layers import Tree, anchored, overlaid, read_environment
 from rensei_daemon.settings.sources import Sources, Validator
 from rensei_daemon.settings.values import Settings
@@ -31,6 +31,7 @@ class FittingValidator:
         with suppress(Exception):
             together = self._together(document)
             _refuse(shared_files(together, document.text, self.sources.runtime))
+            _refuse(needed_files(self._anchored(together), self.sources.locations))
             if on_host:
                 _refuse(host_problems(together))
             return self._built(together)
@@ -55,7 +56,10 @@ class FittingValidator:
         return together
 
     def _built(self, together: Tree) -> Settings:
-        return build(Settings, anchored(together, self.sources.path.parent))
+        return build(Settings, self._anchored(together))
+
+    def _anchored(self, together: Tree) -> Tree:
+        return anchored(together, self.sources.path.parent)
 
 
 def _refuse(problems: Iterable[object]) -> None:

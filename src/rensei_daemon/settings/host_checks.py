@@ -6,6 +6,7 @@ from pathlib import Path
 from rensei_daemon.disk.directories import Entry, directory_entry
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import SettingsError
+from rensei_daemon.locations import Locations, all_logs
 from rensei_daemon.settings.contradictions import Tree, sessions_in
 from rensei_daemon.settings.file_rules import FileKeys, files_of, is_usable, tables_of
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
@@ -70,6 +71,39 @@ def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[ValidationPro
             holder = first.get(directory_entry(parent))
             if holder is not None and holder.is_directory:
                 yield _shared(file, holder, "has a directory that it is in", text)
+
+
+_NEEDED = (
+    ("platform", "api_key_file"),
+    ("platform", "ca_file"),
+    ("platform", "client_cert_file"),
+    ("platform", "client_key_file"),
+)
+
+
+def needed_files(tree: Tree, located: Locations) -> Iterator[ValidationProblem]:
+    """Return a problem for each file that the daemon needs itself, and would replace.
+
+    Paths in the tree are absolute, but for those of the files.
+    """
+    files = list(files_of(sessions_in(tree)))
+    needed = {directory_entry(path) for path in _needed(tree, located)} if files else set()
+    for file in files:
+        if directory_entry(located.runtime / file.path) in needed:
+            yield ValidationProblem(
+                file.where,
+                f"{dotted(file.where)}: the daemon itself needs this file",
+                "give the session a file of its own",
+            )
+
+
+def _needed(tree: Tree, located: Locations) -> Iterator[Path]:
+    yield from located.own_files
+    for section, key in (*_NEEDED, ("log", "file")):
+        table = tree.get(section)
+        text = table.get(key) if isinstance(table, dict) else None
+        if isinstance(text, str) and is_usable(text):
+            yield from all_logs(Path(text)) if section == "log" else (Path(text),)
 
 
 def _shared(file: FileKeys, other: FileKeys, what: str, text: str) -> ValidationProblem:

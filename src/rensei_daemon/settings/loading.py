@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.fast_dataclass import replace
+from rensei_daemon.locations import Locations
 from rensei_daemon.settings import model, toml_positions
 from rensei_daemon.settings.building import build
 from rensei_daemon.settings.contradictions import contradictions
-from rensei_daemon.settings.host_checks import shared_files
+from rensei_daemon.settings.host_checks import needed_files, shared_files
 from rensei_daemon.settings.layers import (
     Tree,
     anchored,
@@ -50,6 +51,7 @@ def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, object] = _NOTHING,
     runtime: Path | None = None,
+    state: Path | None = None,
     check: Check = nothing_more,
 ) -> Settings:
     """Return the settings in force for a config text, as `load_model` does."""
@@ -59,6 +61,7 @@ def load(
         environ=environ,
         overrides=overrides,
         runtime=runtime,
+        state=state,
         check=check,
     )
     return build(Settings, loaded.model_dump())
@@ -71,15 +74,16 @@ def load_model(
     environ: Mapping[str, str],
     overrides: Mapping[str, object] = _NOTHING,
     runtime: Path | None = None,
+    state: Path | None = None,
     check: Check = nothing_more,
 ) -> model.BaseSettings:
     """Return the settings in force for a config text, as the model has them.
 
     Relative paths start at the directory of `path`, which also names the file in problems.
     `overrides` come from the command line and are shaped like the file. Relative env files
-    are in `runtime`; if it is given, no two sessions may have the same one. `check` finds
-    problems of all layers together. Raises `SettingsError`, which names every problem at
-    once.
+    are in `runtime`; if it is given, no two sessions may have the same one, nor one that
+    the daemon needs, there or in `state`. `check` finds problems of all layers together.
+    Raises `SettingsError`, which names every problem at once.
     """
     file = read_toml(text, path)
     environment = read_environment(environ)
@@ -96,6 +100,8 @@ def load_model(
         refused += (*contradictions(together), *check(together))
         if runtime is not None:
             refused += shared_files(together, text, runtime)
+            located = Locations(config=path, state=state or runtime, runtime=runtime)
+            refused += needed_files(anchored(together, path.parent), located)
     placed = _placed(refused, layers, file.rest, path)
     problems = [*environment.problems, *file.problems, *placed]
     if problems or settings is None:

@@ -26,6 +26,7 @@ class LocalValidator:
             environ=self.sources.environ,
             overrides=self.sources.overrides,
             runtime=self.sources.runtime,
+            state=self.sources.state,
             check=host_problems if on_host else nothing_more,
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rensei_daemon.fast_dataclass import dataclass, field
+from rensei_daemon.locations import Locations
 from rensei_daemon.settings.values import Settings
 
 if TYPE_CHECKING:
@@ -19,9 +20,18 @@ class Sources:
     """Of the file: relative paths start at its directory, and problems name it."""
     runtime: Path
     """Where relative files of sessions are."""
+    state: Path | None = None
+    """Where the daemon keeps what survives a reboot, if that is known."""
     environ: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, object] = field(default_factory=dict)
     """Settings of the command line, shaped like the file."""
+
+    @property
+    def locations(self) -> Locations:
+        """The files that the daemon has in these places."""
+        return Locations(
+            config=self.path, state=self.state or self.runtime, runtime=self.runtime
+        )
 
 
 class Validator(Protocol):
