@@ -19,8 +19,7 @@ from rensei_daemon.platform_api.gzip_decoder import GzipDecoder, decoder_for
 from rensei_daemon.platform_api.http import NETWORK_ERRORS, Http
 from rensei_daemon.platform_api.json_fields import JsonFields, timestamp
 from rensei_daemon.platform_api.responses import media_type
-from rensei_daemon.platform_api.stream_transport import body_of
-from rensei_daemon.platform_api.transport import connection_of
+from rensei_daemon.platform_api.transport import body_of, connection_of
 
 ROTATE_STREAM = "/api/daemon/credentials/rotate-stream"
 

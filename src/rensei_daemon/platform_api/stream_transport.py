@@ -14,9 +14,8 @@ import httpx
 
 from rensei_daemon.core.chunked_body import ChunkedBody
 from rensei_daemon.platform_api.socket_stream import SocketBackend, SocketStream
+from rensei_daemon.platform_api.transport import BODY
 
-BODY = "rensei_body"
-"""The extension of a response that is its body, without the layers of httpx around it."""
 _CUT_OFF = (
     "peer closed connection without sending complete message body (incomplete chunked read)"
 )
@@ -67,11 +66,6 @@ class StreamTransport(httpx.AsyncBaseTransport):
             stream=body,
             extensions={**answer.extensions, BODY: body},
         )
-
-
-def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Iterate over the body as it arrives, whichever transport it comes from."""
-    return aiter(response.extensions.get(BODY) or response.aiter_raw())
 
 
 def _body(answer: httpcore.Response, headers: httpx.Headers) -> "_Body":

@@ -3,7 +3,7 @@
 import importlib
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -26,6 +26,9 @@ USUAL_CONNECTIONS = 32
 
 MAX_LOCATION = 2048
 """Characters read of a redirect's target."""
+
+BODY = "rensei_body"
+"""The extension of a response that is its body, without the layers of httpx around it."""
 
 CONNECT_SECONDS = 5.0
 LOOKUP_SECONDS = 1.0
@@ -139,6 +142,11 @@ def connection_of(response: httpx.Response) -> socket.socket | None:
     stream = response.extensions.get("network_stream")
     found: socket.socket | None = stream and stream.get_extra_info("socket")
     return found
+
+
+def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Iterate over the body as it arrives, whichever transport it comes from."""
+    return aiter(response.extensions.get(BODY) or response.aiter_raw())
 
 
 async def _trace(request: httpx.Request) -> None:
