@@ -1,5 +1,6 @@
 """The record of changes: what is kept, for how long, and who may look."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from rensei_daemon.disk.journal_records import open_records
 from rensei_daemon.errors import StorageError, UsageError
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
+OLD = "2026-11-24T07:00:00.000+00:00"
+"""The same, as it was spelled before."""
 
 
 @pytest.fixture
@@ -36,6 +39,23 @@ def journal(path: Path) -> Iterator[Journal]:
 def _document(projects: int) -> Document:
     entries = "".join(f"p{n} = {{ repositories = [] }}\n" for n in range(projects))
     return Document(f"[projects]\n{entries}")
+
+
+def test_times_end_with_z(journal: Journal, path: Path) -> None:
+    """Also those of rows that an older version has written."""
+    delivered = PendingMutation(id="m-1", op="project.add", params={"id": "a"})
+    journal.receive([delivered], NOW)
+    _change(journal, 1, mutation="m-1")
+    for _ in "new", "old":
+        found, change = journal.records.mutation("m-1"), journal.records.change(1)
+        assert found is not None
+        assert change is not None
+        mutation = found["mutation"]
+        times = {mutation["received_at"], mutation["decided_at"], change["at"]}
+        assert times == {"2026-11-24T07:00:00.000Z"}
+        with sqlite3.connect(path) as raw:
+            raw.execute("UPDATE changes SET at = ?", (OLD,))
+            raw.execute("UPDATE mutations SET received_at = ?, decided_at = ?", (OLD, OLD))
 
 
 def _change(journal: Journal, number: int, *, mutation: str = "") -> None:

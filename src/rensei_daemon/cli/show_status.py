@@ -20,6 +20,7 @@ from rensei_daemon.cli.unresponsive_daemon import (
 )
 from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.core.conditions import Code
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.disk.last_status import read_last_status
 from rensei_daemon.disk.processes import ProcessFacts
 from rensei_daemon.errors import DaemonNotRunningError, DaemonSilentError, RenseiError
@@ -102,7 +103,7 @@ def _outdated(what: str, locations: Locations, now: datetime) -> dict[str, Any]:
         "severity": Code.PROGRAM_OUTDATED.severity,
         "message": what,
         "hint": locations.restart_command,
-        "since": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "since": iso_time(now),
         "subject": "",
         "because_of": None,
     }

@@ -25,9 +25,10 @@ Our own commands may send a query instead; its answer ends the connection::
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.fast_dataclass import dataclass, field
 
 MAX_HELLO_BYTES = 4096
@@ -106,9 +107,8 @@ def initial(env: Mapping[str, str]) -> bytes:
 
 def update(delta: Mapping[str, str], rotated_at: datetime) -> bytes:
     """Return the frame with the changed values."""
-    at = rotated_at.astimezone(UTC).isoformat(timespec="milliseconds")
-    zulu = at.replace("+00:00", "Z")
-    return _line({"type": "UPDATE", "delta": dict(delta), "rotatedAt": zulu})
+    at = iso_time(rotated_at)
+    return _line({"type": "UPDATE", "delta": dict(delta), "rotatedAt": at})
 
 
 def bye(reason: str) -> bytes:

@@ -6,8 +6,8 @@ from typing import TypedDict
 
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.core.scrub import Fingerprints
-from rensei_daemon.core.status import format_time
 
 
 class VariableReport(TypedDict):
@@ -61,13 +61,13 @@ def report_session(
     return SessionReport(
         id=id_,
         generation=credentials.generation,
-        refreshed_at=format_time(refreshed_at + clock_ahead) if refreshed_at else None,
+        refreshed_at=iso_time(refreshed_at + clock_ahead) if refreshed_at else None,
         error=error,
         variables=[
             VariableReport(
                 name=name,
                 fingerprint=fingerprints.of(value),
-                changed_at=format_time(changed_at[name] + clock_ahead),
+                changed_at=iso_time(changed_at[name] + clock_ahead),
             )
             for name, value in sorted(credentials.env.items())
         ],

@@ -5,7 +5,7 @@ decided elsewhere. Field names are the keys of the JSON, in its order, so a rena
 in the health records breaks the scripts of operators.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,7 @@ from rensei_daemon.core.health import (
     SessionHealth,
     StreamState,
 )
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.fast_dataclass import dataclass, names_of, replace
 
 
@@ -67,17 +68,12 @@ def to_json(status: Status) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Return any value, including nested dataclasses, in JSON types."""
     if isinstance(value, datetime):
-        return format_time(value)
+        return iso_time(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if (names := names_of(value)) is not None:
         return {name: plain(getattr(value, name)) for name in names}
     return value
-
-
-def format_time(time: datetime) -> str:
-    """Return a time in ISO 8601 with milliseconds and Z."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def shift_times(value: Any, by: timedelta) -> Any:

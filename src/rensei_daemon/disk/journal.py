@@ -17,6 +17,7 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.core.edit import dump_edits
 from rensei_daemon.core.heartbeat import Acks
 from rensei_daemon.core.history import written_entries
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.core.mutation_state import (
     UNCONFIRMED,
     UNDECIDED,
@@ -30,7 +31,7 @@ from rensei_daemon.disk.attempts import Attempts
 from rensei_daemon.disk.journal_database import Database, Run
 from rensei_daemon.disk.journal_records import JournalRecords, last_fitting
 from rensei_daemon.disk.journal_retention import JournalRetention
-from rensei_daemon.disk.journal_rows import insert, iso, pending
+from rensei_daemon.disk.journal_rows import insert, pending
 
 TEXTS_KEPT = 50
 """How many of the last changes keep their texts before and after."""
@@ -153,7 +154,7 @@ class Journal:
                     self._step(run, outcome.id, Transition.INTEND)
                     run(
                         "UPDATE mutations SET error = ?, intended_at = ? WHERE id = ?",
-                        (outcome.error, iso(now), outcome.id),
+                        (outcome.error, iso_time(now), outcome.id),
                     )
                 if outcome.edits:
                     self._insert_change(run, outcome, before, after, now)
@@ -198,7 +199,7 @@ class Journal:
                 outcome.cause,
                 outcome.id,
                 outcome.requested_by,
-                iso(now),
+                iso_time(now),
                 dump_edits(outcome.edits),
                 dump_edits(written_entries(outcome.edits, after.tree)),
                 before.digest,
@@ -242,7 +243,7 @@ class Journal:
         run(
             "UPDATE mutations SET error = ?, decided_at = ?, flight = 0, is_suspect = 0"
             " WHERE id = ?",
-            (error, iso(now), mutation_id),
+            (error, iso_time(now), mutation_id),
         )
 
     def _step(self, run: Run, mutation_id: str, step: Transition) -> None:
@@ -284,5 +285,5 @@ class Journal:
                 self._step(run, mutation_id, Transition.CONFIRM)
                 run(
                     "UPDATE mutations SET acked_at = ? WHERE id = ?",
-                    (iso(now), mutation_id),
+                    (iso_time(now), mutation_id),
                 )

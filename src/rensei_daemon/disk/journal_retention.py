@@ -6,9 +6,10 @@ digest and outcome are never deleted: they keep it from being applied twice.
 """
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.core.mutation_state import MutationState
 from rensei_daemon.disk.journal_database import WAL_MOST_BYTES, Database
 from rensei_daemon.errors import StorageError
@@ -92,7 +93,7 @@ class JournalRetention:
 
     def prune(self, now: datetime) -> None:
         """Delete old params; outcomes and params of unconfirmed mutations stay."""
-        before = (now - PARAMS_KEPT).astimezone(UTC).isoformat(timespec="milliseconds")
+        before = iso_time(now - PARAMS_KEPT)
         with self._database.transaction() as run:
             run(
                 "DELETE FROM params WHERE position IN (SELECT position FROM mutations"

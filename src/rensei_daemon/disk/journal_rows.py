@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from datetime import UTC, datetime
+from datetime import datetime
 
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.core.mutation_state import MutationState
 from rensei_daemon.core.pending_mutation import PendingMutation
 from rensei_daemon.core.url_secrets import without_user_info
@@ -21,7 +22,7 @@ def insert(run: Run, mutation: PendingMutation, now: datetime) -> None:
             mutation.digest,
             mutation.requested_by,
             mutation.requested_at,
-            iso(now),
+            iso_time(now),
             MutationState.RECEIVED,
         ),
     )
@@ -39,8 +40,3 @@ def pending(row: sqlite3.Row) -> PendingMutation:
         requested_by=row["requested_by"],
         digest=row["digest"],
     )
-
-
-def iso(moment: datetime) -> str:
-    """Return a moment as the journal spells it."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")

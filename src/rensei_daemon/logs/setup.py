@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.logs.formatting import LEVELS, Event
 from rensei_daemon.logs.outputs import Output
-from rensei_daemon.logs.systemd_journal import timestamp
 from rensei_daemon.logs.writer import Writer
 
 Scrub = Callable[[str], str]
@@ -135,7 +135,7 @@ class _Pipeline:
         """Return an event with all fields in their order."""
         exception = event.pop("exception", None)
         whole = {
-            "timestamp": timestamp(datetime.now(UTC)),
+            "timestamp": iso_time(datetime.now(UTC)),
             "level": level,
             "event": event.pop("event", ""),
             **event,

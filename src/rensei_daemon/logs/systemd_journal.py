@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.logs.formatting import Event, render_message
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
@@ -177,11 +178,5 @@ def _timestamp(entry: Mapping[str, object]) -> str:
     for name in ("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"):
         microseconds = entry.get(name)
         if isinstance(microseconds, str) and microseconds.isdigit():
-            return timestamp(datetime.fromtimestamp(int(microseconds) / 1e6, UTC))
+            return iso_time(datetime.fromtimestamp(int(microseconds) / 1e6, UTC))
     return ""
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a time in the format of events: UTC, to the millisecond."""
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")

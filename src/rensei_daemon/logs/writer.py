@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import inf
 
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.logs.formatting import Event
 from rensei_daemon.logs.outputs import Output
-from rensei_daemon.logs.systemd_journal import timestamp
 
 QUEUE_LENGTH = 4096
 QUEUE_BYTES = 4 * 1024 * 1024
@@ -161,7 +161,7 @@ class _OutputThread:
         if count == self._reported or (is_early and not at_once):
             return
         event = {
-            "timestamp": timestamp(datetime.now(UTC)),
+            "timestamp": iso_time(datetime.now(UTC)),
             "level": "warning",
             "event": "log.dropped",
             "lines": count - self._reported,

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
-from rensei_daemon.core.status import format_time
+from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.platform_api.http import Http, Query
@@ -235,7 +235,7 @@ def _time(value: object) -> str:
     said = text(value)
     try:
         time = datetime.fromisoformat(said)
-        return format_time(time) if time.tzinfo else said
+        return iso_time(time) if time.tzinfo else said
     except (ValueError, OverflowError):
         return said
 
