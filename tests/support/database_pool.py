@@ -4,14 +4,17 @@ To copy a template writes 300 files; to empty a database that an earlier test ha
 which holds a few rows, takes a tenth of the time, and its catalogue is cached already.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from kept_connections import connected, kept
 from made_once import made_once
+from polling import LOOK_SECONDS
 from postgresql import ROLE, Cluster, made_from_new
 from sqlalchemy import URL
 
@@ -19,6 +22,8 @@ from rensei_platform.store.schema import migrate
 from rensei_platform.store.tables import metadata
 
 _TEMPLATE = "template_of_tests"
+_END_SECONDS = 2.0
+"""For the process of a connection, which ends a moment after its client has closed it."""
 _MOST_BYTES = 65_536
 """A table that has grown larger is truncated: it would keep its size."""
 _EMPTY = "".join(f"DELETE FROM {table};" for table in metadata.tables)  # noqa: S608 - ours
@@ -64,7 +69,9 @@ class DatabasePool:
         self._count = 0
         self._free: list[URL] = []
         with connected(self._url(_TEMPLATE)) as connection:
-            self._shape = connection.execute(_SHAPE).fetchone()
+            shape = connection.execute(_SHAPE).fetchone()
+        assert shape is not None
+        self._shape = shape
 
     @contextmanager
     def lent(self) -> Iterator[URL]:
@@ -90,7 +97,8 @@ class DatabasePool:
         """Copy a database; return the name of the copy."""
         self._count += 1
         name = f"test_{self._count}"
-        self._cluster.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        statement = f"CREATE DATABASE {name} TEMPLATE {template}"
+        kept.get(self._url("postgres")).execute(statement.encode())
         return name
 
     def _emptied(self, connection: psycopg.Connection) -> bool:
@@ -101,7 +109,17 @@ class DatabasePool:
             (largest,) = connection.execute(_LARGEST).fetchone() or (0,)
             connection.execute(_TRUNCATE if largest > _MOST_BYTES else _EMPTY)
             connection.execute(_RESTART)
-        return connection.execute(_SHAPE).fetchone() == self._shape
+        return self._shape_of(connection) == self._shape
+
+    def _shape_of(self, connection: psycopg.Connection) -> tuple[Any, ...]:
+        """Return it as it is once the connections that the test has closed have ended."""
+        deadline = time.monotonic() + _END_SECONDS
+        while True:
+            shape = connection.execute(_SHAPE).fetchone()
+            assert shape is not None
+            if shape[0] <= self._shape[0] or time.monotonic() > deadline:
+                return shape
+            time.sleep(LOOK_SECONDS)
 
     def _url(self, name: str) -> URL:
         return _url_in(self._cluster, name)
