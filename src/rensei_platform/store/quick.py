@@ -8,6 +8,7 @@ once, and asked of a connection of the driver.
 
 import sqlite3
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Protocol
 
 import anyio
@@ -69,19 +70,14 @@ class _Compiled:
         }
 
 
-class _Queries:
-    """The queries that were asked so far, compiled for one database."""
+_SQLITE = sqlite.dialect(paramstyle="named")
+_POSTGRESQL = PGDialectAsync_psycopg()  # type: ignore[no-untyped-call]
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._known: dict[int, tuple[Select[Any], _Compiled]] = {}
 
-    def get(self, query: Select[Any]) -> _Compiled:
-        """Return a query, compiled."""
-        known = self._known.get(id(query))
-        if known is None:
-            known = self._known[id(query)] = (query, _Compiled(query, self._dialect))
-        return known[1]
+@cache
+def _compiled(query: Select[Any], dialect: Dialect) -> _Compiled:
+    """Return a query for one of the dialects above."""
+    return _Compiled(query, dialect)
 
 
 class SqliteReader:
@@ -89,14 +85,13 @@ class SqliteReader:
 
     def __init__(self, url: URL, file: DatabaseFile) -> None:
         self._path, self._file = url.database or "", file
-        self._queries = _Queries(sqlite.dialect(paramstyle="named"))
         self._connection: sqlite3.Connection | None = None
 
     async def one(
         self, query: Select[Any], parameters: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
         """Return the first row by the names of its columns. None if there is none."""
-        compiled = self._queries.get(query)
+        compiled = _compiled(query, _SQLITE)
         self._file.check()
         with explained():
             found = self._open().execute(compiled.text, compiled.parameters(parameters))
@@ -121,10 +116,8 @@ class PostgresqlReader:
     """Reads on a few connections that are kept for it."""
 
     def __init__(self, url: URL, connecting: Mapping[str, Any]) -> None:
-        dialect = PGDialectAsync_psycopg()  # type: ignore[no-untyped-call]
-        _, self._where = dialect.create_connect_args(url)  # type: ignore[no-untyped-call]
+        _, self._where = _POSTGRESQL.create_connect_args(url)  # type: ignore[no-untyped-call]
         self._where |= {**connecting, "connect_timeout": round(_TIMEOUT_SECONDS)}
-        self._queries = _Queries(dialect)
         self._idle: list[psycopg.AsyncConnection[Any]] = []
         self._turn = anyio.Semaphore(_CONNECTIONS)
 
@@ -132,7 +125,7 @@ class PostgresqlReader:
         self, query: Select[Any], parameters: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
         """Return the first row by the names of its columns. None if there is none."""
-        compiled = self._queries.get(query)
+        compiled = _compiled(query, _POSTGRESQL)
         given = compiled.parameters(parameters)
         with explained(), anyio.fail_after(_TIMEOUT_SECONDS):
             return compiled.read(await self._ask(compiled.text, given))
