@@ -14,7 +14,9 @@ from psycopg.errors import UndefinedTable
 from sqlalchemy import URL, Boolean, Column, delete
 
 from rensei_platform.master_key import create_master_key_file
+from rensei_platform.sealing import Sealer
 from rensei_platform.services.administration import found_org
+from rensei_platform.services.opening import check_master_key
 from rensei_platform.services.platform import utc_now
 from rensei_platform.store.engine import Store
 from rensei_platform.store.schema import migrate
@@ -105,16 +107,17 @@ def founded() -> Template:
         url, key_file = sqlite_url(directory), key_file_of(directory)
         create_master_key_file(key_file)
         migrate(url)
-        key = portal.call(add_org, url)
+        key = portal.call(_fill, url, key_file)
         return Template(Path(str(url.database)).read_bytes(), key_file.read_bytes(), key)
 
 
-async def add_org(url: URL) -> str:
-    """Add the organization to a database, and return its owner's API key.
+async def _fill(url: URL, key_file: Path) -> str:
+    """Note the master key and add the organization; return its owner's API key.
 
     The audit is empty, so that a test finds in it what it has done itself.
     """
     store = Store(url)
+    await check_master_key(store, Sealer.from_file(key_file), key_file)
     made = await found_org(store, ORG, "Acme", OWNER, utc_now(), is_operator=True)
     async with store.write() as db:
         await db.execute(delete(audit))

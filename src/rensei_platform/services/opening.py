@@ -135,8 +135,11 @@ async def check_master_key(store: Store, sealer: Sealer, path: Path) -> None:
     The first key that a database is used with is noted in it. So a server with another key
     is stopped before it seals what its neighbours cannot open.
     """
-    async with Locks(store).hold("master keys"), store.write() as db:
-        noted = await master_keys.note_first(db, sealer.keys[0].id, utc_now())
+    async with store.read() as db:
+        noted = await master_keys.noted(db)
+    if not noted:
+        async with Locks(store).hold("master keys"), store.write() as db:
+            noted = await master_keys.note_first(db, sealer.keys[0].id, utc_now())
     if not noted & {key.id for key in sealer.keys}:
         raise MasterKeyError(
             f"{path}: this is not the master key of the database",
