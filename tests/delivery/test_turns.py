@@ -72,6 +72,25 @@ async def test_work_does_not_wait_for_ever() -> None:
     assert done[0] == 0
 
 
+async def test_work_that_never_ends_is_not_waited_for_to_its_end() -> None:
+    """A session whose values change all the time holds up nobody's hook for ever."""
+
+    async def flood(turns: Turns) -> None:
+        done: list[int] = []
+        work = partial(done.append, 1)
+        while True:
+            turns.request(work)
+            await anyio.lowlevel.checkpoint()
+
+    async with run() as turns, anyio.create_task_group() as tasks:
+        tasks.start_soon(flood, turns)
+        await anyio.lowlevel.checkpoint()
+        began = anyio.current_time()
+        await turns.wait_idle()
+        assert anyio.current_time() - began >= turns_module.IDLE_SECONDS
+        tasks.cancel_scope.cancel()
+
+
 async def test_cancelled_work_is_not_run() -> None:
     """What is asked for besides is; a wait ends also if nothing is left."""
     done: list[str] = []

@@ -17,6 +17,9 @@ CALM_TURNS = 2
 """From an event in a socket to its work: one turn wakes the reader, one handles it."""
 MOST_SECONDS = 0.01
 """How long work may wait for that: somewhere a value may change all the time."""
+IDLE_SECONDS = 1.0
+"""How long others wait for all work to be done: of a session whose values change all the
+time, some is always due, and the hooks of all others would never run."""
 
 Work = Callable[[], None]
 
@@ -42,10 +45,14 @@ class Turns:
         self._due.pop(work, None)
 
     async def wait_idle(self) -> None:
-        """Wait until all that waits for its turn now, and what joins it, is done."""
+        """Wait until all that waits for its turn now, and what joins it, is done.
+
+        That is waited for a limited time.
+        """
         if self._due:
             self._idle = self._idle or anyio.Event()
-            await self._idle.wait()
+            with anyio.move_on_after(IDLE_SECONDS):
+                await self._idle.wait()
 
     async def run(self) -> None:
         """Run the work that is due, until cancelled."""
