@@ -33,7 +33,8 @@ from rig.ending import leaving_nothing  # noqa: E402
 from rig.servers import Servers, servers_on, two_servers  # noqa: E402
 
 FIVE_MINUTES = 300.0
-PROCESSES = 4
+PROCESSES, LEAST = 4, 6
+"""How many have the hosts at most, and how many hosts are worth one more."""
 PACE = 20.0
 """Mutations a second, at most one for each host in an interval."""
 DATABASES = ("sqlite", "postgresql")
@@ -74,7 +75,8 @@ async def run(
     show: Callable[[Result], None],
 ) -> None:
     """Show the result of each scenario; the hosts are started by the first."""
-    async with running_fleet(servers, size, interval, min(PROCESSES, size)) as fleet:
+    processes = min(PROCESSES, 1 + size // LEAST)
+    async with running_fleet(servers, size, interval, processes) as fleet:
         await fleet.set_value(1)
         pace = min(PACE, size / interval)
         for number, scenario in enumerate(chosen):
