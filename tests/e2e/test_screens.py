@@ -172,14 +172,8 @@ async def _text(*words: str) -> tuple[str, str]:
     return out, err
 
 
-async def _check(words: tuple[str, ...]) -> None:
-    """Look at a screen on a terminal, through a pipe and as JSON."""
-    for terminal in (True, False):
-        look = partial(_look, words, terminal=terminal)
-        code, out, err = await anyio.to_thread.run_sync(look)
-        assert (_raw(out), _raw(err)) == (set(), set()), (words, terminal)
-        assert (LONGEST in out) <= (not terminal), words
-        assert "internal error" not in err, (words, err)
+async def _check(words: tuple[str, ...]) -> str:
+    """Look at a screen on a terminal, as JSON and through a pipe; return the last one."""
     code, out, err = await anyio.to_thread.run_sync(lambda: _look((*words, "--json")))
     assert (_raw(out), _raw(err)) == (set(), set()), words
     assert out.isascii(), words
@@ -187,14 +181,20 @@ async def _check(words: tuple[str, ...]) -> None:
         assert all(isinstance(json.loads(line), dict) for line in out.splitlines())
     elif out:
         json.loads(out)
+    for terminal in (True, False):
+        look = partial(_look, words, terminal=terminal)
+        code, out, err = await anyio.to_thread.run_sync(look)
+        assert (_raw(out), _raw(err)) == (set(), set()), (words, terminal)
+        assert (LONGEST in out) <= (not terminal), words
+        assert "internal error" not in err, (words, err)
+    return f"{out}{err}"
 
 
 async def test_no_screen_shows_a_character_that_nobody_can_see(host: Host) -> None:
     """Every command escapes it, with a daemon and without."""
     for words in SCREENS:
-        await _check(words)
-        out, err = await _text(*words)
-        assert ("\\u202e" in f"{out}{err}".lower()) == (words not in SILENT), words
+        shown = await _check(words)
+        assert ("\\u202e" in shown.lower()) == (words not in SILENT), words
     for options in ((), ("--json",)):
         # It ends its process itself.
         _, out, err = await host.command("doctor", *options)
