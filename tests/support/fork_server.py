@@ -51,6 +51,7 @@ class Order(TypedDict):
     argv: list[str]
     env: dict[str, str]
     cwd: str
+    umask: int
 
 
 def _serve(ours: socket.socket) -> None:
@@ -107,6 +108,7 @@ def _become(order: Order, streams: list[int]) -> NoReturn:
         os.closerange(DESCRIPTORS, 256)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(order["cwd"])
+        os.umask(order["umask"])
         os.environ.clear()
         os.environ.update(order["env"])
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - to its end

@@ -61,6 +61,7 @@ class Forked(subprocess.Popen[str]):
             argv=argv,
             env=dict(given["env"]),
             cwd=os.fspath(given["cwd"] or os.getcwd()),  # noqa: PTH109 - a text is wanted
+            umask=_umask(),
         )
         try:
             self.pid = _server(program).fork(order, streams)
@@ -68,6 +69,12 @@ class Forked(subprocess.Popen[str]):
         finally:
             both = [stream for name in _PIPES if (stream := given[name])]
             self._close_pipe_fds(*both)  # type: ignore[attr-defined]
+
+
+def _umask() -> int:
+    """Return this process's umask, which no call tells without a change of it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("Umask:")[2].split()[0], 8)
 
 
 _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")

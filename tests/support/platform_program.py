@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from polling import wait_until
 from rensei_platform.locations import STATE_VARIABLE
 
 PACKAGE = "rensei_platform"
-COMMAND = (sys.executable, "-m", PACKAGE)
-"""The program as it is started where no fork of another process will do."""
 
 
 @dataclass

@@ -3,15 +3,13 @@
 import json
 import os
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from platform_program import COMMAND, Program
+from platform_program import Program
 from platform_server import sqlite_url
-from polling import wait_until
 from sqlalchemy import URL
 
 from rensei_platform.store.lock import exclusive
@@ -103,18 +101,12 @@ def open_umask() -> Iterator[None]:
 def test_database_is_its_owners_alone(tmp_path: Path) -> None:
     """With all that SQLite keeps beside it, while a server runs and afterwards."""
     program, url = Program(tmp_path), "sqlite:///platform.db"
-    environ = program.environment()
-    owner = ("--org", "Acme", "--owner", "ada@acme.test")
-    init = [*COMMAND, "init", "--database", url, *owner]
-    subprocess.run(init, cwd=tmp_path, env=environ, check=True, capture_output=True)
+    program.run("init", "--database", url, "--org", "Acme", "--owner", "ada@acme.test")
     alone = {"platform.db": 0o600, "platform.db.key": 0o600, "platform.db.lock": 0o600}
     assert _modes(tmp_path) == alone
-    serve = [*COMMAND, "serve", "--database", url, "--port", "0", "--ready-file", "ready"]
-    with subprocess.Popen(serve, cwd=tmp_path, env=environ) as server:
-        wait_until((tmp_path / "ready").exists)
+    with program.serving("--database", url, "--port", 0):
         logs = {"platform.db-shm": 0o600, "platform.db-wal": 0o600}
         assert _modes(tmp_path) == alone | logs
-        server.terminate()
 
 
 @pytest.mark.usefixtures("open_umask")

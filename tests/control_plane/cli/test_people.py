@@ -1,5 +1,6 @@
 """`user`, `provider`, `audit` and `init --recover` through the real program."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,19 @@ DATABASE = ("--database", "sqlite:///platform.db")
 BOB = "bob@acme.test"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a program with an embedded database."""
+    place = tmp_path_factory.mktemp("made")
+    Program(place).init(DATABASE[1])
+    return place
+
+
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """The program, with an embedded database."""
-    program = Program(tmp_path)
-    program.init(DATABASE[1])
-    return program
+def program(made: Path, tmp_path: Path) -> Program:
+    """The program with a copy of that directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return Program(tmp_path)
 
 
 def test_users_and_their_links(program: Program) -> None:

@@ -3,12 +3,12 @@
 import shutil
 import signal
 import stat
-import subprocess
 from pathlib import Path
 
+import forked
 import httpx
 import pytest
-from platform_program import COMMAND, Program
+from platform_program import PACKAGE, Program
 from polling import wait_until
 from schemas import downgrade
 from sqlalchemy import URL, create_engine, text
@@ -110,8 +110,8 @@ def test_master_key_is_replaced_beside_a_running_server(program: Program) -> Non
     old = key_file.read_text()
     rotate = ("key", "rotate-master", *DATABASE, "--settle-seconds")
     with program.serving(*DATABASE, "--port", 0) as url:
-        with subprocess.Popen(
-            [*COMMAND, *rotate, "3600"], cwd=program.directory, env=program.environment()
+        with forked.Forked(
+            PACKAGE, *rotate, "3600", cwd=program.directory, env=program.environment()
         ) as process:
             wait_until(lambda: process.poll() is not None or key_file.read_text() != old)
             assert process.poll() is None
@@ -190,14 +190,7 @@ def test_doctor_names_what_is_wrong(program: Program) -> None:
     (home / "platform.toml").chmod(0o666)
     (home / "platform.db.key").write_text("bW1t" * 10 + "bW0=\n")
     config = ("--config", "platform.toml", *DATABASE)
-    done = subprocess.run(
-        [*COMMAND, "doctor", *config],
-        cwd=home,
-        env=program.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.run(PACKAGE, "doctor", *config, cwd=home, env=program.environment())
     assert done.returncode == 1, done
     assert "canary" not in done.stdout
     for line in (
