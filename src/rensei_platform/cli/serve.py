@@ -9,6 +9,7 @@ import click
 import structlog
 
 from rensei_platform.cli.database import FILE, Setup, master_key_option, uses_setup
+from rensei_platform.cli.garbage import collect_as_usual
 from rensei_platform.cli.reload import Reload
 from rensei_platform.config import Config
 from rensei_platform.http.descriptors import most_streams, raise_limit
@@ -83,6 +84,7 @@ async def _serve(setup: Setup, ready_file: Path | None) -> None:
                     anyio.create_task_group() as tasks,
                 ):
                     tasks.start_soon(feed_watchdog, os.environ)
+                    collect_as_usual()
                     _tell_ready(url_of(listener, exposure), ready_file)
                     async for received in signals:
                         if received != signal.SIGHUP:
