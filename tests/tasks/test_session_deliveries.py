@@ -619,6 +619,22 @@ async def test_a_look_that_a_rotation_overtook_says_nothing(board: Board) -> Non
     assert board.alarms == {}
 
 
+async def test_a_look_that_the_end_overtook_says_nothing(board: Board) -> None:
+    """It sees that the file is withdrawn; nobody would put it right, or end the alarm."""
+    delivery = FakeDelivery()
+    delivery.alteration = "was removed"
+    async with anyio.create_task_group() as looks:
+        async with kept(board, delivery) as session_deliveries:
+            session_deliveries.offer(generations("1")[0])
+            await delivery.tries(1)
+            delivery.looking = anyio.Event()
+            looks.start_soon(lambda: session_deliveries.check(until_tried=True))
+            await anyio.wait_all_tasks_blocked()
+        delivery.looking.set()
+    assert delivery.checked == [1]
+    assert board.alarms == {}
+
+
 async def test_deliveries_are_looked_at_without_being_asked(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,8 +141,12 @@ class DeliveryWorker:
                 await self._cycle.wait_next()
 
     def _is_settled_on(self, delivered: Credentials) -> bool:
-        """Whether these values are delivered, and nothing is in progress."""
-        return self._is_idle and self._delivered is delivered and bool(delivered.generation)
+        """Whether these values are delivered, and nothing is in progress.
+
+        Not after `stop`: what was delivered is withdrawn then.
+        """
+        is_newest = self._is_idle and self._delivered is delivered
+        return self._tasks is not None and is_newest and bool(delivered.generation)
 
     def _note_altered(self, what: str) -> None:
         name = self._delivery.name
