@@ -494,6 +494,15 @@ async def test_what_a_successor_carries_on_is_not_withdrawn(
     assert [d.name for d in deliveries if d.handed == [(-1, ())]] == withdrawn
 
 
+async def test_what_ran_for_another_session_is_withdrawn(board: Board) -> None:
+    """Sessions may have one program as their hook; each has a record of its own."""
+    one, other = FakeDelivery("hook"), FakeDelivery("hook")
+    successor = SessionDeliveries([other], "other", board, min, Turns())
+    await SessionDeliveries([one], "one", board, min, Turns()).withdraw(successor.names)
+    await SessionDeliveries([other], "other", board, min, Turns()).withdraw(successor.names)
+    assert (one.handed, other.handed) == ([(-1, ())], [])
+
+
 async def test_deliveries_are_counted_and_timed(board: Board) -> None:
     """By kind and outcome; a follower's time counts from the arrival too."""
     counters = SessionCounters()

@@ -15,6 +15,7 @@ from rensei_daemon.core.counters import SessionCounters
 from rensei_daemon.core.credential import Credentials
 from rensei_daemon.core.health import ConsumerHealth
 from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
+from rensei_daemon.delivery.hook import Hook
 from rensei_daemon.delivery.turns import Turns
 from rensei_daemon.tasks.delivery_worker import DeliveryWorker
 
@@ -37,6 +38,7 @@ class SessionDeliveries:
         counters: SessionCounters | None = None,
     ) -> None:
         counters = counters or SessionCounters()
+        self._session_id = session_id
         self._workers = {
             d: DeliveryWorker(d, session_id, board, draw, turns, counters)
             for d in deliveries
@@ -47,8 +49,13 @@ class SessionDeliveries:
 
     @property
     def names(self) -> Collection[tuple[str, str]]:
-        """Every delivery as (kind, name)."""
-        return {(delivery.kind, delivery.name) for delivery in self._workers}
+        """Every delivery as (kind, name), by which a successor continues it."""
+        return set(map(self._name_of, self._workers))
+
+    def _name_of(self, delivery: Delivery) -> tuple[str, str]:
+        # A file may move from one session to another; a program may be that of several.
+        whose = f"{self._session_id}: " if delivery.kind == Hook.kind else ""
+        return delivery.kind, whose + delivery.name
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
@@ -97,5 +104,5 @@ class SessionDeliveries:
     async def withdraw(self, kept: Collection[tuple[str, str]]) -> None:
         """Remove what was delivered, except by deliveries that are continued."""
         for delivery in self._workers:
-            if (delivery.kind, delivery.name) not in kept:
+            if self._name_of(delivery) not in kept:
                 await self._workers[delivery].withdraw()
