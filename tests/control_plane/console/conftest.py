@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from argon2 import PasswordHasher
-from console_browser import Browser, browsing, set_password
-from platform_server import Server
+from console_browser import PASSWORD, SAME_ORIGIN, Browser, browsing, set_password
+from platform_server import OWNER, Server
 
 from rensei_platform.services import passwords
 
@@ -29,5 +29,8 @@ async def owner(server: Server) -> AsyncIterator[Browser]:
     """A browser in which the organization's owner is signed in."""
     await set_password(server)
     async with browsing(server) as browser:
-        await browser.sign_in()
+        form = {"email": OWNER, "password": PASSWORD}
+        path = "/console/sign-in"
+        done = await browser.http.post(path, data=form, headers=SAME_ORIGIN)
+        assert done.status_code == 303, done.text
         yield browser

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from platform_template import founded
 from sqlalchemy import URL, ClauseElement, Select, Update, select, text
 
 from rensei_platform.store import (
@@ -22,7 +24,6 @@ from rensei_platform.store import (
 )
 from rensei_platform.store.audit import Filter
 from rensei_platform.store.engine import Store
-from rensei_platform.store.schema import migrate
 from rensei_platform.store.tables import hosts as hosts_table
 
 WHEN = datetime(2026, 11, 28, tzinfo=UTC)
@@ -66,9 +67,10 @@ HOT: dict[str, Select[Any] | Update] = {
 
 
 @pytest.fixture
-async def store(database: URL) -> AsyncIterator[Store]:
-    """An open, empty database."""
-    migrate(database)
+async def store(database: URL, tmp_path: Path) -> AsyncIterator[Store]:
+    """An open database with the tables; to migrate one takes longer than a test."""
+    if database.drivername == "sqlite":
+        founded().copy_to(database, tmp_path / "platform.key")
     store = Store(database)
     yield store
     await store.close()
