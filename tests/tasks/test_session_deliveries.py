@@ -503,6 +503,16 @@ async def test_what_ran_for_another_session_is_withdrawn(board: Board) -> None:
     assert (one.handed, other.handed) == ([(-1, ())], [])
 
 
+async def test_what_ran_for_another_file_is_withdrawn(board: Board) -> None:
+    """A session may have the program of one file run for another one from now on."""
+    file, directory = FakeDelivery("file"), FakeDelivery("directory")
+    one, other = FakeDelivery("hook", after=file), FakeDelivery("hook", after=directory)
+    before = SessionDeliveries([file, one], "build", board, min, Turns())
+    after = SessionDeliveries([file, directory, other], "build", board, min, Turns())
+    await before.withdraw(after.names)
+    assert (file.handed, one.handed) == ([], [(-1, ())])
+
+
 async def test_deliveries_are_counted_and_timed(board: Board) -> None:
     """By kind and outcome; a follower's time counts from the arrival too."""
     counters = SessionCounters()

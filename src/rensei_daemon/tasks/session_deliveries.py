@@ -53,9 +53,11 @@ class SessionDeliveries:
         return set(map(self._name_of, self._workers))
 
     def _name_of(self, delivery: Delivery) -> tuple[str, str]:
-        # A file may move from one session to another; a program may be that of several.
-        whose = f"{self._session_id}: " if delivery.kind == Hook.kind else ""
-        return delivery.kind, whose + delivery.name
+        if delivery.kind != Hook.kind:
+            return delivery.kind, delivery.name  # a file may move to another session
+        # A program may be that of several sessions, and of several files of each.
+        after = "" if delivery.after is None else delivery.after.name
+        return delivery.kind, f"{self._session_id}: {delivery.name} for {after}"
 
     @property
     def consumers(self) -> tuple[ConsumerHealth, ...]:
