@@ -110,9 +110,10 @@ class _Scope:
     def read(self, body: list[ast.stmt]) -> Iterator[tuple[str, str, set[str]]]:
         # What a method keeps in `self` the others may use, before or behind it.
         for node in body:
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.Assign) and isinstance(node, ast.FunctionDef):
-                    self._register_secrets(inner, only_attributes=True)
+            if isinstance(node, ast.FunctionDef):
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Assign):
+                        self._register_secrets(inner, only_attributes=True)
         for node in body:
             yield from self._read(node)
 
