@@ -5,17 +5,29 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from database_pool import DatabasePool, with_template
 from kept_connections import kept
 from platform_server import Server, running, sqlite_url
 from postgresql import Cluster, running_postgresql
 from sqlalchemy import URL
 
+from rensei_platform.services import passwords
+
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """Run every async test on the event loop that the control plane runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with less work than a server does."""
+    monkeypatch.setattr(passwords, "_HASHER", QUICK_HASHER)
 
 
 @pytest.fixture(scope="session")

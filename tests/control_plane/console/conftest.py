@@ -3,18 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from argon2 import PasswordHasher
 from console_browser import PASSWORD, SAME_ORIGIN, Browser, browsing, set_password
 from platform_server import OWNER, Server
-
-from rensei_platform.services import passwords
-
-
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords with less work than a server does."""
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(passwords, "_HASHER", quick)
 
 
 @pytest.fixture
