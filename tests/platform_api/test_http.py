@@ -652,6 +652,13 @@ async def test_a_proxy_that_refuses_is_named(
     assert server.received[0].bearer == ""
 
 
+async def test_a_useless_url_is_the_operators_to_mend() -> None:
+    """A URL that the settings have let pass."""
+    with pytest.raises(SettingsError, match=r"platform\.url"):
+        async with open_http("https://[v1.a]", user_agent="x"):
+            pass
+
+
 async def test_a_useless_ca_file_is_the_operators_to_mend(tmp_path: Path) -> None:
     """A CA file without a certificate is a settings error that names it."""
     path = tmp_path / "ca.pem"

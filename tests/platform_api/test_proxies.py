@@ -205,7 +205,16 @@ def test_what_no_proxy_names(entry: str, fits: str | None, not_for: str | None) 
 
 
 @pytest.mark.parametrize(
-    "named", ["socks5://u:hunter2@p:1", "http://", "http://u:hunter2@p:x"]
+    "named",
+    [
+        "socks5://u:hunter2@p:1",
+        "http://",
+        "http://u:hunter2@p:x",
+        "http://u:hunter2@p:99999",
+        "http://u:hunter2@p:-1",
+        "http://u:hunter2@xn--a",
+        "http://u:hunter2@10.0.0.256",
+    ],
 )
 def test_a_useless_proxy_is_the_operators_to_mend(named: str) -> None:
     """An unusable proxy is a settings error that does not quote its password."""

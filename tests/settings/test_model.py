@@ -71,7 +71,16 @@ def test_whole_file() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://app.rensei.ai", "https://app.rensei.ai:8443/base", "http://127.0.0.1:1"],
+    [
+        "https://app.rensei.ai",
+        "https://app.rensei.ai:8443/base",
+        "https://bücher.example",
+        "https://xn--bcher-kva.example",
+        "https://a_b",
+        "https://10.1",
+        "https://[fe80::1%25eth0]",
+        "http://127.0.0.1:1",
+    ],
 )
 def test_good_urls(url: str) -> None:
     """Anywhere by https, this host by http too; a trailing slash is dropped."""
@@ -88,6 +97,13 @@ def test_good_urls(url: str) -> None:
         ("https://example.com?x=1", "it must not have a query or a fragment"),
         ("https://example.com:99999", "this is not a URL"),
         ("https://[broken", "this is not a URL"),
+        ("https://exam ple.com", "this is not a URL"),
+        ("https://example.com/\x7f", "this is not a URL"),
+        ("https://example.com/" + "a" * 3000, "this is not a URL"),
+        ("https://10.0.0.256", "its host is neither a name nor an address"),
+        ("https://xn--a", "its host is neither a name nor an address"),
+        ("https://a.xn--a", "its host is neither a name nor an address"),
+        ("https://€.com", "its host is neither a name nor an address"),
     ],
 )
 def test_bad_urls(url: str, expected: str) -> None:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
+_NAME = re.compile(r"[!-~]{1,253}")
+_DIGITS = re.compile(r"[0-9.]+")
 _PART = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
 """One number of an IPv4 address, in the bases that inet_aton(3) reads."""
 
@@ -34,6 +36,20 @@ def host_in(url: str) -> str:
     except ValueError:
         return ""
     return named if _HOST.fullmatch(named) else ""
+
+
+def is_host(name: str) -> bool:
+    """Whether a name, as it stands in a URL, can be looked up, or is an address."""
+    if not name.isascii() or name.startswith("xn--") or ".xn--" in name:
+        import idna  # few names need it
+
+        try:
+            return bool(idna.decode(idna.encode(name)))
+        except UnicodeError:
+            return False
+    if ":" in name or _DIGITS.fullmatch(name):
+        return address_of(name) is not None
+    return _NAME.fullmatch(name) is not None
 
 
 def is_loopback_host(host: str) -> bool:

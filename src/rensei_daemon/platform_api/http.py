@@ -24,7 +24,7 @@ import anyio.to_thread
 import httpx
 
 from rensei_daemon.core.urls import is_loopback_host
-from rensei_daemon.errors import TransientError, UnauthorizedError
+from rensei_daemon.errors import SettingsError, TransientError, UnauthorizedError
 from rensei_daemon.fast_dataclass import replace
 from rensei_daemon.platform_api import exchange_errors, responses
 from rensei_daemon.platform_api.clients import Clients
@@ -71,12 +71,15 @@ async def open_http(
     """Prepare requests to the platform at this URL; close every connection at the end.
 
     `scrub` removes known secrets from the platform's error messages; `environ` names the
-    proxy. No connection is made yet. Raises `SettingsError` when the proxy or one of the
-    files cannot be used.
+    proxy. No connection is made yet. Raises `SettingsError` when the URL, the proxy or one
+    of the files cannot be used.
     """
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs and headers
-    target = httpx.URL(url.rstrip("/"))
+    try:
+        target = httpx.URL(url.rstrip("/"))
+    except httpx.InvalidURL:  # it knows more rules than the settings
+        raise SettingsError("platform.url is not a URL that can be reached") from None
     tls = await anyio.to_thread.run_sync(Tls, target, ca_file, client_files)
     http = Http(
         target,

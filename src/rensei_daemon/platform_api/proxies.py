@@ -10,11 +10,12 @@ from contextlib import suppress
 
 import httpx
 
-from rensei_daemon.core.urls import address_of, is_loopback_host
+from rensei_daemon.core.urls import address_of, is_host, is_loopback_host
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.fast_dataclass import dataclass, field
 
 _PORTS = {"http": 80, "https": 443}
+_MOST_PORT = 65535
 _SEPARATOR = re.compile(r"[\s,]+")
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})")
 """An entry of no_proxy with a port; a bare IPv6 address has none."""
@@ -111,9 +112,10 @@ def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
 def _proxy(variable: str, text: str) -> httpx.URL:
     try:
         address = httpx.URL(text if "://" in text else f"http://{text}")
-    except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in _PORTS or not address.host:
+        is_usable = is_host(address.host) and 0 <= (address.port or 0) <= _MOST_PORT
+    except (httpx.InvalidURL, UnicodeError):
+        address, is_usable = httpx.URL(), False
+    if address.scheme not in _PORTS or not is_usable:
         # The URL itself is not quoted: it may hold a password.
         raise SettingsError(
             f"the variable {variable} names no HTTP proxy",

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from rensei_daemon.core.mutation import Op
 from rensei_daemon.core.spelling import nearest
-from rensei_daemon.core.urls import is_address, is_loopback
+from rensei_daemon.core.urls import is_address, is_host, is_loopback
 
 _MODE = re.compile(r"0?[0-7]{3}")
+_LONGEST_URL = 2048
 _SESSION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -86,8 +87,12 @@ def platform_url(url: str) -> str:
         _ = parts.port  # this also validates it
     except ValueError:
         raise ValueError("this is not a URL") from None
+    if len(text) > _LONGEST_URL or not text.isprintable() or " " in text:
+        raise ValueError("this is not a URL")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("it must be an https:// URL")
+    if not is_host(parts.hostname):
+        raise ValueError("its host is neither a name nor an address")
     if parts.username is not None or parts.password is not None:
         raise ValueError("it must not hold a user name or password")
     if parts.query or parts.fragment:
