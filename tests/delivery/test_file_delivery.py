@@ -130,6 +130,19 @@ async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert "1111" not in str(caught.value)
 
 
+@pytest.mark.needs("root")
+async def test_a_device_is_no_file_of_a_session(tmp_path: Path) -> None:
+    """Whoever wants no file may not lose /dev/null for it."""
+    path = tmp_path / "null"
+    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    delivery = FileDelivery(path, mode=0o440, gid=None)
+    with pytest.raises(DeliveryError, match="null: this is a device"):
+        await delivery.deliver(_values(1), difference(NONE, _values(1)))
+    with pytest.raises(DeliveryError, match="null: this is a device"):
+        await delivery.withdraw()
+    assert stat.S_ISCHR(path.lstat().st_mode)
+
+
 async def test_two_hundred_readers_never_see_a_torn_file(tmp_path: Path) -> None:
     """While generations follow one another, every look finds one of them, whole."""
     path = tmp_path / "build.env"

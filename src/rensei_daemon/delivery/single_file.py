@@ -3,10 +3,12 @@
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rensei_daemon.core.file_content import FileFormat, render
 from rensei_daemon.disk.atomic_file import remove_temporaries, replace_file, storage_errors
+from rensei_daemon.errors import StorageError
 
 
 class SingleFile:
@@ -35,7 +37,18 @@ class SingleFile:
     def replace(self, values: Mapping[str, str]) -> None:
         """Write these values; raises `StorageError`, and then nothing has changed."""
         data = render(values, self._format)
+        self._spare_device()
         replace_file(self.path, data, mode=self._mode, gid=self._gid)
+
+    def _spare_device(self) -> None:
+        """Refuse to replace or remove a device: a host needs its /dev/null."""
+        with suppress(OSError):
+            mode = self.path.lstat().st_mode
+            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+                raise StorageError(
+                    f"{self.path}: this is a device",
+                    hint="choose a path that the daemon has for itself",
+                )
 
     def found(self, values: Mapping[str, str]) -> dict[str, os.stat_result]:  # noqa: ARG002 - one file holds them all
         """Return `lstat` of the file; raises `OSError`."""
@@ -47,6 +60,7 @@ class SingleFile:
 
     def remove(self) -> None:
         """Remove the file; raises `StorageError`."""
+        self._spare_device()
         with storage_errors(self.path):
             self.path.unlink(missing_ok=True)
 
