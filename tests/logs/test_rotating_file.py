@@ -1,5 +1,6 @@
 """A log file of limited size."""
 
+import os
 import resource
 import signal
 from pathlib import Path
@@ -22,6 +23,20 @@ def test_rotation(tmp_path: Path) -> None:
         "line5\n",
     ]
     assert sorted(tmp_path.iterdir()) == sorted(family(path))
+
+
+def test_what_is_no_file_is_not_rotated(tmp_path: Path) -> None:
+    """A container's log is /dev/stdout, and stays there however much is written."""
+    path = tmp_path / "stdout"
+    os.mkfifo(path)
+    file = RotatingFile(path, max_bytes=10)
+    file.write(b"line0\n")  # it keeps the pipe open for reading, too
+    with path.open("rb", buffering=0) as reader:
+        for number in range(1, 8):
+            file.write(b"line%d\n" % number)
+        file.close()
+        assert reader.read().splitlines()[-1] == b"line7"
+    assert family(path)[:1] == list(tmp_path.iterdir())
 
 
 def test_a_log_that_is_there_may_still_grow(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """A log file of limited size: `log.jsonl`, with two predecessors of it.
 
 `log.jsonl.1` came before it, `log.jsonl.2` before that. Rotation renames the files, so a
-reader can finish the one it has open.
+reader can finish the one it has open. What is no file, such as `/dev/stdout` in a
+container, has no size and stays where it is.
 """
 
 import os
+import stat
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,6 +37,7 @@ class RotatingFile:
         self._max_bytes = max_bytes
         self._descriptor: int | None = None
         self._size = 0
+        self._is_file = True
         self._is_torn = False
         """Whether the last line is incomplete, after a full disk or a crash."""
 
@@ -42,7 +45,8 @@ class RotatingFile:
         """Append one line with its line break; raises `OSError`."""
         if self._descriptor is None:
             self._descriptor = self._open()
-        if self._size and self._size + len(line) > self._max_bytes:
+        is_full = self._size and self._size + len(line) > self._max_bytes
+        if is_full and self._is_file:
             self._descriptor = self._rotate()
         text = b"\n" + line if self._is_torn else line
         self._is_torn = True
@@ -61,7 +65,8 @@ class RotatingFile:
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(self._family[0], flags, 0o600)
-        self._size = os.fstat(descriptor).st_size
+        found = os.fstat(descriptor)
+        self._is_file, self._size = stat.S_ISREG(found.st_mode), found.st_size
         self._is_torn = self._size > 0 and (
             os.pread(descriptor, 1, self._size - 1) != b"\n"
         )
