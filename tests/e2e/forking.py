@@ -126,3 +126,5 @@ if __name__ == "__main__":
     gc.freeze()  # or each fork goes through all of it
     gc.enable()
     json.dump(run(json.load(sys.stdin)), sys.stdout)
+    sys.stdout.flush()
+    os._exit(0)  # sooner than by taking apart all that it has imported
