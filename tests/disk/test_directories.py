@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rensei_daemon.disk.directories import is_tmpfs, prepare_directory, state_lock
+from rensei_daemon.disk.directories import (
+    is_of_others,
+    is_tmpfs,
+    prepare_directory,
+    state_lock,
+)
 from rensei_daemon.disk.user_groups import group_id, group_name
 from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
 
@@ -22,6 +27,30 @@ def test_a_directory_is_made_or_mended(tmp_path: Path) -> None:
         prepare_directory(path, mode=0o711)
         assert path.stat().st_mode & 0o777 == 0o711
         path.chmod(0o777)
+
+
+def test_a_directory_of_others_is_left_as_it_is(tmp_path: Path) -> None:
+    """Where everybody may write, as in /tmp, the daemon takes that from nobody."""
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StorageError, match="other programs use this directory"):
+        prepare_directory(tmp_path, mode=0o711)
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "expected"),
+    [
+        ("/", 0o755, True),
+        ("/usr/../etc", 0o755, True),
+        ("/var/lib", 0o755, True),
+        ("/var/lib/rensei-daemon", 0o755, False),
+        ("/srv/daemon", 0o777, False),
+        ("/srv/daemon", 0o1777, True),
+    ],
+)
+def test_a_directory_of_the_host_is_of_others(path: str, mode: int, expected: bool) -> None:
+    """Root may run a daemon, and forget the last part of a path."""
+    assert is_of_others(Path(path), mode) is expected
 
 
 def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:

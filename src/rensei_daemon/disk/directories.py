@@ -9,20 +9,43 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rensei_daemon.disk.atomic_file import storage_errors
-from rensei_daemon.errors import StateInUseError
+from rensei_daemon.errors import StateInUseError, StorageError
 
 STATE_MODE = 0o700
 RUNTIME_MODE = 0o711
 """Others may pass through to a file they may open; each file has its own mode."""
 
+_OF_THE_HOST = frozenset(
+    Path("/", *parts.split("/"))
+    for parts in (
+        *("", "boot", "dev", "etc", "home", "mnt", "opt", "root", "run", "srv", "usr"),
+        *("usr/local", "var", "var/cache", "var/lib", "var/log", "var/spool"),
+    )
+)
+"""Directories that are never those of one program."""
+
 
 def prepare_directory(path: Path, *, mode: int) -> None:
-    """Create the directory, or set the mode of an existing one; raises `StorageError`."""
+    """Create the directory, or set the mode of an existing one; raises `StorageError`.
+
+    One that others use is left as it is: without `/tmp`, say, nobody could work.
+    """
     with storage_errors(path):
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         found = path.stat()
-        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
-            path.chmod(mode)
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) == mode:
+            return
+        if is_of_others(path, found.st_mode):
+            raise StorageError(
+                f"{path}: other programs use this directory, too",
+                hint="name one that the daemon has for itself",
+            )
+        path.chmod(mode)
+
+
+def is_of_others(path: Path, mode: int) -> bool:
+    """Whether other programs use a directory that has this mode."""
+    return bool(mode & stat.S_ISVTX) or path.resolve() in _OF_THE_HOST
 
 
 @contextmanager
