@@ -51,7 +51,7 @@ class Connection(HttpToolsProtocol):
     """When it began to wait for the request that is not there yet."""
     _has_head = False
     _head_bytes = 0
-    """Of the headers that were read."""
+    """Of the URL and the headers that were read."""
     _unread_bytes = 0
     """Of the packets that have brought no whole head yet: a header may have no end."""
     _stuck_since: float | None = None
@@ -83,11 +83,19 @@ class Connection(HttpToolsProtocol):
         if self._awaited_since is None:  # behind another in the same packet
             self._awaited_since = self.loop.time()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Read a header, unless there are too many."""
-        self._head_bytes += len(name) + len(value)
+    def on_url(self, url: bytes) -> None:
+        """Read a part of the URL, unless there is too much of it."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def _count(self, of_head: int) -> None:
+        self._head_bytes += of_head
         if self._head_bytes > MOST_HEAD_BYTES:
             raise ValueError  # `send_400_response` says why
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Read a header, unless there are too many."""
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -23,6 +23,7 @@ from rensei_platform.store.tables import hosts
 
 TOO_SLOW = b'{"error":"The request took too long to arrive"}'
 ASK = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+BEGUN = ASK.removesuffix(b"\r\n")
 HEAD = (
     "POST /api/admin/hosts HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
 )
@@ -175,22 +176,23 @@ async def test_an_answer_that_is_not_read_is_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rest",
+    "head",
     [
-        b"X: " + b"a" * MOST_HEAD_BYTES + b"\r\n\r\n",
-        b"X: a\r\n" * (MOST_HEAD_BYTES // len("X: a\r\n")),
-        b"X: " + b"a" * MOST_HEAD_BYTES,
+        BEGUN + b"X: " + b"a" * MOST_HEAD_BYTES + b"\r\n\r\n",
+        BEGUN + b"X: a\r\n" * (MOST_HEAD_BYTES // len("X: a\r\n")),
+        BEGUN + b"X: " + b"a" * MOST_HEAD_BYTES,
+        ASK.replace(b"healthz", b"a" * MOST_HEAD_BYTES),
     ],
-    ids=["large", "many", "endless"],
+    ids=["large", "many", "endless", "url"],
 )
-async def test_a_head_is_not_read_without_limit(tmp_path: Path, rest: bytes) -> None:
-    """Neither one large header, nor many small ones, nor one that has no end."""
+async def test_a_head_is_not_read_without_limit(tmp_path: Path, head: bytes) -> None:
+    """Neither one large header, nor many small ones, nor one that has no end, nor a URL."""
     never = patient()
     async with (
         running(sqlite_url(tmp_path), tmp_path / "k", exposure=never) as server,
         connected(server) as connection,
     ):
-        await connection.send(ASK.removesuffix(b"\r\n") + rest)
+        await connection.send(head)
         found = await all_of(connection)
     assert found.startswith(b"HTTP/1.1 431 ")
     assert found.endswith(b'{"error":"The head of the request is too large"}')
