@@ -116,9 +116,13 @@ class LeaseKeeper:
         if not self._may_be_later:
             return
         now = self._now()
-        async with self._store.write() as db:
-            for org_id in await resolved_sets.distrust_later(db, now + MOST_AHEAD, now):
-                await credentials.next_version(db, org_id)  # for who has them in memory
+        limit = now + MOST_AHEAD
+        async with self._store.read() as db:
+            is_any = await resolved_sets.is_any_later(db, limit)
+        if is_any:
+            async with self._store.write() as db:
+                for org_id in await resolved_sets.distrust_later(db, limit, now):
+                    await credentials.next_version(db, org_id)  # for who has them in memory
         self._may_be_later = False
 
     async def _keep(self, binding_id: str) -> None:

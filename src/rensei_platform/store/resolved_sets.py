@@ -95,6 +95,11 @@ async def put_times(
     )
 
 
+async def is_any_later(db: AsyncConnection, limit: datetime) -> bool:
+    """Whether a set was resolved or renewed after a time, to come yet."""
+    return await db.scalar(later_statement(limit).limit(1)) is not None
+
+
 async def distrust_later(db: AsyncConnection, limit: datetime, now: datetime) -> set[str]:
     """End what is known of sets that were resolved or renewed after a time, to come yet.
 
