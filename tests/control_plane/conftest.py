@@ -21,13 +21,16 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
 
 
-QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+@pytest.fixture(scope="module", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Hash passwords with less work than a server does.
 
-
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords with less work than a server does."""
-    monkeypatch.setattr(passwords, "_HASHER", QUICK_HASHER)
+    A test's own `monkeypatch` is left to it: it is undone before the server ends.
+    """
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", quick)
+        yield
 
 
 @pytest.fixture(scope="session")
