@@ -22,9 +22,22 @@ def credential() -> None:
 
 def _uses_scope(command: Callable[..., None]) -> Callable[..., None]:
     kind = click.option("--kind", required=True, help="Kind of the credential.")
-    project = click.option("--project", metavar="ID", help="Of this project only.")
-    environment = click.option("--env", metavar="NAME", help="Of this environment only.")
+    project = click.option(
+        "--project", metavar="ID", callback=_not_empty, help="Of this project only."
+    )
+    environment = click.option(
+        "--env", metavar="NAME", callback=_not_empty, help="Of this environment only."
+    )
     return kind(project(environment(command)))
+
+
+def _not_empty(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse a limit that names nothing: an unset variable would give a value to all."""
+    if value == "":
+        raise click.BadParameter("it is empty; leave it out if all may have the values.")
+    return value
 
 
 def _scope(project: str | None, env: str | None) -> dict[str, str]:

@@ -70,6 +70,20 @@ async def test_stored_value_reaches_sessions(
     assert await snapshot(server, projectId="proj_b") == {}
 
 
+@pytest.mark.parametrize("limit", ["--project", "--env"])
+async def test_a_limit_that_names_nothing_is_refused(
+    server: Server, run: Run, tmp_path: Path, limit: str
+) -> None:
+    """As of a variable that is not set: the value would go to every session."""
+    (tmp_path / "token").write_text("t")
+    scope = ("--kind", "github", limit, "")
+    token = f"GITHUB_TOKEN=@{tmp_path / 'token'}"
+    refused = await run("credential", "set", *scope, token, fails=True)
+    assert (refused.exit_code, "it is empty" in refused.output) == (2, True)
+    await run("credential", "unbind", *scope, fails=True)
+    assert await snapshot(server, projectId="proj_a") == {}
+
+
 @pytest.mark.parametrize(
     "argument", ["GITHUB_TOKEN=secret", "GITHUB_TOKEN", "=@file", "A=@"]
 )
