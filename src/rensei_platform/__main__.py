@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 from rensei_platform.cli.garbage import collect_seldom
 from rensei_platform.cli.main import main as run_command
@@ -22,7 +23,8 @@ def main() -> None:
             raise
         code = ended.code or 0
     for output in filter(None, (sys.stdout, sys.stderr)):
-        output.flush()
+        with suppress(OSError):  # the command has said so, and ends with its own code
+            output.flush()
     os._exit(code)
 
 

@@ -1,5 +1,7 @@
 """The command `rensei-platform` and its groups."""
 
+import errno
+import os
 import sys
 
 import click
@@ -29,6 +31,9 @@ _COMMANDS = {
 """Where each command is, below this package."""
 
 _USAGE = 64
+_UNWRITABLE = 73
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""How writing to stdout fails, but for a reader that has gone, which is click's."""
 _INTERRUPTED = 130
 
 
@@ -44,6 +49,7 @@ def commands() -> None:
 
 def main() -> None:
     """Run a command; print an error and end with its exit code."""
+    _open_missing_streams()
     try:
         commands(standalone_mode=False)
     except click.ClickException as error:
@@ -58,3 +64,18 @@ def main() -> None:
         lines = f"error: {error}{hint}".splitlines()
         click.echo("\n".join(map(shown, lines)), err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename or error.errno not in _OF_OUTPUT:
+            raise
+        click.echo(f"error: cannot write the output: {error.strerror}", err=True)
+        sys.exit(_UNWRITABLE)
+
+
+def _open_missing_streams() -> None:
+    """Open /dev/null in place of a standard stream that is closed, as by `>&-`.
+
+    The next file to be opened would otherwise take its number, and what is printed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from platform_program import Program
+from polling import wait_until
 
 SCRIPT = """
 import atexit, sys
@@ -24,3 +27,36 @@ def test_it_ends_at_once_with_all_that_was_written(word: str, code: int) -> None
     assert done.returncode == code, done.stderr
     assert done.stdout.startswith("kept")
     assert "taken apart" not in done.stdout
+
+
+COMMAND = [sys.executable, "-m", "rensei_platform"]
+
+
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    """As on a full disk: it is said in one line."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 73
+    assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+def test_closed_streams_are_no_error(tmp_path: Path) -> None:
+    """A server runs without stdin, stdout and stderr."""
+    program = Program(tmp_path)
+    program.init("sqlite:///platform.db")
+    ready = tmp_path / "ready"
+    given = "--database sqlite:///platform.db --port 0 --ready-file ready"
+    with subprocess.Popen(
+        ["sh", "-c", f'exec "$@" serve {given} <&- >&- 2>&-', "sh", *COMMAND],
+        cwd=tmp_path,
+        env=program.environment(),
+    ) as process:
+        wait_until(lambda: ready.exists() or process.poll() is not None)
+        process.terminate()
+    assert (ready.exists(), process.returncode) == (True, 0)
