@@ -7,7 +7,12 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, uses_client
-from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
+from rensei_platform.cli.key_file import (
+    key_fields,
+    new_key_file,
+    shown_key,
+    write_key_option,
+)
 from rensei_platform.cli.lazy_group import LazyGroup
 from rensei_platform.cli.output import is_terminal, print_json, print_table, utc_option
 
@@ -56,7 +61,7 @@ def add_key(
         answer = client.call("POST", path(*_KEYS), body)
     shown = shown_key(answer["key"], new_key)
     if as_json:
-        print_json(answer)
+        print_json({"id": answer["id"], **key_fields(answer["key"], new_key)})
     else:
         click.echo(f"{answer['id']}, {shown}")
 

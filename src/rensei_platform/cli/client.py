@@ -84,10 +84,18 @@ class Client:
                 )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise AnswerError(
-                f"cannot reach the control plane at {self.url}: {error}",
+                f"cannot reach the control plane at {_public(self.url)}: {error}",
                 hint=f"Check --url or {URL_VARIABLE}.",
             ) from error
+        except ValueError as error:  # which names the place, and no more of it
+            raise click.UsageError(f"an argument cannot be sent: {error}") from None
         return _content(answer)
+
+
+def _public(url: str) -> str:
+    """Return a URL without the user and password that may stand in it."""
+    scheme, separator, rest = url.rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _content(answer: httpx.Response) -> dict[str, Any]:
@@ -107,7 +115,9 @@ def _content(answer: httpx.Response) -> dict[str, Any]:
 
 def path(*segments: str) -> str:
     """Return a path of these segments, with whatever is in them escaped."""
-    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+    return "/" + "/".join(
+        quote(segment, safe="", errors="surrogateescape") for segment in segments
+    )
 
 
 def uses_client(command: Callable[..., None]) -> Callable[..., None]:

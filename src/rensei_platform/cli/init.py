@@ -8,10 +8,15 @@ import click
 from sqlalchemy import URL
 
 from rensei_platform.cli.database import Setup, master_key_option, uses_setup
-from rensei_platform.cli.key_file import new_key_file, shown_key, write_key_option
+from rensei_platform.cli.key_file import (
+    key_fields,
+    new_key_file,
+    shown_key,
+    write_key_option,
+)
 from rensei_platform.ids import new_id
 from rensei_platform.ownership import give_to_owner_of_directory
-from rensei_platform.rules.fields import email
+from rensei_platform.rules.fields import check_id, check_text, email
 from rensei_platform.rules.times import wire_time
 from rensei_platform.sealing import Sealer
 from rensei_platform.services.administration import (
@@ -58,6 +63,8 @@ def init(
     owner = email(owner)
     if not recover and name is None:
         raise click.UsageError("--org NAME is missing")
+    name = None if name is None else check_text(name, "--org")
+    org_id = None if org_id is None else check_id(org_id, "--org-id")
     with new_key_file(new_key):
         if name is None or recover:
             org_id, made, link = anyio.run(_recover, setup.direct_database, org_id, owner)
@@ -67,7 +74,7 @@ def init(
             _show_master_key(url, setup.master_key)
     shown = shown_key(made.text, new_key)
     if as_json:
-        click.echo(json.dumps({"orgId": org_id, "key": made.text}))
+        click.echo(json.dumps({"orgId": org_id, **key_fields(made.text, new_key)}))
     else:
         click.echo(f"organization: {org_id}\nkey of {owner}, {shown}")
         click.echo(

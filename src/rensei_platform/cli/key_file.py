@@ -46,3 +46,8 @@ def shown_key(key: str, file: Path | None) -> str:
         return f"shown once: {key}"
     file.write_text(f"{key}\n")
     return f"in {file}"
+
+
+def key_fields(key: str, file: Path | None) -> dict[str, str]:
+    """Return what `--json` tells of a key: the key, or the file that it is written to."""
+    return {"key": key} if file is None else {"keyFile": str(file)}

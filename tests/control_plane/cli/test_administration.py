@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import click
 import pytest
 from click.testing import CliRunner, Result
 from platform_server import ORG, Server, sqlite_url
@@ -234,6 +235,42 @@ async def test_unreachable_server_is_an_error(run: Run) -> None:
     assert str(done.exception).startswith(
         "cannot reach the control plane at http://127.0.0.1:9"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("key", "add", "\udcff"),
+        ("audit", "--actor", "\udcff"),
+        ("mutations", "enqueue", "build-07", "project.remove", "--params", '{"id": NaN}'),
+    ],
+)
+async def test_what_cannot_be_sent_is_an_error_of_usage(
+    run: Run, arguments: tuple[str, ...]
+) -> None:
+    """Neither an argument that is not UTF-8 nor a number that is none."""
+    await run("host", "add", "build-07")
+    refused = await run(*arguments, fails=True)
+    assert refused.exit_code == click.UsageError.exit_code
+    assert "Error: an argument cannot be sent: " in refused.output
+    assert "HTTP 404" in str((await run("key", "revoke", "\udcff", fails=True)).exception)
+
+
+async def test_a_password_in_the_address_is_not_printed(run: Run) -> None:
+    """As of a proxy, when nobody answers."""
+    done = await run("host", "list", "--url", "http://ada:pa@ss@127.0.0.1:9", fails=True)
+    assert str(done.exception).startswith(
+        "cannot reach the control plane at http://127.0.0.1:9: "
+    )
+
+
+async def test_a_key_is_in_its_file_alone(run: Run, tmp_path: Path) -> None:
+    """JSON names the file."""
+    file = tmp_path / "hosts.key"
+    done = await run("key", "add", "hosts", "--write-key", str(file), "--json")
+    made = json.loads(done.output)
+    assert made.keys() == {"id", "keyFile"}
+    assert read_key(Path(made["keyFile"])).startswith("rsk_live_")
 
 
 @pytest.mark.parametrize("text", ["", "two keys", "k\nk", "\x1b"])

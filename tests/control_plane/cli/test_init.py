@@ -137,3 +137,23 @@ def test_directory_of_the_database_is_made(program: Program) -> None:
     """A newcomer need not make the directory first; it is for its owner alone."""
     program.init(f"sqlite:///{program.directory}/new/platform.db")
     assert stat.S_IMODE((program.directory / "new").stat().st_mode) == 0o700
+
+
+def test_the_first_key_is_in_its_file_alone(program: Program, tmp_path: Path) -> None:
+    """JSON names the file."""
+    given = ("--database", "sqlite:///platform.db", *ORG, "--write-key", "owner.key")
+    assert program.json("init", *given) == {"orgId": "org_acme", "keyFile": "owner.key"}
+    assert (tmp_path / "owner.key").read_text().startswith("rsk_live_")
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--org", ""), ("--org", "\udcff"), ("--org-id", ""), ("--org-id", "../x")]
+)
+def test_nothing_is_made_of_a_wrong_name(
+    program: Program, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    """It is refused before there is a database."""
+    given = ("--database", "sqlite:///platform.db", *ORG, *wrong)
+    message = program.run("init", *given, exit_code=1)
+    assert message.startswith(f"error: {wrong[0]} ")
+    assert not (tmp_path / "platform.db").exists()
