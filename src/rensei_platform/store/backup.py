@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -31,7 +31,7 @@ def back_up(url: URL, file: Path) -> None:
 @contextmanager
 def _draft_of(file: Path) -> Iterator[Path]:
     """Lend a file beside the one asked for, which becomes it if the block succeeds."""
-    draft = file.with_name(f".{file.name}.part")
+    draft = file.parent / f".{file.name}.part"
     try:
         draft.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -50,7 +50,8 @@ def _draft_of(file: Path) -> Iterator[Path]:
             hint="Name a new file, in a directory with room for a copy of the database.",
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a name that is too long
+            draft.unlink(missing_ok=True)
 
 
 def _copy_sqlite(database: Path, draft: Path) -> None:
@@ -81,8 +82,13 @@ def _dump_postgresql(url: URL, draft: Path) -> None:
             "pg_dump is not on this machine: install PostgreSQL's client programs, or back "
             "the database up as you do with your others"
         )
-    public = url.set(drivername="postgresql", password=None).render_as_string()
-    environ = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+    password = url.query.get("password") or url.password
+    public = (
+        url.set(drivername="postgresql", password=None)
+        .difference_update_query(["password"])
+        .render_as_string()
+    )
+    environ = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
     done = subprocess.run(  # noqa: S603 - no shell, a fixed program
         [
             program,

@@ -76,6 +76,13 @@ def test_backup_overwrites_nothing(program: Program) -> None:
     assert (program.directory / "copy.db").read_text() == "earlier"
 
 
+@pytest.mark.parametrize("name", ["", "x" * 255])
+def test_a_backup_needs_a_name_that_a_file_can_have(program: Program, name: str) -> None:
+    """Another is refused in a line."""
+    message = program.run("backup", *DATABASE, name, exit_code=73)
+    assert ": cannot write the backup: " in message
+
+
 def test_absent_database_is_not_made(tmp_path: Path) -> None:
     """A misspelt name is an error, and leaves no empty database behind."""
     program = Program(tmp_path)
@@ -97,6 +104,17 @@ def test_postgresql_is_dumped(tmp_path: Path, database: URL) -> None:
     program.run("backup", "--database", url, "copy.dump")
     assert (tmp_path / "copy.dump").read_bytes().startswith(b"PGDMP")
     assert stat.S_IMODE((tmp_path / "copy.dump").stat().st_mode) == 0o600
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    shown = programs / "pg_dump"
+    shown.write_text('#!/bin/sh\necho "$* with $PGPASSWORD" >&2\nexit 1\n')
+    shown.chmod(0o755)
+    secret = database.set(drivername="postgresql").update_query_dict({"password": "s3cr"})
+    given = ("--database", secret.render_as_string(hide_password=False))
+    message = program.run("backup", *given, "other.dump", exit_code=69, PATH=str(programs))
+    assert message.count("s3cr") == 1
+    assert message.endswith(" with s3cr\n")
+    shown.unlink()
     message = program.run(
         "backup", "--database", url, "other.dump", exit_code=69, PATH=str(tmp_path)
     )
