@@ -22,7 +22,7 @@ from rensei_platform.rules.callers import (
     require_admin,
     require_grant,
 )
-from rensei_platform.rules.fields import check_id
+from rensei_platform.rules.fields import check_id, email
 from rensei_platform.services.clones import cloned_hosts
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.users import Link, make_link, put_own_user
@@ -59,14 +59,15 @@ async def found_org(
     Raise InvalidRequestError for an id that is none, ConflictError if it is taken.
     """
     check_id(org_id, "id")
+    owner = email(owner)
     try:
         async with store.write() as db:
             await orgs.add_org(db, org_id, name, now)
-            user_id = await orgs.put_user(db, new_id("user"), owner.lower(), now)
+            user_id = await orgs.put_user(db, new_id("user"), owner, now)
             await orgs.put_member(db, org_id, user_id, Role.OWNER, now)
             if is_operator:
                 await orgs.make_operator(db, user_id)
-            details = {"name": name, "owner": owner.lower()}
+            details = {"name": name, "owner": owner}
             by = by or _on_the_host(org_id, "init")
             await audit.add_entry(db, by, "org.add", org_id, now, **details)
             return await _add_key(db, org_id, user_id, "first key", now)
@@ -111,7 +112,7 @@ async def add_key(
     async with platform.store.write() as db:
         user_id = caller.user_id or ""
         if owner is not None:
-            user_id = await _put_member(db, caller, owner.lower(), role, now)
+            user_id = await _put_member(db, caller, email(owner), role, now)
         made = await _add_key(
             db,
             caller.org_id,

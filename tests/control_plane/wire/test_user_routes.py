@@ -112,6 +112,19 @@ async def test_links_cannot_be_guessed_for_long(server: Server) -> None:
 
 
 @one_database
+@pytest.mark.parametrize("owner", ["not an address", "\\", "eve@acme.test\n"])
+async def test_an_owner_has_an_address(server: Server, owner: str) -> None:
+    """Or nobody could remove them, nor give them another key."""
+    for path, body in (
+        ("/api/admin/orgs", {"id": "org_beta", "name": "Beta", "owner": owner}),
+        ("/api/admin/keys", {"name": "k", "owner": owner, "role": "member"}),
+    ):
+        answer = await server.call("POST", path, body)
+        assert answer.status_code == 400
+        assert answer.json() == {"error": "email must be an address such as ada@acme.test"}
+
+
+@one_database
 async def test_admin_has_no_power_over_owners(server: Server) -> None:
     """An admin adds no owner, and neither resets nor removes one."""
     await _add(server)
