@@ -2,7 +2,13 @@
 
 import pytest
 
-from rensei_daemon.core.urls import address_of, host_in, is_address, is_loopback
+from rensei_daemon.core.urls import (
+    address_of,
+    host_in,
+    is_address,
+    is_host,
+    is_loopback,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +106,28 @@ def test_the_host_of_a_foreign_url(url: str, host: str) -> None:
 def test_an_address_is_one_in_its_regular_spelling(host: str, expected: bool) -> None:
     """What only some resolvers take is not."""
     assert is_address(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("platform.acme.test", True),
+        ("worker_host", True),
+        ("10.0.0.1", True),
+        ("10.0.0.256", False),
+        ("::1", True),
+        ("::g", False),
+        ("bücher.test", True),
+        ("xn--bcher-kva.test", True),
+        ("www.xn--a", False),
+        ("xn--a", False),
+        ("a..ü", False),
+        ("", False),
+        ("two words", False),
+        ("a" * 253, True),
+        ("a" * 254, False),
+    ],
+)
+def test_a_host_is_what_can_be_looked_up_or_an_address(name: str, expected: bool) -> None:
+    """Such as an international name, but not an address with a number too large."""
+    assert is_host(name) is expected

@@ -161,7 +161,7 @@ def _add_tenant(platform: PlatformThread, name: str) -> str:
     platform.add_org(org)
     platform.add_host(name, org=org, host_id=f"host_{name}")
     platform.set_credential("github", "TOKEN", "canary-one-7f3a", org=org)
-    return platform.add_key(org=org, owner=f"admin@{org}.test")
+    return platform.add_key(org=org, owner=f"admin@{name}.test")
 
 
 def _delete_pool(platform: PlatformThread) -> None:

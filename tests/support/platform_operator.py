@@ -31,7 +31,7 @@ class PlatformOperator(ABC):
 
     def add_org(self, org: str) -> None:
         """Add an organization with an owner."""
-        body = {"id": org, "name": org, "owner": f"owner@{org}.test"}
+        body = {"id": org, "name": org, "owner": f"owner@{org.replace('_', '-')}.test"}
         self._owner_keys[org] = self.ask("POST", "/api/admin/orgs", body)["key"]
 
     def add_key(self, role: str = "admin", *, org: str = ORG, owner: str = ADMIN) -> str:
