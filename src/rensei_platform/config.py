@@ -133,6 +133,9 @@ def load_config(
     for key in found:
         if key not in Config.model_fields:
             raise SettingsError(f"{file}: {key!a}: no such key{_like(key)}", hint=_HINT)
+        if isinstance(found[key], bool) and Config.model_fields[key].annotation is not bool:
+            # To pydantic it is a 1: a `retention_days` that deletes what is a day old.
+            raise SettingsError(f"{file}: {key}: not true or false", hint=_HINT)
     try:
         environ = EnvSettingsSource(Config)()
         given = {name: value for name, value in options.items() if value is not None}

@@ -24,9 +24,21 @@ def read_toml(path: Path) -> Mapping[str, Any]:
     if len(text) > MOST_BYTES:
         raise SettingsError(f"{path}: larger than {MOST_BYTES} bytes")
     try:
-        return tomllib.loads(text.decode())
+        content = tomllib.loads(text.decode())
+        if _has_nul(content):
+            raise SettingsError(f"{path}: a text in it has a NUL character")
+        return content
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: not UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         # Its text names a line and a column; it quotes at most one character.
         raise SettingsError(f"{path}: {str(error)[:200]}") from None
+
+
+def _has_nul(value: object) -> bool:
+    """Whether there is a NUL in a text, which no path, argument or variable can have."""
+    if isinstance(value, dict):
+        return any(map(_has_nul, (*value, *value.values())))
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value

@@ -58,6 +58,7 @@ def test_variables_of_the_client_are_no_settings(monkeypatch: pytest.MonkeyPatch
         ("prot = 1", "'prot': no such key; did you mean port?"),
         ("[provider.a]\n", "'provider': no such key; did you mean providers?"),
         ("qqqq = 1", "'qqqq': no such key"),
+        ("retention_days = true", "retention_days: not true or false"),
         ("port = 65536", "port: Input should be less than or equal to 65535"),
         ("trusted_addresses = ['x']", "trusted_addresses[0]: value is not a valid IPv4"),
         ("host_names = ['Https://x']", "host_names[0]: String should match pattern"),

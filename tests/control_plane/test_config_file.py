@@ -14,6 +14,7 @@ from rensei_platform.errors import NotPermittedError, SettingsError
     [
         (b"\xff", "not UTF-8"),
         (b"x = canary", "Invalid value (at line 1, column 5)"),
+        (b'x = [{y = "\\u0000"}]', "a text in it has a NUL character"),
         (b"#" * 1024 * 1025, "larger than 1048576 bytes"),
     ],
 )
