@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_times_end_with_z(journal: Journal, path: Path) -> None:
         mutation = found["mutation"]
         times = {mutation["received_at"], mutation["decided_at"], change["at"]}
         assert times == {"2026-11-24T07:00:00.000Z"}
-        with sqlite3.connect(path) as raw:
+        with closing(sqlite3.connect(path)) as raw, raw:
             raw.execute("UPDATE changes SET at = ?", (OLD,))
             raw.execute("UPDATE mutations SET received_at = ?, decided_at = ?", (OLD, OLD))
 

@@ -25,6 +25,10 @@ LONG = "import time; time.sleep(600)"
 def start(code=LONG):
     return subprocess.Popen([sys.executable, "-S", "-c", code])
 
+def wait():
+    while True:  # a signal right before a long sleep would be seen at its end
+        time.sleep(0.05)
+
 async def in_a_loop():
     with tempfile.TemporaryDirectory():
         async with await anyio.open_process([sys.executable, "-S", "-c", LONG]):
@@ -38,14 +42,14 @@ PROGRAMS = {
 with leaving_nothing(), tempfile.TemporaryDirectory():
     one = start()
     print("ready", flush=True)
-    time.sleep(600)
+    wait()
 """,
     "with orphans": """
 ORPHAN = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {LONG!r}])"
 with leaving_nothing(), tempfile.TemporaryDirectory():
     start(ORPHAN).wait()
     print("ready", flush=True)
-    time.sleep(600)
+    wait()
 """,
     "with an event loop": """
 with leaving_nothing(grace_seconds=0.2):
@@ -60,7 +64,7 @@ import os
 with leaving_nothing(), tempfile.TemporaryDirectory():
     if os.fork() == 0:  # a signal in the middle of it would be lost
         print("ready", flush=True)
-    time.sleep(600)
+    wait()
 """,
     "whose block waits for a process": """
 with leaving_nothing(grace_seconds=0.2), tempfile.TemporaryDirectory():
