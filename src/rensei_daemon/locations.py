@@ -18,6 +18,8 @@ from rensei_daemon.fast_dataclass import dataclass, replace
 CONFIG_VARIABLE = "RENSEI_DAEMON_CONFIG"
 STATE_VARIABLE = "RENSEI_DAEMON_PATHS__STATE"
 RUNTIME_VARIABLE = "RENSEI_DAEMON_PATHS__RUNTIME"
+LOG_FILES = 3
+"""A log and its predecessors."""
 
 _WHOLE_PARSE_CHARACTERS = 32 * 1024
 """Up to this size the whole file is parsed, in milliseconds; beyond, lines are searched."""
@@ -129,12 +131,12 @@ class Locations:
         last_good = (self.last_good, self.last_good_fingerprint)
         of_host = (self.identity, self.machine_id, self.status, self.lock)
         others = [*map(Path, journal), *last_good, *of_host]
-        return (self.config, self.config_lock, *runtime, *others, *all_logs(self.log))
+        return (self.config, self.config_lock, *runtime, *others, *log_files(self.log))
 
 
-def all_logs(newest: Path) -> tuple[Path, ...]:
-    """Return the file of a log, and the two older ones beside it."""
-    return (newest, *(Path(f"{newest}.{age}") for age in (1, 2)))
+def log_files(newest: Path, count: int = LOG_FILES) -> tuple[Path, ...]:
+    """Return a log and its predecessors, newest first."""
+    return (newest, *(Path(f"{newest}.{age}") for age in range(1, count)))
 
 
 def locate(

@@ -43,7 +43,7 @@ sys.stdout.buffer.write(answer_to(asked))
 sys.stdout.buffer.flush()
 os._exit(0)
 """
-"""It lives for a moment. To look for garbage, and to take the interpreter apart, would be a
+"""It lives for a moment. To look for garbage, and to finalize the interpreter, would be a
 third of its time."""
 _PROGRAM = (sys.executable, "-I", *["-B"] * sys.dont_write_bytecode, "-c", _START)
 _VARIABLES = "RENSEI_DAEMON_"

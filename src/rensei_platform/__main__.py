@@ -11,8 +11,7 @@ from rensei_platform.cli.main import main as run_command
 def main() -> None:
     """Run a command, and end the process with its exit code.
 
-    It ends without taking the interpreter apart, which is a third of what most commands
-    take.
+    The interpreter is not finalized, which is a third of what most commands take.
     """
     collect_seldom()
     code = 0

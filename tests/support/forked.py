@@ -72,7 +72,7 @@ class Forked(subprocess.Popen[str]):
 
 
 def _umask() -> int:
-    """Return this process's umask, which no call tells without a change of it."""
+    """Return this process's umask, which no call returns without changing it."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("Umask:")[2].split()[0], 8)
 

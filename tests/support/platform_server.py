@@ -24,7 +24,7 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 ORG, OWNER = platform_template.ORG, platform_template.OWNER
 sqlite_url = platform_template.sqlite_url
 _HOST_OF = select(workers.c.host_id).where(workers.c.id == bindparam("worker_id"))
-"""No answer tells it; to ask for the list of hosts takes 10 ms."""
+"""No answer names it; to ask for the list of hosts takes 10 ms."""
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Turns:
     async def wait_idle(self) -> None:
         """Wait until all that waits for its turn now, and what joins it, is done.
 
-        That is waited for a limited time.
+        At most `IDLE_SECONDS`.
         """
         if self._due:
             self._idle = self._idle or anyio.Event()

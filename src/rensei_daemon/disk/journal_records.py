@@ -201,7 +201,7 @@ def last_fitting(rows: Sequence[sqlite3.Row], most: int) -> int:
 def _change(row: sqlite3.Row) -> ChangeRecord:
     return ChangeRecord(
         number=row["number"],
-        at=_in_utc(row["at"]),
+        at=_with_z(row["at"]),
         cause=row["cause"],
         mutation_id=row["mutation_id"],
         requested_by=row["requested_by"],
@@ -221,18 +221,18 @@ def _mutation(row: sqlite3.Row) -> MutationRecord:
         error=row["error"] or None,
         requested_by=row["requested_by"],
         requested_at=row["requested_at"],
-        received_at=_in_utc(row["received_at"]),
-        intended_at=_in_utc(row["intended_at"]) or None,
-        decided_at=_in_utc(row["decided_at"]) or None,
-        acked_at=_in_utc(row["acked_at"]) or None,
+        received_at=_with_z(row["received_at"]),
+        intended_at=_with_z(row["intended_at"]) or None,
+        decided_at=_with_z(row["decided_at"]) or None,
+        acked_at=_with_z(row["acked_at"]) or None,
         came_again_changed=bool(row["is_conflict"]),
         change=row["change"],
     )
 
 
-def _in_utc(text: str) -> str:
+def _with_z(text: str) -> str:
     """Return a time of the journal with Z, also if it was written without."""
-    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+    return text.replace("+00:00", "Z")
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rensei_daemon.fast_dataclass import dataclass, replace
+from rensei_daemon.locations import log_files
 from rensei_daemon.logs.formatting import LEVELS, Event
-from rensei_daemon.logs.rotating_file import family
 
 POLL_SECONDS = 0.2
 
@@ -114,7 +114,7 @@ def _opened(path: Path) -> Iterator[list[BinaryIO]]:
     """
     files: dict[tuple[int, int], BinaryIO] = {}
     with ExitStack() as held:
-        for name in family(path):
+        for name in log_files(path):
             with suppress(FileNotFoundError):
                 file = held.enter_context(name.open("rb"))
                 files.setdefault(_identity(file), file)

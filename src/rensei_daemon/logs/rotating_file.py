@@ -10,30 +10,26 @@ import stat
 from itertools import pairwise
 from pathlib import Path
 
+from rensei_daemon.locations import LOG_FILES, log_files
+
 MAX_BYTES = 10 * 1000 * 1000
-FILES = 3
-
-
-def family(path: Path, files: int = FILES) -> list[Path]:
-    """Return the file and its predecessors, newest first."""
-    return [path, *(Path(f"{path}.{age}") for age in range(1, files))]
 
 
 def growth(path: Path) -> int:
     """Return by how many bytes an existing log and its predecessors may still grow."""
     if not path.exists():
         return 0
-    sizes = (file.stat().st_size for file in family(path) if file.exists())
-    return max(0, FILES * MAX_BYTES - sum(sizes))
+    sizes = (file.stat().st_size for file in log_files(path) if file.exists())
+    return max(0, LOG_FILES * MAX_BYTES - sum(sizes))
 
 
 class RotatingFile:
     """Appends whole lines; opened at the first one, and written by one thread."""
 
     def __init__(
-        self, path: Path, *, max_bytes: int = MAX_BYTES, files: int = FILES
+        self, path: Path, *, max_bytes: int = MAX_BYTES, files: int = LOG_FILES
     ) -> None:
-        self._family = family(path, files)
+        self._family = log_files(path, files)
         self._max_bytes = max_bytes
         self._descriptor: int | None = None
         self._size = 0

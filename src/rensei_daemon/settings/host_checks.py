@@ -6,7 +6,7 @@ from pathlib import Path
 from rensei_daemon.disk.directories import Entry, directory_entry
 from rensei_daemon.disk.user_groups import group_id
 from rensei_daemon.errors import SettingsError
-from rensei_daemon.locations import Locations, all_logs
+from rensei_daemon.locations import Locations, log_files
 from rensei_daemon.settings.contradictions import Tree, sessions_in
 from rensei_daemon.settings.file_rules import FileKeys, files_of, is_usable, tables_of
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
@@ -99,11 +99,17 @@ def needed_files(tree: Tree, located: Locations) -> Iterator[ValidationProblem]:
 
 def _needed(tree: Tree, located: Locations) -> Iterator[Path]:
     yield from located.own_files
-    for section, key in (*_NEEDED, ("log", "file")):
-        table = tree.get(section)
-        text = table.get(key) if isinstance(table, dict) else None
-        if isinstance(text, str) and is_usable(text):
-            yield from all_logs(Path(text)) if section == "log" else (Path(text),)
+    if (log := _path(tree, "log", "file")) is not None:
+        yield from log_files(log)
+    for section, key in _NEEDED:
+        if (path := _path(tree, section, key)) is not None:
+            yield path
+
+
+def _path(tree: Tree, section: str, key: str) -> Path | None:
+    table = tree.get(section)
+    text = table.get(key) if isinstance(table, dict) else None
+    return Path(text) if isinstance(text, str) and is_usable(text) else None
 
 
 def _shared(file: FileKeys, other: FileKeys, what: str, text: str) -> ValidationProblem:

@@ -49,5 +49,5 @@ def shown_key(key: str, file: Path | None) -> str:
 
 
 def key_fields(key: str, file: Path | None) -> dict[str, str]:
-    """Return what `--json` tells of a key: the key, or the file that it is written to."""
+    """Return what `--json` shows of a key: the key, or the file that it is written to."""
     return {"key": key} if file is None else {"keyFile": str(file)}
