@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -33,7 +34,7 @@ def this_program() -> Path:
             return program
     raise RenseiError(
         f"there is no program {beside} for the unit to run",
-        hint=f"install the package first: pip install {source()}",
+        hint=f"install the package first: pip install {shlex.quote(source())}",
     )
 
 
@@ -74,10 +75,10 @@ def require_reach(program: Path) -> None:
     if hidden is None:
         return
     venv = f"/opt/{NAME}"
-    hint = f"put it where it can: python3 -m venv {venv} && "
-    hint += f"{venv}/bin/pip install {source()} && {venv}/bin/{NAME} install"
+    hint = f"put it where it can: python3 -m venv {venv} && {venv}/bin/pip install "
+    hint += f"{shlex.quote(source())} && {venv}/bin/{NAME} install"
     if hidden not in _HIDDEN and hidden.is_relative_to(sys.prefix):
-        hint = f"let every user read it: chmod -R a+rX {sys.prefix}"
+        hint = f"let every user read it: chmod -R a+rX {shlex.quote(sys.prefix)}"
     raise RenseiError(
         f"{program} cannot run as a service, which may not enter {hidden}", hint=hint
     )
@@ -89,6 +90,9 @@ def removal(program: Path, link: Path | None) -> str:
         return f"apt-get remove {NAME}"
     for file, command in _INSTALLERS.items():
         if Path(sys.prefix, file).exists():
-            return command.format(tools=Path(sys.prefix).parent)
-    linked = f" {link}" if link is not None and link.is_symlink() else ""
-    return f"rm -r {sys.prefix}{linked}"
+            return command.format(tools=shlex.quote(str(Path(sys.prefix).parent)))
+    links = [str(link)] if link is not None and link.is_symlink() else []
+    if sys.prefix == sys.base_prefix:  # the system's Python, such as /usr
+        unlink = f" && {shlex.join(('rm', *links))}" if links else ""
+        return f"{shlex.quote(sys.executable)} -m pip uninstall {NAME}{unlink}"
+    return shlex.join(("rm", "-r", sys.prefix, *links))
