@@ -24,6 +24,7 @@ from rensei_daemon.cli.own_program import (
     source,
 )
 from rensei_daemon.cli.package_files import package_file
+from rensei_daemon.cli.root import main as root_main
 from rensei_daemon.cli.root import root as root_command
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
 
@@ -122,20 +123,19 @@ def test_installing_again_changes_nothing(tmp_path: Path) -> None:
     assert config(tmp_path).read_text() == "# mine\n"
 
 
-@needs_root
-def test_an_old_unit_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_an_old_unit_is_brought_up_to_date(home: Path) -> None:
     """A unit of another version is written over; an enabled one wants a restart."""
-    invoke(install.command, f"--root={tmp_path}")
-    unit = tmp_path / "etc/systemd/system/rensei-daemon.service"
-    wants = unit.parent / "multi-user.target.wants"
+    invoke(install.command, "--user")
+    unit = home / ".config/systemd/user/rensei-daemon.service"
+    wants = unit.parent / "default.target.wants"
     wants.mkdir()
     (wants / unit.name).symlink_to(unit)
     current = unit.read_text()
     unit.write_text("[Service]\n")
-    said = invoke(install.command, f"--root={tmp_path}").stdout
+    said = invoke(install.command, "--user").stdout
     assert f"wrote {unit}" in said
     assert unit.read_text() == current
-    assert f"  systemctl --root={tmp_path} restart rensei-daemon\n" in said
+    assert "  systemctl --user restart rensei-daemon\n" in said
 
 
 @needs_root
@@ -149,6 +149,8 @@ def test_uninstalling_leaves_the_operators_files(tmp_path: Path) -> None:
         "usr/local/bin/rensei-daemon",
     }
     assert f"rm -r {tmp_path}/etc/rensei-daemon {tmp_path}/var/lib/rensei-daemon" in first
+    assert f" {tmp_path}/usr/local/bin/rensei-daemon\n" in first
+    assert f"  userdel --prefix {tmp_path} rensei-daemon\n" in first  # not of this host
     second = invoke(uninstall.command, f"--root={tmp_path}").stdout
     steps = second.split("\nleft")[0].splitlines()
     assert {line.split(" /")[0] for line in steps} == {"found no"}
@@ -199,6 +201,10 @@ def test_a_system_that_cannot_be_written_has_a_local_place(
     """Where /usr is read-only the completions go beside it, and install goes on."""
     (tmp_path / "usr/share").mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda *_: False)
+    assert system_paths(tmp_path).share == tmp_path / "usr/share"  # root may write there
+    as_it_is = os.statvfs(tmp_path)
+    read_only = (*as_it_is[:8], as_it_is.f_flag | os.ST_RDONLY, *as_it_is[9:])
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(read_only))
     assert system_paths(tmp_path).share == tmp_path / "usr/local/share"
 
 
@@ -526,3 +532,99 @@ def test_the_program_goes_as_it_came(
         prefix=tmp_path, tools=tmp_path.parent
     )
     assert removal(PACKAGED_PROGRAM, None) == "apt-get remove rensei-daemon"
+
+
+def test_the_systems_own_python_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package that is in no environment of its own goes alone, and its link with it."""
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    alone = f"{sys.executable} -m pip uninstall rensei-daemon"
+    program = Path("/usr/local/bin/rensei-daemon")
+    assert removal(program, None) == alone
+    (tmp_path / "link").symlink_to("program")
+    assert removal(program, tmp_path / "link") == f"{alone} && rm {tmp_path}/link"
+
+
+@needs_root
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_other_programs_can_use_the_directories(tmp_path: Path, umask: int) -> None:
+    """The umask of root neither shuts a new directory of the system nor opens it."""
+    before = os.umask(umask)
+    try:
+        invoke(install.command, f"--root={tmp_path}")
+        assert os.umask(umask) == umask  # as it was
+    finally:
+        os.umask(before)
+    made = {path.stat().st_mode & 0o777 for path in (tmp_path / "usr").rglob("*/")}
+    assert made == {0o755}
+    assert (tmp_path / "etc/credstore").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_users_own_umask_counts_in_their_home(home: Path) -> None:
+    """What is made in a home is as private as its user has it."""
+    before = os.umask(0o077)
+    try:
+        invoke(install.command, "--user")
+    finally:
+        os.umask(before)
+    assert (home / ".config").stat().st_mode & 0o777 == 0o700
+
+
+@needs_root
+def test_commands_to_copy_are_quoted(tmp_path: Path) -> None:
+    """A space in a path makes no second path of it, least of all for `rm -r`."""
+    image = tmp_path / "an image"
+    image.mkdir()
+    following = invoke(install.command, f"--root={image}").stdout
+    assert f"  ${{EDITOR:-vi}} '{image}/etc/rensei-daemon/config.toml'\n" in following
+    assert f" install --root '{image}' --key-file - " in following
+    assert f"  systemctl '--root={image}' enable rensei-daemon\n" in following
+    left = invoke(uninstall.command, f"--root={image}").stdout
+    assert f"  rm -r '{image}/etc/rensei-daemon' '{image}/var/lib/rensei-daemon'" in left
+    assert f"  userdel --prefix '{image}' rensei-daemon\n" in left
+
+
+@needs_root
+def test_a_service_of_an_image_is_disabled_with_it(tmp_path: Path) -> None:
+    """The link that enables it leads nowhere from outside, and goes with the unit."""
+    invoke(install.command, f"--root={tmp_path}")
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir()
+    link = wants / "rensei-daemon.service"
+    link.symlink_to("/etc/systemd/system/rensei-daemon.service")
+    again = invoke(install.command, f"--root={tmp_path}").stdout
+    assert "asks for the API key" in again
+    assert " enable rensei-daemon" not in again
+    said = invoke(uninstall.command, f"--root={tmp_path}").stdout
+    assert f"removed {link}\n" in said
+    assert list(wants.iterdir()) == []
+
+
+def test_an_images_record_is_not_looked_for_on_this_host(tmp_path: Path) -> None:
+    """A state directory that the config names is below the root; drop-ins are left too."""
+    (tmp_path / "etc/rensei-daemon").mkdir(parents=True)
+    config = tmp_path / "etc/rensei-daemon/config.toml"
+    config.write_text('[paths]\nstate = "/srv/record"\n')
+    drop_ins = tmp_path / "etc/systemd/system/rensei-daemon.service.d"
+    drop_ins.mkdir(parents=True)
+    said = uninstall.final_commands(system_paths(tmp_path), purge=True)
+    assert said[0] == f"rm -r {tmp_path}/srv/record {drop_ins}"
+    config.write_text('[paths]\nstate = "record"\n')
+    said = uninstall.final_commands(system_paths(tmp_path), purge=True)
+    assert said[0] == f"rm -r {tmp_path}/etc/rensei-daemon/record {drop_ins}"
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [("", "cannot be empty"), (".", "working directory has been removed")],
+)
+def test_a_root_that_is_no_place_is_refused(
+    root: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty path is not the working directory, and one that was removed has no image."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match=message):
+        root_main(["install", f"--root={root}", "--dry-run"])

@@ -1,8 +1,10 @@
 """`install`: make the daemon a service of this host, or of one user."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +42,34 @@ from rensei_daemon.cli.package_files import package_file
 from rensei_daemon.cli.printing import json_option, print_json
 from rensei_daemon.disk.api_key import ApiKey
 from rensei_daemon.errors import NotPermittedError, RenseiError, UsageError
-from rensei_daemon.locations import user_config_home, user_data_home, user_state_home
+from rensei_daemon.locations import (
+    absolute,
+    user_config_home,
+    user_data_home,
+    user_state_home,
+)
 
 _NO_KEY_FILE = '# api_key_file = "/etc/rensei-daemon/api-key"'
+
+_PUBLIC_UMASK = 0o022
+
+
+class _Root(click.Path):
+    """A directory, as an absolute path without symbolic links."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        if not str(value):
+            self.fail("the path of a directory cannot be empty", param, ctx)
+        return absolute(str(super().convert(value, param, ctx))).resolve()
+
 
 _OPTIONS = (
     click.option("--user", is_flag=True, help="For this user's own service manager."),
     click.option(
         "--root",
-        type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+        type=_Root(exists=True, file_okay=False),
         default=SYSTEM,
         help="The system in this directory instead, such as an image.",
     ),
@@ -91,7 +112,8 @@ def command(
     require_possible(places, program)
     key = None if key_file is None else read_key(key_file)
     steps = install_steps(places, program, key)
-    lines = perform(steps, dry_run=dry_run, quiet=as_json)
+    with usual_umask(places):
+        lines = perform(steps, dry_run=dry_run, quiet=as_json)
     following = list(next_commands(places, program))
     if as_json:
         print_json({"dry_run": dry_run, "steps": lines, "next": following})
@@ -112,6 +134,23 @@ def chosen_paths(user: bool, root: Path, dry_run: bool) -> InstallPaths:
             hint="use sudo, or --user for a service of your own",
         )
     return system_paths(root)
+
+
+@contextmanager
+def usual_umask(places: InstallPaths) -> Iterator[None]:
+    """Let all users of a system read the directories made here, whatever root's umask is.
+
+    Another program's packages may use them too, such as /usr/share/fish, and keep their
+    mode. What a user makes in their own home follows that user's umask.
+    """
+    if places.host is None:
+        yield
+        return
+    before = os.umask(_PUBLIC_UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def perform(steps: Sequence[Step], *, dry_run: bool, quiet: bool) -> list[str]:
@@ -180,21 +219,24 @@ def notify_manager(places: InstallPaths) -> list[Step]:
 
 def next_commands(places: InstallPaths, program: Path) -> Iterator[str]:
     """Yield the commands that the operator must run next to get a working daemon."""
-    manager = " ".join(places.systemctl)
-    name = NAME if _is_found(program) else str(program)
-    config = f" --config {places.config}" if places.host is None else ""
-    if places.is_enabled():
+    manager = shlex.join(places.systemctl)
+    name = NAME if _is_found(program) else shlex.quote(str(program))
+    path = shlex.quote(str(places.config))
+    config = f" --config {path}" if places.host is None else ""
+    if places.is_enabled() and places.root == SYSTEM:
         yield f"{manager} restart {NAME}"
         yield f"{name} status{config}"
         return
     if not places.has_key():
-        below = "" if places.root == SYSTEM else f" --root {places.root}"
+        root = shlex.quote(str(places.root))
+        below = "" if places.root == SYSTEM else f" --root {root}"
         user_option = " --user" if places.host is None else below
         yield f"{name} install{user_option} --key-file -    # asks for the API key"
-    yield f"${{EDITOR:-vi}} {places.config}"
-    yield f"{name} config check {places.config}"
+    yield f"${{EDITOR:-vi}} {path}"
+    yield f"{name} config check {path}"
     if places.root != SYSTEM:
-        yield f"{manager} enable {NAME}"
+        if not places.is_enabled():
+            yield f"{manager} enable {NAME}"
         return
     if places.host is None:
         yield "loginctl enable-linger    # so that it runs while you are not logged in"

@@ -59,9 +59,23 @@ class InstallPaths:
         """The unit that a package has installed, if any."""
         return None if self.host is None else self.host.packaged_unit
 
+    @property
+    def drop_ins(self) -> Path:
+        """The directory of the operator's changes of the unit."""
+        return self.unit.with_name(f"{self.unit.name}.d")
+
+    def enablements(self) -> list[Path]:
+        """Return the links by which the service is enabled.
+
+        Those of an image lead nowhere from here.
+        """
+        groups = sorted(self.unit.parent.glob("*.wants"))
+        links = (group / self.unit.name for group in groups)
+        return [link for link in links if os.path.lexists(link)]
+
     def is_enabled(self) -> bool:
         """Whether the service is enabled."""
-        return any(self.unit.parent.glob(f"*.wants/{self.unit.name}"))
+        return bool(self.enablements())
 
     def has_key(self) -> bool:
         """Whether an API key is stored, as far as this user can see."""
@@ -106,7 +120,8 @@ def _packaged_unit(root: Path) -> Path | None:
 def _share(root: Path) -> Path:
     """Return /usr/share, or /usr/local/share if the former is read-only."""
     share = root / "usr/share"
-    is_shut = share.is_dir() and not os.access(share, os.W_OK)
+    # Not what this user may write: a plan that anybody makes is the one of root.
+    is_shut = share.is_dir() and bool(os.statvfs(share).f_flag & os.ST_RDONLY)
     return root / "usr/local/share" if is_shut else share
 
 

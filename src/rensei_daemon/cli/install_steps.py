@@ -5,6 +5,7 @@ caller decides which steps there are, and their order.
 """
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -212,11 +213,11 @@ class RunProgram:
 
     def plan(self) -> str:
         """Return the command."""
-        return f"run {' '.join(self.words)}"
+        return f"run {shlex.join(self.words)}"
 
     def carry_out(self) -> str:
         """Run it, and wait for its end."""
-        command = " ".join(self.words)
+        command = shlex.join(self.words)
         try:
             done = subprocess.run(  # noqa: S603 - the arguments are ours
                 self.words, stdin=subprocess.DEVNULL, capture_output=True, check=False

@@ -1,6 +1,7 @@
 """`uninstall`: undo `install`, and print what is left."""
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -54,9 +55,11 @@ def uninstall_steps(places: InstallPaths, purge: bool = False) -> list[Step]:
     """Return the steps, in order; after them a packaged unit is in force again."""
     steps: list[Step] = []
     is_replaced = places.packaged_unit is not None
+    ours = [places.unit]
     if places.unit.exists() and places.is_manager_there(os.environ) and not is_replaced:
         steps.append(RunProgram((*places.systemctl, "disable", "--now", NAME)))
-    ours = [places.unit]
+    elif not is_replaced:
+        ours += places.enablements()
     if not is_replaced:
         ours += script_places(places.share).values()
     if places.host is not None:
@@ -74,9 +77,14 @@ def final_commands(places: InstallPaths, purge: bool = False) -> list[str]:
     if places.host is not None and not purge:
         paths.append(places.key)
     paths += _elsewhere(places)
-    commands = [f"rm -r {' '.join(map(str, paths))}"] if paths else []
+    if places.drop_ins.is_dir():
+        paths.append(places.drop_ins)
+    if places.host is not None and places.root != SYSTEM and places.host.link.is_symlink():
+        paths.append(places.host.link)
+    commands = [shlex.join(("rm", "-r", *map(str, paths)))] if paths else []
     if places.host is not None:
-        commands.append(f"userdel {NAME}")
+        below = () if places.root == SYSTEM else ("--prefix", str(places.root))
+        commands.append(shlex.join(("userdel", *below, NAME)))
     if places.root == SYSTEM:  # the program is part of the image
         link = None if places.host is None else places.host.link
         commands.append(removal(this_program(), link))
@@ -90,4 +98,7 @@ def _elsewhere(places: InstallPaths) -> list[Path]:
     except OSError:
         return []
     named = find_paths(text).get("state")
-    return [places.config.parent / named] if isinstance(named, str) else []
+    if not isinstance(named, str):
+        return []
+    state = Path("/", places.config.parent.relative_to(places.root), named)
+    return [places.root / state.relative_to("/")]
