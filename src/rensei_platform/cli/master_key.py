@@ -12,6 +12,7 @@ import click
 from rensei_platform.cli.database import Setup, master_key_option, uses_setup
 from rensei_platform.cli.output import shown
 from rensei_platform.errors import PlatformError, StartError
+from rensei_platform.master_key import MasterKeyError, read_master_keys
 from rensei_platform.sealing import Sealer
 from rensei_platform.services import resealing
 from rensei_platform.services.opening import check_master_key
@@ -85,8 +86,20 @@ async def _rotate(
 
 @contextmanager
 def _alone_with(path: Path) -> Iterator[None]:
-    """Hold the file of the key. Raise StartError if another command does."""
-    with path.with_name(f"{path.name}.lock").open("a") as file:
+    """Hold the file of the key. Raise StartError if another command does.
+
+    Raise MasterKeyError if there is no such file, or its directory takes no new one.
+    """
+    read_master_keys(path)  # or a lock would be left where there is no key
+    try:
+        lock = path.with_name(f"{path.name}.lock").open("a")
+    except OSError as error:
+        raise MasterKeyError(
+            f"{path}: cannot replace the master key: {error.strerror}",
+            hint="Be root, and let --master-key name the file itself: its directory must be "
+            "writable.",
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

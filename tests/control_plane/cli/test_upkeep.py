@@ -147,6 +147,25 @@ def test_master_key_is_replaced_beside_a_running_server(program: Program) -> Non
         assert _value(program, url) == "canary-value"
 
 
+@pytest.mark.parametrize("name", ["absent.key", "absent/master.key"])
+def test_an_absent_master_key_is_not_replaced(program: Program, name: str) -> None:
+    """The refusal is a line, and no lock is left where there is no key."""
+    before = set(program.directory.rglob("*.lock"))
+    rotate = ("key", "rotate-master", *DATABASE, "--master-key", name)
+    message = program.run(*rotate, exit_code=78)
+    assert message.startswith(f"error: {name}: cannot read the master key: No such file")
+    assert set(program.directory.rglob("*.lock")) == before
+
+
+def test_a_lock_of_the_master_key_that_cannot_be_made(program: Program) -> None:
+    """As in a directory that is read-only: the refusal is a line, with what to do."""
+    (program.directory / "platform.db.key.lock").mkdir()
+    message = program.run("key", "rotate-master", *DATABASE, exit_code=78)
+    assert message.startswith(
+        "error: platform.db.key: cannot replace the master key: Is a directory\nBe root"
+    )
+
+
 def test_older_schema_is_migrated(program: Program) -> None:
     """An earlier version's database is refused until it is migrated; it loses nothing."""
     downgrade(program.directory / "platform.db", "0001")
