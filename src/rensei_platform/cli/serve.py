@@ -12,6 +12,7 @@ from rensei_platform.cli.database import FILE, Setup, master_key_option, uses_se
 from rensei_platform.cli.garbage import collect_as_usual
 from rensei_platform.cli.reload import Reload
 from rensei_platform.config import Config
+from rensei_platform.errors import StorageError
 from rensei_platform.http.descriptors import most_streams, raise_limit
 from rensei_platform.http.server import Exposure, listen, serving, url_of
 from rensei_platform.http.tls import Certificate
@@ -66,6 +67,8 @@ def serve(setup: Setup, ready_file: Path | None) -> None:
 
     Example: rensei-platform serve --database sqlite:////var/lib/rensei-platform/platform.db
     """
+    if ready_file is not None:
+        _check_ready_file(ready_file)
     configure_log(setup.config.log_level, setup.config.log_format)
     anyio.run(_serve, setup, ready_file, backend_options={"use_uvloop": True})
 
@@ -112,8 +115,32 @@ def _tell_ready(url: str, ready_file: Path | None) -> None:
         _write_ready(ready_file, url)
 
 
+def _check_ready_file(path: Path) -> None:
+    """Raise StorageError for what cannot be this file, before anything is served.
+
+    A device or a pipe would be replaced.
+    """
+    try:
+        if not path.name or (path.exists() and not path.is_file()):
+            raise StorageError(f"{path}: no regular file", hint=_READY_HINT)
+        draft = _draft_of(path)
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot write the ready file: {error.strerror}", hint=_READY_HINT
+        ) from error
+
+
+_READY_HINT = "Let --ready-file name a new file, in a directory that is there."
+
+
 def _write_ready(path: Path, url: str) -> None:
     """Write the file in one step, so that who waits for it reads all of it."""
-    draft = path.with_name(f".{path.name}.part")
+    draft = _draft_of(path)
     draft.write_text(f"{url}\n")
     draft.replace(path)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")

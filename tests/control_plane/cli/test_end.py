@@ -60,3 +60,19 @@ def test_closed_streams_are_no_error(tmp_path: Path) -> None:
         wait_until(lambda: ready.exists() or process.poll() is not None)
         process.terminate()
     assert (ready.exists(), process.returncode) == (True, 0)
+
+
+def test_the_ready_file_replaces_no_device(tmp_path: Path) -> None:
+    """Nor is anything served where the file cannot be written; it is said in one line."""
+    program = Program(tmp_path)
+    program.init("sqlite:///platform.db")
+    os.mkfifo(tmp_path / "pipe")
+    serve = ("serve", "--database", "sqlite:///platform.db", "--port", 0, "--ready-file")
+    for name, message in (
+        ("pipe", "pipe: no regular file"),
+        ("", ".: no regular file"),
+        ("absent/ready", "absent/ready: cannot write the ready file: No such file or"),
+    ):
+        said = program.run(*serve, name, exit_code=73)
+        assert said.startswith(f"error: {message}")
+    assert (tmp_path / "pipe").is_fifo()
