@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, IPvAnyNetwork, ValidationError
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from rensei_platform.config_file import read_toml
@@ -27,6 +28,23 @@ SYSTEM_CONFIG = Path("/etc/rensei-platform/platform.toml")
 _PREFIX = "RENSEI_PLATFORM_"
 _HINT = "platform.example.toml shows every key with its default."
 
+def _not_empty(value: object) -> object:
+    """Refuse an empty text, which as a path would be the working directory."""
+    if value == "":
+        raise PydanticCustomError("empty", "it is empty; leave it out")
+    return value
+
+
+def _text(value: object) -> object:
+    """Refuse a number, which would be an address such as 0.0.0.5."""
+    if not isinstance(value, str):
+        raise PydanticCustomError("text", "not a text, such as '10.0.0.5' or 'fd00::/64'")
+    return value
+
+
+Url = Annotated[str, BeforeValidator(_not_empty)]
+File = Annotated[Path, BeforeValidator(_not_empty)]
+Address = Annotated[IPvAnyNetwork, BeforeValidator(_text)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,253}$")]
 
@@ -38,17 +56,17 @@ class Config(BaseSettings):
         env_prefix=_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    database: str | None = None
-    listen_url: str | None = None
-    master_key: Path | None = None
-    state_directory: Path | None = None
+    database: Url | None = None
+    listen_url: Url | None = None
+    master_key: File | None = None
+    state_directory: File | None = None
 
     host: str = "127.0.0.1"
     port: int = Field(8790, ge=0, le=65535)
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
+    tls_certificate: File | None = None
+    tls_key: File | None = None
     behind_proxy: bool = False
-    trusted_addresses: tuple[IPvAnyNetwork, ...] = ()
+    trusted_addresses: tuple[Address, ...] = ()
     host_names: tuple[HostName, ...] = ()
 
     heartbeat_interval_ms: int = Field(30_000, ge=100, le=3_600_000)
@@ -144,7 +162,10 @@ def load_config(
         place = partial(_place, file, options)
         raise SettingsError("\n".join(_problems(error, place)), hint=_HINT) from None
     except ValueError as error:  # a variable that should hold JSON
-        raise SettingsError(f"the environment: {str(error)[:200]}", hint=_HINT) from None
+        name = str(error).partition('field "')[2].partition('"')[0]
+        raise SettingsError(
+            f'{_PREFIX}{name.upper()}: not a list in JSON, such as ["a", "b"]', hint=_HINT
+        ) from None
 
 
 def _providers(file: Path | None, tables: Any) -> Mapping[str, Mapping[str, Any]]:

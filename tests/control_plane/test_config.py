@@ -10,6 +10,7 @@ import pytest
 
 from rensei_platform.config import CONFIG_VARIABLE, Config, find_config_file, load_config
 from rensei_platform.errors import SettingsError
+from rensei_platform.store.engine import parse_url
 
 EXAMPLE = Path(__file__).parents[2] / "platform.example.toml"
 _COMMENTED = re.compile(r"^# (?=[a-z_]{1,40} = )", re.MULTILINE)
@@ -61,6 +62,10 @@ def test_variables_of_the_client_are_no_settings(monkeypatch: pytest.MonkeyPatch
         ("retention_days = true", "retention_days: not true or false"),
         ("port = 65536", "port: Input should be less than or equal to 65535"),
         ("trusted_addresses = ['x']", "trusted_addresses[0]: value is not a valid IPv4"),
+        ("trusted_addresses = [true]", "trusted_addresses[0]: not a text, such as"),
+        ("master_key = ''", "master_key: it is empty; leave it out"),
+        ("tls_certificate = ''", "tls_certificate: it is empty; leave it out"),
+        ("listen_url = ''", "listen_url: it is empty; leave it out"),
         ("host_names = ['Https://x']", "host_names[0]: String should match pattern"),
         (
             "retention_days = 0",
@@ -90,7 +95,7 @@ def test_wrong_option_and_variable_are_named(
     assert lines[0].startswith("--heartbeat-interval-ms: Input should be greater")
     assert lines[1].startswith("RENSEI_PLATFORM_LOG_LEVEL: Input should be")
     monkeypatch.setenv("RENSEI_PLATFORM_HOST_NAMES", "not json")
-    assert _refusal(file).startswith("the environment: ")
+    assert _refusal(file).startswith("RENSEI_PLATFORM_HOST_NAMES: not a list in JSON")
 
 
 @pytest.mark.parametrize("text", ["providers = 1", "[providers]\na = 1"])
@@ -152,3 +157,20 @@ def test_file_is_found(tmp_path: Path) -> None:
     assert find_config_file({CONFIG_VARIABLE: "/a.toml"}, tmp_path) == Path("/a.toml")
     assert find_config_file({}, tmp_path / "absent") is None
     assert find_config_file({}, tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////p.db?mode=ro", "takes no options after a question mark"),
+        ("sqlite:////p.db?timeout=abc", "takes no options after a question mark"),
+        ("sqlite://canary:canary@/p.db", "names a host"),
+        ("sqlite://var/lib/p.db", "names a host"),
+        ("mysql://a/b", "is of neither kind"),
+    ],
+)
+def test_database_that_cannot_be_meant(url: str, message: str) -> None:
+    """What SQLite would not see of a URL is refused, and not passed over."""
+    with pytest.raises(SettingsError, match=message) as refused:
+        parse_url(url)
+    assert "canary" not in str(refused.value)

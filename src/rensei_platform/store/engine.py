@@ -69,11 +69,23 @@ def parse_url(text: str) -> URL:
         raise SettingsError("the database URL is malformed", hint=_URL_HINT) from None
     match url.drivername.partition("+")[0]:
         case "sqlite" if url.database and url.database != ":memory:":
+            _check_path_alone(url)
             return url.set(drivername="sqlite")
         case "postgresql" | "postgres":
             return url.set(drivername="postgresql+psycopg")
         case _:
             raise SettingsError("the database URL is of neither kind", hint=_URL_HINT)
+
+
+def _check_path_alone(url: URL) -> None:
+    """Raise SettingsError for more than a file's path, which SQLite would not see."""
+    if url.host or url.port or url.username or url.password:
+        raise SettingsError("the database URL of a file names a host", hint=_URL_HINT)
+    if url.query:
+        raise SettingsError(
+            "the database URL of a file takes no options after a question mark",
+            hint=_URL_HINT,
+        )
 
 
 _URL_HINT = (
