@@ -182,6 +182,8 @@ def _of_sqlite(error: sqlite3.Error) -> Trouble | None:
         return UNREACHABLE
     if code == sqlite3.SQLITE_ERROR:
         return SCHEMA if str(error).startswith("no such ") else None
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return FULL  # no room for the index of the log, which each first connection makes
     return _SQLITE.get(code & 0xFF)
 
 

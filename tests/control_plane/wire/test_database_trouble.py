@@ -31,9 +31,10 @@ from rensei_platform.config import Config
 from rensei_platform.doctor.database import check_database
 from rensei_platform.doctor.machine import check_machine
 from rensei_platform.doctor.result import Result
+from rensei_platform.errors import UnavailableError
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import engine
-from rensei_platform.store.schema import newest_revision
+from rensei_platform.store.schema import check_schema, migrate, newest_revision
 from rensei_platform.store.trouble import (
     BUSY,
     CANCELLED,
@@ -230,6 +231,19 @@ async def test_embedded_database(
     monkeypatch.setattr(engine, "_BUSY_SECONDS", 0.05)
     async with running(sqlite_url(small_disk), tmp_path / "k", SETTINGS) as server:
         await _meets(server, *SQLITE[name], tmp_path / "k")
+
+
+@pytest.mark.needs("root", "mount")
+def test_embedded_database_is_opened_on_a_full_disk(small_disk: Path) -> None:
+    """Not even a file beside it can be made: the disk is full, and does not fail."""
+    url = sqlite_url(small_disk)
+    migrate(url)
+    with (small_disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    with pytest.raises(UnavailableError) as refused:
+        check_schema(url)
+    assert refused.value.hint == FULL.hint
 
 
 @pytest.mark.needs("postgresql")
