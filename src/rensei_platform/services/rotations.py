@@ -7,12 +7,14 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.bus.messages import Message, Topic
+from rensei_platform.errors import UnavailableError
 from rensei_platform.ids import new_id
 from rensei_platform.providers.base import ResolveError
 from rensei_platform.rules.callers import Caller, require_rotation
 from rensei_platform.rules.times import after
 from rensei_platform.services.audit import note
 from rensei_platform.services.fan_out import notify_org
+from rensei_platform.services.fan_out_state import Counted
 from rensei_platform.services.platform import Platform
 from rensei_platform.services.replication import count_elsewhere
 from rensei_platform.store import audit, credentials
@@ -78,12 +80,26 @@ async def rotate_kind(
 
     with platform.fan_out.counting(rotation_id) as here:
         rotation = await platform.values.rotate(org_id, kind, record)
-        begun = time.monotonic()
-        await platform.bus.publish(Message(Topic.ROTATION, (org_id, rotation_id)))
-        await notify_org(platform, org_id)
-        count = here.count + await count_elsewhere(platform, rotation_id)
-    async with platform.store.write() as db:
-        milliseconds = round((time.monotonic() - begun) * 1000)
-        await credentials.note_session_count(db, rotation_id, count, milliseconds)
+        try:
+            count = await _notify_and_count(platform, rotation, here)
+        except UnavailableError as error:
+            # It has happened: with an error it would be asked for again, and a provider
+            # that makes values would make others. Who has not heard of it will.
+            count = here.count
+            platform.log_limit.warning(
+                "rotation.not_counted", rotation=rotation_id, reason=str(error)
+            )
     platform.changes.note(org_id)
     return replace(rotation, session_count=count)
+
+
+async def _notify_and_count(platform: Platform, rotation: Rotation, here: Counted) -> int:
+    """Notify the sessions, and note and return how many. Raise UnavailableError."""
+    begun = time.monotonic()
+    await platform.bus.publish(Message(Topic.ROTATION, (rotation.org_id, rotation.id)))
+    await notify_org(platform, rotation.org_id)
+    count = here.count + await count_elsewhere(platform, rotation.id)
+    async with platform.store.write() as db:
+        milliseconds = round((time.monotonic() - begun) * 1000)
+        await credentials.note_session_count(db, rotation.id, count, milliseconds)
+    return count

@@ -8,9 +8,12 @@ from deadlines import HANG_SECONDS
 from platform_server import ORG, Server, running, sqlite_url
 from polling import until
 from recorded_streams import RecordedStream
+from structlog.testing import capture_logs
 
+from rensei_platform.bus.messages import Topic
 from rensei_platform.services.fan_out import notify_org
 from rensei_platform.services.values import OrgValues
+from rensei_platform.settings import ServerSettings
 
 
 async def _rotate(server: Server) -> Any:
@@ -50,6 +53,30 @@ async def test_who_asked_counts_what_another_task_notified(tmp_path: Path) -> No
         assert [len(one.frames) for one in streams] == [2, 2, 2]
         for stream in streams:
             stream.end()
+
+
+async def test_a_rotation_that_is_stored_is_no_error(tmp_path: Path) -> None:
+    """Asked for again it would be another; who was not notified is, once it can be read."""
+    settings = ServerSettings(reconcile_seconds=0.05, stop_seconds=0)
+    async with running(sqlite_url(tmp_path), tmp_path / "k", settings) as server:
+        values = {"values": {"TOKEN": "t"}}
+        await server.ok("PUT", "/api/admin/credentials/github/values", values)
+        stream = RecordedStream(server.platform.hub, ORG)
+        file = tmp_path / "platform.db"
+        assert file == Path(str(server.database.database))
+        away = tmp_path / "away"
+        server.platform.bus.subscribe(Topic.ROTATION, lambda _: file.rename(away))
+        with capture_logs() as logs:
+            body = {"orgId": ORG, "kind": "github"}
+            done = await server.ok("POST", "/api/daemon/credentials/rotate", body)
+        assert done["sessionCount"] == 0
+        assert "rotation.not_counted" in {entry["event"] for entry in logs}
+        assert not stream.frames
+        away.rename(file)
+        await until(lambda: bool(stream.frames))
+        listed = await server.ok("GET", "/api/admin/rotations")
+        assert [one["id"] for one in listed["rotations"]] == [done["rotationId"]]
+        stream.end()
 
 
 async def _counted_at_the_end(platform: Any, here: Any, may_go_on: anyio.Event) -> None:
