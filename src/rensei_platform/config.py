@@ -28,6 +28,7 @@ SYSTEM_CONFIG = Path("/etc/rensei-platform/platform.toml")
 _PREFIX = "RENSEI_PLATFORM_"
 _HINT = "platform.example.toml shows every key with its default."
 
+
 def _not_empty(value: object) -> object:
     """Refuse an empty text, which as a path would be the working directory."""
     if value == "":

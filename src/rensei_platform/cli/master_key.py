@@ -96,8 +96,8 @@ def _alone_with(path: Path) -> Iterator[None]:
     except OSError as error:
         raise MasterKeyError(
             f"{path}: cannot replace the master key: {error.strerror}",
-            hint="Be root, and let --master-key name the file itself: its directory must be "
-            "writable.",
+            hint="Be root, and let --master-key name the file itself: its directory must "
+            "be writable.",
         ) from error
     with lock as file:
         try:

@@ -65,7 +65,11 @@ async def test_a_rotation_that_is_stored_is_no_error(tmp_path: Path) -> None:
         file = tmp_path / "platform.db"
         assert file == Path(str(server.database.database))
         away = tmp_path / "away"
-        server.platform.bus.subscribe(Topic.ROTATION, lambda _: file.rename(away))
+
+        def take_away(_: object) -> None:
+            file.rename(away)
+
+        server.platform.bus.subscribe(Topic.ROTATION, take_away)
         with capture_logs() as logs:
             body = {"orgId": ORG, "kind": "github"}
             done = await server.ok("POST", "/api/daemon/credentials/rotate", body)
