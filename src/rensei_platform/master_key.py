@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rensei_platform.errors import NotPermittedError, SettingsError
 from rensei_platform.ownership import give_to_owner_of_directory
+from rensei_platform.regular_file import open_regular
 
 KEY_BYTES = 32
 CREDENTIAL = "master-key"
@@ -63,7 +64,7 @@ def read_master_keys(path: Path) -> tuple[MasterKey, ...]:
     mode shows an access control list, and is not checked.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             status = os.fstat(file.fileno())
             text = file.read(MOST_FILE_BYTES)
     except PermissionError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import structlog
 
 from rensei_platform.errors import SettingsError
+from rensei_platform.regular_file import check_regular, file_version
 
 _log = structlog.get_logger()
 
@@ -40,6 +41,8 @@ class Certificate:
     def _load(self) -> None:
         certificate, key = self._files
         try:
+            for file in self._files:
+                check_regular(file)
             # Tried apart first: a failure halfway would leave the old pair torn.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _none)
             self.context.load_cert_chain(certificate, key, _none)
@@ -50,15 +53,7 @@ class Certificate:
             ) from error
 
     def _versions(self) -> tuple[tuple[int, int] | None, ...]:
-        return tuple(_version(file) for file in self._files)
-
-
-def _version(file: Path) -> tuple[int, int] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino
+        return tuple(file_version(file) for file in self._files)
 
 
 def _none() -> str:

@@ -2,11 +2,13 @@
 
 Each request has a client of its own. They are rare, and a client that is not shared has no
 connection that the other side has closed meanwhile and no pool that a cancellation can
-leave full. The TLS context, which is what costs time, is made once.
+leave full. The TLS context, which is what costs time, is made once, and again when the
+file of the authorities has changed.
 """
 
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,7 @@ import httpx
 from rensei_platform.errors import SettingsError
 from rensei_platform.providers.base import BadAnswerError, ProviderUnavailableError
 from rensei_platform.providers.fields import parse_fields
+from rensei_platform.regular_file import check_regular, file_version
 
 CONNECT_SECONDS: Final = 5.0
 _REDIRECTS: Final = range(300, 400)
@@ -50,7 +53,7 @@ class HttpClient:
         self._address = checked_address(address, allow_http=allow_http)
         self._most_bytes = most_bytes
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
-        self._tls = _tls_context(ca_file) if self._address.startswith("https:") else None
+        self._tls = _Trust(ca_file) if self._address.startswith("https:") else None
 
     async def send(
         self,
@@ -86,7 +89,7 @@ class HttpClient:
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            verify=self._tls or False,  # False only where there is no TLS
+            verify=self._tls.context() if self._tls else False,
             timeout=self._timeout,
             follow_redirects=False,
             trust_env=False,
@@ -142,8 +145,31 @@ def checked_address(address: str, *, allow_http: bool) -> str:
     return address.rstrip("/")
 
 
+class _Trust:
+    """The authorities that a server's certificate may be of."""
+
+    def __init__(self, ca_file: Path | None) -> None:
+        """Raise SettingsError for a file of no use. None: the system's authorities."""
+        self._file = ca_file
+        self._seen = file_version(ca_file) if ca_file else None
+        self._context = _tls_context(ca_file)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the TLS context; while a file that has changed is wrong, the old one."""
+        if self._file is None:
+            return self._context
+        found = file_version(self._file)
+        if found != self._seen:
+            with suppress(SettingsError):
+                self._context = _tls_context(self._file)
+                self._seen = found
+        return self._context
+
+
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
+        if ca_file is not None:
+            check_regular(ca_file)
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         raise SettingsError(f"ca_file: {ca_file}: {error.strerror or error}") from error

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rensei_platform.errors import SettingsError
 from rensei_platform.providers.base import ProviderUnavailableError
+from rensei_platform.regular_file import open_regular
 
 MOST_BYTES = 16 * 1024
 
@@ -25,7 +26,7 @@ class SecretSource:
         if self._path is None:
             return self._text or ""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 text = file.read(MOST_BYTES).decode("ascii").strip()
         except OSError as error:
             raise ProviderUnavailableError(

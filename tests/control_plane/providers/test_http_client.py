@@ -2,11 +2,13 @@
 
 import gzip
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
+from certificates import write_certificate
 from small_http import Answer, answer, small_server
 
 from rensei_platform.errors import SettingsError
@@ -164,6 +166,38 @@ def test_in_clear(address: str) -> None:
     )
     if address.startswith("http:"):
         _client(address, allow_http=True)
+
+
+async def test_ca_file_is_read_again(tmp_path: Path) -> None:
+    """An authority that is replaced needs no restart; a torn file leaves the old one."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory in (old, new):
+        directory.mkdir()
+    file = tmp_path / "ca.pem"
+    (certificate, key), (other, other_key) = map(write_certificate, (old, new))
+    file.write_bytes(certificate.read_bytes())
+
+    async def is_trusted(certificate: Path, key: Path) -> bool:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+        async with small_server(lambda _: answer(200, {}), tls) as server:
+            client._address = server.address
+            with suppress(ProviderUnavailableError):
+                return (await client.send("GET", "/", {})).status == 200
+        return False
+
+    client = HttpClient(
+        "https://a", ca_file=file, allow_http=False, most_bytes=MIB, timeout=5
+    )
+    assert await is_trusted(certificate, key)
+    assert not await is_trusted(other, other_key)
+    file.write_text("torn")
+    assert await is_trusted(certificate, key)
+    file.unlink()
+    assert await is_trusted(certificate, key)
+    file.write_bytes(other.read_bytes())
+    assert await is_trusted(other, other_key)
+    assert not await is_trusted(certificate, key)
 
 
 def test_ca_file(tmp_path: Path) -> None:
