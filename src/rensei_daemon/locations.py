@@ -192,6 +192,11 @@ def in_force(found: Locations) -> Locations:
     return found
 
 
+def is_named_in(environ: Mapping[str, str]) -> bool:
+    """Whether the environment says where the runtime directory is."""
+    return any(name.upper() == RUNTIME_VARIABLE and environ[name] for name in environ)
+
+
 def user_config_home(environ: Mapping[str, str]) -> Path:
     """Return the directory of a user's configuration."""
     return _xdg(environ, "XDG_CONFIG_HOME", ".config")

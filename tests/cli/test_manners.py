@@ -280,3 +280,53 @@ def test_ctrl_c_ends_what_waits(
         process.send_signal(signal.SIGINT)
         assert process.wait(HANG_SECONDS) == 130
         assert process.stderr.read().strip() == b""
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("command", ["status", "exec", "mutations list", "logs"])
+def test_a_config_that_may_not_be_read_hides_its_daemon(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is not said that no daemon runs where the caller's own would."""
+    config = tmp_path / "config.toml"
+    config.write_text('[paths]\nruntime = "run"\n')
+    config.chmod(0o600)
+    for name in ("RENSEI_DAEMON_CONFIG", "RENSEI_DAEMON_PATHS__RUNTIME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    words = ["--", "true"] if command == "exec" else []
+    os.setresuid(65534, 65534, 0)
+    try:
+        assert run(*command.split(), "--config", str(config), *words) == 77
+    finally:
+        os.setresuid(0, 0, 0)
+    said = f"{config} says where the daemon's files are, and you may not read it"
+    assert capsys.readouterr().err.startswith(f"rensei-daemon: {said}\n")
+
+
+@pytest.mark.parametrize("command", ["status", "exec", "sync", "logs"])
+def test_a_directory_is_no_config(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says nothing of any daemon, and the file in it is what was meant."""
+    words = ["--", "true"] if command == "exec" else []
+    assert run(*command.split(), "--config", str(tmp_path), *words) == 78
+    assert capsys.readouterr().err == (
+        f"rensei-daemon: {tmp_path} is a directory\n"
+        f"  name the file in it: {tmp_path}/config.toml\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["--config", ""], ["--config="]])
+def test_an_empty_config_is_none(
+    words: list[str], environ: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As that of `run` and of the variable: it is not the working directory."""
+    assert run("config", "path", *words) == 0
+    assert capsys.readouterr().out == f"{environ['RENSEI_DAEMON_CONFIG']}\n"
+    assert run("sync", *words) == 3
+    start = f"rensei-daemon run --config {environ['RENSEI_DAEMON_CONFIG']}"
+    assert capsys.readouterr().err.endswith(f"  start it: {start}\n")

@@ -10,10 +10,11 @@ from rensei_daemon.errors import (
     ControlError,
     DaemonNotRunningError,
     DaemonSilentError,
+    NotPermittedError,
     RenseiError,
     SettingsError,
 )
-from rensei_daemon.locations import Locations, in_force, locate, may_exist
+from rensei_daemon.locations import Locations, in_force, is_named_in, locate, may_exist
 
 _T = TypeVar("_T")
 
@@ -23,6 +24,31 @@ PULSE_SECONDS = 2.0
 
 def find_daemon(config: Path | None) -> Locations:
     """Find the files of the daemon meant by `--config`, or of this host's own.
+
+    Raises what `locate_daemon` raises, SettingsError for a directory, and
+    NotPermittedError if only a file that the caller may not read says where they are.
+    """
+    found = locate_daemon(config)
+    if may_exist(found.control_socket):
+        return found
+    if os.path.isdir(found.config):  # unlike that of Path, raises nothing
+        from shlex import quote  # most commands hint at nothing
+
+        hint = f"name the file in it: {quote(str(found.config / 'config.toml'))}"
+        raise SettingsError(f"{found.config} is a directory", hint=hint)
+    # Without [paths] these are places of the caller, where no daemon of others runs. The
+    # places of a unit are known without it.
+    is_guess = found.unit_scope is None and not is_named_in(os.environ)
+    if is_guess and may_exist(found.config) and not os.access(found.config, os.R_OK):
+        raise NotPermittedError(
+            f"{found.config} says where the daemon's files are, and you may not read it",
+            hint="use sudo, or ask its owner to let you read it",
+        )
+    return found
+
+
+def locate_daemon(config: Path | None) -> Locations:
+    """Do what `find_daemon` does, also if the places can only be guessed.
 
     Raises SettingsError if `--config` names no file, and no running daemon has used it.
     """

@@ -39,7 +39,7 @@ def _config_in(arguments: Sequence[str]) -> Path | None:
     for word, following in zip(ours, [*ours[1:], ""], strict=True):
         if word == "--config" and following:
             return Path(following)
-        if word.startswith("--config="):
+        if word.startswith("--config=") and word != "--config=":
             return Path(word.partition("=")[2])
     return None
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from rensei_daemon import __version__
-from rensei_daemon.cli.control import find_daemon
+from rensei_daemon.cli.control import locate_daemon
 from rensei_daemon.cli.daemon_address import daemon_at
 from rensei_daemon.cli.options import config_option
 from rensei_daemon.cli.printing import json_option, print_json
@@ -64,7 +64,7 @@ def command(
       rensei-daemon doctor --json | jq '.checks[] | select(.verdict != "pass")'
     """  # noqa: D301 - \b is click's mark for a paragraph to leave alone
     tolerate(sys.stdout)
-    case = open_context(find_daemon(config), os.environ)
+    case = open_context(locate_daemon(config), os.environ)
     reached = daemon_at(case.locations)
     with waiting_for("the checks"):
         results = run_checks(case, CHECKS)

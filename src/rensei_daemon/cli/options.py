@@ -31,9 +31,19 @@ class WholeNumber(click.IntRange):
     name = "whole number"
 
 
+class _ConfigPath(click.Path):
+    """A path; an empty one is as good as none, as of an empty variable."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return it, or None."""
+        return super().convert(value, param, ctx) if value != "" else None
+
+
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
-    type=click.Path(path_type=Path, readable=False),  # its reader reports more
+    type=_ConfigPath(path_type=Path, readable=False),  # its reader reports more
     metavar="PATH",
     help="The daemon's configuration file.",
 )
