@@ -20,6 +20,10 @@ from rensei_daemon.core.start_error import explain_start_error
             "Argument list too long: a value, or all of them, is more than the system "
             "takes",
         ),
+        (
+            FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)),
+            "No such file or directory: the program, or the one that its #! line names",
+        ),
         (OSError(errno.EACCES, "Permission denied"), "Permission denied"),
         (ValueError("embedded null byte"), "ValueError"),
     ],

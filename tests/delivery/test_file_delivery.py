@@ -128,6 +128,7 @@ async def test_a_refused_write_leaves_the_old_file(tmp_path: Path) -> None:
             _values(1), difference(NONE, _values(1))
         )
     assert "1111" not in str(caught.value)
+    assert caught.value.hint == f"make its directory: mkdir -p {tmp_path}/gone"
 
 
 @pytest.mark.needs("root")

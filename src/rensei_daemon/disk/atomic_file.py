@@ -114,6 +114,10 @@ def _remedy(error: OSError, path: Path) -> str:
             return f"mount it writable: findmnt --target {path.parent}"
         case errno.EACCES | errno.EPERM:
             return f"let the daemon's user write there: ls -ld {path.parent} {path}"
+        case errno.ENOENT if not path.parent.is_dir():
+            from shlex import quote  # most files can be written
+
+            return f"make its directory: mkdir -p {quote(str(path.parent))}"
         case errno.EIO:
             return "the disk reports an I/O error: see dmesg"
         case _:
