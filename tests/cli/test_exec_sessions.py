@@ -11,7 +11,7 @@ from deadlines import HANG_SECONDS
 from polling import until
 
 from rensei_daemon.cli.credential_feed import CredentialFeed
-from rensei_daemon.cli.merged_sessions import merged, parse_rename
+from rensei_daemon.cli.merged_sessions import merged, parse_rename, require_applicable
 from rensei_daemon.cli.sessions_feed import SessionsFeed
 from rensei_daemon.core.health import Proof
 from rensei_daemon.delivery.credential_reader import CredentialReader
@@ -64,6 +64,30 @@ async def test_two_values_of_one_name_are_refused(host: "Host") -> None:
         "rensei-daemon: the sessions one and two both have TOKEN",
         "  give one of them another name: --rename two:TOKEN=NEW",
     ]
+
+
+@pytest.mark.parametrize("sessions", [("--session=one",), ()])
+async def test_a_rename_in_another_session_is_refused(
+    host: "Host", sessions: tuple[str, ...]
+) -> None:
+    """A mistyped session would leave the command without the value."""
+    host.add("one")
+    async with host.up():  # and no values yet: they are not waited for
+        code, env, err = await _exec(host, *sessions, "--rename=oen:TOKEN=OTHER")
+    assert (code, env) == (64, {})
+    assert err.splitlines() == [
+        "rensei-daemon: --rename oen:TOKEN=OTHER: oen is no session of CMD",
+        "  its sessions: one",
+    ]
+
+
+def test_one_value_has_one_new_name() -> None:
+    """The last one would win in silence; one session may differ from all others."""
+    twice = [parse_rename("A=B"), parse_rename("A=C")]
+    with pytest.raises(UsageError, match="A cannot have two new names"):
+        require_applicable(["one"], twice)
+    require_applicable(["one", "two"], [parse_rename("A=B"), parse_rename("two:A=C")])
+    require_applicable(["one"], [parse_rename("A=B"), parse_rename("A=B")])
 
 
 def test_a_rename_into_a_name_that_is_there_is_refused() -> None:

@@ -32,6 +32,22 @@ def parse_rename(text: str) -> Rename:
     return Rename(session_id, old, new)
 
 
+def require_applicable(session_ids: Sequence[str], renames: Sequence[Rename]) -> None:
+    """Raise `UsageError` for a rename in another session, or two of the same name."""
+    new_names: dict[tuple[str, str], str] = {}
+    for one in renames:
+        name = f"{one.session_id}:{one.old}" if one.session_id else one.old
+        if one.session_id and one.session_id not in session_ids:
+            raise UsageError(
+                f"--rename {name}={one.new}: {one.session_id} is no session of CMD",
+                hint=f"its sessions: {', '.join(session_ids)}",
+            )
+        if new_names.setdefault((one.session_id, one.old), one.new) != one.new:
+            raise UsageError(
+                f"--rename: {name} cannot have two new names", hint="give it one of them"
+            )
+
+
 def merged(
     session_ids: Sequence[str], values: Values, renames: Sequence[Rename] = ()
 ) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rensei_daemon.cli import PROGRAM
 from rensei_daemon.cli.command_start import become
 from rensei_daemon.cli.control import find_daemon
-from rensei_daemon.cli.merged_sessions import Rename, Values, merged
+from rensei_daemon.cli.merged_sessions import Rename, Values, merged, require_applicable
 from rensei_daemon.cli.session_lookup import session_state
 from rensei_daemon.core.child_environment import child_environment
 from rensei_daemon.delivery.credential_reader import CredentialReader, first_values
@@ -131,6 +131,8 @@ def _ask(locations: Locations, worker: Worker) -> list[_Session]:
             with _tolerated(locations, worker):
                 state = session_state(locations, None, wait_seconds=worker.wait_seconds)
                 ids.append(state.id)
+        if ids:  # before a wait for values, which would be in vain
+            require_applicable(ids, worker.renames)
         path, acknowledges = locations.credential_socket, worker.supervision is not None
         sessions = []
         for id_ in ids:
