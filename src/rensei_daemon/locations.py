@@ -135,7 +135,9 @@ class Locations:
 
 
 def log_files(newest: Path, count: int = LOG_FILES) -> tuple[Path, ...]:
-    """Return a log and its predecessors, newest first."""
+    """Return a log and its predecessors, newest first; they are beside the file of a link."""
+    if newest.is_symlink() and newest.is_file():
+        newest = newest.resolve()
     return (newest, *(Path(f"{newest}.{age}") for age in range(1, count)))
 
 

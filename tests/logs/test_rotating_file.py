@@ -77,6 +77,64 @@ def test_append(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_file_that_was_renamed_is_left(tmp_path: Path, is_made_anew: bool) -> None:
+    """So does logrotate, which compresses it next, and may have made a new one."""
+    path = tmp_path / "log.jsonl"
+    file = RotatingFile(path)
+    file.write(b"one\n")
+    path.rename(tmp_path / "log.jsonl.1")
+    if is_made_anew:
+        path.touch(0o640)
+    file.write(b"two\n")
+    file.write(b"three\n")
+    path.unlink()
+    file.write(b"four\n")
+    file.close()
+    assert path.read_text() == "four\n"
+    assert (tmp_path / "log.jsonl.1").read_text() == "one\n"
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    """The predecessors are beside the file that it leads to, on the disk that was meant."""
+    (tmp_path / "big").mkdir()
+    path = tmp_path / "log.jsonl"
+    path.symlink_to("big/log.jsonl")
+    file = RotatingFile(path, max_bytes=10)
+    for number in range(3):
+        file.write(b"line%d\n" % number)
+    file.close()
+    assert path.is_symlink()
+    names = [tmp_path / "big" / name for name in ("log.jsonl", "log.jsonl.1", "log.jsonl.2")]
+    assert log_files(path) == tuple(names)
+    assert [name.read_text() for name in names] == ["line2\n", "line1\n", "line0\n"]
+
+
+def test_a_file_that_was_cut_is_not_full(tmp_path: Path) -> None:
+    """So does logrotate with copytruncate; its size is that of the disk, not ours."""
+    path = tmp_path / "log.jsonl"
+    file = RotatingFile(path, max_bytes=10)
+    file.write(b"12345678\n")
+    os.truncate(path, 0)
+    file.write(b"two\n")
+    file.close()
+    assert path.read_text() == "two\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_renamed_file_is_kept_where_no_other_can_be_made(tmp_path: Path) -> None:
+    """A line in the old file is better than none."""
+    (tmp_path / "logs").mkdir()
+    path = tmp_path / "logs/log.jsonl"
+    file = RotatingFile(path)
+    file.write(b"one\n")
+    path.rename(tmp_path / "log.jsonl.1")
+    (tmp_path / "logs").rmdir()
+    file.write(b"two\n")
+    file.close()
+    assert (tmp_path / "log.jsonl.1").read_text() == "one\ntwo\n"
+
+
 def test_torn_line(tmp_path: Path) -> None:
     """An incomplete line of a crashed daemon does not affect the next one."""
     path = tmp_path / "log.jsonl"

@@ -1,12 +1,15 @@
 """A log file of limited size: `log.jsonl`, with two predecessors of it.
 
 `log.jsonl.1` came before it, `log.jsonl.2` before that. Rotation renames the files, so a
-reader can finish the one it has open. What is no file, such as `/dev/stdout` in a
-container, has no size and stays where it is.
+reader can finish the one it has open. A file that another program, such as logrotate, has
+renamed or removed is written no further: compressed and removed, it would take the lines
+with it. What is no file, such as `/dev/stdout` in a container, has no size and stays where
+it is.
 """
 
 import os
 import stat
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,7 +32,8 @@ class RotatingFile:
     def __init__(
         self, path: Path, *, max_bytes: int = MAX_BYTES, files: int = LOG_FILES
     ) -> None:
-        self._family = log_files(path, files)
+        self._path = path
+        self._files = files
         self._max_bytes = max_bytes
         self._descriptor: int | None = None
         self._size = 0
@@ -41,6 +45,8 @@ class RotatingFile:
         """Append one line with its line break; raises `OSError`."""
         if self._descriptor is None:
             self._descriptor = self._open()
+        elif self._is_file:
+            self._descriptor = self._followed(self._descriptor)
         is_full = self._size and self._size + len(line) > self._max_bytes
         if is_full and self._is_file:
             self._descriptor = self._rotate()
@@ -58,9 +64,22 @@ class RotatingFile:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _followed(self, descriptor: int) -> int:
+        """Return the file at the path now; the one that is open if it cannot be had."""
+        ours = os.fstat(descriptor)
+        self._size = ours.st_size  # another program may have made it shorter
+        with suppress(OSError):
+            if os.path.samestat(ours, os.stat(self._path)):  # noqa: PTH116 - for every line
+                return descriptor
+        with suppress(OSError):
+            newer = self._open()
+            os.close(descriptor)
+            return newer
+        return descriptor
+
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(self._family[0], flags, 0o600)
+        descriptor = os.open(self._path, flags, 0o600)
         found = os.fstat(descriptor)
         self._is_file, self._size = stat.S_ISREG(found.st_mode), found.st_size
         self._is_torn = self._size > 0 and (
@@ -70,7 +89,8 @@ class RotatingFile:
 
     def _rotate(self) -> int:
         self.close()
-        for newer, older in reversed(list(pairwise(self._family))):
+        family = log_files(self._path, self._files)
+        for newer, older in reversed(list(pairwise(family))):
             if newer.exists():
                 newer.replace(older)
         return self._open()

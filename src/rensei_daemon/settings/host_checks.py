@@ -100,7 +100,7 @@ def needed_files(tree: Tree, located: Locations) -> Iterator[ValidationProblem]:
 def _needed(tree: Tree, located: Locations) -> Iterator[Path]:
     yield from located.own_files
     if (log := _path(tree, "log", "file")) is not None:
-        yield from log_files(log)
+        yield from (log, *log_files(log))
     for section, key in _NEEDED:
         if (path := _path(tree, section, key)) is not None:
             yield path
