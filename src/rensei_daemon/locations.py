@@ -135,8 +135,9 @@ class Locations:
 
 
 def log_files(newest: Path, count: int = LOG_FILES) -> tuple[Path, ...]:
-    """Return a log and its predecessors, newest first; they are beside the file of a link."""
-    if newest.is_symlink() and newest.is_file():
+    """Return a log and its predecessors, newest first; a link's are beside its file."""
+    # Those of Path raise where the caller may not look.
+    if os.path.islink(newest) and os.path.isfile(newest):  # noqa: PTH113, PTH114 - as said
         newest = newest.resolve()
     return (newest, *(Path(f"{newest}.{age}") for age in range(1, count)))
 

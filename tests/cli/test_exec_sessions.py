@@ -70,13 +70,13 @@ async def test_two_values_of_one_name_are_refused(host: "Host") -> None:
 async def test_a_rename_in_another_session_is_refused(
     host: "Host", sessions: tuple[str, ...]
 ) -> None:
-    """A mistyped session would leave the command without the value."""
+    """An unknown session would leave the command without the value."""
     host.add("one")
     async with host.up():  # and no values yet: they are not waited for
-        code, env, err = await _exec(host, *sessions, "--rename=oen:TOKEN=OTHER")
+        code, env, err = await _exec(host, *sessions, "--rename=uno:TOKEN=OTHER")
     assert (code, env) == (64, {})
     assert err.splitlines() == [
-        "rensei-daemon: --rename oen:TOKEN=OTHER: oen is no session of CMD",
+        "rensei-daemon: --rename uno:TOKEN=OTHER: uno is no session of CMD",
         "  its sessions: one",
     ]
 

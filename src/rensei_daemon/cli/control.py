@@ -31,7 +31,7 @@ def find_daemon(config: Path | None) -> Locations:
     found = locate_daemon(config)
     if may_exist(found.control_socket):
         return found
-    if os.path.isdir(found.config):  # unlike that of Path, raises nothing
+    if os.path.isdir(found.config):  # noqa: PTH112 - that of Path raises for 0700
         from shlex import quote  # most commands hint at nothing
 
         hint = f"name the file in it: {quote(str(found.config / 'config.toml'))}"

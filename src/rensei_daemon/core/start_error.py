@@ -3,7 +3,8 @@
 import errno
 
 _REASONS = {
-    errno.ENOENT: "No such file or directory: the program, or the one that its #! line names",
+    errno.ENOENT: "No such file or directory: the program, or the one that its #! line "
+    "names",
     errno.ENOEXEC: "Exec format error: no #! line, or built for another machine",
     errno.E2BIG: "Argument list too long: a value, or all of them, is more than the "
     "system takes",
