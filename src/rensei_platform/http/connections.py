@@ -108,6 +108,9 @@ class Connection(HttpToolsProtocol):
         self._awaited_since = None
         super().on_message_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing: it is answered as usual, and uvicorn's advice is for developers."""
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Answer what is no request of HTTP like everything else."""
         is_large = self._head_bytes > MOST_HEAD_BYTES
