@@ -1,11 +1,19 @@
 """Start of the program `rensei-platform`."""
 
 import os
+import signal
 import sys
 from contextlib import suppress
 
-from rensei_platform.cli.garbage import collect_seldom
-from rensei_platform.cli.main import main as run_command
+_interrupt = signal.getsignal(signal.SIGINT)
+if _interrupt is signal.default_int_handler:
+    # While the program is imported an interrupt ends it, and is no traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from rensei_platform.cli.garbage import collect_seldom  # noqa: E402 - see above
+from rensei_platform.cli.main import main as run_command  # noqa: E402
+
+signal.signal(signal.SIGINT, _interrupt)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """How the program ends."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,27 @@ def test_the_ready_file_replaces_no_device(tmp_path: Path) -> None:
         said = program.run(*serve, name, exit_code=73)
         assert said.startswith(f"error: {message}")
     assert (tmp_path / "pipe").is_fifo()
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+import rensei_platform.__main__
+"""
+
+
+def test_an_interrupt_of_the_start_is_no_traceback() -> None:
+    """The program ends by the signal also while it is imported."""
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    script = "import signal, rensei_platform.__main__; print(signal.getsignal(2))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "<built-in function default_int_handler>\n"
