@@ -1,6 +1,8 @@
 """The calls below /api/admin: what owners and admins of an organization do."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import RowMapping
 from starlette.requests import Request
@@ -234,11 +236,21 @@ async def set_values(request: Request) -> Response:
     scope = ValueScope(
         caller.org_id,
         check_id(text(request.path_params, "kind"), "kind"),
-        optional_id(body, "projectId") or "",
-        optional_id(body, "envName") or "",
+        _limit(body, "projectId"),
+        _limit(body, "envName"),
     )
     await credentials.set_values(platform_of(request), caller, scope, values)
     return answer({"ok": True, "names": sorted(values)})
+
+
+def _limit(given: Mapping[str, Any], name: str) -> str:
+    """Return the only project or environment of values; empty, for all, if absent or null.
+
+    An empty text is refused: an unset variable would give the values to all.
+    """
+    if given.get(name) == "":
+        raise InvalidRequestError(f"{name} is empty; omit it if all may have the values")
+    return optional_id(given, name) or ""
 
 
 def _value(name: str, value: object) -> str:
@@ -278,8 +290,8 @@ async def bind(request: Request) -> Response:
         id=new_id("bind"),
         org_id=caller.org_id,
         kind=check_id(text(request.path_params, "kind"), "kind"),
-        project_id=optional_id(body, "projectId") or "",
-        environment=optional_id(body, "envName") or "",
+        project_id=_limit(body, "projectId"),
+        environment=_limit(body, "envName"),
         provider=text(body, "provider"),
         path=text(body, "path"),
         names={name: check_text(value, f"names.{name}") for name, value in names.items()},
@@ -306,8 +318,8 @@ async def unbind(request: Request) -> Response:
         platform_of(request),
         caller,
         text(request.path_params, "kind"),
-        optional_text(query, "projectId") or "",
-        optional_text(query, "envName") or "",
+        _limit(query, "projectId"),
+        _limit(query, "envName"),
     )
     return answer({"ok": True})
 

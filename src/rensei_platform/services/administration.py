@@ -10,7 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rensei_platform.bus.messages import Message, Topic
-from rensei_platform.errors import ConflictError, ForbiddenError, NotFoundError
+from rensei_platform.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+)
 from rensei_platform.ids import digest, new_id, new_key, shown_prefix
 from rensei_platform.rules.callers import (
     HOST_KEY_ACCESS,
@@ -108,6 +113,9 @@ async def add_key(
     `owner` is made a member with `role`, if both are given; else the caller owns the key.
     """
     require_admin(caller, Access.ADMIN)
+    if not for_host and (projects is not None or environments is not None):
+        # It would administer all of them: the limit is about credentials alone.
+        raise InvalidRequestError("Projects and environments limit a host's key only")
     now = platform.now()
     async with platform.store.write() as db:
         user_id = caller.user_id or ""

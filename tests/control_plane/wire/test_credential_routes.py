@@ -81,7 +81,12 @@ async def test_an_update_names_its_version_and_the_one_before(server: Server) ->
     So a session that missed a rotation notices; another project's means nothing to it.
     """
     for kind, project in (("github", ""), ("npm", "p"), ("other", "q")):
-        await put(server, kind, {f"{kind.upper()}_TOKEN": "t"}, projectId=project)
+        await put(
+            server,
+            kind,
+            {f"{kind.upper()}_TOKEN": "t"},
+            **({"projectId": project} if project else {}),
+        )
     await snapshot(server, projectId="p")
     async with listening(server) as event:
         first = await rotate(server, "github") and await event()

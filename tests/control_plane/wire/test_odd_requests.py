@@ -155,6 +155,30 @@ async def test_many_outcomes_count_once_each(server: Server) -> None:
         ),
         (
             "PUT",
+            GITHUB,
+            {"values": {"TOKEN": "t"}, "projectId": ""},
+            "projectId is empty; omit it if all may have the values",
+        ),
+        (
+            "PUT",
+            "/api/admin/credentials/github/binding",
+            {"provider": "database", "path": "p", "envName": ""},
+            "envName is empty; omit it if all may have the values",
+        ),
+        (
+            "DELETE",
+            "/api/admin/credentials/github/binding?projectId=",
+            None,
+            "projectId is empty; omit it if all may have the values",
+        ),
+        (
+            "POST",
+            "/api/admin/keys",
+            {"name": "ci", "projects": ["p"]},
+            "Projects and environments limit a host's key only",
+        ),
+        (
+            "PUT",
             "/api/admin/credentials/%E2%80%AEk/binding",
             {"provider": "database", "path": "p"},
             "kind must have at most 128 of A-Z a-z 0-9 _ . : @ + -",
@@ -249,3 +273,14 @@ async def test_what_is_not_http_is_answered_as_all_else(
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"content-type: application/json" in head
     assert json.loads(body) == {"error": "The request is not HTTP"}
+
+
+@one_database
+async def test_an_upgrade_is_answered_as_usual(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody who asks for a WebSocket has the log give advice for developers."""
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    answer = await server.http.get("/healthz", headers=asked)
+    assert answer.status_code == 200
+    assert caplog.messages == []

@@ -12,7 +12,9 @@ SNAPSHOT = "/api/daemon/credentials/snapshot"
 async def put(server: Server, kind: str = "github", project: str = "") -> None:
     """Store a value of a kind."""
     path = f"/api/admin/credentials/{kind}/values"
-    await server.ok("PUT", path, {"values": {f"{kind}_T": "t"}, "projectId": project})
+    await server.ok(
+        "PUT", path, {"values": {f"{kind}_T": "t"}, "projectId": project or None}
+    )
 
 
 async def snapshot(server: Server, session: str, **more: str) -> int:
