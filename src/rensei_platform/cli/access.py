@@ -1,12 +1,13 @@
 """`key`, `org` and `audit`: who may do what, and who did."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.client import Client, not_empty, path, uses_client
 from rensei_platform.cli.key_file import (
     key_fields,
     new_key_file,
@@ -15,6 +16,7 @@ from rensei_platform.cli.key_file import (
 )
 from rensei_platform.cli.lazy_group import LazyGroup
 from rensei_platform.cli.output import is_terminal, print_json, print_table, utc_option
+from rensei_platform.errors import PlatformError
 
 _KEYS = ("api", "admin", "keys")
 
@@ -59,11 +61,23 @@ def add_key(
         body["environments"] = environments
     with new_key_file(new_key):
         answer = client.call("POST", path(*_KEYS), body)
-    shown = shown_key(answer["key"], new_key)
-    if as_json:
-        print_json({"id": answer["id"], **key_fields(answer["key"], new_key)})
-    else:
-        click.echo(f"{answer['id']}, {shown}")
+        with _revoked_unless_seen(client, answer["id"]):
+            shown = shown_key(answer["key"], new_key)
+            if as_json:
+                print_json({"id": answer["id"], **key_fields(answer["key"], new_key)})
+            else:
+                click.echo(f"{answer['id']}, {shown}")
+
+
+@contextmanager
+def _revoked_unless_seen(client: Client, key_id: str) -> Iterator[None]:
+    """Revoke a new key if the block cannot write it: it would be valid, and nobody's."""
+    try:
+        yield
+    except OSError:
+        with suppress(PlatformError):
+            client.call("DELETE", path(*_KEYS, key_id))
+        raise
 
 
 @key.command("list")
@@ -127,10 +141,24 @@ def add_org(client: Client, as_json: bool, name: str, owner: str, org_id: str) -
 @uses_client
 @utc_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
-@click.option("--before", metavar="SEQ", type=int, help="Begin before this entry.")
-@click.option("--actor", metavar="EMAIL", help="Only what this one did.")
-@click.option("--action", metavar="NAME", help="Only this, such as key.add.")
-@click.option("--since", metavar="TIME", help="Not older, such as 2026-09-01T00:00:00Z.")
+@click.option(
+    "--before",
+    metavar="SEQ",
+    type=click.IntRange(min=0),
+    help="Begin before this entry.",
+)
+@click.option(
+    "--actor", metavar="EMAIL", callback=not_empty, help="Only what this one did."
+)
+@click.option(
+    "--action", metavar="NAME", callback=not_empty, help="Only this, such as key.add."
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=not_empty,
+    help="Not older, such as 2026-09-01T00:00:00Z.",
+)
 def audit(client: Client, as_json: bool, **query: object) -> None:
     """List what was done by whom, newest first.
 

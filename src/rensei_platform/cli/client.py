@@ -58,9 +58,15 @@ class Client:
     ) -> dict[str, Any]:
         """Return the answer's JSON object. A list in `query` repeats its name.
 
+        What is None or false in `query` is left out.
+
         Raise RefusedError if it is refused, AnswerError if no answer of ours comes.
         """
-        given = ((name, value) for name, value in (query or {}).items() if value)
+        given = (
+            (name, value)
+            for name, value in (query or {}).items()
+            if value is not None and value is not False
+        )
         params = {
             name: [str(one) for one in value] if isinstance(value, list) else str(value)
             for name, value in given
@@ -130,6 +136,15 @@ def uses_client(command: Callable[..., None]) -> Callable[..., None]:
     for option in (_json_option, _key_file_option, url_option):
         run = option(run)
     return run
+
+
+def not_empty(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse an option whose text is empty, as of an unset variable: it would mean all."""
+    if value == "":
+        raise click.BadParameter("it is empty; leave it out if all are meant.")
+    return value
 
 
 url_option = click.option(

@@ -1,13 +1,13 @@
 """`credential`: what sessions are given, and where it comes from."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rensei_platform.cli.client import Client, path, uses_client
+from rensei_platform.cli.client import Client, not_empty, path, uses_client
 from rensei_platform.cli.output import print_json, print_table, utc_option
 from rensei_platform.errors import SettingsError
 
@@ -23,21 +23,12 @@ def credential() -> None:
 def _uses_scope(command: Callable[..., None]) -> Callable[..., None]:
     kind = click.option("--kind", required=True, help="Kind of the credential.")
     project = click.option(
-        "--project", metavar="ID", callback=_not_empty, help="Of this project only."
+        "--project", metavar="ID", callback=not_empty, help="Of this project only."
     )
     environment = click.option(
-        "--env", metavar="NAME", callback=_not_empty, help="Of this environment only."
+        "--env", metavar="NAME", callback=not_empty, help="Of this environment only."
     )
     return kind(project(environment(command)))
-
-
-def _not_empty(
-    _context: click.Context, _option: click.Parameter, value: str | None
-) -> str | None:
-    """Refuse a limit that names nothing: an unset variable would give a value to all."""
-    if value == "":
-        raise click.BadParameter("it is empty; leave it out if all may have the values.")
-    return value
 
 
 def _scope(project: str | None, env: str | None) -> dict[str, str]:
@@ -63,7 +54,7 @@ def set_values(
 
     Example: rensei-platform credential set --kind github GITHUB_TOKEN=@token.txt
     """
-    read = dict(_read_value(value) for value in values)
+    read = _once_each(map(_read_value, values))
     body = {"values": read, **_scope(project, env)}
     answer = client.call("PUT", path(*_CREDENTIALS, kind, "values"), body)
     _print_stored(answer, as_json)
@@ -76,6 +67,16 @@ def _print_stored(answer: dict[str, Any], as_json: bool) -> None:
         click.echo(
             f"stored: {', '.join(answer['names'])}; no session is told until you rotate"
         )
+
+
+def _once_each(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the pairs by name. Raise UsageError for a name that is given twice."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found:
+            raise click.UsageError(f"{name} is given twice")
+        found[name] = value
+    return found
 
 
 def _read_value(argument: str) -> tuple[str, str]:
@@ -165,7 +166,7 @@ def bind(
     """
     if more_names and not names:
         raise click.UsageError("NAME=FIELD goes with --map")
-    mapped = dict(_split_mapping(name) for name in (*names, *more_names))
+    mapped = _once_each(map(_split_mapping, (*names, *more_names)))
     body: dict[str, Any] = {"provider": provider, "path": at, "names": mapped}
     body |= _scope(project, env)
     if watch_seconds is not None:

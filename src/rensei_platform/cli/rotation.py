@@ -81,7 +81,7 @@ def show(
     """
     where = path("api", "admin", "rotations", rotation_id)
     query = {
-        "acceptUnknown": "true" if accept_unknown else "",
+        "acceptUnknown": "true" if accept_unknown else None,
         "without": list(without),
     }
     deadline = time.monotonic() + timeout_seconds if wait else 0.0

@@ -1,6 +1,7 @@
 """Tests of the administration commands, each against a real server."""
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -94,6 +95,54 @@ async def test_value_in_the_arguments_is_refused(run: Run, argument: str) -> Non
     assert done.exit_code == 2
     assert "NAME=@FILE: arguments are seen by others" in done.output
     assert "secret" not in done.output
+
+
+async def test_a_name_that_is_given_twice_is_refused(run: Run, tmp_path: Path) -> None:
+    """One of the two would be lost without a word."""
+    (tmp_path / "token").write_text("t")
+    twice = (f"A=@{tmp_path}/token", f"A=@{tmp_path}/token")
+    refused = await run("credential", "set", "--kind", "k", *twice, fails=True)
+    assert "A is given twice" in refused.output
+    at = ("--kind", "k", "--provider", "p", "--path", "a")
+    refused = await run("credential", "bind", *at, "--map", "A=x", "A=y", fails=True)
+    assert "A is given twice" in refused.output
+
+
+async def test_a_filter_of_the_audit_that_is_empty_is_none(run: Run) -> None:
+    """Nothing is before the first entry; an empty text is refused, and not everything."""
+    await run("host", "add", "build-07")
+    found = json.loads((await run("audit", "--before", "0", "--json")).output)
+    assert found["entries"] == []
+    for option in ("--actor", "--action", "--since"):
+        refused = await run("audit", option, "", fails=True)
+        assert "it is empty" in refused.output
+
+
+@pytest.mark.parametrize("output", ["standard", "file"])
+async def test_a_key_that_cannot_be_shown_is_revoked(
+    server: Server, key_file: Path, output: str
+) -> None:
+    """As where the disk is full: it would be valid, and nobody's."""
+    written = key_file.with_name("new.key")
+    more = ("--write-key", str(written)) if output == "file" else ()
+    run = {
+        "standard": 'exec "$@" >/dev/full',
+        "file": "ulimit -f 0; trap '' XFSZ; exec \"$@\"",
+    }
+    done = await anyio.run_process(
+        [
+            *("sh", "-c", run[output], "sh"),
+            *(sys.executable, "-m", "rensei_platform", "key", "add", "lost", *more),
+            *("--url", server.url, "--key-file", str(key_file)),
+        ],
+        check=False,
+    )
+    assert done.returncode == 73, done.stderr
+    assert b"error: cannot write the output: " in done.stderr
+    listed = await server.ok("GET", "/api/admin/keys")
+    (lost,) = [key for key in listed["keys"] if key["name"] == "lost"]
+    assert lost["revokedAt"] is not None
+    assert not written.exists()
 
 
 async def test_unreadable_value_is_an_error(run: Run, tmp_path: Path) -> None:
