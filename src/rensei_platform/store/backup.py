@@ -1,11 +1,14 @@
 """A copy of the database, made while servers use it."""
 
+import fcntl
 import os
+import secrets
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -21,7 +24,7 @@ def back_up(url: URL, file: Path) -> None:
     Raise StorageError if it cannot be written, UnavailableError if the database is away or
     the program that copies it fails.
     """
-    with _draft_of(file) as draft:
+    with draft_of(file) as draft:
         if url.drivername == "sqlite":
             _copy_sqlite(Path(str(url.database)), draft)
         else:
@@ -29,12 +32,21 @@ def back_up(url: URL, file: Path) -> None:
 
 
 @contextmanager
-def _draft_of(file: Path) -> Iterator[Path]:
-    """Lend a file beside the one asked for, which becomes it if the block succeeds."""
-    draft = file.parent / f".{file.name}.part"
+def draft_of(file: Path) -> Iterator[Path]:
+    """Lend a file beside the one asked for, which becomes it if the block succeeds.
+
+    Another backup to the same file has one of its own. Those of backups that were killed
+    are removed.
+    """
+    draft = file.parent / f".{file.name}.{secrets.token_hex(4)}.part"
     try:
-        draft.unlink(missing_ok=True)
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    try:
+        with suppress(OSError):  # where no file can be locked, none is removed either
+            fcntl.flock(held, fcntl.LOCK_EX)
+        _remove_left(file)
         yield draft
         with draft.open("rb+") as written:
             os.fsync(written.fileno())
@@ -45,13 +57,26 @@ def _draft_of(file: Path) -> Iterator[Path]:
         finally:
             os.close(directory)
     except OSError as error:
-        raise StorageError(
-            f"{file}: cannot write the backup: {error.strerror}",
-            hint="Name a new file, in a directory with room for a copy of the database.",
-        ) from error
+        raise _unwritable(file, error) from error
     finally:
-        with suppress(OSError):  # such as a name that is too long
+        os.close(held)
+        with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def _unwritable(file: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{file}: cannot write the backup: {error.strerror}",
+        hint="Name a new file, in a directory with room for a copy of the database.",
+    )
+
+
+def _remove_left(file: Path) -> None:
+    """Remove the drafts of backups to this file that nobody holds any more."""
+    for left in file.parent.glob(f".{escape(file.name)}.*.part"):
+        with suppress(OSError), left.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def _copy_sqlite(database: Path, draft: Path) -> None:

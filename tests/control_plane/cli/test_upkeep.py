@@ -3,6 +3,7 @@
 import shutil
 import signal
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import forked
@@ -12,6 +13,9 @@ from platform_program import PACKAGE, Program
 from polling import wait_until
 from schemas import downgrade
 from sqlalchemy import URL, create_engine, text
+
+from rensei_platform.errors import StorageError
+from rensei_platform.store.backup import draft_of
 
 DATABASE = ("--database", "sqlite:///platform.db")
 
@@ -74,6 +78,20 @@ def test_backup_overwrites_nothing(program: Program) -> None:
     message = program.run("backup", *DATABASE, "copy.db", exit_code=73)
     assert "copy.db: cannot write the backup: File exists" in message
     assert (program.directory / "copy.db").read_text() == "earlier"
+
+
+def test_two_backups_to_one_file(program: Program) -> None:
+    """The file is all of one of them, and never what the other has written so far."""
+    home = program.directory
+    with suppress(StorageError), draft_of(home / "copy.db") as other:
+        other.write_bytes(b"half of it")
+        program.run("backup", *DATABASE, "copy.db")
+        assert other.read_bytes() == b"half of it"
+        assert (home / "copy.db").read_bytes()[:6] == b"SQLite"
+    left = home / ".copy.db.0123abcd.part"
+    left.touch()  # by one that was killed
+    program.run("backup", *DATABASE, "copy.db", exit_code=73)
+    assert list(home.glob(".*.part")) == []
 
 
 @pytest.mark.parametrize("name", ["", "x" * 255])
