@@ -76,6 +76,18 @@ def test_the_state_is_one_daemons(tmp_path: Path) -> None:
         assert lock.read_text() == f"{os.getpid()}\n"
 
 
+def test_the_holder_is_the_one_of_the_lock(tmp_path: Path) -> None:
+    """Not the one before it, whose number stays in the file if the disk is full."""
+    lock = tmp_path / "lock"
+    with state_lock(lock):
+        lock.write_text("1\n")
+        with (
+            pytest.raises(StateInUseError, match=rf"\(pid {os.getpid()}\)"),
+            state_lock(lock),
+        ):
+            pass
+
+
 def test_a_lock_file_that_is_gone_lets_nobody_in(tmp_path: Path) -> None:
     """The directory itself is locked: that needs no space on a full disk."""
     lock = tmp_path / "lock"

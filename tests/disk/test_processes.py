@@ -79,6 +79,29 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
     assert lock_holder(lock) is None
 
 
+def test_a_file_of_another_disk_may_have_the_same_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first file of every file system in memory has; its lock is not the daemon's."""
+    lock = tmp_path / "lock"
+    with state_lock(lock):
+        table = Path("/proc/locks").read_text()
+    (ours,) = [
+        line.split()[5]
+        for line in table.splitlines()
+        if line.split()[5].endswith(f":{lock.stat().st_ino}")
+        and line.split()[4] == str(os.getpid())
+    ]
+    (tmp_path / "locks").write_text(
+        f"1: FLOCK ADVISORY WRITE 811 ab:cd:{lock.stat().st_ino} 0 EOF\n"
+    )
+    monkeypatch.setattr(processes, "PROC", tmp_path)
+    assert lock_holder(lock) is None
+    with (tmp_path / "locks").open("a") as file:
+        file.write(f"2: FLOCK ADVISORY WRITE 812 {ours} 0 EOF\n")
+    assert lock_holder(lock) == 812
+
+
 @pytest.mark.parametrize(
     ("cgroup", "environ", "service"),
     [

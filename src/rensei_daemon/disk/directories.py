@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rensei_daemon.disk.atomic_file import storage_errors
+from rensei_daemon.disk.processes import lock_holder
 from rensei_daemon.errors import StateInUseError, StorageError
 
 STATE_MODE = 0o700
@@ -67,7 +68,8 @@ def state_lock(path: Path) -> Iterator[None]:
             for descriptor in filter(None, (directory, file)):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(file, 32).decode(errors="replace").strip() if file else ""
+            # Not what the file says: the holder could not write it on a full disk.
+            holder = lock_holder(path.parent)
             raise StateInUseError(
                 f"another rensei-daemon{f' (pid {holder})' if holder else ''} "
                 f"holds {path.parent}",

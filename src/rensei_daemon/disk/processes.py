@@ -53,16 +53,38 @@ def lock_holder(lock: Path) -> int | None:
     that starts in that moment would give up.
     """
     try:
-        inode = lock.stat().st_ino
+        file = _name_in_locks(lock)
         table = (PROC / "locks").read_text(encoding="ascii")
     except OSError:
         return None
     # A line: `1: FLOCK ADVISORY WRITE 812 fe:01:393230 0 EOF`
     for line in table.splitlines():
         words = line.split()
-        if len(words) > 5 and words[5].endswith(f":{inode}"):
+        if len(words) > 5 and words[5].endswith(file):
             return max(int(words[4]), 0)
     return None
+
+
+def _name_in_locks(path: Path) -> str:
+    """Return how the kernel's list names a file: the device of its mount, and its inode.
+
+    `st_dev` is not that device everywhere (btrfs); the inode alone is that of many files,
+    the first in any file system in memory. Where the mount is not shown, it has to do.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        inode = os.fstat(descriptor).st_ino
+        facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii")
+    finally:
+        os.close(descriptor)
+    mount = facts.partition("mnt_id:")[2].split()
+    # A line: `29 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw`
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        words = line.split(b" ", 3)
+        if mount and words[0] == mount[0].encode():
+            major, minor = map(int, words[2].split(b":"))
+            return f"{major:02x}:{minor:02x}:{inode}"
+    return f":{inode}"
 
 
 def facts_of(pid: int) -> ProcessFacts | None:
