@@ -46,11 +46,23 @@ def test_a_directory_of_others_is_left_as_it_is(tmp_path: Path) -> None:
         ("/var/lib/rensei-daemon", 0o755, False),
         ("/srv/daemon", 0o777, False),
         ("/srv/daemon", 0o1777, True),
+        (str(MEMORY), 0o777, True),
+        ("/var/../run/lock", 0o1777, True),
     ],
 )
 def test_a_directory_of_the_host_is_of_others(path: str, mode: int, expected: bool) -> None:
     """Root may run a daemon, and forget the last part of a path."""
     assert is_of_others(Path(path), mode) is expected
+
+
+def test_a_new_file_system_in_memory_is_the_daemons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`docker run --tmpfs` and `mount -t tmpfs` give it the mode of /tmp."""
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
+    assert not is_of_others(tmp_path, 0o1777)
+    (tmp_path / "systemd-private-1").mkdir()
+    assert is_of_others(tmp_path, 0o1777)
 
 
 def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ _OF_THE_HOST = frozenset(
     for parts in (
         *("", "boot", "dev", "etc", "home", "mnt", "opt", "root", "run", "srv", "usr"),
         *("usr/local", "var", "var/cache", "var/lib", "var/log", "var/spool"),
+        *("dev/mqueue", "dev/shm", "run/lock", "run/user", "tmp", "var/tmp"),
     )
 )
 """Directories that are never those of one program."""
@@ -45,8 +46,13 @@ def prepare_directory(path: Path, *, mode: int) -> None:
 
 
 def is_of_others(path: Path, mode: int) -> bool:
-    """Whether other programs use a directory that has this mode."""
-    return bool(mode & stat.S_ISVTX) or path.resolve() in _OF_THE_HOST
+    """Whether other programs use a directory that has this mode.
+
+    A file system in memory has the mode of `/tmp` too, unless another was asked for.
+    """
+    if path.resolve() in _OF_THE_HOST:
+        return True
+    return bool(mode & stat.S_ISVTX) and not (path.is_mount() and not any(path.iterdir()))
 
 
 @contextmanager
