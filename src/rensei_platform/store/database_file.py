@@ -5,7 +5,27 @@ SQLite goes on with a file that was removed, and what it writes then is nowhere.
 
 from pathlib import Path
 
-from rensei_platform.store.trouble import REMOVED, DatabaseError
+from rensei_platform.store.trouble import OTHERS_LOG, REMOVED, DatabaseError
+
+_HEAD_BYTES = 20
+_WITHOUT_LOG = b"\x01\x01"
+"""In the head of a file that was written without a log, as `backup` writes it."""
+
+
+def check_log(path: Path) -> None:
+    """Raise DatabaseError if the log beside a database cannot be of it.
+
+    A backup was put in the place of a database that a server was killed with, and the log
+    was left. SQLite would apply it to the copy, which damages it without a word.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        log = path.with_name(f"{path.name}-wal").stat().st_size
+    except OSError:
+        return
+    if log and head[18:] == _WITHOUT_LOG:
+        raise DatabaseError(OTHERS_LOG)
 
 
 class DatabaseFile:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from rensei_platform.errors import SchemaError, StartError, UnavailableError
 from rensei_platform.ownership import private
+from rensei_platform.store.database_file import check_log
 from rensei_platform.store.engine import (
     POSTGRESQL_DIALECT,
     prepare_sqlite,
@@ -218,6 +219,7 @@ def _connection(url: URL) -> Iterator[Connection]:
     """Lend a connection with one transaction around everything, DDL included."""
     is_sqlite = url.drivername == "sqlite"
     if is_sqlite:
+        check_log(Path(str(url.database)))
         engine = create_engine(url, poolclass=NullPool, connect_args=sqlite_arguments())
         event.listen(engine, "connect", prepare_sqlite)
         event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN EXCLUSIVE"))

@@ -89,6 +89,11 @@ REMOVED: Final = Trouble(
     "The file of the database was removed or replaced while the server has it open.",
     "Put the same file back; or stop the server, restore a backup, and start it.",
 )
+OTHERS_LOG: Final = Trouble(
+    "others_log",
+    "The log beside the file of the database (-wal) is of the one that was there before.",
+    "Remove the -wal and -shm files beside it; then nothing but the copy counts.",
+)
 LOCKED: Final = Trouble(
     "locked",
     "Another program holds the lock of the database; try again later.",

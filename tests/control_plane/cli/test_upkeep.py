@@ -16,6 +16,7 @@ from sqlalchemy import URL, create_engine, text
 
 from rensei_platform.errors import StorageError
 from rensei_platform.store.backup import draft_of
+from rensei_platform.store.trouble import OTHERS_LOG
 
 DATABASE = ("--database", "sqlite:///platform.db")
 
@@ -70,6 +71,26 @@ def test_backup_of_a_running_server_is_restored(program: Program) -> None:
     shutil.copy(home / "platform.db.key", home / "restored.db.key")
     with program.serving(*lone) as url:
         assert _value(program, url) == "canary-value"
+
+
+def test_a_log_that_was_left_is_not_applied_to_a_backup(program: Program) -> None:
+    """A server is killed, and a copy put in the place of its database."""
+    home, url = program.directory, f"sqlite:///{program.directory}/platform.db"
+    program.run("backup", *DATABASE, "copy.db")
+    with program.serving(*DATABASE, "--port", 0, stop=signal.SIGKILL) as served:
+        program.run("credential", "generate", "--kind", "k", "B", *_access(served))
+    log = home / "platform.db-wal"
+    written = log.read_bytes()
+    assert written
+    shutil.copy(home / "copy.db", home / "platform.db")
+    for command in (("serve", "--port", 0), ("migrate",), ("backup", "second.db")):
+        message = program.run(*command, "--database", url, exit_code=69)
+        assert message.startswith(f"error: {OTHERS_LOG.message}\n{OTHERS_LOG.hint}")
+    assert log.read_bytes() == written
+    log.unlink()
+    (home / "platform.db-shm").unlink()
+    with program.serving(*DATABASE, "--port", 0) as served:
+        assert _value(program, served) == "canary-value"
 
 
 def test_backup_overwrites_nothing(program: Program) -> None:
