@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rensei_platform.doctor.result import Result, failed, reported
+from rensei_platform.doctor.result import Result, reported
 from rensei_platform.errors import PlatformError
 from rensei_platform.providers.base import Location, Resolved, ResolveError
 from rensei_platform.providers.registry import Registry
@@ -19,7 +19,9 @@ async def check_providers(tables: Mapping[str, Mapping[str, Any]]) -> list[Resul
             try:
                 await registry.probe(name)
             except ResolveError as error:
-                found.append(failed(title, error))
+                cause = f" ({error.detail})" if error.detail else ""
+                message = f"{error.reason}{cause}"
+                found.append(Result(title, "error", message, error.hint))
             else:
                 found.append(Result(title, "ok", f"{table.get('type')}, answers"))
     return found

@@ -6,8 +6,9 @@ leave full. The TLS context, which is what costs time, is made once, and again w
 file of the authorities has changed.
 """
 
+import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,17 +114,35 @@ class HttpClient:
 
 def _unreachable(error: httpx.HTTPError) -> ProviderUnavailableError:
     """Return the error for a server that cannot be asked, or should not be."""
-    cause: BaseException | None = error
-    while cause is not None:
+    detail = str(error)
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ProviderUnavailableError(
                 f"its certificate is not trusted ({cause.verify_message})",
                 hint="Let `ca_file` hold its authority, and `address` a name it is for.",
             )
-        cause = cause.__cause__ or cause.__context__
+        if (
+            isinstance(cause, OSError)
+            and not isinstance(cause, ssl.SSLError)
+            and cause.errno is not None
+        ):
+            # httpx says that all attempts failed, and not how. The resolver's numbers are
+            # its own, and below 0, as TLS has its own too.
+            known = cause.errno > 0
+            detail = os.strerror(cause.errno) if known else str(cause.strerror)
     return ProviderUnavailableError(
-        f"cannot be reached ({type(error).__name__})", detail=str(error)[:200]
+        f"cannot be reached ({type(error).__name__})", detail=detail[:200]
     )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield what led to an error, the last first; of several attempts the first."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        else:
+            error = error.__cause__ or error.__context__
 
 
 def checked_address(address: str, *, allow_http: bool) -> str:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import anyio
 
+from rensei_platform.log_limit import LogLimit
 from rensei_platform.providers.base import Lease, Resolved, ResolveError
 from rensei_platform.providers.registry import Registry
 from rensei_platform.services.resolved_values import provider_binding
@@ -34,6 +35,7 @@ class Resolver:
 
     def __init__(self, registry: Registry, now: Callable[[], datetime]) -> None:
         self._registry, self._now = registry, now
+        self._limit = LogLimit()
         self.failures: dict[str, Failure] = {}
         """By binding: those that are served with old values, or not at all."""
 
@@ -47,6 +49,17 @@ class Resolver:
             resolved = await self._registry.resolve(provider_binding(binding))
         except ResolveError as error:
             self.failures[binding.id] = Failure(self._now(), binding.org_id, error)
+            self._limit.warning(
+                "provider.failed",
+                about=binding.id,
+                provider=error.instance,
+                org_id=binding.org_id,
+                kind=error.kind,
+                cause=error.cause,
+                reason=error.reason,
+                detail=error.detail,
+                hint=error.hint,
+            )
             raise
         self.failures.pop(binding.id, None)
         return resolved

@@ -273,7 +273,7 @@ def test_doctor_names_what_is_wrong(program: Program) -> None:
         "error    configuration: platform.toml: others may change it (mode 0666)",
         "error    exposure: '0.0.0.0' is not a loopback address, and there is no TLS",
         "error    master key: platform.db.key: this is not the master key of the database",
-        "error    provider gone: Credential provider gone: cannot be reached",
+        "error    provider gone: cannot be reached (ConnectError) (Connection refused)",
         "error    provider lost: [providers.lost] directory: /nonexistent: not a directory",
     ):
         assert line in done.stdout, done.stdout

@@ -115,13 +115,14 @@ async def test_not_http(response: bytes) -> None:
 
 
 async def test_refused() -> None:
-    """Where nothing listens the server is unavailable."""
+    """Where nothing listens the server is unavailable; the log has how."""
     async with small_server(lambda _: b"") as server:
         pass
     with pytest.raises(
         ProviderUnavailableError, match=r"cannot be reached \(ConnectError\)"
-    ):
+    ) as refused:
         await _client(server.address).send("GET", "/", {})
+    assert refused.value.detail == "Connection refused"
 
 
 async def test_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from platform_server import ORG, Server, running, sqlite_url
 from polling import until_answer
 from raw_streams import open_streams
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from rensei_platform.services import lease_keeper
 from rensei_platform.settings import ServerSettings
@@ -38,6 +39,18 @@ async def _bind(server: Server, path: str = "app", provider: str = "files") -> i
     body = {"provider": provider, "path": path}
     answer = await server.call("PUT", "/api/admin/credentials/byok/binding", body)
     return answer.status_code
+
+
+async def test_a_provider_that_fails_is_in_the_log(server: Server, tmp_path: Path) -> None:
+    """Once for a binding, with the cause; hosts are only told when to come back."""
+    assert await _bind(server, "absent") == 200
+    with capture_logs() as logs:
+        assert (await server.call("POST", SNAPSHOT, SESSION)).status_code == 503
+        body = {"orgId": ORG, "kind": "byok"}
+        assert (await server.call("POST", ROTATE, body)).status_code == 502
+    (event,) = [entry for entry in logs if entry["event"] == "provider.failed"]
+    assert (event["provider"], event["kind"], event["org_id"]) == ("files", "byok", ORG)
+    assert (event["cause"], event["reason"]) == ("not_found", "there is no such file")
 
 
 async def test_watched_provider(server: Server, tmp_path: Path) -> None:
