@@ -94,6 +94,21 @@ async def test_a_daemon_that_does_not_answer(
             tasks.cancel_scope.cancel()
 
 
+async def test_a_daemon_that_hangs_is_given_no_longer_than_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel connects for a stopped process too; that is said of it."""
+    monkeypatch.setattr(session_query, "SHORTEST_SECONDS", 0.05)
+    path = tmp_path / "socket"
+    query = partial(query_sessions, path, wait_seconds=0.2)
+    async with await anyio.create_unix_listener(path):
+        with (
+            anyio.fail_after(session_query.ANSWER_SECONDS),
+            pytest.raises(DeliveryError, match="the daemon runs but does not answer"),
+        ):
+            await anyio.to_thread.run_sync(query, abandon_on_cancel=True)
+
+
 async def test_a_daemon_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
     """One that is not there yet, or just stops, is given the time that there is."""
     path = tmp_path / "socket"

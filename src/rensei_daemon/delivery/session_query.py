@@ -22,6 +22,8 @@ from rensei_daemon.errors import (
 
 ANSWER_SECONDS = 4.0
 """The time in which a healthy daemon answers."""
+SHORTEST_SECONDS = 1.0
+"""What an answer is given even if no time is left: most take milliseconds."""
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -36,20 +38,26 @@ def query_sessions(
     """
     deadline = time.monotonic() + wait_seconds
     while True:
+        left = max(deadline - time.monotonic(), SHORTEST_SECONDS)
         try:
-            return _ask(path, session_id)
+            return _ask(path, session_id, seconds=min(left, ANSWER_SECONDS))
         except (DaemonNotRunningError, DeliveryError):
             if time.monotonic() + RETRY_SECONDS >= deadline:
                 raise
         time.sleep(RETRY_SECONDS)
 
 
-def _ask(path: Path, session_id: str | None) -> SessionList:
+def _ask(path: Path, session_id: str | None, *, seconds: float) -> SessionList:
     with closing(connect(path, credential_frames.session_query(session_id))) as connection:
-        connection.settimeout(ANSWER_SECONDS)
+        connection.settimeout(seconds)
         try:
             with connection.makefile("rb") as answer:
                 line = answer.readline(MAX_ANSWER_BYTES)
+        except TimeoutError:
+            raise DeliveryError(
+                "the daemon runs but does not answer",
+                hint="see what holds it: rensei-daemon status",
+            ) from None
         except OSError:
             line = b""
     found = credential_frames.read_session_list(line)
