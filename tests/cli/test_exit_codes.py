@@ -36,7 +36,8 @@ class Codes(NamedTuple):
 
 
 ASKS_DAEMON = Codes(invalid=3, unreadable=3, stopped=3, silent=1)
-READS_RECORD = Codes(invalid=3, unreadable=3, stopped=3, silent=None)
+READS_RECORD = ASKS_DAEMON
+"""Of a daemon with a journal, a silent one is no trouble."""
 ASKS_PLATFORM = Codes(invalid=78, unreadable=77, stopped=69, silent=69)
 READS_CONFIG = Codes(invalid=78, unreadable=77, stopped=None, silent=None)
 

@@ -1,6 +1,7 @@
 """The record of changes, from a mutation on the platform to the operator's screen."""
 
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,24 @@ async def test_the_record_is_read_without_a_daemon_too(host: Host) -> None:
         "rensei-daemon: there is no change 7 on record",
     )
     await host.start()
+
+
+async def test_the_record_is_read_while_the_daemon_hangs(host: Host) -> None:
+    """That it may be behind is said, and what nobody has asked for is an error as ever."""
+    await host.settled([host.enqueue("project.disable", id="proj_a")])
+    before = await _json(host, "mutations", "list")
+    assert host.process is not None
+    host.process.send_signal(signal.SIGSTOP)
+    try:
+        code, out, err = await host.command("mutations", "list", "--json")
+        said = "the daemon runs but has not answered for 2 s; this is from its journal"
+        assert (code, err) == (0, f"rensei-daemon: {said}\n")
+        assert _without_ack(json.loads(out)) == _without_ack(before)
+        code, _, err = await host.command("config", "diff", "7")
+        assert code == 64
+        assert err.startswith("rensei-daemon: there is no change 7 on record\n")
+    finally:
+        host.process.send_signal(signal.SIGCONT)
 
 
 async def test_a_daemon_without_its_file_is_found_and_says_so(host: Host) -> None:
