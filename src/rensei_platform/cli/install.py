@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +19,10 @@ PACKAGED_PROGRAM = Path("/usr/bin") / NAME
 """Where a package installs it, and what the unit runs unless it is written anew."""
 SYSTEM = Path("/")
 _PACKAGE = Path(rensei_platform.__file__).parent
+_PUBLIC_UMASK = 0o022
+"""Everybody may enter the directories of a system that are made here."""
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]{1,4096}")
+"""Which systemd takes as it is: no space, no quote, no percent sign."""
 _HIDDEN = tuple(map(Path, ("/root", "/home", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is written there
 """What ProtectHome= and PrivateTmp= hide from the service."""
 
@@ -31,11 +37,19 @@ class ServiceFile:
     """Never written over."""
 
     def write(self) -> str:
-        """Write it, unless it is there; return what was done."""
-        if self.path.exists() and (self.is_operators or self.path.read_text() == self.text):
-            return f"kept {self.path}"
+        """Write it, unless it is there; return what was done.
+
+        A link is an operator's, also one that leads nowhere: it masks a unit, or its
+        target is not mounted yet.
+        """
+        if self.path.is_symlink():
+            return f"kept {self.path}, which is a link"
         draft = self.path.with_name(f".{self.path.name}.part")
         try:
+            if self.path.exists() and (
+                self.is_operators or self.path.read_text() == self.text
+            ):
+                return f"kept {self.path}"
             self.path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(self.text)
             draft.chmod(0o644)
@@ -68,10 +82,14 @@ def install(root: Path, dry_run: bool, as_json: bool) -> None:
     files, commands = _files(root, _this_program()), _commands(root)
     if dry_run:
         done = [f"would write {file.path}" for file in files]
-        done += [f"would run {' '.join(command)}" for command in commands]
+        done += [f"would run {shlex.join(command)}" for command in commands]
     else:
-        done = [file.write() for file in files]
-        done += [_run(command) for command in commands]
+        before = os.umask(_PUBLIC_UMASK)
+        try:
+            done = [file.write() for file in files]
+            done += [_run(command) for command in commands]
+        finally:
+            os.umask(before)
     following = _following(root)
     if as_json:
         click.echo(json.dumps({"dryRun": dry_run, "steps": done, "next": following}))
@@ -88,6 +106,11 @@ def _files(root: Path, program: Path) -> list[ServiceFile]:
         return files
     if root == SYSTEM:
         require_reach(program)
+    if _PLAIN_PATH.fullmatch(str(program)) is None:
+        raise StartError(
+            f"{program}: a unit cannot name this path",
+            hint=f"Put it into a virtual environment such as /opt/{NAME}.",
+        )
     unit = _text(f"{NAME}.service").replace(str(PACKAGED_PROGRAM), str(program))
     sysusers = _text(f"{NAME}.sysusers.conf")
     return [
@@ -116,18 +139,18 @@ def _run(command: tuple[str, ...]) -> str:
     except OSError as error:
         raise StartError(f"cannot run {command[0]}: {error.strerror}") from error
     if done.returncode:
-        raise StartError(f"{' '.join(command)} failed: {done.stderr.strip()[:500]}")
-    return f"ran {' '.join(command)}"
+        raise StartError(f"{shlex.join(command)} failed: {done.stderr.strip()[:500]}")
+    return f"ran {shlex.join(command)}"
 
 
 def _following(root: Path) -> list[str]:
-    manager = "systemctl" if root == SYSTEM else f"systemctl --root={root}"
-    return [
-        f"${{EDITOR:-vi}} {root / 'etc' / NAME / 'platform.toml'}    # set `database`",
-        f"{NAME} init --org NAME --owner EMAIL --write-key owner.key",
-        f"{manager} enable {'--now ' if root == SYSTEM else ''}{NAME}",
-        f"{NAME} doctor",
-    ]
+    settings = shlex.quote(str(root / "etc" / NAME / "platform.toml"))
+    edit = f"${{EDITOR:-vi}} {settings}    # set `database`"
+    init = f"{NAME} init --org NAME --owner EMAIL --write-key owner.key"
+    if root == SYSTEM:
+        return [edit, init, f"systemctl enable --now {NAME}", f"{NAME} doctor"]
+    enable = shlex.join(("systemctl", f"--root={root}", "enable", NAME))
+    return [edit, enable, f"{init}    # on the host that boots it"]
 
 
 def _text(name: str) -> str:

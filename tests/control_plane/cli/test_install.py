@@ -1,7 +1,9 @@
 """`install`: the files of the service, below another root than this host's."""
 
 import json
+import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,53 @@ def test_it_is_installed_and_brought_up_to_date(tmp_path: Path, program: Path) -
     assert f"kept {settings}\nwrote {root}/{UNIT}\n" in done.output
     assert (root / UNIT).read_text() == unit
     assert settings.read_text() == "port = 1\n"
+
+
+@pytest.mark.needs("root", "systemd-sysusers")
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_directories_are_for_everybody(tmp_path: Path, umask: int) -> None:
+    """Whatever root's umask is: nobody else could enter them, or anybody write there."""
+    root = tmp_path / "a root"
+    root.mkdir()
+    before = os.umask(umask)
+    try:
+        done = install(f"--root={root}")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert done.exit_code == 0, (done.output, done.exception)
+    made = {path for path in root.rglob("*") if path.is_dir()}
+    assert made
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o755}
+    assert f"systemctl '--root={root}' enable rensei-platform\n" in done.output
+    assert f"'{root}/etc/rensei-platform/platform.toml'" in done.output
+    assert "owner.key    # on the host that boots it\n" in done.output
+
+
+@pytest.mark.needs("root", "systemd-sysusers")
+def test_links_are_kept(tmp_path: Path) -> None:
+    """A unit that is masked stays so, and settings whose target is not there yet."""
+    settings, unit = tmp_path / "etc/rensei-platform/platform.toml", tmp_path / UNIT
+    for link, target in ((settings, "/absent/platform.toml"), (unit, os.devnull)):
+        link.parent.mkdir(parents=True)
+        link.symlink_to(target)
+    done = install(f"--root={tmp_path}")
+    for link in (settings, unit):
+        assert f"kept {link}, which is a link\n" in done.output
+        assert link.is_symlink()
+
+
+def test_a_path_that_a_unit_cannot_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A space would end the name of the program."""
+    program = tmp_path / "a b/rensei-platform"
+    program.parent.mkdir()
+    program.touch()
+    monkeypatch.setattr("sys.argv", [str(program)])
+    refused = install("--dry-run", f"--root={tmp_path}").exception
+    assert isinstance(refused, StartError)
+    assert str(refused) == f"{program}: a unit cannot name this path"
 
 
 def test_the_unit_of_a_package_is_left_alone(tmp_path: Path) -> None:
