@@ -202,3 +202,17 @@ def test_what_deserves_a_second_look() -> None:
         'session "build" runs systemctl',
         "a file a that everybody may open",
     ]
+
+
+def test_what_is_relative_to_somewhere_else_deserves_it_too() -> None:
+    """A hook has no directory of its own, and a file's has to be made by somebody."""
+    settings = _load(
+        'files = [{ path = "a/b", on_rotate = ["bin/x"] }, { path = "/a/c", '
+        'on_rotate = ["/bin/x"] }, { path = "./d", on_rotate = ["true"] }]'
+    )
+    assert list(advisories(settings)) == [
+        'session "build" has the hook bin/x, which is looked up from /; name it from '
+        "the root",
+        'session "build" has a file a/b, whose directory is not made by the daemon, and '
+        "goes with the runtime directory at each stop",
+    ]

@@ -38,7 +38,19 @@ def _about(session: Session) -> Iterator[str]:
             f'session "{session.id}" runs systemctl on rotation, which the daemon\'s '
             "user may not do to other units; use a .path unit on its env_file instead"
         )
+    for hook in session.hooks:
+        if "/" in hook[0] and not PurePath(hook[0]).is_absolute():
+            yield (
+                f'session "{session.id}" has the hook {hook[0]}, which is looked up '
+                "from /; name it from the root"
+            )
     for file in session.all_files:
+        path = PurePath(file.path)
+        if not path.is_absolute() and len(path.parts) > 1:
+            yield (
+                f'session "{session.id}" has a file {file.path}, whose directory is not '
+                "made by the daemon, and goes with the runtime directory at each stop"
+            )
         if file.permissions & 0o007:
             what = "an env file" if file.path == session.env_file else f"a file {file.path}"
             yield f'session "{session.id}" has {what} that everybody may open'
