@@ -82,7 +82,7 @@ CASES = {
     ),
     "a second daemon": Case(
         75,
-        "another rensei-daemon (pid 4242) holds {place}/state",
+        f"another rensei-daemon (pid {os.getpid()}) holds {{place}}/state",
         "stop it first, or give this one its own [paths]",
         prepare=holding,
     ),

@@ -75,7 +75,7 @@ def state_lock(path: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             # Not what the file says: the holder could not write it on a full disk.
-            holder = lock_holder(path.parent)
+            holder = lock_holder(path) or lock_holder(path.parent)
             raise StateInUseError(
                 f"another rensei-daemon{f' (pid {holder})' if holder else ''} "
                 f"holds {path.parent}",
