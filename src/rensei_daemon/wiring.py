@@ -293,6 +293,7 @@ class Daemon:
             "runtime token": self.identity.keep_fresh,
             "registration": partial(keep_registered, self.identity, self.configuration),
             "identity": partial(self.identity_saver.run, draw),
+            "stream sockets": self.http.stream_sockets.run,
             "dead peers": self.http.dead_peers.run,
             "moved peers": self.http.moved_peers.run,
             "deferred work": self.session_context.deferred.run,

@@ -4,6 +4,7 @@ import httpx
 
 from rensei_daemon.platform_api.clients import Clients
 from rensei_daemon.platform_api.proxies import Route
+from rensei_daemon.platform_api.readable_sockets import ReadableSockets
 from rensei_daemon.platform_api.trust import Tls
 
 URL = httpx.URL("http://127.0.0.1:1")
@@ -12,7 +13,14 @@ URL = httpx.URL("http://127.0.0.1:1")
 def clients(call_seconds: float) -> Clients:
     """Return the clients of a platform that is not there."""
     route, tls = Route(None, ""), Tls(URL, None, None)
-    return Clients(URL, route, tls, user_agent="x", call_seconds=call_seconds)
+    return Clients(
+        URL,
+        route,
+        tls,
+        user_agent="x",
+        call_seconds=call_seconds,
+        stream_sockets=ReadableSockets(),
+    )
 
 
 async def test_a_replaced_client_is_closed_once_its_requests_have_ended() -> None:

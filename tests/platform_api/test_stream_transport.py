@@ -19,6 +19,7 @@ from polling import until
 from platform_api.test_connection_owner import mute_platform
 from rensei_daemon.errors import PlatformError, TransientError
 from rensei_daemon.platform_api.http import Http, open_http
+from rensei_daemon.platform_api.readable_sockets import ReadableSockets
 from rensei_daemon.platform_api.socket_stream import SocketBackend
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ async def test_a_connection_that_cannot_be_taken_over_is_closed() -> None:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
     async with listener:
-        connect = partial(SocketBackend().connect_tcp, "127.0.0.1", port)
+        connect = partial(SocketBackend(ReadableSockets()).connect_tcp, "127.0.0.1", port)
         with one_descriptor_left(), pytest.raises(httpcore.ConnectError, match="Too many"):
             await connect(timeout=HANG_SECONDS)
         with pytest.raises(httpcore.ConnectError, match="Protocol not available"):
@@ -181,7 +182,9 @@ async def test_a_step_that_takes_too_long_is_an_error_of_its_own() -> None:
     port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
     hang = {"timeout": 0.05}
     async with listener:
-        stream = await SocketBackend().connect_tcp("127.0.0.1", port, timeout=HANG_SECONDS)
+        stream = await SocketBackend(ReadableSockets()).connect_tcp(
+            "127.0.0.1", port, timeout=HANG_SECONDS
+        )
         steps: list[tuple[Any, type[Exception]]] = [
             (partial(stream.read, 10, **hang), httpcore.ReadTimeout),
             (partial(stream.write, b"x" * 50_000_000, **hang), httpcore.WriteTimeout),

@@ -13,8 +13,8 @@ import anyio.lowlevel
 
 from rensei_daemon.wake_event import WakeEvent
 
-CALM_TURNS = 2
-"""From an event in a socket to its work: one turn wakes the reader, one handles it."""
+CALM_TURNS = 3
+"""From an event in a socket to its work: two turns wake the reader, one handles it."""
 MOST_SECONDS = 0.01
 """How long work may wait for that: somewhere a value may change all the time."""
 IDLE_SECONDS = 1.0

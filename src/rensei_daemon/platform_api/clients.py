@@ -11,6 +11,7 @@ import httpx
 
 from rensei_daemon.platform_api import exchange_errors, transport
 from rensei_daemon.platform_api.proxies import Route
+from rensei_daemon.platform_api.readable_sockets import ReadableSockets
 from rensei_daemon.platform_api.trust import Tls
 
 
@@ -25,6 +26,7 @@ class Clients:
         *,
         user_agent: str,
         call_seconds: float,
+        stream_sockets: ReadableSockets,
     ) -> None:
         self.rebuilds = 0
         """How often a blocked pool was replaced."""
@@ -32,10 +34,11 @@ class Clients:
         self._connects_to = (route.proxy or url).host
         self._user_agent = user_agent
         self._call_seconds = call_seconds
+        self._stream_sockets = stream_sockets
         self._context = tls.context
         self._retired: list[tuple[float, httpx.AsyncClient]] = []
         """Clients that were replaced, and when: their requests may still run."""
-        self.requests, self.streams = self._client(), self._client(for_streams=True)
+        self.requests, self.streams = self._client(), self._client(stream_sockets)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -65,7 +68,7 @@ class Clients:
             return  # another request has done it
         self._context = self._tls.context
         # Its streams close their connections themselves, and it keeps none for others.
-        self.streams = self._client(for_streams=True)
+        self.streams = self._client(self._stream_sockets)
         await self.replace_requests()
 
     async def replace_requests(self) -> None:
@@ -93,11 +96,11 @@ class Clients:
                 await client.aclose()
             raise
 
-    def _client(self, *, for_streams: bool = False) -> httpx.AsyncClient:
+    def _client(self, stream_sockets: ReadableSockets | None = None) -> httpx.AsyncClient:
         return transport.client(
             self._route,
             self._context,
             self._tls.refusals,
             user_agent=self._user_agent,
-            for_streams=for_streams,
+            stream_sockets=stream_sockets,
         )

@@ -32,6 +32,7 @@ from rensei_daemon.platform_api.dead_peer import DeadPeerDetector
 from rensei_daemon.platform_api.moved_peer import MovedPeerDetector
 from rensei_daemon.platform_api.offload import run_in_thread
 from rensei_daemon.platform_api.proxies import Route, route_to
+from rensei_daemon.platform_api.readable_sockets import ReadableSockets
 from rensei_daemon.platform_api.response_body import read_body
 from rensei_daemon.platform_api.responses import (
     PlatformResponse,
@@ -114,8 +115,15 @@ class Http:
     ) -> None:
         self.dead_peers = dead_peers
         """Ends streams whose peer is dead, while its `run` runs."""
+        self.stream_sockets = ReadableSockets()
+        """Reads open streams with less effort while its `run` runs."""
         self._clients = Clients(
-            url, route, tls, user_agent=user_agent, call_seconds=call_seconds
+            url,
+            route,
+            tls,
+            user_agent=user_agent,
+            call_seconds=call_seconds,
+            stream_sockets=self.stream_sockets,
         )
         self.moved_peers = MovedPeerDetector(
             (route.proxy or url).host, dead_peers, self._clients.replace_requests

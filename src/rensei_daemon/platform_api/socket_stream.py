@@ -16,6 +16,8 @@ import anyio.lowlevel
 import httpcore
 from anyio.abc import SocketAttribute
 
+from rensei_daemon.platform_api.readable_sockets import ReadableSockets
+
 RECEIVE_BYTES = 64 * 1024
 """More than a TLS record: what OpenSSL has decrypted never waits for more to arrive."""
 
@@ -24,6 +26,9 @@ _NOT_READY = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 class SocketBackend(httpcore.AsyncNetworkBackend):
     """Connects sockets for httpcore."""
+
+    def __init__(self, readable: ReadableSockets) -> None:
+        self._readable = readable
 
     async def connect_tcp(
         self,
@@ -50,7 +55,7 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
             except OSError:
                 own.close()
                 raise
-        return SocketStream(own)
+        return SocketStream(own, self._readable)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep."""
@@ -60,8 +65,9 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
 class SocketStream(httpcore.AsyncNetworkStream):
     """A connected socket, with or without TLS."""
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, readable: ReadableSockets) -> None:
         self.socket = connected
+        self._readable = readable
         self._rest = b""
         """Received, and not read yet."""
         self._is_in_head = True
@@ -80,7 +86,7 @@ class SocketStream(httpcore.AsyncNetworkStream):
             return rest
         try:
             while True:
-                await anyio.wait_readable(self.socket)
+                await self._readable.wait(self.socket)
                 try:
                     return self.socket.recv(RECEIVE_BYTES)
                 except _NOT_READY:  # part of a record, or none of data
@@ -147,7 +153,7 @@ class SocketStream(httpcore.AsyncNetworkStream):
     async def aclose(self) -> None:
         """Close the socket; a task that waits for it has an error."""
         if self.socket.fileno() >= 0:
-            anyio.notify_closing(self.socket)
+            self._readable.notify_closing(self.socket)
             self.socket.close()
 
     def get_extra_info(self, info: str) -> Any:

@@ -13,6 +13,7 @@ import httpcore
 import httpx
 
 from rensei_daemon.core.chunked_body import ChunkedBody
+from rensei_daemon.platform_api.readable_sockets import ReadableSockets
 from rensei_daemon.platform_api.socket_stream import SocketBackend, SocketStream
 from rensei_daemon.platform_api.transport import BODY
 
@@ -26,13 +27,16 @@ class StreamTransport(httpx.AsyncBaseTransport):
     """A transport without a proxy, each of whose connections serves one request."""
 
     def __init__(
-        self, context: ssl.SSLContext, socket_options: Iterable[tuple[int, int, int]]
+        self,
+        context: ssl.SSLContext,
+        socket_options: Iterable[tuple[int, int, int]],
+        readable: ReadableSockets,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=SocketBackend(),
+            network_backend=SocketBackend(readable),
             socket_options=socket_options,
         )
 

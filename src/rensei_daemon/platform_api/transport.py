@@ -16,6 +16,7 @@ import httpx
 from rensei_daemon.core.urls import host_in
 from rensei_daemon.platform_api.connection_owner import OwningTransport
 from rensei_daemon.platform_api.proxies import Route
+from rensei_daemon.platform_api.readable_sockets import ReadableSockets
 from rensei_daemon.platform_api.tls_refusal import (
     CertificateRefusals,
     CertificateRetryTransport,
@@ -73,10 +74,12 @@ class LateTransport(httpx.AsyncBaseTransport):
 
 
 def _transport(
-    route: Route, context: ssl.SSLContext, *, for_streams: bool
+    route: Route, context: ssl.SSLContext, stream_sockets: ReadableSockets | None
 ) -> OwningTransport:
-    if for_streams and route.proxy is None:
-        return OwningTransport(LateTransport(partial(_stream_transport, context)))
+    for_streams = stream_sockets is not None
+    if stream_sockets is not None and route.proxy is None:
+        own = partial(_stream_transport, context, stream_sockets)
+        return OwningTransport(LateTransport(own))
     # Common servers close an idle connection after 5 s; a request at that moment would
     # fail. Connections of streams are never reused.
     limits = (
@@ -95,11 +98,13 @@ def _transport(
     return OwningTransport(LateTransport(make))
 
 
-def _stream_transport(context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+def _stream_transport(
+    context: ssl.SSLContext, readable: ReadableSockets
+) -> httpx.AsyncBaseTransport:
     # With httpcore, which is imported late, too.
     module = importlib.import_module("rensei_daemon.platform_api.stream_transport")
-    transport: httpx.AsyncBaseTransport = module.StreamTransport(context, _WATCHED)
-    return transport
+    made: httpx.AsyncBaseTransport = module.StreamTransport(context, _WATCHED, readable)
+    return made
 
 
 def client(
@@ -108,17 +113,20 @@ def client(
     refusals: CertificateRefusals,
     *,
     user_agent: str,
-    for_streams: bool = False,
+    stream_sockets: ReadableSockets | None = None,
 ) -> httpx.AsyncClient:
-    """Make a client for the platform, which keeps no cookies and follows no redirects."""
-    make = partial(_transport, route, context, for_streams=for_streams)
+    """Make a client for the platform, which keeps no cookies and follows no redirects.
+
+    One for streams has `stream_sockets`.
+    """
+    make = partial(_transport, route, context, stream_sockets)
     return httpx.AsyncClient(
         transport=CertificateRetryTransport(
             make, refusals, is_proxied=route.proxy is not None
         ),
         timeout=httpx.Timeout(
             connect=CONNECT_SECONDS,
-            read=None if for_streams else 10.0,
+            read=10.0 if stream_sockets is None else None,
             write=10.0,
             pool=QUEUE_SECONDS,
         ),

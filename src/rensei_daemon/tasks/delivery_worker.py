@@ -206,7 +206,7 @@ class DeliveryWorker:
         """Deliver what is offered, and retry failures, until nothing is left to do."""
         wait: float | None = None
         while True:
-            self._is_idle = not self._failures
+            self._is_idle = not (self._failures or self._offered.is_set)
             if wait is None and not self._offered.is_set:
                 self._is_working = False
                 return

@@ -39,6 +39,7 @@ LOOPS = (
     "runtime token",
     "registration",
     "identity",
+    "stream sockets",
     "dead peers",
     "deferred work",
     "files in memory",
