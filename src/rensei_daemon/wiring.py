@@ -308,6 +308,7 @@ class Daemon:
         sockets = resources.session_factory.credential_socket
         loops: dict[str, Loop] = {
             "clock": ClockWatch(board, self.heartbeat, self.host_resumed, draw).run,
+            "readers": sockets.bursts.run,
             "former readers": partial(await_readers, former, sockets, board),
             "configuration": partial(watch, configuration, board),
             "state": partial(

@@ -96,6 +96,7 @@ class Lab:
         credential_socket = CredentialSocket(limits or ReaderTimeouts())
         with anyio.fail_after(HANG_SECONDS):
             async with anyio.create_task_group() as tasks:
+                tasks.start_soon(credential_socket.bursts.run)
                 await tasks.start(partial(credential_socket.serve, self.path, gid=gid))
                 yield credential_socket
                 tasks.cancel_scope.cancel()

@@ -12,6 +12,7 @@ import pytest
 from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.credential import Credentials
+from rensei_daemon.delivery.bursts import Bursts
 from rensei_daemon.delivery.connection_quota import ConnectionQuota
 from rensei_daemon.delivery.reader_connection import ReaderConnection, ReaderTimeouts
 from rensei_daemon.delivery.subscribers import Subscribers
@@ -62,7 +63,7 @@ class Worker:
 @asynccontextmanager
 async def joined(value: str, *, uid: int | None = None) -> AsyncIterator[Worker]:
     """Be attended to as a user, else oneself, over a socket that holds little; in 5 s."""
-    subscribers = Subscribers("build", None, lambda: None)
+    subscribers = Subscribers("build", None, lambda: None, Bursts())
     os.seteuid(os.getuid() if uid is None else uid)
     try:
         near, far = socket.socketpair()

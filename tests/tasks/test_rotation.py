@@ -99,6 +99,15 @@ async def test_a_rotation_reaches_the_file_at_once(home: "Home") -> None:
         assert 0 < taken.total_seconds < 5
 
 
+async def test_what_hurries_a_rotation_to_every_session_runs(home: "Home") -> None:
+    """Without it streams and readers are served too, one by one."""
+    async with home.daemon(without=ONLY) as daemon:
+        await _live(home, daemon)
+        await daemon.until(lambda: len(daemon.http.stream_sockets._waits) == 1)
+        sockets = daemon.resources.session_factory.credential_socket
+        assert sockets.bursts._is_running
+
+
 async def test_a_snapshot_follows_every_connect(home: "Home") -> None:
     """What changed while the stream was closed arrives when it is open again."""
     async with home.daemon(without=ONLY) as daemon:

@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 
 from rensei_daemon.core import credential_frames
 from rensei_daemon.delivery import connection_quota
+from rensei_daemon.delivery.bursts import Bursts
 from rensei_daemon.delivery.connection_quota import ConnectionQuota, QuotaExceededError
 from rensei_daemon.delivery.departed_readers import FormerReaders
 from rensei_daemon.delivery.reader_connection import ReaderConnection, ReaderTimeouts
@@ -33,6 +34,8 @@ class CredentialSocket:
     def __init__(self, timeouts: ReaderTimeouts | None = None) -> None:
         self._timeouts = timeouts or ReaderTimeouts()
         self._subscribers: dict[str, Subscribers] = {}
+        self.bursts = Bursts()
+        """Sends to readers of several sessions together while its `run` runs."""
         self.former: dict[str, FormerReaders] = {}
         """Readers from before a restart, by session; taken by those that start."""
         self._accept_failures = FailureReporter(calm_seconds=CALM_SECONDS)
@@ -42,7 +45,8 @@ class CredentialSocket:
         """Return the session's subscribers, with the readers that are connected already."""
         subscribers = self._subscribers.get(session_id)
         if subscribers is None:
-            subscribers = Subscribers(session_id, gid, partial(self._forget, session_id))
+            forget = partial(self._forget, session_id)
+            subscribers = Subscribers(session_id, gid, forget, self.bursts)
             self._subscribers[session_id] = subscribers
             if former := self.former.pop(session_id, None):
                 subscribers.departed.restore(former)

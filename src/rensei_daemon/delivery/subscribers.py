@@ -13,6 +13,7 @@ from rensei_daemon.clock import CLOCK
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.credential import Credentials, Difference, difference
 from rensei_daemon.core.health import ConsumerHealth
+from rensei_daemon.delivery.bursts import Bursts
 from rensei_daemon.delivery.delivery_protocol import ignore_uptake
 from rensei_daemon.delivery.departed_readers import DepartedReaders
 from rensei_daemon.failure_reporter import FailureReporter
@@ -41,7 +42,11 @@ class Subscribers:
     takes_turns = False
 
     def __init__(
-        self, session_id: str, gid: int | None, forget: Callable[[], None]
+        self,
+        session_id: str,
+        gid: int | None,
+        forget: Callable[[], None],
+        bursts: Bursts,
     ) -> None:
         """Members of the group `gid` may read; None: every process that may connect."""
         self.on_uptake: Callable[[], None] = ignore_uptake
@@ -61,7 +66,7 @@ class Subscribers:
         self.departed = DepartedReaders()
         self.awaited: set[int] = set()
         """Pids that were readers before a restart and have not come back."""
-        self._forget = forget
+        self._forget, self._bursts = forget, bursts
         self._rotated_at = datetime.now(UTC)
         self._changed: anyio.Event | None = None
         """Set at the next change; None while no reader waits for it."""
@@ -80,13 +85,20 @@ class Subscribers:
 
     def deliver_at_once(self, credentials: Credentials) -> bool:
         """Send the values to every reader; slow ones delay nobody."""
-        self.newest = credentials
+        before, self.newest = self.newest, credentials
         self.departed.note_values(self.version, credentials.generation)
         self._rotated_at = datetime.now(UTC)
-        sent = sum([send(credentials) for send in self._readers])
+        if self._readers:
+            self.frames(before, credentials)  # made now, so that a burst only sends
+        self._bursts.request(self._send_newest)
+        return True
+
+    def _send_newest(self) -> None:
+        if self.newest is None or self.is_removed:  # its settings change, or it has ended
+            return
+        sent = sum([send(self.newest) for send in self._readers])
         if sent < self._waiting:  # waking readers that are up to date would delay others
             self._announce()
-        return True
 
     async def deliver(self, credentials: Credentials, difference: Difference) -> bool:  # noqa: ARG002 - each reader has its own
         """Send the values to every reader."""
