@@ -78,7 +78,7 @@ async def _rotate(
                 hint="Set these credentials again, or unbind them; then run it again. "
                 "The old key stays in the file.",
             )
-        await resealing.finish(store, path, sealer)
+        await resealing.finish(store, path, sealer, utc_now())
         return done.count
     finally:
         await store.close()

@@ -24,6 +24,7 @@ ACTIONS = (
     "key.add",
     "key.recover",
     "key.revoke",
+    "master_key.replace",
     "mutation.cancel",
     "mutation.enqueue",
     "org.add",

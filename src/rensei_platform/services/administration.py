@@ -73,7 +73,7 @@ async def found_org(
             if is_operator:
                 await orgs.make_operator(db, user_id)
             details = {"name": name, "owner": owner}
-            by = by or _on_the_host(org_id, "init")
+            by = by or on_the_host(org_id, "init")
             await audit.add_entry(db, by, "org.add", org_id, now, **details)
             return await _add_key(db, org_id, user_id, "first key", now)
     except IntegrityError:
@@ -90,7 +90,7 @@ async def add_org(
     return await found_org(platform.store, org_id, name, owner, now, by=caller)
 
 
-def _on_the_host(org_id: str, name: str) -> Caller:
+def on_the_host(org_id: str, name: str) -> Caller:
     """Return who uses a command on the database's host, as the audit names them."""
     return Caller(
         kind=CallerKind.API_KEY, org_id=org_id, user_id=None, name=name, role=Role.OWNER
@@ -218,7 +218,7 @@ async def recover_key(
             raise NotFoundError(f"{owner} is not an owner of {org_id}")
         others = await users.valid_keys(db, org_id, member["id"])
         made = await _add_key(db, org_id, member["id"], "recovered key", now)
-        by = _on_the_host(org_id, "init --recover")
+        by = on_the_host(org_id, "init --recover")
         await audit.add_entry(db, by, "key.recover", made.id, now, owner=owner)
         return made, others, await make_link(db, member["id"], now)
 

@@ -24,11 +24,14 @@ from rensei_platform.master_key import (
 )
 from rensei_platform.providers.database import ValueScope
 from rensei_platform.sealing import Sealer, SealingError
+from rensei_platform.services.administration import on_the_host
 from rensei_platform.services.resolved_values import sealed_identity
-from rensei_platform.store import master_keys, sealed_rows
+from rensei_platform.store import audit, master_keys, orgs, sealed_rows
 from rensei_platform.store.engine import Store
 from rensei_platform.store.tables import credential_values, resolved_sets
 
+COMMAND = "key rotate-master"
+"""Who has replaced the key, as the audit names them."""
 BATCH = 100
 """Rows of a transaction: with SQLite the servers wait for it to end."""
 
@@ -147,12 +150,21 @@ async def reseal_until_none_is_left(
     return total
 
 
-async def finish(store: Store, path: Path, sealer: Sealer) -> None:
-    """Forget every key but the first, in the file and then in the database."""
+async def finish(store: Store, path: Path, sealer: Sealer, now: datetime) -> None:
+    """Forget every key but the first, in the file and then in the database.
+
+    It is in the audit of every organization: the key opens the values of all.
+    """
     key = sealer.keys[0]
     replace_master_keys(path, [key])
     async with store.write() as db:
         await master_keys.forget_others(db, key.id)
+        entries = [
+            audit.entry(on_the_host(org["id"], COMMAND), "master_key.replace", key.id, now)
+            for org in await orgs.list_orgs(db)
+        ]
+        if entries:
+            await audit.add_entries(db, entries)
 
 
 async def unopened(store: Store, sealer: Sealer, limit: int = BATCH) -> list[str]:

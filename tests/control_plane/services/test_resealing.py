@@ -53,7 +53,7 @@ async def test_every_value_is_sealed_with_the_new_key(
     await _rotate(server)  # sealed with both by now
     done = await resealing.reseal_until_none_is_left(store, sealer, 0)
     assert (done.count, done.broken) == (250, [])
-    await resealing.finish(store, key_file, sealer)
+    await resealing.finish(store, key_file, sealer, utc_now())
     (new,) = read_master_keys(key_file)
     assert new != old
     await _rotate(server)
@@ -61,6 +61,10 @@ async def test_every_value_is_sealed_with_the_new_key(
     async with store.read() as db:
         assert await master_keys.noted(db) == {new.id}
     assert await resealing.unopened(store, Sealer([new])) == []
+    listed = await server.ok("GET", "/api/admin/audit?action=master_key.replace")
+    assert [(one["actor"], one["object"]) for one in listed["entries"]] == [
+        ("key rotate-master", new.id)
+    ]
 
 
 async def test_interrupted_replacement_goes_on(server: Server, key_file: Path) -> None:
