@@ -65,12 +65,12 @@ exec --session build --wait 0.5 -- true                   0        0    3    1  
 config path                                               0        0    0    0    0   0
 config check                                              0        0    0    0    0   0
 config show                                               0        0    0    0    0   0
-config history                                            0        0    0    1   77   0
-config diff 99                                           64       64   64    1   77  64
+config history                                            0        0    0    0   77   0
+config diff 99                                           64       64   64   64   77  64
 config rollback 99                                       64       64    3    1   77  64
-config blame                                              0        0    0    1   77   0
-mutations list                                            0        0    0    1   77   0
-mutations show nope                                      64       64   64    1   77  64
+config blame                                              0        0    0    0   77   0
+mutations list                                            0        0    0    0   77   0
+mutations show nope                                      64       64   64   64   77  64
 mutations preview project.disable id=proj_a               0        0    0    0    0   0
 mutations list --remote --host host_{name}                0        .    .    .   77  69
 mutations enqueue project.enable id=a --host host_{name}  0        .    .    .   77  69
