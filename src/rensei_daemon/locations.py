@@ -186,13 +186,17 @@ def in_force(found: Locations) -> Locations:
     """
     if may_exist(found.control_socket):
         return found
+    last = remembered(found)
+    return last if last is not None and may_exist(last.control_socket) else found
+
+
+def remembered(found: Locations) -> Locations | None:
+    """Return the locations of the last daemon with this configuration, if it left them."""
     paths = _read_paths(found.config_lock)
     state, runtime = paths.get("state"), paths.get("runtime")
     if isinstance(state, str) and isinstance(runtime, str):
-        remembered = replace(found, state=Path(state), runtime=Path(runtime))
-        if may_exist(remembered.control_socket):
-            return remembered
-    return found
+        return replace(found, state=Path(state), runtime=Path(runtime))
+    return None
 
 
 def is_named_in(environ: Mapping[str, str]) -> bool:

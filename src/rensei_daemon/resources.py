@@ -21,11 +21,11 @@ from rensei_daemon.disk.api_key import read_api_key
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.disk.directories import RUNTIME_MODE, prepare_directory
 from rensei_daemon.disk.last_good_config import LastGoodConfig
-from rensei_daemon.disk.processes import service_of
+from rensei_daemon.disk.processes import lock_holder, service_of
 from rensei_daemon.disk.state_directory import StateDirectory
-from rensei_daemon.errors import SettingsError, StorageError
+from rensei_daemon.errors import SettingsError, StateInUseError, StorageError
 from rensei_daemon.fast_dataclass import dataclass
-from rensei_daemon.locations import Locations
+from rensei_daemon.locations import Locations, remembered
 from rensei_daemon.logs.outputs import choose_outputs
 from rensei_daemon.logs.setup import LogControl, log_to
 from rensei_daemon.platform_api.http import CALL_SECONDS, Http, open_http
@@ -65,6 +65,7 @@ def open_resources(
     `SettingsError`, `StateInUseError` and `StorageError`.
     """
     configuration, last_good, error = open_configuration(locations, environ, validator)
+    _require_only_one(locations)
     prepare_directory(locations.runtime, mode=RUNTIME_MODE)
     with StateDirectory(lock=locations.lock, journal=locations.journal) as state:
         opened = open_state(state)
@@ -86,6 +87,23 @@ def open_resources(
             yield Resources(
                 locations, environ, configuration, last_good, state, factory, control, board
             )
+
+
+def _require_only_one(locations: Locations) -> None:
+    """Raise `StateInUseError` if a daemon with another state has this configuration.
+
+    Such as that of a user, when root starts one with the same file: both would register
+    as this host and apply its mutations. One with the same state is found by its lock.
+    """
+    last = remembered(locations)
+    if last is None or last.state == locations.state:
+        return
+    if pid := lock_holder(last.lock):
+        raise StateInUseError(
+            f"another rensei-daemon (pid {pid}) runs by {locations.config}, with its state "
+            f"in {last.state}",
+            hint="stop it first, or give this one a configuration of its own",
+        )
 
 
 def open_configuration(

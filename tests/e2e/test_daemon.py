@@ -217,6 +217,23 @@ async def test_a_second_daemon_is_turned_away(lab: "Lab") -> None:
         await lab.until(lambda: len(lab.beats) > count + 1)
 
 
+async def test_a_configuration_is_one_daemons_too(lab: "Lab") -> None:
+    """With other directories, such as root's, a second one would be this host as well."""
+    other = {
+        "RENSEI_DAEMON_PATHS__STATE": str(lab.state.with_name("other")),
+        "RENSEI_DAEMON_PATHS__RUNTIME": str(lab.state.with_name("other-run")),
+    }
+    async with lab.daemon() as daemon:
+        second = await lab.call("run", **other)
+        assert second.returncode == 75
+        assert second.stderr.splitlines() == [
+            f"rensei-daemon: another rensei-daemon (pid {daemon.process.pid}) runs by "
+            f"{lab.config}, with its state in {lab.state}",
+            "  stop it first, or give this one a configuration of its own",
+        ]
+        assert not lab.state.with_name("other").exists()
+
+
 @pytest.mark.parametrize(
     ("key", "mode", "complaint"),
     [
