@@ -43,6 +43,11 @@ UNREACHABLE: Final = Trouble(
     "The database cannot be reached; try again later.",
     "Check that it runs, and that this server may connect to it.",
 )
+NOT_OPENED: Final = Trouble(
+    "not_opened",
+    "The file of the database cannot be opened.",
+    "Be root or the service's user; its directory must be there, and writable.",
+)
 LOGIN: Final = Trouble(
     "login",
     "The database refuses the login of this server.",
@@ -126,7 +131,7 @@ _SQLITE: Final = {
     sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_NOTADB: DAMAGED,
     sqlite3.SQLITE_FULL: FULL,
-    sqlite3.SQLITE_CANTOPEN: UNREACHABLE,
+    sqlite3.SQLITE_CANTOPEN: NOT_OPENED,
 }
 _POSTGRESQL: Final = {
     "25006": READ_ONLY,

@@ -16,6 +16,7 @@ from rensei_platform.store.engine import Store
 from rensei_platform.store.trouble import (
     DAMAGED,
     LOGIN,
+    NOT_OPENED,
     UNREACHABLE,
     DatabaseError,
     Trouble,
@@ -44,7 +45,7 @@ async def test_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"something else" * 100)
     assert await _met(URL.create("sqlite", database=f"{tmp_path}/a.db")) is DAMAGED
     await until(lambda: _threads() <= threads)
-    assert await _met(URL.create("sqlite", database=f"{tmp_path}/none/a.db")) is UNREACHABLE
+    assert await _met(URL.create("sqlite", database=f"{tmp_path}/none/a.db")) is NOT_OPENED
     await until(lambda: _threads() <= threads)  # it still answers the event loop
 
 

@@ -6,7 +6,7 @@ from platform_server import Server
 from sqlalchemy import URL
 
 from rensei_platform.store.engine import Store
-from rensei_platform.store.trouble import UNREACHABLE
+from rensei_platform.store.trouble import NOT_OPENED
 
 
 async def test_a_server_is_alive_and_ready(server: Server) -> None:
@@ -25,13 +25,13 @@ async def test_a_server_without_its_database_is_not_ready(
     monkeypatch.setattr(server.platform.store, "_readers", away._readers)
     assert (await server.http.get("/healthz")).status_code == 200
     for path, advice in (
-        ("/readyz", f" {UNREACHABLE.hint}"),
+        ("/readyz", f" {NOT_OPENED.hint}"),
         ("/api/admin/hosts", ""),
     ):
         answer = await server.call("GET", path)
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) in range(5, 11)
-        assert answer.json() == {"error": UNREACHABLE.message + advice}
+        assert answer.json() == {"error": NOT_OPENED.message + advice}
 
 
 async def test_those_refused_together_are_not_asked_back_together(
