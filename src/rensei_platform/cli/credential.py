@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, not_empty, path, uses_client
-from rensei_platform.cli.output import print_json, print_table, utc_option
+from rensei_platform.cli.output import print_json, print_table, shown, utc_option
 from rensei_platform.errors import SettingsError
 
 _LONGEST_VALUE = 256 * 1024
@@ -174,8 +174,14 @@ def bind(
     answer = client.call("PUT", path(*_CREDENTIALS, kind, "binding"), body)
     if as_json:
         print_json(answer)
-    else:
-        click.echo(f"{kind} comes from {provider}")
+        return
+    click.echo(f"{kind} comes from {provider}")
+    if failure := answer.get("failure"):  # an older server does not say
+        click.echo(
+            f"warning: {shown(failure['error'])}\nNo session that sees {shown(kind)} gets "
+            "credentials until this works: mend it, or `credential unbind` the kind.",
+            err=True,
+        )
 
 
 def _split_mapping(argument: str) -> tuple[str, str]:

@@ -297,8 +297,9 @@ async def bind(request: Request) -> Response:
         names={name: check_text(value, f"names.{name}") for name, value in names.items()},
         watch_seconds=_watch_seconds(body),
     )
-    await credentials.bind(platform_of(request), caller, binding)
-    return answer({"binding": _binding(binding)})
+    error = await credentials.bind(platform_of(request), caller, binding)
+    failure = None if error is None else {"cause": error.cause, "error": str(error)}
+    return answer({"binding": _binding(binding), "failure": failure})
 
 
 def _watch_seconds(body: Json) -> int | None:

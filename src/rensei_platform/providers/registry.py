@@ -64,6 +64,10 @@ class Registry:
             if one.prefix(org_id) is not None
         ]
 
+    def limits(self, provider: str) -> Limits:
+        """Return what bounds the calls of an instance that is there."""
+        return self._instances[provider].limits
+
     def check(self, binding: Binding) -> None:
         """Raise InvalidRequestError unless the organization may make this binding."""
         if binding.provider not in self.allowed(binding.org_id):

@@ -6,9 +6,14 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rensei_platform.errors import ConflictError, InvalidRequestError, NotFoundError
+from rensei_platform.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
+)
 from rensei_platform.ids import new_id
-from rensei_platform.providers.base import BadAnswerError, Binding
+from rensei_platform.providers.base import BadAnswerError, Binding, ResolveError
 from rensei_platform.providers.database import ValueScope
 from rensei_platform.providers.fields import check_values
 from rensei_platform.providers.instances import DATABASE
@@ -30,6 +35,9 @@ from rensei_platform.services.snapshot_notes import SnapshotNote
 from rensei_platform.store import audit, credentials, resolved_sets
 from rensei_platform.store.credentials import StoredBinding
 from rensei_platform.store.resolved_sets import Pair
+
+LONGEST_TRIAL_SECONDS = 15.0
+"""For which who binds a kind waits for its provider; a command gives up after 30."""
 
 # ---- what a session asks for -------------------------------------------------------------
 
@@ -143,8 +151,14 @@ def _to_database(scope: ValueScope) -> StoredBinding:
     )
 
 
-async def bind(platform: Platform, caller: Caller, binding: StoredBinding) -> None:
-    """Bind a kind to a path of a provider. It is resolved at first need."""
+async def bind(
+    platform: Platform, caller: Caller, binding: StoredBinding
+) -> ResolveError | None:
+    """Bind a kind to a path of a provider, and return why it cannot be resolved now.
+
+    No session that sees it gets a snapshot before it can. A provider that may take long is
+    not asked before the first need.
+    """
     require_admin(caller, Access.ADMIN)
     platform.registry.check(
         Binding(
@@ -165,6 +179,15 @@ async def bind(platform: Platform, caller: Caller, binding: StoredBinding) -> No
 
     where = Scope(binding.project_id, binding.environment)
     await platform.values.change(binding.org_id, binding.kind, where, write)
+    if platform.registry.limits(binding.provider).timeout_seconds > LONGEST_TRIAL_SECONDS:
+        return None
+    try:
+        await platform.values.try_out(binding)
+    except ResolveError as error:
+        return error
+    except UnavailableError:
+        pass  # it is bound, and will be asked for
+    return None
 
 
 async def unbind(

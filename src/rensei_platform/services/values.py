@@ -207,6 +207,10 @@ class Values:
 
     # ---- resolving -----------------------------------------------------------------------
 
+    async def try_out(self, binding: StoredBinding) -> None:
+        """Resolve a new binding as the first snapshot would. Raise ResolveError."""
+        await self._refresh(binding)
+
     async def _refresh_all(self, stale: Sequence[Pair]) -> bool:
         """Resolve what is missing or stale. Return whether anything was."""
         failed: list[Pair] = []

@@ -97,6 +97,16 @@ async def test_value_in_the_arguments_is_refused(run: Run, argument: str) -> Non
     assert "secret" not in done.output
 
 
+async def test_a_binding_that_fails_is_a_warning(run: Run) -> None:
+    """It is bound, for what may come later; sessions that see it get nothing until then."""
+    at = ("--provider", "database", "--path", "signing", "--map", "A=absent")
+    bound = await run("credential", "bind", "--kind", "signing", *at)
+    assert (
+        "signing comes from database\nwarning: Credential provider database" in bound.output
+    )
+    assert "No session that sees signing gets credentials until this works" in bound.output
+
+
 async def test_a_name_that_is_given_twice_is_refused(run: Run, tmp_path: Path) -> None:
     """One of the two would be lost without a word."""
     (tmp_path / "token").write_text("t")
@@ -188,6 +198,8 @@ async def test_binding_is_listed_and_removed(server: Server, run: Run) -> None:
 
 async def test_names_of_a_binding_follow_one_map_or_have_one_each(run: Run) -> None:
     """Both are read, also with other options behind them."""
+    for name in ("a", "b"):
+        await run("credential", "generate", "--kind", "signing", name)
     database = ("--provider", "database", "--path", "signing")
     bind = ("credential", "bind", "--kind", "signing", *database)
     for names in (("--map", "A=a", "B=b"), ("--map", "A=a", "--map", "B=b")):

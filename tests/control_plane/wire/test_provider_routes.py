@@ -43,14 +43,30 @@ async def _bind(server: Server, path: str = "app", provider: str = "files") -> i
 
 async def test_a_provider_that_fails_is_in_the_log(server: Server, tmp_path: Path) -> None:
     """Once for a binding, with the cause; hosts are only told when to come back."""
-    assert await _bind(server, "absent") == 200
     with capture_logs() as logs:
+        assert await _bind(server, "absent") == 200
         assert (await server.call("POST", SNAPSHOT, SESSION)).status_code == 503
         body = {"orgId": ORG, "kind": "byok"}
         assert (await server.call("POST", ROTATE, body)).status_code == 502
     (event,) = [entry for entry in logs if entry["event"] == "provider.failed"]
     assert (event["provider"], event["kind"], event["org_id"]) == ("files", "byok", ORG)
     assert (event["cause"], event["reason"]) == ("not_found", "there is no such file")
+
+
+async def test_who_binds_is_told_what_fails(server: Server, tmp_path: Path) -> None:
+    """At once: no session that sees the kind gets a snapshot before it is mended."""
+    body = {"provider": "files", "path": "absent"}
+    bound = await server.ok("PUT", BINDING, body)
+    assert bound["failure"] == {
+        "cause": "not_found",
+        "error": "Credential provider files (kind byok): there is no such file",
+    }
+    assert (await server.call("POST", SNAPSHOT, SESSION)).status_code == 503
+    bound = await server.ok("PUT", BINDING, body | {"path": "app"})
+    assert bound["failure"] is None
+    (tmp_path / "secrets/acme/app/TOKEN").write_text("later")
+    found = await server.ok("POST", SNAPSHOT, SESSION)
+    assert found["env"] == {"TOKEN": CANARY}  # it was resolved when it was bound
 
 
 async def test_watched_provider(server: Server, tmp_path: Path) -> None:
