@@ -131,11 +131,14 @@ class MutationInbox:
     def _post_held(self, error: StorageError) -> None:
         beyond = ""
         if self._left_out:
-            beyond = f" and {self._left_out} more were not taken up"
+            were = "was" if self._left_out == 1 else "were"
+            beyond = f" and {self._left_out} more {were} not taken up"
+        count = len(self._held)
+        held = f"{count} delivered mutation{' is' if count == 1 else 's are'}"
         self._board.raise_alarm(
             Code.STORAGE,
-            f"{len(self._held)} delivered mutations are held in memory"
-            f"{beyond}, because the journal cannot be written: {error}",
+            f"{held} held in memory{beyond}, because the journal cannot be written: "
+            f"{error}",
             hint=error.hint,
             now=CLOCK.now(),
             subject="deliveries",

@@ -72,7 +72,7 @@ async def test_what_is_delivered_while_the_journal_is_locked_is_kept(home: "Home
             asked = [home.enqueue("project.enable", id="proj_a")]
             await daemon.until(lambda: "storage" in daemon.conditions)
             assert daemon.conditions["storage"].message.startswith(
-                "1 delivered mutations are held in memory, because the journal cannot"
+                "1 delivered mutation is held in memory, because the journal cannot"
             )
             asked.append(home.enqueue("project.enable", id="proj_b"))
             await daemon.until(lambda: home.mutation(asked[1]).status == "delivered")
