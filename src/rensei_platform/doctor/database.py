@@ -12,11 +12,14 @@ from rensei_platform.sealing import Sealer
 from rensei_platform.services.clones import cloned_hosts
 from rensei_platform.services.opening import check_master_key
 from rensei_platform.services.resealing import unopened
+from rensei_platform.store.database_file import found_damage
 from rensei_platform.store.engine import Store
 from rensei_platform.store.lock import is_removed
 from rensei_platform.store.schema import check_schema
+from rensei_platform.store.trouble import DAMAGED
 
 MOST_SKEW_SECONDS = 5.0
+MOST_SECONDS_OF_READING = 10.0
 
 
 async def check_database(url: URL, master_key: Path) -> list[Result]:
@@ -31,6 +34,8 @@ async def check_database(url: URL, master_key: Path) -> list[Result]:
         )
     if found[-1].state != "ok":
         return found
+    if url.drivername == "sqlite":
+        found.append(await anyio.to_thread.run_sync(_content, Path(str(url.database))))
     store = Store(url)
     try:
         with reported("writes", found):
@@ -45,6 +50,13 @@ async def check_database(url: URL, master_key: Path) -> list[Result]:
     finally:
         await store.close()
     return found
+
+
+def _content(file: Path) -> Result:
+    """Return whether the pages of the file fit together, as far as time allows."""
+    if damage := found_damage(file, MOST_SECONDS_OF_READING):
+        return Result("content", "error", f"{file}: {damage[:200]}", DAMAGED.hint)
+    return Result("content", "ok", "no damage is found in the file")
 
 
 async def _clock(store: Store) -> Result:

@@ -3,6 +3,9 @@
 SQLite goes on with a file that was removed, and what it writes then is nowhere.
 """
 
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 from rensei_platform.store.trouble import OTHERS_LOG, REMOVED, DatabaseError
@@ -26,6 +29,31 @@ def check_log(path: Path) -> None:
         return
     if log and head[18:] == _WITHOUT_LOG:
         raise DatabaseError(OTHERS_LOG)
+
+
+def found_damage(path: Path, seconds: float) -> str:
+    """Return what is damaged in a database that may be in use. Empty if nothing is found.
+
+    It is read for so long at most, and what comes after that counts as sound.
+    """
+    deadline = time.monotonic() + seconds
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as database:
+            database.set_progress_handler(
+                lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS
+            )
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # interrupted, or locked: others say so
+        return ""
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if found == "ok" else " ".join(found.split())
+
+
+_STEPS_BETWEEN_LOOKS = 10_000
+"""Of SQLite's machine, which takes a millisecond or less for them."""
 
 
 class DatabaseFile:

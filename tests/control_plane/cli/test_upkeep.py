@@ -16,7 +16,7 @@ from sqlalchemy import URL, create_engine, text
 
 from rensei_platform.errors import StorageError
 from rensei_platform.store.backup import draft_of
-from rensei_platform.store.trouble import OTHERS_LOG
+from rensei_platform.store.trouble import DAMAGED, OTHERS_LOG
 
 DATABASE = ("--database", "sqlite:///platform.db")
 
@@ -246,6 +246,7 @@ def test_doctor_finds_nothing_wrong(program: Program) -> None:
         "exposure": "ok",
         "database file": "ok",
         "database": "ok",
+        "content": "ok",
         "writes": "ok",
         "clock": "ok",
         "hosts": "ok",
@@ -277,6 +278,20 @@ def test_doctor_names_what_is_wrong(program: Program) -> None:
         "error    provider lost: [providers.lost] directory: /nonexistent: not a directory",
     ):
         assert line in done.stdout, done.stdout
+
+
+def test_doctor_finds_a_damaged_page(program: Program) -> None:
+    """A server would start with it, and fail for some requests only."""
+    file = program.directory / "platform.db"
+    with file.open("r+b") as opened:
+        opened.seek(3 * 4096)
+        opened.write(b"\xff" * 4096)
+    done = forked.run(
+        PACKAGE, "doctor", *DATABASE, cwd=program.directory, env=program.environment()
+    )
+    assert done.returncode == 1
+    assert "error    content: platform.db: *** in database main ***" in done.stdout
+    assert DAMAGED.hint in done.stdout
 
 
 def _file_check(program: Program) -> tuple[str, str, str]:
