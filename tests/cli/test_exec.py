@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from deadlines import HANG_SECONDS
-from polling import until
+from polling import until, wait_until
 
+from rensei_daemon.cli import start_worker
 from rensei_daemon.core.health import Proof
 
 if TYPE_CHECKING:
@@ -156,6 +157,28 @@ async def test_a_daemon_that_comes_later_is_waited_for(host: "Host") -> None:
             await anyio.wait_all_tasks_blocked()
             await host.rotate("build", TOKEN="1")
             assert await c.ended() == (0, "1\n", "")
+
+
+def test_a_long_wait_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the log of a unit, once; the worker gets no timer of ours, and keeps its own."""
+    monkeypatch.setattr(start_worker, "REPORT_SECONDS", 0.02)
+    of_tests = signal.setitimer(signal.ITIMER_REAL, 0), signal.getsignal(signal.SIGALRM)
+    try:
+        with start_worker._waiting(30):
+            said = wait_until(lambda: capsys.readouterr().err)
+        assert said + capsys.readouterr().err == (
+            "rensei-daemon: waiting for the daemon and its first snapshot, for up to 30 s\n"
+        )
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        assert signal.getsignal(signal.SIGALRM) == of_tests[1]
+        signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
+        with start_worker._waiting(30):
+            assert signal.getsignal(signal.SIGALRM) == of_tests[1]
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *of_tests[0])
 
 
 async def test_without_a_daemon_it_fails_after_the_wait(host: "Host") -> None:

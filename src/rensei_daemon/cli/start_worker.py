@@ -5,6 +5,7 @@ take this process's place. What supervises others is imported for them.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 30.0
 """How long to wait for the daemon and its first snapshot, if nothing is said of it."""
+REPORT_SECONDS = 5.0
+"""After which a wait is reported; a daemon that just starts needs less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +129,7 @@ def _ask(locations: Locations, worker: Worker) -> list[_Session]:
     """Return the sessions with their first values; none if no session can be found."""
     deadline = time.monotonic() + worker.wait_seconds
     ids = list(dict.fromkeys(worker.session_ids))
-    with _waiting():
+    with _waiting(worker.wait_seconds):
         if not ids:
             with _tolerated(locations, worker):
                 state = session_state(locations, None, wait_seconds=worker.wait_seconds)
@@ -144,13 +147,45 @@ def _ask(locations: Locations, worker: Worker) -> list[_Session]:
         return sessions
 
 
-def _waiting() -> AbstractContextManager[None]:
-    """Show on a terminal what is waited for; elsewhere nobody would see it."""
-    if sys.stderr is None or not sys.stderr.isatty():
+def _waiting(seconds: float) -> AbstractContextManager[None]:
+    """Show what is waited for; where nobody looks, the log of a unit has it once."""
+    if sys.stderr is None:
         return nullcontext()
+    if not sys.stderr.isatty():
+        return _reported_later(seconds)
     from rensei_daemon.cli.progress import waiting_for
 
     return waiting_for("the daemon and its first snapshot")
+
+
+@contextmanager
+def _reported_later(seconds: float) -> Iterator[None]:
+    """Say that the block waits once it has for a while, by a timer of the process.
+
+    A thread for it would make every start of a worker slower. A timer that the caller has
+    set, as in `perl -e 'alarm 60; exec @ARGV'`, is the worker's.
+    """
+    if signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def report(*_: object) -> None:
+        upto = f", for up to {seconds:g} s" if seconds < float("inf") else ""
+        said = f"waiting for the daemon and its first snapshot{upto}"
+        with suppress(OSError):  # nobody reads it
+            print(f"{PROGRAM}: {said}", file=sys.stderr, flush=True)
+
+    try:
+        before = signal.signal(signal.SIGALRM, report)
+    except ValueError:  # not the main thread of a process that has imported this
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, REPORT_SECONDS)
+    try:
+        yield
+    finally:  # it would go on in the worker
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
