@@ -10,10 +10,10 @@ from rensei_daemon.core.session import Session
 from rensei_daemon.core.worker import Worker
 from rensei_daemon.errors import RefusedError, TransientError, UnauthorizedError
 from rensei_daemon.fast_dataclass import replace
+from rensei_daemon.long_work import run_by_size
 from rensei_daemon.platform_api import wire
 from rensei_daemon.platform_api.http import Http
 from rensei_daemon.platform_api.identity import Identity
-from rensei_daemon.platform_api.offload import run_in_thread
 from rensei_daemon.platform_api.stream import EventStream, open_stream
 from rensei_daemon.platform_api.wire import Snapshot
 
@@ -65,7 +65,7 @@ class PlatformClient:
         read = partial(
             wire.beat_answer, answer.body, worker_id=worker.id, url=self._http.url
         )
-        found = await run_in_thread(read, size=answer.size)
+        found = await run_by_size(read, size=answer.size)
         return replace(
             found,
             carried_acks=not is_old,
@@ -90,7 +90,7 @@ class PlatformClient:
         )
         at = answer.date or self._http.now()
         read = partial(wire.snapshot, answer.body, answered_at=at)
-        return await run_in_thread(read, size=answer.size)
+        return await run_by_size(read, size=answer.size)
 
     @asynccontextmanager
     async def stream(

@@ -26,11 +26,11 @@ import httpx
 from rensei_daemon.core.urls import is_loopback_host
 from rensei_daemon.errors import SettingsError, TransientError, UnauthorizedError
 from rensei_daemon.fast_dataclass import replace
+from rensei_daemon.long_work import run_by_size
 from rensei_daemon.platform_api import exchange_errors, responses
 from rensei_daemon.platform_api.clients import Clients
 from rensei_daemon.platform_api.dead_peer import DeadPeerDetector
 from rensei_daemon.platform_api.moved_peer import MovedPeerDetector
-from rensei_daemon.platform_api.offload import run_in_thread
 from rensei_daemon.platform_api.proxies import Route, route_to
 from rensei_daemon.platform_api.readable_sockets import ReadableSockets
 from rensei_daemon.platform_api.response_body import read_body
@@ -185,7 +185,7 @@ class Http:
                 )
                 raw = await self._exchange(request, secrets)
         read = partial(responses.read, raw, now=self.now())
-        return await run_in_thread(read, size=len(raw.content))
+        return await run_by_size(read, size=len(raw.content))
 
     async def _exchange(
         self, request: httpx.Request, secrets: tuple[str, ...]

@@ -36,6 +36,7 @@ from rensei_daemon.disk.journal import Journal
 from rensei_daemon.errors import RenseiError, StorageError
 from rensei_daemon.failure_reporter import FailureReporter
 from rensei_daemon.fast_dataclass import dataclass, field
+from rensei_daemon.long_work import run_in_thread
 from rensei_daemon.mutation_inbox import InboxBatch, MutationInbox
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.values import Settings
@@ -109,7 +110,7 @@ class MutationLoop:
             self.applier.roll_back, number, requested_by=requested_by, dry_run=dry_run
         )
         async with self.configuration.turn:
-            before, after = await anyio.to_thread.run_sync(undo)
+            before, after = await run_in_thread(undo)
             if not dry_run:
                 _log.info("config.rolled_back", change=number, requested_by=requested_by)
                 await self.configuration.adopt(after, self.board)
@@ -127,7 +128,7 @@ class MutationLoop:
         not_stored = await self.inbox.store()
         async with self.configuration.turn:
             apply = partial(self.applier.apply, restore_pool=taken.pool_is_ok)
-            outcomes, today = await anyio.to_thread.run_sync(apply)
+            outcomes, today = await run_in_thread(apply)
             health = await anyio.to_thread.run_sync(self.journal.records.health)
             self._report_round(not_stored)
             await self._report(outcomes, health)

@@ -13,6 +13,7 @@ from rensei_daemon.core.board import Board
 from rensei_daemon.disk.config_file import Stamp
 from rensei_daemon.errors import RenseiError, SettingsError, UncheckedError
 from rensei_daemon.fast_dataclass import dataclass, replace
+from rensei_daemon.long_work import run_in_thread
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.restart_required import RESTART_KEYS, changed_keys
@@ -81,7 +82,7 @@ async def _reload(configuration: Configuration, board: Board, *, anew: bool) -> 
     must_validate = anew or not board.config.valid
     read = configuration.read_anew if must_validate else configuration.read
     try:
-        today = await anyio.to_thread.run_sync(read)
+        today = await run_in_thread(read)
     except RenseiError as error:
         configuration.log_refused(error)
         configuration.refuse(error, board)
