@@ -26,6 +26,7 @@ from rensei_daemon.disk.journal_records import JournalRecords
 from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import UsageError
 from rensei_daemon.fast_dataclass import dataclass
+from rensei_daemon.long_work import run_in_thread
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.settings.texts import parse
 from rensei_daemon.tasks.mutations import MutationLoop
@@ -67,7 +68,7 @@ class RecordRoutes:
         return change
 
     async def _blame(self, _: Request) -> list[BlameRecord]:
-        return await anyio.to_thread.run_sync(self._blame_now)
+        return await run_in_thread(self._blame_now)
 
     def _blame_now(self) -> list[BlameRecord]:
         file = self.configuration.file

@@ -7,10 +7,10 @@ cannot be used changes nothing: the last good one stays in force, also across a 
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import structlog
 
 from rensei_daemon.clock import CLOCK
@@ -23,6 +23,7 @@ from rensei_daemon.core.health import ConfigHealth, ProjectsHealth
 from rensei_daemon.disk.config_file import ConfigFile
 from rensei_daemon.errors import RenseiError, SettingsError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.long_work import run_in_thread
 from rensei_daemon.settings.restart_required import needs_restart
 from rensei_daemon.settings.sources import Validator
 from rensei_daemon.settings.texts import refuse_blank
@@ -130,7 +131,7 @@ class Configuration:
         """
         if today is None:
             return
-        await anyio.to_thread.run_sync(self._report_of, today)
+        await run_in_thread(partial(self._report_of, today))
         is_new = today.document.text != self.document.text
         # A fixed file is a change even if its text is the one in force.
         is_news = is_new or not board.config.valid

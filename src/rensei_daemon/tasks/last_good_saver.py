@@ -1,7 +1,6 @@
 """Saves the text in force, and which API key it ran with, for the next start."""
 
-import anyio
-import anyio.to_thread
+from functools import partial
 
 from rensei_daemon.core.backoff import Draw
 from rensei_daemon.core.document import Document
@@ -9,6 +8,7 @@ from rensei_daemon.core.retry_policy import RETRY
 from rensei_daemon.disk.last_good_config import LastGoodConfig
 from rensei_daemon.errors import StorageError
 from rensei_daemon.failure_reporter import FailureReporter
+from rensei_daemon.long_work import run_in_thread
 from rensei_daemon.platform_api.api_key import ActiveApiKey
 from rensei_daemon.settings.configuration import Configuration
 from rensei_daemon.wake_event import WakeEvent
@@ -33,7 +33,7 @@ async def keep_last_good(
         wait, in_force = None, (configuration.document, key.value)
         if in_force != kept and configuration.url_is_in_force:
             try:
-                await anyio.to_thread.run_sync(file.save, *in_force)
+                await run_in_thread(partial(file.save, *in_force))
             except StorageError as error:
                 delay, retry = retry.next(draw)
                 wait = max(delay, AT_LEAST_SECONDS)
