@@ -8,6 +8,7 @@ can be read.
 
 import select
 import socket
+import sys
 
 import anyio
 
@@ -23,6 +24,8 @@ class ReadableSockets:
 
     async def run(self) -> None:
         """Wake those who wait, until cancelled; without it each waits for itself."""
+        if sys.platform != "linux":  # there is no epoll
+            return
         try:
             with select.epoll() as self._epoll:
                 while True:
