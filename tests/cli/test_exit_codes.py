@@ -35,7 +35,7 @@ class Codes(NamedTuple):
     """A daemon runs and does not answer."""
 
 
-ASKS_DAEMON = Codes(invalid=3, unreadable=3, stopped=3, silent=1)
+ASKS_DAEMON = Codes(invalid=3, unreadable=77, stopped=3, silent=1)
 READS_RECORD = ASKS_DAEMON
 """Of a daemon with a journal, a silent one is no trouble."""
 ASKS_PLATFORM = Codes(invalid=78, unreadable=77, stopped=69, silent=69)
@@ -217,7 +217,10 @@ def test_a_configuration_that_cannot_be_used(
 def test_a_configuration_that_this_user_may_not_read(
     host: Path, command: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No fault of the configuration, but for the daemon; the others ask for sudo."""
+    """No fault of the configuration, but for the daemon; the others ask for sudo.
+
+    Without it nobody knows where the daemon's socket is, so none is said not to run.
+    """
     (host / "config.toml").chmod(0)
     with hidden_files():
         assert run(*command.split()) == code

@@ -39,7 +39,8 @@ def find_daemon(config: Path | None) -> Locations:
     # Without [paths] these are places of the caller, where no daemon of others runs. The
     # places of a unit are known without it.
     is_guess = found.unit_scope is None and not is_named_in(os.environ)
-    if is_guess and may_exist(found.config) and not os.access(found.config, os.R_OK):
+    may_read = os.access(found.config, os.R_OK, effective_ids=True)
+    if is_guess and may_exist(found.config) and not may_read:
         raise NotPermittedError(
             f"{found.config} says where the daemon's files are, and you may not read it",
             hint="use sudo, or ask its owner to let you read it",
