@@ -39,13 +39,15 @@ def draft_of(file: Path) -> Iterator[Path]:
     are removed.
     """
     draft = file.parent / f".{file.name}.{secrets.token_hex(4)}.part"
+    unlocked = draft.with_suffix(".new")
     try:
-        held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        held = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unwritable(file, error) from error
     try:
         with suppress(OSError):  # where no file can be locked, none is removed either
             fcntl.flock(held, fcntl.LOCK_EX)
+        unlocked.rename(draft)  # others remove a draft that nobody holds
         _remove_left(file)
         yield draft
         with draft.open("rb+") as written:
@@ -60,8 +62,9 @@ def draft_of(file: Path) -> Iterator[Path]:
         raise _unwritable(file, error) from error
     finally:
         os.close(held)
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+        for left in (unlocked, draft):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 def _unwritable(file: Path, error: OSError) -> StorageError:

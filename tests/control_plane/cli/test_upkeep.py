@@ -1,5 +1,6 @@
 """`backup`, `doctor`, `migrate` and `key rotate-master` beside a running server."""
 
+import fcntl
 import shutil
 import signal
 import stat
@@ -113,6 +114,25 @@ def test_two_backups_to_one_file(program: Program) -> None:
     left.touch()  # by one that was killed
     program.run("backup", *DATABASE, "copy.db", exit_code=73)
     assert list(home.glob(".*.part")) == []
+
+
+def test_a_draft_is_held_before_others_can_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another backup that begins in that moment would remove it."""
+    seen: list[Path] = []
+    lock = fcntl.flock
+
+    def noted(file: int, how: int) -> None:
+        seen.extend(tmp_path.glob(".*.part"))
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", noted)
+    with draft_of(tmp_path / "copy.db") as draft:
+        assert draft.stat().st_mode & 0o777 == 0o600
+    # The one look is that for drafts to remove, which finds this one held.
+    assert seen == [draft]
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.db"]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 255])
