@@ -1,32 +1,18 @@
 """Sending to several sessions together."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
-import anyio
 import anyio.lowlevel
-from deadlines import HANG_SECONDS
+from background import running
 
 from rensei_daemon.delivery.bursts import MOST_SESSIONS, Bursts
-
-
-@asynccontextmanager
-async def running(bursts: Bursts) -> AsyncIterator[anyio.CancelScope]:
-    """Run it while the block runs."""
-    with anyio.fail_after(HANG_SECONDS):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(bursts.run)
-            await anyio.wait_all_tasks_blocked()
-            yield tasks.cancel_scope
-            tasks.cancel_scope.cancel()
 
 
 async def test_what_one_turn_requests_is_sent_in_the_next() -> None:
     """In order, and once, however often it was requested."""
     bursts, sent = Bursts(), list[str]()
     one, two = partial(sent.append, "one"), partial(sent.append, "two")
-    async with running(bursts):
+    async with running(bursts.run):
         for send in (one, two, one):
             bursts.request(send)
         assert not sent
@@ -40,7 +26,7 @@ async def test_what_one_turn_requests_is_sent_in_the_next() -> None:
 async def test_many_are_sent_a_few_at_a_time() -> None:
     """The first do not wait for the last."""
     bursts, sent = Bursts(), list[int]()
-    async with running(bursts):
+    async with running(bursts.run):
         for number in range(MOST_SESSIONS):
             assert not sent
             bursts.request(partial(sent.append, number))
@@ -56,7 +42,7 @@ async def test_nothing_waits_for_what_does_not_run() -> None:
     bursts, sent = Bursts(), list[str]()
     bursts.request(partial(sent.append, "before"))
     assert sent == ["before"]
-    async with running(bursts):
+    async with running(bursts.run):
         bursts.request(partial(sent.append, "last"))
     assert sent == ["before", "last"]
     bursts.request(partial(sent.append, "after"))

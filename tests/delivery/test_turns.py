@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import anyio
 import anyio.lowlevel
-from deadlines import HANG_SECONDS
+from background import running
 
 from rensei_daemon.delivery import turns as turns_module
 from rensei_daemon.delivery.turns import Turns
@@ -17,12 +17,8 @@ from rensei_daemon.delivery.turns import Turns
 async def run() -> AsyncIterator[Turns]:
     """Run turns while the block runs."""
     turns = Turns()
-    with anyio.fail_after(HANG_SECONDS):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(turns.run)
-            await anyio.wait_all_tasks_blocked()
-            yield turns
-            tasks.cancel_scope.cancel()
+    async with running(turns.run):
+        yield turns
 
 
 async def test_work_begins_when_no_more_of_it_comes() -> None:

@@ -2,12 +2,13 @@
 
 import select
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import anyio
 import anyio.lowlevel
 import pytest
+from background import running
 from deadlines import HANG_SECONDS
 from polling import until
 
@@ -28,17 +29,6 @@ def pairs(count: int) -> Iterator[list[Pair]]:
         for near, far in made:
             near.close()
             far.close()
-
-
-@asynccontextmanager
-async def running(sockets: ReadableSockets) -> AsyncIterator[anyio.CancelScope]:
-    """Run it while the block runs."""
-    with anyio.fail_after(HANG_SECONDS):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(sockets.run)
-            await anyio.wait_all_tasks_blocked()
-            yield tasks.cancel_scope
-            tasks.cancel_scope.cancel()
 
 
 async def read(sockets: ReadableSockets, near: socket.socket, into: list[bytes]) -> None:
@@ -78,7 +68,7 @@ async def test_what_arrived_before_the_wait_is_seen() -> None:
     sockets = ReadableSockets()
     found: list[bytes] = []
     with pairs(1) as ((near, far),):
-        async with running(sockets):
+        async with running(sockets.run):
             for text in (b"one", b"two"):
                 far.send(text)
                 await read(sockets, near, found)
@@ -90,7 +80,7 @@ async def test_a_new_socket_with_the_number_of_a_closed_one_is_waited_for() -> N
     sockets = ReadableSockets()
     found: list[bytes] = []
     numbers = []
-    async with running(sockets):
+    async with running(sockets.run):
         for text in (b"one", b"two"):
             with pairs(1) as ((near, far),):
                 numbers.append(near.fileno())
@@ -107,7 +97,7 @@ async def test_a_wait_that_was_cancelled_costs_nothing_later() -> None:
     sockets = ReadableSockets()
     found: list[bytes] = []
     with pairs(1) as ((near, far),):
-        async with running(sockets):
+        async with running(sockets.run):
             async with anyio.create_task_group() as readers:
                 readers.start_soon(read, sockets, near, found)
                 await anyio.wait_all_tasks_blocked()
@@ -125,7 +115,7 @@ async def test_closing_ends_the_wait() -> None:
     """The reader finds the socket closed."""
     sockets = ReadableSockets()
     with pairs(1) as ((near, _),):
-        async with running(sockets), anyio.create_task_group() as readers:
+        async with running(sockets.run), anyio.create_task_group() as readers:
 
             async def read_closed() -> None:
                 await sockets.wait(near)
@@ -144,7 +134,7 @@ async def test_readers_outlive_what_ran_for_them() -> None:
     found: list[bytes] = []
     with pairs(2) as made, anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as readers:
-            async with running(sockets):
+            async with running(sockets.run):
                 for near, _ in made:
                     readers.start_soon(read, sockets, near, found)
                 await anyio.wait_all_tasks_blocked()
