@@ -49,7 +49,7 @@ def read_records(
             with open_records(locations.journal) as records:
                 found = read(records)
         except (FileNotFoundError, NotPermittedError, StorageError):
-            raise error from None  # what has to be mended first
+            raise error from None  # what has to be corrected first
         print(f"{PROGRAM}: {error}; this is from its journal", file=sys.stderr)
         return found
 

@@ -179,7 +179,7 @@ def bind(
     if failure := answer.get("failure"):  # an older server does not say
         click.echo(
             f"warning: {shown(failure['error'])}\nNo session that sees {shown(kind)} gets "
-            "credentials until this works: mend it, or `credential unbind` the kind.",
+            "credentials until this works: correct it, or `credential unbind` the kind.",
             err=True,
         )
 

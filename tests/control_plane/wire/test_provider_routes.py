@@ -42,7 +42,7 @@ async def _bind(server: Server, path: str = "app", provider: str = "files") -> i
 
 
 async def test_a_provider_that_fails_is_in_the_log(server: Server, tmp_path: Path) -> None:
-    """Once for a binding, with the cause; hosts are only told when to come back."""
+    """Once for a binding, with the cause; hosts learn only when to come back."""
     with capture_logs() as logs:
         assert await _bind(server, "absent") == 200
         assert (await server.call("POST", SNAPSHOT, SESSION)).status_code == 503
@@ -54,7 +54,7 @@ async def test_a_provider_that_fails_is_in_the_log(server: Server, tmp_path: Pat
 
 
 async def test_who_binds_is_told_what_fails(server: Server, tmp_path: Path) -> None:
-    """At once: no session that sees the kind gets a snapshot before it is mended."""
+    """At once: no session that sees the kind gets a snapshot before it is corrected."""
     body = {"provider": "files", "path": "absent"}
     bound = await server.ok("PUT", BINDING, body)
     assert bound["failure"] == {
