@@ -138,6 +138,11 @@ def _contents(root: Path, path: Path, most: int) -> bytes:
         os.close(descriptor)
     if len(octets) > most:
         raise BadAnswerError("the files are larger than `most_bytes`")
+    if not octets:  # as between the truncation and the write of who writes it in place
+        raise ProviderUnavailableError(
+            f"the file {path.name!r} is empty",
+            hint="If the value is to be empty, write one line end into the file.",
+        )
     return octets
 
 

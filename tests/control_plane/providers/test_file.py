@@ -70,7 +70,7 @@ async def test_read(root: Path) -> None:
         (b"a", "a"),
         (b"a\r", "a\r"),
         (b" a \n", " a "),
-        (b"", ""),
+        (b"\n", ""),
         (b"-----BEGIN-----\nx\n-----END-----\n", "-----BEGIN-----\nx\n-----END-----"),
     ],
 )
@@ -78,6 +78,14 @@ async def test_line_end(root: Path, octets: bytes, text: str) -> None:
     """One line end at the end of the file is not part of the value."""
     (root / "app/TOKEN").write_bytes(octets)
     assert await _resolve(root) == {"TOKEN": text}
+
+
+async def test_empty_file(root: Path) -> None:
+    """A file that was truncated and not yet written again is no empty value."""
+    (root / "app/TOKEN").write_bytes(b"")
+    reason = "the file 'TOKEN' is empty"
+    assert await _refusal(ProviderUnavailableError, root, T="TOKEN") == reason
+    assert await _refusal(ProviderUnavailableError, root) == reason
 
 
 async def test_links_inside(root: Path) -> None:
@@ -142,7 +150,7 @@ async def test_too_many_entries(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A directory with thousands of entries is not walked to its end."""
     monkeypatch.setattr("rensei_platform.providers.file.MOST_ENTRIES", 3)
     for name in ("A", "B"):
-        (root / "app" / name).touch()
+        (root / "app" / name).write_text(name)
     assert len(await _resolve(root)) == 3
     (root / "app/C").touch()
     refusal = await _refusal(BadAnswerError, root)
