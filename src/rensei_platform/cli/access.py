@@ -1,7 +1,7 @@
 """`key`, `org` and `audit`: who may do what, and who did."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,14 @@ from rensei_platform.cli.key_file import (
     write_key_option,
 )
 from rensei_platform.cli.lazy_group import LazyGroup
-from rensei_platform.cli.output import is_terminal, print_json, print_table, utc_option
+from rensei_platform.cli.output import (
+    is_terminal,
+    print_json,
+    print_table,
+    shows_once,
+    unwritten,
+    utc_option,
+)
 from rensei_platform.errors import PlatformError
 
 _KEYS = ("api", "admin", "keys")
@@ -74,10 +81,16 @@ def _revoked_unless_seen(client: Client, key_id: str) -> Iterator[None]:
     """Revoke a new key if the block cannot write it: it would be valid, and nobody's."""
     try:
         yield
-    except OSError:
-        with suppress(PlatformError):
+    except OSError as error:
+        hint = "The key is revoked. Make another."
+        try:
             client.call("DELETE", path(*_KEYS, key_id))
-        raise
+        except PlatformError as refused:  # as to a member, whose personal token it is
+            hint = (
+                f"The key is valid, and cannot be revoked now: {refused}. Have an owner or "
+                f"admin do it: rensei-platform key revoke {key_id}"
+            )
+        raise unwritten(error, hint) from error
 
 
 @key.command("list")
@@ -131,10 +144,15 @@ def add_org(client: Client, as_json: bool, name: str, owner: str, org_id: str) -
     """
     body = {"id": org_id, "name": name, "owner": owner}
     answer = client.call("POST", path("api", "admin", "orgs"), body)
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"{answer['orgId']}; key of {owner}, shown once: {answer['key']}")
+    recover = f"rensei-platform init --recover --org-id {answer['orgId']} --owner {owner}"
+    with shows_once(
+        f"The organization is there. On the database's host, make its owner another key: "
+        f"{recover}"
+    ):
+        if as_json:
+            print_json(answer)
+        else:
+            click.echo(f"{answer['orgId']}; key of {owner}, shown once: {answer['key']}")
 
 
 @click.command("audit")

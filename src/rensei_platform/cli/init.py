@@ -14,6 +14,7 @@ from rensei_platform.cli.key_file import (
     shown_key,
     write_key_option,
 )
+from rensei_platform.cli.output import shows_once
 from rensei_platform.ids import new_id
 from rensei_platform.ownership import give_to_owner_of_directory
 from rensei_platform.rules.fields import check_id, check_text, email
@@ -72,15 +73,21 @@ def init(
             url, org_id = setup.direct_database, org_id or new_id("org")
             made, link = anyio.run(_initialize, url, setup.master_key, org_id, name, owner)
             _show_master_key(url, setup.master_key)
-    shown = shown_key(made.text, new_key)
-    if as_json:
-        click.echo(json.dumps({"orgId": org_id, **key_fields(made.text, new_key)}))
-    else:
-        click.echo(f"organization: {org_id}\nkey of {owner}, {shown}")
-        click.echo(
-            f"link to set a password, until {wire_time(link.expires_at)}: {link.text}\n"
-            "Give it to `rensei-platform user set-password`, or to /console/password."
+        another = (
+            "The organization is there. Make its owner another key and link: "
+            f"rensei-platform init --recover --org-id {org_id} --owner {owner}"
         )
+        with shows_once(another):
+            shown = shown_key(made.text, new_key)
+    with shows_once(another):
+        if as_json:
+            click.echo(json.dumps({"orgId": org_id, **key_fields(made.text, new_key)}))
+        else:
+            click.echo(f"organization: {org_id}\nkey of {owner}, {shown}")
+            click.echo(
+                f"link to set a password, until {wire_time(link.expires_at)}: {link.text}\n"
+                "Give it to `rensei-platform user set-password`, or to /console/password."
+            )
 
 
 def _create(url: URL) -> None:

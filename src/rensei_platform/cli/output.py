@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.table import draw
+from rensei_platform.errors import StorageError
 
 _USUAL_WIDTH = 80
 _WIRE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -34,6 +35,20 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 def print_json(content: Mapping[str, Any]) -> None:
     """Print an answer as it came."""
     click.echo(json.dumps(content, indent=2))
+
+
+def unwritten(error: OSError, hint: str) -> StorageError:
+    """Return the error of output that is lost, with what to do about it."""
+    return StorageError(f"cannot write the output: {error.strerror}", hint=hint)
+
+
+@contextmanager
+def shows_once(another: str) -> Iterator[None]:
+    """Say how to get another key or link if the block cannot write the one it shows."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritten(error, another) from error
 
 
 def _set_utc(context: click.Context, _: click.Parameter, value: bool) -> None:

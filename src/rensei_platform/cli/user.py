@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from rensei_platform.cli.client import Client, path, read_key, url_option, uses_client
-from rensei_platform.cli.output import print_json, print_table, utc_option
+from rensei_platform.cli.output import print_json, print_table, shows_once, utc_option
 
 _USERS = ("api", "admin", "users")
 ROLES = ("owner", "admin", "member", "auditor")
@@ -123,11 +123,15 @@ def _ask(what: str, **more: Any) -> str:
 
 
 def _print_link(answer: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(
-            f"link for {answer['email']}, shown once, until {answer['linkExpiresAt']}: "
-            f"{answer['link']}\n"
-            "It is for `rensei-platform user set-password`, or /console/password."
-        )
+    email = answer["email"]
+    with shows_once(
+        f"{email} is a member. Make another link: rensei-platform user reset {email}"
+    ):
+        if as_json:
+            print_json(answer)
+        else:
+            click.echo(
+                f"link for {email}, shown once, until {answer['linkExpiresAt']}: "
+                f"{answer['link']}\n"
+                "It is for `rensei-platform user set-password`, or /console/password."
+            )

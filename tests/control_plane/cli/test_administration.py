@@ -1,6 +1,7 @@
 """Tests of the administration commands, each against a real server."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import click
+import forked
 import pytest
 from click.testing import CliRunner, Result
+from deadlines import HANG_SECONDS
 from platform_server import ORG, Server, sqlite_url
 from sqlalchemy import URL
 
@@ -128,31 +132,86 @@ async def test_a_filter_of_the_audit_that_is_empty_is_none(run: Run) -> None:
         assert "it is empty" in refused.output
 
 
-@pytest.mark.parametrize("output", ["standard", "file"])
-async def test_a_key_that_cannot_be_shown_is_revoked(
-    server: Server, key_file: Path, output: str
-) -> None:
+async def _lost(server: Server, key: str, *command: str) -> str:
+    """Run a command whose output cannot be written, and return what it says of that."""
+    access = ("--url", server.url, "--key-file", "/dev/stdin")
+
+    def run() -> str:
+        pipe = subprocess.PIPE
+        with (
+            Path("/dev/full").open("w") as full,
+            forked.Forked(
+                *("rensei_platform", *command, *access),
+                env={},
+                stdin=pipe,
+                stdout=full,
+                stderr=pipe,
+            ) as process,
+        ):
+            said = process.communicate(key, timeout=HANG_SECONDS)[1]
+        assert process.returncode == 73, said
+        return said
+
+    said = await anyio.to_thread.run_sync(run)
+    assert said.startswith("error: cannot write the output: No space left on device\n")
+    return said
+
+
+async def _lost_key(server: Server) -> Any:
+    listed = await server.ok("GET", "/api/admin/keys")
+    (lost,) = [key for key in listed["keys"] if key["name"] == "lost"]
+    return lost
+
+
+async def test_a_key_that_cannot_be_shown_is_revoked(server: Server) -> None:
     """As where the disk is full: it would be valid, and nobody's."""
+    said = await _lost(server, server.key, "key", "add", "lost")
+    assert said.endswith("\nThe key is revoked. Make another.\n")
+    assert (await _lost_key(server))["revokedAt"] is not None
+
+
+async def test_a_key_that_cannot_be_written_is_revoked(
+    server: Server, key_file: Path
+) -> None:
+    """And its file, which is empty, is removed."""
     written = key_file.with_name("new.key")
-    more = ("--write-key", str(written)) if output == "file" else ()
-    run = {
-        "standard": 'exec "$@" >/dev/full',
-        "file": "ulimit -f 0; trap '' XFSZ; exec \"$@\"",
-    }
+    limited = ("sh", "-c", "ulimit -f 0; trap '' XFSZ; exec \"$@\"", "sh")
+    command = ("key", "add", "lost", "--write-key", str(written))
+    access = ("--url", server.url, "--key-file", str(key_file))
     done = await anyio.run_process(
-        [
-            *("sh", "-c", run[output], "sh"),
-            *(sys.executable, "-m", "rensei_platform", "key", "add", "lost", *more),
-            *("--url", server.url, "--key-file", str(key_file)),
-        ],
-        check=False,
+        [*limited, sys.executable, "-m", "rensei_platform", *command, *access], check=False
     )
     assert done.returncode == 73, done.stderr
     assert b"error: cannot write the output: " in done.stderr
-    listed = await server.ok("GET", "/api/admin/keys")
-    (lost,) = [key for key in listed["keys"] if key["name"] == "lost"]
-    assert lost["revokedAt"] is not None
+    assert (await _lost_key(server))["revokedAt"] is not None
     assert not written.exists()
+
+
+async def test_a_token_that_cannot_be_shown_nor_revoked_is_named(server: Server) -> None:
+    """A member revokes no key, and so has to ask for it."""
+    body = {"name": "bob", "owner": "bob@acme.test", "role": "member"}
+    bobs = (await server.ok("POST", "/api/admin/keys", body))["key"]
+    said = await _lost(server, bobs, "key", "add", "--personal", "lost")
+    lost = (await _lost_key(server))["id"]
+    assert said.endswith(f"admin do it: rensei-platform key revoke {lost}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "another"),
+    [
+        (("user", "add", "bob@acme.test"), "user reset bob@acme.test"),
+        (
+            ("org", "add", "org_beta", "--name", "Beta", "--owner", "bob@beta.test"),
+            "init --recover --org-id org_beta --owner bob@beta.test",
+        ),
+    ],
+)
+async def test_what_is_shown_once_and_cannot_be_can_be_had_again(
+    server: Server, command: tuple[str, ...], another: str
+) -> None:
+    """It is there, and nobody has its key or link."""
+    said = await _lost(server, server.key, *command)
+    assert said.endswith(f": rensei-platform {another}\n")
 
 
 async def test_unreadable_value_is_an_error(run: Run, tmp_path: Path) -> None:

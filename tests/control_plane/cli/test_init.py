@@ -3,11 +3,14 @@
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import httpx
 import pytest
+from deadlines import HANG_SECONDS
 from platform_program import Program
 from platform_server import sqlite_url
 from sqlalchemy import URL
@@ -52,6 +55,26 @@ def test_database_url_is_enough(program: Program, url: str) -> None:
             trust_env=False,
         )
     assert answer.json()["heartbeatInterval"] == 1500
+
+
+def test_a_first_key_that_cannot_be_shown_is_replaced(program: Program) -> None:
+    """The organization is there: the command says how its owner gets another key."""
+    url, pipe = "sqlite:///platform.db", subprocess.PIPE
+    with (
+        Path("/dev/full").open("w") as full,
+        forked.Forked(
+            *("rensei_platform", "init", "--database", url, *ORG, "--json"),
+            env=program.environment(),
+            cwd=program.directory,
+            stdout=full,
+            stderr=pipe,
+        ) as process,
+    ):
+        said = process.communicate(timeout=HANG_SECONDS)[1]
+    assert process.returncode == 73, said
+    recover = said.splitlines()[-1].rpartition(": rensei-platform ")[2].split()
+    assert recover[:2] == ["init", "--recover"]
+    assert program.json(*recover, "--database", url)["orgId"] == "org_acme"
 
 
 def test_server_without_the_master_key_does_not_start(program: Program, url: str) -> None:
