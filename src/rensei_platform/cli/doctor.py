@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 
 import anyio
@@ -31,11 +32,12 @@ def doctor(setup: Setup, as_json: bool) -> None:
     found = check_machine(setup.file, setup.config, setup.direct_database)
     found += anyio.run(check_database, setup.direct_database, setup.master_key)
     found += anyio.run(check_providers, setup.providers)
-    if as_json:
-        click.echo(json.dumps({"checks": [asdict(one) for one in found]}, indent=2))
-    else:
-        for one in found:
-            _print(one)
+    with suppress(BrokenPipeError):  # the exit code is not the reader's that has gone
+        if as_json:
+            click.echo(json.dumps({"checks": [asdict(one) for one in found]}, indent=2))
+        else:
+            for one in found:
+                _print(one)
     sys.exit(any(one.state == "error" for one in found))
 
 

@@ -3,6 +3,9 @@
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -33,12 +36,40 @@ _COMMANDS = {
 _USAGE = 64
 _UNWRITABLE = 73
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
-"""How writing to stdout fails, but for a reader that has gone, which is click's."""
+"""How writing to stdout fails, but for a reader that has gone, which is no error."""
 _INTERRUPTED = 130
 
 
+class _ReaderHasLeftError(Exception):
+    """A broken pipe as click sees it, which would make it a failure."""
+
+
+@contextmanager
+def _past_click() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderHasLeftError from error
+
+
+class _Commands(LazyGroup):
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with _past_click():  # help texts are printed in here
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _past_click():
+            return super().invoke(ctx)
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Commands,
     lazy={name: f"rensei_platform.cli.{where}" for name, where in _COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -57,6 +88,8 @@ def main() -> None:
         sys.exit(_USAGE if isinstance(error, click.UsageError) else error.exit_code)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
+    except _ReaderHasLeftError:  # as of `| head`, which has what it wants
+        sys.exit(0)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_INTERRUPTED)
     except PlatformError as error:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -93,10 +94,11 @@ def show(
                 break
             show_wait()
             time.sleep(POLL_SECONDS)
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo("\n".join(_lines(answer["rotation"], answer["receipt"])))
+    with suppress(BrokenPipeError):  # "no" is no, also to a reader that has gone
+        if as_json:
+            print_json(answer)
+        else:
+            click.echo("\n".join(_lines(answer["rotation"], answer["receipt"])))
     if wait and not is_safe:
         sys.exit(1)
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
+from deadlines import HANG_SECONDS
 from platform_program import Program
 from polling import wait_until
 
@@ -45,6 +47,28 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
         )
     assert done.returncode == 73
     assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("--version", 0), ("host --help", 0), ("doctor --database sqlite:///absent", 1)],
+)
+def test_a_reader_that_has_gone_is_no_error(
+    tmp_path: Path, arguments: str, code: int
+) -> None:
+    """As `head`; the exit code of `doctor` stays, which finds no database here."""
+    program, (reading, writing) = Program(tmp_path), os.pipe()
+    os.close(reading)
+    with forked.Forked(
+        *("rensei_platform", *arguments.split()),
+        env=program.environment(),
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(writing)
+        said = process.communicate(timeout=HANG_SECONDS)[1]
+    assert (said, process.returncode) == ("", code)
 
 
 def test_closed_streams_are_no_error(tmp_path: Path) -> None:
