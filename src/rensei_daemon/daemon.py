@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from rensei_daemon import __version__
 from rensei_daemon.conditions.sockets import (
+    report_metrics_state,
     report_refused_readers,
     report_socket_state,
 )
@@ -121,8 +122,9 @@ async def _listen(daemon: Daemon, tasks: TaskGroup) -> None:
         await tasks.start(partial(serve, gid=gid, report=report), name=name)
     if (address := settings.metrics.address) is not None:
         routes = daemon.monitoring.routes()
-        await tasks.start(serve_metrics, address, routes, name="metrics")
-        _log.info("metrics.served", listen=settings.metrics.listen)
+        report = report_metrics_state(daemon.board, settings.metrics.listen)
+        serve_tcp = partial(serve_metrics, address, routes, report=report)
+        await tasks.start(serve_tcp, name="metrics")
 
 
 async def _until_stopped(daemon: Daemon, signals: AsyncIterator[signal.Signals]) -> None:

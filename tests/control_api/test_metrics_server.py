@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from rig.tcp import free_port, get, say
 
 from rensei_daemon.control_api.server import serve_metrics
 from rensei_daemon.control_api.wire import Request, Response, Routes, Text
-from rensei_daemon.errors import SettingsError
+from rensei_daemon.errors import RenseiError
 
 GET = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
@@ -117,28 +118,77 @@ async def test_it_listens_on_ipv6() -> None:
     assert status == 200
 
 
-async def _refused(host: str, port: int) -> SettingsError:
-    with anyio.fail_after(HANG_SECONDS), pytest.raises(SettingsError) as caught:
-        await serve_metrics((host, port), ROUTES)
-    return caught.value
+class Reports:
+    """What was reported of an address, and a wait for it."""
+
+    def __init__(self) -> None:
+        self.errors: list[RenseiError] = []
+        self.failed, self.served = anyio.Event(), anyio.Event()
+
+    def __call__(self, error: RenseiError | None) -> None:
+        """Note a report."""
+        if error is None:
+            self.served.set()
+        else:
+            self.errors.append(error)
+            self.failed.set()
 
 
-async def test_a_port_that_is_taken_is_told_with_its_remedy() -> None:
-    """The operator hears which, of which key, and how to see who has it."""
-    async with serving() as port:
-        error = await _refused("127.0.0.1", port)
+@asynccontextmanager
+async def trying(host: str, port: int) -> AsyncIterator[Reports]:
+    """Try to serve there until the block ends."""
+    reports = Reports()
+
+    async def serve(*, task_status: Any) -> None:
+        await serve_metrics(
+            (host, port),
+            ROUTES,
+            report=reports,
+            retry_seconds=0.01,
+            task_status=task_status,
+        )
+
+    with anyio.fail_after(HANG_SECONDS):
+        async with anyio.create_task_group() as group:
+            await group.start(serve)
+            yield reports
+            group.cancel_scope.cancel()
+
+
+async def test_a_port_that_is_taken_is_served_once_it_is_free() -> None:
+    """Until then the operator reads which, of which key, and how to see who has it."""
+    port = free_port()
+    taken = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
+    async with trying("127.0.0.1", port) as reports:
+        assert reports.failed.is_set()
+        await taken.aclose()
+        await reports.served.wait()
+        assert (await get(port, "/metrics"))[0] == 200
     reason = os.strerror(errno.EADDRINUSE)
-    assert str(error) == (
+    assert str(reports.errors[0]) == (
         f"cannot listen on 127.0.0.1:{port} for [metrics].listen: {reason}"
     )
-    assert error.hint == "another process listens there; see which: ss -ltnp"
-    assert error.exit_code == 78
+    assert reports.errors[0].hint == "another process listens there; see which: ss -ltnp"
 
 
-async def test_an_address_of_another_host_is_told() -> None:
-    """It is no address to listen on."""
-    error = await _refused("192.0.2.7", 9464)
+async def test_an_address_of_another_host_is_reported() -> None:
+    """It may become one of this host's, when its network is up."""
+    async with trying("192.0.2.7", 9464) as reports:
+        error = reports.errors[0]
     assert error.hint == "use an address of this host; list them: ip address"
+
+
+async def test_a_process_without_free_descriptors_tries_again() -> None:
+    """The socket itself cannot be made."""
+    port, limits = free_port(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        async with trying("127.0.0.1", port) as reports:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            await reports.served.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert reports.errors[0].hint == "set another [metrics].listen, or none"
 
 
 async def test_the_port_is_free_again_at_once() -> None:

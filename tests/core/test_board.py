@@ -275,6 +275,7 @@ def test_a_pool_says_what_to_do(line: PoolHealth, hint: str) -> None:
         (Code.READERS_MISSING, 59, []),
         (Code.READERS_MISSING, 61, [("readers.missing", "warning")]),
         (Code.READERS_TURNED_AWAY, 0, [("readers.turned_away", "warning")]),
+        (Code.METRICS_NOT_SERVED, 0, [("metrics.not_served", "warning")]),
         (Code.CONSUMER_LAGGING, 59, []),
         (Code.CONSUMER_LAGGING, 61, [("consumer.lagging", "warning")]),
         (Code.RUN_BY_ROOT, 61, []),

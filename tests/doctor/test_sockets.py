@@ -46,3 +46,16 @@ def test_metrics_that_are_asked_for_are_served_or_a_failure(patient: "Patient") 
     assert (served.code, served.verdict) == ("metrics", Verdict.PASS)
     assert (silent.code, silent.verdict) == ("metrics", Verdict.FAIL)
     assert silent.fix == "systemctl restart rensei-daemon"
+
+
+def test_who_listens_in_the_place_of_the_daemon_does_not_serve_metrics(
+    patient: "Patient",
+) -> None:
+    """The check of the daemon reports it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        patient.configure(f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
+        status = {"conditions": [{"code": "metrics.not_served"}]}
+        case = replace(patient.case(), is_running=True, status=status)
+        codes = [check.code for check in check_sockets(case)]
+    assert codes == ["socket", "socket"]

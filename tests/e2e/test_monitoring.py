@@ -81,16 +81,21 @@ async def test_over_tcp_there_is_nothing_but_three_reads(lab: "Lab", port: int) 
         await get(port, "/healthz")
 
 
-async def test_a_port_that_is_taken_ends_the_start(lab: "Lab", port: int) -> None:
-    """Exit 78: the operator hears which key, and how to see who has it."""
+async def test_a_port_that_is_taken_is_a_condition(lab: "Lab", port: int) -> None:
+    """The host goes on with its work; status and doctor say who has to act, and how."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
-    async with listener:
-        refused = await lab.call("run")
-    assert refused.returncode == 78
-    said = [line for line in refused.stderr.splitlines() if not line.startswith("{")]
-    assert said == [
-        f"rensei-daemon: cannot listen on 127.0.0.1:{port} for [metrics].listen: "
-        "Address already in use",
-        "  another process listens there; see which: ss -ltnp",
+    async with listener, lab.daemon() as daemon:
+        await lab.until(lambda: lab.beats)
+        status = json.loads((await lab.call("status", "--json")).stdout)
+        doctor = json.loads((await lab.call("doctor", "--json")).stdout)
+        assert await daemon.stop() == 0
+    (found,) = (c for c in status["conditions"] if c["code"] == "metrics.not_served")
+    assert (found["severity"], found["message"], found["hint"]) == (
+        "warning",
+        f"cannot listen on 127.0.0.1:{port} for [metrics].listen: Address already in use",
+        "another process listens there; see which: ss -ltnp",
+    )
+    said = [c for c in doctor["checks"] if "metrics" in c["code"] + c["evidence"]]
+    assert [(c["code"], c["verdict"], c["fix"]) for c in said] == [
+        ("daemon", "warn", found["hint"])
     ]
-    assert not (lab.runtime / "control.sock").exists()

@@ -6,7 +6,6 @@ systemd restarts it for ever, or never again, by that code.
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -67,19 +66,6 @@ def instead(name: str, make: Callable[[Path], object] = Path.mkdir) -> Prepare:
 
 
 CASES = {
-    "a taken metrics port": Case(
-        78,
-        "cannot listen on {address} for [metrics].listen: Address already in use",
-        "another process listens there; see which: ss -ltnp",
-        text=GOOD + '[metrics]\nlisten = "{address}"\n',
-    ),
-    "a metrics address of another host": Case(
-        78,
-        "cannot listen on 192.0.2.1:9 for [metrics].listen:"
-        " Cannot assign requested address",
-        "use an address of this host; list them: ip address",
-        text=GOOD + '[metrics]\nlisten = "192.0.2.1:9"\n',
-    ),
     "a second daemon": Case(
         75,
         "another rensei-daemon (pid {holder}) holds {place}/state",
@@ -182,11 +168,10 @@ CASES = {
 class Host:
     """A directory in which a daemon cannot start."""
 
-    def __init__(self, place: Path, case: Case, address: str) -> None:
+    def __init__(self, place: Path, case: Case) -> None:
         place.mkdir()
         self._place = place
-        self._address = address
-        (place / "config.toml").write_text(case.text.replace("{address}", address))
+        (place / "config.toml").write_text(case.text)
         (place / "key").write_text("rsk_live_canary_0123456789abcdef")
         (place / "key").chmod(0o600)
         self.held = case.prepare(place)
@@ -198,17 +183,16 @@ class Host:
         said = f"rensei-daemon: {case.what}\n  {case.remedy}\n"
         # The locks are this process's, not of the one that has collected the tests.
         said = said.replace("{holder}", str(os.getpid()))
-        return said.replace("{place}", str(self._place)).replace("{address}", self._address)
+        return said.replace("{place}", str(self._place))
 
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Host]]:
-    """Every host, and a socket that listens where a daemon wants to."""
+    """Every host."""
     place = tmp_path_factory.mktemp("hosts")
-    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    with ExitStack() as stack:
         made = {
-            name: Host(place / str(number), case, address)
+            name: Host(place / str(number), case)
             for number, (name, case) in enumerate(CASES.items())
         }
         for host in made.values():
@@ -247,7 +231,7 @@ def test_what_keeps_it_from_starting_is_said_with_its_exit_code(
 
 def test_the_program_itself_ends_so(hosts: Mapping[str, Host]) -> None:
     """Not only a fork of it: what a task of the running daemon raised, for one."""
-    name = "a taken metrics port"
+    name = "a runtime directory with a long name"
     program = Path(sys.executable).with_name("rensei-daemon")
     done = subprocess.run(
         [program, *hosts[name].words],

@@ -1,4 +1,4 @@
-"""Conditions of the sockets: a file that is gone, readers that are refused."""
+"""Conditions of the sockets: a file that is gone, refused readers, a port that is taken."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,24 @@ from rensei_daemon.errors import RenseiError
 from rensei_daemon.failure_reporter import FailureReporter
 
 _log = structlog.get_logger()
+
+
+def report_metrics_state(
+    board: Board, listen: str | None
+) -> Callable[[RenseiError | None], None]:
+    """Return a callback for the address of the metrics: the error, or None if served."""
+    failures = FailureReporter(board=board)
+
+    def tell(error: RenseiError | None) -> None:
+        if error is None:
+            failures.report_recovery()
+            _log.info("metrics.served", listen=listen)
+            return
+        failures.report_error(
+            "metrics.not_served", error, alarm=Code.METRICS_NOT_SERVED, listen=listen
+        )
+
+    return tell
 
 
 def report_refused_readers(board: Board) -> Callable[[str, str], None]:

@@ -6,6 +6,7 @@ Over TCP it does not.
 
 import errno
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
@@ -19,6 +20,9 @@ from rensei_daemon.errors import SettingsError
 from rensei_daemon.sockets.peer import UNKNOWN_PEER
 from rensei_daemon.sockets.persistent_socket import Report, ignore
 from rensei_daemon.sockets.serving import Acceptor, serve_file
+
+RETRY_SECONDS = 5.0
+"""Between two tries to listen at an address of the metrics that is taken."""
 
 _BACKLOG = 1024
 _REMEDIES = {
@@ -58,34 +62,52 @@ async def serve_metrics(
     address: tuple[str, int],
     routes: Routes,
     *,
+    report: Report = ignore,
     limits: RequestLimits = DEFAULT_LIMITS,
+    retry_seconds: float = RETRY_SECONDS,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the routes at (IP address, port) until cancelled.
 
-    None of them may change anything. Raises `SettingsError` if it cannot listen.
+    None of them may change anything. Started after the first try to listen; `report` is
+    called with the error of each try that failed, and with None once clients can connect.
     """
     # A browser may send requests to a loopback address for any web page.
     server = RequestServer(routes, limits, check_host=is_loopback_host(address[0]))
-    with _listen(*address) as listening:
+    listening = _try_to_listen(address, report)
+    task_status.started()
+    while listening is None:
+        await anyio.sleep(retry_seconds)
+        listening = _try_to_listen(address, report)
+    with listening:
         async with anyio.create_task_group() as clients:
-            task_status.started()
             await Acceptor(
                 clients, server.serve, server.report_accept_failure, lambda _: UNKNOWN_PEER
             ).run(listening)
 
 
+def _try_to_listen(address: tuple[str, int], report: Report) -> socket.socket | None:
+    try:
+        listening = _listen(*address)
+    except SettingsError as error:
+        report(error)
+        return None
+    report(None)
+    return listening
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listening.setblocking(False)
-        # Old connections may linger after a restart; a second listener is still refused.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
+        with ExitStack() as closing:
+            listening = closing.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listening.setblocking(False)
+            # Old connections may linger after a restart; a second listener is refused.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, port))
+            listening.listen(_BACKLOG)
+            closing.pop_all()
     except OSError as error:
-        listening.close()
         shown = f"[{host}]" if ":" in host else host
         raise SettingsError(
             f"cannot listen on {shown}:{port} for [metrics].listen: {error.strerror}",

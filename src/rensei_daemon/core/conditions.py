@@ -52,6 +52,8 @@ class Code(StrEnum):
     READERS_MISSING = "readers.missing", Severity.WARNING
     """Workers that were connected before a restart, still run, and have not reconnected."""
     READERS_TURNED_AWAY = "readers.turned_away", Severity.WARNING
+    METRICS_NOT_SERVED = "metrics.not_served", Severity.WARNING
+    """`[metrics].listen` is taken by another process, or is no address of this host."""
     MUTATION_CONFLICT = "mutation.conflict", Severity.WARNING
     POOL_DELETED = "pool.deleted", Severity.WARNING
     POOL_DRAINING = "pool.draining", Severity.WARNING

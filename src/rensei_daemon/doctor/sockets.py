@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from rensei_daemon.core.conditions import Code
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
 from rensei_daemon.errors import DaemonSilentError
@@ -24,8 +25,14 @@ def check_sockets(case: DoctorContext) -> Iterator[CheckResult]:
     ):
         yield _knock(path, way_in, restart)
     address = case.settings.metrics.address if case.settings else None
-    if address is not None:
+    if address is not None and not _are_metrics_refused(case):
         yield _knock_over_tcp(address, restart)
+
+
+def _are_metrics_refused(case: DoctorContext) -> bool:
+    """Whether the daemon cannot listen there, as another check reports; another may."""
+    conditions = (case.status or {}).get("conditions", ())
+    return any(condition["code"] == Code.METRICS_NOT_SERVED for condition in conditions)
 
 
 def _knock_over_tcp(address: tuple[str, int], restart: str) -> CheckResult:
