@@ -69,9 +69,19 @@ class Caller:
 
 
 def require_access(caller: Caller, access: Access) -> None:
-    """Raise ForbiddenError unless the caller's key has this scope."""
+    """Raise ForbiddenError unless the caller's key has this scope.
+
+    A key that is limited to projects or environments has no more than a host's, whatever
+    scopes it was made with: the limit is about credentials, and it would administer all.
+    """
     if not {Access.ALL, access} & caller.scopes:
         raise ForbiddenError(f"The key does not have the scope {access}")
+    is_limited = caller.projects is not None or caller.environments is not None
+    if is_limited and access not in HOST_KEY_ACCESS:
+        raise ForbiddenError(
+            "The key is limited to projects or environments, and so may do only what a "
+            "host's key may; make one without the limit"
+        )
 
 
 def require_admin(caller: Caller, access: Access) -> None:
@@ -79,6 +89,13 @@ def require_admin(caller: Caller, access: Access) -> None:
     require_access(caller, access)
     if caller.role not in _ADMINISTRATORS:
         raise ForbiddenError("Organization admin or owner role required")
+
+
+def require_operator(caller: Caller) -> None:
+    """Raise ForbiddenError unless the caller runs the platform; a host's key does not."""
+    require_access(caller, Access.ADMIN)
+    if not caller.is_operator:
+        raise ForbiddenError("Only an operator of the platform adds organizations")
 
 
 def require_grant(caller: Caller, roles: Iterable[Role | None]) -> None:

