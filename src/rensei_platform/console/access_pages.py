@@ -166,8 +166,8 @@ ROUTES = (
     Route("/sign-in", sign_in, methods=["POST"]),
     Route("/password", password_page, methods=["GET"]),
     Route("/password", set_password, methods=["POST"]),
-    takes("/sign-out", sign_out),
-    takes("/sign-out-everywhere", sign_out_everywhere),
+    takes("/sign-out", sign_out, page="/hosts"),
+    takes("/sign-out-everywhere", sign_out_everywhere, page="/hosts"),
     shows("/account", account),
-    takes("/organization", use_organization),
+    takes("/organization", use_organization, page="/account"),
 )

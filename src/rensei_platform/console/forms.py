@@ -1,5 +1,6 @@
 """What a browser sends: a form as names and texts, bounded and checked."""
 
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -10,6 +11,8 @@ from rensei_platform.rules.fields import is_storable
 MOST_BYTES = 1024 * 1024
 """Of a form: 256 KiB of params, each byte of them written as three."""
 MOST_FIELDS = 50
+PARAM = "param_"
+"""How the fields begin that make the params of an operation."""
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -45,6 +48,11 @@ def _parse(body: bytes) -> dict[str, str]:
         if not is_storable(value):
             raise InvalidRequestError(f"{name[:100]} must not contain NUL")
     return form
+
+
+def kept_fields(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the params of an operation: they are no secret, and may be in an address."""
+    return {name: value for name, value in fields.items() if name.startswith(PARAM)}
 
 
 def words(value: str) -> list[str] | None:

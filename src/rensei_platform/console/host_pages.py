@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from rensei_platform.console.forms import kept_fields
 from rensei_platform.console.pages import Visit, see_other, shows, takes
 from rensei_platform.console.requests_of_hosts import FORMS, params_of, read_params
 from rensei_platform.errors import InvalidRequestError
@@ -109,10 +110,14 @@ def shown(params: Json) -> str:
 
 
 async def ask(visit: Visit) -> Response:
-    """GET /console/hosts/{host_id}/ask/{op}: the form of an operation."""
+    """GET /console/hosts/{host_id}/ask/{op}?id=: the form of an operation.
+
+    What was typed when a session ended is in the query too.
+    """
     require_admin(visit.caller, Access.WRITE_MUTATIONS)
-    project = visit.query("id")
-    values = {"param_id": project} if project else {}
+    values = kept_fields(visit.request.query_params)
+    if project := visit.query("id"):
+        values["param_id"] = project
     return await _form(visit, parse_op(visit.path("op")), values)
 
 
@@ -191,6 +196,8 @@ ROUTES = (
     shows("/hosts/{host_id}", host),
     shows("/hosts/{host_id}/ask/{op}", ask),
     takes("/hosts/{host_id}/ask/{op}", preview),
-    takes("/hosts/{host_id}/mutations", enqueue),
-    takes("/hosts/{host_id}/mutations/{mutation_id}/cancel", cancel),
+    takes("/hosts/{host_id}/mutations", enqueue, page="/hosts/{host_id}"),
+    takes(
+        "/hosts/{host_id}/mutations/{mutation_id}/cancel", cancel, page="/hosts/{host_id}"
+    ),
 )

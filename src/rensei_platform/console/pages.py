@@ -13,8 +13,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from rensei_platform.console import plots
-from rensei_platform.console.forms import read_form
+from rensei_platform.console.forms import kept_fields, read_form
 from rensei_platform.console.security import (
+    PATH,
     cookie_of,
     require_same_origin,
     require_token,
@@ -27,6 +28,8 @@ from rensei_platform.services.console_sessions import Session, session_of
 from rensei_platform.services.platform import Platform
 from rensei_platform.version import version
 
+MOST_KEPT = 4000
+"""Characters of what was typed, as an address spells them: proxies take 8 KiB."""
 _ACTING = (Role.OWNER, Role.ADMIN)
 
 templates = Environment(
@@ -157,8 +160,12 @@ def shows(path: str, handler: Handler) -> Route:
     return Route(path, endpoint, methods=["GET"])
 
 
-def takes(path: str, handler: Handler) -> Route:
-    """Return the route of a form: of our page, in the session that it was shown to."""
+def takes(path: str, handler: Handler, *, page: str | None = None) -> Route:
+    """Return the route of a form: of our page, in the session that it was shown to.
+
+    `page` has the path of the page that the form is on, unless that is `path`: who has to
+    sign in again comes back to it, with the fields of the form that an address may hold.
+    """
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
@@ -166,7 +173,12 @@ def takes(path: str, handler: Handler) -> Route:
         try:
             session = await _session(request)
         except UnauthorizedError:
-            return see_other("/console/sign-in", done="ended")
+            parts = {name: quote(text, "") for name, text in request.path_params.items()}
+            there = PATH + (page or path).format_map(parts)
+            kept = urlencode(kept_fields(await read_form(request)))
+            if kept and len(kept) <= MOST_KEPT:
+                there += f"?{kept}"
+            return see_other(f"{PATH}/sign-in", done="ended", next=there)
         form = await read_form(request)
         require_token(session, form)
         return await handler(Visit(request, session, form))

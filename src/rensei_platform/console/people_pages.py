@@ -144,12 +144,12 @@ async def remove_user(visit: Visit) -> Response:
 
 ROUTES = (
     shows("/access", people),
-    takes("/access/keys", add_key),
+    takes("/access/keys", add_key, page="/access"),
     shows("/access/keys/{key_id}/revoke", confirm_revoke),
     takes("/access/keys/{key_id}/revoke", revoke_key),
-    takes("/access/users", add_user),
-    takes("/access/users/{email}/reset", reset_user),
-    takes("/access/users/{email}/role", set_role),
+    takes("/access/users", add_user, page="/access"),
+    takes("/access/users/{email}/reset", reset_user, page="/access"),
+    takes("/access/users/{email}/role", set_role, page="/access"),
     shows("/access/users/{email}/remove", confirm_remove),
     takes("/access/users/{email}/remove", remove_user),
 )

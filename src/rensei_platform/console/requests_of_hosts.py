@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rensei_platform.console.forms import words
+from rensei_platform.console.forms import PARAM, words
 from rensei_platform.rules.fields import Json
 from rensei_platform.rules.json_text import MOST_DEPTH, read_object
 from rensei_platform.rules.mutations import Op
@@ -105,7 +105,7 @@ def params_of(op: Op, form: Mapping[str, str]) -> Json:
     """
     params: Json = {}
     for one in FORMS[op].fields:
-        value = form.get(f"param_{one.name}", "").strip()
+        value = form.get(PARAM + one.name, "").strip()
         if not value:
             continue
         match one.kind:

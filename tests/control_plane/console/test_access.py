@@ -1,15 +1,27 @@
 """Who gets into the console, how far, and how a session ends."""
 
+import re
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import httpx
 import pytest
-from console_browser import PASSWORD, SAME_ORIGIN, Browser, browsing, set_password
+from console_browser import (
+    PASSWORD,
+    SAME_ORIGIN,
+    Browser,
+    Page,
+    browsing,
+    set_password,
+)
 from databases import one_database
 from platform_server import OWNER, Server
 from sqlalchemy import select, update
+from starlette.routing import Match
 
+from rensei_platform.console.app import ROUTES
+from rensei_platform.console.pages import MOST_KEPT
 from rensei_platform.errors import TooManyRequestsError, UnauthorizedError
 from rensei_platform.http.app import build_app
 from rensei_platform.ids import digest
@@ -297,6 +309,57 @@ async def test_a_session_expires(owner: Browser, column: str) -> None:
     page = await owner.get(HOSTS)
     assert page.path == "/console/sign-in"
     assert "Your session has ended" in page.text
+
+
+async def _sign_in_again(browser: Browser, page: Page) -> Page:
+    assert (page.path, "Your session has ended" in page.text) == ("/console/sign-in", True)
+    return await browser.submit(page.forms[0], email=OWNER, password=PASSWORD)
+
+
+@one_database
+async def test_what_was_typed_when_a_session_ended_is_kept(owner: Browser) -> None:
+    """The form is shown again after signing in, and is sent with its own token."""
+    host_id = (await owner.server.register()).host_id
+    typed = {"param_id": "proj/a", "param_repository": "https://git.test/a?b=c&d\u00fc"}
+    form = (await owner.get(f"{HOSTS}/{host_id}/ask/project.add")).form("project.add")
+    await _move(owner.server, expires_at=timedelta(0))
+    again = await _sign_in_again(owner, await owner.submit(form, **typed))
+    shown = again.form("/project.add").fields
+    assert {name: shown[name] for name in typed} == typed
+    preview = await owner.submit(again.form("/project.add"))
+    assert "POST /api/daemon/mutations" in preview.text
+    await _move(owner.server, expires_at=timedelta(0))
+    long = {"param_id": "a" * MOST_KEPT}
+    again = await _sign_in_again(owner, await owner.submit(form, **long))
+    assert again.form("/project.add").fields["param_id"] == ""
+
+
+@one_database
+async def test_whose_session_has_ended_comes_back_to_the_page_of_the_form(
+    owner: Browser,
+) -> None:
+    """Which has another address than the form; nothing else that was typed is in it."""
+    form = (await owner.get("/console/access")).form("/access/users")
+    await _move(owner.server, expires_at=timedelta(0))
+    ended = await owner.submit(form, email="bob@acme.test")
+    assert ended.forms[0].fields["next"] == "/console/access"
+    again = await _sign_in_again(owner, ended)
+    assert (again.status, again.path) == (200, "/console/access")
+
+
+@one_database
+async def test_every_form_names_its_page(visitor: Browser) -> None:
+    """Also where its address has no page."""
+    shown = [route for route in ROUTES if "GET" in (route.methods or ())]
+    own = ("/sign-in", "/password")
+    forms = [route for route in ROUTES if route not in shown and route.path not in own]
+    assert len(forms) > 10
+    for form in forms:
+        path = "/console" + re.sub(r"{\w+}", "a%3Fb", form.path)
+        answer = await visitor.http.post(path, headers=SAME_ORIGIN)
+        (page,) = parse_qs(urlsplit(answer.headers["location"]).query)["next"]
+        scope = {"type": "http", "method": "GET", "path": page.removeprefix("/console")}
+        assert any(route.matches(scope)[0] is Match.FULL for route in shown), form.path
 
 
 @one_database
