@@ -26,6 +26,10 @@ from rensei_platform.settings import ServerSettings
 CONFIG_VARIABLE = "RENSEI_PLATFORM_CONFIG"
 SYSTEM_CONFIG = Path("/etc/rensei-platform/platform.toml")
 _PREFIX = "RENSEI_PLATFORM_"
+_OTHER_VARIABLES = ("config", "url", "key_file")
+"""Of this prefix, and no settings."""
+_ALIKE = 0.65
+"""Of 1: TLS_CERT is like TLS_CERTIFICATE, and KEY like nothing."""
 _HINT = "platform.example.toml shows every key with its default."
 
 
@@ -147,6 +151,7 @@ def load_config(
 
     Raise SettingsError that names each wrong setting and where it stands.
     """
+    _check_variables(os.environ)
     found = {} if file is None else dict(read_toml(file))
     providers = _providers(file, found.pop("providers", {}))
     for key in found:
@@ -167,6 +172,23 @@ def load_config(
         raise SettingsError(
             f'{_PREFIX}{name.upper()}: not a list in JSON, such as ["a", "b"]', hint=_HINT
         ) from None
+
+
+def _check_variables(environ: Mapping[str, str]) -> None:
+    """Raise SettingsError for a variable that is like one of ours: it would set nothing.
+
+    Other tools, and Kubernetes for a service of this name, have variables of this prefix.
+    """
+    known = (*Config.model_fields, *_OTHER_VARIABLES)
+    for name in sorted(environ):
+        words = name.lower().removeprefix(_PREFIX.lower())
+        if len(words) == len(name) or words in known:
+            continue
+        for near in get_close_matches(words[:100], known, n=1, cutoff=_ALIKE):
+            raise SettingsError(
+                f"{name!a}: no such variable; did you mean {_PREFIX}{near.upper()}?",
+                hint=_HINT,
+            )
 
 
 def _providers(file: Path | None, tables: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -98,6 +98,33 @@ def test_wrong_option_and_variable_are_named(
     assert _refusal(file).startswith("RENSEI_PLATFORM_HOST_NAMES: not a list in JSON")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("DATABASE_URL", "DATABASE"),
+        ("TLS_CERT", "TLS_CERTIFICATE"),
+        ("CONFIG_FILE", "CONFIG"),
+    ],
+)
+def test_a_misspelt_variable_is_refused(
+    written: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would set nothing, without a word."""
+    monkeypatch.setenv(f"RENSEI_PLATFORM_{written}", "canary")
+    assert _refusal(None) == (
+        f"'RENSEI_PLATFORM_{written}': no such variable; "
+        f"did you mean RENSEI_PLATFORM_{meant}?"
+    )
+
+
+def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as those that Kubernetes sets for a service of the name rensei-platform."""
+    for name in ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT_8790_TCP_ADDR", "TOKEN"):
+        monkeypatch.setenv(f"RENSEI_PLATFORM_{name}", "x")
+    assert load_config(None, {})[0] == Config()
+
+
 @pytest.mark.parametrize("text", ["providers = 1", "[providers]\na = 1"])
 def test_providers_are_tables(file: Path, text: str) -> None:
     """An instance of a provider is a table with a name."""
