@@ -4,17 +4,20 @@ import base64
 import json
 import random
 import string
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
 from rensei_daemon.core.env_file import render_env_file
-from rensei_daemon.core.scrub import Fingerprints, Scrubber
+from rensei_daemon.core.scrub import CUT, Fingerprints, Scrubber
 from rensei_daemon.core.secret_encodings import forms_of
 
 ALPHABET = string.ascii_letters + string.digits
 CANARY = 'c4n4ry+/ "$ü\\x?~>~'
 PEM = "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA7bq0\nz9Kc0v3R8oQm2nXw\n-----END KEY-----\n"
+WIDE = "".join(chr(0x10000 + 7919 * number % 60_000) for number in range(6000))
+"""Four bytes a character, up to sixteen when it is quoted."""
 
 
 @pytest.mark.parametrize(
@@ -182,12 +185,12 @@ def test_the_end_of_a_cut_text_may_be_half_a_secret() -> None:
     """The beginning of a value is redacted, in any form; so are the last seven bytes."""
     scrub = Scrubber()
     scrub.register("build", [PEM, "value-number-one"])
-    for text in ("say value-number", json.dumps(PEM)[:-9], "say value-number\ufffd"):
-        found = scrub(text, is_cut=True)
+    for text in ("say value-number", json.dumps(PEM)[:-9]):
+        found = scrub(f"{text:->65536}-more")
         assert found.endswith(" …")
         assert "value" not in found
         assert "MIIE" not in found
-    assert scrub("nothing of ours is here", is_cut=True) == "nothing of ours  …"
+    assert scrub(f"{'nothing of ours is here':->65536}-").endswith("nothing of ours  …")
     assert scrub("say value-number") == "say value-number"
 
 
@@ -197,6 +200,37 @@ def test_a_text_that_is_too_long_is_cut() -> None:
     scrub.register("build", ["value-number-one"])
     found = scrub("x" * (64 * 1024 - 12) + "value-number-one, and more")
     assert found == "x" * (64 * 1024 - 12) + "[redacted] …"
+
+
+@pytest.mark.parametrize(
+    "value", [PEM, WIDE, "value-number-one"], ids=["lines", "wide", "short"]
+)
+@pytest.mark.parametrize(
+    "form",
+    [str, lambda v: json.dumps(v)[1:-1], lambda v: repr(v.encode())[2:-1]],
+    ids=["plain", "JSON", "bytes"],
+)
+def test_the_end_of_a_text_may_begin_within_a_secret(
+    value: str, form: Callable[[str], str]
+) -> None:
+    """Nothing is left of it, wherever the cut is."""
+    scrub = Scrubber()
+    scrub.register("build", [value])
+    secret, rest = form(value).encode(), b"." * 64 * 1024
+    for cut in (1, len(secret) // 3, len(secret) - 1):
+        text = b"x" * 200_000 + secret + rest[: 64 * 1024 - cut]
+        found = scrub(text.decode(), keep_end=True)
+        assert found.startswith("[redacted]")
+        shown = found.replace("[redacted]", "")
+        assert shown.strip(".") in ("", CUT)
+
+
+def test_of_a_text_of_two_ends_the_end_is_returned() -> None:
+    """All of it, if it is short, or half of a character was cut."""
+    scrub = Scrubber()
+    scrub.register("build", ["value-number-one"])
+    assert scrub("is value-number-one", keep_end=True) == "is [redacted]"
+    assert scrub("é" * 40_000 + "!", keep_end=True) == "é" * (32 * 1024 - 1) + "!"
 
 
 def test_what_takes_too_long_is_left_out() -> None:

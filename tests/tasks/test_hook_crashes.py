@@ -88,7 +88,7 @@ class ToldHook(Hook):
         await self.gate.wait()
         self.host.burn()
         self.host.happened.append("told" if self.host.happened == before else "overtaken")
-        return ProgramResult(0, b"", is_cut=False)
+        return ProgramResult(0, b"", omitted_bytes=0)
 
 
 @contextmanager

@@ -30,10 +30,13 @@ from rensei_daemon.core.secret_encodings import (
 
 MOST_TEXT_BYTES = 64 * 1024
 """Of a foreign text; a longer one is cut."""
+SEARCHED_BYTES = 2 * MOST_TEXT_BYTES
+"""Where the end of a text is kept: what is before it may begin within a value, which is not
+recognised. No form of a piece of a value is longer than that part: 16 bytes a character."""
 FORMER_BYTES = 1024 * 1024
 """Of values no longer in force, which may still be quoted for a while."""
 MOST_STEPS = 16_000
-"""Comparisons per text."""
+"""Comparisons per 64 KiB of a text."""
 FEW = 64
 """Up to this many positions are searched for one beginning at a time."""
 MARK = "[redacted]"
@@ -118,26 +121,25 @@ class Scrubber:
         else:
             self._begins[anchor] = counts
 
-    def __call__(self, text: str, *, is_cut: bool = False) -> str:
+    def __call__(self, text: str, *, keep_end: bool = False) -> str:
         """Return the text with a mark in place of every known value.
 
-        `is_cut`: the text may end within a value, whose beginning is redacted too.
-        A text that is too long is cut here.
+        Of a text that is too long, the beginning is returned, or the end. Nothing is
+        left of a value that is cut in two.
         """
-        if is_cut:
-            text = text.rstrip("\ufffd")  # half a character
         data = text.encode(errors="surrogatepass")
-        if len(data) > MOST_TEXT_BYTES:
-            data, is_cut = data[:MOST_TEXT_BYTES], True
-        search = _Search(self._begins, data, is_cut=is_cut)
+        is_cut = len(data) > MOST_TEXT_BYTES
+        data = data[-SEARCHED_BYTES:] if keep_end else data[:MOST_TEXT_BYTES]
+        search = _Search(self._begins, data, is_cut=is_cut and not keep_end)
         pieces: list[bytes] = []
-        start = 0
+        start = max(0, len(data) - MOST_TEXT_BYTES)
         for begin, end in search.spans():
-            pieces += data[start:begin], MARK.encode()
-            start = end
+            if end > start:
+                pieces += data[start:begin], MARK.encode()
+                start = end
         if search.stopped_at is not None:
             pieces += data[start : search.stopped_at], CUT.encode()
-        elif is_cut:
+        elif is_cut and not keep_end:
             # Too little of a form to recognise it.
             pieces += data[start : len(data) - ANCHOR_BYTES + 1], " …".encode()
         else:
@@ -155,6 +157,7 @@ class _Search:
         self._data = data
         self._is_cut = is_cut
         self._steps = 0
+        self._most_steps = MOST_STEPS * max(1, len(data) // MOST_TEXT_BYTES)
         self._begun: dict[tuple[str, bytes], Collection[bytes]] = {}
         self._spelled: dict[tuple[str, bytes], Collection[bytes]] = {}
         self.stopped_at: int | None = None
@@ -165,7 +168,7 @@ class _Search:
         begin = end = 0
         for at in self._hits():
             length = self._length(at)
-            if self._steps > MOST_STEPS:
+            if self._steps > self._most_steps:
                 self.stopped_at = max(at, end)
                 break
             if length and at > end:
@@ -215,7 +218,7 @@ class _Search:
                 for form in self._forms(piece, anchor):
                     if len(form) > longest and self._matches(form, at):
                         longest = len(form)
-            if self._steps > MOST_STEPS:
+            if self._steps > self._most_steps:
                 break
         return min(longest, len(self._data) - at)
 

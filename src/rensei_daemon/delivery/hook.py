@@ -18,7 +18,7 @@ import structlog
 from rensei_daemon.core.credential import Credentials, Difference
 from rensei_daemon.core.file_content import FileContent
 from rensei_daemon.core.health import ConsumerHealth, Proof
-from rensei_daemon.core.scrub import Scrubber
+from rensei_daemon.core.scrub import MOST_TEXT_BYTES, SEARCHED_BYTES, Scrubber
 from rensei_daemon.core.start_error import explain_start_error
 from rensei_daemon.delivery.delivery_protocol import Delivery, ignore_uptake
 from rensei_daemon.delivery.hook_record import HookRecord
@@ -34,7 +34,6 @@ MOMENT_SECONDS = 0.02
 """Before a start, which stops the event loop for a millisecond or more: a rotation may
 reach 50 sessions, and none of them should wait for the hook of another one."""
 RETRY_SECONDS = (1.0, 5.0, 25.0)
-OUTPUT_BYTES = 64 * 1024
 NAMES_BYTES = 64 * 1024
 """Limit of the changed names; the kernel starts no program with a string above 128 KiB."""
 
@@ -161,7 +160,7 @@ class Hook:
                 self._argv,
                 environment,
                 seconds=self._resources.seconds,
-                keep_bytes=OUTPUT_BYTES,
+                keep_bytes=SEARCHED_BYTES,
             )
         except (OSError, ValueError) as error:
             raise DeliveryError(
@@ -199,10 +198,14 @@ class Hook:
             generation=generation,
             exit_code=ended.exit_code,
             seconds=round(seconds, 3),
-            output=self._resources.scrub(
-                ended.output.decode(errors="replace"), is_cut=ended.is_cut
-            ),
+            output=self._shown(ended),
         )
+
+    def _shown(self, ended: ProgramResult) -> str:
+        """Return the last 64 KiB of the output, and how much there was before it."""
+        end = self._resources.scrub(ended.output.decode(errors="replace"), keep_end=True)
+        omitted = ended.omitted_bytes + len(ended.output) - MOST_TEXT_BYTES
+        return f"[{omitted} bytes omitted]\n{end}" if omitted > 0 else end
 
 
 def join_within(names: Sequence[str], most_bytes: int) -> tuple[str, bool]:

@@ -26,9 +26,9 @@ class ProgramResult:
     exit_code: int | None
     """Minus the signal that ended it; None if its time was up."""
     output: bytes
-    """The kept part of its stdout and stderr."""
-    is_cut: bool
-    """Whether it wrote more."""
+    """The end of its stdout and stderr, where a program that fails says why."""
+    omitted_bytes: int
+    """How much it wrote before that."""
     left_pid: int | None = None
     """The pid of a program that KILL did not end: another user's, or stuck in the kernel.
     """
@@ -37,7 +37,7 @@ class ProgramResult:
 class _Output:
     def __init__(self, keep_bytes: int) -> None:
         self.kept = bytearray()
-        self.is_cut = False
+        self.omitted_bytes = 0
         self.ended = anyio.Event()
         self._keep_bytes = keep_bytes
 
@@ -45,9 +45,10 @@ class _Output:
         # Read to the end even if it is not kept: a full pipe would block the
         # program.
         async for chunk in stream:
-            free = self._keep_bytes - len(self.kept)
-            self.kept += chunk[:free]
-            self.is_cut = self.is_cut or len(chunk) > free
+            self.kept += chunk
+            excess = max(0, len(self.kept) - self._keep_bytes)
+            del self.kept[:excess]
+            self.omitted_bytes += excess
         self.ended.set()
 
 
@@ -81,7 +82,7 @@ async def run_program(
         reading.cancel_scope.cancel()
     code = None if limit.cancelled_caught else process.returncode
     left_pid = process.pid if process.returncode is None else None
-    return ProgramResult(code, bytes(output.kept), output.is_cut, left_pid)
+    return ProgramResult(code, bytes(output.kept), output.omitted_bytes, left_pid)
 
 
 async def _start(argv: Sequence[str], env: Mapping[str, str]) -> Process:
