@@ -1,5 +1,6 @@
 """What the commands share that open the database, and `migrate`, one of them."""
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -117,8 +118,9 @@ def migrate_command(setup: Setup, as_json: bool) -> None:
     Example: rensei-platform migrate --database sqlite:////var/lib/rensei-platform/platform.db
     """
     with exclusive(setup.direct_database):
-        revision = migrate(setup.direct_database)
+        previous, revision = migrate(setup.direct_database)
     if as_json:
-        click.echo(f'{{"schema": "{revision}"}}')
+        click.echo(json.dumps({"schema": revision, "previous": previous}))
     else:
-        click.echo(f"the schema is up to date ({revision})")
+        before = "" if previous in (None, revision) else f"; it was {previous}"
+        click.echo(f"the schema is up to date ({revision}){before}")

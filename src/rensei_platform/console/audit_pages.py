@@ -30,6 +30,7 @@ ACTIONS = (
     "org.add",
     "password.set",
     "request.refused",
+    "schema.migrate",
     "session.begin",
     "session.end",
     "session.end_all",

@@ -68,6 +68,13 @@ class Caller:
     """Whether this user runs the platform, and so may add organizations."""
 
 
+def on_the_host(org_id: str, name: str) -> Caller:
+    """Return who uses a command on the database's host, as the audit names them."""
+    return Caller(
+        kind=CallerKind.API_KEY, org_id=org_id, user_id=None, name=name, role=Role.OWNER
+    )
+
+
 def require_access(caller: Caller, access: Access) -> None:
     """Raise ForbiddenError unless the caller's key has this scope.
 

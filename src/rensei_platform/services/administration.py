@@ -23,6 +23,7 @@ from rensei_platform.rules.callers import (
     Caller,
     CallerKind,
     Role,
+    on_the_host,
     require_access,
     require_admin,
     require_grant,
@@ -88,13 +89,6 @@ async def add_org(
     require_operator(caller)
     now = platform.now()
     return await found_org(platform.store, org_id, name, owner, now, by=caller)
-
-
-def on_the_host(org_id: str, name: str) -> Caller:
-    """Return who uses a command on the database's host, as the audit names them."""
-    return Caller(
-        kind=CallerKind.API_KEY, org_id=org_id, user_id=None, name=name, role=Role.OWNER
-    )
 
 
 async def add_key(

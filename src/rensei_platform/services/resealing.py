@@ -23,8 +23,8 @@ from rensei_platform.master_key import (
     replace_master_keys,
 )
 from rensei_platform.providers.database import ValueScope
+from rensei_platform.rules.callers import on_the_host
 from rensei_platform.sealing import Sealer, SealingError
-from rensei_platform.services.administration import on_the_host
 from rensei_platform.services.resolved_values import sealed_identity
 from rensei_platform.store import audit, master_keys, orgs, sealed_rows
 from rensei_platform.store.engine import Store

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -29,13 +30,15 @@ from sqlalchemy import (
 
 from rensei_platform.errors import SchemaError, StartError, UnavailableError
 from rensei_platform.ownership import private
+from rensei_platform.rules.callers import on_the_host
+from rensei_platform.store.audit import entry
 from rensei_platform.store.database_file import check_log
 from rensei_platform.store.engine import (
     POSTGRESQL_DIALECT,
     prepare_sqlite,
     sqlite_arguments,
 )
-from rensei_platform.store.tables import replicas, schema_steps
+from rensei_platform.store.tables import audit, orgs, replicas, schema_steps
 from rensei_platform.store.trouble import DatabaseError, explained
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -48,8 +51,19 @@ _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 _INIT = "Run rensei-platform init."
 
 
-def migrate(url: URL) -> str:
-    """Create the schema, or bring it up to date; return its revision.
+class Migration(NamedTuple):
+    """What became of a schema."""
+
+    previous: str | None
+    """The revision before; None if there was no schema."""
+    revision: str
+
+
+def migrate(url: URL) -> Migration:
+    """Create the schema, or bring it up to date.
+
+    It is one transaction, with its entries in the audit: a process that is killed leaves
+    the schema as it was.
 
     Raise SchemaError if it is a newer version's, StartError while servers run that could
     not go on with it.
@@ -69,9 +83,24 @@ def migrate(url: URL) -> str:
             _check_servers(connection, steps, found)
         if found != known[0]:
             _upgrade(connection)
+            if found is not None:
+                _note(connection, found, known[0])
         connection.execute(delete(schema_steps))
         connection.execute(insert(schema_steps), [step._asdict() for step in steps])
-        return known[0]
+        return Migration(found, known[0])
+
+
+def _note(connection: Connection, found: str, revision: str) -> None:
+    """Put a migration into the audit of every organization: it is of all."""
+    now = datetime.now(UTC)
+    entries = [
+        entry(
+            on_the_host(org_id, "migrate"), "schema.migrate", revision, now, previous=found
+        )
+        for org_id in connection.scalars(select(orgs.c.id))
+    ]
+    if entries:
+        connection.execute(insert(audit), entries)
 
 
 def _make_private(database: str) -> None:

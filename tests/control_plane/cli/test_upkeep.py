@@ -231,9 +231,17 @@ def test_older_schema_is_migrated(program: Program) -> None:
     message = program.run("serve", *DATABASE, "--port", 0, exit_code=78)
     assert "the database's schema is older (0001) than this version (" in message
     assert message.endswith("Run rensei-platform migrate.\n")
-    assert program.json("migrate", *DATABASE)["schema"] > "0001"
+    migrated = program.run("migrate", *DATABASE)
+    assert migrated.startswith("the schema is up to date (")
+    assert migrated.endswith("; it was 0001\n")
+    again = program.json("migrate", *DATABASE)
+    assert again["schema"] == again["previous"] > "0001"
     with program.serving(*DATABASE, "--port", 0) as url:
         assert _value(program, url) == "canary-value"
+        access = ("--url", url, "--key-file", "owner.key")
+        action = ("audit", "--action", "schema.migrate")
+        (entry,) = program.json(*action, *access)["entries"]
+        assert (entry["actor"], entry["object"]) == ("migrate", again["schema"])
 
 
 def test_newer_schema_is_refused(program: Program) -> None:

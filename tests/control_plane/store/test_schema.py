@@ -48,7 +48,7 @@ class Versions:
         self._directory = directory
         self._newest = newest_revision()
 
-    def add(self, revision: str, *, serves_previous: bool = True) -> None:
+    def add(self, revision: str, *, serves_previous: bool = True, end: str = "") -> None:
         """Make the next version, which has one migration more."""
         directory = self._directory / revision
         shutil.copytree(self._migrations[-1], directory)
@@ -56,6 +56,7 @@ class Versions:
             MIGRATION.format(
                 revision=revision, previous=self._newest, serves_previous=serves_previous
             )
+            + end
         )
         self._migrations.append(directory)
         self._newest = revision
@@ -113,15 +114,28 @@ def test_a_schema_that_was_brought_up_to_date_is_used(
     with pytest.raises(SchemaError, match=r"there is no database|is empty"):
         check_schema(empty_database)
     migrate(empty_database)
-    assert migrate(empty_database) == newest_revision()
+    newest = newest_revision()
+    assert migrate(empty_database) == (newest, newest)
     check_schema(empty_database)
     versions.add("9001")
     with versions.of(1):
         with pytest.raises(SchemaError, match="is older") as refused:
             check_schema(empty_database)
         assert refused.value.hint == "Run rensei-platform migrate."
-        assert migrate(empty_database) == "9001"
+        assert migrate(empty_database) == (newest, "9001")
         check_schema(empty_database)
+
+
+def test_a_migration_that_ends_halfway_leaves_the_schema_as_it_was(
+    empty_database: URL, versions: Versions
+) -> None:
+    """And so one that is killed: the next finds all of it to be done."""
+    migrate(empty_database)
+    versions.add("9001", end="    raise KeyError\n")
+    with versions.of(1), pytest.raises(KeyError):
+        migrate(empty_database)
+    check_schema(empty_database)
+    assert difference(empty_database) == []
 
 
 def test_one_step_newer_is_used_if_it_expands(
@@ -224,4 +238,4 @@ async def test_a_step_that_breaks_servers_waits_for_them(
         with versions.of(1), pytest.raises(StartError, match="1 servers"):
             await anyio.to_thread.run_sync(migrate, empty_database)
     with versions.of(1):
-        assert await anyio.to_thread.run_sync(migrate, empty_database) == "9001"
+        assert (await anyio.to_thread.run_sync(migrate, empty_database)).revision == "9001"
