@@ -109,6 +109,25 @@ def test_a_file_that_the_daemon_needs_is_refused(runtime: Path, path: str) -> No
         )
 
 
+@pytest.mark.parametrize("name", ["run", "link", "state/../run"])
+def test_one_directory_cannot_be_both(tmp_path: Path, name: str) -> None:
+    """State is for nobody else, and workers pass through the other."""
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    (tmp_path / "link").symlink_to("run")
+    (tmp_path / "state").mkdir()
+    places = Sources(path=tmp_path / "config.toml", runtime=runtime, state=tmp_path / name)
+    local = LocalValidator(places)
+    for validator in (local, FittingValidator(places, local)):
+        with pytest.raises(SettingsError) as caught:
+            validator.load(Document(f"[paths]\nstate = '{name}'\n"))
+        assert str(caught.value) == (
+            f"{places.path}:2:1: paths.state is also paths.runtime: workers could not "
+            "reach their files in it, and the token would survive a reboot"
+        )
+        assert caught.value.hint == "give each a directory of its own"
+
+
 def test_a_file_beside_those_of_the_daemon_is_the_sessions(runtime: Path) -> None:
     """As where the state directory is all that the service may write."""
     places = Sources(path=Path("/c/config.toml"), runtime=runtime, state=runtime.parent)

@@ -13,7 +13,12 @@ from rensei_daemon.core.document import Document
 from rensei_daemon.fast_dataclass import dataclass
 from rensei_daemon.settings.building import UnfitError, build
 from rensei_daemon.settings.contradictions import contradictions
-from rensei_daemon.settings.host_checks import host_problems, needed_files, shared_files
+from rensei_daemon.settings.host_checks import (
+    host_problems,
+    needed_files,
+    shared_directories,
+    shared_files,
+)
 from rensei_daemon.settings.layers import Tree, anchored, overlaid, read_environment
 from rensei_daemon.settings.sources import Sources, Validator
 from rensei_daemon.settings.values import Settings
@@ -30,6 +35,7 @@ class FittingValidator:
         """Return the settings in force for a text."""
         with suppress(Exception):
             together = self._together(document)
+            _refuse(shared_directories(self.sources.state, self.sources.runtime))
             _refuse(shared_files(together, document.text, self.sources.runtime))
             _refuse(needed_files(self._anchored(together), self.sources.locations))
             if on_host:

@@ -73,6 +73,17 @@ def shared_files(tree: Tree, text: str, runtime: Path) -> Iterator[ValidationPro
                 yield _shared(file, holder, "has a directory that it is in", text)
 
 
+def shared_directories(state: Path | None, runtime: Path) -> Iterator[ValidationProblem]:
+    """Return a problem if one directory is to be both: it can have only one mode."""
+    if state is not None and directory_entry(state / "x") == directory_entry(runtime / "x"):
+        yield ValidationProblem(
+            ("paths", "state"),
+            "paths.state is also paths.runtime: workers could not reach their files in it, "
+            "and the token would survive a reboot",
+            remedy="give each a directory of its own",
+        )
+
+
 _NEEDED = (
     ("platform", "api_key_file"),
     ("platform", "ca_file"),

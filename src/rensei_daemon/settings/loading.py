@@ -15,7 +15,11 @@ from rensei_daemon.locations import Locations
 from rensei_daemon.settings import model, toml_positions
 from rensei_daemon.settings.building import build
 from rensei_daemon.settings.contradictions import contradictions
-from rensei_daemon.settings.host_checks import needed_files, shared_files
+from rensei_daemon.settings.host_checks import (
+    needed_files,
+    shared_directories,
+    shared_files,
+)
 from rensei_daemon.settings.layers import (
     Tree,
     anchored,
@@ -99,6 +103,7 @@ def load_model(
         together = overlaid(layers.values())
         refused += (*contradictions(together), *check(together))
         if runtime is not None:
+            refused += shared_directories(state, runtime)
             refused += shared_files(together, text, runtime)
             located = Locations(config=path, state=state or runtime, runtime=runtime)
             refused += needed_files(anchored(together, path.parent), located)
