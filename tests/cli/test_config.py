@@ -205,6 +205,16 @@ def test_check_json_good(tmp_path: Path) -> None:
     assert [note.split(" ")[0] for note in answer["notes"]] == ["session"]
 
 
+def test_check_notes_a_file_in_the_way(tmp_path: Path) -> None:
+    """Root's daemon would have replaced it within two seconds."""
+    (tmp_path / "passwd").write_text("root:x:0:0::/root:/bin/sh")
+    sessions = 'credentials.sessions = [{ id = "a", project_id = "p", env_file = "%s" }]\n'
+    path = written(tmp_path, PLATFORM + sessions % (tmp_path / "passwd"))
+    code, _, said = run("check", "--config", path)
+    assert code == 0
+    assert f'note: session "a" has a file {tmp_path}/passwd, which exists' in said
+
+
 @pytest.mark.parametrize(
     ("address", "is_noted"),
     [

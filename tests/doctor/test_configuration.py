@@ -143,6 +143,9 @@ def test_what_will_not_do_what_is_hoped_is_a_warning(patient: "Patient") -> None
     (found,) = patient.find(check_configuration)["config.advice"]
     assert found.verdict is Verdict.WARN
     assert "runs systemctl on rotation" in found.evidence
+    patient.configure(f'{SESSION}env_file = "{patient.key}"\n')
+    (found,) = patient.find(check_configuration)["config.advice"]
+    assert f"has a file {patient.key}, which exists" in found.evidence
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,13 @@ def test_escaping_env_files(name: str) -> None:
     assert session_refusal(env_file=name) == "it must name a file, without '..'"
 
 
-@pytest.mark.parametrize("name", ["token", "control.sock", "credentials.sock"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("token", "control.sock", "credentials.sock", ".a.hook-done"),
+        *("/var/.a~0123456789abcdef.hook-done", ".a.env.0123456789ab.tmp"),
+    ],
+)
 def test_taken_env_files(name: str) -> None:
     """An env file does not take the place of a file of ours."""
     assert session_refusal(env_file=name) == "this name belongs to the daemon"

@@ -9,8 +9,10 @@ import pytest
 
 from rensei_daemon.core.document import Document
 from rensei_daemon.disk.directories import directory_entry
+from rensei_daemon.disk.user_groups import user_name
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.settings.fitting import FittingValidator
+from rensei_daemon.settings.host_checks import files_in_the_way
 from rensei_daemon.settings.loading import load
 from rensei_daemon.settings.local_validator import LocalValidator
 from rensei_daemon.settings.sources import Sources
@@ -164,3 +166,30 @@ def test_a_bind_mount_is_one_directory(runtime: Path) -> None:
         check=True,
     )
     assert done.stdout == "True\n"
+
+
+def test_a_file_that_somebody_else_made_is_noted(tmp_path: Path) -> None:
+    """It would be replaced; one that is not there, or is as the daemon makes it, is not."""
+    made = {"passwd": 0o644, "delivered.env": 0o440}
+    for name, mode in made.items():
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "link").symlink_to("passwd")
+    names = ("passwd", "link", "new.env", "delivered.env", "run/passwd")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/passwd").touch()
+    text = "".join(
+        f"[[credentials.sessions]]\nid = 's{number}'\nenv_file = '{tmp_path / name}'\n"
+        for number, name in enumerate(names)
+    )
+    places = Sources(
+        path=tmp_path / "config.toml", runtime=tmp_path / "run", state=tmp_path / "state"
+    )
+    settings = LocalValidator(places).load(Document(text))
+    user = user_name(os.geteuid())
+    assert list(files_in_the_way(settings, places.locations)) == [
+        f'session "s0" has a file {tmp_path}/passwd, which exists, of user {user} with '
+        "mode 0644: the daemon replaces it by the values",
+        f'session "s1" has a file {tmp_path}/link, which exists, of user {user} with '
+        "mode 0777: the daemon replaces it by the values",
+    ]

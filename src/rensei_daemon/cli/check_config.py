@@ -19,6 +19,7 @@ from rensei_daemon.errors import Problem, SettingsError
 from rensei_daemon.locations import Locations, absolute, locate
 from rensei_daemon.settings.advisories import advisories
 from rensei_daemon.settings.fitting import FittingValidator
+from rensei_daemon.settings.host_checks import files_in_the_way
 from rensei_daemon.settings.local_validator import LocalValidator
 from rensei_daemon.settings.sources import Sources
 from rensei_daemon.settings.texts import refuse_blank
@@ -69,8 +70,12 @@ def _check(path: Path, located: Locations) -> list[str]:
     )
     validator = FittingValidator(sources, LocalValidator(sources))
     settings = validator.load(Document(text), on_host=is_own)
-    is_set = not settings.platform.is_placeholder
-    return [*advisories(settings), *([] if is_set else ["platform.url is not set"])]
+    notes = [*advisories(settings)]
+    if is_own:
+        notes += files_in_the_way(settings, located)
+    if settings.platform.is_placeholder:
+        notes.append("platform.url is not set")
+    return notes
 
 
 def _verdict(

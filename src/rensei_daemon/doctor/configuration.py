@@ -13,6 +13,7 @@ from rensei_daemon.disk.user_groups import user_name, user_operand
 from rensei_daemon.doctor.context import DoctorContext
 from rensei_daemon.doctor.result import CheckResult, failed, passed, warned
 from rensei_daemon.settings.advisories import advisories
+from rensei_daemon.settings.host_checks import files_in_the_way
 
 
 def check_configuration(case: DoctorContext) -> Iterator[CheckResult]:
@@ -20,7 +21,8 @@ def check_configuration(case: DoctorContext) -> Iterator[CheckResult]:
     yield _text(case)
     yield from _file(case)
     if case.settings is not None:
-        for sentence in advisories(case.settings):
+        in_the_way = files_in_the_way(case.settings, case.locations)
+        for sentence in (*advisories(case.settings), *in_the_way):
             fix = f"fix it in {case.locations.config}, or leave it if it is meant"
             yield warned("config.advice", sentence, fix)
         yield from _hooks(case)

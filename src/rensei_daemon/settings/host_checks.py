@@ -1,10 +1,13 @@
 """Checks of settings against the host that they are used on."""
 
+import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rensei_daemon.disk.directories import Entry, directory_entry
-from rensei_daemon.disk.user_groups import group_id
+from rensei_daemon.disk.user_groups import group_id, user_name
 from rensei_daemon.errors import SettingsError
 from rensei_daemon.locations import Locations, log_files
 from rensei_daemon.settings.contradictions import Tree, sessions_in
@@ -12,6 +15,7 @@ from rensei_daemon.settings.file_rules import FileKeys, files_of, is_usable, tab
 from rensei_daemon.settings.problems import KeyPath, ValidationProblem, dotted
 from rensei_daemon.settings.toml_positions import Positions
 from rensei_daemon.settings.validators import is_placeholder
+from rensei_daemon.settings.values import Settings
 
 
 def host_problems(tree: Tree) -> Iterator[ValidationProblem]:
@@ -106,6 +110,38 @@ def needed_files(tree: Tree, located: Locations) -> Iterator[ValidationProblem]:
                 f"{dotted(file.where)}: the daemon itself needs this file",
                 "give the session a file of its own",
             )
+
+
+def files_in_the_way(settings: Settings, located: Locations) -> Iterator[str]:
+    """Return a sentence for each file outside the runtime directory that looks foreign.
+
+    A file that the daemon wrote belongs to its user, as the state directory does, and has
+    the mode of the settings.
+    """
+    owner = _owner(located.state)
+    for session in settings.credentials.sessions:
+        for file in session.all_files:
+            path = located.runtime / file.path
+            if file.format == "dir" or path.is_relative_to(located.runtime):
+                continue
+            with suppress(OSError):
+                found = path.lstat()
+                wanted = stat.S_IFREG | file.permissions
+                if (found.st_mode, found.st_uid) != (wanted, owner):
+                    yield (
+                        f'session "{session.id}" has a file {path}, which exists, of '
+                        f"user {user_name(found.st_uid)} with mode "
+                        f"{stat.S_IMODE(found.st_mode):04o}: the daemon replaces it by "
+                        "the values"
+                    )
+
+
+def _owner(state: Path) -> int:
+    """Return the daemon's user; ours if no daemon has run yet."""
+    try:
+        return state.stat().st_uid
+    except OSError:
+        return os.geteuid()
 
 
 def _needed(tree: Tree, located: Locations) -> Iterator[Path]:

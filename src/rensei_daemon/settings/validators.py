@@ -16,6 +16,10 @@ from rensei_daemon.core.spelling import nearest
 from rensei_daemon.core.urls import is_address, is_host, is_loopback
 
 _MODE = re.compile(r"0?[0-7]{3}")
+_OWN_NAME = re.compile(
+    r"control\.sock|credentials\.sock|token|\..+(\.hook-done|\.[0-9a-f]{12}\.tmp)"
+)
+"""Of files that the daemon makes in its runtime directory, or beside one of a session."""
 _LONGEST_URL = 2048
 _SESSION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -134,7 +138,7 @@ def env_file(path: Path) -> Path:
     relative = PurePosixPath(path)
     if not relative.name or ".." in relative.parts:
         raise ValueError("it must name a file, without '..'")
-    if relative.name in ("control.sock", "credentials.sock", "token"):
+    if _OWN_NAME.fullmatch(relative.name):
         raise ValueError("this name belongs to the daemon")
     return path
 
