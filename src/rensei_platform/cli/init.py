@@ -17,7 +17,7 @@ from rensei_platform.cli.key_file import (
 from rensei_platform.cli.output import shows_once
 from rensei_platform.ids import new_id
 from rensei_platform.ownership import give_to_owner_of_directory
-from rensei_platform.rules.fields import check_id, check_text, email
+from rensei_platform.rules.fields import check_id, check_name, email
 from rensei_platform.rules.times import wire_time
 from rensei_platform.sealing import Sealer
 from rensei_platform.services.administration import (
@@ -64,7 +64,7 @@ def init(
     owner = email(owner)
     if not recover and name is None:
         raise click.UsageError("--org NAME is missing")
-    name = None if name is None else check_text(name, "--org")
+    name = None if name is None else check_name(name, "--org")
     org_id = None if org_id is None else check_id(org_id, "--org-id")
     with new_key_file(new_key):
         if name is None or recover:

@@ -6,7 +6,7 @@ from rensei_platform.console.forms import words
 from rensei_platform.console.pages import Visit, see_other, shows, takes
 from rensei_platform.errors import NotFoundError, RequestError
 from rensei_platform.rules.callers import Access, Role, require_admin
-from rensei_platform.rules.fields import choice, email, text
+from rensei_platform.rules.fields import called, choice, email
 from rensei_platform.services import administration, users
 from rensei_platform.services.users import Link
 
@@ -44,7 +44,7 @@ async def add_key(visit: Visit) -> Response:
         made = await administration.add_key(
             visit.platform,
             visit.caller,
-            name=text(form, "name"),
+            name=called(form),
             for_host=for_host,
             projects=words(form.get("projects", "")),
             environments=words(form.get("environments", "")),

@@ -24,6 +24,7 @@ from rensei_platform.rules.callers import Role
 from rensei_platform.rules.drift import ProjectState
 from rensei_platform.rules.fields import (
     Json,
+    called,
     check_id,
     check_text,
     choice,
@@ -102,7 +103,7 @@ async def add_host(request: Request) -> Response:
     caller = await authenticated(request)
     body = await read_json(request)
     host_id = await administration.add_host(
-        platform_of(request), caller, text(body, "name"), optional_id(body, "id")
+        platform_of(request), caller, called(body), optional_id(body, "id")
     )
     return answer({"id": host_id}, status=201)
 
@@ -165,7 +166,7 @@ async def add_org(request: Request) -> Response:
     body = await read_json(request)
     org_id = text(body, "id")
     made = await administration.add_org(
-        platform_of(request), caller, org_id, text(body, "name"), text(body, "owner")
+        platform_of(request), caller, org_id, called(body), text(body, "owner")
     )
     return answer({"orgId": org_id, "key": made.text, "keyId": made.id}, status=201)
 
@@ -175,14 +176,14 @@ async def add_key(request: Request) -> Response:
     caller = await authenticated(request)
     body = await read_json(request)
     if optional_flag(body, "personal"):
-        name = text(body, "name")
+        name = called(body)
         token = await administration.add_token(platform_of(request), caller, name)
         return answer({"id": token.id, "key": token.text}, status=201)
     role = choice(body, "role", tuple(Role)) if "role" in body else None
     made = await administration.add_key(
         platform_of(request),
         caller,
-        name=text(body, "name"),
+        name=called(body),
         for_host=optional_flag(body, "forHost") or False,
         owner=optional_text(body, "owner"),
         role=Role(role) if role else None,

@@ -4,6 +4,7 @@ Text is accepted as it is, but for what no database can keep: NUL and lone surro
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
@@ -14,6 +15,8 @@ Json = dict[str, Any]
 
 _EMAIL = re.compile(r"[A-Za-z0-9!#$%&'*+=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}")
+_BREAKING = ("Cc", "Zl", "Zp")
+"""Categories of Unicode: control characters, and the ends of lines and paragraphs."""
 LONGEST_TEXT = 1024
 """Characters of an id, a name or any other short text."""
 
@@ -46,6 +49,16 @@ def check_text(value: object, name: str, *, longest: int = LONGEST_TEXT) -> str:
     return value
 
 
+def check_name(value: object, name: str) -> str:
+    """Return a text that people call something by: in one line, and not blank."""
+    found = check_text(value, name)
+    if any(unicodedata.category(one) in _BREAKING for one in found):
+        raise InvalidRequestError(f"{name} must not contain control characters")
+    if not any(one.isprintable() and not one.isspace() for one in found):
+        raise InvalidRequestError(f"{name} is blank")
+    return found
+
+
 def check_id(value: str, name: str) -> str:
     """Return an id that a caller chose: it stands in URLs and in paths of providers."""
     if _ID.fullmatch(value) is None:
@@ -67,6 +80,11 @@ def text(body: Mapping[str, Any], name: str, *, longest: int = LONGEST_TEXT) -> 
     if value is None:
         raise InvalidRequestError(f"{name} is required")
     return check_text(value, name, longest=longest)
+
+
+def called(body: Mapping[str, Any]) -> str:
+    """Return the `name` that people call something by, which must be there."""
+    return check_name(text(body, "name"), "name")
 
 
 def optional_text(

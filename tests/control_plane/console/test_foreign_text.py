@@ -50,7 +50,8 @@ async def _plant(server: Server) -> list[str]:
     body: dict[str, Any] = {"hostStatus": {"status": PLANTED, "candidatePoolIds": [LONG]}}
     path = f"/api/admin/hosts/{worker.host_id}/status"
     await server.call("PUT", path, body)
-    key = {"name": name, "forHost": True, "projects": [name], "environments": [name]}
+    called = (MARKUP + BIDI + HEBREW)[:300]
+    key = {"name": called, "forHost": True, "projects": [name], "environments": [name]}
     made = await server.ok("POST", "/api/admin/keys", key)
     values = {"values": {PLANTED[:200]: "a value"}}
     await server.call("PUT", "/api/admin/credentials/odd/values", values)

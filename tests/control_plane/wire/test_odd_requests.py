@@ -171,6 +171,21 @@ async def test_many_outcomes_count_once_each(server: Server) -> None:
             None,
             "projectId is empty; omit it if all may have the values",
         ),
+        ("POST", "/api/admin/hosts", {"name": " \u2003\u200b"}, "name is blank"),
+        ("POST", "/api/admin/keys", {"name": " "}, "name is blank"),
+        ("POST", "/api/admin/keys", {"name": "\u00a0", "personal": True}, "name is blank"),
+        (
+            "POST",
+            "/api/admin/hosts",
+            {"name": "build\u001b[2K"},
+            "name must not contain control characters",
+        ),
+        (
+            "POST",
+            "/api/admin/orgs",
+            {"id": "org_b", "name": "B\u2028", "owner": "o@x.test"},
+            "name must not contain control characters",
+        ),
         (
             "POST",
             "/api/admin/keys",
