@@ -1,6 +1,7 @@
 """`backup`: a copy of the database."""
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -25,10 +26,13 @@ def backup(setup: Setup, file: Path, as_json: bool) -> None:
     check_schema(setup.direct_database)
     back_up(setup.direct_database, file)
     size, key = file.stat().st_size, setup.master_key
+    is_here = os.access(key, os.F_OK)
     if as_json:
-        click.echo(json.dumps({"file": str(file), "bytes": size, "masterKey": str(key)}))
+        where = str(key) if is_here else None
+        click.echo(json.dumps({"file": str(file), "bytes": size, "masterKey": where}))
     else:
+        named = str(key) if is_here else f"(no {key} is seen here; a server has it)"
         click.echo(
-            f"{file}: {size} bytes. The master key {key} is not in it: without the key the "
-            "backup restores no stored value. Keep a copy of it elsewhere."
+            f"{file}: {size} bytes. The master key {named} is not in it: without the key "
+            "the backup restores no stored value. Keep a copy of it elsewhere."
         )

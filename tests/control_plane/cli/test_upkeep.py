@@ -160,7 +160,12 @@ def test_postgresql_is_dumped(tmp_path: Path, database: URL) -> None:
     program = Program(tmp_path)
     url = database.set(drivername="postgresql").render_as_string(hide_password=False)
     program.init(url)
-    program.run("backup", "--database", url, "copy.dump")
+    key = tmp_path / "state/master.key"
+    said = program.run("backup", "--database", url, "copy.dump")
+    assert f"The master key {key} is not in it" in said
+    key.unlink()
+    made = program.json("backup", "--database", url, "elsewhere.dump")
+    assert made["masterKey"] is None
     assert (tmp_path / "copy.dump").read_bytes().startswith(b"PGDMP")
     assert stat.S_IMODE((tmp_path / "copy.dump").stat().st_mode) == 0o600
     programs = tmp_path / "programs"
