@@ -54,8 +54,8 @@ demo: .venv/ready ## the main job before your eyes, under 30 s (KEEP=1 stays up)
 
 # Two things at a time: the tests of the core and the type checker work while others wait.
 # What they say is shown when each is done, and the progress of the others as it comes.
-test: .venv/ready lint ## lint, types, import contracts, tests
-	@$(MAKE) --no-print-directory -j2 -Otarget unit-aloud types imports core
+test: .venv/ready lint ## lint, types, import contracts, tests (ALL=1: the slow ones too)
+	@$(MAKE) --no-print-directory -j2 -Otarget unit-aloud types imports $(if $(ALL),core)
 
 .PHONY: unit-aloud
 unit-aloud:
@@ -80,7 +80,7 @@ core: .venv-dev/ready # its own tests reach every line and every branch of it
 	.venv-dev/bin/coverage report --fail-under=100
 
 unit: .venv-dev/ready # with bytecode, if it is unset elsewhere: 800 files are imported
-	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest --processes 5 --ignore tests/core # they wait more than they work
+	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest --processes 5 $(if $(ALL),--ignore tests/core,-m "not slow") # they wait more than they work
 
 # Every script stands alone; all of them run, also after one that failed.
 define run_each

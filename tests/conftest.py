@@ -9,7 +9,15 @@ if find_spec("sniffio") is None:
     # httpcore looks for it in each call; that nothing is there, Python does not remember.
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
-pytest_plugins = ["properties", "garbage", "temporary", "skips", "leftovers", "parallel"]
+pytest_plugins = [
+    "properties",
+    "garbage",
+    "temporary",
+    "skips",
+    "slow",
+    "leftovers",
+    "parallel",
+]
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ anyio.run(main)
 """
 
 
+@pytest.mark.slow
 def test_a_large_text_becomes_objects_without_a_full_collection() -> None:
     """In a process of its own: when there is one depends on all objects there are."""
     words = [sys.executable, "-c", COLLECTIONS]

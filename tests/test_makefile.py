@@ -76,6 +76,22 @@ def test_the_systems_own_python_comes_first(machine: Path) -> None:
     assert make(machine, "PYTHON=mine", SHOW, "show") == (0, "mine\n")
 
 
+@pytest.mark.parametrize(("words", "has_all"), [((), False), (("ALL=1",), True)])
+def test_slow_tests_are_asked_for(
+    machine: Path, words: tuple[str, ...], has_all: bool
+) -> None:
+    """All are run, and the core is measured, only then."""
+    put(machine, "python3.14", f'exec {sys.executable} "$@"')
+    for path in ("requirements-dev.lock", ".venv/ready", ".venv-dev/ready"):
+        (machine / path).parent.mkdir(exist_ok=True)
+        (machine / path).touch()
+    code, said = make(machine, "--dry-run", "test", *words)
+    assert code == 0
+    assert ('-m "not slow"' not in said) == has_all
+    assert ("--ignore tests/core" in said) == has_all
+    assert ("coverage run" in said) == has_all
+
+
 def test_a_machine_without_python_is_told_what_to_install(machine: Path) -> None:
     """The message is one line."""
     code, said = make(machine, ".venv/ready")

@@ -108,6 +108,7 @@ def built(repository: Path) -> tuple[str, str]:
 
 
 @pytest.mark.needs("git")
+@pytest.mark.slow
 def test_a_wheel_says_which_commit_it_is_of(tmp_path: Path) -> None:
     """At the tag it is the release; before it, or with changes, it is not."""
     for name in ("hatch_build.py", "pyproject.toml", "src/rensei_daemon/version.py"):

@@ -1,4 +1,4 @@
-"""Runs `make demo` and `make test` on minimal Debian machines, as a new user would.
+"""Runs `make demo` and `make test ALL=1` on minimal Debian machines, as a new user would.
 
 A machine is a directory that debootstrap filled with the least there is, python3,
 python3-venv and make (kept in the cache for the next time), and in it a fresh clone of the
@@ -105,7 +105,7 @@ class Machine:
         apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc"]
         where = [str(self.root), self.user, self.clone, str(load), str(shm_kib)]
         way = [f"{key}={os.environ[key]}" for key in WAYS_TO_THE_INDEX if key in os.environ]
-        environ = ["env", "-i", f"HOME={self.home}", f"PATH={PATH}", *way]
+        environ = ["env", "-i", f"HOME={self.home}", f"PATH={PATH}", "ALL=1", *way]
         words = [*apart, "sh", inside, *where, *environ, "make", target]
         try:
             with log.open("wb") as out:

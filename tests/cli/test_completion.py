@@ -23,6 +23,8 @@ from rensei_daemon.control_api.schema import MUTATIONS
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from cli.conftest import Host
 

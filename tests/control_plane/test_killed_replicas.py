@@ -3,6 +3,8 @@
 import pytest
 from killed_replicas import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.needs("postgresql")
 async def test_one_of_two_servers_is_killed() -> None:

@@ -3,6 +3,8 @@
 import pytest
 from console_page import PAGE, record, steady
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.needs("bash", "openbao")
 def test_a_day_of_an_operator() -> None:

@@ -340,6 +340,7 @@ async def test_a_socket_that_a_cleaner_removed_is_bound_again(
             assert (await reader.frame())["delta"] == {"A": "2"}
 
 
+@pytest.mark.slow
 async def test_a_thousand_readers_hear_of_a_rotation(
     lab: "Lab",
     many_descriptors: None,

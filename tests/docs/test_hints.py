@@ -101,6 +101,7 @@ def _option(context: click.Context, name: str) -> click.Option | None:
     return next(found, None)
 
 
+@pytest.mark.slow
 def test_every_command_that_is_told_exists() -> None:
     """A hint that cannot be typed is worse than none."""
     lines = told()

@@ -273,6 +273,7 @@ async def test_a_rotation_reaches_every_consumer_and_no_log(scene: Scene) -> Non
     reader.socket.close()
 
 
+@pytest.mark.slow
 async def test_two_hundred_rotations_a_second_end_on_the_newest(scene: Scene) -> None:
     """Whatever was overtaken, every consumer has the last value in the end."""
     async with scene.daemon():
@@ -372,6 +373,7 @@ def _spellings(secret: str) -> tuple[str, ...]:
     return (secret, base64.b64encode(raw).decode(), password, quote(secret, safe=""))
 
 
+@pytest.mark.slow
 async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
     """A changed session starts anew: its readers stay, and its file is never gone."""
     async with scene.daemon():

@@ -13,6 +13,8 @@ from rensei_daemon.cli.demo_children import child
 from rensei_daemon.cli.demo_lab import CONFIG, Lab
 from rensei_daemon.errors import RenseiError
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = str(Path(sys.executable).with_name("rensei-daemon"))
 ENDLESS = ("status --watch", "logs -f", "$EDITOR")
 WITHOUT_EXTRA = """

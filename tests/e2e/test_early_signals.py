@@ -4,8 +4,11 @@ import signal
 from pathlib import Path
 
 import anyio
+import pytest
 from polling import until
 from rig.host import open_host
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_reload_at_start_does_not_end_the_daemon(tmp_path: Path) -> None:

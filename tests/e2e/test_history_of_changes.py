@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from rig.host import Host, open_host
 
+pytestmark = pytest.mark.slow
+
 BODY = """\
 [projects]
 proj_b = { repositories = [] }

@@ -9,6 +9,8 @@ from deadlines import HANG_SECONDS
 from rig.exposition import read
 from rig.tcp import free_port, get, say
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from e2e.conftest import Lab
 

@@ -12,6 +12,8 @@ from needs import need
 from polling import until
 from rig.certificates import Authority, install, make_authority
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -21,6 +21,8 @@ from rensei_daemon.cli.completion import mutation_ids
 from rensei_daemon.cli.main import main
 from rensei_daemon.core.toml_rendering import render_key
 
+pytestmark = pytest.mark.slow
+
 HIDDEN = "\x07\x1b[2J\x7f\x85\x9b31m\u200b\u2028\u202e\u2066\u3164\ufeff\U000e0041"
 NASTY = f"x{HIDDEN}\ud800y"
 LONGEST = "l" * 10_000

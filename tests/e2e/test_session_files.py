@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from platform_template import ORG
 from polling import until, until_answer
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from e2e.conftest import Lab

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from editor_race import in_place
 from random_kills import live
+
+pytestmark = pytest.mark.slow
 
 SEED = 2908406793
 

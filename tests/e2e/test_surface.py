@@ -25,6 +25,8 @@ from polling import wait_until
 
 from rensei_platform.settings import ServerSettings
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from e2e.forking import Done, Job
 

@@ -20,6 +20,8 @@ from polling import until
 
 from rensei_daemon.disk.last_status import read_last_status
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from e2e.conftest import Lab
 

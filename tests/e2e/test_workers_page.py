@@ -18,6 +18,8 @@ from polling import until
 from rensei_daemon.core import credential_frames
 from rensei_daemon.core.child_environment import child_environment
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from e2e.conftest import Lab
 

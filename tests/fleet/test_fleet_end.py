@@ -7,10 +7,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from deadlines import HANG_SECONDS
 from polling import wait_until
 from process_trees import kill, tree
 from temporary import memory_directory
+
+pytestmark = pytest.mark.slow
 
 FLEET = Path(__file__).with_name("run_fleet.py")
 TINY = ("1", "--interval=0.2", "--outage=1", "--database=sqlite")

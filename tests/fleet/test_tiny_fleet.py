@@ -5,6 +5,8 @@ from argparse import Namespace
 import pytest
 from run_fleet import main
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_tiny_fleet_starts_and_hears_of_a_rotation(
     capsys: pytest.CaptureFixture[str],

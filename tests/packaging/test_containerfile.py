@@ -46,6 +46,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(source.glob("*.whl")))
 
 
+@pytest.mark.slow
 def test_what_is_copied_is_enough_to_build(wheel: zipfile.ZipFile) -> None:
     """The program, what `install` brings, and the version that was given."""
     names = wheel.namelist()

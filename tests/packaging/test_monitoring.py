@@ -131,6 +131,7 @@ def test_every_alert_is_tested_and_explained() -> None:
 
 
 @pytest.mark.needs("promtool")
+@pytest.mark.slow
 def test_the_rules_do_what_they_say() -> None:
     """By Prometheus' own tool: their grammar, and each alert over time."""
     for words in (("check", "rules", RULES.name), ("test", "rules", TESTS.name)):

@@ -25,6 +25,7 @@ def said(code: str, *, path: Path | str = "") -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_an_installed_plugin_of_pydantic_is_not_let_in(tmp_path: Path) -> None:
     """It would be handed every value that is validated; ours are not its business."""
     (tmp_path / "curious.py").write_text(PLUGIN)

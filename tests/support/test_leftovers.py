@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from test_skips import run
+
+pytestmark = pytest.mark.slow
 
 TESTS = """
 import os, subprocess

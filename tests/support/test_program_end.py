@@ -14,6 +14,8 @@ from deadlines import HANG_SECONDS
 from polling import wait_until
 from process_trees import children, kill, tree
 
+pytestmark = pytest.mark.slow
+
 SUPPORT = Path(__file__).parent
 HEAD = """
 import subprocess, sys, tempfile, time

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from needs import ALLOWED, NEEDS, missing_in, refused, summary
 
+pytestmark = pytest.mark.slow
+
 SUPPORT = Path(__file__).parent
 TESTS = """
 import pytest

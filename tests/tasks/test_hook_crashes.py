@@ -26,6 +26,8 @@ from rensei_daemon.delivery.hook_record import HookRecord
 from rensei_daemon.delivery.run_program import ProgramResult
 from rensei_daemon.tasks.session_deliveries import SessionDeliveries
 
+pytestmark = pytest.mark.slow
+
 DURABLE: Mapping[str, Callable[..., Any]] = {
     "fsync": lambda _: None,  # its time would be all that this test takes
     "replace": os.replace,

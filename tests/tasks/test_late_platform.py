@@ -10,6 +10,8 @@ from deadlines import HANG_SECONDS
 
 from rensei_daemon.clock import boot_seconds
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
 

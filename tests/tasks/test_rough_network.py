@@ -13,6 +13,8 @@ from deadlines import HANG_SECONDS
 
 from rensei_daemon.core.snapshot_schedule import SnapshotIntervals, SnapshotReason
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
 

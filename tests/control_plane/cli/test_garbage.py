@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from deadlines import HANG_SECONDS
 from platform_template import founded, key_file_of, sqlite_url
 
@@ -28,6 +29,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_server_never_looks_through_what_it_has_imported(tmp_path: Path) -> None:
     """Neither as it starts nor later; once it serves it collects garbage as usual."""
     url = sqlite_url(tmp_path)

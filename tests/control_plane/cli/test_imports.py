@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import sys
 from rensei_platform.cli.main import commands
@@ -19,6 +21,7 @@ def test_what_opens_the_database_is_not_imported_for_a_call_over_http() -> None:
     assert said.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_what_migrates_is_imported_when_there_is_something_to_migrate() -> None:
     """A server and the commands beside it only compare the schema: they start sooner."""
     script = "import sys, rensei_platform.cli.serve; print('alembic' in sys.modules)"

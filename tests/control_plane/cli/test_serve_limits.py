@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import pytest
 from deadlines import HANG_SECONDS
 from platform_server import ORG, OWNER, sqlite_url
 from raw_streams import PATH, open_streams
@@ -55,6 +56,7 @@ async def make(directory: Path) -> str:
     return made.text
 
 
+@pytest.mark.slow
 async def test_full(tmp_path: Path) -> None:
     """It opens half of the hard limit, says so in one line, and answers others 503."""
     key = await make(tmp_path)

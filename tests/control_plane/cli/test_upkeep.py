@@ -19,6 +19,8 @@ from rensei_platform.errors import StorageError
 from rensei_platform.store.backup import draft_of
 from rensei_platform.store.trouble import DAMAGED, OTHERS_LOG
 
+pytestmark = pytest.mark.slow
+
 DATABASE = ("--database", "sqlite:///platform.db")
 
 

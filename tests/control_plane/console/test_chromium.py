@@ -24,6 +24,8 @@ from platform_server import ORG, OWNER, Server, Worker, running, sqlite_url
 from rensei_platform.console import events
 from rensei_platform.settings import ServerSettings
 
+pytestmark = pytest.mark.slow
+
 HOSTS = "/console/hosts"
 DESKTOP = {"width": 1180, "height": 760}
 PHONE = {"width": 360, "height": 700}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from anyio.abc import ByteStream
 from certificates import write_certificate
 from platform_server import ORG, Server, running, sqlite_url
@@ -24,6 +25,8 @@ from structlog.testing import capture_logs
 from rensei_platform.providers.database import ValueScope
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store.tables import credential_values, resolved_sets
+
+pytestmark = pytest.mark.slow
 
 CANARY = "canary-of-the-misbehaving"
 GOOD = {"TOKEN": "the-last-good-value", "OTHER": "x"}

@@ -13,6 +13,8 @@ from rensei_platform.rules.clones import is_cloned
 from rensei_platform.services.presence import Presence
 from rensei_platform.store.tables import workers
 
+pytestmark = pytest.mark.slow
+
 
 async def is_known(server: Server, worker: Worker) -> bool:
     """Whether the server says that two daemons report as a host."""

@@ -26,6 +26,7 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.slow
 async def test_an_outage(cluster: Cluster, tmp_path: Path) -> None:
     """Requests are answered 503 at once, streams end in time, and everything resumes."""
     query = {"host": str(cluster.directory)}

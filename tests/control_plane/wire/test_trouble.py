@@ -90,6 +90,7 @@ async def test_holder_of_a_row_dies(server: Server) -> None:
     watcher.dispose()
 
 
+@pytest.mark.slow
 async def test_flood_of_registrations(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

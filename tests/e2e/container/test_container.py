@@ -53,7 +53,7 @@ up=$(setsid --fork sh -c 'exec >/dev/null 2>&1; sleep 0.05; echo $$ >>orphans')
 exit 7
 """
 
-pytestmark = pytest.mark.boot
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from polling import wait_until
 if TYPE_CHECKING:
     from e2e.systemd.conftest import Host
 
-pytestmark = pytest.mark.boot
+pytestmark = pytest.mark.slow
 
 PROGRAM = "/opt/rensei-daemon/bin/rensei-platform"
 PYTHON = "/opt/rensei-daemon/bin/python"

@@ -56,7 +56,7 @@ AWKWARD = {
     "LONG": "x" * 120_000,
 }
 
-pytestmark = pytest.mark.boot
+pytestmark = pytest.mark.slow
 
 
 def enqueue(host: "Host", project: str) -> None:

@@ -43,7 +43,7 @@ ExecReload=/bin/sh -c 'sed "s/TOKEN=/reload /" $ENV_FILE >>/run/workers/worker.s
 Environment=ENV_FILE=/run/rensei-daemon/build.env
 """
 
-pytestmark = pytest.mark.boot
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
