@@ -296,6 +296,7 @@ async def test_two_hundred_rotations_a_second_end_on_the_newest(scene: Scene) ->
     reader.socket.close()
 
 
+@pytest.mark.slow
 async def test_a_daemon_started_again_runs_no_hook_for_nothing(scene: Scene) -> None:
     """What the file says already is no rotation; what changed meanwhile is."""
     async with scene.daemon():
@@ -314,6 +315,7 @@ async def test_a_daemon_started_again_runs_no_hook_for_nothing(scene: Scene) -> 
         assert await scene.hook_says() == ["1", "tok_canary_2", "TOKEN"]
 
 
+@pytest.mark.slow
 async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
     """A rotation whose hook a restart ended is no secret to anybody for ever."""
     script = scene.place / "hook"
@@ -333,6 +335,7 @@ async def test_a_hook_cut_short_is_run_by_the_next_daemon(scene: Scene) -> None:
         assert await scene.hook_says() == ["1", "tok_canary_1", "TOKEN"]
 
 
+@pytest.mark.slow
 async def test_a_hook_may_reload_the_daemon_that_runs_it(scene: Scene) -> None:
     """It waits for the daemon and the daemon for it; neither hangs, and it ends well."""
     script = scene.place / "hook"
@@ -344,6 +347,7 @@ async def test_a_hook_may_reload_the_daemon_that_runs_it(scene: Scene) -> None:
         await scene.until_condition("")
 
 
+@pytest.mark.slow
 async def test_a_refusal_that_quotes_secrets_is_told_without_them(scene: Scene) -> None:
     """Value, key and token, in any spelling, stay out of log, status and conditions."""
     scene.set("tok_canary_that_is_long_enough_to_cut")
@@ -405,6 +409,7 @@ async def test_other_settings_cost_no_reader_its_session(scene: Scene) -> None:
         reader.socket.close()
 
 
+@pytest.mark.slow
 async def test_a_stopped_daemon_leaves_on_record_who_was_connected(scene: Scene) -> None:
     """So that the next one can say who has not come back."""
     async with scene.daemon():
@@ -419,6 +424,7 @@ async def test_a_stopped_daemon_leaves_on_record_who_was_connected(scene: Scene)
     }
 
 
+@pytest.mark.slow
 async def test_readers_that_are_turned_away_are_on_the_board(scene: Scene) -> None:
     """As long as one user holds more than half of its share."""
     async with scene.daemon("sh", "-c", 'ulimit -n 200; exec "$0" "$@"'):
@@ -431,6 +437,7 @@ async def test_readers_that_are_turned_away_are_on_the_board(scene: Scene) -> No
         await scene.until_condition("")
 
 
+@pytest.mark.slow
 async def test_no_daemon_starts_with_two_sessions_on_one_file(scene: Scene) -> None:
     """However it is spelled, in the runtime directory there really is."""
     file = scene.place / "run" / "build.env"
@@ -442,6 +449,7 @@ async def test_no_daemon_starts_with_two_sessions_on_one_file(scene: Scene) -> N
         assert 'session "build" has the same file, on line 11' in done.stderr
 
 
+@pytest.mark.slow
 async def test_an_env_file_that_somebody_altered_is_put_right(scene: Scene) -> None:
     """At once when anybody asks for status, sync or reload; status says it was not."""
     file = scene.place / "run" / "build.env"

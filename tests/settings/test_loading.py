@@ -274,6 +274,7 @@ def test_nothing_is_said_below_a_line_that_may_go_on(broken: str) -> None:
     assert line.startswith("/c/config.toml:")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["a = 1\n", "a = \n"])
 def test_a_text_of_mistakes_costs_no_time(line: str) -> None:
     """The first fifty are sought, each with a parse."""
@@ -431,6 +432,7 @@ def test_accept() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_accept_is_fast() -> None:
     """Ten thousand projects are checked in a few times what writing them as JSON takes.
 

@@ -5,6 +5,9 @@ takes over a second of a core. What runs on PostgreSQL is slow too: most of it i
 SQLite as well.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 
@@ -17,6 +20,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs on PostgreSQL, before -m chooses."""
     for item in items:
-        called = getattr(item, "callspec", None)
-        if called is not None and "postgresql" in called.params.values():
+        if "postgresql" in _named(item):
             item.add_marker(pytest.mark.slow)
+
+
+def _named(item: pytest.Item) -> Iterator[Any]:
+    """Yield what a test needs, and its parameters."""
+    for needed in item.iter_markers("needs"):
+        yield from needed.args
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        yield from item.callspec.params.values()

@@ -19,6 +19,8 @@ from rensei_platform.providers.base import (
 from rensei_platform.providers.options import Limits
 from rensei_platform.providers.vault import VaultProvider
 
+pytestmark = pytest.mark.slow
+
 WHO = "select session_user"
 POLICY = """
 path "database/creds/*" { capabilities = ["read"] }
