@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from chromium import executable
 
 PICTURES = Path(__file__).parents[2] / "docs/img"
-EXECUTABLE = "/usr/bin/chromium"
 SIZE = {"width": 1180, "height": 300}
 """As wide as a page of documentation; a picture is as high as what it shows."""
 OWNER, PASSWORD = "ada@acme.test", "correct horse battery"
@@ -66,7 +66,7 @@ def running_browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=EXECUTABLE,
+            executable_path=executable(),
             args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         )
         try:

@@ -147,7 +147,7 @@ async def draw(database: str, results: Sequence[Result], directory: Path) -> Non
     if await write_png(drawing(title, results), path):
         print(f"wrote {path}")
     else:
-        print(f"{path}: not made, there is no Chromium (apt-get install chromium)")
+        print(f"{path}: not made (apt-get install chromium-headless-shell)")
 
 
 def arguments() -> argparse.Namespace:

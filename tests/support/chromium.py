@@ -6,7 +6,8 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-EXECUTABLE = Path("/usr/bin/chromium")
+PROGRAMS = (Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium"))
+"""Debian's, the one without windows first: it takes a quarter less of a processor."""
 
 _DISABLED = (
     # Each new window would load pages of the browser's own, for what is typed into its
@@ -31,10 +32,15 @@ _DISABLED = (
 
 
 def is_there() -> bool:
-    """Whether the browser is installed, and what drives it."""
-    return EXECUTABLE.exists() and all(
+    """Whether a browser is installed, and what drives it."""
+    return any(program.exists() for program in PROGRAMS) and all(
         util.find_spec(name) for name in ("playwright", "axe_playwright_python")
     )
+
+
+def executable() -> Path:
+    """Return the program of the browser that is installed."""
+    return next(program for program in PROGRAMS if program.exists())
 
 
 def axe_script() -> str:
@@ -52,7 +58,7 @@ async def chromium() -> AsyncIterator[Any]:
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=EXECUTABLE,
+            executable_path=executable(),
             args=[
                 "--no-sandbox",
                 "--disable-gpu",

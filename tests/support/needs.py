@@ -88,7 +88,8 @@ NEEDS = {
     ),
     "bash": _program("bash", "bash"),
     "chromium": Need(
-        chromium.is_there, "apt-get install chromium, then make .venv-dev/browser"
+        chromium.is_there,
+        "apt-get install chromium-headless-shell, then make .venv-dev/browser",
     ),
     "dpkg": _program("dpkg", "dpkg"),
     "fish": _program("fish", "fish"),
