@@ -243,6 +243,21 @@ def test_show(tmp_path: Path) -> None:
     assert run("check", "-", stdin=shown) == (0, "<stdin>: ok\n", "")
 
 
+@pytest.mark.parametrize("depth", [64, 65, 300])
+def test_what_is_nested_too_deeply_is_refused_everywhere(
+    tmp_path: Path, depth: int
+) -> None:
+    """A file that passes the check can be shown; how deep is too deep is known."""
+    deep = f"{'[' * depth}{']' * depth}"
+    cell = f"byok = {{ allowed = true, enforce = {deep} }}\n"
+    path = written(tmp_path, f"{GOOD}[model_access.default.matrix.anthropic]\n{cell}")
+    codes = [run(*words, "--config", path)[0] for words in (["show"], ["show", "--json"])]
+    code, _, said = run("check", path)
+    wanted = 0 if depth == 64 else 78
+    assert [code, *codes] == [wanted] * 3
+    assert ("enforce: is nested too deeply: 64 levels at most" in said) == (depth > 64)
+
+
 def test_show_json(tmp_path: Path) -> None:
     """With --json every key is there, and the directories as they were found."""
     path = written(tmp_path, '[paths]\nstate = "s"\nruntime = "r"\n')

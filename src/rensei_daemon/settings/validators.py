@@ -6,9 +6,10 @@ operator, which never quotes a value that could be a secret.
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rensei_daemon.core.mutation import Op
@@ -20,6 +21,8 @@ _OWN_NAME = re.compile(
     r"control\.sock|credentials\.sock|token|\..+(\.hook-done|\.[0-9a-f]{12}\.tmp)"
 )
 """Of files that the daemon makes in its runtime directory, or beside one of a session."""
+MAX_DEPTH = 64
+"""Of lists and tables; a mutation may bring sixteen levels."""
 _LONGEST_URL = 2048
 _SESSION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -81,6 +84,22 @@ def session_id(text: str) -> str:
     if not _SESSION_ID.fullmatch(text):
         raise ValueError("must be 1 to 64 letters, digits, dots, dashes, underscores")
     return text
+
+
+def shallow(value: Any) -> Any:
+    """Require a value of any shape that is nested so little that it can be printed."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [part for each in level for part in _parts(each)]
+        if not level:
+            return value
+    raise ValueError(f"is nested too deeply: {MAX_DEPTH} levels at most")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def platform_url(url: str) -> str:

@@ -256,7 +256,7 @@ class Cell:
     allowed: bool
     host: str | None = None
     model: str | None = None
-    enforce: Any = None
+    enforce: Annotated[Any, validators.shallow] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
