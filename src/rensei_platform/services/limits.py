@@ -38,12 +38,14 @@ class FailureLimiter:
         """With `most` failures there are too many; `message` says so."""
         self._clock, self._most, self._message = clock, most, message
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self.servers = 1
+        """Of the database: each of them allows its part of the failures, rounded up."""
 
     def check(self, address: str) -> None:
         """Raise TooManyRequestsError if the address has failed too often."""
         begun, count = self._windows.get(_client(address), (0.0, 0))
         left = begun + WINDOW_SECONDS - self._clock()
-        if count >= self._most and left > 0:
+        if count >= math.ceil(self._most / self.servers) and left > 0:
             raise TooManyRequestsError(self._message, retry_after_seconds=math.ceil(left))
 
     def count(self, address: str) -> None:

@@ -58,6 +58,8 @@ async def reconcile(platform: Platform) -> None:
             await replicas.note_replica(
                 db, platform.id, version(), platform.schema, len(platform.hub)
             )
+        servers = 1 + len(await _all_others(platform))
+        platform.failures.servers = platform.account_failures.servers = servers
     async with platform.store.read() as db:
         since = min(now, platform.fan_out.last_reconciled) - SLACK
         revoked = await orgs.revoked_since(db, since)
@@ -102,8 +104,11 @@ async def count_elsewhere(platform: Platform, rotation_id: str) -> int:
 
 async def _others(platform: Platform) -> dict[str, datetime]:
     """Return the servers that are there, but for those that were silent since."""
+    found, silent = await _all_others(platform), platform.fan_out.silent
+    return {id_: seen for id_, seen in found.items() if silent.get(id_) != seen}
+
+
+async def _all_others(platform: Platform) -> dict[str, datetime]:
     within = timedelta(seconds=platform.settings.reconcile_seconds * MISSED_READS)
     async with platform.store.read() as db:
-        found = await replicas.others(db, platform.id, within)
-    silent = platform.fan_out.silent
-    return {id_: seen for id_, seen in found.items() if silent.get(id_) != seen}
+        return await replicas.others(db, platform.id, within)

@@ -45,6 +45,18 @@ def is_held_up(limiter: FailureLimiter, address: str) -> bool:
     return False
 
 
+def test_servers_of_one_database_share_what_is_allowed() -> None:
+    """Each its part, rounded up: what is sent to all of them is hardly more."""
+    limiter = FailureLimiter(Clock(), most=10)
+    limiter.servers = 3
+    fail(limiter, *[ADDRESS] * 3)
+    assert not is_held_up(limiter, ADDRESS)
+    fail(limiter, ADDRESS)
+    assert is_held_up(limiter, ADDRESS)
+    limiter.servers = 1
+    assert not is_held_up(limiter, ADDRESS)
+
+
 def test_failures_of_a_minute_are_too_many() -> None:
     """Until the minute is over, with how long that takes; others are not held up."""
     clock = Clock()

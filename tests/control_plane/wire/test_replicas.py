@@ -17,6 +17,7 @@ from sqlalchemy import URL, text
 
 from rensei_platform.bus.messages import Message, Topic
 from rensei_platform.services.fan_out import notify_org
+from rensei_platform.services.replication import leave, reconcile
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import replicas
 
@@ -331,3 +332,17 @@ async def test_the_first_outcome_counts(two: Two) -> None:
     await at_b.beat(mutationFailures=[{"id": mutation, "error": "no"}])
     assert (await at_b.history())[mutation] == first
     assert first["status"] in ("applied", "failed")
+
+
+# ---- limits ------------------------------------------------------------------------------
+
+
+async def test_servers_know_how_many_share_a_limit(two: Two) -> None:
+    """Of wrong passwords and keys; one that has left allows none of it."""
+    for one in (two.a, two.b):
+        await reconcile(one.platform)
+        assert one.platform.account_failures.servers == 2
+        assert one.platform.failures.servers == 2
+    await leave(two.b.platform)
+    await reconcile(two.a.platform)
+    assert two.a.platform.account_failures.servers == 1
