@@ -45,7 +45,15 @@ os._exit(0)
 """
 """It lives for a moment. To look for garbage, and to finalize the interpreter, would be a
 third of its time."""
-_PROGRAM = (sys.executable, "-I", *["-B"] * sys.dont_write_bytecode, "-c", _START)
+_PROGRAM = (
+    sys.executable,
+    "-I",
+    "-X",
+    "utf8",
+    *["-B"] * sys.dont_write_bytecode,
+    "-c",
+    _START,
+)
 _VARIABLES = "RENSEI_DAEMON_"
 _KEPT = ("LD_LIBRARY_PATH",)
 """Variables that an interpreter may need; no other one is passed on."""

@@ -97,3 +97,22 @@ def test_output_that_is_still_buffered_is_written_or_is_a_failure() -> None:
         failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert failed.returncode == 120
     assert b"No space left on device" in failed.stderr
+
+
+def test_files_have_the_names_of_the_configuration_in_every_locale(tmp_path: Path) -> None:
+    """They are UTF-8, as the text that names them; arguments are the bytes they were."""
+    home = tmp_path / "hôte"
+    home.mkdir()
+    (home / "config.toml").write_text('paths = { state = "état", runtime = "run" }\n')
+    status = home / "état/status.json"
+    status.parent.mkdir(mode=0o700)
+    status.write_text('{"state": "ok", "version": "1"}')
+    status.chmod(0o600)
+    done = subprocess.run(
+        [sys.executable, "-m", "rensei_daemon", "status", f"--config={home}/config.toml"],
+        env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert f"rensei-daemon run --config '{home}/config.toml'" in done.stdout.decode()
