@@ -2,11 +2,13 @@
 
 import json
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from deadlines import HANG_SECONDS
 from polling import wait_until
 
+from rensei_daemon.clock import Clock
 from rensei_daemon.logs.formatting import Event
 from rensei_daemon.logs.writer import Writer
 
@@ -54,8 +56,13 @@ def test_order(gate: Gate) -> None:
     assert gate.is_closed
 
 
-def test_full_queue(gate: Gate) -> None:
-    """Behind a blocked output events are dropped and counted, without waiting."""
+def test_full_queue(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a blocked output events are dropped and counted, without waiting.
+
+    When that began is a time of the clock of conditions: the wall clock may be set.
+    """
+    began = datetime(1970, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("rensei_daemon.logs.writer.CLOCK", Clock(wall=lambda: began))
     writer = Writer([gate], limit=3)
     writer.start()
     writer.put({"n": 0})
@@ -63,6 +70,8 @@ def test_full_queue(gate: Gate) -> None:
     for number in range(1, 10):
         writer.put({"n": number})
     assert writer.dropped == 6
+    assert writer.dropped_since is not None
+    assert writer.dropped_since.year == 1970
     gate.opened.set()
     writer.close()
     numbers = [line["n"] for line in gate.lines if "n" in line]

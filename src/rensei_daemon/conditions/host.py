@@ -1,5 +1,8 @@
 """Conditions of this host as the platform reports them: pool, objection, duplicate."""
 
+from datetime import datetime
+from functools import lru_cache
+
 from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.board import Board
 from rensei_daemon.core.conditions import Code
@@ -18,7 +21,7 @@ def post_pool(board: Board, pool: Pool | None, reported: HostStatus | None) -> N
             id=pool.id,
             reason=pool.reason,
             candidates=pool.candidates,
-            since=pool.since and CLOCK.steady(pool.since),
+            since=pool.since and _steady(pool.since),
         )
     elif reported is not None and reported.suspends_claiming:
         since = None if board.pool.is_ok else board.pool.since
@@ -31,6 +34,12 @@ def post_pool(board: Board, pool: Pool | None, reported: HostStatus | None) -> N
     else:
         line = PoolHealth()
     board.post(line)
+
+
+@lru_cache(maxsize=1)
+def _steady(since: datetime) -> datetime:
+    """Convert a time of the file, once: the wall clock may be set after that."""
+    return CLOCK.steady(since)
 
 
 def post_objection(board: Board, reported: HostStatus | None) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import inf
 
+from rensei_daemon.clock import CLOCK
 from rensei_daemon.core.iso_time import iso_time
 from rensei_daemon.logs.formatting import Event
 from rensei_daemon.logs.outputs import Output
@@ -47,7 +48,7 @@ class Writer:
 
     @property
     def dropped_since(self) -> datetime | None:
-        """When the first one was lost."""
+        """When the first one was lost, by the clock that nobody sets."""
         times = [thread.dropped_since for thread in self._threads]
         return min((time for time in times if time is not None), default=None)
 
@@ -172,4 +173,4 @@ class _OutputThread:
 
     def _lose(self) -> None:
         self.dropped += 1
-        self.dropped_since = self.dropped_since or datetime.now(UTC)
+        self.dropped_since = self.dropped_since or CLOCK.now()
