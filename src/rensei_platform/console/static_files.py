@@ -27,12 +27,16 @@ def static_path(name: str) -> str:
 
 
 async def static_file(request: Request) -> Response:
-    """GET /console/static/{digest}/{name}."""
+    """GET /console/static/{digest}/{name}.
+
+    While servers of two versions stand behind one balancer, the page can be of the one and
+    its files of the other. They are shown then, and not kept.
+    """
     name = request.path_params["name"]
-    if name not in _TYPES or request.scope["path"] != static_path(name):
+    if name not in _TYPES:
         raise HTTPException(404)
+    is_own = request.scope["path"] == static_path(name)
+    keeping = "public, max-age=31536000, immutable" if is_own else "no-store"
     return Response(
-        _content(name),
-        media_type=_TYPES[name],
-        headers={"cache-control": "public, max-age=31536000, immutable"},
+        _content(name), media_type=_TYPES[name], headers={"cache-control": keeping}
     )

@@ -551,5 +551,14 @@ async def test_files_are_kept_for_ever_under_their_content(owner: Browser) -> No
         answer = await owner.http.get(path)
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
-    wrong = "/console/static/0123456789abcdef/console.css"
+    wrong = "/console/static/0123456789abcdef/console.txt"
     assert (await owner.http.get(wrong)).status_code == 404
+
+
+@one_database
+async def test_a_page_of_another_version_has_its_files(owner: Browser) -> None:
+    """As behind a balancer, during an upgrade; nobody keeps them under that name."""
+    of_another = "/console/static/0123456789abcdef/console.css"
+    answer = await owner.http.get(of_another)
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
