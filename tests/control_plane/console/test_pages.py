@@ -10,10 +10,10 @@ from console_browser import PASSWORD, SAME_ORIGIN, Browser, Page, browsing, set_
 from databases import one_database
 from deadlines import HANG_SECONDS
 from platform_server import OWNER, Server
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, update
 
 from rensei_platform.ids import new_id
-from rensei_platform.store.tables import rotations
+from rensei_platform.store.tables import keys, rotations
 
 CREDENTIALS, AUDIT, ACCESS = "/console/credentials", "/console/audit", "/console/access"
 BOB = "bob@acme.test"
@@ -281,6 +281,20 @@ async def test_a_key_is_shown_once_and_revoked(owner: Browser) -> None:
     assert (await server.call("GET", "/api/admin/hosts", key=key)).status_code == 401
     page = await owner.submit(form, name="", **{"for": "people"})
     assert (page.status, "name is required" in page.text) == (400, True)
+
+
+@one_database
+async def test_a_limited_key_is_shown_as_a_hosts(owner: Browser) -> None:
+    """Which it is, also if it was made with every scope, as before that was refused."""
+    server = owner.server
+    everything = (await owner.get(ACCESS)).text.count("everything its owner may")
+    limited = {"name": "ci", "forHost": True, "projects": ["p"]}
+    id_ = (await server.ok("POST", "/api/admin/keys", limited))["id"]
+    async with server.platform.store.write() as db:
+        await db.execute(update(keys).where(keys.c.id == id_).values(scopes=["*"]))
+    page = await owner.get(ACCESS)
+    assert "a host projects p" in page.text
+    assert page.text.count("everything its owner may") == everything
 
 
 @one_database
