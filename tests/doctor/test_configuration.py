@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +136,18 @@ def test_the_daemons_user_must_be_able_to_replace_it(
     (found,) = patient.find(check_configuration)["config.file"]
     assert found.verdict is (Verdict.FAIL if said else Verdict.PASS)
     assert said in found.evidence
+
+
+def test_what_the_state_has_keeps_the_daemon_from_starting(patient: "Patient") -> None:
+    """A file in its directory, or the directory itself, is for nothing else."""
+    patient.configure(f'{SESSION}env_file = "{patient.locations.journal}"\n')
+    (found,) = patient.find(check_configuration)["config"]
+    assert "env_file: the daemon itself needs this file" in found.evidence
+    patient.locations = replace(patient.locations, runtime=patient.locations.state)
+    patient.configure(SESSION)
+    (found,) = patient.find(check_configuration)["config"]
+    assert found.verdict is Verdict.FAIL
+    assert "paths.state is also paths.runtime" in found.evidence
 
 
 def test_what_will_not_do_what_is_hoped_is_a_warning(patient: "Patient") -> None:

@@ -117,8 +117,14 @@ def _settings(
     try:
         text = ConfigFile(path).read().text
         refuse_blank(text, path=path)
-        runtime, check = locations.runtime, unset_platform
-        settings = load(text, path=path, environ=environ, runtime=runtime, check=check)
+        settings = load(
+            text,
+            path=path,
+            environ=environ,
+            runtime=locations.runtime,
+            state=locations.state,
+            check=unset_platform,
+        )
         return settings, None
     except RenseiError as error:
         return _last_good(locations, environ), error
