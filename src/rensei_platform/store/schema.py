@@ -45,6 +45,8 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 _LOCK = 7_306_083_015_912_871
 """The PostgreSQL advisory lock that one migration at a time holds."""
+_MIGRATION_TIMEOUT = "SET LOCAL lock_timeout = '5min'"
+"""For another migration: one whose machine has gone holds its lock for hours."""
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 """For a table that is in use: whoever waits for it makes all others wait behind."""
 
@@ -72,6 +74,7 @@ def migrate(url: URL) -> Migration:
         _make_private(str(url.database))
     with _connection(url) as connection:
         if connection.dialect.name == "postgresql":
+            connection.execute(text(_MIGRATION_TIMEOUT))
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK})
             connection.execute(text(_LOCK_TIMEOUT))
         found = _revision(connection)

@@ -13,9 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from platform_server import ORG, Server, running, serving_replica
 from raw_streams import open_streams
 from schemas import make_schema, schema_revisions
-from sqlalchemy import URL, NullPool, create_engine, inspect
+from sqlalchemy import URL, NullPool, create_engine, inspect, text
 
-from rensei_platform.errors import SchemaError, StartError
+from rensei_platform.errors import SchemaError, StartError, UnavailableError
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import schema, tables
 from rensei_platform.store.schema import check_schema, migrate, newest_revision
@@ -136,6 +136,23 @@ def test_a_migration_that_ends_halfway_leaves_the_schema_as_it_was(
         migrate(empty_database)
     check_schema(empty_database)
     assert difference(empty_database) == []
+
+
+@pytest.mark.needs("postgresql")
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
+def test_a_migration_does_not_wait_for_ever_for_another(
+    empty_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for one whose machine has gone, which holds its lock for hours."""
+    monkeypatch.setattr(schema, "_MIGRATION_TIMEOUT", "SET LOCAL lock_timeout = '1ms'")
+    engine = create_engine(empty_database, poolclass=NullPool)
+    with engine.begin() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": schema._LOCK})
+        with pytest.raises(UnavailableError) as refused:
+            migrate(empty_database)
+    engine.dispose()
+    assert "such as sqlite3 or a migration" in refused.value.hint
+    migrate(empty_database)
 
 
 def test_one_step_newer_is_used_if_it_expands(
