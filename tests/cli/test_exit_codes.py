@@ -123,7 +123,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write(host: Path, url: str, more: str = "") -> None:
     """Save a configuration."""
-    paths = '[paths]\nstate = "."\nruntime = "."\n'
+    paths = '[paths]\nstate = "state"\nruntime = "."\n'
     (host / "config.toml").write_text(f'[platform]\nurl = "{url}"\n{paths}{more}')
 
 
