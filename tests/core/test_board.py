@@ -302,7 +302,7 @@ def test_an_alarm_shows_as_its_rule_says(
         (
             LogHealth(dropped=312, dropped_since=START),
             "log.dropped",
-            "312 lines of the log were lost: nobody read it, or its disk was full",
+            "312 lines of the log were lost: nobody read it, or it could not be written",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """What the settings name, and whether the daemon's user finds it."""
 
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,3 +89,37 @@ def test_a_key_that_the_daemons_user_cannot_read_is_seen_by_root(
     (key,) = [f for f in found if f.evidence.startswith("platform.api_key_file")]
     assert "nobody may not" in key.evidence
     assert key.fix.startswith(("chown nobody ", "chmod o+x "))
+
+
+def test_a_directory_of_all_logs_is_not_given_to_the_daemon(patient: "Patient") -> None:
+    """The log gets one of its own."""
+    patient.configure('[log]\nfile = "/var/log/daemon.jsonl"\n')
+    (found,) = found_as(patient.case(), NOBODY)
+    assert found.evidence == "log.file: nobody may not write in /var/log"
+    fix = "install -d -o nobody -m 0750 /var/log/rensei-daemon; put log.file there"
+    assert found.fix == fix
+
+
+_READ_ONLY = """\
+mount --bind "$1" "$1"
+mount -o remount,bind,ro "$1"
+echo
+exec cat
+"""
+
+
+@pytest.mark.needs("root", "mount")
+def test_the_log_is_where_the_daemons_own_mounts_let_it_write(patient: "Patient") -> None:
+    """A unit's sandbox makes read-only what this user may write."""
+    log = patient.place / "log"
+    log.mkdir()
+    patient.configure(f'[log]\nfile = "{log}/d.jsonl"\n')
+    assert found_as(patient.case(), 0, os.getpid())[0].verdict is Verdict.PASS
+    words = ["unshare", "--mount", "sh", "-euc", _READ_ONLY, "sh", str(log)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == b"\n"
+        (found,) = found_as(patient.case(), 0, daemon.pid)
+        daemon.communicate()
+    assert found.evidence == f"log.file: {log} is read-only for the daemon"
+    assert found.fix.startswith(f"in the unit: ReadWritePaths={log}; then: ")

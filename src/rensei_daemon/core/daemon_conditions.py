@@ -107,7 +107,7 @@ def log_conditions(line: LogHealth, started_at: datetime) -> Iterator[Condition]
         yield condition(
             Code.LOG_DROPPED,
             message=f"{line.dropped} lines of the log were lost: nobody read it, "
-            "or its disk was full",
+            "or it could not be written",
             hint="see where: rensei-daemon logs --event log.dropped",
             since=line.dropped_since or started_at,
         )

@@ -5,9 +5,13 @@ checked for the daemon's user, with the groups of its process.
 """
 
 import grp
+import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
+from rensei_daemon.disk.directories import is_of_others
 from rensei_daemon.disk.permissions import may_access, obstacle_to_reading
 from rensei_daemon.disk.processes import groups_of
 from rensei_daemon.disk.user_groups import belongs_to, user_name, user_operand
@@ -89,7 +93,7 @@ def _log(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
         return
     user, folder = user_operand(case.uid), file.parent
     try:
-        found = folder.stat()
+        found, is_read_only = folder.stat(), _is_read_only(folder, case.pid)
     except FileNotFoundError:
         fix = f"install -d -o {user} -m 0750 {folder}"
         yield failed("needs", f"log.file: there is no directory {folder}", fix)
@@ -101,4 +105,20 @@ def _log(case: DoctorContext, settings: Settings) -> Iterator[CheckResult]:
         and may_access(case.uid, found, stat.S_IXUSR)
     ):
         what = f"log.file: {user_name(case.uid)} may not write in {folder}"
-        yield failed("needs", what, f"chown {user} {folder}")
+        fix = f"chown {user} {folder}"
+        if is_of_others(folder, found.st_mode):
+            fix = f"install -d -o {user} -m 0750 {folder}/rensei-daemon; put log.file there"
+        yield failed("needs", what, fix)
+    elif is_read_only:
+        what = f"log.file: {folder} is read-only for the daemon"
+        restart = case.locations.restart_command
+        fix = f"in the unit: ReadWritePaths={folder}; then: {restart}"
+        yield failed("needs", what, fix)
+
+
+def _is_read_only(folder: Path, pid: int | None) -> bool:
+    """Whether a running daemon, which may have mounts of its own, cannot write there."""
+    seen = Path(f"/proc/{pid}/root", *folder.parts[1:]) if pid else folder
+    with suppress(OSError):  # not for this user to see
+        return bool(os.statvfs(seen).f_flag & os.ST_RDONLY)
+    return False
