@@ -107,9 +107,17 @@ def list_keys(client: Client, as_json: bool) -> None:
         return
     columns = ("id", "name", "prefix", "createdAt", "revokedAt")
     print_table(
-        ("ID", "NAME", "BEGINS WITH", "CREATED", "REVOKED", "SCOPES"),
-        ([*(k[c] for c in columns), ", ".join(k["scopes"])] for k in answer["keys"]),
+        ("ID", "NAME", "BEGINS WITH", "CREATED", "REVOKED", "SCOPES", "LIMITED TO"),
+        (
+            [*(k[c] for c in columns), ", ".join(k["scopes"]), ", ".join(_limits(k))]
+            for k in answer["keys"]
+        ),
     )
+
+
+def _limits(listed: Mapping[str, Any]) -> list[str]:
+    """Return the projects and environments of a key; an older server does not say."""
+    return [*(listed.get("projects") or ()), *(listed.get("environments") or ())]
 
 
 @key.command("revoke")

@@ -205,6 +205,8 @@ async def list_keys(request: Request) -> Response:
             "kind": row["kind"],
             "prefix": row["prefix"],
             "scopes": row["scopes"],
+            "projects": row["projects"],
+            "environments": row["environments"],
             "createdAt": wire_time(row["created_at"]),
             "revokedAt": optional_wire_time(row["revoked_at"]),
         }

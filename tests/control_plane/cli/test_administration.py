@@ -341,7 +341,9 @@ async def test_key_is_added_and_revoked(server: Server, run: Run) -> None:
     made = json.loads(added.output)
     body = {"hostname": "build-07", "capacity": 1}
     await server.ok("POST", "/api/workers/register", body, key=made["key"])
-    assert made["id"] in (await run("key", "list")).output
+    listed = (await run("key", "list")).output.splitlines()
+    (line,) = [one for one in listed if one.startswith(made["id"])]
+    assert line.endswith("\tp")
     assert (await run("key", "revoke", made["id"])).output == f"{made['id']} is revoked\n"
     refused = await server.call("POST", "/api/workers/register", body, key=made["key"])
     assert refused.status_code == 401
