@@ -332,7 +332,7 @@ async def _end_left_behind(pid: int) -> None:
     with anyio.fail_after(HANG_SECONDS):
         await anyio.wait_readable(ended)
         for thread in threading.enumerate():
-            if thread.name.startswith("asyncio-waitpid"):  # before Python 3.12
+            if "waitpid-" in thread.name:  # before Python 3.12
                 await anyio.to_thread.run_sync(thread.join)
         for _ in range(5):
             await anyio.lowlevel.checkpoint()
