@@ -41,10 +41,11 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str
     (tmp_path / "config.toml").write_text(
         'platform.url = "http://127.0.0.1:9"\n[projects]\nproj_a = {}\n'
     )
-    (tmp_path / "log.jsonl").write_text('{"event":"a.b","level":"info"}\n')
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state/log.jsonl").write_text('{"event":"a.b","level":"info"}\n')
     settings = {
         "RENSEI_DAEMON_CONFIG": str(tmp_path / "config.toml"),
-        "RENSEI_DAEMON_PATHS__STATE": str(tmp_path),
+        "RENSEI_DAEMON_PATHS__STATE": str(tmp_path / "state"),
         "RENSEI_DAEMON_PATHS__RUNTIME": str(tmp_path),
     }
     for name, value in settings.items():
@@ -221,7 +222,7 @@ def test_a_reader_who_has_left_is_no_error(
     environ: Mapping[str, str], tmp_path: Path, command: str
 ) -> None:
     """`| head -1` ends a command quietly, and does not look like a failure."""
-    (tmp_path / "status.json").write_text('{"state": "ok"}')
+    (tmp_path / "state/status.json").write_text('{"state": "ok"}')
     (tmp_path / "requests").write_text('{"platformAllowed": []}\n')
     reading, writing = os.pipe()
     os.close(reading)
