@@ -126,6 +126,7 @@ print(sys.getswitchinterval())
 """
 
 
+@pytest.mark.slow
 def test_a_busy_thread_gives_the_interpreter_back_in_half_a_millisecond() -> None:
     """Otherwise every answer of the loop waits 5 ms a turn while another thread parses."""
     said = subprocess.run(

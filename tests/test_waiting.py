@@ -36,6 +36,7 @@ def _waits() -> list[tuple[Path, str, ast.Call]]:
     return [(file, *call) for file in files for call in _calls(file)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fail_after", "settimeout"])
 def test_every_bound_of_a_hang_is_the_same(name: str) -> None:
     """A number that suits a quiet machine makes a test fail on a busy one."""

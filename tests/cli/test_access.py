@@ -130,6 +130,7 @@ def test_half_a_question_is_a_usage_error(
     assert "--company, --model, --auth-mode and --ceiling are all needed" in said
 
 
+@pytest.mark.slow
 def test_a_batch_is_utf_8_whatever_the_locale(config: Path, tmp_path: Path) -> None:
     """As JSON is: in a file, and on standard input."""
     request = {"company": "é", "model": "m", "platformAllowed": ["byok"]}

@@ -194,6 +194,7 @@ def shut() -> Iterator[Path]:
         yield place
 
 
+@pytest.mark.slow
 @pytest.mark.needs("root")
 def test_a_stranger_is_told_what_is_hidden_once(shut: Path) -> None:
     """Not to be let in is no failure, of the daemon's or of a file's."""
@@ -207,6 +208,7 @@ def test_a_stranger_is_told_what_is_hidden_once(shut: Path) -> None:
     assert "canary" not in done["out"] + done["err"]
 
 
+@pytest.mark.slow
 @pytest.mark.needs("root")
 def test_a_stranger_is_told_to_use_sudo_for_a_bundle(shut: Path) -> None:
     """Who may not know the secrets cannot promise that there are none."""

@@ -437,6 +437,7 @@ async def test_a_command_started_without_credentials_gets_them_when_they_come(
             assert await worker.line() == "start 1"
 
 
+@pytest.mark.slow
 async def test_the_hot_path_is_quick_and_light(host: "Host") -> None:
     """No HTTP client, no settings model, no event loop is imported on the way."""
     host.add("build")

@@ -375,6 +375,7 @@ def test_the_platforms_list_has_reasons(
     assert "the platform has no mutation for build-2" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hosts", "printed"),
     [
@@ -412,6 +413,7 @@ def test_an_interrupt_says_who_was_asked(
     assert [row.status for row in platform.rows.mutations()] == ["pending"]
 
 
+@pytest.mark.slow
 def test_the_platforms_list_is_watched(platform: PlatformThread) -> None:
     """Until it is interrupted; what happens meanwhile is seen."""
     words = ("mutations", "list", "--remote", "--host", "build-1", "--watch")

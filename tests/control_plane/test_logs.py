@@ -80,6 +80,7 @@ def test_text_for_people() -> None:
     assert not stream.getvalue().startswith("{")
 
 
+@pytest.mark.slow
 def test_service_manager_is_told(tmp_path: Path) -> None:
     """The program says when it is ready and when it stops, and feeds the watchdog."""
     address = str(tmp_path / "notify")

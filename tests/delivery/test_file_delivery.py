@@ -144,6 +144,7 @@ async def test_a_device_is_no_file_of_a_session(tmp_path: Path) -> None:
     assert stat.S_ISCHR(path.lstat().st_mode)
 
 
+@pytest.mark.slow
 async def test_two_hundred_readers_never_see_a_torn_file(tmp_path: Path) -> None:
     """While generations follow one another, every look finds one of them, whole."""
     path = tmp_path / "build.env"

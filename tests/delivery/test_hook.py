@@ -293,6 +293,7 @@ async def test_output_is_logged_without_values_and_within_bounds(
     assert "tok_can" not in event["output"]
 
 
+@pytest.mark.slow
 async def test_output_is_never_cut_within_a_value(
     make_hook: MakeHook, logs: list[Any]
 ) -> None:

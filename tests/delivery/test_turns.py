@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import anyio
 import anyio.lowlevel
+import pytest
 from background import running
 
 from rensei_daemon.delivery import turns as turns_module
@@ -68,6 +69,7 @@ async def test_work_does_not_wait_for_ever() -> None:
     assert done[0] == 0
 
 
+@pytest.mark.slow
 async def test_work_that_never_ends_is_not_waited_for_to_its_end() -> None:
     """A session whose values change all the time holds up nobody's hook for ever."""
 

@@ -62,6 +62,7 @@ def _hold_no_secret(lab: "Lab", said: list[bytes]) -> None:
         assert [secret for secret in secrets if secret in text] == []
 
 
+@pytest.mark.slow
 async def test_sigterm_says_goodbye(lab: "Lab") -> None:
     """The last beat is a draining one, sockets are gone, and the exit is clean."""
     async with lab.daemon() as daemon:
@@ -75,6 +76,7 @@ async def test_sigterm_says_goodbye(lab: "Lab") -> None:
     assert gone.returncode == 3
 
 
+@pytest.mark.slow
 async def test_sigterm_is_obeyed_though_nobody_answers(lab: "Lab") -> None:
     """A platform that holds the last beat back holds up nothing else."""
     async with lab.daemon() as daemon:
@@ -86,6 +88,7 @@ async def test_sigterm_is_obeyed_though_nobody_answers(lab: "Lab") -> None:
         assert await daemon.stop() == 0
 
 
+@pytest.mark.slow
 async def test_sigterm_is_obeyed_though_an_editor_has_the_file(lab: "Lab") -> None:
     """A mutation that waits for a writer waits on past the restart, and is applied."""
     async with lab.daemon() as daemon:
@@ -105,6 +108,7 @@ async def test_sigterm_is_obeyed_though_an_editor_has_the_file(lab: "Lab") -> No
     assert lab.config.read_text().endswith("# not done yet\n")
 
 
+@pytest.mark.slow
 async def test_sigint_ends_it_as_well(lab: "Lab") -> None:
     """As a person at a terminal does it."""
     async with lab.daemon() as daemon:
@@ -134,6 +138,7 @@ async def test_sighup_reloads(lab: "Lab") -> None:
         assert await daemon.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.needs("root")
 async def test_it_never_holds_the_library_that_validates(lab: "Lab") -> None:
     """Neither at start, nor for an edit, a reload or a mutation; no process stays."""
@@ -175,6 +180,7 @@ async def test_a_kill_loses_nothing(lab: "Lab") -> None:
     assert set(lab.platform.rows.workers()) == set(lab.platform.rows.workers(lab.host.id))
 
 
+@pytest.mark.slow
 async def test_status_says_what_holds_a_daemon_that_does_not_answer(lab: "Lab") -> None:
     """The kernel knows that it is stopped; the hint is the command that lets it go on."""
     async with lab.daemon() as daemon:
@@ -191,6 +197,7 @@ async def test_status_says_what_holds_a_daemon_that_does_not_answer(lab: "Lab") 
     assert (told["process"]["pid"], told["process"]["state"]) == (pid, "T")
 
 
+@pytest.mark.slow
 @pytest.mark.needs("root")
 async def test_the_doctor_goes_by_the_environment_of_the_daemon(lab: "Lab") -> None:
     """What this shell sets is not what the daemon runs with."""
@@ -203,6 +210,7 @@ async def test_the_doctor_goes_by_the_environment_of_the_daemon(lab: "Lab") -> N
     assert route == f"{lab.platform.url}: direct (the platform is on this host)"
 
 
+@pytest.mark.slow
 async def test_a_second_daemon_is_turned_away(lab: "Lab") -> None:
     """The first one holds the state, and goes on."""
     async with lab.daemon() as daemon:
@@ -217,6 +225,7 @@ async def test_a_second_daemon_is_turned_away(lab: "Lab") -> None:
         await lab.until(lambda: len(lab.beats) > count + 1)
 
 
+@pytest.mark.slow
 async def test_a_configuration_is_one_daemons_too(lab: "Lab") -> None:
     """With other directories, such as root's, a second one would be this host as well."""
     other = {
@@ -234,6 +243,7 @@ async def test_a_configuration_is_one_daemons_too(lab: "Lab") -> None:
         assert not lab.state.with_name("other").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "mode", "complaint"),
     [
@@ -260,6 +270,7 @@ async def test_without_a_good_key_it_does_not_start(
     assert "canary" not in refused.stderr + refused.stdout
 
 
+@pytest.mark.slow
 async def test_the_example_as_it_is_does_not_start(lab: "Lab") -> None:
     """It names no platform, and the key is sent to nobody."""
     lab.config.write_text((Path(__file__).parents[2] / "config.example.toml").read_text())
@@ -272,6 +283,7 @@ async def test_the_example_as_it_is_does_not_start(lab: "Lab") -> None:
     assert todo == "  set platform.url to the address of your platform"
 
 
+@pytest.mark.slow
 async def test_a_new_key_is_taken_up_by_a_reload(lab: "Lab") -> None:
     """The answer says so, once, and what follows is asked for with it."""
     async with lab.daemon() as daemon:
@@ -283,6 +295,7 @@ async def test_a_new_key_is_taken_up_by_a_reload(lab: "Lab") -> None:
         assert await daemon.stop() == 0
 
 
+@pytest.mark.slow
 async def test_a_key_that_cannot_be_read_costs_no_reload(lab: "Lab") -> None:
     """The file is taken up all the same, and what is wrong with the key is said."""
     async with lab.daemon() as daemon:
@@ -298,6 +311,7 @@ async def test_a_key_that_cannot_be_read_costs_no_reload(lab: "Lab") -> None:
         assert await daemon.stop() == 0
 
 
+@pytest.mark.slow
 async def test_a_misspelt_key_says_what_was_meant(lab: "Lab") -> None:
     """Exit 78, with the place and the nearest key there is."""
     lab.config.write_text(lab.config.read_text() + "\n[machin]\n")
@@ -309,6 +323,7 @@ async def test_a_misspelt_key_says_what_was_meant(lab: "Lab") -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 async def test_a_platform_that_is_not_there_is_waited_for(lab: "Lab") -> None:
     """It runs, says what is wrong, has not forgotten anything, and stops cleanly."""
     url, nowhere = lab.platform.url, "http://127.0.0.1:9"
@@ -324,6 +339,7 @@ async def test_a_platform_that_is_not_there_is_waited_for(lab: "Lab") -> None:
     assert b"Traceback" not in lab.output.read_bytes()
 
 
+@pytest.mark.slow
 async def test_the_files_are_nobody_elses(lab: "Lab") -> None:
     """Directories and files have the modes the operator was promised."""
     async with lab.daemon() as daemon:
@@ -340,6 +356,7 @@ async def test_the_files_are_nobody_elses(lab: "Lab") -> None:
         assert await daemon.stop() == 0
 
 
+@pytest.mark.slow
 async def test_a_crowd_of_signals_is_no_trouble(lab: "Lab") -> None:
     """Reloads on end and two goodbyes: one clean exit."""
     async with lab.daemon() as daemon:
@@ -351,6 +368,7 @@ async def test_a_crowd_of_signals_is_no_trouble(lab: "Lab") -> None:
     assert b"Traceback" not in lab.output.read_bytes()
 
 
+@pytest.mark.slow
 async def test_the_log_level_changes_while_it_runs(lab: "Lab") -> None:
     """Debug from now on, shown in status, then the file's again; who is on record."""
     async with lab.daemon() as daemon:
@@ -381,6 +399,7 @@ async def test_the_log_level_changes_while_it_runs(lab: "Lab") -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_every_event_of_a_life_is_in_the_catalogue(lab: "Lab") -> None:
     """What is logged has no field that the page does not name."""
     page = (Path(__file__).parents[2] / "docs/events.md").read_text()

@@ -47,6 +47,7 @@ def read_until(reading: int, event: str) -> list[dict[str, Any]]:
     raise AssertionError("the pipe was closed")
 
 
+@pytest.mark.slow
 async def test_a_pipe_that_nobody_reads(pipe: tuple[int, int], tmp_path: Path) -> None:
     """The loop is not blocked, another output gets every line, the loss is reported."""
     reading, writing = pipe

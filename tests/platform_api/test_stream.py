@@ -227,6 +227,7 @@ async def test_an_endless_event_is_cut_off(
     assert error == "an event of the stream is larger than 1 MiB"
 
 
+@pytest.mark.slow
 async def test_many_small_events_are_no_big_one(server: "FaultServer", http: Http) -> None:
     """The limit is for one event: many small events and comments are accepted."""
     server.plan("/", [HEAD, A * 2**14, b": ping\n" * 2**17, A * 2**14])

@@ -229,6 +229,7 @@ def _long_retry(low: float, high: float) -> float:
     return 1000.0 if (low, high) == (0.5, 1.5) else low
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["snapshot", "stream"])
 async def test_an_answer_to_a_session_has_a_failed_heartbeat_sent_again(
     home: "Home", which: str

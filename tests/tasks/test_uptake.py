@@ -273,6 +273,7 @@ async def process_that_left(home: "Home") -> anyio.abc.Process:
     return process
 
 
+@pytest.mark.slow
 async def test_a_process_that_left_is_waited_for_across_a_restart(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ from rensei_platform.cli.client import AnswerError, read_key
 from rensei_platform.cli.main import commands
 from rensei_platform.errors import RequestError, SettingsError
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 
 

@@ -12,6 +12,8 @@ from deadlines import HANG_SECONDS
 from platform_program import Program
 from polling import wait_until
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import atexit, sys
 from rensei_platform.__main__ import main

@@ -18,6 +18,8 @@ from sqlalchemy import URL
 from rensei_platform.store.lock import exclusive
 from rensei_platform.store.schema import _make_private, migrate
 
+pytestmark = pytest.mark.slow
+
 ORG = ("--org", "Acme", "--org-id", "org_acme", "--owner", "Ada@acme.test")
 
 

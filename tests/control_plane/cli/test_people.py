@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from platform_program import Program
 
+pytestmark = pytest.mark.slow
+
 DATABASE = ("--database", "sqlite:///platform.db")
 BOB = "bob@acme.test"
 

@@ -87,6 +87,7 @@ def _check(page: Page, where: str) -> None:
     assert "x" * 9_000 not in page.source or "<pre>" in page.source, where
 
 
+@pytest.mark.slow
 async def test_planted_text_is_text_on_every_page(owner: Browser) -> None:
     """As it was sent where it can be seen, as escapes where it cannot."""
     found = await _plant(owner.server)

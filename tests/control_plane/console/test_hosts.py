@@ -49,6 +49,7 @@ async def _send(browser: Browser, worker: Worker, op: str = "project.enable") ->
     return await browser.submit(page.form("/mutations"))
 
 
+@pytest.mark.slow
 @one_database
 async def test_every_operation_has_a_form(owner: Browser) -> None:
     """Its fields make the params, and the preview shows the request that is sent."""

@@ -190,6 +190,7 @@ async def test_revocation_fails(replica: Replica) -> None:
     assert replica.source.revoked == ["lease-1"]
 
 
+@pytest.mark.slow
 async def test_source_is_down(replica: Replica) -> None:
     """A renewal that fails is tried again, at growing intervals of at most a minute."""
     keeper = await _leased(replica, _lease(1))

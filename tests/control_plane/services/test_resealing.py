@@ -41,6 +41,7 @@ async def _rotate(server: Server) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_every_value_is_sealed_with_the_new_key(
     server: Server, key_file: Path
 ) -> None:
@@ -67,6 +68,7 @@ async def test_every_value_is_sealed_with_the_new_key(
     ]
 
 
+@pytest.mark.slow
 async def test_interrupted_replacement_goes_on(server: Server, key_file: Path) -> None:
     """The key that an interrupted run has made is used, wherever that run was ended."""
     await _store_values(server)

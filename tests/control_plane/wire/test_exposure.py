@@ -72,6 +72,7 @@ async def test_host_header(tmp_path: Path, host: str, status: int) -> None:
         assert answer.json() == {"error": message}
 
 
+@pytest.mark.slow
 def test_server_speaks_tls(tmp_path: Path) -> None:
     """With a certificate the program serves HTTPS, and nothing without it."""
     certificate, key = write_certificate(tmp_path)

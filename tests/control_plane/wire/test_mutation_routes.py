@@ -54,6 +54,7 @@ async def test_outcomes_of_what_was_not_delivered_are_counted(server: Server) ->
     assert await ignored() == 3
 
 
+@pytest.mark.slow
 @one_database
 async def test_an_answer_has_at_most_4_mib(server: Server) -> None:
     """All of it, to the byte: what does not fit comes with the next one."""

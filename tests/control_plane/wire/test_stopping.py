@@ -53,6 +53,7 @@ async def stopping(database: URL, directory: Path) -> AsyncIterator[Worker]:
                 yield worker
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_the_only_server_answers_until_its_streams_have_ended(
     database: URL, tmp_path: Path
