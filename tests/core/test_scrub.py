@@ -233,6 +233,14 @@ def test_of_a_text_of_two_ends_the_end_is_returned() -> None:
     assert scrub("é" * 40_000 + "!", keep_end=True) == "é" * (32 * 1024 - 1) + "!"
 
 
+def test_a_value_before_the_end_that_is_returned_leaves_no_mark() -> None:
+    """What is left out is searched as well, and then not shown."""
+    scrub = Scrubber()
+    scrub.register("build", ["value-number-one"])
+    end = "x" * 64 * 1024
+    assert scrub("value-number-one" + end, keep_end=True) == end
+
+
 def test_what_takes_too_long_is_left_out() -> None:
     """And nothing of a secret is left in: what was not looked through is not shown."""
     values = [f"{'A' * 2040}{n:08}" for n in range(4000)]
