@@ -56,6 +56,7 @@ demo: .venv/ready ## the main job before your eyes, under 30 s (KEEP=1 stays up)
 # What they say is shown when each is done, and the progress of the others as it comes.
 test: .venv/ready lint ## lint, types, import contracts, tests (ALL=1: the slow ones too)
 	@$(MAKE) --no-print-directory -j2 -Otarget unit-aloud types imports $(if $(ALL),core)
+	$(if $(ALL),,@echo "without the slow tests, which make test ALL=1 runs as well")
 
 .PHONY: unit-aloud
 unit-aloud:

@@ -90,6 +90,7 @@ def test_slow_tests_are_asked_for(
     assert ('-m "not slow"' not in said) == has_all
     assert ("--ignore tests/core" in said) == has_all
     assert ("coverage run" in said) == has_all
+    assert ("without the slow tests" not in said) == has_all
 
 
 def test_a_machine_without_python_is_told_what_to_install(machine: Path) -> None:
