@@ -27,7 +27,7 @@ PYTHON ?= $(shell for p in $(PYTHONS:%=$(SYSTEM_BIN)/%); do \
 	@$(@D)/bin/pip install $(PIP_QUIETLY) --require-hashes -r $<
 	@touch $@
 
-.PHONY: help demo screenshots test fix lint types imports core unit soak bench compare fleet fuzz fuzz-platform bench-platform deb deb-test bare clean
+.PHONY: help demo screenshots test fix lint spelling types imports core unit soak bench compare fleet fuzz fuzz-platform bench-platform deb deb-test bare clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -55,7 +55,7 @@ demo: .venv/ready ## the main job before your eyes, under 30 s (KEEP=1 stays up)
 # Two things at a time: the tests of the core and the type checker work while others wait.
 # What they say is shown when each is done, and the progress of the others as it comes.
 test: .venv/ready lint ## lint, types, import contracts, tests (ALL=1: the slow ones too)
-	@$(MAKE) --no-print-directory -j2 -Otarget unit-aloud types imports $(if $(ALL),core)
+	@$(MAKE) --no-print-directory -j2 -Otarget unit-aloud spelling types imports $(if $(ALL),core)
 	$(if $(ALL),,@echo "without the slow tests, which make test ALL=1 runs as well")
 
 .PHONY: unit-aloud
@@ -66,6 +66,8 @@ unit-aloud:
 lint: .venv-dev/ready
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
+
+spelling: .venv-dev/ready
 	.venv-dev/bin/codespell
 
 types: .venv-dev/ready

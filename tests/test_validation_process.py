@@ -81,6 +81,7 @@ def outcome(work: Callable[[], Settings]) -> object:
         return type(error), str(error), error.hint, error.problems, error.exit_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_answer_is_that_of_this_process(sources: Sources, name: str) -> None:
     """Settings, or problems with their lines, hints and exit code."""

@@ -42,6 +42,7 @@ while True: signal.pause()
 PYTHON = ("--", sys.executable, "-S", "-E", "-c")
 
 
+@pytest.mark.slow
 async def test_a_command_gets_the_callers_environment_and_the_sessions(
     host: "Host",
 ) -> None:

@@ -19,7 +19,7 @@ from cli.conftest import PROGRAM
 if TYPE_CHECKING:
     from cli.conftest import Host
 
-pytestmark = pytest.mark.needs("bash")
+pytestmark = [pytest.mark.needs("bash"), pytest.mark.slow]
 
 # Says what it reads, and at USR1 how often it was interrupted; `quit` ends it.
 WORKER = """

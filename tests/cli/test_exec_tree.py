@@ -17,6 +17,8 @@ from cli.conftest import PROGRAM, Command
 from rensei_daemon.cli.process_tree import ProcessTree
 from rensei_daemon.cli.process_tree_stop import TreeStop
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from cli.conftest import Host
 

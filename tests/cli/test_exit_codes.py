@@ -257,6 +257,7 @@ def test_a_daemon_that_does_not_answer(
     assert_two_lines(capsys, of=command)
 
 
+@pytest.mark.slow
 def test_what_is_never_stopped_by_the_configuration(
     host: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

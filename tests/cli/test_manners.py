@@ -126,6 +126,7 @@ def test_a_path_with_a_blank_is_quoted_in_what_to_run(
     assert capsys.readouterr().err.endswith(f"  {hint} '{config}'\n")
 
 
+@pytest.mark.slow
 def test_run_quotes_it_too(tmp_path: Path) -> None:
     """In a process of its own, which it protects."""
     config = tmp_path / "my config.toml"
@@ -200,6 +201,7 @@ def test_a_closed_stdout_is_no_error() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

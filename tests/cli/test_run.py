@@ -42,6 +42,7 @@ UNNEEDED = {
 imported for the first request only."""
 
 
+@pytest.mark.slow
 def test_a_daemon_stays_light(tmp_path: Path) -> None:
     """What it does not need is not imported, or it would miss its target for memory."""
     environ = {
@@ -66,6 +67,7 @@ main(["run"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -21,7 +21,7 @@ from rensei_daemon.control_api.schema import STATUS
 from rensei_daemon.control_api.server import serve_control
 from rensei_daemon.control_api.wire import Request
 
-pytestmark = pytest.mark.needs("tmux")
+pytestmark = [pytest.mark.needs("tmux"), pytest.mark.slow]
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("status-*.txt"))
 PROGRAM = Path(sys.executable).with_name("rensei-daemon")

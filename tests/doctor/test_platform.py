@@ -209,6 +209,7 @@ def test_one_dead_address_of_several_is_a_warning(patient: "Patient") -> None:
     assert "1 of 2 addresses can be reached (::1: " in found.evidence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "verdict"), [(90, Verdict.PASS), (5, Verdict.WARN)])
 def test_a_certificate_is_told_with_its_days(
     patient: "Patient", certificates: dict[int, Path], days: int, verdict: Verdict

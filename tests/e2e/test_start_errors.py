@@ -229,6 +229,7 @@ def test_what_keeps_it_from_starting_is_said_with_its_exit_code(
     assert how["code"] == case.code
 
 
+@pytest.mark.slow
 def test_the_program_itself_ends_so(hosts: Mapping[str, Host]) -> None:
     """Not only a fork of it: what a task of the running daemon raised, for one."""
     name = "a runtime directory with a long name"

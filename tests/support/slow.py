@@ -1,8 +1,8 @@
 """The pytest plugin that knows which tests `make test` leaves to `make test ALL=1`.
 
-They are marked `slow`: lives of many processes, a browser, a booted host, a fleet; what
-takes over half a second of a core. So is nearly all that starts programs of the control
-plane, and what runs on PostgreSQL: most of that is tried on SQLite as well.
+They are marked `slow`: lives of many processes, terminals, browsers, a booted host, a
+fleet; what takes over half a second of a core. So is nearly all that starts programs of
+the control plane, and what runs on PostgreSQL: most of that is tried on SQLite as well.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _named(item: pytest.Item) -> Iterator[Any]:
-    """Yield what a test needs, and its parameters."""
+    """Yield what a test needs, its fixtures, and its parameters."""
     for needed in item.iter_markers("needs"):
         yield from needed.args
-    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-        yield from item.callspec.params.values()
+    if isinstance(item, pytest.Function):
+        yield from item.fixturenames
+        yield from item.callspec.params.values() if hasattr(item, "callspec") else ()

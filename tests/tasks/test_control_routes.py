@@ -49,6 +49,7 @@ async def _sync(daemon: "Running", verbs: ControlRoutes | None = None) -> Synced
     return found
 
 
+@pytest.mark.slow
 async def test_a_sync_brings_a_beat_and_new_values(home: "Home") -> None:
     """Values changed upstream are here when it returns, and it names them."""
     home.write(SESSION)

@@ -130,6 +130,7 @@ UNUSABLE = (
 )
 
 
+@pytest.mark.slow
 async def test_an_unusable_event_asks_for_a_snapshot(home: "Home") -> None:
     """The values in force stay until the snapshot arrives."""
     async with home.daemon(without=ONLY) as daemon:

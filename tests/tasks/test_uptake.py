@@ -19,6 +19,8 @@ from rensei_daemon.core.health import ConsumerHealth, Proof, SessionHealth
 from rensei_daemon.tasks import uptake
 from rensei_daemon.tasks.status_reporting import status_failures, write_status
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
 
@@ -273,7 +275,6 @@ async def process_that_left(home: "Home") -> anyio.abc.Process:
     return process
 
 
-@pytest.mark.slow
 async def test_a_process_that_left_is_waited_for_across_a_restart(
     home: "Home", monkeypatch: pytest.MonkeyPatch
 ) -> None:

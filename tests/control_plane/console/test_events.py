@@ -23,6 +23,8 @@ from rensei_platform.ids import new_id
 from rensei_platform.services import changes
 from rensei_platform.services.changes import Changes
 
+pytestmark = pytest.mark.slow
+
 EVENTS = "/console/events"
 
 

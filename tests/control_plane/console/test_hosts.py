@@ -11,6 +11,8 @@ from platform_server import Server, Worker
 
 from rensei_platform.rules.mutations import Op
 
+pytestmark = pytest.mark.slow
+
 HOSTS = "/console/hosts"
 
 FIELDS = {
@@ -49,7 +51,6 @@ async def _send(browser: Browser, worker: Worker, op: str = "project.enable") ->
     return await browser.submit(page.form("/mutations"))
 
 
-@pytest.mark.slow
 @one_database
 async def test_every_operation_has_a_form(owner: Browser) -> None:
     """Its fields make the params, and the preview shows the request that is sent."""

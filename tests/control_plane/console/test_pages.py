@@ -15,6 +15,8 @@ from sqlalchemy import event, insert, update
 from rensei_platform.ids import new_id
 from rensei_platform.store.tables import keys, rotations
 
+pytestmark = pytest.mark.slow
+
 CREDENTIALS, AUDIT, ACCESS = "/console/credentials", "/console/audit", "/console/access"
 BOB = "bob@acme.test"
 SECRET = "ghp_a_secret_value"

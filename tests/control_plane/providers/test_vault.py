@@ -21,6 +21,8 @@ from rensei_platform.providers.base import (
 from rensei_platform.providers.options import Limits
 from rensei_platform.providers.vault import VaultProvider
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-of-the-vault-tests"
 READ_APP = 'path "secret/data/app/*" { capabilities = ["read"] }'
 
