@@ -83,7 +83,7 @@ core: .venv-dev/ready # its own tests reach every line and every branch of it
 	.venv-dev/bin/coverage report --fail-under=100
 
 unit: .venv-dev/ready # with bytecode, if it is unset elsewhere: 800 files are imported
-	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest --processes 5 $(if $(ALL),--ignore tests/core,-m "not slow") # they wait more than they work
+	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest --processes $(if $(ALL),5 --ignore tests/core,6 -m "not slow") # they wait more than they work
 
 # Every script stands alone; all of them run, also after one that failed.
 define run_each

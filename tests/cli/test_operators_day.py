@@ -23,6 +23,8 @@ from rensei_daemon.cli import follow_mutations, operator_access, rollout
 from rensei_daemon.cli.main import main
 from rensei_platform.rules.mutations import Mutation
 
+pytestmark = pytest.mark.slow
+
 VARIABLES = ("RENSEI_RSK_TOKEN", "RENSEI_PLATFORM_URL", "RENSEI_ORG_ID")
 PENDING = {
     "id": "dmut_1",
@@ -375,7 +377,6 @@ def test_the_platforms_list_has_reasons(
     assert "the platform has no mutation for build-2" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hosts", "printed"),
     [
@@ -413,7 +414,6 @@ def test_an_interrupt_says_who_was_asked(
     assert [row.status for row in platform.rows.mutations()] == ["pending"]
 
 
-@pytest.mark.slow
 def test_the_platforms_list_is_watched(platform: PlatformThread) -> None:
     """Until it is interrupted; what happens meanwhile is seen."""
     words = ("mutations", "list", "--remote", "--host", "build-1", "--watch")

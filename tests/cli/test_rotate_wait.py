@@ -12,6 +12,8 @@ from forked import Forked
 from platform_template import ORG
 from platform_thread import PlatformThread, running_platform
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOT = "/api/daemon/credentials/snapshot"
 
 

@@ -1,8 +1,9 @@
 """The pytest plugin that knows which tests `make test` leaves to `make test ALL=1`.
 
-They are marked `slow`: lives of many processes, terminals, browsers, a booted host, a
-fleet; what takes over half a second of a core. So is nearly all that starts programs of
-the control plane, and what runs on PostgreSQL: most of that is tried on SQLite as well.
+They are marked `slow`: lives of many processes, terminals, browsers and the pages for
+them, a booted host, a fleet; what takes over half a second of a core. So is nearly all that
+starts programs of the control plane, and what runs on PostgreSQL: most of that is tried on
+SQLite as well.
 """
 
 from collections.abc import Iterator

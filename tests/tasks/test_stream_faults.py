@@ -13,6 +13,8 @@ from rensei_daemon.core.board import report
 from rensei_daemon.core.conditions import Code
 from rensei_daemon.core.snapshot_schedule import WHY, SnapshotIntervals, SnapshotReason
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tasks.conftest import Home, Running
 

@@ -40,6 +40,8 @@ from rensei_platform.services.limits import (
 )
 from rensei_platform.store.tables import console_sessions, keys
 
+pytestmark = pytest.mark.slow
+
 HOSTS = "/console/hosts"
 
 

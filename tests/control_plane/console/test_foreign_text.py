@@ -9,6 +9,8 @@ from platform_server import ORG, Server
 
 from rensei_platform.console.text import cut, visible
 
+pytestmark = pytest.mark.slow
+
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"`{{7*7}}&lt;"
 BIDI = "safe\u202etxt.exe\u2066\u200f\ufeff"
 CONTROLS = "a\x01b\x1b[31mc\x7fd\u0085e\u2028f"
@@ -87,7 +89,6 @@ def _check(page: Page, where: str) -> None:
     assert "x" * 9_000 not in page.source or "<pre>" in page.source, where
 
 
-@pytest.mark.slow
 async def test_planted_text_is_text_on_every_page(owner: Browser) -> None:
     """As it was sent where it can be seen, as escapes where it cannot."""
     found = await _plant(owner.server)

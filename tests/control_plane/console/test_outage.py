@@ -18,6 +18,8 @@ from sqlalchemy import URL
 from rensei_platform.settings import ServerSettings
 from rensei_platform.store import engine
 
+pytestmark = pytest.mark.slow
+
 HOSTS, EVENTS = "/console/hosts", "/console/events"
 SETTINGS = ServerSettings(away_seconds=0.3, reconcile_seconds=0.1, stop_seconds=0)
 
