@@ -82,8 +82,10 @@ core: .venv-dev/ready # its own tests reach every line and every branch of it
 	@.venv-dev/bin/coverage combine -q
 	.venv-dev/bin/coverage report --fail-under=100
 
+# They wait more than they work. Those of the core run among the others, or are measured apart.
+CHOICE := $(if $(ALL),--processes 5 --ignore tests/core,--processes 6 -m "not slow")
 unit: .venv-dev/ready # with bytecode, if it is unset elsewhere: 800 files are imported
-	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest --processes $(if $(ALL),5 --ignore tests/core,6 -m "not slow") # they wait more than they work
+	PYTHONDONTWRITEBYTECODE= .venv-dev/bin/pytest $(CHOICE)
 
 # Every script stands alone; all of them run, also after one that failed.
 define run_each
