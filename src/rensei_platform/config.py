@@ -175,7 +175,7 @@ def load_config(
 
 
 def _check_variables(environ: Mapping[str, str]) -> None:
-    """Raise SettingsError for a variable that is like one of ours: it would set nothing.
+    """Raise SettingsError for a variable that is like a setting's: it would set nothing.
 
     Other tools, and Kubernetes for a service of this name, have variables of this prefix.
     """

@@ -51,8 +51,15 @@ def _parse(body: bytes) -> dict[str, str]:
 
 
 def kept_fields(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return the params of an operation: they are no secret, and may be in an address."""
-    return {name: value for name, value in fields.items() if name.startswith(PARAM)}
+    """Return the params of an operation, which may be in an address.
+
+    They are no secrets, but for a password that somebody has typed into a URL.
+    """
+    return {
+        name: value
+        for name, value in fields.items()
+        if name.startswith(PARAM) and not ("://" in value and "@" in value)
+    }
 
 
 def words(value: str) -> list[str] | None:

@@ -331,6 +331,12 @@ async def test_what_was_typed_when_a_session_ended_is_kept(owner: Browser) -> No
     preview = await owner.submit(again.form("/project.add"))
     assert "POST /api/daemon/mutations" in preview.text
     await _move(owner.server, expires_at=timedelta(0))
+    secret = {"param_id": "a", "param_repository": "https://me:c4n4ry@git.test/a"}
+    ended = await owner.submit(form, **secret)
+    assert "c4n4ry" not in ended.source
+    again = await _sign_in_again(owner, ended)
+    assert again.form("/project.add").fields["param_id"] == "a"
+    await _move(owner.server, expires_at=timedelta(0))
     long = {"param_id": "a" * MOST_KEPT}
     again = await _sign_in_again(owner, await owner.submit(form, **long))
     assert again.form("/project.add").fields["param_id"] == ""
